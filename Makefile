@@ -1,0 +1,46 @@
+# `make` lists what there is. ARGS are passed on: make demo ARGS="--listen 127.0.0.1:9000"
+
+# .venv first: its Go (if it had to come from PyPI) and its Python; Debian's nats-server is in /usr/sbin.
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup venv test demo lint types bench fmt clean
+MAKEFLAGS += --no-print-directory
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install all that is missing: .venv, Go, prometheus, promtool, nats-server
+	@.ci/tools.sh venv go prometheus promtool nats-server
+
+venv:
+	@.ci/tools.sh venv
+
+test: setup ## lint, types and all tests; ARGS go to pytest
+	@failed=; \
+	$(MAKE) lint || failed="$$failed lint"; \
+	$(MAKE) types || failed="$$failed types"; \
+	pytest $(ARGS) || failed="$$failed pytest"; \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
+demo: ## a leaking Go service and leakwatch watching it; ARGS go to leakwatch demo
+	@.ci/tools.sh venv go
+	@exec .venv/bin/leakwatch demo $(ARGS)
+
+lint: venv ## ruff: rules and format
+	ruff check
+	ruff format --check
+
+types: venv ## mypy --strict
+	mypy --strict leakwatch tests
+
+bench: setup ## run the benchmarks, each next to its baseline
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; python "$$script" $(ARGS); done
+
+fmt: venv ## let ruff fix and format
+	ruff check --fix
+	ruff format
+
+clean: ## remove .venv, caches and build results
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find leakwatch tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
