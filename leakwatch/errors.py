@@ -1,0 +1,70 @@
+"""Every error that leakwatch raises on purpose, named by what the one who catches it should do.
+
+LeakwatchError
++-- ConfigError              the user mends a file or a flag; the old configuration stays in force
++-- ScrapeError              this scrape failed, the next one may not; `reason` is one of REASONS
++-- ProfileError         an answer came, but no whole profile
++-- NotAProfile      another format or page: another parser may try
++-- TruncatedProfile the body ends early: counts would be too low
++-- MalformedProfile the format is right, a line is not
+"""
+
+from typing import ClassVar, Literal, get_args
+
+Reason = Literal[
+    "timeout", "connection", "tls", "status", "too_large", "not_a_profile", "truncated", "malformed"
+]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+QUOTE_LIMIT = 120
+
+
+def quote(text: str | bytes) -> str:
+    """Return `text` on one line, at most QUOTE_LIMIT characters long and in quotes, for an error message."""
+    if isinstance(text, bytes):
+        text = text[: 4 * QUOTE_LIMIT].decode("utf-8", "backslashreplace")
+    shown = text[:QUOTE_LIMIT]
+    return repr(shown) + ("..." if len(text) > len(shown) else "")
+
+
+class LeakwatchError(Exception):
+    """Base of all errors that leakwatch raises on purpose."""
+
+
+class ConfigError(LeakwatchError):
+    """A file or a flag cannot be used as it is; the message names the place and quotes the text."""
+
+
+class ScrapeError(LeakwatchError):
+    """One scrape failed for `reason`."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ProfileError(ScrapeError):
+    """A body is no whole profile; each subclass has its own reason."""
+
+    kind: ClassVar[Reason]
+
+    def __init__(self, message: str) -> None:
+        super().__init__(self.kind, message)
+
+
+class NotAProfile(ProfileError):  # noqa: N818  it says what the body is, as a reader would
+    """The body is something else: a page, another profile, nothing."""
+
+    kind: ClassVar[Reason] = "not_a_profile"
+
+
+class TruncatedProfile(ProfileError):  # noqa: N818  see NotAProfile
+    """The body ends before the profile does."""
+
+    kind: ClassVar[Reason] = "truncated"
+
+
+class MalformedProfile(ProfileError):  # noqa: N818  see NotAProfile
+    """A line does not fit the format; the message names its number and quotes it."""
+
+    kind: ClassVar[Reason] = "malformed"

@@ -1,0 +1,122 @@
+"""The values that flow through leakwatch; words as in docs/words.md. No behaviour, no I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NewType
+
+Fingerprint = NewType("Fingerprint", str)
+"""The stable identity of a stack: 16 hex digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One call in a stack: function as Go prints it, file and line ("" and 0 when unknown)."""
+
+    function: str
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """One stack as a profile prints it.
+
+    `pcs` are the raw program counters, leaf first, hidden runtime frames included; `frames` are the visible
+    ones, leaf first. `truncated`: the profile cut the root side, so the origin is unknown. Compared by
+    identity, because a parser gives equal text the same object.
+    """
+
+    frames: tuple[Frame, ...]
+    pcs: tuple[int, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One parsed body: the groups in the order of the body, and the sum of their counts."""
+
+    total: int
+    groups: tuple[tuple[Trace, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack with its identity and what it says to a reader.
+
+    `frames` leaf first; `blamed` is the frame to look at, `origin` the outermost function, `wait` the wait
+    reason in debug=2's words ("" when unknown).
+    """
+
+    fingerprint: Fingerprint
+    frames: tuple[Frame, ...]
+    blamed: Frame
+    origin: str
+    wait: str
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A stack and its number of goroutines in one profile."""
+
+    stack: Stack
+    goroutines: int
+
+
+Samples = Mapping[Fingerprint, Sample]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One scrape address of one process; two targets are the same when service and address are.
+
+    `name` is the address as users write it (label `target`), `labels` are those of its target group.
+    """
+
+    service: str
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+class Verdict(IntEnum):
+    """What we think of a series; ordered by how much it wants attention."""
+
+    NORMAL = 0
+    RECOVERED = 1
+    PLATEAU = 2
+    SUSPECTED = 3
+    LEAKING = 4
+    PROVEN = 5
+
+    @property
+    def word(self) -> str:
+        """The verdict as metrics, pages and docs spell it."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """A rate in goroutines per second with its 10-90 % band."""
+
+    rate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the detector says of one series at one time; times in unix seconds.
+
+    `window` names the window that gave the highest score; `first_seen` is when the growth began, `floor` the
+    lowest recent level; `confidence` is between 0 and 1.
+    """
+
+    verdict: Verdict
+    score: float
+    window: str
+    growth: Growth
+    confidence: float
+    first_seen: float
+    goroutines: int
