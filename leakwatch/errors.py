@@ -1,19 +1,17 @@
 """Every error that leakwatch raises on purpose, named by what the one who catches it should do.
 
-LeakwatchError
-+-- ConfigError              the user mends a file or a flag; the old configuration stays in force
-+-- ScrapeError              this scrape failed, the next one may not; `reason` is one of REASONS
-+-- ProfileError         an answer came, but no whole profile
-+-- NotAProfile      another format or page: another parser may try
-+-- TruncatedProfile the body ends early: counts would be too low
-+-- MalformedProfile the format is right, a line is not
+- LeakwatchError
+  - ConfigError             the user mends a file or a flag; the old configuration stays in force
+  - ScrapeError             this scrape failed, the next one may not; `reason` is one of REASONS
+    - ProfileError          an answer came, but no whole profile
+      - NotAProfile         another format or page: another parser may try
+      - TruncatedProfile    the body ends early: counts would be too low
+      - MalformedProfile    the format is right, a line is not
 """
 
 from typing import ClassVar, Literal, get_args
 
-Reason = Literal[
-    "timeout", "connection", "tls", "status", "too_large", "not_a_profile", "truncated", "malformed"
-]
+Reason = Literal["timeout", "connection", "tls", "status", "too_large", "not_a_profile", "truncated", "malformed"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 QUOTE_LIMIT = 120

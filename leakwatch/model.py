@@ -22,13 +22,13 @@ class Frame:
 class Trace:
     """One stack as a profile prints it.
 
-    `pcs` are the raw program counters, leaf first, hidden runtime frames included; `frames` are the visible
-    ones, leaf first. `truncated`: the profile cut the root side, so the origin is unknown. Compared by
-    identity, because a parser gives equal text the same object.
+    `frames` are the visible ones, leaf first; `counters` are the raw program counters as text ("0x.." parted by
+    spaces, leaf first, hidden runtime frames included). `truncated`: the profile cut the root side, so the
+    origin is unknown. Compared by identity, because a parser gives equal text the same object.
     """
 
     frames: tuple[Frame, ...]
-    pcs: tuple[int, ...] = ()
+    counters: bytes = b""
     labels: tuple[tuple[str, str], ...] = ()
     truncated: bool = False
 

@@ -20,9 +20,7 @@ def promtool(*arguments: str) -> None:
         pytest.fail("promtool is not on PATH: run `make setup`")
     done = subprocess.run([program, *arguments], cwd=SHIPPED, capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.fail(
-            f"promtool {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}"
-        )
+        pytest.fail(f"promtool {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
 
 
 def rules() -> list[dict[str, Any]]:

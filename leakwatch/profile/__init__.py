@@ -1,0 +1,1 @@
+"""Profile formats: bytes in, values out, no I/O."""

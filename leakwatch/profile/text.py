@@ -1,0 +1,220 @@
+"""Parses the text of `/debug/pprof/goroutine?debug=1`, identical from Go 1.19 to 1.27.
+
+    goroutine profile: total 183                        header; the sum of all counts equals it
+    12 @ 0x48bdaa 0x41816e 0x723c69                     group: count, raw program counters, leaf first
+    # labels: {"k":"v"}                                 optional; Go's %q quoting, which is not JSON
+    #       0x723c68  main.deep+0x28  /src/main.go:139  frame; tabs between the cells; address = counter - 1
+                                                        a blank line ends each group
+
+Runtime frames at the leaf and runtime.goexit at the root have a counter but no line. This file may look at
+bytes only: no clock, no socket. A group's text hardly ever changes from scrape to scrape, apart from its
+count, so what follows the count is remembered as a Trace.
+"""
+
+import re
+
+from leakwatch.errors import MalformedProfile, NotAProfile, TruncatedProfile, quote
+from leakwatch.memo import Memo
+from leakwatch.model import Frame, Profile, Trace
+
+Group = tuple[Trace, int]
+
+HEADER = re.compile(rb"(\S+) profile: total (\d+)")
+HEADER_LIMIT = 256
+COUNTERS = re.compile(rb"(?: 0x[0-9a-f]+)*")
+ADDRESS = re.compile(rb"0x[0-9a-f]+")
+LABELS = b"# labels: {"
+LABEL = re.compile(rb'"((?:[^"\\]|\\.)*)":"((?:[^"\\]|\\.)*)"(?:, |\}$)')
+ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(.))")
+ESCAPED = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+
+PASTED_FRAME = re.compile(
+    rb"^#[ \t]+(0x[0-9a-f]+)(?:[ \t]+(\S+\+0x[0-9a-f]+)[ \t]+(\S.*?:\d+))?[ \t]*$", re.MULTILINE
+)
+
+UNKNOWN = Frame("?")
+"""The frame of a counter that Go could not name."""
+
+
+class Memory:
+    """What parsers remember from body to body; one for all parsers of a program.
+
+    Traces are keyed by the hash of their text and not by the text itself, which would be most of the memory of
+    a fleet; Python's hash of bytes is keyed with a secret, so a collision is no more than a cosmic accident.
+    """
+
+    __slots__ = ("frames", "traces")
+
+    def __init__(self, size: int = 200_000) -> None:
+        self.traces: Memo[int, Trace] = Memo(size)
+        self.frames: Memo[tuple[bytes, bytes], Frame] = Memo(size)
+
+
+class Parser:
+    """Reads one body in pieces of any size and gives each group when it is complete."""
+
+    __slots__ = ("_frames", "_line", "_memory", "_pieces", "_sum", "total")
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        self.total: int | None = None
+        """What the header says, None before it was read."""
+        self._memory = memory or Memory()
+        self._frames: dict[bytes, Frame] = {}
+        self._pieces: list[bytes] = []
+        self._line = 1
+        self._sum = 0
+
+    def feed(self, data: bytes) -> list[Group]:
+        """Return the groups that `data` completes; raises NotAProfile and MalformedProfile."""
+        pieces = self._pieces
+        complete = b"\n\n" in data or (data[:1] == b"\n" and bool(pieces) and pieces[-1][-1:] == b"\n")
+        if data:
+            pieces.append(data)
+        if self.total is None:
+            self._read_header()
+        elif not complete:  # joining only what has an end keeps one endless line linear
+            return []
+        if self.total is None:
+            return []
+        text, end, rest = b"".join(self._pieces).rpartition(b"\n\n")
+        self._pieces = [rest] if rest else []
+        return self._groups(text) if end else []
+
+    def close(self) -> None:
+        """Say that the body is over; raises NotAProfile and TruncatedProfile."""
+        rest = b"".join(self._pieces)
+        if self.total is None:
+            what = f"starts with {quote(rest)}" if rest else "is empty"
+            raise NotAProfile(f"not a goroutine profile: the body {what}")
+        if rest.strip():
+            raise TruncatedProfile(f"line {self._line}: the body ends within a group: {quote(rest[-100:])}")
+        if self._sum != self.total:
+            raise TruncatedProfile(
+                f"line 1: total {self.total}, but the counts of the groups add up to {self._sum}"
+            )
+
+    def _read_header(self) -> None:
+        text = b"".join(self._pieces)
+        header, end, rest = text.partition(b"\n")
+        if not end and len(text) < HEADER_LIMIT and b"goroutine profile: total".startswith(text[:24]):
+            self._pieces = [text]
+            return
+        match = HEADER.fullmatch(header)
+        if match is None or not end:
+            raise NotAProfile(f"not a goroutine profile: the body starts with {quote(header)}")
+        if match[1] != b"goroutine":
+            raise NotAProfile(f"not a goroutine profile but a {quote(match[1])} profile")
+        self.total = int(match[2])
+        self._pieces = [rest] if rest else []
+        self._line = 2
+
+    def _groups(self, text: bytes) -> list[Group]:
+        traces = self._memory.traces
+        groups: list[Group] = []
+        for block in text.split(b"\n\n"):
+            count, at, rest = block.partition(b" @")
+            if not at or not count.isdigit():
+                raise self._malformed("expected `count @ counters`", block.partition(b"\n")[0], self._line)
+            # Looking at the young generation first saves a call in the loop that sees every group of a fleet.
+            key = hash(rest)
+            trace = traces.young.get(key) or traces.get(key)
+            if trace is None:
+                trace = self._trace(rest)
+                traces.put(key, trace)
+            goroutines = int(count)
+            self._sum += goroutines
+            groups.append((trace, goroutines))
+            self._line += block.count(b"\n") + 2
+        return groups
+
+    def _trace(self, text: bytes) -> Trace:
+        lines = text.split(b"\n")
+        counters = lines[0]
+        if COUNTERS.fullmatch(counters) is None:
+            raise self._malformed("expected program counters", counters, self._line)
+        at = 1
+        labels: tuple[tuple[str, str], ...] = ()
+        if len(lines) > 1 and lines[1].startswith(LABELS):
+            labels = self._labels(lines[1])
+            at = 2
+        known = self._frames
+        frames = tuple(
+            known.get(line) or self._frame(line, self._line + at + i) for i, line in enumerate(lines[at:])
+        )
+        return Trace(frames, counters, labels, truncated=bool(frames) and _is_cut(counters, lines[-1]))
+
+    def _frame(self, line: bytes, number: int) -> Frame:
+        cells = [cell for cell in line.split(b"\t") if cell]
+        if not 2 <= len(cells) <= 4 or cells[0] != b"#" or ADDRESS.fullmatch(cells[1]) is None:
+            raise self._malformed("expected a frame", line, number)
+        if len(cells) == 2:
+            frame = UNKNOWN
+        else:
+            function, plus, _ = cells[2].rpartition(b"+0x")
+            if len(cells) == 3 or not plus:
+                raise self._malformed("expected function+0xoffset and file:line", line, number)
+            frame = self._named(function, cells[3], line, number)
+        self._frames[line] = frame
+        return frame
+
+    def _named(self, function: bytes, place: bytes, line: bytes, number: int) -> Frame:
+        frames = self._memory.frames
+        frame = frames.get((function, place))
+        if frame is None:
+            file, colon, at = place.rpartition(b":")  # the last one: Windows paths have one of their own
+            if not colon or not at.isdigit():
+                raise self._malformed("expected file:line", line, number)
+            frame = Frame(_text(function), _text(file), int(at))
+            frames.put((function, place), frame)
+        return frame
+
+    def _labels(self, line: bytes) -> tuple[tuple[str, str], ...]:
+        pairs = []
+        at = len(LABELS)
+        while match := LABEL.match(line, at):
+            pairs.append((_unquote(match[1]), _unquote(match[2])))
+            at = match.end()
+        if at != len(line) and line[at:] != b"}":  # Go does print an empty set
+            raise self._malformed("expected labels", line, self._line + 1)
+        return tuple(pairs)
+
+    def _malformed(self, expected: str, line: bytes, number: int) -> MalformedProfile:
+        return MalformedProfile(f"line {number}: {expected}, found {quote(line)}")
+
+
+def parse(body: bytes, memory: Memory | None = None) -> Profile:
+    """Return the profile that `body` holds; raises ProfileError."""
+    parser = Parser(memory)
+    groups = parser.feed(body)
+    parser.close()
+    return Profile(parser.total or 0, tuple(groups))
+
+
+def unpaste(body: bytes) -> bytes:
+    """Return `body` with what browsers, blogs and chats do to it undone: spaces for tabs, CR LF, lost ends."""
+    body = body.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").strip() + b"\n\n"
+    body = re.sub(rb"[ \t]+$", b"", body, flags=re.MULTILINE)
+    return PASTED_FRAME.sub(lambda m: b"#\t" + b"\t".join(cell for cell in m.groups() if cell), body)
+
+
+def _is_cut(counters: bytes, last_frame: bytes) -> bool:
+    """Tell whether the root side is missing: Go hides runtime.goexit, so the last counter has no frame line."""
+    address = last_frame.split(b"\t", 2)[1]
+    return int(address, 16) == int(counters.rpartition(b" ")[2] or b"0", 16) - 1
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")
+
+
+def _unquote(quoted: bytes) -> str:
+    return _text(ESCAPE.sub(_unescape, quoted) if b"\\" in quoted else quoted)
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    byte, short, long, other = match.groups()
+    if byte:
+        return bytes.fromhex(byte.decode())
+    if short or long:
+        return chr(int(short or long, 16)).encode("utf-8", "surrogatepass")
+    return ESCAPED.get(other, other)

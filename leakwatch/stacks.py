@@ -1,0 +1,178 @@
+"""Turns the groups of a profile into samples: one per stack, with identity and what a reader wants to know.
+
+The fingerprint must survive restarts, rebuilds and Go upgrades, so it sees function names only, and those
+without what differs between builds of the same source: generic arguments, build hashes, how deep a recursion
+is, which inner functions of package sync a lock went through, names that Go's own authors changed.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+
+from leakwatch.memo import Memo
+from leakwatch.model import Fingerprint, Frame, Profile, Sample, Samples, Stack, Trace
+
+STD_NAMES = """
+archive bufio bytes cmp compress container context crypto database debug embed encoding errors expvar flag fmt go hash
+html image index internal io iter log maps math mime net os path plugin reflect regexp runtime slices sort strconv
+strings structs sync syscall testing text time unicode unique unsafe vendor weak
+"""
+STD = frozenset(STD_NAMES.split())
+"""First path elements of Go's standard library; a test compares them with `go list std`."""
+
+DEPENDENCY = re.compile(r"/pkg/mod/|@v|/vendor/")
+GENERIC = re.compile(r"\[[^\[\]]*\]")
+CLOSURE = re.compile(r"(\.func|-range|\.gowrap)[0-9.]+")
+CGO_EXPORT = re.compile(r"^_cgoexp_[0-9a-f]+_")
+RENAMED = {
+    # 1.23
+    "context.propagateCancel.func": "context.(*cancelCtx).propagateCancel.func",
+}
+"""Functions of the standard library whose name changed while their source did not: old name -> new name."""
+
+WAITS = {
+    # Where the first visible frame alone says what the stack is blocked in, in debug=2's words (Go 1.24+).
+    "time.Sleep": "sleep",
+    "internal/poll.runtime_pollWait": "IO wait",
+    "sync.runtime_notifyListWait": "sync.Cond.Wait",
+    "sync.runtime_SemacquireMutex": "sync.Mutex.Lock",
+    "sync.runtime_SemacquireRWMutexR": "sync.RWMutex.RLock",
+    "sync.runtime_SemacquireRWMutex": "sync.RWMutex.Lock",
+    "sync.runtime_SemacquireWaitGroup": "sync.WaitGroup.Wait",
+}
+LOCKS = {
+    # Older Go used one name for several locks; the caller tells them apart.
+    "sync.(*RWMutex).RLock": "sync.RWMutex.RLock",
+    "sync.(*RWMutex).Lock": "sync.RWMutex.Lock",
+    "sync.(*WaitGroup).Wait": "sync.WaitGroup.Wait",
+    "sync.(*Mutex).Lock": "sync.Mutex.Lock",
+}
+
+
+class Identifier:
+    """Gives each trace its stack; remembers traces and stacks, so that equal stacks are one object.
+
+    `own_code`: prefixes of functions that are own code wherever their files lie.
+    """
+
+    def __init__(self, own_code: Sequence[str] = (), size: int = 200_000) -> None:
+        self._own_code = tuple(own_code)
+        self._by_trace: Memo[Trace, Stack] = Memo(size)
+        self._by_fingerprint: Memo[Fingerprint, Stack] = Memo(size)
+
+    def stack(self, trace: Trace) -> Stack:
+        """Return the stack of `trace`, which must have frames."""
+        stack = self._by_trace.young.get(trace) or self._by_trace.get(trace)
+        if stack is None:
+            stack = self._identify(trace)
+            self._by_trace.put(trace, stack)
+        return stack
+
+    def identify(self, profile: Profile) -> Samples:
+        """Return the samples of `profile`, groups of equal stacks merged.
+
+        A group without frames is left out: its goroutines were created and have not run yet.
+        """
+        return self.merge(profile.groups, {})
+
+    def merge(
+        self, groups: Iterable[tuple[Trace, int]], samples: dict[Fingerprint, Sample]
+    ) -> dict[Fingerprint, Sample]:
+        """Add `groups` to `samples` and return them."""
+        known = self._by_trace.young
+        for trace, goroutines in groups:
+            if not trace.frames:
+                continue
+            stack = known.get(trace) or self.stack(trace)
+            fingerprint = stack.fingerprint
+            sample = samples.get(fingerprint)
+            if sample is not None:
+                stack = sample.stack  # the largest group comes first: its lines are shown
+                goroutines += sample.goroutines  # noqa: PLW2901  the merged count takes the place of the group's
+            samples[fingerprint] = Sample(stack, goroutines)
+        return samples
+
+    def _identify(self, trace: Trace) -> Stack:
+        frames = trace.frames
+        fingerprint = fingerprint_of([frame.function for frame in frames])
+        known = self._by_fingerprint.get(fingerprint)
+        # Replicas of one program and rebuilds share the object: a fleet has few stacks and many traces.
+        if known is not None and known.frames == frames and known.truncated == trace.truncated:
+            return known
+        stack = Stack(
+            fingerprint,
+            frames,
+            self.blame(frames),
+            "" if trace.truncated else frames[-1].function,
+            wait_reason(frames),
+            trace.truncated,
+        )
+        self._by_fingerprint.put(fingerprint, stack)
+        return stack
+
+    def blame(self, frames: Sequence[Frame]) -> Frame:
+        """Return the frame to look at: the innermost of own code, else of a dependency, else the outermost.
+
+        Where all is the standard library the outermost says which part of it, the innermost only how it waits.
+        """
+        dependency = None
+        for frame in frames:
+            if self._own_code and frame.function.startswith(self._own_code):
+                return frame
+            if is_std(frame.function):
+                continue
+            if not DEPENDENCY.search(frame.file) or frame.function.startswith("main."):
+                return frame
+            dependency = dependency or frame
+        return dependency or frames[-1]
+
+
+def is_std(function: str) -> bool:
+    """Tell whether `function` belongs to Go's standard library or runtime."""
+    path, slash, rest = function.partition("/")
+    element = path if slash else rest or path
+    return element.partition(".")[0] in STD and (not slash or "." not in path)
+
+
+def fingerprint_of(functions: Sequence[str]) -> Fingerprint:
+    """Return the fingerprint of a stack of `functions`, leaf first: 16 hex digits."""
+    names = _without_lock_internals([normalise(function) for function in functions])
+    # Only the innermost call of each function: recursion, also mutual, gives one stack whatever its depth.
+    distinct = dict.fromkeys(names)
+    return Fingerprint(blake2b("\0".join(distinct).encode("utf-8", "replace"), digest_size=8).hexdigest())
+
+
+def normalise(function: str) -> str:
+    """Return `function` without what differs between builds and Go versions."""
+    if "[" in function:
+        shorter = GENERIC.sub("", function)
+        while shorter != function:  # nested brackets, innermost first
+            function, shorter = shorter, GENERIC.sub("", shorter)
+    if function.startswith("_cgoexp_"):
+        return CGO_EXPORT.sub("_cgoexp_", function)
+    if is_std(function):
+        if function.startswith("internal/sync."):
+            function = function.removeprefix("internal/")
+        function = CLOSURE.sub(r"\1", function)  # Go's authors add and remove closures; ours are our user's names
+        return RENAMED.get(function, function)
+    return function
+
+
+def _without_lock_internals(names: list[str]) -> list[str]:
+    """Fold the innermost calls within package sync to the one that was called from outside."""
+    inside = 0
+    while inside < len(names) and names[inside].startswith("sync."):
+        inside += 1
+    return names[max(inside - 1, 0) :]
+
+
+def wait_reason(frames: Sequence[Frame]) -> str:
+    """Return what the visible frames alone say about the wait reason, "" where they do not say."""
+    name = normalise(frames[0].function)
+    if name in {"sync.runtime_SemacquireMutex", "sync.runtime_Semacquire"}:
+        for frame in frames[1:4]:
+            if lock := LOCKS.get(normalise(frame.function)):
+                return lock
+    if name.startswith("syscall.") and name.partition(".")[2].lower().startswith(("syscall", "rawsyscall")):
+        return "syscall"
+    return WAITS.get(name, "")
