@@ -107,10 +107,10 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the detector says of one series at one time; times in unix seconds.
+    """What the detector says of one series; times in unix seconds.
 
-    `window` names the window that gave the highest score; `first_seen` is when the growth began, `floor` the
-    lowest recent level; `confidence` is between 0 and 1.
+    `window` names the window that gave the score; `first_seen` is when the growth began; `confidence` is between
+    0 and 1.
     """
 
     verdict: Verdict
@@ -120,3 +120,32 @@ class Judgement:
     confidence: float
     first_seen: float
     goroutines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """A stack of a service with a verdict other than normal, over all targets of the service.
+
+    `targets` are the names of those where it grows or grew; `goroutines` counts those of every target.
+    `detected_at` is when leaking was first said, None before.
+    """
+
+    service: str
+    stack: Stack
+    verdict: Verdict
+    goroutines: int
+    growth: Growth
+    confidence: float
+    first_seen: float
+    detected_at: float | None
+    targets: tuple[str, ...]
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A leak's verdict changed at `time`, from `before`."""
+
+    time: float
+    before: Verdict
+    leak: Leak

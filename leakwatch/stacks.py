@@ -13,9 +13,9 @@ from leakwatch.memo import Memo
 from leakwatch.model import Fingerprint, Frame, Profile, Sample, Samples, Stack, Trace
 
 STD_NAMES = """
-archive bufio bytes cmp compress container context crypto database debug embed encoding errors expvar flag fmt go hash
-html image index internal io iter log maps math mime net os path plugin reflect regexp runtime slices sort strconv
-strings structs sync syscall testing text time unicode unique unsafe vendor weak
+archive bufio bytes cmp compress container context crypto database debug embed encoding errors expvar flag fmt go
+hash html image index internal io iter log maps math mime net os path plugin reflect regexp runtime slices sort
+strconv strings structs sync syscall testing text time unicode unique unsafe vendor weak
 """
 STD = frozenset(STD_NAMES.split())
 """First path elements of Go's standard library; a test compares them with `go list std`."""

@@ -1,0 +1,1 @@
+"""Judging: which growth is a leak. Pure; time is a parameter."""

@@ -1,0 +1,233 @@
+"""Scores how much of a series' growth turnover cannot explain.
+
+Do goroutines also leave? Busy ones come and go: when load doubles, twice as many leave per minute. Leaked ones
+only come. A window of columns is cut in four quarters (medians of the means m, minima of the floors, trimmed means
+of the turnover L), and
+
+    net    = m3 - m0
+    rho    = (L3 + 0.05) / (L0 + 0.05)                                       how much the turnover grew
+    X      = min(net - max(rho - 1, 0) (m0 + 1), 1.25 (floor3 - floor0))     growth that turnover does not explain
+    sigma  = max(rho, 1) (m0 + 1) sqrt(r1^2 + r2^2 + 1 / (D + 1))            how well rho is known
+    score  = net / max(x, 1.5 A), and at least e effective rises             P: nobody leaves
+             X / max(x, phi m0, 4 sigma, A)                                  C: turnover does not explain it
+
+A is what the stack is known to give back. Both need a straight rise, also of the floor, and that the sum over all
+stacks of the same origin rises by half as much (root veto): idle workers change between states and so between
+stacks. 1 is the score at which we say leaking. docs/how-it-judges.md explains, with the measurements.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from leakwatch.history import (
+    DOWN,
+    FLOOR,
+    LEFT,
+    MEAN,
+    SCRAPES_PER_BLOCK,
+    UP,
+    UP_SQUARED,
+    Columns,
+    Floats,
+    History,
+    trimmed_mean,
+)
+
+Rows = npt.NDArray[np.intp]
+
+WORTH_A_LOOK: Final = 0.3
+"""Scores below this are nothing to anybody, so series that cannot reach it are not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How far to look back (`columns`) and what a series must do there; `phi` is None for P windows."""
+
+    name: str
+    columns: int
+    least: float  # x
+    moves: float  # e
+    phi: float | None
+    steady: tuple[float, float]  # of net: no increment outside, the first bound holds for the last one only in C
+
+    @property
+    def needs_turnover(self) -> bool:
+        """Tell whether the window is of kind C, which needs at least 5 scrapes in each block."""
+        return self.phi is not None
+
+
+BLOCK_WINDOWS: Final = (
+    Window("P0", 8, 300, 8, None, (0.25, 0.50)),
+    Window("P2", 24, 30, 8, None, (0.22, 0.60)),
+    Window("C2", 24, 30, 8, 0.30, (0.22, 0.60)),
+)
+HOUR_WINDOWS: Final = (
+    Window("P8", 8, 12, 10, None, (0.22, 0.60)),
+    Window("C8", 8, 12, 10, 0.30, (0.22, 0.60)),
+    Window("P24", 24, 8, 8, None, (0.22, 0.60)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The best score of each row that has one worth a look, and the window that gave it."""
+
+    rows: Rows
+    scores: Floats
+    windows: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarters:
+    """Medians, floors, turnover per quarter, shape (rows, 4); falls, rises and squared rises of the window."""
+
+    level: Floats
+    floor: Floats
+    left: Floats
+    spread: Floats  # sqrt(r1^2 + r2^2)
+    down: Floats
+    up: Floats
+    up_squared: Floats
+
+
+def score_blocks(history: History) -> Scores:
+    """Return the scores that the block windows give, to be asked when a block has closed."""
+    return _best(_score(history, history.blocks, window) for window in BLOCK_WINDOWS)
+
+
+def score_hours(history: History) -> Scores:
+    """Return the scores that the hourly windows give, to be asked when an hour has closed."""
+    return _best(_score(history, history.hours, window) for window in HOUR_WINDOWS)
+
+
+def _best(found: Iterator[tuple[str, Rows, Floats]]) -> Scores:
+    best: dict[int, tuple[float, str]] = {}
+    for name, rows, scores in found:
+        for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
+            if score >= WORTH_A_LOOK and score > best.get(row, (0.0, ""))[0]:
+                best[row] = (score, name)
+    return Scores(
+        np.fromiter(best, np.intp, len(best)),
+        np.fromiter((score for score, _ in best.values()), np.float32, len(best)),
+        tuple(name for _, name in best.values()),
+    )
+
+
+def _score(history: History, columns: Columns, window: Window) -> tuple[str, Rows, Floats]:
+    none = (window.name, np.zeros(0, np.intp), np.zeros(0, np.float32))
+    quarters = quarter_columns(columns, window)
+    if quarters is None:
+        return none
+    mean = columns.values[MEAN]
+    bound = mean[:, quarters[3]].max(axis=1) - mean[:, quarters[0]].min(axis=1)
+    rows = np.flatnonzero(bound >= WORTH_A_LOOK * window.least)
+    if not len(rows):
+        return none
+    seen = summarise(columns.values[:, rows], quarters)
+    steady = is_steady(seen, window)
+    rows, seen = rows[steady], Quarters(*(getattr(seen, name)[steady] for name in Quarters.__slots__))
+    if not len(rows):
+        return none
+    give_back = history.give_back[rows]
+    score = score_c(seen, give_back, window) if window.needs_turnover else score_p(seen, give_back, window)
+    grown = origin_growth(history, columns, rows, quarters)
+    score[grown < 0.5 * (seen.level[:, 3] - seen.level[:, 0])] = 0
+    return window.name, rows, score
+
+
+def quarter_columns(columns: Columns, window: Window) -> list[Rows] | None:
+    """Return the usable columns of each quarter, or None where half of one is missing."""
+    usable = columns.scrapes > 0
+    if window.needs_turnover:
+        usable = (columns.scrapes >= SCRAPES_PER_BLOCK) & (columns.regular >= SCRAPES_PER_BLOCK - 1)
+    length = len(columns.scrapes)
+    quarter = window.columns // 4
+    found = []
+    for start in range(length - window.columns, length, quarter):
+        inside = np.flatnonzero(usable[start : start + quarter]) + start
+        if 2 * len(inside) <= quarter:
+            return None
+        found.append(inside)
+    return found
+
+
+def summarise(values: Floats, quarters: list[Rows]) -> Quarters:
+    """Return what the scores need of `values`, shape (6, rows, columns)."""
+    halves = [np.union1d(quarters[0], quarters[1]), np.union1d(quarters[2], quarters[3])]
+    every = np.union1d(*halves)
+    return Quarters(
+        level=np.stack([np.median(values[MEAN][:, q], axis=1) for q in quarters], axis=1),
+        floor=np.stack([values[FLOOR][:, q].min(axis=1) for q in quarters], axis=1),
+        left=np.stack([trimmed_mean(values[LEFT][:, q]) for q in quarters], axis=1),
+        spread=np.hypot(*(relative_error(values[LEFT][:, half]) for half in halves)),
+        down=values[DOWN][:, every].sum(axis=1),
+        up=values[UP][:, every].sum(axis=1),
+        up_squared=values[UP_SQUARED][:, every].sum(axis=1),
+    )
+
+
+def relative_error(values: Floats) -> Floats:
+    """Return the relative standard error of each row's mean, robustly: from the median absolute deviation."""
+    centre = np.median(values, axis=1, keepdims=True)
+    deviation = np.median(np.abs(values - centre), axis=1)
+    mean = values.mean(axis=1)
+    error = np.divide(deviation, mean, out=np.zeros_like(mean), where=mean > 0)
+    return np.asarray(1.25 * 1.4826 * error / np.sqrt(values.shape[1]), np.float32)
+
+
+def is_steady(seen: Quarters, window: Window) -> npt.NDArray[np.bool_]:
+    """Tell which rows rose in a straight line, their floors too."""
+    low, high = window.steady
+    net = seen.level[:, 3] - seen.level[:, 0]
+    steps = np.diff(seen.level, axis=1)
+    straight = (net > 0) & (steps.max(axis=1) <= high * net) & (steps[:, 2] >= low * net)
+    if window.name == "P0":
+        straight &= steps.min(axis=1) >= low * net
+    if window.needs_turnover:
+        straight &= steps.min(axis=1) > 0.1 * net
+    rose = seen.floor[:, 3] - seen.floor[:, 0] >= 0.5 * net
+    return np.asarray(straight & rose)
+
+
+def score_p(seen: Quarters, give_back: Floats, window: Window) -> Floats:
+    """Return the scores of rows that nobody leaves; 0 where more than 5 % of the growth left again."""
+    net = seen.level[:, 3] - seen.level[:, 0]
+    moves = np.divide(seen.up * seen.up, seen.up_squared, out=np.zeros_like(net), where=seen.up_squared > 0)
+    score = np.minimum(net / np.maximum(window.least, 1.5 * give_back), moves / window.moves)
+    return np.asarray(np.where(seen.down <= 0.05 * net, score, 0), np.float32)
+
+
+def unexplained(seen: Quarters) -> Floats:
+    """Return X: by how much the rows grew beyond what their turnover explains."""
+    net = seen.level[:, 3] - seen.level[:, 0]
+    growth = net - np.maximum(turnover_ratio(seen) - 1, 0) * (seen.level[:, 0] + 1)
+    return np.asarray(np.minimum(growth, 1.25 * (seen.floor[:, 3] - seen.floor[:, 0])), np.float32)
+
+
+def turnover_ratio(seen: Quarters) -> Floats:
+    """Return rho: by how much more leave per scrape at the end; a twentieth of a goroutine is no news."""
+    return np.asarray((seen.left[:, 3] + 0.05) / (seen.left[:, 0] + 0.05), np.float32)
+
+
+def score_c(seen: Quarters, give_back: Floats, window: Window) -> Floats:
+    """Return the scores of rows whose growth their turnover does not explain."""
+    level = seen.level[:, 0]
+    error = np.sqrt(seen.spread**2 + 1 / (seen.down + 1))
+    sigma = np.maximum(turnover_ratio(seen), 1) * (level + 1) * error
+    least = np.maximum(window.least, (window.phi or 0) * level)
+    return np.asarray(unexplained(seen) / np.maximum(least, np.maximum(4 * sigma, give_back)), np.float32)
+
+
+def origin_growth(history: History, columns: Columns, rows: Rows, quarters: list[Rows]) -> Floats:
+    """Return for each of `rows` by how much all stacks of its origin together grew over the window."""
+    mean = columns.values[MEAN]
+    grown = np.zeros(len(rows), np.float32)
+    origins = history.origins[rows]
+    for origin in set(origins.tolist()):
+        total = mean[history.origins == origin].sum(axis=0)
+        grown[origins == origin] = np.median(total[quarters[3]]) - np.median(total[quarters[0]])
+    return grown

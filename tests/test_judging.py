@@ -1,0 +1,237 @@
+"""The detector on series with a known truth, in virtual time, through the whole pipeline behind the parser."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from simulated import HOUR, INTERVAL, START, TARGET, Load, play, samples, verdicts
+
+from leakwatch.detect.rate import find_onset, theil_sen
+from leakwatch.leaks import Leaks
+from leakwatch.model import Growth, Judgement, Target, Verdict
+from leakwatch.pipeline import Pipeline, Settings
+
+DAY = 24 * HOUR
+
+
+def poisson(seed: int, level: float) -> Load:
+    """Return a load of goroutines shorter than a scrape, `level` of them in stack `busy`."""
+    rng = np.random.default_rng(seed)
+    return lambda _: {"busy": int(rng.poisson(level))}
+
+
+def leaking(rate: float, begin: float, base: int = 2, end: float = math.inf) -> Load:
+    """Return a load whose stack `leak` gains `rate` goroutines per hour from `begin` to `end` hours."""
+    return lambda at: {"leak": base + int(max(0.0, min(at / HOUR, end) - begin) * rate)}
+
+
+def both(*loads: Load) -> Load:
+    """Return the loads side by side."""
+
+    def load(at: float) -> Mapping[str, int]:
+        merged: dict[str, int] = {}
+        for one in loads:
+            for name, count in (one(at) or {}).items():
+                merged[name] = merged.get(name, 0) + count
+        return merged
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("rate", "begin", "within", "window"),
+    [(1000, 3, 1.0, "P0"), (60, 3, 1.8, "P2"), (10, 10, 6.5, "P8"), (1, 2, 26, "P24")],
+)
+def test_a_pure_leak_is_found(rate: float, begin: float, within: float, window: str) -> None:
+    """A leak next to busy traffic is called leaking soon, with its rate, its onset, and by the expected window."""
+    pipeline, events = play(both(poisson(1, 50), leaking(rate, begin)), begin + within)
+    said = dict(verdicts(events, "leak"))
+    assert begin < said["leaking"] <= begin + within
+    assert verdicts(events, "busy") == []
+    leak = pipeline.open_leaks()[0]
+    assert leak.growth.low <= rate / HOUR <= leak.growth.high
+    assert leak.growth.rate == pytest.approx(rate / HOUR, rel=0.25)
+    assert (leak.first_seen - START) / HOUR == pytest.approx(begin, abs=1.5)
+    assert leak.targets == (TARGET.name,)
+    assert next(iter(pipeline.watches.values())).judged[leak.stack.fingerprint][1].window in {window, "P8", "P2"}
+
+
+def test_a_leak_inside_a_busy_stack_is_found() -> None:
+    """60 an hour in a stack through which a hundred busy goroutines pass: turnover does not explain the growth."""
+    rng = np.random.default_rng(4)
+    hidden: Load = lambda at: {"leak": int(rng.poisson(100)) + int(max(0.0, at / HOUR - 6) * 60)}  # noqa: E731
+    pipeline, events = play(hidden, 14)
+    assert 6 < dict(verdicts(events, "leak"))["leaking"] < 13
+    assert pipeline.open_leaks()[0].growth.rate == pytest.approx(60 / HOUR, rel=0.3)
+
+
+def diurnal(seed: int, level: float) -> Load:
+    """Return a load that doubles by day."""
+    rng = np.random.default_rng(seed)
+    return lambda at: {"busy": int(rng.poisson(level * (1 - 0.6 * math.cos(2 * math.pi * at / DAY))))}
+
+
+def keep_alive(seed: int, level: float, life: float) -> Load:
+    """Return a load of connections that live `life` seconds on average, twice as many by day."""
+    rng = np.random.default_rng(seed)
+    state = [level]
+
+    def load(at: float) -> Mapping[str, int]:
+        wanted = level * (1 - 0.5 * math.cos(2 * math.pi * at / DAY))
+        leaving = rng.binomial(int(state[0]), min(INTERVAL / life, 1.0))
+        state[0] += rng.poisson(wanted * INTERVAL / life) - leaving
+        return {"busy": int(state[0])}
+
+    return load
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        poisson(1, 3),
+        poisson(2, 300),
+        diurnal(3, 200),
+        diurnal(4, 30),
+        keep_alive(5, 300, 90),
+        keep_alive(6, 100, 600),
+    ],
+    ids=["quiet", "busy", "diurnal", "diurnal, small", "keep-alive", "long keep-alive"],
+)
+def test_busy_services_are_left_alone(load: Load) -> None:
+    """Two days of healthy load, with the morning's rise, give no leak."""
+    _, events = play(load, 48)
+    assert [said for said, _ in verdicts(events, "busy") if said == "leaking"] == []
+
+
+def test_a_step_is_no_leak() -> None:
+    """A pool that grows at once and stays is never called leaking."""
+    step: Load = lambda at: {"pool": 10 if at < 5 * HOUR else 400}  # noqa: E731
+    _, events = play(step, 30)
+    assert "leaking" not in dict(verdicts(events, "pool"))
+
+
+def test_workers_that_change_state_are_no_leak() -> None:
+    """Idle workers move from one stack to another of the same origin: the sum does not grow (root veto)."""
+
+    def load(at: float) -> Mapping[str, int]:
+        moved = min(int(at / HOUR * 40), 380)
+        return {"idle": 400 - moved, "parked": 2 + moved}
+
+    assert verdicts(play(load, 9, origin="main.worker")[1], "parked") == []
+    assert "leaking" in dict(verdicts(play(load, 9)[1], "parked"))
+
+
+def test_the_life_of_a_leak() -> None:
+    """Suspected, leaking, plateau when it stops, recovered when the goroutines are gone, and then forgotten."""
+    stopped = leaking(60, 3, end=8)
+    load: Load = lambda at: stopped(at) if at < 14 * HOUR else {"leak": 2}  # noqa: E731
+    _, events = play(load, 40)
+    said = verdicts(events, "leak")
+    assert [verdict for verdict, _ in said] == ["suspected", "leaking", "plateau", "recovered", "normal"]
+    hours = dict(said)
+    assert 11 <= hours["plateau"] <= 11.5
+    assert 14 <= hours["recovered"] <= 14.2
+    assert 38 <= hours["normal"] <= 38.3
+
+
+def test_a_leak_that_resumes() -> None:
+    """After a plateau, new growth is leaking again."""
+    first, second = leaking(60, 3, end=6), leaking(60, 20, base=0)
+    _, events = play(both(first, second), 24)
+    assert [verdict for verdict, _ in verdicts(events, "leak")] == ["suspected", "leaking", "plateau", "leaking"]
+
+
+@pytest.mark.parametrize("missing", [0.2, 0.5])
+def test_missed_scrapes_do_not_accuse_and_do_not_hide(missing: float) -> None:
+    """With scrapes missing at random the busy stack stays normal and the leak is found."""
+    rng = np.random.default_rng(8)
+    load = both(keep_alive(9, 100, 300), leaking(60, 3))
+    _, events = play(lambda at: None if rng.random() < missing else load(at), 8)
+    assert dict(verdicts(events, "leak"))["leaking"] < 5.5
+    assert verdicts(events, "busy") == []
+
+
+def test_too_few_scrapes_leave_only_what_needs_no_turnover() -> None:
+    """At one scrape per block a busy stack is never judged by turnover, a pure leak still by the P windows."""
+    pipeline = Pipeline(Settings(block=INTERVAL))
+    rng = np.random.default_rng(3)
+    growing: Load = lambda at: {"busy": int(rng.poisson(30 + at / HOUR * 100)), "leak": int(at / 30)}  # noqa: E731
+    _, events = play(growing, 2, pipeline)
+    assert "leaking" in dict(verdicts(events, "leak"))
+    assert verdicts(events, "busy") == []
+
+
+def test_confidence_grows_and_is_bounded_while_young() -> None:
+    """In the first two hours of a lifetime no confidence above one half; later near one."""
+    _, events = play(leaking(3000, 0), 2.0)
+    young = next(event for event in events if event.leak.verdict is Verdict.LEAKING)
+    assert young.leak.confidence <= 0.5
+    pipeline, _ = play(leaking(3000, 0), 6)
+    assert pipeline.open_leaks()[0].confidence > 0.95
+
+
+def test_a_new_block_length_starts_over() -> None:
+    """A target that is scraped too seldom for its block is judged later, with a longer block."""
+    pipeline, _ = play(leaking(60, 0), 3)
+    assert pipeline.stretch(TARGET, 200.0)
+    assert pipeline.watch(TARGET).history.block == 1200.0
+    assert not pipeline.stretch(TARGET, 200.0)
+
+
+def test_forgetting_a_target_closes_its_leak() -> None:
+    """A target that goes away takes its verdict with it."""
+    pipeline, _ = play(leaking(60, 0), 5)
+    assert [leak.verdict for leak in pipeline.open_leaks()] == [Verdict.LEAKING]
+    events = pipeline.forget(TARGET, START + 5 * HOUR)
+    assert [(event.before, event.leak.verdict) for event in events] == [(Verdict.LEAKING, Verdict.NORMAL)]
+    assert pipeline.open_leaks() == []
+
+
+def judgement(verdict: Verdict, rate: float, first_seen: float) -> Judgement:
+    """Return a judgement of which only this matters."""
+    return Judgement(verdict, 1.0, "P2", Growth(rate, rate - 3, rate + 4), 0.8, first_seen, 10)
+
+
+def test_a_leak_over_two_targets() -> None:
+    """The worst verdict counts, rates add up with their errors in quadrature, the earliest onset is told."""
+    leaks = Leaks(lambda *_: 123, {"main.": "everyone", "main.leak": "storage"})
+    (fingerprint, sample), *_ = samples({"leak": 1}).items()
+    leaks.update("shop", "a", {fingerprint: (sample.stack, judgement(Verdict.SUSPECTED, 10, 5.0))}, 1.0)
+    events = leaks.update("shop", "b", {fingerprint: (sample.stack, judgement(Verdict.LEAKING, 20, 3.0))}, 2.0)
+    assert [(event.time, event.before) for event in events] == [(2.0, Verdict.SUSPECTED)]
+    (leak,) = leaks.all()
+    assert (leak.verdict, leak.goroutines, leak.first_seen, leak.detected_at) == (Verdict.LEAKING, 123, 3.0, 2.0)
+    assert leak.targets == ("a", "b")
+    assert leak.owner == "storage"
+    growth = leak.growth
+    assert (growth.rate, growth.low, growth.high) == pytest.approx(
+        (30, 30 - math.hypot(3, 3), 30 + math.hypot(4, 4))
+    )
+
+
+def test_services_are_counted_apart() -> None:
+    """The same stack in two services is two leaks; the replicas of one are counted together."""
+    pipeline = Pipeline(Settings())
+    for target, count in ((TARGET, 5), (Target("shop", "b"), 7), (Target("other", "c"), 100)):
+        pipeline.observe(target, START, count, samples({"leak": count}))
+    fingerprint = next(iter(samples({"leak": 1})))
+    assert pipeline.count("shop", fingerprint) == 12
+    assert pipeline.count("nobody", fingerprint) == 0
+
+
+def test_theil_sen_ignores_outliers() -> None:
+    """The rate is the median slope; one absurd point does not move it."""
+    times = np.arange(20.0)
+    levels = 3 * times
+    levels[7] = 1e6
+    growth = theil_sen(times, levels)
+    assert growth.rate == pytest.approx(3)
+    assert growth.low <= 3 <= growth.high
+
+
+def test_onset_is_the_knee() -> None:
+    """Flat, then straight: the growth began at the knee."""
+    times = np.arange(30.0)
+    assert find_onset(times, np.maximum(times - 12, 0) * 5) == 12
+    assert find_onset(times, times * 2) == 0
