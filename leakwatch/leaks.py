@@ -30,7 +30,16 @@ class Leaks:
     def __init__(self, count: Count, owners: Mapping[str, str]) -> None:
         self._lives: dict[tuple[str, Fingerprint], Life] = {}
         self._count = count
+        self._owners: list[tuple[str, str]] = []
+        self.assign(owners)
+
+    def assign(self, owners: Mapping[str, str]) -> None:
+        """Take `owners` from now on."""
         self._owners = sorted(owners.items(), key=lambda item: len(item[0]), reverse=True)
+
+    def forget(self) -> None:
+        """Forget all leaks."""
+        self._lives.clear()
 
     def update(
         self, service: str, target: str, judged: Mapping[Fingerprint, tuple[Stack, Judgement]], time: float

@@ -77,6 +77,21 @@ class Pipeline:
         self._memory = text.Memory()
         self._identifier = Identifier(settings.own_code)
 
+    def configure(self, settings: Settings) -> bool:
+        """Judge by `settings` from now on; tell whether that forgot all history."""
+        old, self.settings = self.settings, settings
+        if settings.own_code != old.own_code:
+            self._identifier = Identifier(settings.own_code)
+        self.leaks.assign(settings.owners)
+        if (settings.block, settings.series_limit) == (old.block, old.series_limit):
+            return False
+        for watch in self.watches.values():
+            watch.history = History(settings.block, settings.series_limit)
+            watch.detector = Detector()
+            watch.judged = {}
+        self.leaks.forget()
+        return True
+
     def body(self) -> Body:
         """Return an empty body to be fed."""
         return Body(self._memory, self._identifier)

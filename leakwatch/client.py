@@ -1,0 +1,140 @@
+"""HTTP clients: the only place that makes them. Settings as in Prometheus's scrape configuration."""
+
+import ssl
+from pathlib import Path
+from typing import Annotated, Self
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from leakwatch import __version__
+from leakwatch.units import ConfigFile, Secret
+
+USER_AGENT = f"leakwatch/{__version__}"
+
+
+class Settings(BaseModel):
+    """Base of all configuration: a key that is not known is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BasicAuth(Settings):
+    """`basic_auth`: user name and password, or a file with the password."""
+
+    username: str
+    password: Secret | None = None
+    password_file: ConfigFile | None = None
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if (self.password is None) == (self.password_file is None):
+            raise ValueError("basic_auth needs one of password and password_file")
+        return self
+
+
+class Authorization(Settings):
+    """`authorization`: what stands in the header of that name."""
+
+    type: str = "Bearer"
+    credentials: Secret | None = None
+    credentials_file: ConfigFile | None = None
+
+    @model_validator(mode="after")
+    def _one_secret(self) -> Self:
+        if (self.credentials is None) == (self.credentials_file is None):
+            raise ValueError("authorization needs one of credentials and credentials_file")
+        if self.type.lower() == "basic":
+            raise ValueError('authorization type cannot be "basic": use basic_auth')
+        return self
+
+
+class TlsConfig(Settings):
+    """`tls_config`: whom to trust and how to show who we are."""
+
+    ca_file: ConfigFile | None = None
+    cert_file: ConfigFile | None = None
+    key_file: ConfigFile | None = None
+    server_name: str | None = None
+    insecure_skip_verify: bool = False
+
+    @model_validator(mode="after")
+    def _pair(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("tls_config needs both cert_file and key_file, or neither")
+        return self
+
+    def context(self) -> ssl.SSLContext:
+        """Return the TLS context; raises OSError (ssl.SSLError too) for files that do not fit."""
+        context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+        if self.insecure_skip_verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.cert_file and self.key_file:
+            context.load_cert_chain(self.cert_file, self.key_file)
+        return context
+
+
+class HttpHeader(Settings):
+    """One of `http_headers`: values in the open, secret, or in files."""
+
+    values: tuple[str, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    files: tuple[ConfigFile, ...] = ()
+
+    def all(self) -> list[str]:
+        """Return every value; reads the files."""
+        hidden = [secret.get_secret_value() for secret in self.secrets]
+        return [*self.values, *hidden, *(path.read_text().strip() for path in self.files)]
+
+
+class HttpSettings(Settings):
+    """What every HTTP client of ours can be told."""
+
+    basic_auth: BasicAuth | None = None
+    authorization: Authorization | None = None
+    tls_config: TlsConfig = TlsConfig()
+    http_headers: Annotated[dict[str, HttpHeader], Field(default_factory=dict)]
+    follow_redirects: bool = True
+    """Only to the same host."""
+
+    @model_validator(mode="after")
+    def _one_authorization(self) -> Self:
+        if self.basic_auth and self.authorization:
+            raise ValueError("at most one of basic_auth and authorization")
+        return self
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Return the headers of a request; secret files are read anew each time, so they may rotate."""
+        headers = [(name, value) for name, header in self.http_headers.items() for value in header.all()]
+        if self.basic_auth:
+            password = _secret(self.basic_auth.password, self.basic_auth.password_file)
+            request = httpx.Request("GET", "http://x")
+            next(httpx.BasicAuth(self.basic_auth.username, password).auth_flow(request))
+            headers.append(("Authorization", request.headers["Authorization"]))
+        if self.authorization:
+            secret = _secret(self.authorization.credentials, self.authorization.credentials_file)
+            headers.append(("Authorization", f"{self.authorization.type} {secret}"))
+        return headers
+
+
+def _secret(value: Secret | None, file: Path | None) -> str:
+    if value is not None:
+        return value.get_secret_value()
+    return file.read_text().strip() if file else ""
+
+
+def make_client(context: ssl.SSLContext, *, timeout: float, socket: str | None = None) -> httpx.AsyncClient:
+    """Return a client for one address: one connection, kept open; `socket`: path of a unix socket.
+
+    One small client per address, because a shared pool is searched whole at every request. Proxies of the
+    environment are for the outside world, not for what we watch.
+    """
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
+    transport = httpx.AsyncHTTPTransport(verify=context, limits=limits, uds=socket, trust_env=False)
+    return httpx.AsyncClient(
+        transport=transport,
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"},
+        timeout=httpx.Timeout(timeout, connect=timeout / 2),
+        trust_env=False,
+    )

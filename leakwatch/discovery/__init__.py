@@ -1,0 +1,41 @@
+"""Discovery: where the targets are. One file per mechanism, each with its settings.
+
+To add one: a file with a `Settings` subclass that has `async def run(self, update: Update) -> None`, and its key
+in leakwatch/config.py's ScrapeConfig. `update` is called with all groups of the mechanism whenever they change.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from leakwatch.client import Settings
+
+Update = Callable[[Sequence["TargetGroup"]], None]
+
+
+def _address(text: str) -> str:
+    if "://" in text and not text.startswith("unix://"):
+        raise ValueError(f"target {text!r} must be host:port, with the scheme in `scheme` (or unix:///path)")
+    if "/" in text.removeprefix("unix://") and not text.startswith("unix:///"):
+        raise ValueError(f"target {text!r} must be host:port, with the path in `profile_path`")
+    if not text or any(char.isspace() for char in text):
+        raise ValueError(f"target {text!r} must be host:port")
+    return text
+
+
+def _label(name: str) -> str:
+    if not name.replace("_", "a").isalnum() or not name.isascii() or name[:1].isdigit():
+        raise ValueError(f"{name!r} is no label name")
+    return name
+
+
+Address = Annotated[str, AfterValidator(_address)]
+LabelName = Annotated[str, AfterValidator(_label)]
+
+
+class TargetGroup(Settings):
+    """Addresses with common labels, as Prometheus writes them in static and file configurations."""
+
+    targets: tuple[Address, ...]
+    labels: Annotated[dict[LabelName, str], Field(default_factory=dict)]

@@ -1,0 +1,14 @@
+"""`static_configs`: target groups that stand in the configuration itself."""
+
+import asyncio
+
+from leakwatch.discovery import TargetGroup, Update
+
+
+class StaticConfig(TargetGroup):
+    """A group that never changes."""
+
+    async def run(self, update: Update) -> None:
+        """Tell the group once; never ends."""
+        update([self])
+        await asyncio.Event().wait()

@@ -1,0 +1,220 @@
+"""What Prometheus reads: a collector that computes all series from state when asked, and keeps nothing to set.
+
+Series of stacks are bounded: per target those with the most goroutines, with hysteresis so that they do not flap,
+and all that are judged; the rest is summed up as stack="other".
+"""
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import numpy as np
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from leakwatch import __version__
+from leakwatch.detect.rate import slopes
+from leakwatch.model import Fingerprint, Leak, Stack, Target
+from leakwatch.pipeline import Pipeline, Watch
+from leakwatch.scrape import Health
+
+LONGEST_LABEL = 250
+STAYS = 1.5  # a stack enters among the first K and leaves when it is not among the first 1.5 K
+
+TARGET = ("service", "target")
+STACK = (*TARGET, "stack", "function")
+LEAK = ("service", "stack", "function", "wait", "verdict", "owner")
+
+
+def shown(text: str) -> str:
+    """Return `text` as a label value: cut with a mark when it is absurdly long."""
+    return text if len(text) <= LONGEST_LABEL else text[:LONGEST_LABEL] + "…"
+
+
+class StackCollector(Collector):
+    """Series about targets, stacks and leaks.
+
+    `health`: asked for the health of each target; `wall`: turns the daemon's time into the wall clock's;
+    `per_target`, `limit`: the most stack series, per target and in all.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        health: Callable[[], Mapping[Target, Health]],
+        wall: Callable[[float], float],
+        *,
+        per_target: int,
+        limit: int,
+    ) -> None:
+        self.per_target = per_target
+        self.limit = limit
+        self._pipeline = pipeline
+        self._health = health
+        self._wall = wall
+        self._shown: dict[Target, set[int]] = {}
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: registering must not collect."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all series."""
+        health = self._health()
+        yield from _targets(health, self._pipeline.watches)
+        leaks = self._pipeline.open_leaks()
+        stacks = {leak.stack.fingerprint: leak.stack for leak in leaks}
+        yield from self._stacks(stacks)
+        yield from self._leaks(leaks)
+        info = GaugeMetricFamily(
+            "leakwatch_stack_info",
+            "What a stack is, to join on; always 1.",
+            labels=("stack", "function", "file", "line", "origin", "wait"),
+        )
+        for fingerprint, stack in stacks.items():
+            at = stack.blamed
+            place = (shown(at.function), shown(at.file), str(at.line), shown(stack.origin), stack.wait)
+            info.add_metric((fingerprint, *place), 1)
+        yield info
+
+    def _stacks(self, stacks: dict[Fingerprint, Stack]) -> Iterator[Metric]:
+        goroutines = GaugeMetricFamily(
+            "leakwatch_stack_goroutines", "Goroutines in one stack; the rest is stack=other.", labels=STACK
+        )
+        growth = GaugeMetricFamily(
+            "leakwatch_stack_growth_goroutines_per_second", "Slope of one stack's goroutines.", labels=STACK
+        )
+        known = GaugeMetricFamily("leakwatch_stacks", "Different stacks in the latest profile.", labels=TARGET)
+        other = GaugeMetricFamily(
+            "leakwatch_stacks_other", "Of them, those counted as stack=other.", labels=TARGET
+        )
+        watches = self._pipeline.watches
+        self._shown = {target: rows for target, rows in self._shown.items() if target in watches}
+        for target, watch in watches.items():
+            base = (shown(target.service), shown(target.name))
+            rows = self._chosen(target, watch)
+            last, slope = watch.history.last, slopes(watch.history)
+            for row in rows:
+                stack = watch.history.stacks[row]
+                if stack is None:
+                    continue
+                stacks.setdefault(stack.fingerprint, stack)
+                judged = watch.judged.get(stack.fingerprint)
+                labels = (*base, stack.fingerprint, shown(stack.blamed.function))
+                goroutines.add_metric(labels, last[row])
+                growth.add_metric(labels, judged[1].growth.rate if judged else slope[row])
+            counted = int(np.count_nonzero(last))
+            chosen = list(rows)
+            goroutines.add_metric((*base, "other", ""), last.sum() - last[chosen].sum() + watch.history.folded)
+            known.add_metric(base, counted + watch.history.folded_stacks)
+            other.add_metric(base, counted - int(np.count_nonzero(last[chosen])) + watch.history.folded_stacks)
+        yield from (goroutines, growth, known, other)
+
+    def _chosen(self, target: Target, watch: Watch) -> set[int]:
+        """Return the rows to show: the largest, those shown before that are still large, and all judged."""
+        history = watch.history
+        most = min(self.per_target, self.limit // max(len(self._pipeline.watches), 1))
+        used = np.fromiter(history.rows.values(), np.intp, len(history.rows))
+        ranked = used[np.argsort(-history.last[used], kind="stable")]
+        before = self._shown.get(target, set())
+        chosen = {row for row in ranked[: int(most * STAYS)].tolist() if row in before}
+        chosen |= {row for row in ranked[:most].tolist() if history.last[row] > 0}
+        self._shown[target] = chosen
+        return chosen | {history.rows[key] for key in watch.judged if key in history.rows}
+
+    def _leaks(self, leaks: list[Leak]) -> Iterator[Metric]:
+        goroutines = GaugeMetricFamily(
+            "leakwatch_leak_goroutines",
+            "Goroutines in a judged stack, over all targets of the service.",
+            labels=LEAK,
+        )
+        growth = GaugeMetricFamily(
+            "leakwatch_leak_growth_goroutines_per_second", "Their growth, over all targets.", labels=LEAK
+        )
+        confidence = GaugeMetricFamily(
+            "leakwatch_leak_confidence_ratio", "How sure we are, from 0 to 1.", labels=LEAK
+        )
+        seen = GaugeMetricFamily(
+            "leakwatch_leak_first_seen_timestamp_seconds", "When the growth began.", labels=LEAK
+        )
+        for leak in leaks:
+            stack = leak.stack
+            labels = (
+                shown(leak.service),
+                stack.fingerprint,
+                shown(stack.blamed.function),
+                stack.wait,
+                leak.verdict.word,
+                shown(leak.owner),
+            )
+            goroutines.add_metric(labels, leak.goroutines)
+            growth.add_metric(labels, leak.growth.rate)
+            confidence.add_metric(labels, leak.confidence)
+            seen.add_metric(labels, self._wall(leak.first_seen))
+        yield from (goroutines, growth, confidence, seen)
+
+
+def _targets(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -> Iterator[Metric]:
+    up = GaugeMetricFamily("leakwatch_up", "Whether the latest scrape succeeded.", labels=TARGET)
+    total = GaugeMetricFamily("leakwatch_goroutines", "Goroutines in the latest profile.", labels=TARGET)
+    scrapes = CounterMetricFamily(
+        "leakwatch_scrapes", "Scrapes, by success or the reason of failure.", labels=(*TARGET, "result")
+    )
+    duration = GaugeMetricFamily(
+        "leakwatch_scrape_duration_seconds", "How long the latest scrape took.", labels=TARGET
+    )
+    size = GaugeMetricFamily("leakwatch_scrape_body_bytes", "Size of the latest body.", labels=TARGET)
+    interval = GaugeMetricFamily(
+        "leakwatch_scrape_interval_seconds", "Time between scrapes, stretched to spare the target.", labels=TARGET
+    )
+    for target, state in health.items():
+        labels = (shown(target.service), shown(target.name))
+        for result, count in state.results.items():
+            if count or result == "success":  # nine series for each of thousands of targets would be too much
+                scrapes.add_metric((*labels, result), count)
+        interval.add_metric(labels, state.interval)
+        if state.up is None:
+            continue
+        up.add_metric(labels, state.up)
+        duration.add_metric(labels, state.duration)
+        size.add_metric(labels, state.body_bytes)
+        watch = watches.get(target)
+        if watch is not None and state.up:
+            total.add_metric(labels, watch.total)
+    yield from (up, total, scrapes, duration, size, interval)
+
+
+class DaemonCollector(Collector):
+    """Series about leakwatch itself; `reloaded`: asked whether the latest reload succeeded, and when that was."""
+
+    def __init__(self, reloaded: Callable[[], tuple[bool, float]]) -> None:
+        self._reloaded = reloaded
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: registering must not collect."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all series."""
+        successful, time = self._reloaded()
+        yield GaugeMetricFamily(
+            "leakwatch_config_last_reload_successful",
+            "Whether the configuration in the file is in force.",
+            successful,
+        )
+        yield GaugeMetricFamily(
+            "leakwatch_config_last_reload_success_timestamp_seconds", "When the configuration was taken.", time
+        )
+        build = InfoMetricFamily("leakwatch_build", "The version that runs.")
+        build.add_metric((), {"version": __version__, "python": platform.python_version()})
+        yield build
+
+
+def make_registry(*collectors: Collector) -> CollectorRegistry:
+    """Return a registry of `collectors` and of our own process."""
+    registry = CollectorRegistry(auto_describe=False)
+    for collector in collectors:
+        registry.register(collector)
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry

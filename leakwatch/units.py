@@ -1,0 +1,106 @@
+"""Durations and sizes as Prometheus writes them, secrets, paths beside the configuration: pydantic types."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, WithJsonSchema
+
+DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
+SECONDS = (365 * 86400, 7 * 86400, 86400, 3600, 60, 1, 0.001)
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(?:i?B)?", re.IGNORECASE)
+PREFIXES = ("", "K", "M", "G", "T", "P", "E")
+VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of `text` ("15s", "1h30m", "200ms"); raises ValueError."""
+    match = DURATION.fullmatch(text.strip())
+    if match is None or not any(match.groups()):
+        raise ValueError(f"{text!r} is no duration; write for example 15s, 5m, 1h30m or 200ms")
+    return sum(int(number) * unit for number, unit in zip(match.groups(), SECONDS, strict=True) if number)
+
+
+def format_duration(seconds: float) -> str:
+    """Return `seconds` as a person would say them: "45s", "2h10m", "3d4h"; the two largest units."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    rest = round(seconds)
+    parts: list[tuple[int, str]] = []
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        number, rest = divmod(rest, unit)
+        if number or parts:
+            parts.append((number, name))
+    return "".join(f"{number}{name}" for number, name in parts[:2] if number)
+
+
+def parse_size(text: str) -> int:
+    """Return the bytes of `text` ("64MB", powers of 1024 as in Prometheus); raises ValueError."""
+    match = SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no size; write for example 512KB or 64MB")
+    return int(float(match[1]) * 1024 ** PREFIXES.index(match[2].upper()))
+
+
+def expand(text: str) -> str:
+    """Return `text` with the environment variable for each `${NAME}`; raises ValueError if one is unset."""
+
+    def value(match: re.Match[str]) -> str:
+        found = os.environ.get(match[1])
+        if found is None:
+            raise ValueError(f"environment variable {match[1]} is not set")
+        return found
+
+    return VARIABLE.sub(value, text)
+
+
+def _duration(value: Any) -> Any:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _size(value: Any) -> Any:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+def _secret(value: Any) -> Any:
+    return expand(value) if isinstance(value, str) else value
+
+
+def _beside(path: Path, info: ValidationInfo) -> Path:
+    directory = (info.context or {}).get("directory")
+    return path if directory is None else Path(directory, path)
+
+
+def _readable(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"{str(path)!r} is no file")
+    return path
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    Field(gt=0),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^(\d+(y|w|d|h|ms|m|s))+$", "examples": ["15s", "1h30m", "200ms"]}
+    ),
+]
+"""Seconds, written as in Prometheus; longer than nothing."""
+
+Size = Annotated[
+    int,
+    BeforeValidator(_size),
+    Field(gt=0),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KMGTPE]?i?B?$", "examples": ["64MB"]}),
+]
+"""Bytes, written as in Prometheus."""
+
+Secret = Annotated[SecretStr, BeforeValidator(_secret)]
+"""Never shown; `${NAME}` is taken from the environment."""
+
+ConfigPath = Annotated[Path, AfterValidator(_beside)]
+"""A path, relative to the configuration file."""
+
+ConfigFile = Annotated[ConfigPath, AfterValidator(_readable)]
+"""A file that is there, relative to the configuration file."""
