@@ -1,8 +1,9 @@
 """HTTP clients: the only place that makes them. Settings as in Prometheus's scrape configuration."""
 
 import ssl
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -62,10 +63,18 @@ class TlsConfig(Settings):
     def _pair(self) -> Self:
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("tls_config needs both cert_file and key_file, or neither")
+        files = [str(file) for file in (self.ca_file, self.cert_file, self.key_file) if file]
+        try:
+            if files:
+                self.context()
+        except OSError as error:
+            raise ValueError(f"tls_config: {' '.join(files)}: {error}") from error
         return self
 
     def context(self) -> ssl.SSLContext:
         """Return the TLS context; raises OSError (ssl.SSLError too) for files that do not fit."""
+        if not (self.ca_file or self.cert_file or self.insecure_skip_verify):
+            return _usual_context()
         context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
         if self.insecure_skip_verify:
             context.check_hostname = False
@@ -73,6 +82,11 @@ class TlsConfig(Settings):
         if self.cert_file and self.key_file:
             context.load_cert_chain(self.cert_file, self.key_file)
         return context
+
+
+@cache
+def _usual_context() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 class HttpHeader(Settings):
@@ -94,7 +108,7 @@ class HttpSettings(Settings):
     basic_auth: BasicAuth | None = None
     authorization: Authorization | None = None
     tls_config: TlsConfig = TlsConfig()
-    http_headers: Annotated[dict[str, HttpHeader], Field(default_factory=dict)]
+    http_headers: dict[str, HttpHeader] = Field(default_factory=dict)
     follow_redirects: bool = True
     """Only to the same host."""
 
@@ -122,6 +136,11 @@ def _secret(value: Secret | None, file: Path | None) -> str:
     if value is not None:
         return value.get_secret_value()
     return file.read_text().strip() if file else ""
+
+
+def plain_context() -> ssl.SSLContext:
+    """Return a context for clients that never speak TLS: the world's certificates are a megabyte of memory."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def make_client(context: ssl.SSLContext, *, timeout: float, socket: str | None = None) -> httpx.AsyncClient:

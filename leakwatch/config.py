@@ -20,6 +20,7 @@ from leakwatch.history import SCRAPES_PER_BLOCK
 from leakwatch.units import Duration, Size, format_duration
 
 DEFAULT_PATH = "/debug/pprof"
+DEFAULT_SIZE = 64 * 1024**2
 
 MESSAGES = {
     "tuple_type": "must be a list",
@@ -52,7 +53,7 @@ class GlobalConfig(Settings):
     scrape_timeout: Duration = 10.0
     scrape_cost_limit: Share = 0.01
     """Share of one of the service's cores: the interval stretches to last duration / limit."""
-    body_size_limit: Size = 64 * 1024**2
+    body_size_limit: Size = DEFAULT_SIZE
 
 
 class ScrapeConfig(HttpSettings):
@@ -102,7 +103,7 @@ class Config(Settings):
     global_: Annotated[GlobalConfig, Field(alias="global")] = GlobalConfig()
     scrape_configs: tuple[ScrapeConfig, ...] = ()
     detection: DetectionConfig = DetectionConfig()
-    owners: Annotated[dict[str, str], Field(default_factory=dict)]
+    owners: dict[str, str] = Field(default_factory=dict)
     """Prefix of a package -> team; the longest prefix of the blamed function counts."""
     metrics: MetricsConfig = MetricsConfig()
     web: WebConfig = WebConfig()
@@ -128,10 +129,17 @@ class Config(Settings):
 
     def with_targets(self, urls: Sequence[str]) -> "Config":
         """Return the configuration with a job for each of `urls`, written [service=]URL; raises ConfigError."""
+        jobs = (*self.scrape_configs, *map(target_job, urls))
+        return self._changed("scrape_configs", jobs)
+
+    def listening(self, listen: str) -> "Config":
+        """Return the configuration with another address to listen on; raises ConfigError."""
+        return self._changed("web", self.web.model_dump() | {"listen": listen})
+
+    def _changed(self, key: str, value: Any) -> "Config":
         known = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
-        jobs = (*self.scrape_configs, *map(_job, urls))
         try:
-            return Config.model_validate(known | {"scrape_configs": jobs})
+            return Config.model_validate(known | {key: value})
         except ValidationError as error:
             raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
@@ -181,8 +189,8 @@ def parse(text: str, name: str, directory: Path) -> Config:
     raise ConfigError("\n".join(mistakes))
 
 
-def _job(text: str) -> ScrapeConfig:
-    """Return the scrape configuration of one --target."""
+def target_job(text: str) -> ScrapeConfig:
+    """Return the scrape configuration of one --target, [service=]URL; raises ConfigError."""
     name, equals, url = text.partition("=")
     service, url = (name, url) if equals and "://" not in name else ("", text)
     if "://" not in url:

@@ -50,7 +50,8 @@ class Schedule:
         """Run every `interval` seconds, the first time in `offset` seconds."""
         start = datetime.now(UTC) + timedelta(seconds=offset)
         trigger = IntervalTrigger(seconds=interval, start_date=start, timezone=UTC)
-        self._scheduler.add_job(run, trigger, id=name, replace_existing=True)
+        # Said outright, since a trigger whose start has just passed would wait for a whole interval.
+        self._scheduler.add_job(run, trigger, id=name, replace_existing=True, next_run_time=start)
 
     def cancel(self, name: str) -> None:
         """Run it no more."""

@@ -5,13 +5,20 @@ in leakwatch/config.py's ScrapeConfig. `update` is called with all groups of the
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, Field
 
 from leakwatch.client import Settings
 
 Update = Callable[[Sequence["TargetGroup"]], None]
+
+
+class Mechanism(Protocol):
+    """What the daemon asks of each mechanism."""
+
+    async def run(self, update: Update) -> None:
+        """Call `update` with all groups at first and whenever they change; until cancelled."""
 
 
 def _address(text: str) -> str:
@@ -38,4 +45,4 @@ class TargetGroup(Settings):
     """Addresses with common labels, as Prometheus writes them in static and file configurations."""
 
     targets: tuple[Address, ...]
-    labels: Annotated[dict[LabelName, str], Field(default_factory=dict)]
+    labels: dict[LabelName, str] = Field(default_factory=dict)

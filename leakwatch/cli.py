@@ -1,0 +1,177 @@
+"""The command line. Each command imports what it needs when it runs: a sidecar pays only for the daemon."""
+
+import asyncio
+import sys
+from enum import StrEnum
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from leakwatch import __version__
+from leakwatch.errors import LeakwatchError
+from leakwatch.look import By
+
+app = typer.Typer(
+    name="leakwatch",
+    help="Tells whether a Go service is leaking goroutines, and where.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Level(StrEnum):
+    """How much to log."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Format(StrEnum):
+    """How to print one look."""
+
+    TABLE = "table"
+    JSON = "json"
+    FOLDED = "folded"
+    PPROF = "pprof"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"leakwatch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    epilog="\b\nExamples:\n  leakwatch run --target http://127.0.0.1:6060\n"
+    "  leakwatch run --target shop=http://10.0.0.1:6060 --target shop=http://10.0.0.2:6060\n"
+    "  leakwatch run --config leakwatch.yml --listen 0.0.0.0:9979"
+)
+def run(
+    *,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option("--target", "-t", metavar="[SERVICE=]URL", help="Also watch this one.")
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Where to serve metrics (default 127.0.0.1:9979).")
+    ] = None,
+    log_level: Annotated[Level, typer.Option(help="What to log.")] = Level.INFO,
+) -> None:
+    """Watch services: the daemon."""
+    from leakwatch import logs
+    from leakwatch.config import Config, load
+    from leakwatch.daemon import Daemon
+
+    logs.configure(log_level)
+    if config is None and not target:
+        _fail("nothing to watch: give --config FILE or --target URL", 2)
+
+    def read() -> Config:
+        found = (load(config) if config else Config()).with_targets(target or ())
+        return found.listening(listen) if listen else found
+
+    asyncio.run(Daemon(read).run())
+
+
+@app.command(epilog="\b\nExamples:\n  leakwatch check-config leakwatch.yml")
+def check_config(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
+    """Say whether a configuration file is good; each mistake with its line."""
+    from leakwatch.config import load
+
+    config = load(file)
+    targets = sum(len(group.targets) for job in config.scrape_configs for group in job.static_configs)
+    typer.echo(f"{file}: good: {len(config.scrape_configs)} scrape_configs, {targets} static targets")
+
+
+@app.command(epilog="\b\nExamples:\n  leakwatch config-schema > leakwatch.schema.json")
+def config_schema() -> None:
+    """Print the JSON Schema of the configuration file, for editors."""
+    from leakwatch.config import schema
+
+    typer.echo(schema(), nl=False)
+
+
+@app.command(epilog="\b\nExamples:\n  leakwatch rules > /etc/prometheus/leakwatch.rules.yml")
+def rules() -> None:
+    """Print the alert rules for Prometheus."""
+    typer.echo(shipped("leakwatch.rules.yml").read_text(), nl=False)
+
+
+@app.command(
+    epilog="\b\nExamples:\n  leakwatch scrape http://127.0.0.1:6060 --by site\n"
+    "  curl -s 'http://127.0.0.1:6060/debug/pprof/goroutine?debug=1' | leakwatch scrape -\n"
+    "  leakwatch scrape http://127.0.0.1:6060 --format folded | flamegraph.pl > goroutines.svg\n"
+    "  leakwatch scrape old.txt --format pprof > old.pb.gz; go tool pprof -top old.pb.gz"
+)
+def scrape(
+    source: Annotated[str, typer.Argument(metavar="URL|FILE", help="A service, a saved body, or - for stdin.")],
+    *,
+    by: Annotated[By, typer.Option(help="What to group by.")] = By.STACK,
+    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a service.")] = 10.0,
+    limit: Annotated[int, typer.Option(help="Rows of the table; 0 for all.")] = 30,
+) -> None:
+    """Take one look at a service or at a saved profile."""
+    from leakwatch import show
+
+    profile = show.read(source, timeout)
+    if output is Format.PPROF and sys.stdout.isatty():
+        _fail("pprof format is binary: redirect it to a file", 2)
+    sys.stdout.buffer.write(show.render(profile, by, output.value, limit))
+    sys.stdout.buffer.flush()
+
+
+@app.command(epilog="\b\nExamples:\n  leakwatch demo\n  leakwatch demo --rate 20 --once")
+def demo(
+    *,
+    rate: Annotated[float, typer.Option(help="Goroutines to leak per second.")] = 5.0,
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where to serve metrics.")] = "127.0.0.1:9979",
+    once: Annotated[bool, typer.Option("--once", help="End when the leak is named.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Save the last table as SVG.", hidden=True)] = None,
+) -> None:
+    """Run a leaking Go service and watch it; needs Go."""
+    from leakwatch.demo import play
+
+    asyncio.run(play(shipped("demo"), rate=rate, listen=listen, once=once, picture=picture))
+
+
+def shipped(name: str) -> Path:
+    """Return a file that comes with leakwatch, from an installed package or from the source tree."""
+    installed = Path(str(files("leakwatch"))) / "shipped" / name
+    if installed.exists():
+        return installed
+    return Path(__file__).parents[1] / "deploy" / {"demo": "demo/service"}.get(name, f"prometheus/{name}")
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    typer.echo(f"leakwatch: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line and status 1, never a traceback."""
+    try:
+        app()
+    except LeakwatchError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"leakwatch: {line}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, which is its right
+        sys.exit(1)

@@ -1,0 +1,30 @@
+"""How leakwatch logs: text for people on a terminal, JSON for machines; always to standard error."""
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from structlog.typing import Processor
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def configure(level: str, *, stream: TextIO = sys.stderr) -> None:
+    """Send log lines of `level` and above to `stream`."""
+    terminal = stream.isatty()
+    render: Processor = (
+        structlog.dev.ConsoleRenderer(
+            pad_event_to=0, sort_keys=False, exception_formatter=structlog.dev.plain_traceback
+        )
+        if terminal
+        else structlog.processors.JSONRenderer(ensure_ascii=False)
+    )
+    stamp = structlog.processors.TimeStamper("%H:%M:%S" if terminal else "iso", utc=not terminal)
+    structlog.configure(
+        processors=[stamp, structlog.processors.add_log_level, structlog.processors.format_exc_info, render],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=stream, format="%(name)s: %(message)s", force=True)

@@ -1,0 +1,78 @@
+"""One look at one profile: its stacks grouped and counted. Pure; the command line prints it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from leakwatch.model import Sample, Stack
+
+
+class By(StrEnum):
+    """What to group stacks by."""
+
+    STACK = "stack"
+    SITE = "site"
+    ORIGIN = "origin"
+    REASON = "reason"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Stacks that share `key`, the largest first."""
+
+    key: str
+    goroutines: int
+    samples: tuple[Sample, ...]
+
+
+KEYS: dict[By, Callable[[Stack], str]] = {
+    By.STACK: lambda stack: stack.fingerprint,
+    By.SITE: lambda stack: stack.blamed.function,
+    By.ORIGIN: lambda stack: stack.origin or "(cut off)",
+    By.REASON: lambda stack: stack.wait or "(not told by debug=1)",
+}
+
+
+def group(samples: Iterable[Sample], by: By) -> list[Row]:
+    """Return the groups of `samples`, the largest first."""
+    groups: dict[str, list[Sample]] = {}
+    for sample in sorted(samples, key=lambda sample: -sample.goroutines):
+        groups.setdefault(KEYS[by](sample.stack), []).append(sample)
+    rows = [Row(key, sum(s.goroutines for s in members), tuple(members)) for key, members in groups.items()]
+    return sorted(rows, key=lambda row: -row.goroutines)
+
+
+def folded(samples: Iterable[Sample]) -> str:
+    """Return `samples` as folded stacks, root first, as flame graphs take them."""
+    lines = [
+        ";".join(frame.function.replace(";", ":") for frame in reversed(sample.stack.frames))
+        + f" {sample.goroutines}\n"
+        for sample in samples
+    ]
+    return "".join(lines)
+
+
+def as_json(total: int, rows: Iterable[Row]) -> dict[str, object]:
+    """Return what JSON says of a look."""
+    return {
+        "goroutines": total,
+        "groups": [
+            {"key": row.key, "goroutines": row.goroutines, "stacks": [_stack(sample) for sample in row.samples]}
+            for row in rows
+        ],
+    }
+
+
+def _stack(sample: Sample) -> dict[str, object]:
+    stack = sample.stack
+    return {
+        "stack": stack.fingerprint,
+        "goroutines": sample.goroutines,
+        "function": stack.blamed.function,
+        "file": stack.blamed.file,
+        "line": stack.blamed.line,
+        "origin": stack.origin,
+        "wait": stack.wait,
+        "truncated": stack.truncated,
+        "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
+    }

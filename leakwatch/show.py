@@ -1,0 +1,107 @@
+"""Shows one look on the command line: reads a service or a file, prints a table or another format."""
+
+import asyncio
+import gzip
+import io
+import json
+import sys
+from pathlib import Path
+
+from leakwatch.client import make_client
+from leakwatch.config import DEFAULT_SIZE, target_job
+from leakwatch.discovery.resolve import resolve
+from leakwatch.errors import ConfigError, ScrapeError
+from leakwatch.look import By, Row, as_json, folded, group
+from leakwatch.model import Profile
+from leakwatch.profile import pprof, text
+from leakwatch.scrape import Scraper
+from leakwatch.stacks import Identifier
+
+GZIP = b"\x1f\x8b"
+
+
+def read(source: str, timeout: float) -> Profile:
+    """Return the profile at a URL or in a file ("-": standard input); raises ConfigError and ScrapeError."""
+    try:
+        if "://" in source:
+            return text.parse(asyncio.run(_fetch(source, timeout)))
+        body = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        if body.startswith(GZIP):
+            body = gzip.decompress(body)
+        return text.parse(text.unpaste(body))
+    except ScrapeError as error:
+        raise ScrapeError(error.reason, f"{source}: {error}") from error
+    except (OSError, EOFError) as error:
+        raise ConfigError(f"{source}: {error}") from error
+
+
+async def _fetch(url: str, timeout: float) -> bytes:  # noqa: ASYNC109  of the answer, not of this function
+    job = target_job(url)
+    (endpoint,) = resolve(job.static_configs, job=job.job_name, scheme=job.scheme, path=job.profile_path)
+    client = make_client(job.tls_config.context(), timeout=timeout, socket=endpoint.socket)
+    body = Buffer()
+    async with client:
+        scraper = Scraper(client, endpoint.url, job, timeout=timeout, size_limit=DEFAULT_SIZE)
+        await scraper.fetch(body)
+    return bytes(body.data)
+
+
+class Buffer:
+    """Keeps a body as it is."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next piece."""
+        self.data += data
+
+
+def render(profile: Profile, by: By, output: str, limit: int) -> bytes:
+    """Return `profile` as "table", "json", "folded" or "pprof"; a table has `limit` rows, 0 for all."""
+    if output == "pprof":
+        return pprof.encode(profile)
+    samples = Identifier().identify(profile).values()
+    if output == "folded":
+        return folded(samples).encode("utf-8", "replace")
+    rows = group(samples, by)
+    if output == "json":
+        return (json.dumps(as_json(profile.total, rows), indent=2, ensure_ascii=False) + "\n").encode()
+    return table(profile.total, rows, by, limit).encode("utf-8", "replace")
+
+
+def table(total: int, rows: list[Row], by: By, limit: int) -> str:
+    """Return the largest rows as a table as wide as the terminal, or as wide as needed when piped."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    terminal = sys.stdout.isatty()
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=None if terminal else 160)
+    shown = rows[:limit] if limit else rows
+    stacks = sum(len(row.samples) for row in rows)
+    printed = Table(box=box.SIMPLE_HEAD, title=f"{total} goroutines in {stacks} stacks", title_justify="left")
+    printed.add_column("goroutines", justify="right")
+    if by is By.STACK:
+        for name in ("stack", "wait"):
+            printed.add_column(name, no_wrap=True)
+        for name in ("function", "started by"):
+            printed.add_column(name, overflow="fold")
+        for row in shown:
+            stack = row.samples[0].stack
+            at = Text(stack.blamed.function, "bold")
+            if stack.blamed.file:
+                at.append(f"\n{stack.blamed.file}:{stack.blamed.line}", "not bold dim")
+            origin = stack.origin or "(cut off)"
+            printed.add_row(str(row.goroutines), stack.fingerprint, stack.wait, at, Text(origin))
+    else:
+        printed.add_column("stacks", justify="right")
+        printed.add_column(str(by.value), overflow="fold")
+        for row in shown:
+            printed.add_row(str(row.goroutines), str(len(row.samples)), Text(row.key))
+    console.print(printed)
+    if len(shown) < len(rows):
+        console.print(f"{len(rows) - len(shown)} more; --limit 0 shows all")
+    return out.getvalue()

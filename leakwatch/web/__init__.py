@@ -1,0 +1,1 @@
+"""What leakwatch answers over HTTP."""

@@ -1,0 +1,74 @@
+"""Serves the application with uvicorn; the daemon owns the signals and the socket."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+
+from leakwatch.errors import ConfigError
+
+BACKLOG = 128
+GRACE = 1  # seconds that open requests get at shutdown
+
+
+def bind(listen: str) -> socket.socket:
+    """Return a socket that listens on `listen`, host:port; raises ConfigError if it cannot."""
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if not host and socket.has_dualstack_ipv6():
+        family = socket.AF_INET6
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6 and not host:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        bound.bind((host, int(port)))
+        bound.listen(BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise ConfigError(
+            f"cannot listen on {listen} (--listen, web.listen): {error.strerror or error}"
+        ) from error
+    return bound
+
+
+def address(bound: socket.socket) -> str:
+    """Return the URL under which a bound socket can be reached from here."""
+    host, port = bound.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)  # noqa: S104  compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that leaves the signals alone."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Do nothing: the daemon stops us."""
+        yield
+
+
+class Web:
+    """The application on a socket, from `start` to `stop`."""
+
+    def __init__(self, app: Starlette, bound: socket.socket) -> None:
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=GRACE
+        )
+        self._server = Server(config)
+        self._bound = bound
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._bound]))
+
+    async def stop(self) -> None:
+        """End within the grace."""
+        self._server.should_exit = True
+        if self._task:
+            await self._task
