@@ -1,0 +1,220 @@
+"""`leakwatch demo`: a real Go service that begins to leak, and leakwatch beside it, in a minute.
+
+The daemon is the one that `leakwatch run` runs, only faster: it scrapes five times a second and judges blocks of
+one second, where a production block has five minutes.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from leakwatch import logs
+from leakwatch.config import parse
+from leakwatch.daemon import Daemon
+from leakwatch.detect.rate import slopes
+from leakwatch.errors import ConfigError
+from leakwatch.model import Leak, Verdict
+from leakwatch.pipeline import Watch
+
+SETTINGS = """
+global: {scrape_interval: 200ms, scrape_timeout: 200ms, scrape_cost_limit: 1}
+detection: {block: 1s}
+"""
+HEALTHY = 20.0  # seconds before the leak begins
+PATIENCE = 150.0  # seconds until a demo that was to end by itself gives up
+ROWS = 10
+PIPED_WIDTH = 110
+COLOURS = {Verdict.SUSPECTED: "yellow", Verdict.LEAKING: "bold red", Verdict.PROVEN: "bold red"}
+
+
+async def play(source: Path, *, rate: float, listen: str, once: bool, picture: Path | None) -> None:
+    """Run the demo until Ctrl-C, or with `once` until the leak is named; raises ConfigError if it cannot.
+
+    `source`: the Go service; `rate`: goroutines to leak per second; `picture`: where to save the last table, SVG.
+    """
+    logs.configure("error")
+    console = Console(record=picture is not None)
+    if not console.is_terminal:
+        console = Console(record=picture is not None, width=PIPED_WIDTH)
+    async with contextlib.AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leakwatch-demo-")))
+        console.print("building the Go service ...", style="dim")
+        program = await _build(source, folder)
+        url = await stack.enter_async_context(_serving(program))
+        config = parse(SETTINGS, "demo", folder).with_targets([f"shop={url}"]).listening(listen)
+        daemon = Daemon(lambda: config)
+        running = asyncio.create_task(daemon.run())
+        watching = asyncio.create_task(Show(daemon, url, console, rate).run(once=once))
+        await asyncio.wait([running, watching], return_when=asyncio.FIRST_COMPLETED)
+        daemon.stop()
+        watching.cancel()
+        await running
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+    if picture:
+        console.save_svg(str(picture), title="make demo")
+
+
+class Show:
+    """What the terminal shows: a live table, or plain lines when it is none."""
+
+    def __init__(self, daemon: Daemon, url: str, console: Console, rate: float) -> None:
+        self._daemon = daemon
+        self._url = url
+        self._console = console
+        self._rate = rate
+        self._start = daemon.time()
+        self._leaking = False
+
+    async def run(self, *, once: bool) -> None:
+        """Show until cancelled, or with `once` until the leak is named; raises ConfigError if it never is."""
+        named: set[str] = set()
+        with self._live() as live:
+            while True:
+                await asyncio.sleep(0.25)
+                elapsed = self._daemon.time() - self._start
+                if elapsed >= HEALTHY and not self._leaking:
+                    await self._begin_to_leak()
+                if live:
+                    live.update(self._picture(elapsed), refresh=True)
+                for leak in self._daemon.leaks():
+                    if leak.verdict >= Verdict.LEAKING and leak.stack.fingerprint not in named:
+                        named.add(leak.stack.fingerprint)
+                        if not live:
+                            self._console.print(f"{elapsed:3.0f} s  LEAKING  {_sentence(leak)}", soft_wrap=True)
+                if once and named:
+                    break
+                if once and elapsed > PATIENCE:
+                    raise ConfigError(f"the demo's leak was not found within {PATIENCE:.0f} s")
+        if not live:
+            self._console.print(self._picture(self._daemon.time() - self._start))
+
+    def _live(self) -> contextlib.AbstractContextManager[Live | None]:
+        if self._console.is_terminal:
+            return Live(console=self._console, auto_refresh=False, transient=False)
+        self._console.print(f"  0 s  healthy traffic; the leak begins after {HEALTHY:.0f} s", soft_wrap=True)
+        return contextlib.nullcontext()
+
+    async def _begin_to_leak(self) -> None:
+        self._leaking = True
+        async with httpx.AsyncClient(trust_env=False) as client:
+            await client.post(f"{self._url}/leak", params={"rate": self._rate})
+        if not self._console.is_terminal:
+            self._console.print(
+                f"{HEALTHY:3.0f} s  the service begins to leak {self._rate:g} goroutines per second"
+            )
+
+    def _picture(self, elapsed: float) -> RenderableType:
+        leaks = [leak for leak in self._daemon.leaks() if leak.verdict >= Verdict.LEAKING]
+        if leaks:
+            head = Text.assemble((" LEAKING ", "bold white on red"), " ", (_sentence(leaks[0]), "bold"))
+        elif self._leaking:
+            head = Text(
+                f"The service now leaks {self._rate:g} goroutines per second. Gathering evidence ...", "yellow"
+            )
+        else:
+            head = Text(f"Healthy traffic. The leak begins in {max(HEALTHY - elapsed, 0):.0f} s.", "green")
+        return Group(Text(), head, self._table(), *self._addresses())
+
+    def _table(self) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, expand=False)
+        table.add_column("goroutines", justify="right")
+        table.add_column("growth", justify="right")
+        table.add_column("verdict", no_wrap=True)
+        table.add_column("function", overflow="fold")
+        table.add_column("at", overflow="fold", style="dim")
+        for watch in self._daemon.pipeline.watches.values():
+            for row in _largest(watch):
+                table.add_row(*row)
+        return table
+
+    def _addresses(self) -> list[Text]:
+        page = self._daemon.url
+        lines = [
+            ("what leaks", page),
+            ("metrics", f"{page}/metrics"),
+            ("by hand", f"leakwatch scrape {self._url}"),
+        ]
+        return [Text.assemble((f"{name:>12}  ", "dim"), address) for name, address in lines]
+
+
+def _largest(watch: Watch) -> list[tuple[RenderableType, ...]]:
+    history = watch.history
+    rising = slopes(history)
+    rows: list[tuple[RenderableType, ...]] = []
+    for row in sorted(history.rows.values(), key=lambda row: -history.last[row])[:ROWS]:
+        stack = history.stacks[row]
+        if stack is None:
+            continue
+        judged = watch.judged.get(stack.fingerprint)
+        verdict = judged[1].verdict if judged else Verdict.NORMAL
+        growth = judged[1].growth.rate if judged else rising[row]
+        style = COLOURS.get(verdict, "")
+        at = f"{Path(stack.blamed.file).name}:{stack.blamed.line}"
+        count = Text(f"{history.last[row]:.0f}", style)
+        rows.append(
+            (count, f"{growth:+.1f}/s", Text(verdict.word, style), Text(_short(stack.blamed.function), style), at)
+        )
+    return rows
+
+
+def _sentence(leak: Leak) -> str:
+    at = leak.stack.blamed
+    rate, low, high = leak.growth.rate, leak.growth.low, leak.growth.high
+    return (
+        f"{_short(at.function)} at {Path(at.file).name}:{at.line}: {leak.goroutines} goroutines, "
+        f"{rate:+.1f} per second ({low:.1f} to {high:.1f})"
+    )
+
+
+def _short(function: str) -> str:
+    """Return `function` without the path before its package."""
+    return function.rpartition("/")[2]
+
+
+async def _build(source: Path, folder: Path) -> Path:
+    go = shutil.which("go")
+    if go is None:
+        raise ConfigError("the demo needs Go >= 1.23 on PATH (make demo installs it)")
+    program = folder / "shop"
+    build = await asyncio.create_subprocess_exec(
+        go,
+        "build",
+        "-o",
+        str(program),
+        ".",
+        cwd=source,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await build.communicate()
+    if build.returncode:
+        raise ConfigError(f"go build failed:\n{said.decode()}")
+    return program
+
+
+@contextlib.asynccontextmanager
+async def _serving(program: Path) -> AsyncIterator[str]:
+    """Run the service; its own session, so that Ctrl-C reaches it through us and nobody is surprised."""
+    process = await asyncio.create_subprocess_exec(program, stdout=asyncio.subprocess.PIPE, start_new_session=True)
+    try:
+        line = await process.stdout.readline() if process.stdout else b""
+        yield line.decode().removeprefix("listening ").strip()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), 3)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
