@@ -1,0 +1,5 @@
+"""`python -m leakwatch`."""
+
+from leakwatch.cli import main
+
+main()

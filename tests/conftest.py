@@ -1,0 +1,48 @@
+"""Real things for tests: Go programs, a server that answers whatever it is told, a running leakwatch."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from running import Daemon, Process
+
+GO = Path(__file__).parent / "go"
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the programs of tests/go; a machine without Go fails here, loudly."""
+    folder = tmp_path_factory.mktemp("programs")
+    subprocess.run(["go", "build", "-o", f"{folder}/", "./..."], check=True, cwd=GO)
+    return folder
+
+
+@pytest.fixture
+def start(programs: Path) -> Iterator[Callable[..., str]]:
+    """Start a Go program by name, with flags; return its URL. All end with the test."""
+    started: list[Process] = []
+
+    def run(name: str, *flags: str) -> str:
+        process = Process([programs / name, *flags])
+        started.append(process)
+        return process.line().removeprefix("listening ").strip()
+
+    yield run
+    for process in started:
+        process.stop()
+
+
+@pytest.fixture
+def leakwatch() -> Iterator[Callable[..., Daemon]]:
+    """Start `leakwatch run` with these arguments on a free port; it ends with the test."""
+    started: list[Daemon] = []
+
+    def run(*arguments: str | Path) -> Daemon:
+        daemon = Daemon(*arguments)
+        started.append(daemon)
+        return daemon
+
+    yield run
+    for daemon in started:
+        daemon.stop()

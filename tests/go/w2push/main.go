@@ -1,0 +1,90 @@
+// Command w2push leaks like a push service did in production: each socket has a reader and a writer goroutine.
+// At the end of a connection the reader counts it in a channel that a slow statistics server empties; the channel
+// is full, the reader stays in chan send, and so does the writer that the reader would have stopped.
+//
+// The profile then has main.(*session).reader in chan send and main.(*session).writer in select, growing in step.
+package main
+
+import (
+	"context"
+	"flag"
+	"log"
+	"net"
+	"time"
+
+	"example.com/leaks/internal/serve"
+	"example.com/leaks/internal/traffic"
+)
+
+func main() {
+	options := serve.Flags()
+	buffer := flag.Int("buffer", 10, "of the statistics' channel")
+	serve.Main(func(ctx context.Context, url string) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			log.Fatal(err)
+		}
+		push := &service{statistics: make(chan int, *buffer)}
+		go push.accept(listener)
+		go traffic.Run(ctx, url, 40*time.Second)
+		options.Each(ctx, func() { connectAndLeave(listener.Addr().String()) })
+	})
+}
+
+type service struct {
+	statistics chan int // nobody receives: the statistics server hangs
+}
+
+func (s *service) accept(listener net.Listener) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		session := &session{service: s, conn: conn, messages: make(chan []byte, 1), done: make(chan struct{})}
+		go session.reader()
+		go session.writer()
+	}
+}
+
+type session struct {
+	service  *service
+	conn     net.Conn
+	messages chan []byte
+	done     chan struct{}
+}
+
+func (s *session) reader() {
+	defer close(s.done)
+	defer s.conn.Close()
+	received := 0
+	message := make([]byte, 64)
+	for {
+		n, err := s.conn.Read(message)
+		if err != nil {
+			break
+		}
+		received += n
+	}
+	s.service.statistics <- received // blocks once the buffer is full
+}
+
+func (s *session) writer() {
+	for {
+		select {
+		case message := <-s.messages:
+			s.conn.Write(message)
+		case <-s.done:
+			return
+		}
+	}
+}
+
+func connectAndLeave(address string) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return
+	}
+	conn.Write([]byte("hello"))
+	conn.Close()
+}

@@ -1,0 +1,94 @@
+// Command w3grpc leaks like a gRPC client did in production: it dials in every request and never closes.
+//
+// The profile then has three stacks of google.golang.org/grpc that grow in step: the transport's reader (IO wait),
+// its control buffer (select), and the callback serializer (select). With -alerts there is a second leak: one
+// unbounded goroutine per log line in main.(*SREClient).IMAlert, which waits for a server that never answers.
+package main
+
+import (
+	"context"
+	"flag"
+	"log"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+
+	"example.com/leaks/internal/serve"
+	"example.com/leaks/internal/traffic"
+)
+
+func main() {
+	options := serve.Flags()
+	alerts := flag.Bool("alerts", false, "also leak a goroutine per log line")
+	serve.Main(func(ctx context.Context, url string) {
+		address := serveGRPC()
+		go traffic.Run(ctx, url, 40*time.Second)
+		if *alerts {
+			logger := &logger{sreCli: &SREClient{silent: silentServer()}}
+			go options.Each(ctx, func() { logger.Error("something is wrong") })
+		}
+		options.Each(ctx, func() { check(ctx, address) })
+	})
+}
+
+func serveGRPC() string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := grpc.NewServer()
+	healthpb.RegisterHealthServer(server, health.NewServer())
+	go server.Serve(listener)
+	return listener.Addr().String()
+}
+
+// check asks for the health of a service, over a connection of its own that it forgets to close.
+func check(ctx context.Context, address string) {
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return
+	}
+	healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{})
+}
+
+type logger struct{ sreCli *SREClient }
+
+// Error tells the people on call, without waiting.
+func (l *logger) Error(line string) { go l.sreCli.IMAlert(line) }
+
+// SREClient sends instant messages to the people on call.
+type SREClient struct{ silent string }
+
+// IMAlert waits for an answer without a deadline.
+func (c *SREClient) IMAlert(line string) {
+	conn, err := net.Dial("tcp", c.silent)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	conn.Write([]byte(line))
+	conn.Read(make([]byte, 1))
+}
+
+// silentServer accepts and never answers; its own side of a connection costs no goroutine.
+func silentServer() string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		var held []net.Conn
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			held = append(held, conn)
+		}
+	}()
+	return listener.Addr().String()
+}
