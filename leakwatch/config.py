@@ -13,10 +13,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from leakwatch.client import HttpSettings, Settings
+from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.discovery.file import FileConfig
 from leakwatch.discovery.static import StaticConfig
 from leakwatch.errors import ConfigError, quote
-from leakwatch.history import SCRAPES_PER_BLOCK
 from leakwatch.units import Duration, Size, format_duration
 
 DEFAULT_PATH = "/debug/pprof"
@@ -114,10 +114,10 @@ class Config(Settings):
         for job in self.scrape_configs:
             if names.count(job.job_name) > 1:
                 raise ValueError(f"job_name {job.job_name!r} is used twice")
-            interval, timeout = self.interval(job), self.timeout(job)
-            if job.scrape_timeout is not None and timeout > interval:
+            interval = self.interval(job)
+            if job.scrape_timeout is not None and job.scrape_timeout > interval:
                 raise ValueError(
-                    f"job {job.job_name!r}: scrape_timeout {format_duration(timeout)} is longer than"
+                    f"job {job.job_name!r}: scrape_timeout {format_duration(job.scrape_timeout)} is longer than"
                     f" scrape_interval {format_duration(interval)}"
                 )
             if self.detection.block < SCRAPES_PER_BLOCK * interval:

@@ -3,9 +3,7 @@
     scrape   +--> block (5 min): mean, floor, turnover    the last 24 = 2 hours
                   +--> hour (12 blocks): the same          the last 34
 
-Columnar: a row is a series, a column is a block or an hour, oldest first. All series of a target share their
-scrape times, so a missed scrape is a property of the column (`scrapes`) and never looks like a zero. Pure: time
-comes in with the samples.
+Pure: time comes in with the samples.
 """
 
 from collections import deque
@@ -16,55 +14,24 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from leakwatch.columns import (
+    BLOCKS,
+    BLOCKS_PER_HOUR,
+    DOWN,
+    FLOOR,
+    HOURS,
+    LEFT,
+    MEAN,
+    SCRAPES_PER_BLOCK,
+    Columns,
+    Floats,
+    Sums,
+    trimmed_mean,
+)
 from leakwatch.model import Fingerprint, Sample, Stack
-
-Floats = npt.NDArray[np.float32]
-Sums = npt.NDArray[np.float64]
-
-BLOCKS: Final = 24
-HOURS: Final = 34
-BLOCKS_PER_HOUR: Final = 12
-SCRAPES_PER_BLOCK: Final = 5
-"""With fewer scrapes in a block, its turnover means nothing."""
-
-MEAN, FLOOR, LEFT, DOWN, UP, UP_SQUARED = range(6)
-"""What a column keeps: mean (an hour: median of means) and minimum of the count; goroutines that leave per scrape,
-from the moments of the differences (Skellam); sums of the falls, of the rises and of the squared rises."""
 
 GIVE_BACK_HALF_LIFE: Final = 72  # hours
 REGULAR: Final = 1.5  # a step longer than this many usual ones spans a missed scrape
-
-
-class Columns:
-    """A window of closed columns: `values[what][row, column]`, and how many scrapes each column saw."""
-
-    __slots__ = ("regular", "scrapes", "values")
-
-    def __init__(self, length: int) -> None:
-        self.values: Floats = np.zeros((6, 0, length), np.float32)
-        self.scrapes: npt.NDArray[np.int32] = np.zeros(length, np.int32)
-        self.regular: npt.NDArray[np.int32] = np.zeros(length, np.int32)
-        """Steps that count for LEFT: those without a missed scrape."""
-
-    def push(self, column: Sums | None, scrapes: int, regular: int) -> None:
-        """Forget the oldest column and append `column`, shape (6, rows), or a gap."""
-        values = self.values
-        values[:, :, :-1] = values[:, :, 1:]
-        values[:, :, -1] = 0 if column is None else column
-        self.scrapes[:-1], self.scrapes[-1] = self.scrapes[1:].copy(), scrapes
-        self.regular[:-1], self.regular[-1] = self.regular[1:].copy(), regular
-
-    def forget(self) -> None:
-        """Make all columns gaps."""
-        self.values[:] = 0
-        self.scrapes[:] = 0
-        self.regular[:] = 0
-
-    def resize(self, rows: int) -> None:
-        """Make room for `rows` rows; new ones were zero all the time."""
-        old = self.values
-        self.values = np.zeros((6, rows, old.shape[2]), np.float32)
-        self.values[:, : old.shape[1]] = old
 
 
 class History:
@@ -298,10 +265,3 @@ class History:
         fall = self.hours.values[FLOOR][:, known].max(axis=1) - column[FLOOR]
         faded = self.give_back * np.float32(0.5 ** (1 / GIVE_BACK_HALF_LIFE))
         self.give_back = np.maximum(faded, fall).astype(np.float32)
-
-
-def trimmed_mean(values: Floats) -> Floats:
-    """Return the mean of each row of `values` without its lowest and highest sixth."""
-    drop = values.shape[1] // 6
-    kept = np.sort(values, axis=1)[:, drop:-drop] if drop else values
-    return np.asarray(kept.mean(axis=1), np.float32)

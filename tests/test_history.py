@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated import samples, stack
 
-from leakwatch.history import DOWN, FLOOR, LEFT, MEAN, UP, UP_SQUARED, History
+from leakwatch.columns import DOWN, FLOOR, LEFT, MEAN, UP, UP_SQUARED
+from leakwatch.history import History
 
 
 def feed(history: History, counts: list[int], step: float = 15.0, start: float = 0.0) -> None:

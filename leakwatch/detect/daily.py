@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from leakwatch.columns import HOURS, MEAN, SCRAPES_PER_BLOCK, Floats
 from leakwatch.detect.growth import (
     WORTH_A_LOOK,
     Rows,
@@ -21,7 +22,7 @@ from leakwatch.detect.growth import (
     summarise,
     unexplained,
 )
-from leakwatch.history import HOURS, MEAN, SCRAPES_PER_BLOCK, Floats, History
+from leakwatch.history import History
 from leakwatch.model import Fingerprint
 
 WINDOW: Final = Window("C24", 27, 8, 0, 0.25, (0, 1))

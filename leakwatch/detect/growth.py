@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.history import (
+from leakwatch.columns import (
     DOWN,
     FLOOR,
     LEFT,
@@ -33,9 +33,9 @@ from leakwatch.history import (
     UP_SQUARED,
     Columns,
     Floats,
-    History,
     trimmed_mean,
 )
+from leakwatch.history import History
 
 Rows = npt.NDArray[np.intp]
 

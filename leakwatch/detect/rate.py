@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.history import BLOCKS_PER_HOUR, MEAN, Columns, History
+from leakwatch.columns import BLOCKS_PER_HOUR, MEAN, Columns
+from leakwatch.history import History
 from leakwatch.model import Growth
 
 Points = npt.NDArray[np.float64]

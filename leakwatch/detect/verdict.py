@@ -10,10 +10,11 @@ from typing import Final
 
 import numpy as np
 
+from leakwatch.columns import BLOCKS, BLOCKS_PER_HOUR, FLOOR
 from leakwatch.detect.daily import Streak, score_days
 from leakwatch.detect.growth import Scores, score_blocks, score_hours
 from leakwatch.detect.rate import everything, find_onset, growth_since, recent
-from leakwatch.history import BLOCKS, BLOCKS_PER_HOUR, FLOOR, History
+from leakwatch.history import History
 from leakwatch.model import Fingerprint, Growth, Judgement, Verdict
 
 SUSPECT: Final = 0.5

@@ -1,0 +1,104 @@
+"""The house rules: imports go down only, pure modules do no I/O, nothing grows too long."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "leakwatch"
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+
+LAYERS = [
+    # The top first; a module imports from its own layer's package or from below.
+    ["leakwatch.__main__"],
+    ["leakwatch.cli"],
+    ["leakwatch.demo"],
+    ["leakwatch.daemon", "leakwatch.show"],
+    ["leakwatch.job", "leakwatch.web.routes", "leakwatch.metrics", "leakwatch.web.server", "leakwatch.config"],
+    ["leakwatch.pipeline", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
+    ["leakwatch.discovery.resolve", "leakwatch.discovery.file", "leakwatch.discovery.static"],
+    ["leakwatch.discovery", "leakwatch.scrape"],
+    ["leakwatch.client", "leakwatch.clock"],
+    ["leakwatch.leaks", "leakwatch.detect.verdict"],
+    ["leakwatch.detect.daily"],
+    ["leakwatch.detect.growth", "leakwatch.detect.rate"],
+    ["leakwatch.history", "leakwatch.stacks", "leakwatch.look", "leakwatch.detect"],
+    ["leakwatch.profile.text", "leakwatch.profile.pprof", "leakwatch.profile"],
+    ["leakwatch.columns", "leakwatch.memo", "leakwatch.model", "leakwatch.errors", "leakwatch.units"],
+    ["leakwatch"],
+]
+LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
+
+PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
+PURE += ["leakwatch.pipeline"]
+IO = {
+    *(
+        "asyncio",
+        "httpx",
+        "logging",
+        "multiprocessing",
+        "os",
+        "pathlib",
+        "random",
+        "shutil",
+        "signal",
+        "socket",
+        "ssl",
+    ),
+    *("structlog", "subprocess", "sys", "tempfile", "threading", "time", "uvicorn", "starlette", "apscheduler"),
+}
+ONLY_IN = {
+    "apscheduler": {"leakwatch.schedule"},
+    "uvicorn": {"leakwatch.web.server"},
+    "prometheus_client": {"leakwatch.metrics", "leakwatch.web.routes"},
+    "typer": {"leakwatch.cli"},
+    "time": {"leakwatch.clock"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Return all modules that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_every_module_has_a_layer() -> None:
+    """A new module says where it belongs."""
+    assert MODULES.keys() == LEVEL.keys()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down(module: str) -> None:
+    """A module imports only what lies below it."""
+    ours = imports(MODULES[module]) & MODULES.keys() - {module}
+    assert [name for name in sorted(ours) if LEVEL[name] <= LEVEL[module]] == []
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules_do_no_io(module: str) -> None:
+    """Parsing, identity, history, judging and the pipeline know no clock, no file and no socket."""
+    assert {name.partition(".")[0] for name in imports(MODULES[module])} & IO == set()
+
+
+@pytest.mark.parametrize("package", ONLY_IN)
+def test_one_place_per_effect(package: str) -> None:
+    """What has one place stays there."""
+    users = {module for module, path in MODULES.items() if package in {n.partition(".")[0] for n in imports(path)}}
+    assert users == ONLY_IN[package]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_grows_too_long(module: str) -> None:
+    """Modules stay below 300 lines and functions below 40."""
+    text = MODULES[module].read_text()
+    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert text.count("\n") < 300
+    assert [f.name for f in functions if (f.end_lineno or 0) - f.lineno >= 40] == []
