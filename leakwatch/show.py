@@ -104,4 +104,4 @@ def table(total: int, rows: list[Row], by: By, limit: int) -> str:
     console.print(printed)
     if len(shown) < len(rows):
         console.print(f"{len(rows) - len(shown)} more; --limit 0 shows all")
-    return out.getvalue()
+    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())

@@ -1,0 +1,196 @@
+"""The daemon as a user runs it: `leakwatch run` against real Go programs."""
+
+import contextlib
+import json
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+from answering import Answer, answering, http
+from running import FAST, Daemon, Process, eventually
+
+Start = Callable[..., str]
+Run = Callable[..., Daemon]
+
+
+def config(folder: Path, *services: str, text: str = FAST) -> Path:
+    """Write a configuration that watches these service=URL by static_configs; return its path."""
+    jobs = [
+        f"  - job_name: {name}\n    static_configs: [{{targets: ['{url.removeprefix('http://')}']}}]\n"
+        for name, _, url in (service.partition("=") for service in services)
+    ]
+    path = folder / "leakwatch.yml"
+    path.write_text(text + "scrape_configs:\n" + "".join(jobs))
+    return path
+
+
+def test_no_file_no_tuning(start: Start, leakwatch: Run) -> None:
+    """`run --target URL` scrapes at once and exports what the service holds; it ends in time when told to."""
+    url = start("healthy")
+    daemon = leakwatch("--target", url)
+    assert eventually(lambda: daemon.series("leakwatch_up"), 5) == [({"service": url[7:], "target": url[7:]}, 1.0)]
+    total = daemon.series("leakwatch_goroutines")[0][1]
+    stacks = daemon.series("leakwatch_stack_goroutines")
+    assert 10 < total < 200
+    assert total - 3 <= sum(value for _, value in stacks) <= total
+    assert "example.com/leaks/internal/traffic.Worker" in {labels["function"] for labels, _ in stacks}
+    for path, said in (("/-/healthy", "leakwatch is healthy."), ("/-/ready", "leakwatch is ready.")):
+        assert daemon.get(path).text.strip() == said
+    assert "1 of 1 targets up" in daemon.get("/").text
+    begun = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - begun < 5
+
+
+def test_w2_w3_w5_are_found_and_healthy_load_is_not(start: Start, leakwatch: Run, tmp_path: Path) -> None:
+    """Each wild leak is named by its function with its rate, next to busy traffic that is left alone."""
+    path = config(
+        tmp_path,
+        f"push={start('w2push', '-delay', '3s')}",
+        f"grpc={start('w3grpc', '-delay', '3s', '-alerts')}",
+        f"pipeline={start('w5pipeline', '-delay', '3s')}",
+        f"healthy={start('healthy', '-period', '40s')}",
+    )
+    daemon = leakwatch("--config", path)
+    expected = {
+        "push": {"main.(*session).reader", "main.(*session).writer"},
+        "grpc": {
+            "google.golang.org/grpc/internal/transport.(*controlBuffer).get",
+            "google.golang.org/grpc/internal/grpcsync.(*CallbackSerializer).run",
+            "golang.org/x/net/http2.readFrameHeader",
+            # The server is in the same process.
+            "google.golang.org/grpc/internal/transport.(*http2Server).keepalive",
+            "main.(*SREClient).IMAlert",
+        },
+        "pipeline": {"main.FilterService"},
+    }
+
+    def found() -> dict[str, set[str]]:
+        leaks: dict[str, set[str]] = {}
+        for labels, _ in daemon.series("leakwatch_leak_goroutines"):
+            if labels["verdict"] == "leaking":
+                leaks.setdefault(labels["service"], set()).add(labels["function"])
+        return leaks
+
+    eventually(lambda: found() == expected)
+    time.sleep(10)  # what is healthy stays so while the leaks go on
+    assert found() == expected
+    rates = daemon.series("leakwatch_leak_growth_goroutines_per_second")
+    for labels, rate in rates:
+        if labels["function"] in {"main.FilterService", "main.(*session).reader", "main.(*SREClient).IMAlert"}:
+            assert 4 < rate < 6
+    waits = {labels["function"]: labels["wait"] for labels, _ in rates}
+    assert waits["main.(*SREClient).IMAlert"] == "IO wait"
+    verdicts = [event["event"] for event in daemon.events() if "->" in event["event"]]
+    assert set(verdicts) <= {
+        "normal -> suspected",
+        "suspected -> leaking",
+        "normal -> leaking",
+        "suspected -> normal",
+    }
+
+
+def test_a_reload_keeps_history_and_a_bad_file_keeps_all(start: Start, leakwatch: Run, tmp_path: Path) -> None:
+    """SIGHUP and POST /-/reload take a good file over; targets that stay keep what is known of them."""
+    leaking, healthy = start("w5pipeline"), start("healthy")
+    path = config(tmp_path, f"pipeline={leaking}")
+    daemon = leakwatch("--config", path)
+    assert eventually(lambda: daemon.leaks().get("main.FilterService", 0))
+
+    path.write_text("global: {scrape_intervall: 1s}\n")
+    answer = httpx.post(f"{daemon.url}/-/reload", trust_env=False)
+    assert answer.status_code == 500
+    assert "did you mean 'scrape_interval'?" in answer.text
+    assert daemon.series("leakwatch_config_last_reload_successful") == [({}, 0.0)]
+    daemon.popen.send_signal(signal.SIGHUP)
+    assert eventually(lambda: [e for e in daemon.events() if e["event"].startswith("reload failed")])
+    assert daemon.leaks().get("main.FilterService", 0) > 0
+
+    config(tmp_path, f"pipeline={leaking}", f"healthy={healthy}")
+    daemon.popen.send_signal(signal.SIGHUP)
+    assert eventually(lambda: len(daemon.series("leakwatch_up")) == 2)
+    assert daemon.series("leakwatch_config_last_reload_successful") == [({}, 1.0)]
+    assert daemon.leaks().get("main.FilterService", 0) > 0  # at once, without new evidence
+
+    config(tmp_path, f"healthy={healthy}")
+    assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
+    assert eventually(lambda: len(daemon.series("leakwatch_up")) == 1)
+    assert daemon.leaks() == {}
+
+
+def test_files_of_targets(start: Start, leakwatch: Run, tmp_path: Path) -> None:
+    """Targets come and go with a file, without a restart; half a file changes nothing."""
+    one, two = start("healthy").removeprefix("http://"), start("healthy").removeprefix("http://")
+    targets = tmp_path / "targets.json"
+    targets.write_text(json.dumps([{"targets": [one], "labels": {"service": "shop"}}]))
+    files = "[{files: [targets.json], refresh_interval: 100ms}]"
+    (tmp_path / "c.yml").write_text(f"{FAST}scrape_configs: [{{job_name: j, file_sd_configs: {files}}}]\n")
+    daemon = leakwatch("--config", tmp_path / "c.yml")
+
+    def up() -> set[str]:
+        return {labels["target"] for labels, value in daemon.series("leakwatch_up") if value}
+
+    assert eventually(lambda: up() == {one})
+    targets.write_text(json.dumps([{"targets": [one, two], "labels": {"service": "shop"}}]))
+    assert eventually(lambda: up() == {one, two})
+    targets.write_text('[{"targets": ["')
+    assert eventually(lambda: [e for e in daemon.events() if "cannot be used" in e["event"]])
+    assert up() == {one, two}
+    targets.write_text(json.dumps([{"targets": [two]}]))
+    assert eventually(lambda: up() == {two})
+
+
+BAD: dict[str, tuple[Answer, str]] = {
+    "missing": (http(b"404 page not found", "404 Not Found"), "status"),
+    "html": (http(b"<!doctype html>"), "not_a_profile"),
+    "truncated": (http(b"goroutine profile: total 3\n2 @ 0x1\n\n"), "truncated"),
+    "empty": (http(b""), "not_a_profile"),
+    "garbage": (http(bytes(range(256))), "not_a_profile"),
+}
+
+
+def test_one_bad_target_never_disturbs_another(start: Start, leakwatch: Run, tmp_path: Path) -> None:
+    """Six targets each fail for their own reason, in metric and log; the good one is scraped all the while."""
+    with contextlib.ExitStack() as stack:
+        urls = {name: stack.enter_context(answering(answer)).url for name, (answer, _) in BAD.items()}
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            urls["refused"] = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        path = config(tmp_path, f"good={start('healthy')}", *(f"{name}={url}" for name, url in urls.items()))
+        daemon = leakwatch("--config", path)
+        expected = {name: reason for name, (_, reason) in BAD.items()} | {"refused": "connection"}
+
+        def failures() -> dict[str, str]:
+            counted = daemon.series("leakwatch_scrapes_total")
+            return {
+                labels["service"]: labels["result"] for labels, n in counted if labels["result"] != "success" and n
+            }
+
+        assert eventually(lambda: failures() == expected), failures()
+        up = {labels["service"]: value for labels, value in daemon.series("leakwatch_up")}
+        assert up == dict.fromkeys(expected, 0.0) | {"good": 1.0}
+        logged = {e["service"]: e["reason"] for e in daemon.events() if e["event"] == "scrape failed"}
+        assert logged == expected
+
+        def scraped() -> float:
+            counted = daemon.series("leakwatch_scrapes_total")
+            return max(n for labels, n in counted if labels["service"] == "good")
+
+        assert eventually(lambda: scraped() > 3)
+
+
+def test_a_port_in_use() -> None:
+    """A second daemon on the same port says so in one line and ends with status 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        process = Process(
+            [sys.executable, "-m", "leakwatch", "run", "--target", "http://127.0.0.1:1", "--listen", address]
+        )
+        assert process.popen.wait(20) == 1
+        process.stop()
+    assert len(process.said) == 1
+    assert re.match(rf"leakwatch: cannot listen on {address} .*: Address already in use", process.said[0])

@@ -1,0 +1,120 @@
+"""The whole chain on real parts: Go services, leakwatch, Prometheus with our rules, and its alert.
+
+The same Prometheus and a nats-server whose idle connections are held open are targets too: busy services of
+other people's making, of which one really gains two goroutines per connection and the other must stay clean.
+"""
+
+import contextlib
+import itertools
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from running import FAST, Daemon, Process, eventually
+
+Run = Callable[..., Daemon]
+Start = Callable[..., str]
+ROOT = Path(__file__).parents[2]
+
+EXPECTED = {
+    ("pipeline", "main.FilterService"),
+    ("nats", "server.(*client).readLoop"),
+    ("nats", "server.(*client).writeLoop"),
+}
+
+PROMETHEUS = """
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: [{rules}]
+scrape_configs:
+  - job_name: leakwatch
+    static_configs: [{{targets: ["{leakwatch}"]}}]
+"""
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture
+def nats() -> Iterator[tuple[int, str]]:
+    """Run nats-server; give its port and the URL of its profiles."""
+    port, profile = free_port(), free_port()
+    command = ["nats-server", "-a", "127.0.0.1", "-p", str(port), "--profile", str(profile)]
+    process = Process([shutil.which("nats-server") or "nats-server", *command[1:]])
+    yield port, f"http://127.0.0.1:{profile}"
+    process.stop()
+
+
+@contextlib.contextmanager
+def prometheus(folder: Path, port: int, leakwatch: str) -> Iterator[httpx.Client]:
+    """Run Prometheus with our rules over one leakwatch; give a client of its API."""
+    file = folder / "prometheus.yml"
+    rules = ROOT / "deploy" / "prometheus" / "leakwatch.rules.yml"
+    file.write_text(PROMETHEUS.format(rules=rules, leakwatch=leakwatch.removeprefix("http://")))
+    listen = f"--web.listen-address=127.0.0.1:{port}"
+    process = Process(["prometheus", f"--config.file={file}", f"--storage.tsdb.path={folder / 'tsdb'}", listen])
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+            yield client
+    finally:
+        process.stop()
+
+
+def firing(client: httpx.Client) -> dict[tuple[str, str], dict[str, str]]:
+    """Return service and function, without the path of its package, -> annotations of each GoroutineLeak."""
+    try:
+        alerts = client.get("/api/v1/alerts").json()["data"]["alerts"]
+    except httpx.HTTPError:
+        return {}
+    return {
+        (alert["labels"]["service"], alert["labels"]["function"].rpartition("/")[2]): alert["annotations"]
+        for alert in alerts
+        if alert["labels"]["alertname"] == "GoroutineLeak" and alert["state"] == "firing"
+    }
+
+
+def test_prometheus_fires_and_names_the_function(
+    start: Start, leakwatch: Run, nats: tuple[int, str], tmp_path: Path
+) -> None:
+    """Prometheus fires GoroutineLeak for what leaks, with count, rate and since when; itself it is clean."""
+    port = free_port()
+    jobs = {
+        "pipeline": start("w5pipeline", "-delay", "5s"),
+        "nats": nats[1],
+        "prometheus": f"http://127.0.0.1:{port}",
+        "healthy": start("healthy", "-period", "40s"),
+    }
+    text = "".join(
+        f"  - {{job_name: {name}, static_configs: [{{targets: ['{url[7:]}']}}]}}\n" for name, url in jobs.items()
+    )
+    (tmp_path / "c.yml").write_text(f"{FAST}scrape_configs:\n{text}")
+    daemon = leakwatch("--config", tmp_path / "c.yml")
+    with prometheus(tmp_path, port, daemon.url) as client, contextlib.ExitStack() as held:
+
+        def wanted() -> bool:
+            # One more idle connection to nats-server at each look: the leak of a client that never closes.
+            held.enter_context(socket.create_connection(("127.0.0.1", nats[0])))
+            time.sleep(0.2)
+            return firing(client).keys() >= EXPECTED
+
+        assert eventually(wanted, 120), (firing(client).keys(), daemon.leaks())
+        alerts = firing(client)
+        up = {labels["service"]: value for labels, value in daemon.series("leakwatch_up")}
+        assert up == dict.fromkeys(jobs, 1.0)
+        for _ in itertools.repeat(None, 50):
+            held.enter_context(socket.create_connection(("127.0.0.1", nats[0])))
+            time.sleep(0.2)
+        accused = {labels["service"] for labels, _ in daemon.series("leakwatch_leak_goroutines")}
+
+    assert alerts.keys() == EXPECTED
+    assert accused == {"pipeline", "nats"}
+    told = alerts["pipeline", "main.FilterService"]
+    assert told["summary"].startswith("pipeline leaks goroutines in main.FilterService")
+    assert "more per hour" in told["summary"]
+    assert "Since:" in told["description"]

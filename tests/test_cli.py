@@ -1,0 +1,165 @@
+"""The command line as users type it: what it prints, what it says when something is wrong, how it ends."""
+
+import gzip
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from answering import answering, http
+
+ROOT = Path(__file__).parents[1]
+RECORDED = ROOT / "tests" / "profiles" / "1.27" / "goroutine.debug1.txt"
+BODY = RECORDED.read_bytes()
+
+
+def leakwatch(*arguments: str | Path, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run one command."""
+    return subprocess.run(
+        [sys.executable, "-m", "leakwatch", *arguments], input=stdin, capture_output=True, check=False
+    )
+
+
+def said(*arguments: str | Path, stdin: bytes | None = None) -> str:
+    """Return what a command that succeeds prints."""
+    done = leakwatch(*arguments, stdin=stdin)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def test_help_has_examples() -> None:
+    """Every command explains itself, with an example to copy."""
+    listed = said("--help")
+    for command in ("run", "check-config", "config-schema", "rules", "scrape", "demo"):
+        assert command in listed
+        shown = said(command, "--help")
+        assert command == "config-schema" or "Examples:" in shown or command == "rules"
+        assert "leakwatch " + command in shown
+
+
+def test_one_look_at_a_file() -> None:
+    """The table names count, fingerprint, wait reason, function, place and origin of each stack."""
+    assert "30 more; --limit 0 shows all" in said("scrape", RECORDED)
+    table = said("scrape", RECORDED, "--limit", "0")
+    assert "183 goroutines in 60 stacks" in table
+    assert "main.mutexLock" in table
+    assert "sync.Mutex.Lock" in table
+    assert "/src/zoo/" in table
+
+
+def test_one_look_at_a_service() -> None:
+    """The same from a URL."""
+    with answering(http(BODY)) as server:
+        assert "183 goroutines in 60 stacks" in said("scrape", server.url)
+
+
+@pytest.mark.parametrize(
+    ("by", "expected"), [("site", "main.chanRecv"), ("origin", "runtime.main"), ("reason", "sleep")]
+)
+def test_groupings(by: str, expected: str) -> None:
+    """Grouped by site, origin or wait reason, the counts still add up."""
+    assert expected in said("scrape", RECORDED, "--by", by, "--limit", "0")
+    groups = json.loads(said("scrape", RECORDED, "--by", by, "--format", "json"))
+    total = sum(group["goroutines"] for group in groups["groups"])
+    assert groups["goroutines"] - total == 1  # one has not run yet: it is in no stack
+    assert expected in {group["key"] for group in groups["groups"]}
+
+
+def test_folded_stacks() -> None:
+    """Root first, joined by semicolons, with the count: what flame graphs take."""
+    lines = said("scrape", RECORDED, "--format", "folded").splitlines()
+    assert sum(int(line.rpartition(" ")[2]) for line in lines) == 182
+    assert "main.registerKinds.func7.1;main.mutexLock;" in "\n".join(lines)
+
+
+def test_pprof_opens_it(tmp_path: Path) -> None:
+    """`go tool pprof` reads what `--format pprof` writes, with every goroutine and name."""
+    done = leakwatch("scrape", RECORDED, "--format", "pprof")
+    (tmp_path / "p.pb.gz").write_bytes(done.stdout)
+    top = subprocess.run(
+        ["go", "tool", "pprof", "-top", "-nodecount=500", tmp_path / "p.pb.gz"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "Type: goroutine" in top
+    assert "of 183 total" in top
+    assert "main.mutexLock" in top
+
+
+def test_pasted_and_packed_bodies(tmp_path: Path) -> None:
+    """Text from a browser, from standard input and gzipped is read too."""
+    (tmp_path / "pasted.txt").write_bytes(BODY.replace(b"\t", b"  ").replace(b"\n", b"\r\n").strip())
+    (tmp_path / "packed.txt.gz").write_bytes(gzip.compress(BODY))
+    assert "183 goroutines in 60 stacks" in said("scrape", tmp_path / "pasted.txt")
+    assert "183 goroutines in 60 stacks" in said("scrape", tmp_path / "packed.txt.gz")
+    assert "183 goroutines in 60 stacks" in said("scrape", "-", stdin=BODY)
+
+
+def test_rules_are_those_that_are_tested() -> None:
+    """`leakwatch rules` prints the file that promtool tests."""
+    assert said("rules") == (ROOT / "deploy" / "prometheus" / "leakwatch.rules.yml").read_text()
+
+
+def test_schema_is_json() -> None:
+    """`leakwatch config-schema` is one JSON document."""
+    assert json.loads(said("config-schema"))["title"] == "Config"
+
+
+def test_check_config() -> None:
+    """A good file is said to be good, a bad one is named with all its mistakes and status 1."""
+    done = leakwatch("check-config", ROOT / "tests" / "configs" / "unknown_key.yml")
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith("leakwatch: ")
+    assert "did you mean 'scrape_interval'?" in done.stderr.decode()
+    good = subprocess.run(
+        [sys.executable, "-m", "leakwatch", "check-config", ROOT / "config" / "leakwatch.yml"],
+        env={"LEAKWATCH_TOKEN": "t"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "good: 2 scrape_configs, 2 static targets" in good.stdout
+
+
+def missing(tmp_path: Path) -> str:
+    """Return the name of no file."""
+    return str(tmp_path / "none.txt")
+
+
+def html(tmp_path: Path) -> str:
+    """Return the name of a web page."""
+    (tmp_path / "page.txt").write_text("<!doctype html><title>x</title>")
+    return str(tmp_path / "page.txt")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (lambda _: "http://127.0.0.1:1", "http://127.0.0.1:1: All connection attempts failed"),
+        (missing, "No such file or directory"),
+        (html, "not a goroutine profile: the body starts with '<!doctype html>"),
+        (lambda _: "ftp://x", "ftp"),
+    ],
+    ids=["refused", "missing", "html", "scheme"],
+)
+def test_a_look_that_fails(tmp_path: Path, source: Callable[[Path], str], message: str) -> None:
+    """One line on standard error that names the source, status 1, no traceback."""
+    done = leakwatch("scrape", source(tmp_path))
+    assert done.returncode == 1
+    assert message in done.stderr.decode()
+    assert len(done.stderr.decode().splitlines()) == 1
+    assert done.stdout == b""
+
+
+def test_nothing_to_watch() -> None:
+    """`run` without a target and a file says what it needs."""
+    done = leakwatch("run")
+    assert done.returncode == 2
+    assert b"give --config FILE or --target URL" in done.stderr
+
+
+def test_a_reader_that_goes_away() -> None:
+    """`leakwatch rules | head -1` ends without a traceback."""
+    command = f"{sys.executable} -m leakwatch rules | head -1"
+    piped = subprocess.run(command, shell=True, capture_output=True, check=True)  # noqa: S602  a pipe
+    assert b"Traceback" not in piped.stderr

@@ -1,0 +1,127 @@
+"""Discovery by file, and from groups to endpoints."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from leakwatch.config import parse
+from leakwatch.discovery import TargetGroup
+from leakwatch.discovery.file import Reader
+from leakwatch.discovery.resolve import resolve
+
+
+def addresses(groups: Sequence[TargetGroup] | None) -> list[str] | None:
+    """Return all addresses of the groups."""
+    return None if groups is None else [address for group in groups for address in group.targets]
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file as people do: to another name first, then into place."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def test_yaml_and_json_files(tmp_path: Path) -> None:
+    """Both formats are read, new files and changes are seen, what did not change is not told again."""
+    reader = Reader((tmp_path / "*.yml", tmp_path / "*.json"))
+    write(tmp_path / "a.yml", "- targets: ['a:1', 'a:2']\n  labels: {service: shop}\n")
+    assert addresses(reader.read()) == ["a:1", "a:2"]
+    assert reader.read() is None
+    write(tmp_path / "b.json", json.dumps([{"targets": ["b:1"]}]))
+    assert addresses(reader.read()) == ["a:1", "a:2", "b:1"]
+    write(tmp_path / "a.yml", "- targets: ['a:3']\n")
+    assert addresses(reader.read()) == ["a:3", "b:1"]
+    write(tmp_path / "a.yml", "- targets: ['a:3'] # the same\n")
+    assert reader.read() is None
+    (tmp_path / "b.json").unlink()
+    with capture_logs() as logged:
+        assert addresses(reader.read()) == ["a:3"]
+    assert [line["event"] for line in logged] == ["targets file is gone: its targets go too"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"targets": ["a:1", "a:', "Unterminated string"),
+        ('[{"targets": ["http://a:1"]}]', "must be host:port"),
+        ('{"targets": []}', "Input should be a valid tuple"),
+        ('[{"targets": ["a:1"], "lables": {}}]', "0.lables: Extra inputs"),
+        ("", "Expecting value"),
+    ],
+    ids=["half written", "bad target", "wrong type", "typo", "empty"],
+)
+def test_a_bad_file_keeps_its_last_targets(tmp_path: Path, text: str, said: str) -> None:
+    """A file half written or wrong is said once, by name, and its last targets stay until it is good again."""
+    path = tmp_path / "targets.json"
+    reader = Reader((path,))
+    write(path, '[{"targets": ["a:1"]}]')
+    reader.read()
+    write(path, text)
+    with capture_logs() as logged:
+        assert reader.read() is None
+        assert reader.read() is None
+    assert [(line["file"], line["kept"]) for line in logged] == [(str(path), 1)]
+    assert said in logged[0]["error"]
+    write(path, '[{"targets": ["a:2"]}]')
+    assert addresses(reader.read()) == ["a:2"]
+
+
+def test_a_missing_file_is_no_target(tmp_path: Path) -> None:
+    """Nothing there yet: no target, said once; the file is read when it comes."""
+    reader = Reader((tmp_path / "later.yml",))
+    with capture_logs() as logged:
+        assert reader.read() == []
+        assert reader.read() is None
+    assert [line["event"] for line in logged] == ["no file to read targets from yet"]
+    write(tmp_path / "later.yml", "- targets: ['a:1']")
+    assert addresses(reader.read()) == ["a:1"]
+
+
+def test_the_mechanism_tells_changes(tmp_path: Path) -> None:
+    """As configured: the groups at first, and again when the file changed."""
+    path = tmp_path / "t.yml"
+    write(path, "- targets: ['a:1']")
+    text = "scrape_configs: [{job_name: j, file_sd_configs: [{files: [t.yml], refresh_interval: 20ms}]}]"
+    (mechanism,) = parse(text, "c.yml", tmp_path).scrape_configs[0].file_sd_configs
+    told: list[list[str] | None] = []
+
+    async def run() -> None:
+        task = asyncio.create_task(mechanism.run(lambda groups: told.append(addresses(groups))))
+        await asyncio.sleep(0.1)
+        write(path, "- targets: ['a:2']")
+        await asyncio.sleep(0.2)
+        task.cancel()
+
+    asyncio.run(run())
+    assert told == [["a:1"], ["a:2"]]
+
+
+def test_labels_make_the_endpoint() -> None:
+    """Service, scheme and path come from labels where they are given, else from the job."""
+    groups = [
+        TargetGroup(targets=("a:1",)),
+        TargetGroup(
+            targets=("b:2",),
+            labels={"service": "shop", "zone": "z", "__scheme__": "https", "__profile_path__": "/admin/pprof/"},
+        ),
+        TargetGroup(targets=("unix:///run/app.sock",)),
+    ]
+    one, two, three = resolve(groups, job="j", scheme="http", path="/debug/pprof")
+    assert (one.target.service, str(one.url)) == ("j", "http://a:1/debug/pprof/goroutine?debug=1")
+    assert (two.target.service, str(two.url)) == ("shop", "https://b:2/admin/pprof/goroutine?debug=1")
+    assert two.target.labels == {"service": "shop", "zone": "z"}
+    assert (three.socket, three.target.name) == ("/run/app.sock", "unix:///run/app.sock")
+
+
+def test_one_bad_address_does_not_disturb_the_others() -> None:
+    """An address that makes no URL is left out and said."""
+    groups = [TargetGroup(targets=("a:1", "b:port", "c:3"))]
+    with capture_logs() as logged:
+        found = resolve(groups, job="j", scheme="http", path="/p")
+    assert [endpoint.target.name for endpoint in found] == ["a:1", "c:3"]
+    assert [line["target"] for line in logged] == ["b:port"]

@@ -1,0 +1,248 @@
+"""The scrape job and its schedule: what a target pays, when scrapes happen, what is said."""
+
+import asyncio
+import time
+from functools import partial
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from simulated import START, TARGET
+from structlog.testing import capture_logs
+
+from leakwatch.clock import Clock
+from leakwatch.errors import ScrapeError
+from leakwatch.job import Job
+from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.schedule import Schedule, offset
+from leakwatch.scrape import Scraper, Sink
+
+BODY = b"goroutine profile: total 2\n2 @ 0x11 0x21\n#\t0x10\tmain.f+0x1\t/src/main.go:7\n\n"
+
+
+class FakeClock(Clock):
+    """Time in the test's hands."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.step = 0.0
+
+    def time(self) -> float:  # noqa: D102  as in Clock
+        return self.now
+
+    def wall(self, moment: float) -> float:  # noqa: D102  as in Clock
+        return moment + self.step
+
+
+class FakeScraper:
+    """Takes as long as it is told, and fails if it is told."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.duration = 0.01
+        self.error: ScrapeError | None = None
+        self.body = BODY
+        self.paid = True
+        self.body_bytes = 0
+        self.asked: list[float] = []
+
+    async def fetch(self, sink: Sink) -> None:
+        """Feed the body, after its time."""
+        self.asked.append(self.clock.now)
+        self.clock.now += self.duration
+        if self.error:
+            raise self.error
+        self.body_bytes = len(self.body)
+        sink.feed(self.body)
+
+
+class World:
+    """A job with everything around it made up; `tick` calls it once per interval."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = FakeClock()
+        self.scraper = FakeScraper(self.clock)
+        self.pipeline = Pipeline(Settings())
+        settings = {"interval": 15.0, "cost_limit": 0.01} | settings
+        self.job = Job(TARGET, cast("Scraper", self.scraper), self.pipeline, self.clock, **settings)
+        self.interval = settings["interval"]
+
+    def tick(self, times: int) -> list[dict[str, Any]]:
+        """Let some intervals pass; return what was logged."""
+
+        async def run() -> None:
+            for _ in range(times):
+                due = self.clock.now + self.interval
+                await self.job.run(lambda _: None)
+                self.clock.now = max(due, self.clock.now)
+
+        with capture_logs() as logged:
+            asyncio.run(run())
+        return [dict(line) for line in logged]
+
+
+def test_a_quick_target_is_scraped_every_interval() -> None:
+    """A scrape within the share costs no pause, and the counts arrive."""
+    world = World()
+    world.tick(4)
+    assert [round(at - START) for at in world.scraper.asked] == [0, 15, 30, 45]
+    assert world.pipeline.watch(TARGET).total == 2
+    assert world.job.health.results["success"] == 4
+
+
+def test_a_slow_target_is_scraped_less_often() -> None:
+    """A scrape of 0.4 s at 1 % of a core is followed by a pause of 40 s; that is said, and its end too."""
+    world = World()
+    world.scraper.duration = 0.4
+    logged = world.tick(10)
+    assert [round(at - START) for at in world.scraper.asked] == [0, 45, 90, 135]
+    stretched = [line for line in logged if "stretched" in line["event"]]
+    assert [(line["interval"], line["duration"]) for line in stretched] == [(45.0, 0.4)]
+    assert world.job.health.interval == 45.0
+    world.scraper.duration = 0.01
+    assert "interval is normal again" in [line["event"] for line in world.tick(6)]
+    assert world.job.health.interval == 15.0
+
+
+def test_a_very_slow_target_gets_a_longer_block() -> None:
+    """When the stretched interval no longer gives five scrapes in a block, the block grows, and that is said."""
+    world = World()
+    world.scraper.duration = 2.0
+    logged = world.tick(1)
+    assert world.pipeline.watch(TARGET).history.block == 1200.0
+    assert [line["block"] for line in logged if "block grows" in line["event"]] == [1200.0]
+
+
+def test_a_timeout_is_paid_for() -> None:
+    """The service did the work although we hung up: the pause is that of the whole timeout."""
+    world = World()
+    world.scraper.duration = 1.0
+    world.scraper.error = ScrapeError("timeout", "no whole answer within 1 s")
+    world.tick(12)
+    assert [round(at - START) for at in world.scraper.asked] == [0, 105]
+
+
+def test_a_target_that_is_down_is_asked_every_interval() -> None:
+    """A refused connection cost the target nothing; the reason is logged once, and again when it changes."""
+    world = World()
+    world.scraper.paid = False
+    world.scraper.duration = 3.0
+    world.scraper.error = ScrapeError("connection", "refused")
+    logged = world.tick(5)
+    assert len(world.scraper.asked) == 5
+    assert [(line["event"], line["reason"]) for line in logged] == [("scrape failed", "connection")]
+    world.scraper.error = ScrapeError("status", "HTTP 404")
+    assert [line["reason"] for line in world.tick(3)] == ["status"]
+    assert world.job.health.results["connection"] == 5
+    assert world.job.health.up is False
+    world.scraper.error = None
+    world.scraper.paid = True
+    world.scraper.duration = 0.01
+    assert [line["event"] for line in world.tick(2)] == ["target is up"]
+
+
+def test_a_body_that_is_no_profile_leaves_a_gap() -> None:
+    """What cannot be parsed counts by its reason and does not become a zero."""
+    world = World()
+    world.tick(2)
+    world.scraper.body = BODY.replace(b"total 2", b"total 3")
+    world.tick(1)
+    assert world.job.health.results["truncated"] == 1
+    assert world.pipeline.watch(TARGET).history.last.max() == 2
+
+
+@given(st.text(), st.floats(0.1, 3600), st.integers(1, 10_000))
+def test_offsets_are_spread(name: str, interval: float, targets: int) -> None:
+    """The first scrape comes within the interval, at once for one target, and always at the same offset."""
+    found = offset(name, interval, targets)
+    assert 0 <= found <= interval
+    assert found == offset(name, interval, targets)
+    assert targets > 1 or found == 0
+
+
+def test_a_fleet_is_spread_evenly() -> None:
+    """A thousand targets start in each tenth of the interval about equally often."""
+    counts = [0] * 10
+    for i in range(1000):
+        counts[int(offset(f"10.0.{i // 256}.{i % 256}:6060", 10.0, 10_000))] += 1
+    assert min(counts) > 60
+
+
+def test_jobs_run_at_once_and_again() -> None:
+    """The first run comes at its offset, the next after the interval; a cancelled job runs no more."""
+
+    async def run() -> list[str]:
+        ran: list[str] = []
+
+        async def once(name: str) -> None:
+            ran.append(name)
+
+        schedule = Schedule(Clock())
+        schedule.start()
+        schedule.every("a", 0.2, 0.0, partial(once, "a"))
+        schedule.every("b", 10.0, 0.1, partial(once, "b"))
+        schedule.every("c", 0.2, 0.05, partial(once, "c"))
+        schedule.cancel("c")
+        schedule.cancel("never was")
+        await asyncio.sleep(0.7)
+        schedule.stop()
+        return ran
+
+    ran = asyncio.run(run())
+    assert ran.count("b") == 1
+    assert "c" not in ran
+    assert 3 <= ran.count("a") <= 4
+
+
+def test_a_job_that_is_late_still_runs() -> None:
+    """A loop that was held up for seconds runs what was due, once, instead of dropping it."""
+
+    async def run() -> int:
+        ran = 0
+
+        async def count() -> None:
+            nonlocal ran
+            ran += 1
+
+        schedule = Schedule(Clock())
+        schedule.start()
+        schedule.every("a", 30.0, 0.1, count)
+        await asyncio.sleep(0)
+        time.sleep(1.5)  # noqa: ASYNC251  holding the loop up is the point
+        await asyncio.sleep(0.2)
+        schedule.stop()
+        return ran
+
+    assert asyncio.run(run()) == 1
+
+
+def test_a_clock_that_is_set_back_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs move with the wall clock, by which the scheduler waits."""
+    monkeypatch.setattr("leakwatch.schedule.WATCH_CLOCK", 0.05)
+
+    async def run() -> int:
+        ran = 0
+
+        async def count() -> None:
+            nonlocal ran
+            ran += 1
+
+        clock = FakeClock()
+        schedule = Schedule(clock)
+        schedule.start()
+        schedule.every("a", 3600.0, 3600.0, count)  # as it looks after the clock was set back by an hour
+        clock.step = -3600.0
+        await asyncio.sleep(0.3)
+        schedule.stop()
+        return ran
+
+    assert asyncio.run(run()) == 1
+
+
+def test_the_clock_goes_on_evenly() -> None:
+    """Time only rises, and what was noted is shown by the wall clock of now."""
+    clock = Clock()
+    first = clock.time()
+    assert clock.time() >= first
+    assert clock.wall(first) == pytest.approx(first, abs=0.5)
