@@ -1,6 +1,9 @@
-"""What time it is: wall time that neither steps nor stops. The only place that reads clocks."""
+"""What time it is, evenly; and how late we are. The only place that reads clocks."""
 
+import asyncio
 import time
+
+HEARTBEAT = 0.1  # seconds
 
 
 class Clock:
@@ -20,3 +23,32 @@ class Clock:
     @staticmethod
     def _elapsed() -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Lag:
+    """For how long, in all, the event loop was late: time that a scrape took because of us, not of its target."""
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._expected = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Begin to listen to the loop's heartbeat."""
+        loop = asyncio.get_running_loop()
+        self._expected = loop.time() + HEARTBEAT
+        self._timer = loop.call_later(HEARTBEAT, self._beat)
+
+    def stop(self) -> None:
+        """Listen no more."""
+        if self._timer:
+            self._timer.cancel()
+
+    def total(self) -> float:
+        """Return the seconds so far."""
+        overdue = asyncio.get_running_loop().time() - self._expected if self._timer else 0.0
+        return self._total + max(overdue, 0.0)
+
+    def _beat(self) -> None:
+        self._total = self.total()
+        self.start()

@@ -86,7 +86,7 @@ class MetricsConfig(Settings):
     """`metrics`: what protects Prometheus."""
 
     stacks_per_target: Annotated[int, Field(ge=0)] = 50
-    series_limit: Annotated[int, Field(ge=0)] = 50_000
+    series_limit: Annotated[int, Field(ge=0)] = 10_000
     """Of leakwatch_stack_goroutines, over all targets."""
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from leakwatch import __version__
 from leakwatch.client import make_client, plain_context
-from leakwatch.clock import Clock
+from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config, ScrapeConfig
 from leakwatch.discovery import Mechanism, TargetGroup
 from leakwatch.discovery.resolve import Endpoint, resolve
@@ -36,6 +36,7 @@ class Daemon:
         """Where our own pages are, known once it runs."""
         self._load = load
         self._clock = Clock()
+        self._lag = Lag()
         self._reloaded = (True, self._clock.time())
         self.pipeline = Pipeline(judging(self.config))
         self._schedule = Schedule(self._clock)
@@ -63,12 +64,14 @@ class Daemon:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload_quietly()))
+        self._lag.start()
         self._schedule.start()
         self._discover()
         web.start()
         log.info("leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics")
         await self._stop.wait()
         log.info("leakwatch stops")
+        self._lag.stop()
         self._schedule.stop()
         for task in self._discovery:
             task.cancel()
@@ -179,8 +182,9 @@ class Daemon:
         client = make_client(context, timeout=timeout, socket=endpoint.socket)
         scraper = Scraper(client, endpoint.url, settings, timeout=timeout, size_limit=config.size_limit(settings))
         interval = config.interval(settings)
+        limit = config.cost_limit(settings)
         job = Job(
-            target, scraper, self.pipeline, self._clock, interval=interval, cost_limit=config.cost_limit(settings)
+            target, scraper, self.pipeline, self._clock, self._lag.total, interval=interval, cost_limit=limit
         )
         self._jobs[target] = job
         name = f"{target.service}\0{target.name}"

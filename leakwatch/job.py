@@ -18,7 +18,7 @@ Tell = Callable[[list[Event]], None]
 class Job:
     """Scrapes one target each time it is called, unless that would cost the target more than its share.
 
-    `interval`: seconds between calls; `cost_limit`: share of one core.
+    `interval`: seconds between calls; `cost_limit`: share of one core; `lag`: for how long, in all, we were late.
     """
 
     def __init__(
@@ -27,6 +27,7 @@ class Job:
         scraper: Scraper,
         pipeline: Pipeline,
         clock: Clock,
+        lag: Callable[[], float],
         *,
         interval: float,
         cost_limit: float,
@@ -36,6 +37,7 @@ class Job:
         self._scraper = scraper
         self._pipeline = pipeline
         self._clock = clock
+        self._lag = lag
         self._interval = interval
         self._cost_limit = cost_limit
         self._next = 0.0
@@ -45,17 +47,19 @@ class Job:
         start = self._clock.time()
         if start < self._next:
             return
-        body = self._pipeline.body()
+        body, late = self._pipeline.body(), self._lag()
         try:
-            await self._scraper.fetch(body)
+            try:
+                await self._scraper.fetch(body)
+            finally:
+                # What our own loop was late is no work of the target's.
+                self._pace(start, max(self._clock.time() - start - (self._lag() - late), 0.0))
             total, samples = body.close()
         except ScrapeError as error:
             self._failed(error)
         else:
             self._succeeded()
             tell(self._pipeline.observe(self.target, start, total, samples))
-        finally:
-            self._pace(start, self._clock.time() - start)
 
     async def close(self) -> None:
         """Close the connection to the target."""

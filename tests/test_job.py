@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from simulated import START, TARGET
 from structlog.testing import capture_logs
 
-from leakwatch.clock import Clock
+from leakwatch.clock import Clock, Lag
 from leakwatch.errors import ScrapeError
 from leakwatch.job import Job
 from leakwatch.pipeline import Pipeline, Settings
@@ -44,12 +45,14 @@ class FakeScraper:
         self.error: ScrapeError | None = None
         self.body = BODY
         self.paid = True
+        self.meanwhile: Callable[[], object] = lambda: None
         self.body_bytes = 0
         self.asked: list[float] = []
 
     async def fetch(self, sink: Sink) -> None:
         """Feed the body, after its time."""
         self.asked.append(self.clock.now)
+        self.meanwhile()
         self.clock.now += self.duration
         if self.error:
             raise self.error
@@ -62,10 +65,13 @@ class World:
 
     def __init__(self, **settings: Any) -> None:
         self.clock = FakeClock()
+        self.late = 0.0
         self.scraper = FakeScraper(self.clock)
         self.pipeline = Pipeline(Settings())
         settings = {"interval": 15.0, "cost_limit": 0.01} | settings
-        self.job = Job(TARGET, cast("Scraper", self.scraper), self.pipeline, self.clock, **settings)
+        self.job = Job(
+            TARGET, cast("Scraper", self.scraper), self.pipeline, self.clock, lambda: self.late, **settings
+        )
         self.interval = settings["interval"]
 
     def tick(self, times: int) -> list[dict[str, Any]]:
@@ -121,6 +127,16 @@ def test_a_timeout_is_paid_for() -> None:
     world.scraper.error = ScrapeError("timeout", "no whole answer within 1 s")
     world.tick(12)
     assert [round(at - START) for at in world.scraper.asked] == [0, 105]
+
+
+def test_the_target_does_not_pay_for_us() -> None:
+    """When our own loop was busy for most of a scrape, that is no work of the target's and stretches nothing."""
+    world = World()
+    world.scraper.duration = 4.0
+    world.scraper.meanwhile = lambda: setattr(world, "late", world.late + 3.95)
+    world.tick(4)
+    assert len(world.scraper.asked) == 4
+    assert world.job.health.duration == pytest.approx(0.05)
 
 
 def test_a_target_that_is_down_is_asked_every_interval() -> None:
@@ -238,6 +254,26 @@ def test_a_clock_that_is_set_back_holds_nothing_up(monkeypatch: pytest.MonkeyPat
         return ran
 
     assert asyncio.run(run()) == 1
+
+
+def test_lag_is_what_the_loop_was_late() -> None:
+    """A loop that is held up for half a second is half a second late, whenever it is asked."""
+
+    async def run() -> tuple[float, float, float]:
+        lag = Lag()
+        lag.start()
+        await asyncio.sleep(0.3)
+        idle = lag.total()
+        time.sleep(0.5)  # noqa: ASYNC251  holding the loop up is the point
+        at_once = lag.total()
+        await asyncio.sleep(0.2)
+        lag.stop()
+        return idle, at_once, lag.total()
+
+    idle, at_once, later = asyncio.run(run())
+    assert idle < 0.2
+    assert 0.3 < at_once - idle < 0.7
+    assert later == pytest.approx(at_once, abs=0.2)
 
 
 def test_the_clock_goes_on_evenly() -> None:

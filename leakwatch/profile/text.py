@@ -21,6 +21,7 @@ Group = tuple[Trace, int]
 
 HEADER = re.compile(rb"(\S+) profile: total (\d+)")
 HEADER_LIMIT = 256
+PIECE = 131_072
 COUNTERS = re.compile(rb"(?: 0x[0-9a-f]+)*")
 ADDRESS = re.compile(rb"0x[0-9a-f]+")
 LABELS = b"# labels: {"
@@ -109,14 +110,44 @@ class Parser:
         self._line = 2
 
     def _groups(self, text: bytes) -> list[Group]:
+        """Return the groups of `text`, which ends where a group ends."""
+        groups = self._known_groups(text)
+        if groups is None:
+            return self._any_groups(text)
+        self._sum += sum(count for _, count in groups)
+        self._line += text.count(b"\n") + 2
+        return groups
+
+    def _known_groups(self, text: bytes) -> list[Group] | None:
+        """Return the groups of `text` if all of them are remembered: the way of nearly all bodies of a fleet.
+
+        Splitting at the long " @ 0x" is much faster than at the short blank line, so each piece ends with the
+        count of the next group; where a piece does not, a label has that text and the careful way is taken.
+        """
+        young, old = self._memory.traces.young.get, self._memory.traces.get
+        groups: list[Group] = []
+        pieces = text.split(b" @ 0x")
+        count = pieces[0]
+        pieces[-1] += b"\n\n0"
+        for piece in pieces[1:]:
+            rest, end, following = piece.rpartition(b"\n\n")
+            key = hash(rest)
+            trace = young(key) or old(key)
+            if trace is None or not end or not count.isdigit():
+                return None
+            groups.append((trace, int(count)))
+            count = following
+        return groups
+
+    def _any_groups(self, text: bytes) -> list[Group]:
+        """Return the groups of `text`, line by line, and remember them; raises MalformedProfile."""
         traces = self._memory.traces
         groups: list[Group] = []
         for block in text.split(b"\n\n"):
             count, at, rest = block.partition(b" @")
             if not at or not count.isdigit():
                 raise self._malformed("expected `count @ counters`", block.partition(b"\n")[0], self._line)
-            # Looking at the young generation first saves a call in the loop that sees every group of a fleet.
-            key = hash(rest)
+            key = hash(rest.removeprefix(b" 0x"))
             trace = traces.young.get(key) or traces.get(key)
             if trace is None:
                 trace = self._trace(rest)
@@ -185,7 +216,9 @@ class Parser:
 def parse(body: bytes, memory: Memory | None = None) -> Profile:
     """Return the profile that `body` holds; raises ProfileError."""
     parser = Parser(memory)
-    groups = parser.feed(body)
+    groups: list[Group] = []
+    for at in range(0, len(body), PIECE):  # pieces that fit the processor's cache are faster than one large one
+        groups += parser.feed(body[at : at + PIECE])
     parser.close()
     return Profile(parser.total or 0, tuple(groups))
 

@@ -1,15 +1,18 @@
 """The routes: metrics, health, reload, and a first page that says what there is."""
 
+import asyncio
+import gzip
 import html
-from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, make_asgi_app
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from leakwatch import __version__
 from leakwatch.errors import ConfigError
@@ -36,15 +39,29 @@ class Daemon(Protocol):
         """Return the time that first_seen is to be compared with."""
 
 
-class Metrics:
-    """`/metrics` as an ASGI application; Prometheus's client negotiates OpenMetrics and gzip."""
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All series as they were, in the shape of a registry."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._app: Callable[[Scope, Receive, Send], Awaitable[None]] = make_asgi_app(registry)
+    families: list[Metric]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        await self._app(scope, receive, send)
+    def collect(self) -> list[Metric]:
+        """Return them."""
+        return self.families
+
+
+async def exposition(request: Request, registry: CollectorRegistry) -> Response:
+    """Return all series in the format that is asked for, gzipped if that is accepted.
+
+    State is read here, at once, so it fits together; writing the text takes longer and is done in a thread, so
+    that a large fleet's metrics hold up no scrape.
+    """
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    snapshot = Snapshot(list(registry.collect()))
+    zipped = "gzip" in request.headers.get("Accept-Encoding", "")
+    body = await asyncio.to_thread(lambda: gzip.compress(encode(snapshot), 1) if zipped else encode(snapshot))
+    headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+    return Response(body, headers=headers | ({"Content-Encoding": "gzip"} if zipped else {}))
 
 
 def make_app(daemon: Daemon, registry: CollectorRegistry) -> Starlette:
@@ -52,6 +69,9 @@ def make_app(daemon: Daemon, registry: CollectorRegistry) -> Starlette:
 
     async def healthy(_: Request) -> Response:
         return PlainTextResponse("leakwatch is healthy.\n")
+
+    async def metrics(request: Request) -> Response:
+        return await exposition(request, registry)
 
     async def ready(_: Request) -> Response:
         waiting = daemon.ready()
@@ -72,7 +92,7 @@ def make_app(daemon: Daemon, registry: CollectorRegistry) -> Starlette:
     return Starlette(
         routes=[
             Route("/", front),
-            Route("/metrics", Metrics(registry)),
+            Route("/metrics", metrics),
             Route("/-/healthy", healthy),
             Route("/-/ready", ready),
             Route("/-/reload", reload, methods=["POST", "PUT"]),
