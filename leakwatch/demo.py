@@ -6,6 +6,7 @@ one second, where a production block has five minutes.
 
 import asyncio
 import contextlib
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -33,7 +34,7 @@ detection: {block: 1s}
 HEALTHY = 20.0  # seconds before the leak begins
 PATIENCE = 150.0  # seconds until a demo that was to end by itself gives up
 ROWS = 10
-PIPED_WIDTH = 110
+PIPED_WIDTH = 120
 COLOURS = {Verdict.SUSPECTED: "yellow", Verdict.LEAKING: "bold red", Verdict.PROVEN: "bold red"}
 
 
@@ -43,9 +44,9 @@ async def play(source: Path, *, rate: float, listen: str, once: bool, picture: P
     `source`: the Go service; `rate`: goroutines to leak per second; `picture`: where to save the last table, SVG.
     """
     logs.configure("error")
-    console = Console(record=picture is not None)
+    console = Console(record=picture is not None, highlight=False)
     if not console.is_terminal:
-        console = Console(record=picture is not None, width=PIPED_WIDTH)
+        console = Console(record=picture is not None, highlight=False, width=PIPED_WIDTH)
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leakwatch-demo-")))
         console.print("building the Go service ...", style="dim")
@@ -62,7 +63,12 @@ async def play(source: Path, *, rate: float, listen: str, once: bool, picture: P
         with contextlib.suppress(asyncio.CancelledError):
             await watching
     if picture:
-        console.save_svg(str(picture), title="make demo")
+        _save(console.export_svg(title="make demo"), picture)
+
+
+def _save(svg: str, picture: Path) -> None:
+    """Write the picture without the fonts that it would ask a server for."""
+    picture.write_text(re.sub(r"\s*@font-face \{[^}]*\}", "", svg))
 
 
 class Show:

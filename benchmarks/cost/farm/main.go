@@ -1,11 +1,14 @@
 // Command farm serves the goroutine profiles of a whole fleet from one process, cheaply, so that what is measured
 // is who scrapes them. It parks real goroutines in as many different stacks as asked for, takes one real profile
-// of them, and serves it on many listeners with counts that change from request to request.
+// of them, and serves it from memory on many listeners with counts that change from request to request.
 //
 //	farm -listeners 1000 -stacks 100
 //
 // prints a line "target URL" per listener and then "ready". With -distinct the addresses differ from listener to
-// listener, as if each ran a build of its own.
+// listener, as if each ran a build of its own. With -real every listener asks the runtime instead.
+//
+// Each stack has fifteen functions: main.left0 or main.right0 at the root, one of main.left1 and main.right1 above
+// it and so on, and main.park at the leaf, in select (no cases).
 package main
 
 import (
@@ -17,6 +20,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	httppprof "net/http/pprof"
 	"os"
 	"os/signal"
 	"regexp"
@@ -30,6 +34,7 @@ func main() {
 	listeners := flag.Int("listeners", 1, "targets to serve")
 	stacks := flag.Int("stacks", 100, "different stacks in each profile")
 	distinct := flag.Bool("distinct", false, "different addresses on each listener")
+	live := flag.Bool("real", false, "serve the runtime's own profile, the same on all listeners")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -40,125 +45,112 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		served := groups
-		if *distinct {
-			served = shifted(groups, uint64(i+1)<<20)
+		var profile http.Handler
+		switch {
+		case *live:
+			profile = httppprof.Handler("goroutine")
+		case *distinct:
+			profile = recorded(groups, uint64(i+1)<<20)
+		default:
+			profile = recorded(groups, 0)
 		}
-		go http.Serve(listener, handler(served))
+		mux := http.NewServeMux()
+		mux.Handle("/debug/pprof/goroutine", profile)
+		go http.Serve(listener, mux)
 		fmt.Printf("target http://%s\n", listener.Addr())
 	}
 	fmt.Println("ready")
 	<-ctx.Done()
 }
 
-// group is one group of a profile without its count.
+// group is one group of a profile: its count, and the text after that, cut at the program counters.
 type group struct {
-	count int
-	rest  []byte // from " @" to the blank line
+	count    int
+	pieces   [][]byte
+	counters []uint64
 }
 
-// record parks goroutines in n different stacks and returns the groups of the profile that then exists.
+// record parks goroutines in n different stacks and returns their groups as the runtime prints them.
 func record(n int) []group {
-	for i := range n {
-		go left(i, 14)
+	if n > 1<<depth {
+		log.Fatalf("at most %d different stacks are possible", 1<<depth)
 	}
-	time.Sleep(200*time.Millisecond + time.Duration(n)*50*time.Microsecond)
+	for path := range n {
+		go levels[0][path&1](path >> 1)
+	}
+	for {
+		time.Sleep(100 * time.Millisecond)
+		if groups := parked(); len(groups) == n {
+			return groups
+		}
+	}
+}
+
+// parked returns the groups of the goroutines that have come as far as park.
+func parked() []group {
 	var body bytes.Buffer
 	pprof.Lookup("goroutine").WriteTo(&body, 1)
 	_, text, _ := bytes.Cut(body.Bytes(), []byte("\n"))
 	var groups []group
 	for _, block := range bytes.Split(text, []byte("\n\n")) {
-		count, rest, found := bytes.Cut(block, []byte(" @"))
-		if !found || len(groups) == n {
+		if !bytes.Contains(block, []byte("\tmain.park+")) {
 			continue
 		}
+		count, rest, _ := bytes.Cut(block, []byte(" @"))
 		number, err := strconv.Atoi(string(count))
 		if err != nil {
 			log.Fatal(err)
 		}
-		groups = append(groups, group{number, fmt.Appendf(nil, " @%s\n\n", named(rest))})
+		groups = append(groups, cut(number, fmt.Appendf(nil, " @%s\n\n", rest)))
 	}
 	return groups
 }
 
-// named gives left and right a name of their own at each depth: to leakwatch a recursion is one stack, however
-// deep, and a service has a hundred functions rather than two.
-func named(block []byte) []byte {
-	lines := bytes.Split(block, []byte("\n"))
-	for i := range lines {
-		for _, name := range []string{"main.left", "main.right"} {
-			lines[i] = bytes.Replace(lines[i], []byte(name+"+"), fmt.Appendf(nil, "%s%d+", name, len(lines)-i), 1)
+// counter matches the counters after "@" and at the start of a frame's line, but no offset: that follows a "+".
+var counter = regexp.MustCompile(`[ \t]0x([0-9a-f]+)`)
+
+func cut(count int, text []byte) group {
+	g, begin := group{count: count}, 0
+	for _, at := range counter.FindAllSubmatchIndex(text, -1) {
+		number, err := strconv.ParseUint(string(text[at[2]:at[3]]), 16, 64)
+		if err != nil {
+			log.Fatal(err)
 		}
+		g.pieces, g.counters = append(g.pieces, text[begin:at[2]]), append(g.counters, number)
+		begin = at[3]
 	}
-	return bytes.Join(lines, []byte("\n"))
+	g.pieces = append(g.pieces, text[begin:])
+	return g
 }
 
-// left and right call each other in the pattern of the bits of path, so that each path is a stack of its own.
-//
-//go:noinline
-func left(path, depth int) {
-	if depth == 0 {
-		select {}
+// text joins what cut has cut, with all program counters moved as in another build.
+func (g group) text(by uint64) []byte {
+	var text []byte
+	for i, counter := range g.counters {
+		text = strconv.AppendUint(append(text, g.pieces[i]...), counter+by, 16)
 	}
-	if path&1 == 0 {
-		left(path>>1, depth-1)
-	} else {
-		right(path>>1, depth-1)
-	}
+	return append(text, g.pieces[len(g.counters)]...)
 }
 
-//go:noinline
-func right(path, depth int) {
-	if depth == 0 {
-		select {}
-	}
-	if path&1 == 0 {
-		left(path>>1, depth-1)
-	} else {
-		right(path>>1, depth-1)
-	}
-}
-
-var address = regexp.MustCompile(`0x[0-9a-f]+`)
-
-// shifted returns groups with all program counters moved, as in another build.
-func shifted(groups []group, by uint64) []group {
-	moved := make([]group, len(groups))
+// recorded serves groups, with up to two goroutines more in each and program counters moved.
+func recorded(groups []group, by uint64) http.Handler {
+	size := 0
+	texts := make([][]byte, len(groups))
 	for i, g := range groups {
-		lines := bytes.Split(g.rest, []byte("\n"))
-		for j, line := range lines {
-			cells := bytes.SplitN(line, []byte("\t"), 3)
-			target := &lines[j]
-			if len(cells) == 3 {
-				target = &cells[1]
-			}
-			*target = address.ReplaceAllFunc(*target, func(old []byte) []byte {
-				number, _ := strconv.ParseUint(string(old[2:]), 16, 64)
-				return strconv.AppendUint([]byte("0x"), number+by, 16)
-			})
-			if len(cells) == 3 {
-				lines[j] = bytes.Join(cells, []byte("\t"))
-			}
-		}
-		moved[i] = group{g.count, bytes.Join(lines, []byte("\n"))}
+		texts[i] = g.text(by)
+		size += len(texts[i]) + 8 // for the count
 	}
-	return moved
-}
-
-func handler(groups []group) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/debug/pprof/goroutine", func(w http.ResponseWriter, _ *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		total := 0
-		var body []byte
-		for _, g := range groups {
+		body := make([]byte, 0, size)
+		for i, g := range groups {
 			count := g.count + rand.IntN(3)
 			total += count
 			body = strconv.AppendInt(body, int64(count), 10)
-			body = append(body, g.rest...)
+			body = append(body, texts[i]...)
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintf(w, "goroutine profile: total %d\n", total)
 		w.Write(body)
 	})
-	return mux
 }

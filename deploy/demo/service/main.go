@@ -5,6 +5,13 @@
 //	GET  /leak          the rate and how many goroutines have leaked
 //	POST /leak?rate=5   leak five goroutines per second; 0 stops
 //	GET  /debug/pprof/  net/http/pprof
+//
+// The leak: a request handler starts pipeline.FilterService, which sends its answer on an unbuffered channel. A
+// request that names a short patience leaves through the timer case of its select before the answer is there, and
+// nobody is left to receive. In the goroutine profile example.com/shop/pipeline.FilterService, alone on its stack
+// and in chan send, then grows at one line. The rest comes and goes with the load, among others main.customer,
+// main.(*shop).browse, main.(*shop).order and main.(*shop).log below net/http.(*conn).serve, main.(*shop).worker,
+// and the connections' net/http.(*persistConn).readLoop and writeLoop.
 package main
 
 import (
@@ -24,7 +31,7 @@ import (
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "address to serve on")
 	rate := flag.Float64("leak", 0, "goroutines to leak per second")
-	limit := flag.Int64("max", 20000, "goroutines to leak at most")
+	limit := flag.Int("max", 20000, "goroutines to leak at most")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -34,19 +41,23 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, listen string, rate float64, limit int64) error {
+func run(ctx context.Context, listen string, rate float64, limit int) error {
+	shop := &shop{orders: make(chan int)}
+	if err := shop.setRate(rate); err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
 	}
-	shop := newShop(rate, limit)
 	http.Handle("/", shop.routes())
-	server := &http.Server{Handler: http.DefaultServeMux}
+	server := &http.Server{}
 	url := "http://" + listener.Addr().String()
 	fmt.Println("listening", url)
 
-	go shop.work(ctx)
+	shop.open(ctx)
 	go shop.customers(ctx, url)
+	go shop.impatient(ctx, url, limit)
 	go func() {
 		<-ctx.Done()
 		server.Close()

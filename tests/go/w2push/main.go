@@ -1,11 +1,13 @@
 // Command w2push leaks like a push service did in production: each socket has a reader and a writer goroutine.
-// At the end of a connection the reader counts it in a channel that a slow statistics server empties; the channel
-// is full, the reader stays in chan send, and so does the writer that the reader would have stopped.
+// At the end of a connection the reader counts it in a channel that a slow statistics server empties. Once its
+// buffer is full the reader stays in chan send, and so does the writer that the reader would have stopped.
 //
-// The profile then has main.(*session).reader in chan send and main.(*session).writer in select, growing in step.
+// The profile then has main.(*session).reader in chan send and main.(*session).writer in select, each alone on its
+// stack, growing in step. A quick statistics server (-slow 1ms) makes the same program healthy.
 package main
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"log"
@@ -19,12 +21,15 @@ import (
 func main() {
 	options := serve.Flags()
 	buffer := flag.Int("buffer", 10, "of the statistics' channel")
+	slow := flag.Duration("slow", time.Minute, "what the statistics server needs for one connection")
 	serve.Main(func(ctx context.Context, url string) {
+		options.Sockets(1)
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			log.Fatal(err)
 		}
 		push := &service{statistics: make(chan int, *buffer)}
+		go push.count(*slow)
 		go push.accept(listener)
 		go traffic.Run(ctx, url, 40*time.Second)
 		options.Each(ctx, func() { connectAndLeave(listener.Addr().String()) })
@@ -32,7 +37,14 @@ func main() {
 }
 
 type service struct {
-	statistics chan int // nobody receives: the statistics server hangs
+	statistics chan int // bytes received over each connection that ended
+}
+
+// count is the statistics server.
+func (s *service) count(slow time.Duration) {
+	for range s.statistics {
+		time.Sleep(slow)
+	}
 }
 
 func (s *service) accept(listener net.Listener) {
@@ -65,6 +77,7 @@ func (s *session) reader() {
 			break
 		}
 		received += n
+		s.messages <- bytes.Clone(message[:n])
 	}
 	s.service.statistics <- received // blocks once the buffer is full
 }
@@ -80,11 +93,13 @@ func (s *session) writer() {
 	}
 }
 
+// connectAndLeave is a user who says hello, waits for the echo and closes.
 func connectAndLeave(address string) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		return
 	}
+	defer conn.Close()
 	conn.Write([]byte("hello"))
-	conn.Close()
+	conn.Read(make([]byte, 64))
 }

@@ -1,8 +1,13 @@
 // Command w3grpc leaks like a gRPC client did in production: it dials in every request and never closes.
 //
-// The profile then has three stacks of google.golang.org/grpc that grow in step: the transport's reader (IO wait),
-// its control buffer (select), and the callback serializer (select). With -alerts there is a second leak: one
-// unbounded goroutine per log line in main.(*SREClient).IMAlert, which waits for a server that never answers.
+// The profile then has stacks of google.golang.org/grpc that grow in step. For each connection there are
+// transport.(*http2Client).reader in http2.readFrameHeader (IO wait), a closure of transport.newHTTP2Client in
+// transport.(*controlBuffer).get (select), and three goroutines in grpcsync.(*CallbackSerializer).run (select).
+// The server is in the same process, so its side grows too: transport.(*http2Server).HandleStreams (IO wait),
+// a closure of transport.NewServerTransport in controlBuffer.get and (*http2Server).keepalive (select both).
+//
+// With -alerts there is a second leak: one unbounded goroutine per log line in main.(*SREClient).IMAlert (IO wait),
+// which waits for a server that never answers.
 package main
 
 import (
@@ -25,6 +30,7 @@ func main() {
 	options := serve.Flags()
 	alerts := flag.Bool("alerts", false, "also leak a goroutine per log line")
 	serve.Main(func(ctx context.Context, url string) {
+		options.Sockets(4) // both ends of a connection, of either leak
 		address := serveGRPC()
 		go traffic.Run(ctx, url, 40*time.Second)
 		if *alerts {
@@ -46,9 +52,11 @@ func serveGRPC() string {
 	return listener.Addr().String()
 }
 
-// check asks for the health of a service, over a connection of its own that it forgets to close.
+// check asks for the health of a service, over a connection of its own that it forgets to close. It never idles
+// either: by default a connection that nobody uses would give most of its goroutines back after half an hour.
 func check(ctx context.Context, address string) {
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	plain := grpc.WithTransportCredentials(insecure.NewCredentials())
+	conn, err := grpc.NewClient(address, plain, grpc.WithIdleTimeout(0))
 	if err != nil {
 		return
 	}

@@ -1,7 +1,7 @@
 // Command w5pipeline leaks like a log pipeline did in production: FilterService sends on an unbuffered channel
 // after its only reader has left through the timer case of a select.
 //
-// The profile then has main.FilterService in chan send, once per lost answer.
+// The profile then has main.FilterService in chan send, alone on its stack, once per lost answer.
 package main
 
 import (

@@ -26,14 +26,26 @@ type Options struct {
 // Flags registers the flags of Options; call it before Main.
 func Flags() *Options {
 	var o Options
-	flag.Float64Var(&o.Rate, "rate", 5, "leaks per second")
+	flag.Float64Var(&o.Rate, "rate", 5, "leaks per second, 0 for none")
 	flag.IntVar(&o.Max, "max", 20000, "leaks at most")
 	flag.DurationVar(&o.Delay, "delay", 0, "before the leak begins")
 	return &o
 }
 
-// Each calls leak at the rate of o until its limit is reached or ctx ends.
+// Sockets lowers Max for leaks that keep n open sockets each, so that half of the process's file descriptors
+// stay free and it can still answer.
+func (o *Options) Sockets(n int) {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
+		o.Max = min(o.Max, int(files.Cur)/2/n)
+	}
+}
+
+// Each calls leak at the rate of o until its limit is reached or ctx ends; never if the rate is 0.
 func (o *Options) Each(ctx context.Context, leak func()) {
+	if o.Rate <= 0 {
+		return
+	}
 	select {
 	case <-time.After(o.Delay):
 	case <-ctx.Done():
