@@ -177,10 +177,10 @@ def test_a_slow_profile_times_out() -> None:
 
 def test_a_refused_connection_costs_the_target_nothing() -> None:
     """Nobody listens: reason connection, and no pause is owed."""
-    with answering(hang) as server:
-        url = server.url
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
     with pytest.raises(ScrapeError) as caught:
-        scrape(url)
+        scrape(f"http://127.0.0.1:{port}")
     assert caught.value.reason == "connection"
     assert caught.value.__notes__ == ["paid: False"]
 
