@@ -1,0 +1,57 @@
+"""What the Go that is here prints for every way to block, read by our parser."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import httpx
+
+from leakwatch.profile import text
+from leakwatch.stacks import Identifier
+
+
+def body(url: str) -> bytes:
+    """Fetch the profile of a program."""
+    return httpx.get(f"{url}/debug/pprof/goroutine?debug=1", trust_env=False).content
+
+
+def test_every_shape_is_read(start: Callable[..., str]) -> None:
+    """Each blocked function is blamed under its own name, with the wait reason that its frames tell."""
+    profile = text.parse(body(start("shapes")))
+    samples = Identifier().identify(profile).values()
+    waits = {sample.stack.blamed.function: sample.stack.wait for sample in samples}
+    expected = {
+        "main.mutexLock": "sync.Mutex.Lock",
+        "main.rwMutexLock": "sync.RWMutex.Lock",
+        "main.rwMutexRLock": "sync.RWMutex.RLock",
+        "main.waitGroupWait": "sync.WaitGroup.Wait",
+        "main.condWait": "sync.Cond.Wait",
+        "main.sleep": "sleep",
+        "main.tcpRead": "IO wait",
+    }
+    assert {name: waits.get(name) for name in expected} == expected
+    for name in ("chanSend", "nilChanSend", "chanReceive", "rangeChan", "selectMany", "selectNone"):
+        assert f"main.{name}" in waits
+    assert any(sample.stack.truncated for sample in samples)
+    assert any("zoo%2ev2" in function or "zoo.v2" in function for function in waits)
+
+
+def test_labels_of_real_bodies(start: Callable[..., str]) -> None:
+    """Labels with quotes, braces, newlines and invalid bytes come out as they went in; they split no stack."""
+    profile = text.parse(body(start("shapes")))
+    odd = next(dict(trace.labels) for trace, _ in profile.groups if len(trace.labels) > 3)
+    assert odd["quoted"] == 'a "quoted" word'
+    assert odd["brace"] == '}, {"b":"c"'
+    assert odd["group"] == "one\n\n1 @ 0x1"
+    assert odd["invalid"] == "\\xff\\xfe\x00\x7f\u200b"
+    labelled = [trace for trace, _ in profile.groups if trace.labels]
+    identifier = Identifier()
+    assert len({identifier.stack(trace).fingerprint for trace in labelled}) < len(labelled)
+
+
+def test_one_look_at_shapes(start: Callable[..., str]) -> None:
+    """The command line reads them too."""
+    command = [sys.executable, "-m", "leakwatch", "scrape", start("shapes"), "--format", "json"]
+    said = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert said["goroutines"] >= sum(group["goroutines"] for group in said["groups"]) > 30
