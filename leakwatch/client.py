@@ -1,16 +1,18 @@
 """HTTP clients: the only place that makes them. Settings as in Prometheus's scrape configuration."""
 
+import re
 import ssl
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import httpx
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from leakwatch import __version__
 from leakwatch.units import ConfigFile, Secret
 
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 USER_AGENT = f"leakwatch/{__version__}"
 
 
@@ -63,13 +65,16 @@ class TlsConfig(Settings):
     def _pair(self) -> Self:
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("tls_config needs both cert_file and key_file, or neither")
-        files = [str(file) for file in (self.ca_file, self.cert_file, self.key_file) if file]
         try:
-            if files:
+            if self.files():
                 self.context()
         except OSError as error:
-            raise ValueError(f"tls_config: {' '.join(files)}: {error}") from error
+            raise ValueError(f"tls_config: {' '.join(map(str, self.files()))}: {error}") from error
         return self
+
+    def files(self) -> list[Path]:
+        """Return the files that are named."""
+        return [file for file in (self.ca_file, self.cert_file, self.key_file) if file]
 
     def context(self) -> ssl.SSLContext:
         """Return the TLS context; raises OSError (ssl.SSLError too) for files that do not fit."""
@@ -89,10 +94,26 @@ def _usual_context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+def _header_name(text: str) -> str:
+    if not HEADER_NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is no header name")
+    return text
+
+
+def _header_value(text: str) -> str:
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("a header value must be printable ASCII")
+    return text
+
+
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+HeaderValue = Annotated[str, AfterValidator(_header_value)]
+
+
 class HttpHeader(Settings):
     """One of `http_headers`: values in the open, secret, or in files."""
 
-    values: tuple[str, ...] = ()
+    values: tuple[HeaderValue, ...] = ()
     secrets: tuple[Secret, ...] = ()
     files: tuple[ConfigFile, ...] = ()
 
@@ -108,7 +129,7 @@ class HttpSettings(Settings):
     basic_auth: BasicAuth | None = None
     authorization: Authorization | None = None
     tls_config: TlsConfig = TlsConfig()
-    http_headers: dict[str, HttpHeader] = Field(default_factory=dict)
+    http_headers: dict[HeaderName, HttpHeader] = Field(default_factory=dict)
     follow_redirects: bool = True
     """Only to the same host."""
 
@@ -138,22 +159,70 @@ def _secret(value: Secret | None, file: Path | None) -> str:
     return file.read_text().strip() if file else ""
 
 
-def plain_context() -> ssl.SSLContext:
-    """Return a context for clients that never speak TLS: the world's certificates are a megabyte of memory."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+class TlsError(OSError):
+    """A certificate or key cannot be used as it is now."""
 
 
-def make_client(context: ssl.SSLContext, *, timeout: float, socket: str | None = None) -> httpx.AsyncClient:
-    """Return a client for one address: one connection, kept open; `socket`: path of a unix socket.
+class Tls:
+    """The TLS context of a job, shared by its clients; made anew when one of its files has changed.
+
+    Without `secure` it is one that never speaks TLS: the world's certificates are a megabyte of memory.
+    """
+
+    def __init__(self, settings: TlsConfig, *, secure: bool) -> None:
+        self._settings = settings
+        self._secure = secure
+        self._version: tuple[int, ...] | None = None
+        self._context: ssl.SSLContext | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context for the files as they are now; raises TlsError."""
+        try:
+            version = tuple(file.stat().st_mtime_ns for file in self._settings.files()) if self._secure else ()
+            if self._context is None or version != self._version:
+                self._context = (
+                    self._settings.context() if self._secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                )
+                self._version = version
+        except OSError as error:
+            raise TlsError(str(error)) from error
+        return self._context
+
+
+class Client:
+    """The HTTP client of one address: one connection, kept open; `socket`: path of a unix socket.
 
     One small client per address, because a shared pool is searched whole at every request. Proxies of the
     environment are for the outside world, not for what we watch.
     """
-    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
-    transport = httpx.AsyncHTTPTransport(verify=context, limits=limits, uds=socket, trust_env=False)
-    return httpx.AsyncClient(
-        transport=transport,
-        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"},
-        timeout=httpx.Timeout(timeout, connect=timeout / 2),
-        trust_env=False,
-    )
+
+    def __init__(self, tls: Tls, *, timeout: float, socket: str | None = None) -> None:
+        self._tls = tls
+        self._timeout = timeout
+        self._socket = socket
+        self._context: ssl.SSLContext | None = None
+        self._client: httpx.AsyncClient | None = None
+
+    async def get(self) -> httpx.AsyncClient:
+        """Return the client, a new one if its certificates have changed; raises TlsError."""
+        context = self._tls.context()
+        if self._client is None or context is not self._context:
+            await self.close()
+            self._client, self._context = self._make(context), context
+        return self._client
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._client:
+            await self._client.aclose()
+            self._client = None
+
+    def _make(self, context: ssl.SSLContext) -> httpx.AsyncClient:
+        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
+        transport = httpx.AsyncHTTPTransport(verify=context, limits=limits, uds=self._socket, trust_env=False)
+        return httpx.AsyncClient(
+            transport=transport,
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"},
+            timeout=httpx.Timeout(self._timeout, connect=self._timeout / 2),
+            trust_env=False,
+        )

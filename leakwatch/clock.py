@@ -16,6 +16,10 @@ class Clock:
         """Return the time, in unix seconds."""
         return self._start + self._elapsed()
 
+    def stopwatch(self) -> float:
+        """Return seconds that stand still while the machine sleeps: for how long something took."""
+        return time.monotonic()
+
     def wall(self, moment: float) -> float:
         """Return `moment` as the wall clock shows it now, which somebody may have set since."""
         return moment + time.time() - self.time()

@@ -42,6 +42,28 @@ class Columns:
         self.scrapes[:-1], self.scrapes[-1] = self.scrapes[1:].copy(), scrapes
         self.regular[:-1], self.regular[-1] = self.regular[1:].copy(), regular
 
+    def merge_pairs(self, *, skip: int) -> None:
+        """Make one column of each two, counted from the newest without its last `skip`, which are lost."""
+        length = len(self.scrapes)
+        pairs = (length - skip) // 2
+        first = np.arange(length - skip - 2 * pairs, length - skip, 2)
+        old, weights = self.values, self.scrapes[[first, first + 1]].astype(np.float64)
+        a, b = old[:, :, first], old[:, :, first + 1]
+        share = weights[0] / np.maximum(weights.sum(axis=0), 1)
+        merged = a + b
+        for what in (MEAN, LEFT):
+            merged[what] = share * a[what] + (1 - share) * b[what]
+        low = np.minimum(a[FLOOR], b[FLOOR])
+        merged[FLOOR] = np.where(weights.min(axis=0) > 0, low, a[FLOOR] + b[FLOOR])  # a gap is 0
+        scrapes, regular = (
+            self.scrapes[first] + self.scrapes[first + 1],
+            self.regular[first] + self.regular[first + 1],
+        )
+        self.forget()
+        self.values[:, :, length - pairs :] = merged
+        self.scrapes[length - pairs :] = scrapes
+        self.regular[length - pairs :] = regular
+
     def forget(self) -> None:
         """Make all columns gaps."""
         self.values[:] = 0

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -174,12 +175,14 @@ def parse(text: str, name: str, directory: Path) -> Config:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
+        mistakes = list(_repeated_keys(node, name))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ConfigError(f"{name}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{name}: nested too deeply, or within itself") from error
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{name}: {error}") from error
-    mistakes = list(_repeated_keys(node, name))
     if not mistakes:
         try:
             return Config.model_validate({} if data is None else data, context={"directory": directory})
@@ -189,18 +192,26 @@ def parse(text: str, name: str, directory: Path) -> Config:
     raise ConfigError("\n".join(mistakes))
 
 
+def without_user(url: str) -> str:
+    """Return `url` without the user and password in it, to be shown."""
+    return re.sub(r"//[^/@]*@", "//", url)
+
+
 def target_job(text: str) -> ScrapeConfig:
     """Return the scrape configuration of one --target, [service=]URL; raises ConfigError."""
     name, equals, url = text.partition("=")
     service, url = (name, url) if equals and "://" not in name else ("", text)
     if "://" not in url:
         url = f"http://{url}"
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigError(f"--target {quote(without_user(text))}: {error}") from error
     socket = parts.scheme == "unix"
     address = f"unix://{parts.path}" if socket else parts.netloc.rpartition("@")[2]
     path = "" if socket else parts.path.rstrip("/").removesuffix("/goroutine")
     settings: dict[str, Any] = {
-        "job_name": text,
+        "job_name": without_user(text),
         "scheme": "http" if socket else parts.scheme,
         "profile_path": path or DEFAULT_PATH,
         "static_configs": ({"targets": (address,), "labels": {"service": service or address}},),
@@ -211,7 +222,7 @@ def target_job(text: str) -> ScrapeConfig:
         return ScrapeConfig.model_validate(settings)
     except ValidationError as error:
         said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"--target {quote(text)}: {said}") from error
+        raise ConfigError(f"--target {quote(without_user(text))}: {said}") from error
 
 
 def schema() -> str:

@@ -2,25 +2,24 @@
 
 import asyncio
 import signal
-import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import structlog
 
 from leakwatch import __version__
-from leakwatch.client import make_client, plain_context
+from leakwatch.client import Client, Tls
 from leakwatch.clock import Clock, Lag
-from leakwatch.config import Config, ScrapeConfig
-from leakwatch.discovery import Mechanism, TargetGroup
-from leakwatch.discovery.resolve import Endpoint, resolve
+from leakwatch.config import Config
 from leakwatch.errors import ConfigError
 from leakwatch.job import Job
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
 from leakwatch.model import Event, Leak, Target, Verdict
+from leakwatch.pace import Pace
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.schedule import Schedule, offset
 from leakwatch.scrape import Health, Scraper
+from leakwatch.targets import Plan, Targets
 from leakwatch.web.routes import make_app
 from leakwatch.web.server import Web, address, bind
 
@@ -41,11 +40,11 @@ class Daemon:
         self.pipeline = Pipeline(judging(self.config))
         self._schedule = Schedule(self._clock)
         self._jobs: dict[Target, Job] = {}
-        self._endpoints: dict[Target, tuple[Endpoint, ScrapeConfig]] = {}
-        self._discovery: list[asyncio.Task[None]] = []
-        self._groups: dict[tuple[int, int], Sequence[TargetGroup] | None] = {}
-        self._contexts: dict[tuple[str, bool], ssl.SSLContext] = {}
-        """Per job, shared by its targets; read anew from their files at each reload."""
+        self._plans: dict[Target, Plan] = {}
+        self._targets = Targets(self._reconcile)
+        self._tls: dict[tuple[str, bool], Tls] = {}
+        """Per job, shared by its targets."""
+        self._closing: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._stacks = StackCollector(
             self.pipeline,
@@ -59,22 +58,21 @@ class Daemon:
         """Serve and scrape until stopped; raises ConfigError if it cannot begin."""
         bound = bind(self.config.web.listen)
         self.url = self.config.web.external_url or address(bound)
-        web = Web(make_app(self, make_registry(self._stacks, DaemonCollector(lambda: self._reloaded))), bound)
+        web = Web(make_app(self, make_registry(self._stacks, DaemonCollector(self._last_reload))), bound)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload_quietly()))
         self._lag.start()
         self._schedule.start()
-        self._discover()
+        self._targets.configure(self.config)
         web.start()
         log.info("leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics")
         await self._stop.wait()
         log.info("leakwatch stops")
         self._lag.stop()
         self._schedule.stop()
-        for task in self._discovery:
-            task.cancel()
+        self._targets.stop()
         await asyncio.gather(web.stop(), *(job.close() for job in self._jobs.values()))
 
     def stop(self) -> None:
@@ -83,8 +81,12 @@ class Daemon:
 
     def ready(self) -> str:
         """Return "" when every discovery has told its targets, else what is waited for."""
-        waiting = sum(groups is None for groups in self._groups.values())
-        return f"waiting for {waiting} of {len(self._groups)} discoveries" if waiting else ""
+        waiting, mechanisms = self._targets.waiting()
+        return f"waiting for {waiting} of {mechanisms} discoveries" if waiting else ""
+
+    def _last_reload(self) -> tuple[bool, float]:
+        successful, time = self._reloaded
+        return successful, self._clock.wall(time)
 
     def leaks(self) -> list[Leak]:
         """Return the leaks, the most urgent first."""
@@ -117,7 +119,8 @@ class Daemon:
         self._stacks.limit = config.metrics.series_limit
         if self.pipeline.configure(judging(config)):
             log.warning("all history starts over: detection.block or detection.series_limit changed")
-        self._discover()
+        self._tls = {}
+        self._targets.configure(config)
         log.info("configuration reloaded")
 
     async def _reload_quietly(self) -> None:
@@ -126,76 +129,44 @@ class Daemon:
         except ConfigError as error:
             log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  the message says it all
 
-    def _discover(self) -> None:
-        """Start every discovery of the configuration; targets stay until each has told what it finds."""
-        for task in self._discovery:
-            task.cancel()
-        self._discovery = []
-        self._groups = {}
-        self._contexts = {}
-        for number, job in enumerate(self.config.scrape_configs):
-            mechanisms: tuple[Mechanism, ...] = (*job.static_configs, *job.file_sd_configs)
-            for order, mechanism in enumerate(mechanisms):
-                key = (number, order)
-                self._groups[key] = None
-                task = asyncio.create_task(mechanism.run(partial(self._found, key)))
-                self._discovery.append(task)
-        self._reconcile()
-
-    def _found(self, key: tuple[int, int], groups: Sequence[TargetGroup]) -> None:
-        self._groups[key] = groups
-        self._reconcile()
-
     def _reconcile(self) -> None:
         """Make the jobs those of the targets found; what stays keeps its history."""
-        wanted: dict[Target, tuple[Endpoint, ScrapeConfig]] = {}
-        waiting = set()
-        for (number, _), groups in self._groups.items():
-            job = self.config.scrape_configs[number]
-            if groups is None:
-                waiting.add(job.job_name)
-                continue
-            for endpoint in resolve(groups, job=job.job_name, scheme=job.scheme, path=job.profile_path):
-                if endpoint.target in wanted and wanted[endpoint.target][0] != endpoint:
-                    log.warning("target is configured twice, the first counts", target=endpoint.target.name)
-                wanted.setdefault(endpoint.target, (endpoint, job))
-        for target, entry in self._endpoints.items():
-            if entry[1].job_name in waiting:
-                wanted.setdefault(target, entry)
-        for target in self._endpoints.keys() - wanted.keys():
+        plans = self._targets.plans()
+        if self._targets.waiting()[0]:
+            # Who has not told yet may know a target under another job: nobody goes before all have told.
+            plans = self._plans | plans
+        for target in self._plans.keys() - plans.keys():
             self._drop(target)
             self._tell(self.pipeline.forget(target, self._clock.time()))
-        started = [target for target, entry in wanted.items() if self._endpoints.get(target) != entry]
-        for target in started:
-            self._drop(target)
-        self._endpoints = wanted
-        for target in started:
-            self._begin(*wanted[target])
+        before, self._plans = self._plans, plans
+        for target, plan in plans.items():
+            if before.get(target) != plan:
+                self._begin(target, plan)
 
-    def _begin(self, endpoint: Endpoint, settings: ScrapeConfig) -> None:
-        config, target = self.config, endpoint.target
-        timeout = config.timeout(settings)
-        secure = endpoint.url.scheme == "https"
-        context = self._contexts.setdefault(
-            (settings.job_name, secure), settings.tls_config.context() if secure else plain_context()
-        )
-        client = make_client(context, timeout=timeout, socket=endpoint.socket)
-        scraper = Scraper(client, endpoint.url, settings, timeout=timeout, size_limit=config.size_limit(settings))
-        interval = config.interval(settings)
-        limit = config.cost_limit(settings)
-        job = Job(
-            target, scraper, self.pipeline, self._clock, self._lag.total, interval=interval, cost_limit=limit
-        )
+    def _begin(self, target: Target, plan: Plan) -> None:
+        """Start the job of a target, in place of the one it had."""
+        old = self._drop(target)
+        secure = plan.endpoint.url.scheme == "https"
+        tls = self._tls.setdefault((plan.job, secure), Tls(plan.http.tls_config, secure=secure))
+        client = Client(tls, timeout=plan.timeout, socket=plan.endpoint.socket)
+        url = plan.endpoint.url
+        scraper = Scraper(client, url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
+        pace = Pace(plan.interval, plan.cost_limit)
+        job = Job(target, scraper, self.pipeline, self._clock, self._lag.total, pace)
+        if old:
+            job.health.results = old.health.results
         self._jobs[target] = job
-        name = f"{target.service}\0{target.name}"
-        first = offset(name, interval, len(self._endpoints))
-        self._schedule.every(name, interval, first, partial(job.run, self._tell))
+        first = offset(_name(target), plan.interval, len(self._plans))
+        self._schedule.every(_name(target), plan.interval, first, partial(job.run, self._tell))
 
-    def _drop(self, target: Target) -> None:
+    def _drop(self, target: Target) -> Job | None:
         job = self._jobs.pop(target, None)
         if job:
-            self._schedule.cancel(f"{target.service}\0{target.name}")
-            asyncio.get_running_loop().create_task(job.close())
+            self._schedule.cancel(_name(target))
+            closing = asyncio.get_running_loop().create_task(job.close())
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+        return job
 
     def _tell(self, events: list[Event]) -> None:
         for event in events:
@@ -212,6 +183,10 @@ class Daemon:
                 per_hour=round(leak.growth.rate * 3600, 1),
                 stack=leak.stack.fingerprint,
             )
+
+
+def _name(target: Target) -> str:
+    return f"{target.service}\0{target.name}"
 
 
 def judging(config: Config) -> Settings:

@@ -7,7 +7,7 @@ Pure: time comes in with the samples.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from heapq import nlargest
 from typing import Final
 
@@ -61,6 +61,9 @@ class History:
         """When the open block began, which is when the newest closed one ended."""
         self.closed = 0
         """Blocks closed in this lifetime, gaps included."""
+        self.hours_closed = 0
+        self.protected: Collection[Fingerprint] = ()
+        """Stacks that never give up their row to a larger one."""
         self.folded = 0
         """Goroutines of the latest scrape in stacks that found no row."""
         self.folded_stacks = 0
@@ -100,26 +103,37 @@ class History:
         self.blocks.forget()
         self.hours.forget()
         self.time = self.since = None
-        self.closed = 0
+        self.closed = self.hours_closed = 0
         self.block = self._base_block
         self._begin_block(0.0)
         self._steps.clear()
 
     def fit(self, interval: float) -> bool:
-        """Double the block until it holds enough scrapes `interval` seconds apart; tell whether it had to grow."""
+        """Double the block until it holds enough scrapes `interval` seconds apart; tell whether it had to grow.
+
+        What is known stays, in longer blocks.
+        """
         needed = SCRAPES_PER_BLOCK * interval
         if needed <= self.block:
             return False
         while self.block < needed:
-            self.block *= 2
-        block = self.block
-        self.restart()
-        self.block = block
+            self._double()
         return True
 
-    def age(self, time: float) -> float:
-        """Return for how many seconds this lifetime has been watched."""
-        return 0.0 if self.since is None else time - self.since
+    def shrink(self) -> None:
+        """Go back to the usual block, and forget the columns of the longer one."""
+        if self.block != self._base_block:
+            self.restart()
+
+    def _double(self) -> None:
+        """Make the block twice as long, and one of each two blocks and hours known."""
+        closed_hours = self.closed // BLOCKS_PER_HOUR
+        self.blocks.merge_pairs(skip=0)
+        # Hours keep beginning at even numbers; an odd one out is still in the blocks and will be counted there.
+        self.hours.merge_pairs(skip=closed_hours % 2)
+        self.block *= 2
+        self.closed = (self.closed + 1) // 2
+        self.hours_closed = self.closed // BLOCKS_PER_HOUR
 
     def _add_step(self, counts: Sums, regular: bool) -> None:
         sums = self._sums
@@ -142,7 +156,7 @@ class History:
         rows = self.rows
         new = [sample for fingerprint, sample in samples.items() if fingerprint not in rows]
         if new:
-            self._admit(new)
+            self._admit(new, samples)
         counts = np.zeros(len(self.last))
         self.folded = self.folded_stacks = 0
         at, values = [], []
@@ -160,12 +174,11 @@ class History:
             self._seen[at] = time
         return counts
 
-    def _admit(self, new: list[Sample]) -> None:
-        free = self._rows_limit - len(self.rows)
-        if len(new) > free:
-            self._evict(len(new) - free)
-            free = self._rows_limit - len(self.rows)
-            new = nlargest(free, new, key=lambda sample: sample.goroutines)
+    def _admit(self, new: list[Sample], samples: Mapping[Fingerprint, Sample]) -> None:
+        if len(new) > self._rows_limit - len(self.rows):
+            new = nlargest(self._rows_limit, new, key=lambda sample: sample.goroutines)
+            self._evict(new, samples)
+            new = new[: self._rows_limit - len(self.rows)]
         gaps = [row for row, stack in enumerate(self.stacks) if stack is None]
         if len(new) > len(gaps):
             size = len(self.stacks)
@@ -177,12 +190,30 @@ class History:
             self.rows[stack.fingerprint] = row
             numbers = self._origin_numbers
             self.origins[row] = numbers.setdefault(stack.origin, len(numbers))
+        if len(self._origin_numbers) > 2 * self._rows_limit:
+            self._number_origins()
 
-    def _evict(self, wanted: int) -> None:
-        """Free up to `wanted` rows that have no goroutines now, those longest unseen first."""
-        idle = [row for row in self.rows.values() if self.last[row] == 0]
-        idle.sort(key=lambda row: float(self._seen[row]))
-        for row in idle[:wanted]:
+    def _number_origins(self) -> None:
+        """Give numbers to the origins of the stacks that have a row, and forget the others."""
+        numbers: dict[str, int] = {}
+        self._origin_numbers = numbers
+        for row, stack in enumerate(self.stacks):
+            if stack is not None:
+                self.origins[row] = numbers.setdefault(stack.origin, len(numbers))
+
+    def _evict(self, new: list[Sample], samples: Mapping[Fingerprint, Sample]) -> None:
+        """Free rows for `new`, largest first: those that stand empty, longest unseen first, then smaller ones."""
+        free = self._rows_limit - len(self.rows)
+        kept = [key for key in self.rows if key not in self.protected]
+        empty = [key for key in kept if key not in samples]
+        empty.sort(key=lambda key: float(self._seen[self.rows[key]]))
+        for key in empty[: max(len(new) - free, 0)]:
+            self._free(self.rows[key])
+            free += 1
+        used = [(samples[key].goroutines, self.rows[key]) for key in kept if key in samples]
+        for sample, (goroutines, row) in zip(new[free:], sorted(used), strict=False):
+            if sample.goroutines <= 2 * goroutines:  # twice as large, so that two do not take turns
+                break
             self._free(row)
 
     def _free(self, row: int) -> None:
@@ -247,6 +278,7 @@ class History:
         self.closed += 1
         if self.closed % BLOCKS_PER_HOUR == 0:
             self._close_hour()
+            self.hours_closed += 1
 
     def _close_hour(self) -> None:
         columns = np.flatnonzero(self.blocks.scrapes[-BLOCKS_PER_HOUR:]) + BLOCKS - BLOCKS_PER_HOUR

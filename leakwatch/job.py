@@ -1,12 +1,15 @@
 """The scrape job of one target: fetch, hand over, keep score, and stay within what the target agreed to pay."""
 
+from collections import deque
 from collections.abc import Callable
+from statistics import median
 
 import structlog
 
 from leakwatch.clock import Clock
 from leakwatch.errors import ScrapeError
 from leakwatch.model import Event, Target
+from leakwatch.pace import Pace
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape import Health, Scraper
 
@@ -14,11 +17,14 @@ log = structlog.get_logger()
 
 Tell = Callable[[list[Event]], None]
 
+USUAL = 5  # scrapes that tell the usual interval
+CALM = 20  # scrapes at the normal interval that end a stretch
+
 
 class Job:
     """Scrapes one target each time it is called, unless that would cost the target more than its share.
 
-    `interval`: seconds between calls; `cost_limit`: share of one core; `lag`: for how long, in all, we were late.
+    `lag`: for how long, in all, our own loop was late.
     """
 
     def __init__(
@@ -28,92 +34,94 @@ class Job:
         pipeline: Pipeline,
         clock: Clock,
         lag: Callable[[], float],
-        *,
-        interval: float,
-        cost_limit: float,
+        pace: Pace,
     ) -> None:
         self.target = target
-        self.health = Health(interval=interval)
+        self.health = Health(interval=pace.interval)
+        self._log = log.bind(service=target.service, target=target.name)
         self._scraper = scraper
         self._pipeline = pipeline
         self._clock = clock
         self._lag = lag
-        self._interval = interval
-        self._cost_limit = cost_limit
-        self._next = 0.0
+        self._pace = pace
+        self._intervals: deque[float] = deque(maxlen=USUAL)
+        self._calm = CALM
+        self._closed = False
 
     async def run(self, tell: Tell) -> None:
         """Scrape once, if it is time; give the events to `tell`."""
-        start = self._clock.time()
-        if start < self._next:
+        if self._gone() or not self._pace.due(self._clock.stopwatch()):
             return
-        body, late = self._pipeline.body(), self._lag()
+        time, body = self._clock.time(), self._pipeline.body()
         try:
-            try:
-                await self._scraper.fetch(body)
-            finally:
-                # What our own loop was late is no work of the target's.
-                self._pace(start, max(self._clock.time() - start - (self._lag() - late), 0.0))
+            await self._fetch(body.feed)
+            if self._gone():
+                return  # the target went away meanwhile: nothing may bring it back
+            self._watch_interval(time)
             total, samples = body.close()
+            tell(self._pipeline.observe(self.target, time, total, samples))
         except ScrapeError as error:
             self._failed(error)
+        except Exception as error:  # noqa: BLE001  a mistake of ours must not silence a target
+            self._log.exception("scrape failed in a way that is our mistake")
+            self._failed(ScrapeError("malformed", f"unexpected {error!r}"))
         else:
             self._succeeded()
-            tell(self._pipeline.observe(self.target, start, total, samples))
+        self.health.time = time
 
     async def close(self) -> None:
-        """Close the connection to the target."""
+        """Scrape no more, and close the connection to the target."""
+        self._closed = True
         await self._scraper.close()
+
+    def _gone(self) -> bool:
+        return self._closed
+
+    async def _fetch(self, feed: Callable[[bytes], None]) -> None:
+        """Fetch one body, and charge the target for it whether that succeeds or not."""
+        begin, late = self._clock.stopwatch(), self._lag()
+        try:
+            await self._scraper.fetch(feed)
+        finally:
+            # What our own loop was late is no work of the target's.
+            took = self._clock.stopwatch() - begin - (self._lag() - late)
+            took = min(max(took, 0.0), self._scraper.timeout)
+            self._pace.charge(took if self._scraper.paid else 0.0)
+            self.health.duration, self.health.body_bytes = took, self._scraper.body_bytes
+            self._say_interval(took)
 
     def _succeeded(self) -> None:
         health = self.health
         if health.up is not True:
-            log.info(
-                "target is up",
-                service=self.target.service,
-                target=self.target.name,
-                bytes=self._scraper.body_bytes,
-            )
-        health.up, health.error = True, ""
+            self._log.info("target is up", bytes=health.body_bytes)
+        health.up, health.error, health.reason = True, "", ""
         health.results["success"] += 1
 
     def _failed(self, error: ScrapeError) -> None:
+        if self._gone():
+            return
         health = self.health
         health.results[error.reason] += 1
         if health.up is not False or health.reason != error.reason:  # once, not at every interval
-            log.warning(
-                "scrape failed",
-                service=self.target.service,
-                target=self.target.name,
-                reason=error.reason,
-                error=str(error),
-            )
+            self._log.warning("scrape failed", reason=error.reason, error=str(error))
         health.up, health.reason, health.error = False, error.reason, str(error)
 
-    def _pace(self, start: float, duration: float) -> None:
-        """Put the next scrape off for as long as this one has to be paid for."""
-        health = self.health
-        health.time, health.duration, health.body_bytes = start, duration, self._scraper.body_bytes
-        pause = duration / self._cost_limit if self._scraper.paid else 0.0
-        # Half an interval of slack: a call that comes a little early is the call that is due.
-        self._next = start + pause - self._interval / 2 if pause > self._interval else 0.0
-        interval = self._interval * max(1, -(-pause // self._interval))
-        if (interval > self._interval) != (health.interval > self._interval):
-            log.info(
-                "interval stretched to spare the target"
-                if interval > self._interval
-                else "interval is normal again",
-                service=self.target.service,
-                target=self.target.name,
-                interval=round(interval, 3),
-                duration=round(duration, 4),
-                scrape_cost_limit=self._cost_limit,
+    def _say_interval(self, took: float) -> None:
+        """Say when the target begins and ends to be scraped less often, not at each turn in between."""
+        health, stretched = self.health, self._pace.interval > self._pace.call
+        health.interval = self._pace.interval
+        if stretched and self._calm >= CALM:
+            self._log.info(
+                "interval stretched to spare the target", interval=health.interval, duration=round(took, 4)
             )
-        health.interval = interval
-        if self._pipeline.stretch(self.target, interval):
-            log.info(
-                "block grows with the interval: judged later",
-                service=self.target.service,
-                target=self.target.name,
-                block=self._pipeline.watch(self.target).history.block,
-            )
+        self._calm = 0 if stretched else self._calm + 1
+        if self._calm == CALM:
+            self._log.info("interval is normal again", interval=health.interval)
+
+    def _watch_interval(self, time: float) -> None:
+        """Let the block grow when scrapes usually come too seldom for it."""
+        if self.health.time:
+            self._intervals.append(time - self.health.time)
+        if len(self._intervals) == USUAL and self._pipeline.stretch(self.target, median(self._intervals)):
+            block = self._pipeline.watch(self.target).history.block
+            self._log.info("block grows with the interval: judged later", block=block)

@@ -12,12 +12,13 @@ V = TypeVar("V")
 
 
 class Memo(Generic[K, V]):
-    """Remembers between `size` and 2 x `size` of the values put last or used last."""
+    """Remembers the values put last or used last, of a weight between `size` and 2 x `size` in all."""
 
-    __slots__ = ("_old", "_size", "young")
+    __slots__ = ("_old", "_size", "_weight", "young")
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self._weight = 0
         self._old: dict[K, V] = {}
         self.young: dict[K, V] = {}
         """The newer generation; a hot loop may look here first."""
@@ -31,12 +32,14 @@ class Memo(Generic[K, V]):
                 self.put(key, value)
         return value
 
-    def put(self, key: K, value: V) -> None:
-        """Remember `value` for `key`."""
-        if len(self.young) >= self._size:
+    def put(self, key: K, value: V, weight: int = 1) -> None:
+        """Remember `value` for `key`; `weight` is its share of the size, 1 for an ordinary one."""
+        if self._weight >= self._size:
             self._old = self.young
             self.young = {}
+            self._weight = 0
         self.young[key] = value
+        self._weight += weight
 
     def __len__(self) -> int:
         return len(self._old) + len(self.young)

@@ -6,6 +6,7 @@ and all that are judged; the rest is summed up as stack="other".
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from hashlib import blake2b
 
 import numpy as np
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
@@ -27,8 +28,10 @@ LEAK = ("service", "stack", "function", "wait", "verdict", "owner")
 
 
 def shown(text: str) -> str:
-    """Return `text` as a label value: cut with a mark when it is absurdly long."""
-    return text if len(text) <= LONGEST_LABEL else text[:LONGEST_LABEL] + "…"
+    """Return `text` as a label value: when it is absurdly long, cut with a mark and what tells it from others."""
+    if len(text) <= LONGEST_LABEL:
+        return text
+    return f"{text[:LONGEST_LABEL]}…{blake2b(text.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
 
 
 class StackCollector(Collector):
@@ -64,7 +67,7 @@ class StackCollector(Collector):
         yield from _targets(health, self._pipeline.watches)
         leaks = self._pipeline.open_leaks()
         stacks = {leak.stack.fingerprint: leak.stack for leak in leaks}
-        yield from self._stacks(stacks)
+        yield from self._stacks(stacks, {target for target, state in health.items() if state.up})
         yield from self._leaks(leaks)
         info = GaugeMetricFamily(
             "leakwatch_stack_info",
@@ -77,7 +80,7 @@ class StackCollector(Collector):
             info.add_metric((fingerprint, *place), 1)
         yield info
 
-    def _stacks(self, stacks: dict[Fingerprint, Stack]) -> Iterator[Metric]:
+    def _stacks(self, stacks: dict[Fingerprint, Stack], up: set[Target]) -> Iterator[Metric]:
         goroutines = GaugeMetricFamily(
             "leakwatch_stack_goroutines", "Goroutines in one stack; the rest is stack=other.", labels=STACK
         )
@@ -91,6 +94,8 @@ class StackCollector(Collector):
         watches = self._pipeline.watches
         self._shown = {target: rows for target, rows in self._shown.items() if target in watches}
         for target, watch in watches.items():
+            if target not in up:
+                continue  # what it was is no news; its leaks stay, with the numbers of its latest profile
             base = (shown(target.service), shown(target.name))
             rows = self._chosen(target, watch)
             last, slope = watch.history.last, slopes(watch.history)

@@ -16,6 +16,7 @@ code that watches a live service.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from leakwatch.columns import BLOCKS, SCRAPES_PER_BLOCK
 from leakwatch.detect.verdict import Detector
 from leakwatch.history import History
 from leakwatch.leaks import Leaks
@@ -108,8 +109,10 @@ class Pipeline:
     def observe(self, target: Target, time: float, total: int, samples: Samples) -> list[Event]:
         """Take in one profile of `target`; return the leaks whose verdict it changed."""
         watch = self.watch(target)
+        watch.history.protected = watch.judged
+        closed = watch.history.record(time, samples)
         watch.total = total
-        if not watch.history.record(time, samples):
+        if not closed:
             return []
         judgements = watch.detector.judge(watch.history)
         watch.judged = {
@@ -121,10 +124,13 @@ class Pipeline:
     def stretch(self, target: Target, interval: float) -> bool:
         """Say that `target` is scraped every `interval` seconds; tell whether its block had to grow with it."""
         watch = self.watch(target)
-        if not watch.history.fit(interval):
-            return False
-        watch.detector.restart()
-        return True
+        history, before = watch.history, watch.history.closed
+        if history.fit(interval):
+            watch.detector.stretch(history, before)
+            return True
+        if SCRAPES_PER_BLOCK * interval <= self.settings.block and history.closed >= BLOCKS and not watch.judged:
+            history.shrink()
+        return False
 
     def forget(self, target: Target, time: float) -> list[Event]:
         """Stop watching `target` at `time`; return the leaks whose verdict that changed."""

@@ -8,14 +8,13 @@ import asyncio
 import ssl
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import httpx
 
-from leakwatch.client import HttpSettings
+from leakwatch.client import Client, HttpSettings, TlsError
 from leakwatch.errors import REASONS, NotAProfile, ScrapeError, quote
 
 REDIRECTS = 3
@@ -24,11 +23,8 @@ SHOWN_BODY = 200
 GZIP = 16 + zlib.MAX_WBITS
 
 
-class Sink(Protocol):
-    """Where the pieces of a body go."""
-
-    def feed(self, data: bytes) -> None:
-        """Take in the next piece; raises ProfileError."""
+Feed = Callable[[bytes], None]
+"""Where the pieces of a body go; raises ProfileError."""
 
 
 @dataclass(slots=True)
@@ -49,50 +45,51 @@ class Health:
 class Scraper:
     """Fetches the goroutine profile of one address, the same way each time.
 
-    `url`: of the profile; `timeout`: seconds over the whole answer; `size_limit`: bytes after decompression.
+    `client`: gives the client to use; `url`: of the profile; `timeout`: seconds over the whole answer;
+    `size_limit`: bytes after decompression.
     """
 
     def __init__(
-        self, client: httpx.AsyncClient, url: httpx.URL, settings: HttpSettings, *, timeout: float, size_limit: int
+        self, client: Client, url: httpx.URL, settings: HttpSettings, *, timeout: float, size_limit: int
     ) -> None:
-        self.client = client
         self.url = url
+        self.timeout = timeout
         self.body_bytes = 0
         """Of the latest answer."""
         self.paid = False
         """Whether the target has, or may have, done work for the latest request."""
         self._answered = False
+        self._client = client
         self._settings = settings
-        self._timeout = timeout
         self._size_limit = size_limit
         self._extensions = (
             {"sni_hostname": settings.tls_config.server_name} if settings.tls_config.server_name else {}
         )
 
-    async def fetch(self, sink: Sink) -> None:
-        """Feed the body of one answer to `sink`; raises ScrapeError."""
+    async def fetch(self, feed: Feed) -> None:
+        """Give the body of one answer to `feed` piece by piece; raises ScrapeError."""
         self.body_bytes = 0
         self.paid = True
         self._answered = False
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._fetch(sink)
+            async with asyncio.timeout(self.timeout):
+                await self._fetch(feed)
         except TimeoutError as error:
-            raise ScrapeError("timeout", f"no whole answer within {self._timeout:g} s") from error
-        except (httpx.HTTPError, httpx.StreamError, OSError, zlib.error) as error:
+            raise ScrapeError("timeout", f"no whole answer within {self.timeout:g} s") from error
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError, zlib.error) as error:
             raise self._translated(error) from error
 
     async def close(self) -> None:
         """Close the connection."""
-        await self.client.aclose()
+        await self._client.close()
 
-    async def _fetch(self, sink: Sink) -> None:
+    async def _fetch(self, feed: Feed) -> None:
         url = self.url
         for _ in range(REDIRECTS + 1):
             async with self._answer(url) as response:
                 following = response.next_request
                 if following is None:
-                    await self._read(response, sink)
+                    await self._read(response, feed)
                     return
                 if not self._settings.follow_redirects:
                     raise ScrapeError("status", f"HTTP {response.status_code}: redirects to {following.url}")
@@ -104,14 +101,15 @@ class Scraper:
     @asynccontextmanager
     async def _answer(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
         headers = self._settings.headers()
-        request = self.client.build_request("GET", url, headers=headers, extensions=self._extensions)
-        response = await self.client.send(request, stream=True, follow_redirects=False)
+        client = await self._client.get()
+        request = client.build_request("GET", url, headers=headers, extensions=self._extensions)
+        response = await client.send(request, stream=True, follow_redirects=False)
         try:
             yield response
         finally:
             await response.aclose()
 
-    async def _read(self, response: httpx.Response, sink: Sink) -> None:
+    async def _read(self, response: httpx.Response, feed: Feed) -> None:
         if response.status_code != httpx.codes.OK:
             raise ScrapeError("status", f"HTTP {response.status_code}{await _said(response)}")
         self._answered = True
@@ -121,17 +119,17 @@ class Scraper:
                 raise ScrapeError(
                     "too_large", f"the body is larger than {self._size_limit} bytes (body_size_limit)"
                 )
-            sink.feed(piece)
+            feed(piece)
 
     def _translated(self, error: Exception) -> ScrapeError:
         """Return what a foreign error means to us; says in `paid` whether the target was spared."""
         message = str(error) or type(error).__name__
         if isinstance(error, httpx.ConnectTimeout):
             self.paid = False
-            return ScrapeError("timeout", f"no connection within {self._timeout / 2:g} s")
+            return ScrapeError("timeout", f"no connection within {self.timeout / 2:g} s")
         if isinstance(error, httpx.TimeoutException):
-            return ScrapeError("timeout", f"no whole answer within {self._timeout:g} s")
-        if _is_tls(error):
+            return ScrapeError("timeout", f"no whole answer within {self.timeout:g} s")
+        if isinstance(error, TlsError) or _is_tls(error):
             self.paid = False
             return ScrapeError("tls", message)
         if isinstance(error, zlib.error):
@@ -180,5 +178,6 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
         while rest and not unzip.eof:
             yield unzip.decompress(rest, PIECE)
             rest = unzip.unconsumed_tail
+            await asyncio.sleep(0)  # a small body may hold a large one: let others run, and the timeout too
     if unzip is not None and not unzip.eof:
         raise ScrapeError("truncated", "the gzip of the body ends early")

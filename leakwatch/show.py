@@ -5,11 +5,14 @@ import gzip
 import io
 import json
 import sys
+import zlib
 from pathlib import Path
 
-from leakwatch.client import make_client
-from leakwatch.config import DEFAULT_SIZE, target_job
-from leakwatch.discovery.resolve import resolve
+import httpx
+
+from leakwatch.client import Client, Tls
+from leakwatch.config import DEFAULT_SIZE, target_job, without_user
+from leakwatch.discovery.resolve import endpoint
 from leakwatch.errors import ConfigError, ScrapeError
 from leakwatch.look import By, Row, as_json, folded, group
 from leakwatch.model import Profile
@@ -30,31 +33,26 @@ def read(source: str, timeout: float) -> Profile:
             body = gzip.decompress(body)
         return text.parse(text.unpaste(body))
     except ScrapeError as error:
-        raise ScrapeError(error.reason, f"{source}: {error}") from error
-    except (OSError, EOFError) as error:
+        raise ScrapeError(error.reason, f"{without_user(source)}: {error}") from error
+    except (OSError, EOFError, zlib.error) as error:
         raise ConfigError(f"{source}: {error}") from error
 
 
 async def _fetch(url: str, timeout: float) -> bytes:  # noqa: ASYNC109  of the answer, not of this function
     job = target_job(url)
-    (endpoint,) = resolve(job.static_configs, job=job.job_name, scheme=job.scheme, path=job.profile_path)
-    client = make_client(job.tls_config.context(), timeout=timeout, socket=endpoint.socket)
-    body = Buffer()
-    async with client:
-        scraper = Scraper(client, endpoint.url, job, timeout=timeout, size_limit=DEFAULT_SIZE)
-        await scraper.fetch(body)
-    return bytes(body.data)
-
-
-class Buffer:
-    """Keeps a body as it is."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def feed(self, data: bytes) -> None:
-        """Take in the next piece."""
-        self.data += data
+    (group,) = job.static_configs
+    try:
+        found = endpoint(*group.targets, {}, job=job.job_name, scheme=job.scheme, path=job.profile_path)
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise ConfigError(f"{without_user(url)}: no such address is possible: {error}") from error
+    tls = Tls(job.tls_config, secure=found.url.scheme == "https")
+    client = Client(tls, timeout=timeout, socket=found.socket)
+    body = bytearray()
+    try:
+        await Scraper(client, found.url, job, timeout=timeout, size_limit=DEFAULT_SIZE).fetch(body.extend)
+    finally:
+        await client.close()
+    return bytes(body)
 
 
 def render(profile: Profile, by: By, output: str, limit: int) -> bytes:

@@ -21,7 +21,7 @@ STD = frozenset(STD_NAMES.split())
 """First path elements of Go's standard library; a test compares them with `go list std`."""
 
 DEPENDENCY = re.compile(r"/pkg/mod/|@v|/vendor/")
-GENERIC = re.compile(r"\[[^\[\]]*\]")
+BRACKET = re.compile(r"[\[\]]")
 CLOSURE = re.compile(r"(\.func|-range|\.gowrap)[0-9.]+")
 CGO_EXPORT = re.compile(r"^_cgoexp_[0-9a-f]+_")
 RENAMED = {
@@ -55,7 +55,7 @@ class Identifier:
     `own_code`: prefixes of functions that are own code wherever their files lie.
     """
 
-    def __init__(self, own_code: Sequence[str] = (), size: int = 200_000) -> None:
+    def __init__(self, own_code: Sequence[str] = (), size: int = 100_000) -> None:
         self._own_code = tuple(own_code)
         self._by_trace: Memo[Trace, Stack] = Memo(size)
         self._by_fingerprint: Memo[Fingerprint, Stack] = Memo(size)
@@ -145,9 +145,7 @@ def fingerprint_of(functions: Sequence[str]) -> Fingerprint:
 def normalise(function: str) -> str:
     """Return `function` without what differs between builds and Go versions."""
     if "[" in function:
-        shorter = GENERIC.sub("", function)
-        while shorter != function:  # nested brackets, innermost first
-            function, shorter = shorter, GENERIC.sub("", shorter)
+        function = _without_brackets(function)
     if function.startswith("_cgoexp_"):
         return CGO_EXPORT.sub("_cgoexp_", function)
     if is_std(function):
@@ -156,6 +154,20 @@ def normalise(function: str) -> str:
         function = CLOSURE.sub(r"\1", function)  # Go's authors add and remove closures; ours are our user's names
         return RENAMED.get(function, function)
     return function
+
+
+def _without_brackets(function: str) -> str:
+    """Return `function` without generic arguments, nested ones too."""
+    depth, kept, at = 0, [], 0
+    for bracket in BRACKET.finditer(function):
+        if bracket[0] == "[":
+            if depth == 0:
+                kept.append(function[at : bracket.start()])
+            depth += 1
+        elif depth:
+            depth -= 1
+            at = bracket.end()
+    return "".join(kept) + function[at:] if depth == 0 else function
 
 
 def _without_lock_internals(names: list[str]) -> list[str]:

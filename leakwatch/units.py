@@ -81,7 +81,7 @@ def _readable(path: Path) -> Path:
 Duration = Annotated[
     float,
     BeforeValidator(_duration),
-    Field(gt=0),
+    Field(gt=0, allow_inf_nan=False),
     WithJsonSchema(
         {"type": "string", "pattern": r"^(\d+(y|w|d|h|ms|m|s))+$", "examples": ["15s", "1h30m", "200ms"]}
     ),

@@ -131,7 +131,9 @@ def test_a_user_in_the_url() -> None:
     assert job.headers() == [("Authorization", "Basic bWU6YUBi")]
 
 
-@pytest.mark.parametrize("text", ["ftp://h:1", "http://", "http://a b:1"])
+@pytest.mark.parametrize(
+    "text", ["ftp://h:1", "http://", "http://a b:1", "http://h:x", "http://h:99999", "http://[::1"]
+)
 def test_targets_that_are_none(text: str) -> None:
     """A target that makes no sense is quoted."""
     with pytest.raises(ConfigError, match="--target"):

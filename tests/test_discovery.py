@@ -52,8 +52,10 @@ def test_yaml_and_json_files(tmp_path: Path) -> None:
         ('{"targets": []}', "Input should be a valid tuple"),
         ('[{"targets": ["a:1"], "lables": {}}]', "0.lables: Extra inputs"),
         ("", "Expecting value"),
+        ("[" * 100_000, "recursion"),
+        ('[{"targets": ["b:99999"]}]', "must be host:port"),
     ],
-    ids=["half written", "bad target", "wrong type", "typo", "empty"],
+    ids=["half written", "bad target", "wrong type", "typo", "empty", "deep", "port"],
 )
 def test_a_bad_file_keeps_its_last_targets(tmp_path: Path, text: str, said: str) -> None:
     """A file half written or wrong is said once, by name, and its last targets stay until it is good again."""
@@ -68,6 +70,21 @@ def test_a_bad_file_keeps_its_last_targets(tmp_path: Path, text: str, said: str)
     assert [(line["file"], line["kept"]) for line in logged] == [(str(path), 1)]
     assert said in logged[0]["error"]
     write(path, '[{"targets": ["a:2"]}]')
+    assert addresses(reader.read()) == ["a:2"]
+
+
+def test_a_file_cut_within_a_letter(tmp_path: Path) -> None:
+    """A file that ends in the middle of an ü keeps its targets and is read when it is whole again."""
+    path = tmp_path / "targets.yml"
+    reader = Reader((path,))
+    whole = "- targets: ['a:1']\n  labels: {team: süd}\n"
+    write(path, whole)
+    reader.read()
+    path.write_bytes(whole.encode()[:-7])
+    with capture_logs() as logged:
+        assert reader.read() is None
+    assert len(logged) == 1
+    write(path, whole.replace("a:1", "a:2"))
     assert addresses(reader.read()) == ["a:2"]
 
 
@@ -120,8 +137,8 @@ def test_labels_make_the_endpoint() -> None:
 
 def test_one_bad_address_does_not_disturb_the_others() -> None:
     """An address that makes no URL is left out and said."""
-    groups = [TargetGroup(targets=("a:1", "b:port", "c:3"))]
+    groups = [TargetGroup(targets=("a:1", "xn--a:2", "c:3"))]
     with capture_logs() as logged:
         found = resolve(groups, job="j", scheme="http", path="/p")
     assert [endpoint.target.name for endpoint in found] == ["a:1", "c:3"]
-    assert [line["target"] for line in logged] == ["b:port"]
+    assert [line["target"] for line in logged] == ["xn--a:2"]

@@ -97,6 +97,39 @@ def test_restart_forgets_growth_but_not_character() -> None:
     assert newest(history, MEAN) == 1.0
 
 
+def test_blocks_that_grow_keep_what_is_known() -> None:
+    """When the block doubles, two blocks become one: mean, floor and sums are those of the longer time."""
+    history = History(75.0)
+    feed(history, [4, 6, 3, 3, 9] + [10, 10, 12, 10, 8] + [10] * 5 * 22 + [0])
+    before = history.blocks.values[:, 0, -24:].copy()
+    assert history.fit(30.0)
+    after = history.blocks.values[:, 0]
+    assert after[MEAN, -12] == pytest.approx((before[MEAN, 0] + before[MEAN, 1]) / 2)
+    assert after[FLOOR, -12] == 3.0
+    assert after[UP, -12] == before[UP, 0] + before[UP, 1]
+    assert history.blocks.scrapes.tolist() == [0] * 12 + [10] * 12
+    assert history.closed == 12
+    feed(history, [10] * 20, start=5000.0)
+    assert newest(history, MEAN) == 10.0
+    history.shrink()
+    assert history.block == 75.0
+
+
+def test_a_large_newcomer_takes_the_place_of_a_small_stack() -> None:
+    """A leak that begins when all rows are taken is followed as soon as it is large; protected stacks stay."""
+    history = History(75.0, rows_limit=10)
+    small = {f"s{i}": 1 for i in range(10)}
+    history.record(0.0, samples(small))
+    history.protected = [stack("s0", "main.gos0").fingerprint]
+    for i in range(1, 20):
+        history.record(i * 15.0, samples(small | {"leak": i}))
+    assert stack("leak", "main.goleak").fingerprint in history.rows
+    assert stack("s0", "main.gos0").fingerprint in history.rows
+    assert history.folded == 1
+    history.record(600.0, samples({"s1": 500, "new": 1}))
+    assert history.last.max() == 500
+
+
 def test_a_slow_target_gets_a_longer_block() -> None:
     """The block doubles until it holds five scrapes; a target that is quick enough keeps it."""
     history = History(300.0)

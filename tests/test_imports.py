@@ -17,7 +17,8 @@ LAYERS = [
     ["leakwatch.cli"],
     ["leakwatch.demo"],
     ["leakwatch.daemon", "leakwatch.show"],
-    ["leakwatch.job", "leakwatch.web.routes", "leakwatch.metrics", "leakwatch.web.server", "leakwatch.config"],
+    ["leakwatch.job", "leakwatch.web.routes", "leakwatch.metrics", "leakwatch.web.server", "leakwatch.targets"],
+    ["leakwatch.config"],
     ["leakwatch.pipeline", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
     ["leakwatch.discovery.resolve", "leakwatch.discovery.file", "leakwatch.discovery.static"],
     ["leakwatch.discovery", "leakwatch.scrape"],
@@ -27,7 +28,14 @@ LAYERS = [
     ["leakwatch.detect.growth", "leakwatch.detect.rate"],
     ["leakwatch.history", "leakwatch.stacks", "leakwatch.look", "leakwatch.detect"],
     ["leakwatch.profile.text", "leakwatch.profile.pprof", "leakwatch.profile"],
-    ["leakwatch.columns", "leakwatch.memo", "leakwatch.model", "leakwatch.errors", "leakwatch.units"],
+    [
+        "leakwatch.columns",
+        "leakwatch.memo",
+        "leakwatch.pace",
+        "leakwatch.model",
+        "leakwatch.errors",
+        "leakwatch.units",
+    ],
     ["leakwatch"],
 ]
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}

@@ -171,12 +171,38 @@ def test_confidence_grows_and_is_bounded_while_young() -> None:
     assert pipeline.open_leaks()[0].confidence > 0.95
 
 
-def test_a_new_block_length_starts_over() -> None:
-    """A target that is scraped too seldom for its block is judged later, with a longer block."""
-    pipeline, _ = play(leaking(60, 0), 3)
+def test_a_leak_outlasts_a_longer_block() -> None:
+    """A leak that slows its own scrapes stays leaking while the block grows with the interval."""
+    pipeline, _ = play(leaking(60, 0), 5)
     assert pipeline.stretch(TARGET, 200.0)
     assert pipeline.watch(TARGET).history.block == 1200.0
     assert not pipeline.stretch(TARGET, 200.0)
+    events = []
+    for i in range(100):
+        at = 5 * HOUR + i * 200.0
+        events += pipeline.observe(TARGET, START + at, 0, samples(leaking(60, 0)(at) or {}))
+    assert events == []
+    assert [leak.verdict for leak in pipeline.open_leaks()] == [Verdict.LEAKING]
+
+
+def test_a_block_shrinks_again() -> None:
+    """A target that is quick again gets its usual block back, once nothing is under suspicion."""
+    pipeline, _ = play(poisson(1, 30), 3)
+    assert pipeline.stretch(TARGET, 200.0)
+    play(poisson(1, 30), 1, pipeline)
+    for i in range(2000):
+        pipeline.observe(TARGET, START + 4 * HOUR + i * 15.0, 30, samples({"busy": 30}))
+        pipeline.stretch(TARGET, 15.0)
+    assert pipeline.watch(TARGET).history.block == 300.0
+
+
+def test_a_gap_of_days_harms_nothing() -> None:
+    """After a weekend's sleep with an open suspicion, watching goes on."""
+    for hours in (36, 50, 70, 200):
+        pipeline, _ = play(leaking(60, 0), 2.3)
+        assert pipeline.open_leaks()
+        for i in range(100):
+            pipeline.observe(TARGET, START + hours * HOUR + i * 15.0, 7, samples({"leak": 7}))
 
 
 def test_forgetting_a_target_closes_its_leak() -> None:

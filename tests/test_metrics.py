@@ -123,6 +123,23 @@ def test_hostile_names_stay_on_their_line() -> None:
     assert "…" in text
 
 
+def test_names_that_are_cut_stay_apart() -> None:
+    """Two targets whose names differ only far behind give two series, not one twice."""
+    pipeline = Pipeline(Settings())
+    for end in "ab":
+        pipeline.observe(Target("shop", "x" * 300 + end), START, 1, samples({"leak": 1}))
+    lines = [line for line in generate_latest(registry(pipeline)).decode().splitlines() if "leakwatch_up{" in line]
+    assert len(set(lines)) == 2
+
+
+def test_a_target_that_is_down_has_no_live_numbers() -> None:
+    """While a target is down its stacks are not exported as if they were of now."""
+    pipeline = observed(Pipeline(Settings()), {"a": 5})
+    health = {TARGET: Health(up=False)}
+    stacks = StackCollector(pipeline, lambda: health, lambda t: t, per_target=50, limit=1000)
+    assert stack_series(make_registry(stacks)) == {}
+
+
 def test_prometheus_lints_it() -> None:
     """`promtool check metrics` has nothing to say, and OpenMetrics ends as it must."""
     pipeline, _ = play(lambda at: {"leak": int(at / 60)}, 4)

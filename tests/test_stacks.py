@@ -57,6 +57,7 @@ def test_fingerprint_sees_function_names_only(names: list[str], random: object) 
     [
         (["main.Generic[go.shape.int]", "main.main"], ["main.Generic[...]", "main.main"]),
         (["main.Map[map[string][]int]"], ["main.Map[...]"]),
+        (["main.(*Box[...]).Wait", "main.F[" + "a[" * 5000 + "]" * 5001], ["main.(*Box).Wait", "main.F"]),
         (["main.walk", "main.main"], ["main.walk", "main.walk", "main.walk", "main.main"]),
         (
             ["main.even", "main.odd", "main.main"],

@@ -77,6 +77,21 @@ def test_remembered_bodies() -> None:
     assert all(a is b for (a, _), (b, _) in zip(first.groups, again.groups, strict=True))
 
 
+def test_labels_that_no_string_can_be() -> None:
+    """An escape beyond Unicode stays as it is written."""
+    profile = text.parse(SMALL.replace(b"\\u00e9", b"\\Uffffffff"))
+    assert profile.groups[0][0].labels == (("k", 'v"\\UffffffffA'),)
+
+
+def test_a_label_that_looks_like_a_group() -> None:
+    """Text within a label never starts a group, on the quick way of known bodies and on the careful one."""
+    memory = text.Memory()
+    body = SMALL.replace(b"\\u00e9", b" @ 0x1")
+    for _ in range(2):
+        profile = text.parse(body, memory)
+        assert next((t.labels, count) for t, count in profile.groups) == ((("k", 'v" @ 0x1A'),), 2)
+
+
 def test_an_empty_profile() -> None:
     """A profile of nothing is a profile."""
     assert text.parse(b"goroutine profile: total 0\n") == Profile(0, ())
@@ -103,6 +118,10 @@ def test_an_empty_profile() -> None:
             MalformedProfile,
             "line 2: expected `count @ counters`, found 'two @",
         ),
+        (SMALL.replace(b"total 3", b"total " + b"9" * 400), NotAProfile, "the body starts with"),
+        (SMALL.replace(b"2 @", b"9" * 400 + b" @"), MalformedProfile, "line 2: expected `count @ counters`"),
+        (SMALL.replace(b"go:7", b"go:" + b"7" * 400), MalformedProfile, "line 4: expected file:line"),
+        (SMALL.replace(b"1 @ 0x41", b"1 @ 0x41" + b"\n#" * 20_000), MalformedProfile, "at most 10000 lines"),
         (SMALL.replace(b"0x21", b"x21"), MalformedProfile, "line 2: expected program counters"),
         (SMALL.replace(b"labels: {", b"labels: {]"), MalformedProfile, "line 3: expected labels"),
         (

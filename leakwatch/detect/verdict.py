@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from leakwatch.columns import BLOCKS, BLOCKS_PER_HOUR, FLOOR
+from leakwatch.columns import BLOCKS, FLOOR
 from leakwatch.detect.daily import Streak, score_days
 from leakwatch.detect.growth import Scores, score_blocks, score_hours
 from leakwatch.detect.rate import everything, find_onset, growth_since, recent
@@ -62,16 +62,27 @@ class Detector:
         self.cases: dict[Fingerprint, Case] = {}
         self._streaks: dict[Fingerprint, Streak] = {}
         self._hourly: Named = {}
+        self._hours = 0
 
     def restart(self) -> None:
         """Begin a new lifetime: what was measured in the old one says nothing about this one."""
         self.cases.clear()
         self._streaks.clear()
         self._hourly.clear()
+        self._hours = 0
+
+    def stretch(self, history: History, before: int) -> None:
+        """Follow a history whose blocks have grown, from `before` closed ones to fewer."""
+        share = history.closed / max(before, 1)
+        for case in self.cases.values():
+            case.verdict_block = round(case.verdict_block * share)
+            case.peak_block = round(case.peak_block * share)
+        self._hours = history.hours_closed
 
     def judge(self, history: History) -> dict[Fingerprint, Judgement]:
         """Return the judgement of each series that is not normal; to be called when a block has closed."""
-        if history.closed % BLOCKS_PER_HOUR == 0:
+        if history.hours_closed != self._hours:
+            self._hours = history.hours_closed
             self._score_hour(history)
         scores = _higher(self._hourly, _named(history, score_blocks(history)))
         for fingerprint, (score, window) in scores.items():
@@ -97,6 +108,8 @@ def _follow(case: Case, history: History, row: int, score: float, window: str) -
     case.running = case.running + 1 if score >= CONVICT else 0
     case.window = window or case.window
     hourly = case.window in HOURLY
+    if not history.blocks.scrapes.any():
+        return  # after a gap of days nothing is left to look at
     if case.verdict is Verdict.SUSPECTED:
         case.onset, case.onset_floor = _onset(history, row)
     case.growth = growth_since(*(everything if hourly else recent)(history, row), case.onset)
@@ -139,8 +152,9 @@ def _after_conviction(case: Case, history: History, floor: float, *, again: bool
 
 def _onset(history: History, row: int) -> tuple[float, float]:
     """Return when the growth of a series began, and the usual floor until then."""
-    onset = find_onset(*everything(history, row))
-    times, floors = everything(history, row, FLOOR)
+    times, levels = everything(history, row)
+    onset = find_onset(times, levels)
+    floors = everything(history, row, FLOOR)[1]
     return onset, float(np.median(floors[times <= onset]))
 
 

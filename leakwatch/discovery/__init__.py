@@ -4,12 +4,15 @@ To add one: a file with a `Settings` subclass that has `async def run(self, upda
 in leakwatch/config.py's ScrapeConfig. `update` is called with all groups of the mechanism whenever they change.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, Field
 
 from leakwatch.client import Settings
+
+HOST = re.compile(r"(?:[^\s:/@\[\]]+|\[[0-9a-fA-F:.%]+\])(?::(\d{1,5}))?")
 
 Update = Callable[[Sequence["TargetGroup"]], None]
 
@@ -26,8 +29,10 @@ def _address(text: str) -> str:
         raise ValueError(f"target {text!r} must be host:port, with the scheme in `scheme` (or unix:///path)")
     if "/" in text.removeprefix("unix://") and not text.startswith("unix:///"):
         raise ValueError(f"target {text!r} must be host:port, with the path in `profile_path`")
-    if not text or any(char.isspace() for char in text):
-        raise ValueError(f"target {text!r} must be host:port")
+    if not text.startswith("unix:///"):
+        match = HOST.fullmatch(text)
+        if match is None or int(match[1] or 0) > 65535:
+            raise ValueError(f"target {text!r} must be host:port")
     return text
 
 

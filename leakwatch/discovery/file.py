@@ -52,6 +52,7 @@ class Reader:
     def __init__(self, patterns: tuple[Path, ...]) -> None:
         self._patterns = patterns
         self._versions: dict[str, Version] = {}
+        self._said: dict[str, str] = {}
         self._groups: dict[str, tuple[TargetGroup, ...]] = {}
         self._first = True
 
@@ -77,14 +78,18 @@ class Reader:
             version = (stat.st_size, stat.st_ino, stat.st_mtime_ns)
             if self._versions.get(path) == version:
                 return False
-            self._versions[path] = version
             groups = read_groups(Path(path))
         except (OSError, ConfigError) as error:
+            if self._said.get(path) == str(error):
+                return False
+            self._said[path] = str(error)
             kept = len(self._groups.get(path, ()))
             log.error(  # noqa: TRY400  the message says it all, a traceback says less
                 "targets file cannot be used, its last target groups stay", file=path, kept=kept, error=str(error)
             )
             return False
+        self._versions[path] = version
+        self._said.pop(path, None)
         changed = self._groups.get(path) != groups
         self._groups[path] = groups
         return changed
@@ -96,10 +101,10 @@ def _matching(pattern: Path) -> list[str]:
 
 def read_groups(path: Path) -> tuple[TargetGroup, ...]:
     """Return the target groups in one file; raises OSError and ConfigError."""
-    text = path.read_text()
     try:
+        text = path.read_text()
         data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
     try:
         return GROUPS.validate_python(data, strict=False)

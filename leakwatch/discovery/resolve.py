@@ -1,6 +1,6 @@
 """From target groups to what is scraped: labels become a target and its URL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import httpx
@@ -30,17 +30,21 @@ def resolve(groups: Iterable[TargetGroup], *, job: str, scheme: str, path: str) 
     for group in groups:
         for address in group.targets:
             try:
-                found.append(_endpoint(address, group.labels, job, scheme, path))
-            except httpx.InvalidURL as error:
+                found.append(endpoint(address, group.labels, job=job, scheme=scheme, path=path))
+            except (httpx.InvalidURL, UnicodeError) as error:
                 log.error("target left out: its address makes no URL", job=job, target=address, error=str(error))  # noqa: TRY400  a traceback says less
     return found
 
 
-def _endpoint(address: str, labels: dict[str, str], job: str, scheme: str, path: str) -> Endpoint:
+def endpoint(address: str, labels: Mapping[str, str], *, job: str, scheme: str, path: str) -> Endpoint:
+    """Return the endpoint of one address; raises httpx.InvalidURL and UnicodeError."""
     shown = {name: value for name, value in labels.items() if not name.startswith("__")}
     target = Target(shown.get("service") or job, address, shown)
     scheme = labels.get("__scheme__", scheme)
     path = labels.get("__profile_path__", path).rstrip("/")
     socket = address.removeprefix("unix://") if address.startswith("unix://") else None
     host = "localhost" if socket else address
-    return Endpoint(target, httpx.URL(f"{scheme}://{host}{path}/goroutine", params={"debug": "1"}), socket)
+    url = httpx.URL(f"{scheme}://{host}{path}/goroutine", params={"debug": "1"})
+    if not url.host:  # asked here, because an international name is only decoded when it is asked for
+        raise httpx.InvalidURL("no host")
+    return Endpoint(target, url, socket)

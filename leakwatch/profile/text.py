@@ -13,15 +13,22 @@ count, so what follows the count is remembered as a Trace.
 
 import re
 
-from leakwatch.errors import MalformedProfile, NotAProfile, TruncatedProfile, quote
+from leakwatch.errors import QUOTE_LIMIT, MalformedProfile, NotAProfile, TruncatedProfile, quote
 from leakwatch.memo import Memo
 from leakwatch.model import Frame, Profile, Trace
 
 Group = tuple[Trace, int]
 
-HEADER = re.compile(rb"(\S+) profile: total (\d+)")
+HEADER = re.compile(rb"(\S+) profile: total (\d{1,18})")
 HEADER_LIMIT = 256
+LINES_LIMIT = 10_000
+"""Of one group; Go prints at most 128 counters, each with a few lines where calls were inlined."""
+
+DIGITS = 18
+"""More than that is no count and no line number, and would not fit the numbers they become."""
+
 PIECE = 131_072
+MAX_CODE = 0x10FFFF
 COUNTERS = re.compile(rb"(?: 0x[0-9a-f]+)*")
 ADDRESS = re.compile(rb"0x[0-9a-f]+")
 LABELS = b"# labels: {"
@@ -46,7 +53,7 @@ class Memory:
 
     __slots__ = ("frames", "traces")
 
-    def __init__(self, size: int = 200_000) -> None:
+    def __init__(self, size: int = 100_000) -> None:
         self.traces: Memo[int, Trace] = Memo(size)
         self.frames: Memo[tuple[bytes, bytes], Frame] = Memo(size)
 
@@ -133,7 +140,7 @@ class Parser:
             rest, end, following = piece.rpartition(b"\n\n")
             key = hash(rest)
             trace = young(key) or old(key)
-            if trace is None or not end or not count.isdigit():
+            if trace is None or not end or not _is_number(count):
                 return None
             groups.append((trace, int(count)))
             count = following
@@ -145,13 +152,13 @@ class Parser:
         groups: list[Group] = []
         for block in text.split(b"\n\n"):
             count, at, rest = block.partition(b" @")
-            if not at or not count.isdigit():
+            if not at or not _is_number(count):
                 raise self._malformed("expected `count @ counters`", block.partition(b"\n")[0], self._line)
             key = hash(rest.removeprefix(b" 0x"))
             trace = traces.young.get(key) or traces.get(key)
             if trace is None:
                 trace = self._trace(rest)
-                traces.put(key, trace)
+                traces.put(key, trace, 1 + len(rest) // 1024)
             goroutines = int(count)
             self._sum += goroutines
             groups.append((trace, goroutines))
@@ -159,6 +166,10 @@ class Parser:
         return groups
 
     def _trace(self, text: bytes) -> Trace:
+        if text.count(b"\n") > LINES_LIMIT:
+            raise self._malformed(
+                f"expected at most {LINES_LIMIT} lines in a group", text[:QUOTE_LIMIT], self._line
+            )
         lines = text.split(b"\n")
         counters = lines[0]
         if COUNTERS.fullmatch(counters) is None:
@@ -193,7 +204,7 @@ class Parser:
         frame = frames.get((function, place))
         if frame is None:
             file, colon, at = place.rpartition(b":")  # the last one: Windows paths have one of their own
-            if not colon or not at.isdigit():
+            if not colon or not _is_number(at):
                 raise self._malformed("expected file:line", line, number)
             frame = Frame(_text(function), _text(file), int(at))
             frames.put((function, place), frame)
@@ -225,8 +236,8 @@ def parse(body: bytes, memory: Memory | None = None) -> Profile:
 
 def unpaste(body: bytes) -> bytes:
     """Return `body` with what browsers, blogs and chats do to it undone: spaces for tabs, CR LF, lost ends."""
-    body = body.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").strip() + b"\n\n"
-    body = re.sub(rb"[ \t]+$", b"", body, flags=re.MULTILINE)
+    lines = body.removeprefix(b"\xef\xbb\xbf").strip().split(b"\n")
+    body = b"\n".join(line.rstrip() for line in lines) + b"\n\n"
     return PASTED_FRAME.sub(lambda m: b"#\t" + b"\t".join(cell for cell in m.groups() if cell), body)
 
 
@@ -234,6 +245,10 @@ def _is_cut(counters: bytes, last_frame: bytes) -> bool:
     """Tell whether the root side is missing: Go hides runtime.goexit, so the last counter has no frame line."""
     address = last_frame.split(b"\t", 2)[1]
     return int(address, 16) == int(counters.rpartition(b" ")[2] or b"0", 16) - 1
+
+
+def _is_number(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= DIGITS
 
 
 def _text(data: bytes) -> str:
@@ -249,5 +264,6 @@ def _unescape(match: re.Match[bytes]) -> bytes:
     if byte:
         return bytes.fromhex(byte.decode())
     if short or long:
-        return chr(int(short or long, 16)).encode("utf-8", "surrogatepass")
+        code = int(short or long, 16)
+        return chr(code).encode("utf-8", "surrogatepass") if code <= MAX_CODE else match[0]
     return ESCAPED.get(other, other)

@@ -123,6 +123,62 @@ def test_a_reload_keeps_history_and_a_bad_file_keeps_all(start: Start, leakwatch
     assert daemon.leaks() == {}
 
 
+def test_a_reload_of_global_reaches_running_targets(start: Start, leakwatch: Run, tmp_path: Path) -> None:
+    """A new interval in `global` holds for targets that run already; their counters go on."""
+    one, two = start("healthy"), start("healthy")
+    path = config(tmp_path, f"one={one}", f"two={two}")
+    daemon = leakwatch("--config", path)
+
+    def scrapes() -> dict[str, float]:
+        return {labels["service"]: n for labels, n in daemon.series("leakwatch_scrapes_total")}
+
+    assert eventually(lambda: min(scrapes().values(), default=0) > 3)
+    config(tmp_path, f"one={one}", f"two={two}", text=FAST.replace("200ms,", "400ms,").replace("1s}", "2s}"))
+    assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
+    assert {value for _, value in daemon.series("leakwatch_scrape_interval_seconds")} == {0.4}
+    assert min(scrapes().values()) > 3
+    before = scrapes()
+    assert eventually(lambda: min(scrapes()[name] - n for name, n in before.items()) > 2)
+
+
+def test_a_bad_file_of_targets_survives_a_reload(start: Start, leakwatch: Run, tmp_path: Path) -> None:
+    """A reload while a targets file is half written keeps the targets it had."""
+    address = start("healthy").removeprefix("http://")
+    targets = tmp_path / "targets.json"
+    targets.write_text(json.dumps([{"targets": [address]}]))
+    files = "[{files: [targets.json], refresh_interval: 100ms}]"
+    (tmp_path / "c.yml").write_text(f"{FAST}scrape_configs: [{{job_name: j, file_sd_configs: {files}}}]\n")
+    daemon = leakwatch("--config", tmp_path / "c.yml")
+    assert eventually(lambda: len(daemon.series("leakwatch_up")) == 1)
+    targets.write_text('[{"targets"')
+    assert eventually(lambda: [e for e in daemon.events() if "cannot be used" in e["event"]])
+    assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
+    time.sleep(0.5)
+    assert len(daemon.series("leakwatch_up")) == 1
+
+
+def hang(_: bytes, connection: socket.socket) -> None:
+    """Never answer."""
+    connection.recv(1)
+
+
+def test_a_target_that_leaves_during_its_scrape_stays_away(leakwatch: Run, tmp_path: Path) -> None:
+    """Nothing of a removed target is exported, even when its answer was under way."""
+    with answering(hang) as slow:
+        text = (
+            FAST.replace("scrape_timeout: 200ms", "scrape_timeout: 3s")
+            .replace("200ms", "3s")
+            .replace("1s}", "20s}")
+        )
+        daemon = leakwatch("--config", config(tmp_path, f"slow={slow.url}", text=text))
+        assert eventually(lambda: slow.requests)
+        (tmp_path / "leakwatch.yml").write_text(text)
+        assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
+        time.sleep(4)
+        assert 'service="slow"' not in daemon.get("/metrics").text
+        assert [e for e in daemon.events() if e["event"] == "scrape failed"] == []
+
+
 def test_files_of_targets(start: Start, leakwatch: Run, tmp_path: Path) -> None:
     """Targets come and go with a file, without a restart; half a file changes nothing."""
     one, two = start("healthy").removeprefix("http://"), start("healthy").removeprefix("http://")
