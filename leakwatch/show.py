@@ -42,7 +42,7 @@ async def _fetch(url: str, timeout: float) -> bytes:  # noqa: ASYNC109  of the a
     job = target_job(url)
     (group,) = job.static_configs
     try:
-        found = endpoint(*group.targets, {}, job=job.job_name, scheme=job.scheme, path=job.profile_path)
+        found = endpoint(group.targets[0], {}, job=job.job_name, scheme=job.scheme, path=job.profile_path)
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ConfigError(f"{without_user(url)}: no such address is possible: {error}") from error
     tls = Tls(job.tls_config, secure=found.url.scheme == "https")

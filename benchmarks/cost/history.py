@@ -1,0 +1,76 @@
+"""What recording and judging cost: 100,000 series of 1,000 targets, in one process.
+
+    python benchmarks/cost/history.py [--targets 1000] [--series 100] [--leaking 0.01]
+
+Plays a little more than three hours of scrapes of a busy target through the history and the detector of as many
+targets as asked for, `--leaking` of the series gaining 60 an hour, and prints the time per round of scrapes, per block
+and per hour, and the bytes per series.
+"""
+
+import argparse
+import time
+
+import numpy as np
+
+from leakwatch.columns import BLOCKS_PER_HOUR
+from leakwatch.detect.verdict import Detector
+from leakwatch.history import History
+from leakwatch.model import Fingerprint, Frame, Sample, Stack
+
+INTERVAL = 15.0
+SCRAPES = 20  # per block
+
+
+def stack(number: int) -> Stack:
+    """Return one of the stacks that all targets share."""
+    frame = Frame(f"main.f{number}", "/src/main.go", number)
+    return Stack(Fingerprint(f"{number:016x}"), (frame,), frame, f"main.go{number}", "")
+
+
+def size(history: History) -> int:
+    """Return the bytes of a history's arrays."""
+    arrays = (history.blocks.values, history.hours.values, history.give_back, history.last, history.origins)
+    return sum(array.nbytes for array in arrays) + history.last.nbytes * 8  # and the open block's sums
+
+
+def main() -> None:
+    """Print the table."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--targets", type=int, default=1000)
+    arguments.add_argument("--series", type=int, default=100)
+    arguments.add_argument("--leaking", type=float, default=0.01)
+    given = arguments.parse_args()
+    rng = np.random.default_rng(1)
+    stacks = [stack(number) for number in range(given.series)]
+    watched = [(History(SCRAPES * INTERVAL), Detector()) for _ in range(given.targets)]
+    level = np.where(np.arange(given.series) % 5 == 0, 20, 0)
+    leaks = np.arange(given.series) < given.leaking * given.series
+    recording: list[float] = []
+    blocks: list[float] = []
+    hours: list[float] = []
+    for i in range(38 * SCRAPES):
+        at = i * INTERVAL
+        counts = rng.poisson(level) + 3 + leaks * int(at / 60)
+        samples = {s.fingerprint: Sample(s, int(n)) for s, n in zip(stacks, counts, strict=True)}
+        begin = time.perf_counter()
+        due = [pair for pair in watched if pair[0].record(at, samples)]
+        between = time.perf_counter()
+        for history, detector in due:
+            detector.judge(history)
+        if due:
+            whole = due[0][0].closed % BLOCKS_PER_HOUR == 0
+            (hours if whole else blocks).append(time.perf_counter() - between)
+        else:
+            recording.append(between - begin)
+    total = given.targets * given.series
+    cases = sum(len(detector.cases) for _, detector in watched)
+    print("| series | suspected | a round of scrapes | a block judged | an hour judged | bytes per series |")
+    print("|---|---|---|---|---|---|")
+    print(
+        f"| {total:,} | {cases:,} | {1000 * np.median(recording):.0f} ms | {blocks[-1]:.2f} s | {hours[-1]:.2f} s"
+        f" | {size(watched[0][0]) / len(watched[0][0].stacks):,.0f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
