@@ -3,7 +3,7 @@
     python benchmarks/cost/history.py [--targets 1000] [--series 100] [--leaking 0.01]
 
 Plays a little more than three hours of scrapes of a busy target through the history and the detector of as many
-targets as asked for, `--leaking` of the series gaining 60 an hour, and prints the time per round of scrapes, per block
+targets as asked for, `--leaking` of the series gaining 60 an hour. Prints the time per round of scrapes, per block
 and per hour, and the bytes per series.
 """
 
