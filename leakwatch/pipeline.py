@@ -132,6 +132,14 @@ class Pipeline:
             history.shrink()
         return False
 
+    def restart(self, target: Target, time: float) -> list[Event]:
+        """Say that `target` runs in a new process since `time`; return the leaks whose verdict that changed."""
+        watch = self.watch(target)
+        watch.history.restart()
+        watch.detector.restart()
+        watch.judged = {}
+        return self.leaks.update(target.service, target.name, {}, time)
+
     def forget(self, target: Target, time: float) -> list[Event]:
         """Stop watching `target` at `time`; return the leaks whose verdict that changed."""
         if self.watches.pop(target, None):
