@@ -82,3 +82,20 @@ def trimmed_mean(values: Floats) -> Floats:
     drop = values.shape[1] // 6
     kept = np.sort(values, axis=1)[:, drop:-drop] if drop else values
     return np.asarray(kept.mean(axis=1), np.float32)
+
+
+def an_hour(blocks: Columns) -> tuple[Sums, int, int] | None:
+    """Return the column of the last hour of `blocks`, its scrapes and its regular steps per block.
+
+    Shape (6, rows); None where half of its blocks are missing.
+    """
+    columns = np.flatnonzero(blocks.scrapes[-BLOCKS_PER_HOUR:]) + BLOCKS - BLOCKS_PER_HOUR
+    if len(columns) < BLOCKS_PER_HOUR // 2:
+        return None
+    values = blocks.values[:, :, columns]
+    column = np.empty(values.shape[:2])
+    column[MEAN] = np.median(values[MEAN], axis=1)
+    column[FLOOR] = values[FLOOR].min(axis=1)
+    column[LEFT] = trimmed_mean(values[LEFT])
+    column[DOWN:] = values[DOWN:].sum(axis=2)
+    return column, int(blocks.scrapes[columns].min()), int(blocks.regular[columns].min())

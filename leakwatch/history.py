@@ -6,7 +6,6 @@
 Pure: time comes in with the samples.
 """
 
-from collections import deque
 from collections.abc import Collection, Mapping
 from heapq import nlargest
 from typing import Final
@@ -14,24 +13,24 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from leakwatch.block import OpenBlock
 from leakwatch.columns import (
     BLOCKS,
     BLOCKS_PER_HOUR,
-    DOWN,
     FLOOR,
     HOURS,
-    LEFT,
     MEAN,
     SCRAPES_PER_BLOCK,
     Columns,
     Floats,
     Sums,
-    trimmed_mean,
+    an_hour,
 )
+from leakwatch.lifetimes import Memory
 from leakwatch.model import Fingerprint, Sample, Stack
 
 GIVE_BACK_HALF_LIFE: Final = 72  # hours
-REGULAR: Final = 1.5  # a step longer than this many usual ones spans a missed scrape
+LEARNING: Final = HOURS - 1  # hours of a lifetime that tell its shape
 
 
 class History:
@@ -39,6 +38,8 @@ class History:
 
     `block`: seconds; `rows_limit`: the most series kept, the rest is summed up in `folded`.
     """
+
+    rebased = False
 
     def __init__(self, block: float, rows_limit: int = 1000) -> None:
         self.block = block
@@ -51,14 +52,18 @@ class History:
         self.hours = Columns(HOURS)
         self.give_back: Floats = np.zeros(0, np.float32)
         """Row -> the largest fall of the hourly floor, slowly forgotten: what a stack is known to give back."""
+        self.past = Memory()
+        """What the lifetimes before tell of each row."""
         self.last: Sums = np.zeros(0)
         """Row -> the latest count."""
         self.time: float | None = None
         """Of the latest scrape in this lifetime."""
         self.since: float | None = None
         """When this lifetime was first scraped."""
-        self.block_start = 0.0
-        """When the open block began, which is when the newest closed one ended."""
+        self.lifetime = 0
+        """How many lifetimes have ended."""
+        self.version = 0
+        """Changes with the rows."""
         self.closed = 0
         """Blocks closed in this lifetime, gaps included."""
         self.hours_closed = 0
@@ -71,12 +76,22 @@ class History:
         self._rows_limit = rows_limit
         self._seen: Sums = np.zeros(0)
         self._origin_numbers: dict[str, int] = {}
-        self._sums: Sums = np.zeros(
-            (7, 0)
-        )  # of this block: c, d, d^2 (regular steps), falls, rises, rises^2; min c
-        self._scrapes = 0
-        self._regular = 0
-        self._steps: deque[float] = deque(maxlen=15)
+        self._open = OpenBlock()
+
+    @property
+    def block_start(self) -> float:
+        """When the open block began, which is when the newest closed one ended."""
+        return self._open.start
+
+    @property
+    def interval(self) -> float:
+        """The usual seconds between scrapes, 0 while unknown."""
+        return self._open.interval
+
+    def family(self, columns: Columns, row: int) -> Floats:
+        """Return the mean of all that has the same origin as `row`, per column of `columns`, one of ours."""
+        total: Floats = columns.values[MEAN][self.origins == self.origins[row]].sum(axis=0)
+        return total
 
     def record(self, time: float, samples: Mapping[Fingerprint, Sample]) -> int:
         """Take in the counts of one scrape at `time`; return how many blocks that closed.
@@ -88,25 +103,23 @@ class History:
         step = 0.0 if self.time is None else time - self.time
         closed = self._close_until(time)
         counts = self._counts(time, samples)
-        sums = self._sums
-        if step:
-            self._add_step(counts, self._is_regular(step))
-        sums[0] += counts
-        np.minimum(sums[6], counts, out=sums[6])
-        self._scrapes += 1
+        self._open.add(counts, self.last, step)
         self.last = counts
         self.time = time
         return closed
 
     def restart(self) -> None:
-        """Begin a new lifetime: forget the columns, keep what each stack is known to give back."""
+        """Begin a new lifetime: forget the columns, keep what each stack is known to give back and to rise to."""
+        self.lifetime += 1
+        if self.hours_closed < LEARNING:
+            self.past.learn(self._lifetime())
         self.blocks.forget()
         self.hours.forget()
         self.time = self.since = None
         self.closed = self.hours_closed = 0
         self.block = self._base_block
-        self._begin_block(0.0)
-        self._steps.clear()
+        self._open.begin(0.0)
+        self._open.forget_steps()
 
     def fit(self, interval: float) -> bool:
         """Double the block until it holds enough scrapes `interval` seconds apart; tell whether it had to grow.
@@ -134,23 +147,6 @@ class History:
         self.block *= 2
         self.closed = (self.closed + 1) // 2
         self.hours_closed = self.closed // BLOCKS_PER_HOUR
-
-    def _add_step(self, counts: Sums, regular: bool) -> None:
-        sums = self._sums
-        step = counts - self.last
-        up = np.maximum(step, 0.0)
-        if regular:
-            self._regular += 1
-            sums[1] += step
-            sums[2] += step * step
-        sums[3] += up - step
-        sums[4] += up
-        sums[5] += up * up
-
-    def _is_regular(self, step: float) -> bool:
-        usual = sorted(self._steps)
-        self._steps.append(step)
-        return not usual or step <= REGULAR * usual[len(usual) // 2]
 
     def _counts(self, time: float, samples: Mapping[Fingerprint, Sample]) -> Sums:
         rows = self.rows
@@ -184,6 +180,7 @@ class History:
             size = len(self.stacks)
             self._resize(min(max(size + len(new) - len(gaps), size * 5 // 4 + 16), max(self._rows_limit, size)))
             gaps += range(size, len(self.stacks))
+        self.version += 1
         for sample, row in zip(new, gaps, strict=False):
             stack = sample.stack
             self.stacks[row] = stack
@@ -217,13 +214,14 @@ class History:
             self._free(row)
 
     def _free(self, row: int) -> None:
+        self.version += 1
         stack = self.stacks[row]
         if stack is not None:
             del self.rows[stack.fingerprint]
         self.stacks[row] = None
-        for array in (self.blocks.values[:, row], self.hours.values[:, row], self._sums[:, row]):
-            array[:] = 0
-        self._sums[6, row] = self._floor_of_a_new_row()
+        self.blocks.values[:, row] = self.hours.values[:, row] = 0
+        self._open.clear(row)
+        self.past.clear(row)
         self.give_back[row] = self.last[row] = self._seen[row] = self.origins[row] = 0
 
     def _resize(self, rows: int) -> None:
@@ -233,67 +231,55 @@ class History:
         for name in ("origins", "give_back", "last", "_seen"):
             array = getattr(self, name)
             setattr(self, name, np.concatenate([array, np.zeros(rows - old, array.dtype)]))
-        sums = np.zeros((7, rows))
-        sums[:, :old] = self._sums
-        sums[6, old:] = self._floor_of_a_new_row()
-        self._sums = sums
+        self._open.resize(rows)
+        self.past.resize(rows)
         self.stacks += [None] * (rows - old)
-
-    def _floor_of_a_new_row(self) -> float:
-        return 0.0 if self._scrapes else np.inf
-
-    def _begin_block(self, start: float) -> None:
-        self._sums[:6] = 0
-        self._sums[6] = np.inf
-        self._scrapes = self._regular = 0
-        self.block_start = start
 
     def _close_until(self, time: float) -> int:
         if self.since is None:
             self.since = time
-            self._begin_block(time)
+            self._open.begin(time)
         closed = 0
-        if time - self.block_start > 2 * HOURS * BLOCKS_PER_HOUR * self.block:
+        if time - self._open.start > 2 * HOURS * BLOCKS_PER_HOUR * self.block:
             self.blocks.forget()  # after so long a gap nothing is left to compare with
             self.hours.forget()
-            self._begin_block(time)
-        while time >= self.block_start + self.block:
+            self._open.begin(time)
+        while time >= self._open.start + self.block:
             self._close_block()
             closed += 1
         return closed
 
     def _close_block(self) -> None:
-        scrapes, regular, sums = self._scrapes, self._regular, self._sums
-        column = None
-        if scrapes:
-            column = np.zeros((6, sums.shape[1]))
-            column[MEAN] = sums[0] / scrapes
-            column[FLOOR] = sums[6]
-            if regular:
-                mean = sums[1] / regular
-                column[LEFT] = np.maximum((sums[2] / regular - mean * mean - mean) / 2, 0.0)
-            column[DOWN:] = sums[3:6]
-        self.blocks.push(column, scrapes, regular)
-        self._begin_block(self.block_start + self.block)
+        block = self._open
+        self.blocks.push(block.column(), block.scrapes, block.regular)
+        block.begin(block.start + self.block)
         self.closed += 1
         if self.closed % BLOCKS_PER_HOUR == 0:
             self._close_hour()
             self.hours_closed += 1
+            if self.hours_closed == LEARNING:
+                self.past.learn(self._lifetime())
+
+    def _lifetime(self) -> Floats:
+        """Return the hourly floors of this lifetime, shape (rows, hours), as far as they are kept."""
+        known = np.flatnonzero(self.hours.scrapes)
+        floors: Floats = self.hours.values[FLOOR][:, known]
+        rest = self.closed % BLOCKS_PER_HOUR
+        if rest < BLOCKS_PER_HOUR // 2 or not self.blocks.scrapes[-rest:].any():
+            return floors
+        recent = np.flatnonzero(self.blocks.scrapes[-rest:]) + BLOCKS - rest
+        rest_floor: Floats = self.blocks.values[FLOOR][:, recent].min(axis=1, keepdims=True)
+        together: Floats = np.concatenate([floors, rest_floor], axis=1)
+        return together
 
     def _close_hour(self) -> None:
-        columns = np.flatnonzero(self.blocks.scrapes[-BLOCKS_PER_HOUR:]) + BLOCKS - BLOCKS_PER_HOUR
-        if len(columns) < BLOCKS_PER_HOUR // 2:
+        hour = an_hour(self.blocks)
+        if hour is None:
             self.hours.push(None, 0, 0)
             return
-        blocks = self.blocks.values[:, :, columns]
-        column = np.empty(blocks.shape[:2])
-        column[MEAN] = np.median(blocks[MEAN], axis=1)
-        column[FLOOR] = blocks[FLOOR].min(axis=1)
-        column[LEFT] = trimmed_mean(blocks[LEFT])
-        column[DOWN:] = blocks[DOWN:].sum(axis=2)
-        scrapes, regular = self.blocks.scrapes[columns], self.blocks.regular[columns]
-        self.hours.push(column, int(scrapes.min()), int(regular.min()))
+        self.hours.push(*hour)
         known = self.hours.scrapes > 0
-        fall = self.hours.values[FLOOR][:, known].max(axis=1) - column[FLOOR]
+        floors = self.hours.values[FLOOR]
+        fall = floors[:, known].max(axis=1) - floors[:, -1]
         faded = self.give_back * np.float32(0.5 ** (1 / GIVE_BACK_HALF_LIFE))
         self.give_back = np.maximum(faded, fall).astype(np.float32)

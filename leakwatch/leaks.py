@@ -1,104 +1,211 @@
-"""The life of a leak: the judgements of a service's targets, put together per stack."""
+"""The life of a leak: what is thought of a stack on each target of a service, put together.
+
+One thing that leaks may hold several goroutines, each with its own stack: stacks that grow in step are one leak,
+told under the name of one of them, its related stacks beside it.
+"""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from leakwatch.model import Event, Fingerprint, Growth, Judgement, Leak, Stack, Verdict
+from leakwatch.ignore import Rule
+from leakwatch.model import Event, Fingerprint, Judgement, Leak, Stack, Turn, Verdict
+from leakwatch.reason import combined, sentence
+
+POOLED = ""
+"""The name under which the judgement of a whole service comes; no target is called so."""
+
+TURNS = 20  # of a life that are remembered
+
+Key = tuple[str, Fingerprint]
+Count = Callable[[str, Fingerprint], int]
+"""Service, fingerprint -> goroutines now, over all targets of the service."""
+Labels = Callable[[str], Iterable[Mapping[str, str]]]
+"""Service -> the labels of its targets."""
+Judged = Mapping[Fingerprint, tuple[Stack, Judgement]]
 
 
 @dataclass(slots=True)
 class Life:
-    """One leak while it lasts: who said what last, and since when."""
+    """One stack under suspicion: who said what last, and what was told of it."""
 
     stack: Stack
+    opened_at: float
     judgements: dict[str, Judgement] = field(default_factory=dict)
     verdict: Verdict = Verdict.NORMAL
+    highest: Verdict = Verdict.NORMAL
+    told: Verdict = Verdict.NORMAL
+    """Normal also while the stack is related to another one, or ignored."""
     detected_at: float | None = None
-
-
-Count = Callable[[str, Fingerprint], int]
-"""Service, fingerprint -> goroutines now, over all targets of the service."""
+    turns: deque[Turn] = field(default_factory=lambda: deque(maxlen=TURNS))
+    related: dict[Fingerprint, Stack] = field(default_factory=dict)
+    rule: Rule | None = None
+    """The rule that keeps it out of sight."""
 
 
 class Leaks:
-    """All leaks.
+    """All leaks; `count` and `labels` are asked about a service.
 
-    `owners`: prefix of a package -> team; `count` is asked for the goroutines of a service's stack.
+    `owners`: prefix of a package -> team.
     """
 
-    def __init__(self, count: Count, owners: Mapping[str, str]) -> None:
-        self._lives: dict[tuple[str, Fingerprint], Life] = {}
+    def __init__(
+        self, count: Count, labels: Labels, owners: Mapping[str, str], rules: Sequence[Rule] = ()
+    ) -> None:
+        self._services: dict[str, dict[Fingerprint, Life]] = {}
         self._count = count
+        self._labels = labels
+        self._time = 0.0
         self._owners: list[tuple[str, str]] = []
-        self.assign(owners)
+        self._rules: Sequence[Rule] = ()
+        self.assign(owners, rules)
 
-    def assign(self, owners: Mapping[str, str]) -> None:
-        """Take `owners` from now on."""
+    def assign(self, owners: Mapping[str, str], rules: Sequence[Rule]) -> None:
+        """Take `owners` and `rules` from now on."""
         self._owners = sorted(owners.items(), key=lambda item: len(item[0]), reverse=True)
+        self._rules = rules
 
     def forget(self) -> None:
         """Forget all leaks."""
-        self._lives.clear()
+        self._services.clear()
 
-    def update(
-        self, service: str, target: str, judged: Mapping[Fingerprint, tuple[Stack, Judgement]], time: float
-    ) -> list[Event]:
-        """Take in all that is thought of a target's stacks at `time`; return the verdicts that changed."""
+    def update(self, service: str, target: str, judged: Judged, time: float) -> list[Event]:
+        """Take in all that is thought of a target's stacks at `time`; return the verdicts that changed.
+
+        `target` is POOLED for what is thought of the service as a whole.
+        """
+        self._time = max(self._time, time)
+        if not judged and service not in self._services:
+            return []
+        lives = self._services.setdefault(service, {})
         for fingerprint, (stack, judgement) in judged.items():
-            life = self._lives.setdefault((service, fingerprint), Life(stack))
+            life = lives.setdefault(fingerprint, Life(stack, time))
             life.stack = stack
             life.judgements[target] = judgement
-        events = []
-        for key, life in list(self._lives.items()):
-            if key[0] != service:
-                continue
-            if key[1] not in judged:
+        for fingerprint, life in lives.items():
+            if fingerprint not in judged:
                 life.judgements.pop(target, None)
-            events += self._settle(key, life, time)
+            self._settle(life, time)
+        _relate(lives)
+        events = self._tell(service, lives, time)
+        for fingerprint in [key for key, life in lives.items() if life.verdict is Verdict.NORMAL]:
+            del lives[fingerprint]
         return events
 
-    def _settle(self, key: tuple[str, Fingerprint], life: Life, time: float) -> list[Event]:
-        before = life.verdict
-        life.verdict = max((judgement.verdict for judgement in life.judgements.values()), default=Verdict.NORMAL)
-        if life.verdict >= Verdict.LEAKING and life.detected_at is None:
+    def _settle(self, life: Life, time: float) -> None:
+        verdict = max((judgement.verdict for judgement in life.judgements.values()), default=Verdict.NORMAL)
+        if verdict >= Verdict.LEAKING and life.detected_at is None:
             life.detected_at = time
-        if life.verdict is before:
-            return []
-        leak = self._leak(key, life)
-        if life.verdict is Verdict.NORMAL:
-            del self._lives[key]
-        return [Event(time, before, leak)]
+        if verdict is not life.verdict:
+            life.turns.append(Turn(verdict, time))
+        life.verdict, life.highest = verdict, max(verdict, life.highest)
+
+    def _tell(self, service: str, lives: Mapping[Fingerprint, Life], time: float) -> list[Event]:
+        """Return the events of the leaks whose verdict is not what was told of them last."""
+        events = []
+        hidden = {fingerprint for life in lives.values() for fingerprint in life.related}
+        for fingerprint, life in lives.items():
+            life.rule = self._rule(service, fingerprint, life)
+            verdict = Verdict.NORMAL if fingerprint in hidden or life.rule else _verdict(life, lives)
+            if verdict is not life.told:
+                leak = self._leak(service, fingerprint, life, lives)
+                events.append(Event(time, life.told, replace(leak, verdict=verdict)))
+                life.told = verdict
+        return events
+
+    def _rule(self, service: str, fingerprint: Fingerprint, life: Life) -> Rule | None:
+        if not self._rules:
+            return None
+        goroutines, labels = self._count(service, fingerprint), list(self._labels(service)) or [{}]
+        return next(
+            (
+                rule
+                for rule in self._rules
+                if rule.holds(goroutines, self._time) and any(rule.matches(life.stack, some) for some in labels)
+            ),
+            None,
+        )
 
     def all(self) -> list[Leak]:
         """Return the leaks with their numbers of now, the most urgent first, then the fastest."""
-        leaks = [self._leak(key, life) for key, life in self._lives.items()]
+        leaks = [
+            self._leak(service, fingerprint, life, lives)
+            for service, lives in self._services.items()
+            for fingerprint, life in lives.items()
+            if life.told is not Verdict.NORMAL
+        ]
         return sorted(leaks, key=lambda leak: (leak.verdict, leak.growth.rate), reverse=True)
+
+    def ignored(self) -> dict[str, int]:
+        """Return rule -> the leaks that it keeps out of sight now."""
+        found = {str(rule): 0 for rule in self._rules}
+        for lives in self._services.values():
+            for life in lives.values():
+                if life.rule is not None:
+                    found[str(life.rule)] += 1
+        return found
 
     def owner(self, function: str) -> str:
         """Return the team whose prefix of `function` is the longest, "" where there is none."""
         return next((team for prefix, team in self._owners if function.startswith(prefix)), "")
 
-    def _leak(self, key: tuple[str, Fingerprint], life: Life) -> Leak:
-        service, fingerprint = key
-        judgements = life.judgements.values()
+    def _leak(self, service: str, fingerprint: Fingerprint, life: Life, lives: Mapping[Fingerprint, Life]) -> Leak:
+        # What the service as a whole says counts for more than what its targets say one by one.
+        said = [life.judgements[POOLED]] if POOLED in life.judgements else list(life.judgements.values())
+        verdict = _verdict(life, lives)
+        goroutines = self._count(service, fingerprint)
+        since = next((turn.time for turn in reversed(life.turns) if turn.verdict is verdict), life.opened_at)
         return Leak(
             service,
             life.stack,
-            life.verdict,
-            self._count(service, fingerprint),
-            _sum([judgement.growth for judgement in judgements]),
-            max((judgement.confidence for judgement in judgements), default=0.0),
-            min((judgement.first_seen for judgement in judgements), default=math.nan),
+            verdict,
+            goroutines,
+            combined([judgement.growth for judgement in said]),
+            max((judgement.confidence for judgement in said), default=0.0),
+            min((judgement.first_seen for judgement in said), default=math.nan),
             life.detected_at,
-            tuple(sorted(life.judgements)),
+            _targets(life),
             self.owner(life.stack.blamed.function),
+            life.highest,
+            combined([judgement.grew for judgement in said]),
+            tuple(life.turns),
+            tuple(life.related.values()),
+            sentence(verdict, said, goroutines, since, self._time) if said else "",
         )
 
 
-def _sum(growths: list[Growth]) -> Growth:
-    """Return the growth of all together; the errors of different targets are independent."""
-    rate = sum(growth.rate for growth in growths)
-    low = math.hypot(*(growth.rate - growth.low for growth in growths))
-    high = math.hypot(*(growth.high - growth.rate for growth in growths))
-    return Growth(rate, rate - low, rate + high)
+def _targets(life: Life) -> tuple[str, ...]:
+    own = {target for target in life.judgements if target != POOLED}
+    return tuple(sorted(own.union(*(judgement.targets for judgement in life.judgements.values()))))
+
+
+def _verdict(life: Life, lives: Mapping[Fingerprint, Life]) -> Verdict:
+    """Return the verdict of a leak: the highest of its stacks."""
+    return max(life.verdict, *(lives[other].verdict for other in life.related if other in lives), Verdict.NORMAL)
+
+
+def _relate(lives: Mapping[Fingerprint, Life]) -> None:
+    """Give each group of stacks that grow in step to the one that was suspected first."""
+    free = {key: life for key, life in lives.items() if life.verdict is not Verdict.NORMAL}
+    order = sorted(
+        free, key=lambda key: (free[key].told is Verdict.NORMAL, free[key].opened_at, *_rank(free[key]))
+    )
+    for key, life in lives.items():
+        life.related = {} if key not in free else life.related
+    for first in order:
+        if first not in free:
+            continue
+        group, todo = {first: free.pop(first)}, [first]
+        while todo:
+            life = group[todo.pop()]
+            for judgement in life.judgements.values():
+                for other in judgement.related & free.keys():
+                    group[other] = free.pop(other)
+                    todo.append(other)
+        for key, life in group.items():
+            life.related = {} if key != first else {other: lives[other].stack for other in group if other != first}
+
+
+def _rank(life: Life) -> tuple[float, Fingerprint]:
+    return -sum(judgement.growth.rate for judgement in life.judgements.values()), life.stack.fingerprint

@@ -31,6 +31,18 @@ class Trace:
     counters: bytes = b""
     labels: tuple[tuple[str, str], ...] = ()
     truncated: bool = False
+    parked: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """Which process a target runs in: `start` differs between two starts, `build` between two builds.
+
+    Both are opaque text, "" where unknown.
+    """
+
+    start: str = ""
+    build: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +122,7 @@ class Judgement:
     """What the detector says of one series; times in unix seconds.
 
     `window` names the window that gave the score; `first_seen` is when the growth began; `confidence` is between
-    0 and 1.
+    0 and 1. `grew` is the rate while it last grew, `growth` that of now.
     """
 
     verdict: Verdict
@@ -120,6 +132,25 @@ class Judgement:
     confidence: float
     first_seen: float
     goroutines: int
+    grew: Growth
+    before: float
+    """Goroutines until the growth began."""
+    left: tuple[float, float] | None
+    """Goroutines that left per second, then and now; None where scrapes are too few to tell."""
+    restarted: bool = False
+    """It leaked before the process restarted, and has not yet grown again."""
+    related: frozenset[Fingerprint] = frozenset()
+    """Stacks of the same target that grow in step with it."""
+    targets: tuple[str, ...] = ()
+    """Of a whole service: those that it grows on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A leak had `verdict` from `time` on, in unix seconds."""
+
+    verdict: Verdict
+    time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +158,9 @@ class Leak:
     """A stack of a service with a verdict other than normal, over all targets of the service.
 
     `targets` are the names of those where it grows or grew; `goroutines` counts those of every target.
-    `detected_at` is when leaking was first said, None before.
+    `detected_at` is when leaking was first said, None before; `highest` is the highest verdict so far; `life` are
+    the latest turns, oldest first; `related` are stacks that grow in step with it; `reason` is one sentence for a
+    reader.
     """
 
     service: str
@@ -140,6 +173,12 @@ class Leak:
     detected_at: float | None
     targets: tuple[str, ...]
     owner: str
+    highest: Verdict
+    grew: Growth
+    """The rate while it last grew."""
+    life: tuple[Turn, ...]
+    related: tuple[Stack, ...]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +188,11 @@ class Event:
     time: float
     before: Verdict
     leak: Leak
+
+    @property
+    def kind(self) -> str:
+        """What happened in the life of the leak: opened, suspected, leaking, plateau, recovered or closed."""
+        if self.leak.verdict is Verdict.NORMAL:
+            return "closed"
+        opened = self.before is Verdict.NORMAL and self.leak.verdict is Verdict.SUSPECTED
+        return "opened" if opened else self.leak.verdict.word

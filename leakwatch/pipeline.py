@@ -5,7 +5,7 @@
     profile.parse(pieces) -> groups of traces        pure    profile/text.py
     stacks.identify(groups) -> {Fingerprint: Sample} pure    equal stacks merged, wait reason named
     history.record(time, samples)                    state   fixed memory per series
-    detect.judge(history) -> {Fingerprint: Judgement}pure    when a block has closed
+    detect.judge(series)  -> {Fingerprint: Judgement}pure    when a block has closed: stacks, sites, whole services
     leaks.update(judgements, time) -> [Event]        state   opened, leaking, plateau, recovered, closed
     --- readers, none writes back: metrics.Collector, web ---
 
@@ -14,12 +14,20 @@ code that watches a live service.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from leakwatch.columns import BLOCKS, SCRAPES_PER_BLOCK
+from leakwatch.detect import pooling
+from leakwatch.detect.daily import Daily
+from leakwatch.detect.growth import score_blocks, score_hours
+from leakwatch.detect.pool import Pool
+from leakwatch.detect.pooling import grown_targets
+from leakwatch.detect.series import Series
+from leakwatch.detect.sites import Sites
 from leakwatch.detect.verdict import Detector
 from leakwatch.history import History
-from leakwatch.leaks import Leaks
+from leakwatch.ignore import Rule, unmatched
+from leakwatch.leaks import POOLED, Judged, Leaks
 from leakwatch.model import Event, Fingerprint, Judgement, Leak, Sample, Samples, Stack, Target
 from leakwatch.profile import text
 from leakwatch.stacks import Identifier
@@ -29,24 +37,108 @@ from leakwatch.stacks import Identifier
 class Settings:
     """How to judge.
 
-    `block`: seconds; `own_code`: prefixes; `owners`: prefix of a package -> team; `series_limit`: kept per target.
+    `block`: seconds; `own_code`: prefixes; `owners`: prefix of a package -> team; `series_limit`: kept per target;
+    `ignore`: what is kept out of sight.
     """
 
     block: float = 300.0
     own_code: tuple[str, ...] = ()
     owners: Mapping[str, str] = field(default_factory=dict)
     series_limit: int = 1000
+    ignore: tuple[Rule, ...] = ()
 
 
-@dataclass(slots=True)
 class Watch:
-    """All that is known of one target: the latest total and samples, the history, what is thought of it."""
+    """All that is known of one target: the latest total, the history, what is thought of its stacks."""
 
-    target: Target
-    history: History
-    detector: Detector
-    judged: dict[Fingerprint, tuple[Stack, Judgement]] = field(default_factory=dict)
-    total: int = 0
+    def __init__(self, target: Target, settings: Settings) -> None:
+        self.target = target
+        self.total = 0
+        self.restarts = 0
+        self.forget(settings)
+
+    def forget(self, settings: Settings) -> None:
+        """Begin anew, with no history."""
+        self.history = History(settings.block, settings.series_limit)
+        self.sites = Sites(self.history)
+        self.detector: Detector[Series] = Detector(score_blocks, score_hours, Daily())
+        self.site_detector: Detector[Series] = Detector(score_blocks, score_hours)
+        self.judged: Judged = {}
+        self.judged_sites: Judged = {}
+
+    def judge(self) -> None:
+        """Judge the stacks and the sites, when a block has closed."""
+        self.detector.judge(self.history)
+        if self.sites.refresh():
+            self.site_detector.judge(self.sites)
+        self.conclude()
+
+    def conclude(self) -> None:
+        """Say what is thought now; of a site only where none of its stacks says enough by itself."""
+        self.judged = self.detector.judgements(self.history)
+        sites: dict[Fingerprint, tuple[Stack, Judgement]] = {}
+        for key, (stack, judgement) in self.site_detector.judgements(self.sites).items():
+            related = frozenset(self.sites.members(key)) & self.judged.keys()
+            if key in self.judged_sites or not related:
+                sites[key] = stack, replace(judgement, related=related)
+        self.judged_sites = sites
+
+    def restart(self) -> None:
+        """Begin a new lifetime."""
+        self.restarts += 1
+        self.history.restart()
+        self.detector.restart(self.history)
+        self.site_detector.restart(self.sites)
+        self.conclude()
+
+    def stretch(self, interval: float, block: float) -> bool:
+        """Fit the block to scrapes `interval` seconds apart, if possible `block`; tell whether it had to grow."""
+        before = self.history.closed
+        if self.history.fit(interval):
+            self.detector.stretch(self.history, before)
+            self.site_detector.stretch(self.sites, before)
+            return True
+        if SCRAPES_PER_BLOCK * interval <= block and self.history.closed >= BLOCKS and not self.judged:
+            self.history.shrink()
+        return False
+
+    def count(self, fingerprint: Fingerprint) -> int:
+        """Return the goroutines now in a stack or at a site."""
+        for series in (self.history, self.sites):
+            if fingerprint in series.rows:
+                return int(series.last[series.rows[fingerprint]])
+        return 0
+
+
+class Service:
+    """The targets that run the same program, and what is thought of all of them together."""
+
+    def __init__(self) -> None:
+        self.watches: dict[Target, Watch] = {}
+        self.pool: Pool | None = None
+        self.detector = Detector(pooling.score_blocks, pooling.score_hours)
+
+    def judge(self, time: float, block: float) -> Judged | None:
+        """Return what is thought of the service, None if that cannot have changed since the last time."""
+        if len(self.watches) < 2:
+            return {} if self._forget() else None
+        if self.pool is None:
+            self.pool = Pool(block, time)
+        histories = {target.name: watch.history for target, watch in self.watches.items()}
+        self.pool.follow(histories)
+        if not self.pool.advance(time):
+            return None
+        self.detector.judge(self.pool)
+        return {
+            key: (stack, replace(judgement, targets=tuple(grown_targets(self.pool, self.pool.rows[key], 24))))
+            for key, (stack, judgement) in self.detector.judgements(self.pool).items()
+        }
+
+    def _forget(self) -> bool:
+        had = bool(self.detector.cases)
+        if self.pool is not None:
+            self.pool, self.detector = None, Detector(pooling.score_blocks, pooling.score_hours)
+        return had
 
 
 class Body:
@@ -73,8 +165,8 @@ class Pipeline:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.watches: dict[Target, Watch] = {}
-        self._services: dict[str, dict[Target, Watch]] = {}
-        self.leaks = Leaks(self.count, settings.owners)
+        self.leaks = Leaks(self.count, self._labels, settings.owners, settings.ignore)
+        self._services: dict[str, Service] = {}
         self._memory = text.Memory()
         self._identifier = Identifier(settings.own_code)
 
@@ -83,13 +175,13 @@ class Pipeline:
         old, self.settings = self.settings, settings
         if settings.own_code != old.own_code:
             self._identifier = Identifier(settings.own_code)
-        self.leaks.assign(settings.owners)
+        self.leaks.assign(settings.owners, settings.ignore)
         if (settings.block, settings.series_limit) == (old.block, old.series_limit):
             return False
         for watch in self.watches.values():
-            watch.history = History(settings.block, settings.series_limit)
-            watch.detector = Detector()
-            watch.judged = {}
+            watch.forget(settings)
+        for service in self._services.values():
+            service.pool = None
         self.leaks.forget()
         return True
 
@@ -101,9 +193,8 @@ class Pipeline:
         """Return all that is known of `target`; begins to watch it if it is new."""
         found = self.watches.get(target)
         if found is None:
-            history = History(self.settings.block, self.settings.series_limit)
-            found = self.watches[target] = Watch(target, history, Detector())
-            self._services.setdefault(target.service, {})[target] = found
+            found = self.watches[target] = Watch(target, self.settings)
+            self._services.setdefault(target.service, Service()).watches[target] = found
         return found
 
     def observe(self, target: Target, time: float, total: int, samples: Samples) -> list[Event]:
@@ -114,52 +205,56 @@ class Pipeline:
         watch.total = total
         if not closed:
             return []
-        judgements = watch.detector.judge(watch.history)
-        watch.judged = {
-            fingerprint: (_known(watch.history, fingerprint), judgement)
-            for fingerprint, judgement in judgements.items()
-        }
-        return self.leaks.update(target.service, target.name, watch.judged, time)
-
-    def stretch(self, target: Target, interval: float) -> bool:
-        """Say that `target` is scraped every `interval` seconds; tell whether its block had to grow with it."""
-        watch = self.watch(target)
-        history, before = watch.history, watch.history.closed
-        if history.fit(interval):
-            watch.detector.stretch(history, before)
-            return True
-        if SCRAPES_PER_BLOCK * interval <= self.settings.block and history.closed >= BLOCKS and not watch.judged:
-            history.shrink()
-        return False
+        watch.judge()
+        events = self._update(watch, time)
+        judged = self._services[target.service].judge(time, self.settings.block)
+        if judged is not None:
+            events += self.leaks.update(target.service, POOLED, judged, time)
+        return events
 
     def restart(self, target: Target, time: float) -> list[Event]:
         """Say that `target` runs in a new process since `time`; return the leaks whose verdict that changed."""
         watch = self.watch(target)
-        watch.history.restart()
-        watch.detector.restart()
-        watch.judged = {}
-        return self.leaks.update(target.service, target.name, {}, time)
+        watch.restart()
+        return self._update(watch, time)
+
+    def _update(self, watch: Watch, time: float) -> list[Event]:
+        target = watch.target
+        return self.leaks.update(target.service, target.name, {**watch.judged, **watch.judged_sites}, time)
+
+    def stretch(self, target: Target, interval: float) -> bool:
+        """Say that `target` is scraped every `interval` seconds; tell whether its block had to grow with it."""
+        return self.watch(target).stretch(interval, self.settings.block)
 
     def forget(self, target: Target, time: float) -> list[Event]:
         """Stop watching `target` at `time`; return the leaks whose verdict that changed."""
         if self.watches.pop(target, None):
-            del self._services[target.service][target]
-        return self.leaks.update(target.service, target.name, {}, time)
+            del self._services[target.service].watches[target]
+        events = self.leaks.update(target.service, target.name, {}, time)
+        if target.service in self._services and not self._services[target.service].watches:
+            del self._services[target.service]
+            events += self.leaks.update(target.service, POOLED, {}, time)
+        return events
 
     def count(self, service: str, fingerprint: Fingerprint) -> int:
-        """Return the goroutines now in one stack, over all targets of `service`."""
-        histories = [watch.history for watch in self._services.get(service, {}).values()]
-        return sum(
-            int(history.last[history.rows[fingerprint]]) for history in histories if fingerprint in history.rows
+        """Return the goroutines now in one stack or at one site, over all targets of `service`."""
+        found = self._services.get(service)
+        return sum(watch.count(fingerprint) for watch in found.watches.values()) if found else 0
+
+    def _labels(self, service: str) -> list[Mapping[str, str]]:
+        found = self._services.get(service)
+        return [target.labels for target in found.watches] if found else []
+
+    def unmatched(self) -> list[Rule]:
+        """Return the rules of `ignore` that match no stack of any target."""
+        stacks = (
+            (stack, watch.target.labels)
+            for watch in self.watches.values()
+            for stack in watch.history.stacks
+            if stack is not None
         )
+        return unmatched(self.settings.ignore, stacks)
 
     def open_leaks(self) -> list[Leak]:
         """Return the leaks with their numbers of now, the most urgent first."""
         return self.leaks.all()
-
-
-def _known(history: History, fingerprint: Fingerprint) -> Stack:
-    stack = history.stacks[history.rows[fingerprint]]
-    if stack is None:
-        raise AssertionError(f"row of {fingerprint} is free")
-    return stack

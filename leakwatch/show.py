@@ -1,11 +1,9 @@
 """Shows one look on the command line: reads a service or a file, prints a table or another format."""
 
 import asyncio
-import gzip
 import io
 import json
 import sys
-import zlib
 from pathlib import Path
 
 import httpx
@@ -16,11 +14,9 @@ from leakwatch.discovery.resolve import endpoint
 from leakwatch.errors import ConfigError, ScrapeError
 from leakwatch.look import By, Row, as_json, folded, group
 from leakwatch.model import Profile
-from leakwatch.profile import pprof, text
+from leakwatch.profile import pprof, saved, text
 from leakwatch.scrape import Scraper
 from leakwatch.stacks import Identifier
-
-GZIP = b"\x1f\x8b"
 
 
 def read(source: str, timeout: float) -> Profile:
@@ -29,12 +25,10 @@ def read(source: str, timeout: float) -> Profile:
         if "://" in source:
             return text.parse(asyncio.run(_fetch(source, timeout)))
         body = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-        if body.startswith(GZIP):
-            body = gzip.decompress(body)
-        return text.parse(text.unpaste(body))
+        return saved.parse(body, pasted=True)
     except ScrapeError as error:
         raise ScrapeError(error.reason, f"{without_user(source)}: {error}") from error
-    except (OSError, EOFError, zlib.error) as error:
+    except OSError as error:
         raise ConfigError(f"{source}: {error}") from error
 
 

@@ -47,6 +47,18 @@ LOCKS = {
     "sync.(*WaitGroup).Wait": "sync.WaitGroup.Wait",
     "sync.(*Mutex).Lock": "sync.Mutex.Lock",
 }
+PARKED = {
+    # The runtime function that the innermost visible frame called, where the profile names it.
+    "runtime.chanrecv1": "chan receive",
+    "runtime.chanrecv2": "chan receive",
+    "runtime.chansend1": "chan send",
+    "runtime.selectgo": "select",
+    "runtime.block": "select (no cases)",
+    "runtime.coroswitch": "coroutine",
+    "runtime.cgocall": "syscall",
+    "runtime.asyncPreempt": "running",
+    "runtime.Gosched": "runnable",
+}
 
 
 class Identifier:
@@ -97,14 +109,15 @@ class Identifier:
         fingerprint = fingerprint_of([frame.function for frame in frames])
         known = self._by_fingerprint.get(fingerprint)
         # Replicas of one program and rebuilds share the object: a fleet has few stacks and many traces.
-        if known is not None and known.frames == frames and known.truncated == trace.truncated:
+        wait = wait_reason(frames, trace.parked) or (known.wait if known else "")
+        if known is not None and (known.frames, known.wait, known.truncated) == (frames, wait, trace.truncated):
             return known
         stack = Stack(
             fingerprint,
             frames,
             self.blame(frames),
             "" if trace.truncated else frames[-1].function,
-            wait_reason(frames),
+            wait,
             trace.truncated,
         )
         self._by_fingerprint.put(fingerprint, stack)
@@ -178,8 +191,8 @@ def _without_lock_internals(names: list[str]) -> list[str]:
     return names[max(inside - 1, 0) :]
 
 
-def wait_reason(frames: Sequence[Frame]) -> str:
-    """Return what the visible frames alone say about the wait reason, "" where they do not say."""
+def wait_reason(frames: Sequence[Frame], parked: str = "") -> str:
+    """Return the wait reason, "" where neither the visible frames nor the function that `parked` it tell."""
     name = normalise(frames[0].function)
     if name in {"sync.runtime_SemacquireMutex", "sync.runtime_Semacquire"}:
         for frame in frames[1:4]:
@@ -187,4 +200,4 @@ def wait_reason(frames: Sequence[Frame]) -> str:
                 return lock
     if name.startswith("syscall.") and name.partition(".")[2].lower().startswith(("syscall", "rawsyscall")):
         return "syscall"
-    return WAITS.get(name, "")
+    return WAITS.get(name) or PARKED.get(parked, "")

@@ -216,12 +216,13 @@ def test_forgetting_a_target_closes_its_leak() -> None:
 
 def judgement(verdict: Verdict, rate: float, first_seen: float) -> Judgement:
     """Return a judgement of which only this matters."""
-    return Judgement(verdict, 1.0, "P2", Growth(rate, rate - 3, rate + 4), 0.8, first_seen, 10)
+    growth = Growth(rate, rate - 3, rate + 4)
+    return Judgement(verdict, 1.0, "P2", growth, 0.8, first_seen, 10, growth, 0.0, None)
 
 
 def test_a_leak_over_two_targets() -> None:
     """The worst verdict counts, rates add up with their errors in quadrature, the earliest onset is told."""
-    leaks = Leaks(lambda *_: 123, {"main.": "everyone", "main.leak": "storage"})
+    leaks = Leaks(lambda *_: 123, lambda _: [], {"main.": "everyone", "main.leak": "storage"})
     (fingerprint, sample), *_ = samples({"leak": 1}).items()
     leaks.update("shop", "a", {fingerprint: (sample.stack, judgement(Verdict.SUSPECTED, 10, 5.0))}, 1.0)
     events = leaks.update("shop", "b", {fingerprint: (sample.stack, judgement(Verdict.LEAKING, 20, 3.0))}, 2.0)

@@ -35,9 +35,12 @@ from leakwatch.columns import (
     Floats,
     trimmed_mean,
 )
-from leakwatch.history import History
+from leakwatch.detect.series import Series
 
 Rows = npt.NDArray[np.intp]
+
+HALF: Final = np.float32(0.5)
+"""The share of the usual evidence that a stack needs when it leaked in the lifetime before."""
 
 WORTH_A_LOOK: Final = 0.3
 """Scores below this are nothing to anybody, so series that cannot reach it are not looked at."""
@@ -94,37 +97,38 @@ class Quarters:
     up_squared: Floats
 
 
-def score_blocks(history: History) -> Scores:
+def score_blocks(series: Series) -> Scores:
     """Return the scores that the block windows give, to be asked when a block has closed."""
-    return _best(_score(history, history.blocks, window) for window in BLOCK_WINDOWS)
+    return best(_score(series, series.blocks, window) for window in BLOCK_WINDOWS)
 
 
-def score_hours(history: History) -> Scores:
+def score_hours(series: Series) -> Scores:
     """Return the scores that the hourly windows give, to be asked when an hour has closed."""
-    return _best(_score(history, history.hours, window) for window in HOUR_WINDOWS)
+    return best(_score(series, series.hours, window) for window in HOUR_WINDOWS)
 
 
-def _best(found: Iterator[tuple[str, Rows, Floats]]) -> Scores:
-    best: dict[int, tuple[float, str]] = {}
+def best(found: Iterator[tuple[str, Rows, Floats]]) -> Scores:
+    """Return the highest of each row's scores; `found`: window, rows, scores."""
+    highest: dict[int, tuple[float, str]] = {}
     for name, rows, scores in found:
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
-            if score >= WORTH_A_LOOK and score > best.get(row, (0.0, ""))[0]:
-                best[row] = (score, name)
+            if score >= WORTH_A_LOOK and score > highest.get(row, (0.0, ""))[0]:
+                highest[row] = (score, name)
     return Scores(
-        np.fromiter(best, np.intp, len(best)),
-        np.fromiter((score for score, _ in best.values()), np.float32, len(best)),
-        tuple(name for _, name in best.values()),
+        np.fromiter(highest, np.intp, len(highest)),
+        np.fromiter((score for score, _ in highest.values()), np.float32, len(highest)),
+        tuple(name for _, name in highest.values()),
     )
 
 
-def _score(history: History, columns: Columns, window: Window) -> tuple[str, Rows, Floats]:
+def _score(series: Series, columns: Columns, window: Window) -> tuple[str, Rows, Floats]:
     none = (window.name, np.zeros(0, np.intp), np.zeros(0, np.float32))
     quarters = quarter_columns(columns, window)
     if quarters is None:
         return none
     mean = columns.values[MEAN]
     bound = mean[:, quarters[3]].max(axis=1) - mean[:, quarters[0]].min(axis=1)
-    rows = np.flatnonzero(bound >= WORTH_A_LOOK * window.least)
+    rows = np.flatnonzero(bound >= WORTH_A_LOOK * HALF * window.least)
     if not len(rows):
         return none
     seen = summarise(columns.values[:, rows], quarters)
@@ -132,9 +136,10 @@ def _score(history: History, columns: Columns, window: Window) -> tuple[str, Row
     rows, seen = rows[steady], Quarters(*(getattr(seen, name)[steady] for name in Quarters.__slots__))
     if not len(rows):
         return none
-    give_back = history.give_back[rows]
-    score = score_c(seen, give_back, window) if window.needs_turnover else score_p(seen, give_back, window)
-    grown = origin_growth(history, columns, rows, quarters)
+    give_back, ease = series.give_back[rows], np.where(series.past.leaked[rows], HALF, 1)
+    score = (score_c if window.needs_turnover else score_p)(seen, give_back, ease, window)
+    score[series.past.known(rows, seen.floor[:, 3])] = 0
+    grown = origin_growth(series, columns, rows, quarters)
     score[grown < 0.5 * (seen.level[:, 3] - seen.level[:, 0])] = 0
     return window.name, rows, score
 
@@ -193,11 +198,14 @@ def is_steady(seen: Quarters, window: Window) -> npt.NDArray[np.bool_]:
     return np.asarray(straight & rose)
 
 
-def score_p(seen: Quarters, give_back: Floats, window: Window) -> Floats:
-    """Return the scores of rows that nobody leaves; 0 where more than 5 % of the growth left again."""
+def score_p(seen: Quarters, give_back: Floats, ease: Floats, window: Window) -> Floats:
+    """Return the scores of rows that nobody leaves; 0 where more than 5 % of the growth left again.
+
+    `ease`: the share of the usual evidence that is asked of each row.
+    """
     net = seen.level[:, 3] - seen.level[:, 0]
     moves = np.divide(seen.up * seen.up, seen.up_squared, out=np.zeros_like(net), where=seen.up_squared > 0)
-    score = np.minimum(net / np.maximum(window.least, 1.5 * give_back), moves / window.moves)
+    score = np.minimum(net / np.maximum(window.least * ease, 1.5 * give_back), moves / (window.moves * ease))
     return np.asarray(np.where(seen.down <= 0.05 * net, score, 0), np.float32)
 
 
@@ -213,21 +221,19 @@ def turnover_ratio(seen: Quarters) -> Floats:
     return np.asarray((seen.left[:, 3] + 0.05) / (seen.left[:, 0] + 0.05), np.float32)
 
 
-def score_c(seen: Quarters, give_back: Floats, window: Window) -> Floats:
-    """Return the scores of rows whose growth their turnover does not explain."""
+def score_c(seen: Quarters, give_back: Floats, ease: Floats, window: Window) -> Floats:
+    """Return the scores of rows whose growth their turnover does not explain; `ease` as in `score_p`."""
     level = seen.level[:, 0]
     error = np.sqrt(seen.spread**2 + 1 / (seen.down + 1))
     sigma = np.maximum(turnover_ratio(seen), 1) * (level + 1) * error
-    least = np.maximum(window.least, (window.phi or 0) * level)
+    least = np.maximum(window.least * ease, (window.phi or 0) * level)
     return np.asarray(unexplained(seen) / np.maximum(least, np.maximum(4 * sigma, give_back)), np.float32)
 
 
-def origin_growth(history: History, columns: Columns, rows: Rows, quarters: list[Rows]) -> Floats:
+def origin_growth(series: Series, columns: Columns, rows: Rows, quarters: list[Rows]) -> Floats:
     """Return for each of `rows` by how much all stacks of its origin together grew over the window."""
-    mean = columns.values[MEAN]
     grown = np.zeros(len(rows), np.float32)
-    origins = history.origins[rows]
-    for origin in set(origins.tolist()):
-        total = mean[history.origins == origin].sum(axis=0)
-        grown[origins == origin] = np.median(total[quarters[3]]) - np.median(total[quarters[0]])
+    for i, row in enumerate(rows.tolist()):
+        total = series.family(columns, row)
+        grown[i] = np.median(total[quarters[3]]) - np.median(total[quarters[0]])
     return grown

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leakwatch.columns import BLOCKS_PER_HOUR, MEAN, Columns
-from leakwatch.history import History
+from leakwatch.detect.series import Series
 from leakwatch.model import Growth
 
 Points = npt.NDArray[np.float64]
@@ -21,16 +21,16 @@ Z_90: Final = 1.2816  # of the normal distribution
 FEWEST: Final = 4  # points that a rate is made of
 
 
-def recent(history: History, row: int, what: int = MEAN) -> tuple[Points, Points]:
+def recent(series: Series, row: int, what: int = MEAN) -> tuple[Points, Points]:
     """Return times and levels of the known blocks of one series; `what`: MEAN or FLOOR."""
-    return _known(history.blocks, what, row, history.block_start, history.block)
+    return _known(series.blocks, what, row, series.block_start, series.block)
 
 
-def everything(history: History, row: int, what: int = MEAN) -> tuple[Points, Points]:
+def everything(series: Series, row: int, what: int = MEAN) -> tuple[Points, Points]:
     """Return times and levels of one series as far back as is known: the hours, then the blocks after them."""
-    times, levels = recent(history, row, what)
-    end = history.block_start - history.closed % BLOCKS_PER_HOUR * history.block
-    hours, means = _known(history.hours, what, row, end, BLOCKS_PER_HOUR * history.block)
+    times, levels = recent(series, row, what)
+    end = series.block_start - series.closed % BLOCKS_PER_HOUR * series.block
+    hours, means = _known(series.hours, what, row, end, BLOCKS_PER_HOUR * series.block)
     older = hours < (times[0] if len(times) else np.inf)
     return np.concatenate([hours[older], times]), np.concatenate([means[older], levels])
 
@@ -82,11 +82,11 @@ def find_onset(times: Points, levels: Points) -> float:
     return float(knees[int(np.argmax(explained))])
 
 
-def slopes(history: History) -> npt.NDArray[np.float64]:
+def slopes(series: Series) -> npt.NDArray[np.float64]:
     """Return each row's least-squares slope over the known blocks, per second; 0 where there are too few."""
-    known = np.flatnonzero(history.blocks.scrapes)
+    known = np.flatnonzero(series.blocks.scrapes)
     if len(known) < FEWEST:
-        return np.zeros(len(history.stacks))
+        return np.zeros(len(series.stacks))
     weights = known - known.mean()
-    weights /= (weights @ weights) * history.block
-    return np.asarray(history.blocks.values[MEAN][:, known] @ weights, np.float64)
+    weights /= (weights @ weights) * series.block
+    return np.asarray(series.blocks.values[MEAN][:, known] @ weights, np.float64)

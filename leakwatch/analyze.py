@@ -1,0 +1,161 @@
+"""Judges recorded profiles, in virtual time, by the pipeline that watches live services."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from leakwatch.columns import BLOCKS
+from leakwatch.errors import ConfigError
+from leakwatch.ignore import Rule
+from leakwatch.model import Event, Fingerprint, Leak, Verdict
+from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.recordings import Kept, Recording, Say, merge
+from leakwatch.recordings.folders import find
+from leakwatch.recordings.table import Table
+
+SHORT = 2 * 3600.0  # seconds; a shorter recording has shorter blocks
+DEFAULT_BLOCK = 300.0
+SHOWN = 20  # complaints of one run
+
+
+@dataclass(slots=True)
+class Analysis:
+    """What a recording says: per target what could be read, and the leaks, the fastest first."""
+
+    kept: Sequence[Kept]
+    block: float
+    leaks: list[Leak] = field(default_factory=list)
+    unmatched: list[Rule] = field(default_factory=list)
+
+    @property
+    def judged(self) -> bool:
+        """Whether any target had two profiles that could be read."""
+        return any(kept.profiles > 1 for kept in self.kept)
+
+
+class Complaints:
+    """Passes on the first complaints, and counts the rest."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+        self._count = 0
+
+    def __call__(self, line: str) -> None:
+        """Take in one."""
+        self._count += 1
+        if self._count <= SHOWN:
+            self._say(line)
+
+    def close(self) -> None:
+        """Say how many were not passed on."""
+        if self._count > SHOWN:
+            self._say(f"and {self._count - SHOWN} more of this kind")
+
+
+def read(paths: Sequence[Path], say: Say) -> list[Recording]:
+    """Return the recordings at `paths`: folders of bodies, CSV files, bodies; raises ConfigError."""
+    recordings: list[Recording] = []
+    folders = []
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(f"{path}: there is no such file or folder")
+        if path.is_file() and path.suffix == ".csv":
+            try:
+                recordings.append(Table(path, say))
+            except OSError as error:
+                raise ConfigError(f"{path}: {error.strerror}") from error
+        else:
+            folders.append(path)
+    return [*recordings, *find(folders, say)]
+
+
+def choose_block(recordings: Sequence[Recording]) -> float:
+    """Return the seconds of a block that fit: 5 minutes, less for a short recording, more for a sparse one."""
+    spans = [one.times[-1] - one.times[0] for one in recordings if one.times]
+    span = max(spans, default=0.0)
+    if 0 < span < SHORT:
+        return span / BLOCKS * (1 - 1e-9)  # so that the last block ends before the last profile
+    steps = sorted(
+        (one.times[-1] - one.times[0]) / (len(set(one.times)) - 1) for one in recordings if len(set(one.times)) > 1
+    )
+    return max(DEFAULT_BLOCK, steps[len(steps) // 2]) if steps else DEFAULT_BLOCK
+
+
+def analyze(recordings: Sequence[Recording], settings: Settings, advance: Callable[[], None]) -> Analysis:
+    """Play `recordings` through the pipeline; `advance` is called after each profile."""
+    pipeline = Pipeline(settings)
+    seen: dict[tuple[str, Fingerprint], Leak] = {}
+    for observation in merge(recordings):
+        advance()
+        if observation is not None:
+            time, target, total, samples = observation
+            for event in pipeline.observe(target, time, total, samples):
+                _remember(seen, event)
+    for leak in pipeline.open_leaks():
+        seen[leak.service, leak.stack.fingerprint] = leak
+    for leak in list(seen.values()):  # what was told alone before it was known to belong to another leak
+        for related in leak.related:
+            seen.pop((leak.service, related.fingerprint), None)
+    found = Analysis([kept for one in recordings for kept in one.kept], settings.block)
+    found.leaks = sorted(seen.values(), key=lambda leak: -leak.grew.rate)
+    found.unmatched = pipeline.unmatched()
+    return found
+
+
+def _remember(seen: dict[tuple[str, Fingerprint], Leak], event: Event) -> None:
+    """Keep the last that is known of a leak, also of one that is over; what was a suspicion only is dropped."""
+    key = event.leak.service, event.leak.stack.fingerprint
+    if event.leak.verdict is not Verdict.NORMAL:
+        seen[key] = event.leak
+    elif key in seen and seen[key].highest < Verdict.LEAKING:
+        del seen[key]
+    elif key in seen:
+        seen[key] = replace(seen[key], highest=max(event.leak.highest, seen[key].highest))
+
+
+def as_json(analysis: Analysis) -> str:
+    """Return the answer as one JSON object, times in unix seconds."""
+    answer = {
+        "block": round(analysis.block, 3),
+        "targets": [
+            {
+                "service": kept.target.service,
+                "target": kept.target.name,
+                "profiles": kept.profiles,
+                "skipped": kept.skipped,
+                "first": kept.first,
+                "last": kept.last,
+            }
+            for kept in analysis.kept
+        ],
+        "leaks": [_leak(leak) for leak in analysis.leaks],
+    }
+    return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
+
+
+def _leak(leak: Leak) -> dict[str, object]:
+    stack = leak.stack
+    return {
+        "service": leak.service,
+        "targets": list(leak.targets),
+        "stack": stack.fingerprint,
+        "function": stack.blamed.function,
+        "file": stack.blamed.file,
+        "line": stack.blamed.line,
+        "wait": stack.wait,
+        "verdict": leak.highest.word,
+        "first_seen": leak.first_seen,
+        "detected_at": leak.detected_at,
+        "goroutines": leak.goroutines,
+        "growth_per_hour": leak.grew.rate * 3600,
+        "growth_per_hour_low": leak.grew.low * 3600,
+        "growth_per_hour_high": leak.grew.high * 3600,
+        "confidence": leak.confidence,
+        "owner": leak.owner,
+        "now": leak.verdict.word,
+        "reason": leak.reason,
+        "life": [{"verdict": turn.verdict.word, "time": turn.time} for turn in leak.life],
+        "related": [related.fingerprint for related in leak.related],
+        "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
+    }

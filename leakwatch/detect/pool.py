@@ -1,0 +1,220 @@
+"""The series of a service: what its targets gain, put together, so that slow growth on many is seen early.
+
+Adding up counts would not do: each restart of a replica takes its leaked goroutines away, and rolling deploys make
+a leak look stationary. So the growth within lifetimes is added up: per target the steps of its means and floors,
+without the first hour of a lifetime and without the step across a restart, scaled up for the targets that are left
+out just then.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from leakwatch.columns import (
+    BLOCKS,
+    BLOCKS_PER_HOUR,
+    DOWN,
+    FLOOR,
+    HOURS,
+    LEFT,
+    MEAN,
+    Columns,
+    Floats,
+    Sums,
+    an_hour,
+)
+from leakwatch.history import GIVE_BACK_HALF_LIFE, History
+from leakwatch.lifetimes import Memory
+from leakwatch.model import Fingerprint, Stack
+
+FIRST: Final = BLOCKS_PER_HOUR  # blocks of a lifetime that are not counted
+LATE: Final = 3  # blocks that a target may be behind
+
+
+class Member:
+    """One target of the service: hourly means, floors and uptimes, over all its lifetimes."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.block = (history.lifetime, history.closed)
+        """Lifetime and closed blocks when a block was last taken from it."""
+        self.means: Floats = np.zeros((0, HOURS), np.float32)
+        self.floors: Floats = np.zeros((0, HOURS), np.float32)
+        self.uptimes: npt.NDArray[np.float32] = np.zeros(HOURS, np.float32)
+        """Hours at the end of each hour; 0 where the target was not seen."""
+        self.lifetimes: npt.NDArray[np.int32] = np.zeros(HOURS, np.int32)
+        self.rows: npt.NDArray[np.intp] = np.zeros(0, np.intp)
+        """The rows of the history that are in use, and in `places` where each is in the pool."""
+        self.places: npt.NDArray[np.intp] = np.zeros(0, np.intp)
+        self.version = -1
+
+    def resize(self, rows: int) -> None:
+        """Make room for `rows` rows."""
+        more = ((0, rows - len(self.means)), (0, 0))
+        self.means, self.floors = np.pad(self.means, more), np.pad(self.floors, more)
+
+    def push(self, column: Sums | None) -> None:
+        """Remember the hour that has ended, shape (6, rows), or that the target was not seen."""
+        for ring in (self.means, self.floors, self.uptimes, self.lifetimes):
+            ring[..., :-1] = ring[..., 1:]
+            ring[..., -1] = 0
+        if column is not None:
+            self.means[self.places, -1] = column[MEAN]
+            self.floors[self.places, -1] = column[FLOOR]
+            self.uptimes[-1] = self.history.closed / BLOCKS_PER_HOUR
+            self.lifetimes[-1] = self.history.lifetime
+
+    def steps(self) -> npt.NDArray[np.bool_]:
+        """Tell for which hours the step from the hour before counts."""
+        up, lifetimes = self.uptimes, self.lifetimes
+        valid = np.zeros(HOURS, bool)
+        valid[1:] = (up[1:] > 0) & (up[:-1] > 1) & (lifetimes[1:] == lifetimes[:-1])
+        return valid
+
+
+class Pool:
+    """Sums over the targets of a service, a row per fingerprint; only the growth of levels means something."""
+
+    rebased = True
+
+    def __init__(self, block: float, start: float) -> None:
+        self.block = block
+        self.block_start = start
+        self.closed = 0
+        self.hours_closed = 0
+        self.members: dict[str, Member] = {}
+        self.stacks: list[Stack | None] = []
+        self.rows: dict[Fingerprint, int] = {}
+        self.blocks = Columns(BLOCKS)
+        self.hours = Columns(HOURS)
+        self.levels: Floats = np.zeros((0, HOURS), np.float32)
+        """What the goroutines of each hour were, not rebased."""
+        self.falls: Floats = np.zeros((0, HOURS), np.float32)
+        """Falls of the hourly floors, over all targets."""
+        self.give_back: Floats = np.zeros(0, np.float32)
+        self.past = Memory()
+        self.last: Sums = np.zeros(0)
+        self.interval = 0.0
+
+    def follow(self, histories: Mapping[str, History]) -> None:
+        """Take in the targets that are new, or have another history, and let go those that are no more."""
+        for name in self.members.keys() - histories.keys():
+            del self.members[name]
+        for name, history in histories.items():
+            member = self.members.get(name)
+            if member is None or member.history is not history:
+                self.members[name] = Member(history)
+                self.members[name].resize(len(self.stacks))
+
+    def advance(self, time: float) -> bool:
+        """Close the blocks that ended before `time`; tell whether one did."""
+        if time < self.block_start + self.block:
+            return False
+        behind = int((time - self.block_start) // self.block)
+        for _ in range(min(behind, 2 * HOURS * BLOCKS_PER_HOUR)):
+            self._close_block()
+        self.block_start = max(self.block_start, time - (time - self.block_start) % self.block)
+        return True
+
+    def family(self, columns: Columns, row: int) -> Floats:
+        """Return the growth of all that has the same origin as `row`, per column of `columns`."""
+        stack = self.stacks[row]
+        same = [i for i, other in enumerate(self.stacks) if other and stack and other.origin == stack.origin]
+        return np.asarray(columns.values[MEAN][same].sum(axis=0))
+
+    def _close_block(self) -> None:
+        for member in self.members.values():
+            if member.version != member.history.version:
+                self._place(member)
+        steps = [self._block_step(member) for member in self.members.values()]
+        self._push(self.blocks, steps)
+        self.block_start += self.block
+        self.closed += 1
+        self.interval = max((member.history.interval for member in self.members.values()), default=0.0)
+        if self.closed % BLOCKS_PER_HOUR == 0:
+            self._close_hour()
+            self.hours_closed += 1
+
+    def _place(self, member: Member) -> None:
+        """Give each stack of a member its row."""
+        history = member.history
+        member.version = history.version
+        for stack in history.stacks:
+            if stack is not None and stack.fingerprint not in self.rows:
+                self.rows[stack.fingerprint] = len(self.stacks)
+                self.stacks.append(stack)
+        rows = len(self.stacks)
+        if rows > len(self.levels):
+            more = rows - len(self.levels)
+            self.levels, self.falls = (np.pad(a, ((0, more), (0, 0))) for a in (self.levels, self.falls))
+            self.give_back, self.last = np.pad(self.give_back, (0, more)), np.zeros(rows)
+            self.past.resize(rows)
+            self.blocks.resize(rows)
+            self.hours.resize(rows)
+            for other in self.members.values():
+                other.resize(rows)
+        member.rows = np.array([row for row, stack in enumerate(history.stacks) if stack], np.intp)
+        member.places = np.array([self.rows[stack.fingerprint] for stack in history.stacks if stack], np.intp)
+
+    def _block_step(self, member: Member) -> tuple[Member, Sums, int, int] | None:
+        """Return by how much a member grew since a block was last taken, None where that does not count."""
+        history = member.history
+        lifetime, before = member.block
+        member.block = (history.lifetime, history.closed)
+        new = history.closed - before
+        blocks = history.blocks
+        if lifetime != history.lifetime or not 1 <= new <= LATE or before < FIRST or history.block != self.block:
+            return None
+        if not blocks.scrapes[-1] or not blocks.scrapes[-1 - new]:
+            return None
+        values = blocks.values[:, member.rows, -1 - new :].astype(np.float64)
+        column = values[:, :, -1].copy()
+        column[:LEFT] -= values[:LEFT, :, 0]  # mean and floor
+        column[DOWN:] = values[DOWN:, :, 1:].sum(axis=2)
+        return member, column, int(blocks.scrapes[-1]), int(blocks.regular[-1])
+
+    def _close_hour(self) -> None:
+        steps, present = [], 0
+        level, falls = np.zeros(len(self.stacks)), np.zeros(len(self.stacks))
+        for member in self.members.values():
+            hour = an_hour(member.history.blocks) if member.history.block == self.block else None
+            column = None if hour is None else hour[0][:, member.rows]
+            member.push(column)
+            if hour is None or column is None:
+                continue
+            present += 1
+            if member.steps()[-1]:
+                level[member.places] += column[MEAN]
+                column[MEAN] -= member.means[member.places, -2]
+                column[FLOOR] -= member.floors[member.places, -2]
+                falls[member.places] += np.maximum(-column[FLOOR], 0)
+                steps.append((member, column, *hour[1:]))
+        scale = present / len(steps) if steps else 0.0
+        for ring, now in ((self.levels, level), (self.falls, falls)):
+            ring[:, :-1] = ring[:, 1:].copy()
+            ring[:, -1] = scale * now
+        self._push(self.hours, [*steps, *[None] * (present - len(steps))])
+        known = self.hours.scrapes > 0
+        if known[-1]:
+            floors = self.hours.values[FLOOR]
+            fall = floors[:, known].max(axis=1) - floors[:, -1]
+            faded = self.give_back * np.float32(0.5 ** (1 / GIVE_BACK_HALF_LIFE))
+            self.give_back = np.maximum(faded, fall).astype(np.float32)
+
+    def _push(self, columns: Columns, steps: list[tuple[Member, Sums, int, int] | None]) -> None:
+        """Append the sum of `steps`, scaled up to all members, to what the service has grown by before."""
+        counted = [step for step in steps if step is not None]
+        known = np.flatnonzero(columns.scrapes)
+        before = columns.values[:, :, known[-1]] if len(known) else np.zeros((6, len(self.stacks)))
+        if not counted:
+            columns.push(None, 0, 0)
+            return
+        total = np.zeros((6, len(self.stacks)))
+        for member, column, _, _ in counted:
+            total[:, member.places] += column
+        total *= len(steps) / len(counted)
+        total[MEAN] += before[MEAN]
+        total[FLOOR] += before[FLOOR]
+        columns.push(total, min(step[2] for step in counted), min(step[3] for step in counted))

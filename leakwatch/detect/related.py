@@ -1,0 +1,52 @@
+"""Stacks that grow in step: one more of each whenever one thing leaks, so they are one leak.
+
+The levels of two independent leaks both rise in straight lines; what tells them apart is the difference of the
+two, which wanders off unless each goroutine of the one comes with its goroutines of the other.
+"""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+
+from leakwatch.columns import MEAN
+from leakwatch.detect.series import Series
+from leakwatch.model import Fingerprint
+
+POINTS: Final = 4  # blocks that tell
+RATIOS: Final = np.array([1, 2, 3, 1 / 2, 1 / 3])
+NEAR: Final = 0.1  # of a ratio
+LEAST: Final = 5.0  # goroutines of growth
+WANDER: Final = 0.15  # of the square root of the growth; independent ones reach 0.58
+
+
+def in_step(series: Series, onsets: Mapping[Fingerprint, float]) -> dict[Fingerprint, frozenset[Fingerprint]]:
+    """Return for each stack that grows since its onset those that grow in step with it."""
+    known = np.flatnonzero(series.blocks.scrapes)
+    times = series.block_start + (known - len(series.blocks.scrapes) + 1) * series.block
+    found: dict[Fingerprint, set[Fingerprint]] = {key: set() for key in onsets}
+    for one, other in combinations(onsets, 2):
+        since = known[times >= max(onsets[one], onsets[other])]
+        if len(since) < POINTS:
+            continue
+        levels = series.blocks.values[MEAN][[series.rows[one], series.rows[other]]][:, since].astype(float)
+        if _together(*levels):
+            found[one].add(other)
+            found[other].add(one)
+    return {key: frozenset(others) for key, others in found.items()}
+
+
+def _together(x: np.ndarray, y: np.ndarray) -> bool:
+    x, y = x - x.mean(), y - y.mean()
+    square = float(x @ x)
+    if min(np.ptp(x), np.ptp(y)) < LEAST or not square:
+        return False
+    ratio = float(x @ y) / square
+    nearest = float(RATIOS[np.argmin(np.abs(np.log(RATIOS) - np.log(max(ratio, 1e-9))))])
+    if abs(ratio / nearest - 1) > NEAR:
+        return False
+    if nearest < 1:
+        x, y, nearest = y, x, 1 / nearest
+    rest = y - nearest * x
+    return bool(np.sqrt((rest**2).mean()) <= nearest * (WANDER * np.sqrt(np.ptp(x)) + 0.6))

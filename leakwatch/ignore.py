@@ -1,0 +1,73 @@
+"""Which leaks are kept out of sight, until when, and up to how many goroutines. Pure.
+
+Patterns are globs of `*` and `?` over the whole text: names in Go are full of brackets and dots.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from leakwatch.model import Stack
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Keeps out the leaks that match all patterns it has; "" matches anything.
+
+    `until`: unix seconds, `at_most`: goroutines over all targets of the service; above them the leak is told.
+    """
+
+    function: str = ""
+    file: str = ""
+    origin: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
+    reason: str = ""
+    until: float | None = None
+    at_most: int | None = None
+
+    @cached_property
+    def _patterns(self) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+        return glob(self.function), glob(self.file), glob(self.origin)
+
+    @cached_property
+    def _label_patterns(self) -> dict[str, re.Pattern[str]]:
+        return {name: glob(pattern) for name, pattern in self.labels.items()}
+
+    def matches(self, stack: Stack, labels: Mapping[str, str]) -> bool:
+        """Tell whether the patterns match a stack of a target with these labels."""
+        function, file, origin = self._patterns
+        return (
+            bool(function.fullmatch(stack.blamed.function))
+            and bool(file.fullmatch(stack.blamed.file))
+            and bool(origin.fullmatch(stack.origin))
+            and all(pattern.fullmatch(labels.get(name, "")) for name, pattern in self._label_patterns.items())
+        )
+
+    def holds(self, goroutines: int, time: float) -> bool:
+        """Tell whether the rule still counts, at this time and for this many goroutines."""
+        return (self.until is None or time < self.until) and (self.at_most is None or goroutines <= self.at_most)
+
+    def __str__(self) -> str:
+        """Return the patterns, as a reader would name the rule."""
+        named = [(name, getattr(self, name)) for name in ("function", "file", "origin")]
+        return ", ".join(f"{name} {pattern!r}" for name, pattern in (*named, *self.labels.items()) if pattern)
+
+
+def glob(pattern: str) -> re.Pattern[str]:
+    """Return the regular expression of a glob; that of "" matches anything."""
+    if not pattern:
+        return re.compile(".*", re.DOTALL)
+    parts = re.split(r"([*?])", pattern)
+    return re.compile("".join({"*": ".*", "?": "."}.get(part, re.escape(part)) for part in parts), re.DOTALL)
+
+
+def unmatched(rules: Sequence[Rule], stacks: Iterable[tuple[Stack, Mapping[str, str]]]) -> list[Rule]:
+    """Return the rules that match none of `stacks`, each with the labels of its target."""
+    left = list(rules)
+    for stack, labels in stacks:
+        if not left:
+            break
+        left = [rule for rule in left if not rule.matches(stack, labels)]
+    return left

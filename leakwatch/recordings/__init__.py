@@ -1,0 +1,54 @@
+"""Recorded profiles as observations in the order of time: the other way into the pipeline, beside scraping."""
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from leakwatch.model import Samples, Target
+
+Say = Callable[[str], None]
+"""Takes one line about something that was left out."""
+
+Observation = tuple[float, Target, int, Samples]
+"""Time in unix seconds, target, total, samples."""
+
+
+@dataclass(slots=True)
+class Kept:
+    """What was recorded of one target: how many profiles could be read, how many not, and when."""
+
+    target: Target
+    profiles: int = 0
+    skipped: int = 0
+    first: float | None = None
+    last: float | None = None
+
+    def read(self, time: float) -> None:
+        """Count a profile that could be read."""
+        self.profiles += 1
+        self.first = time if self.first is None else self.first
+        self.last = time
+
+
+class Recording(Protocol):
+    """Profiles of one target or more, in the order of their `times`; `kept` says what became of them."""
+
+    @property
+    def kept(self) -> Sequence[Kept]:
+        """What was recorded of each target."""
+
+    @property
+    def times(self) -> Sequence[float]:
+        """In unix seconds, ascending."""
+
+    def observations(self) -> Iterator[Observation | None]:
+        """Yield an observation per time, None where the profile cannot be read."""
+
+
+def merge(recordings: Sequence[Recording]) -> Iterator[Observation | None]:
+    """Yield the observations of all `recordings` in the order of time, None for each that cannot be read."""
+    streams = [recording.observations() for recording in recordings]
+    order = heapq.merge(*([(time, number) for time in one.times] for number, one in enumerate(recordings)))
+    for _, number in order:
+        yield next(streams[number])

@@ -1,0 +1,119 @@
+"""Folders of bodies as `curl` saves them.
+
+<unix seconds>[.fraction].txt|.pb[.gz]   a body; a folder of them is one target
+service/target/<body>                    a folder of targets is a service
+any/service/target/<body>                a folder of services
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from leakwatch.errors import ProfileError, quote
+from leakwatch.model import Target
+from leakwatch.profile import saved, text
+from leakwatch.recordings import Kept, Observation, Say
+from leakwatch.stacks import Identifier
+
+BODY = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\.(?:txt|pb)(?:\.gz)?")
+BESIDE = {"symbol"}
+"""Files that may lie beside bodies."""
+
+
+class Folder:
+    """The bodies of one target, (time, path) in the order of time."""
+
+    def __init__(self, kept: Kept, bodies: Sequence[tuple[float, Path]], say: Say) -> None:
+        self.kept = [kept]
+        self.times = [time for time, _ in bodies]
+        self._bodies = bodies
+        self._say = say
+        self._memory = text.Memory()
+        self._identifier = Identifier()
+
+    def observations(self) -> Iterator[Observation | None]:
+        """Yield what each body holds, None for one that cannot be read."""
+        (kept,) = self.kept
+        for time, path in self._bodies:
+            try:
+                profile = saved.parse(path.read_bytes(), self._memory)
+            except (OSError, ProfileError) as error:
+                kept.skipped += 1
+                self._say(f"{path}: {error}")
+                yield None
+            else:
+                kept.read(time)
+                yield time, kept.target, profile.total, self._identifier.identify(profile)
+
+
+def find(paths: Sequence[Path], say: Say) -> list[Folder]:
+    """Return the targets whose bodies are in the folders `paths` or are `paths` themselves."""
+    found: list[tuple[Target, list[Path]]] = []
+    loose: dict[Path, list[Path]] = {}
+    for path in paths:
+        if path.is_dir():
+            found += _within(path, say)
+        else:
+            loose.setdefault(path.parent, []).append(path)
+    found += [(Target(_name(parent), _name(parent)), files) for parent, files in loose.items()]
+    folders: dict[Target, Folder] = {}
+    for named, files in found:
+        target, number = named, 1
+        while target in folders:
+            number += 1
+            target = Target(named.service, f"{named.name} ({number})")
+        if target != named:
+            say(f"two targets are called {quote(named.name)}: one is now {quote(target.name)}")
+        folder = _folder(target, files, say)
+        if folder.times:
+            folders[target] = folder
+    return list(folders.values())
+
+
+def _within(path: Path, say: Say) -> list[tuple[Target, list[Path]]]:
+    """Return the targets in a folder of bodies, of targets, or of services."""
+    files, folders = _listed(path, say)
+    if not folders or _has_bodies(files):
+        for extra in folders:
+            say(f"{extra}: left out: bodies lie beside it, so {path} is one target")
+        return [(Target(_name(path), _name(path)), files)]
+    found = []
+    for one in folders:
+        files, inner = _listed(one, say)
+        if not inner or _has_bodies(files):
+            found.append((Target(_name(path), one.name), files))
+        else:
+            found += [(Target(one.name, two.name), _listed(two, say)[0]) for two in inner]
+    return found
+
+
+def _listed(path: Path, say: Say) -> tuple[list[Path], list[Path]]:
+    entries = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    if not entries:
+        say(f"{path}: empty")
+    return [e for e in entries if not e.is_dir()], [e for e in entries if e.is_dir()]
+
+
+def _has_bodies(files: Sequence[Path]) -> bool:
+    return any(BODY.fullmatch(file.name) for file in files)
+
+
+def _name(path: Path) -> str:
+    return path.resolve().name or str(path)
+
+
+def _folder(target: Target, files: Sequence[Path], say: Say) -> Folder:
+    """Return the bodies among `files`, in the order of the times that their names say."""
+    bodies: dict[float, Path] = {}
+    kept = Kept(target)
+    for file in sorted(files):
+        match = BODY.fullmatch(file.name)
+        if match is None:
+            if file.name not in BESIDE:
+                say(f"{file}: left out: its name is not <unix seconds>.txt or .pb.gz")
+        elif float(match[1]) in bodies:
+            kept.skipped += 1
+            say(f"{file}: left out: of the same time as {bodies[float(match[1])].name}")
+        else:
+            bodies[float(match[1])] = file
+    return Folder(kept, sorted(bodies.items()), say)

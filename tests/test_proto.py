@@ -1,0 +1,102 @@
+"""The reader of profile.proto: recorded bodies, our own writer's, and bodies that are none."""
+
+import gzip
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, TruncatedProfile
+from leakwatch.profile import pprof, proto, saved, text
+from leakwatch.stacks import Identifier
+
+PROFILES = Path(__file__).parent / "profiles"
+VERSIONS = sorted(PROFILES.glob("*/goroutine.debug0.pb.gz"))
+BODY = VERSIONS[-1].read_bytes()
+PLAIN = gzip.decompress(BODY)
+ASKING = "runtime/pprof.runtime_goroutineProfileWithLabels", "runtime/pprof.writeRuntimeProfile"
+
+
+@pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.parent.name)
+def test_text_and_protobuf_of_one_program_have_the_same_stacks(path: Path) -> None:
+    """Same fingerprints, frames, labels merged alike and counts; only protobuf knows what channels wait for."""
+    samples = Identifier().identify(proto.parse(path.read_bytes()))
+    printed = Identifier().identify(text.parse((path.parent / "goroutine.debug1.txt").read_bytes()))
+    assert set(samples) == set(printed)
+    for fingerprint, sample in samples.items():
+        same = printed[fingerprint].stack
+        assert [frame.function for frame in sample.stack.frames] == [frame.function for frame in same.frames]
+        assert (sample.stack.blamed, sample.stack.origin) == (same.blamed, same.origin)
+        assert same.wait in {"", sample.stack.wait}
+        assert sample.stack.wait or sample.stack.frames[0].function in ASKING
+    waits = {sample.stack.wait for sample in samples.values()}
+    assert {"chan send", "chan receive", "select", "select (no cases)", "IO wait", "sync.Mutex.Lock"} <= waits
+
+
+def test_a_wait_reason_once_known_stays() -> None:
+    """In a mix of protobuf and text, text takes over what protobuf said of the same stack."""
+    identifier = Identifier()
+    known = identifier.identify(proto.parse(BODY))
+    printed = identifier.identify(text.parse((VERSIONS[-1].parent / "goroutine.debug1.txt").read_bytes()))
+    assert {key: s.stack.wait for key, s in printed.items()} == {key: s.stack.wait for key, s in known.items()}
+
+
+@pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.parent.name)
+def test_the_process_is_named(path: Path) -> None:
+    """Each start has its place of the [vdso]; from Go 1.24 on each build has its name."""
+    process = proto.process(path.read_bytes())
+    assert process.start.startswith("0x7f")
+    assert bool(process.build) == (path.parent.name >= "1.24")
+
+
+def test_what_we_write_we_read() -> None:
+    """A text profile written for `go tool pprof` comes back with the same stacks and counts."""
+    profile = text.parse((VERSIONS[-1].parent / "goroutine.debug1.txt").read_bytes())
+    again = Identifier().identify(proto.parse(pprof.encode(profile)))
+    expected = Identifier().identify(profile)
+    assert {key: s.goroutines for key, s in again.items()} == {key: s.goroutines for key, s in expected.items()}
+
+
+def test_saved_profiles_of_any_kind_are_read() -> None:
+    """Text and protobuf, gzipped or not, are told apart by what they hold."""
+    printed = (VERSIONS[-1].parent / "goroutine.debug1.txt").read_bytes()
+    totals = {saved.parse(body).total for body in (printed, gzip.compress(printed), BODY, PLAIN)}
+    assert totals == {183}
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "said"),
+    [
+        (b"", NotAProfile, "empty"),
+        (b"<html>no</html>", NotAProfile, "<html>no"),
+        (BODY[:-20], TruncatedProfile, "gzip ends early"),
+        (BODY[:50] + b"xxxx" + BODY[54:], MalformedProfile, "gzip"),
+        (PLAIN[:-3], TruncatedProfile, "ends after"),
+        (gzip.compress(b"\0" * 10**6), MalformedProfile, "more than 100000 bytes"),
+        ((VERSIONS[-1].parent / "goroutineleak.debug0.pb.gz").read_bytes(), NotAProfile, "goroutineleak"),
+    ],
+)
+def test_what_is_no_profile_is_named(body: bytes, error: type[ProfileError], said: str) -> None:
+    """Pages, cut bodies, bombs and other profiles each raise their error, which says what is there."""
+    with pytest.raises(error, match=said):
+        proto.parse(body, 100_000)
+
+
+@given(
+    st.binary() | st.tuples(st.integers(0, len(PLAIN)), st.binary(max_size=8)).map(lambda t: PLAIN[: t[0]] + t[1])
+)
+def test_arbitrary_bytes_raise_only_our_errors(body: bytes) -> None:
+    """Whatever comes, the error is a ProfileError."""
+    with suppress(ProfileError):
+        proto.parse(body)
+    with suppress(ProfileError):
+        proto.process(body)
+
+
+@given(st.integers(0, len(PLAIN) - 1), st.integers(0, 255))
+def test_one_wrong_byte_raises_only_our_errors(at: int, byte: int) -> None:
+    """A flipped byte gives another profile or a ProfileError."""
+    with suppress(ProfileError):
+        proto.parse(PLAIN[:at] + bytes([byte]) + PLAIN[at + 1 :])
