@@ -99,8 +99,9 @@ def seeded(*parts: str | int) -> np.random.Generator:
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """The stacks of one process: `age` (scrapes,), `counts` (scrapes, rows), `onset` (rows,), inf where none leaks.
+    """The stacks of one process.
 
+    `times` and `age` have shape (scrapes,), `counts` (scrapes, rows), `onset` (rows,): inf where none leaks.
     Seconds since the first scrape; `rate` per hour.
     """
 
