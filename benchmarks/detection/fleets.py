@@ -6,7 +6,7 @@ from typing import Final
 
 import kinds
 import numpy as np
-from kinds import Kind
+from kinds import Kind, LeakKind
 from scenarios import HEALTHY, Length, Traces, ages, seeded
 from scene import HOUR, Counts, Floats, Scene, leaked, noise, short
 
@@ -22,25 +22,16 @@ LIFETIMES: Final[Mapping[str, Kind]] = {
 }
 
 
-def _pure(per_hour: float) -> Kind:
-    return lambda scene: leaked(scene, per_hour, onsets(scene))
+def in_quiet_busy(scene: Scene, rate: float, onset: Floats) -> Counts:
+    """Count a leak in a stack of 20 to 100 short-lived goroutines."""
+    return leaked(scene, rate, onset) + short(scene, scene.uniform(20, 100) * noise(scene, 0.01, 0.05))
 
 
-def _busy(scene: Scene) -> Counts:
-    level = scene.uniform(20, 100) * noise(scene, 0.01, 0.05)
-    return leaked(scene, 3, onsets(scene)) + short(scene, level)
-
-
-def onsets(scene: Scene) -> Floats:
-    """Return when the leaks of a service begin, on all its replicas at once."""
-    return seeded(scene.rows, scene.first, "onset").uniform(2 * HOUR, 14 * HOUR, scene.rows)
-
-
-EACH: Final[Mapping[str, Kind]] = {
-    "1/h each": _pure(1),
-    "0.2/h each": _pure(0.2),
-    "2 a day each": _pure(2 / 24),
-    "busy (20-100), 3/h each": _busy,
+EACH: Final[Mapping[str, tuple[LeakKind, float]]] = {
+    "1/h each": (kinds.pure, 1.0),
+    "0.2/h each": (kinds.pure, 0.2),
+    "2 a day each": (kinds.pure, 2 / 24),
+    "busy (20-100), 3/h each": (in_quiet_busy, 3.0),
 }
 ON_ONE: Final = "as much as 1/h each, on one"
 
@@ -51,6 +42,7 @@ def replicas(number: int, variant: str, length: Length, part: int) -> list[Trace
     `variant`: staggered (each restarts every 10-14 h), rolling (every 12 h all restart within an hour), joining
     (each leaves after 10-14 h and another one comes 1-4 h later). `part` is the number of the service.
     """
+    onset = seeded(length.seed, "onset", part).uniform(2 * HOUR, 14 * HOUR, ROWS)
     made = []
     for replica in range(number):
         age = _ages(variant, length, part, replica)
@@ -58,21 +50,19 @@ def replicas(number: int, variant: str, length: Length, part: int) -> list[Trace
         for name in names():
             seeds = (length.seed, "fleet", number, part, name)
             scene = Scene(length.times, age, ROWS, seeded(*seeds), seeded(*seeds, replica), part * ROWS)
-            columns.append(_counts(name, scene, replica, number))
-        onset = np.concatenate([np.full(ROWS * len(POOLED), np.inf), *[onsets(scene)] * (len(EACH) + 1)])
-        made.append(Traces(length.times, age, np.concatenate(columns, axis=1), onset))
+            if name in POOLED:
+                columns.append(HEALTHY[name].make(scene))
+            else:
+                leak, rate = EACH.get(name, (kinds.pure, 0.0 if replica else float(number)))
+                columns.append(leak(scene, rate, onset))
+        onsets = np.concatenate([np.full(ROWS * len(POOLED), np.inf), np.tile(onset, len(EACH) + 1)])
+        made.append(Traces(length.times, age, np.concatenate(columns, axis=1), onsets))
     return made
 
 
 def names() -> tuple[str, ...]:
     """Return the kinds of a service's stacks: healthy ones, then leaks."""
     return (*POOLED, *EACH, ON_ONE)
-
-
-def _counts(name: str, scene: Scene, replica: int, number: int) -> Counts:
-    if name == ON_ONE:
-        return leaked(scene, 0.0 if replica else float(number), onsets(scene))
-    return EACH[name](scene) if name in EACH else HEALTHY[name].make(scene)
 
 
 def _ages(variant: str, length: Length, part: int, replica: int) -> Floats:

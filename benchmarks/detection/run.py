@@ -31,7 +31,10 @@ QUICK: Final = HERE / "quick.json"
 DOCS: Final = HERE.parents[1] / "docs"
 QUICK_TRACES: Final = 24
 QUICK_RATES: Final = (10.0, 60.0)
-QUICK_LEFT_OUT: Final = {"fleet/10 rolling", "fleet/10 joining", "fleet/20", "fleet/50"}
+QUICK_LEFT_OUT: Final = {
+    *(f"fleet/{name}" for name in ("10 rolling", "10 joining", "20", "50")),
+    *(f"lifetimes/{name}" for name in ("warm-up", "staircase", "sticky", "running-max pool")),
+}
 
 Study = Callable[[Length], Numbers]
 

@@ -81,11 +81,12 @@ def _totals(length: Length) -> Counts:
 
 
 def fleet(number: int, variant: str, length: Length) -> Numbers:
-    """Return false alarms and leaks found in a service of `number` replicas."""
+    """Return false alarms and leaks found in services of `number` replicas; fewer services where that is many."""
+    parts = max(length.traces // (5 * max(number, fleets.ROWS)), 1)
     alarms: dict[str, list[Alarms]] = {name: [] for name in fleets.names()}
     onsets: list[Floats] = []
     span = float(length.times[-1])
-    for part in range(max(length.traces // 5 // fleets.ROWS, 1)):
+    for part in range(parts):
         traces = fleets.replicas(number, variant, length, part)
         heard = play(traces).alarms
         for i, name in enumerate(alarms):
