@@ -132,7 +132,7 @@ def sticky(scene: Scene) -> Counts:
 
 def drifting(scene: Scene) -> Counts:
     """Count a dependency that takes 2 to 5 times as long, over 6 to 12 h: as many arrive, each stays longer."""
-    lifetime = scene.spread(20, 300)
+    lifetime = scene.spread(0.1, 60)
     drift = scene.during(scene.uniform(HOUR, 10 * HOUR), scene.uniform(6 * HOUR, 12 * HOUR))
     arrivals = scene.uniform(20, 500) / lifetime * noise(scene, 0.01, 0.05)
     return long(scene, arrivals, lifetime * (1 + drift * (scene.uniform(2, 5) - 1)))
@@ -156,18 +156,16 @@ def mixed_sessions(scene: Scene) -> Counts:
 
 
 def semaphore(scene: Scene) -> Counts:
-    """Count a queue in front of a semaphore that the busiest hours of each day saturate."""
+    """Count a queue in front of a semaphore that the day's busiest hours saturate; one gives up in 2 to 30 min."""
     capacity = scene.spread(0.5, 5)  # per second
     arrivals = capacity * scene.uniform(0.75, 0.85) * daily(scene, 0.25, 0.35)
-    step = scene.interval
-    come, go = (
-        scene.own.poisson(arrivals * step),
-        scene.own.poisson(np.broadcast_to(capacity * step, arrivals.shape)),
-    )
+    come = scene.own.poisson(arrivals * scene.interval)
+    go = scene.own.poisson(capacity * scene.interval, arrivals.shape)
+    stay = np.exp(-scene.interval / scene.spread(120, 1800))
     counts = np.zeros(arrivals.shape, np.int32)
     waiting = np.zeros(scene.rows, np.int64)
     for i in range(len(counts)):
-        waiting = np.maximum(waiting + come[i] - go[i], 0)
+        waiting = np.maximum(scene.own.binomial(waiting, stay) + come[i] - go[i], 0)
         counts[i] = waiting
     return (counts + short(scene, arrivals)) * _there(scene)
 
