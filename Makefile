@@ -35,7 +35,7 @@ types: venv ## mypy --strict
 	mypy --strict leakwatch tests benchmarks
 
 bench: setup ## run the benchmarks, each next to its baseline
-	@set -e; for script in benchmarks/*/*.py; do echo "== $$script"; python "$$script" $(ARGS); done
+	@set -e; for script in benchmarks/cost/*.py benchmarks/detection/run.py; do echo "== $$script"; python "$$script" $(ARGS); done
 
 fmt: venv ## let ruff fix and format
 	ruff check --fix

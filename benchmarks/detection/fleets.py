@@ -1,0 +1,97 @@
+"""Traces of services: replicas under one load, and one process after another."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+import kinds
+import numpy as np
+from kinds import Kind, LeakKind
+from scenarios import HEALTHY, Length, Traces, ages, seeded
+from scene import HOUR, Counts, Floats, Scene, leaked, noise, short
+
+ROWS: Final = 10
+"""Stacks of each kind that one service has."""
+POOLED: Final = tuple(name for name in HEALTHY if name not in {"restarts", "sawtooth", "staircase"})
+LIFETIMES: Final[Mapping[str, Kind]] = {
+    "warm-up": kinds.warm_up,
+    "pool": kinds.pool,
+    "running-max pool": kinds.running_max,
+    "staircase": kinds.staircase,
+    "sticky": kinds.sticky,
+}
+
+
+def in_quiet_busy(scene: Scene, rate: float, onset: Floats) -> Counts:
+    """Count a leak in a stack of 20 to 100 short-lived goroutines."""
+    return leaked(scene, rate, onset) + short(scene, scene.uniform(20, 100) * noise(scene, 0.01, 0.05))
+
+
+EACH: Final[Mapping[str, tuple[LeakKind, float]]] = {
+    "1/h each": (kinds.pure, 1.0),
+    "0.2/h each": (kinds.pure, 0.2),
+    "2 a day each": (kinds.pure, 2 / 24),
+    "busy (20-100), 3/h each": (in_quiet_busy, 3.0),
+}
+ON_ONE: Final = "as much as 1/h each, on one"
+
+
+def replicas(number: int, variant: str, length: Length, part: int) -> list[Traces]:
+    """Return the traces of `number` replicas that have ROWS stacks of every kind, in the order of `names`.
+
+    `variant`: staggered (each restarts every 10-14 h), rolling (every 12 h all restart within an hour), joining
+    (each leaves after 10-14 h and another one comes 1-4 h later). `part` is the number of the service.
+    """
+    onset = seeded(length.seed, "onset", part).uniform(2 * HOUR, 14 * HOUR, ROWS)
+    made = []
+    for replica in range(number):
+        age = _ages(variant, length, part, replica)
+        columns = []
+        for name in names():
+            seeds = (length.seed, "fleet", number, part, name)
+            scene = Scene(length.times, age, ROWS, seeded(*seeds), seeded(*seeds, replica), part * ROWS)
+            if name in POOLED:
+                columns.append(HEALTHY[name].make(scene))
+            else:
+                leak, rate = EACH.get(name, (kinds.pure, 0.0 if replica else float(number)))
+                columns.append(leak(scene, rate, onset))
+        onsets = np.concatenate([np.full(ROWS * len(POOLED), np.inf), np.tile(onset, len(EACH) + 1)])
+        made.append(Traces(length.times, age, np.concatenate(columns, axis=1), onsets))
+    return made
+
+
+def names() -> tuple[str, ...]:
+    """Return the kinds of a service's stacks: healthy ones, then leaks."""
+    return (*POOLED, *EACH, ON_ONE)
+
+
+def _ages(variant: str, length: Length, part: int, replica: int) -> Floats:
+    rng = seeded(length.seed, "age", part, replica)
+    if variant == "rolling":
+        begins = np.arange(-12.0, length.hours, 12.0) + 6 + rng.uniform(0, 1)
+        return np.asarray(
+            length.times - begins[np.searchsorted(begins, length.times / HOUR, side="right") - 1] * HOUR
+        )
+    age = ages(length.times, rng, (10, 14))
+    if variant == "joining":
+        for begin in np.flatnonzero(np.diff(age) < 0) + 1:
+            away = rng.uniform(1, 4) * HOUR
+            age[begin : begin + int(away / length.interval)] = np.nan
+    return age
+
+
+def lifetimes(name: str, length: Length) -> list[Traces]:
+    """Return traces of processes that are restarted every 14-18 h; "pure 10/h" leaks all the time."""
+    length = replace(length, hours=120.0)
+    made = []
+    for first in range(0, length.traces, ROWS):
+        seeds = (length.seed, "lifetimes", name, first)
+        age = ages(length.times, seeded(*seeds, "age"), (14, 18), fresh=True)
+        scene = Scene(
+            length.times, age, min(ROWS, length.traces - first), seeded(*seeds), seeded(*seeds, "own"), first
+        )
+        leaks = name not in LIFETIMES
+        onset = np.full(scene.rows, 0.0 if leaks else np.inf)
+        counts = kinds.pure(scene, 10.0, onset) if leaks else LIFETIMES[name](scene)
+        made.append(Traces(scene.times, age, counts, onset))
+    return made

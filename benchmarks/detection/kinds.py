@@ -1,0 +1,207 @@
+"""The kinds of stack: what is healthy, what is made to be mistaken for a leak, and what leaks.
+
+A kind is a function from a scene to the counts of its stacks, shape (scrapes, rows).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from scene import DAY, HOUR, Counts, Floats, Scene, daily, filled, leaked, long, noise, short
+
+Kind = Callable[[Scene], Counts]
+LeakKind = Callable[[Scene, float, Floats], Counts]
+"""Scene, leaked per hour, onset per row -> counts."""
+
+
+def const(scene: Scene) -> Counts:
+    """Count workers that were started once."""
+    return np.broadcast_to(scene.shared.integers(1, 50, scene.rows), (len(scene.times), scene.rows)) * _there(
+        scene
+    )
+
+
+def _there(scene: Scene) -> Counts:
+    return (~np.isnan(scene.age)).astype(np.int32)[:, None]
+
+
+def steady_busy(scene: Scene) -> Counts:
+    """Count short-lived goroutines under the same load all day."""
+    return short(scene, scene.uniform(20, 500) * noise(scene, 0.01, 0.05))
+
+
+def diurnal_short(scene: Scene) -> Counts:
+    """Count short-lived goroutines under a load that swings with the day."""
+    return short(scene, scene.uniform(50, 1000) * daily(scene))
+
+
+def diurnal_long(scene: Scene) -> Counts:
+    """Count connections of 0.25 to 6 h that come with the day."""
+    lifetime = scene.spread(0.25 * HOUR, 6 * HOUR)
+    return long(scene, scene.uniform(50, 1000) / lifetime * daily(scene), lifetime)
+
+
+def keep_alive(scene: Scene) -> Counts:
+    """Count idle connections that are closed after 90 s to 10 min."""
+    lifetime = scene.spread(90, 600)
+    return long(scene, scene.uniform(20, 500) / lifetime * daily(scene), lifetime)
+
+
+def bursts(scene: Scene) -> Counts:
+    """Count 4 to 12 bursts a day of 50 to 1000 goroutines, which drain within minutes."""
+    level = np.tile(scene.spread(5, 50), (len(scene.times), 1))
+    per_day = scene.uniform(4, 12)
+    for row in range(scene.rows):
+        for _ in range(scene.shared.poisson(per_day[row] * scene.times[-1] / DAY)):
+            begin, size = (
+                scene.shared.uniform(0, scene.times[-1]),
+                np.exp(scene.shared.uniform(np.log(50), np.log(1000))),
+            )
+            since = scene.times - begin
+            drain = scene.shared.uniform(60, 1200)
+            level[:, row] += np.where(since >= 0, size * np.exp(-np.maximum(since, 0) / drain), 0)
+    return short(scene, level)
+
+
+def slow_dependency(scene: Scene) -> Counts:
+    """Count requests that wait 3 to 30 times as long for 0.5 to 3 h, once a day."""
+    level = scene.uniform(20, 200) * daily(scene, 0.1, 0.5)
+    for day in range(int(scene.times[-1] // DAY) + 1):
+        begin = day * DAY + scene.uniform(HOUR, DAY - 4 * HOUR)
+        length, ramp = scene.uniform(0.5 * HOUR, 3 * HOUR), scene.spread(30, 900)
+        slow = scene.during(begin, ramp) - scene.during(begin + length, ramp)
+        level *= 1 + slow * (scene.spread(3, 30) - 1)
+    return short(scene, level)
+
+
+def step_up(scene: Scene) -> Counts:
+    """Count a load that goes up 1.3 to 4 times within minutes and stays there."""
+    begin = scene.uniform(2 * HOUR, max(scene.times[-1] - 4 * HOUR, 3 * HOUR))
+    up = 1 + scene.during(begin, scene.spread(30, 600)) * (scene.uniform(1.3, 4) - 1)
+    return short(scene, scene.uniform(20, 500) * up * noise(scene, 0.01, 0.05))
+
+
+def warm_up(scene: Scene) -> Counts:
+    """Count 10 to 500 long-lived goroutines that are started when first needed, most of them early."""
+    scale = scene.spread(0.1 * HOUR, 2 * HOUR)
+    return filled(scene, scene.spread(10, 500), lambda u, row: -scale[row] * np.log1p(-u))
+
+
+def pool(scene: Scene) -> Counts:
+    """Count a pool of 10 to 200 that takes 1 to 12 h to fill, in a straight line or slower and slower."""
+    length, bend = scene.spread(HOUR, 12 * HOUR), scene.uniform(1, 3)
+    return filled(scene, scene.spread(10, 200), lambda u, row: length[row] * (1 - (1 - u) ** (1 / bend[row])))
+
+
+def running_max(scene: Scene) -> Counts:
+    """Count a pool that grows to the most that was ever needed at once and keeps them."""
+    counts = scene.own.poisson(scene.spread(5, 200) * daily(scene)).astype(np.int32)
+    for begin, end in scene.lifetimes():
+        counts[begin:end] = np.maximum.accumulate(counts[begin:end], axis=0)
+    return counts * _there(scene)
+
+
+def sawtooth(scene: Scene) -> Counts:
+    """Count a batch of 20 to 500 that piles up for 5 min to 2 h and is worked off at once."""
+    period, size = scene.spread(300, 2 * HOUR), scene.uniform(20, 500)
+    part = (scene.times[:, None] / period + scene.uniform(0, 1)) % 1
+    return (np.round(2 + size * part).astype(np.int32)) * _there(scene)
+
+
+def organic_growth(scene: Scene) -> Counts:
+    """Count load that grows by 10 to 60 % a day."""
+    growth = 1 + scene.uniform(0.1, 0.6) * scene.times[:, None] / DAY
+    return short(scene, scene.uniform(20, 500) * growth * daily(scene, 0.0, 0.4))
+
+
+def staircase(scene: Scene) -> Counts:
+    """Count workers that follow the load of the day in 2 to 8 steps of 5 to 50, an autoscaler's minutes late."""
+    steps, unit = scene.uniform(2, 8), np.round(scene.spread(5, 50))
+    wanted = np.ceil(steps * daily(scene))
+    late = int(300 / scene.interval)  # scales down only after five minutes of less
+    held = wanted.copy()
+    for lag in range(1, late + 1):
+        held[lag:] = np.maximum(held[lag:], wanted[:-lag])
+    return (held * unit).astype(np.int32) * _there(scene)
+
+
+def sticky(scene: Scene) -> Counts:
+    """Count sessions of 8 to 48 h that begin with the day."""
+    lifetime = scene.uniform(8 * HOUR, 48 * HOUR)
+    return long(scene, scene.uniform(50, 500) / lifetime * daily(scene), lifetime)
+
+
+def drifting(scene: Scene) -> Counts:
+    """Count a dependency that takes 2 to 5 times as long, over 6 to 12 h: as many arrive, each stays longer."""
+    lifetime = scene.spread(0.1, 60)
+    drift = scene.during(scene.uniform(HOUR, 10 * HOUR), scene.uniform(6 * HOUR, 12 * HOUR))
+    arrivals = scene.uniform(20, 500) / lifetime * noise(scene, 0.01, 0.05)
+    return long(scene, arrivals, lifetime * (1 + drift * (scene.uniform(2, 5) - 1)))
+
+
+def tenants(scene: Scene) -> Counts:
+    """Count one goroutine per tenant, never removed: 50 to 500 tenants, each first asks after its own while."""
+    scale = scene.spread(2 * HOUR, 12 * HOUR)
+    return filled(
+        scene,
+        scene.uniform(50, 500),
+        lambda u, row: -scale[row] * np.log1p(-u) * scene.own.lognormal(0, 1, len(u)),
+    )
+
+
+def mixed_sessions(scene: Scene) -> Counts:
+    """Count sessions of 4 to 12 h and a constant churn of short requests on one stack."""
+    lifetime = scene.uniform(4 * HOUR, 12 * HOUR)
+    sessions = long(scene, scene.uniform(50, 500) / lifetime * daily(scene), lifetime)
+    return sessions + short(scene, scene.uniform(20, 200) * noise(scene, 0.01, 0.05))
+
+
+def semaphore(scene: Scene) -> Counts:
+    """Count a queue in front of a semaphore that the day's busiest hours saturate; one gives up in 2 to 30 min."""
+    capacity = scene.spread(0.5, 5)  # per second
+    arrivals = capacity * scene.uniform(0.75, 0.85) * daily(scene, 0.25, 0.35)
+    come = scene.own.poisson(arrivals * scene.interval)
+    go = scene.own.poisson(capacity * scene.interval, arrivals.shape)
+    stay = np.exp(-scene.interval / scene.spread(120, 1800))
+    counts = np.zeros(arrivals.shape, np.int32)
+    waiting = np.zeros(scene.rows, np.int64)
+    for i in range(len(counts)):
+        waiting = np.maximum(scene.own.binomial(waiting, stay) + come[i] - go[i], 0)
+        counts[i] = waiting
+    return (counts + short(scene, arrivals)) * _there(scene)
+
+
+def pure(scene: Scene, rate: float, onset: Floats) -> Counts:
+    """Count 0 to 3 goroutines that belong there, and the leak."""
+    return (leaked(scene, rate, onset) + scene.shared.integers(0, 4, scene.rows) * _there(scene)).astype(np.int32)
+
+
+def in_batches(scene: Scene, rate: float, onset: Floats) -> Counts:
+    """Count a leak of 20 at a time."""
+    return leaked(scene, rate, onset, batch=20) + const(scene) // 16
+
+
+def in_busy(scene: Scene, rate: float, onset: Floats) -> Counts:
+    """Count a leak in a busy stack."""
+    return leaked(scene, rate, onset) + steady_busy(scene)
+
+
+def in_diurnal(scene: Scene, rate: float, onset: Floats) -> Counts:
+    """Count a leak in a stack that swings with the day."""
+    return leaked(scene, rate, onset) + diurnal_short(scene)
+
+
+def with_load(scene: Scene, rate: float, onset: Floats) -> Counts:
+    """Count a leak of a share of the requests, which swing with the day."""
+    load = daily(scene)
+    return leaked(scene, rate, onset, load) + short(scene, scene.uniform(5, 200) * load)
+
+
+def in_connections(scene: Scene, rate: float, onset: Floats) -> Counts:
+    """Count a leak among connections of 1 to 4 h that come with the day."""
+    lifetime = scene.spread(HOUR, 4 * HOUR)
+    return leaked(scene, rate, onset) + long(scene, scene.uniform(50, 500) / lifetime * daily(scene), lifetime)
+
+
+def in_noise(scene: Scene, rate: float, onset: Floats) -> Counts:
+    """Count a leak in a large stack whose load wanders by 5 to 10 %."""
+    return leaked(scene, rate, onset) + short(scene, scene.uniform(1000, 5000) * noise(scene, 0.05, 0.1))

@@ -1,0 +1,149 @@
+"""The tables, as Markdown."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite, isnan, prod
+from typing import Final
+
+from baselines import STACK_RULES, TOTAL_RULES
+from fleets import EACH, ON_ONE
+from scenarios import HEALTHY, LEAKS, MADE_TO_FAIL, RATES, SERVICE
+from studies import COMPACT, LEAKWATCH, Numbers
+
+Results = Mapping[str, Numbers]
+"""Name of a study -> its numbers."""
+
+OUTCOME: Final = "share found / median / 90th percentile of the hours until then"
+
+
+def tables(results: Results) -> Iterator[str]:
+    """Return the lines of all tables that `results` has numbers for."""
+    for table in (rules, kinds, false_alarms_by_kind, ratios, fleets, lifetimes):
+        lines = list(table(results))
+        if lines:
+            yield from [*lines, ""]
+
+
+def row(cells: Sequence[str]) -> str:
+    """Return a line of a table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def header(title: str, cells: Sequence[str]) -> list[str]:
+    """Return the lines above a table."""
+    return [title, "", row(cells), "|" + "---|" * len(cells)]
+
+
+def outcome(found: Mapping[str, float]) -> str:
+    """Return how much was found and how soon."""
+    if not found["found"]:
+        return "never"
+    delays = [f"{found[key]:.1f}" if isfinite(found[key]) else "-" for key in ("median", "p90")]
+    return f"{found['found']:.0%} / {delays[0]} / {delays[1]}"
+
+
+def rules(results: Results) -> Iterator[str]:
+    """Return the table of all rules, if every kind was asked."""
+    if "services" not in results or not all(f"healthy/{name}" in results for name in SERVICE):
+        return
+    yield from header(
+        f"**Rule by rule.** A service of 60 stacks; {OUTCOME}; accused before the leak began.",
+        [
+            "rule",
+            "false alarms per service-day",
+            "time in alarm",
+            *[f"{name} {rate:g}/h" for name, rate in COMPACT],
+        ],
+    )
+    for rule in (*TOTAL_RULES, *STACK_RULES, LEAKWATCH):
+        if rule in TOTAL_RULES:
+            numbers = results["services"][rule]
+            per_day, in_alarm = numbers["false"]["per_day"], numbers["false"]["in_alarm"]
+            found = [numbers[f"{name}/{rate:g}"] for name, rate in COMPACT]
+        else:
+            per_day, in_alarm = per_service(results, rule)
+            found = [results.get(f"leaks/{name}/{rate:g}", {}).get(rule) for name, rate in COMPACT]
+        cells = [f"{outcome(one)} ({one['before']:.0%} before)" if one else "" for one in found]
+        yield row([rule, f"{per_day:.2f}", f"{in_alarm:.1%}", *cells])
+
+
+def per_service(results: Results, rule: str) -> tuple[float, float]:
+    """Return incidents per day and share of time in alarm of a service of 60 stacks that fail independently."""
+    stacks = {name: results[f"healthy/{name}"][rule] for name in SERVICE}
+    per_day = sum(SERVICE[name] * numbers["per_day"] for name, numbers in stacks.items())
+    quiet = prod((1 - numbers["in_alarm"]) ** SERVICE[name] for name, numbers in stacks.items())
+    return per_day, 1 - quiet
+
+
+def kinds(results: Results) -> Iterator[str]:
+    """Return the table of leaks found by leakwatch."""
+    lines = []
+    for name in LEAKS:
+        cells = [results.get(f"leaks/{name}/{rate:g}") for rate in RATES]
+        if any(cells):
+            lines.append(row([name, *[outcome(cell[LEAKWATCH]) if cell else "" for cell in cells]]))
+    if lines:
+        yield from header(f"**Leaks found**: {OUTCOME}.", ["leak", *[f"{rate:g}/h" for rate in RATES]])
+        yield from lines
+
+
+def false_alarms_by_kind(results: Results) -> Iterator[str]:
+    """Return the table of false alarms per stack and day."""
+    lines = []
+    for name in (*HEALTHY, *MADE_TO_FAIL):
+        numbers = results.get(f"healthy/{name}")
+        if numbers:
+            title = f"*{name}*" if name in MADE_TO_FAIL else name
+            ours = numbers[LEAKWATCH]
+            cells = [f"{ours[key]:.4f}" for key in ("per_day", "first_day", "later")]
+            others = [f"{numbers[rule]['per_day']:.2f}" for rule in STACK_RULES]
+            lines.append(row([title, *cells, f"{ours['in_alarm']:.2%}", *others]))
+    if lines:
+        columns = ["per day", "on the first day", "a day later on", "time in alarm", *STACK_RULES]
+        yield from header("**False alarms** per stack; *made to be mistaken* in italics.", ["stack", *columns])
+        yield from lines
+
+
+def ratios(results: Results) -> Iterator[str]:
+    """Return the table of estimated over true rate."""
+    lines = []
+    for name in LEAKS:
+        cells = [results.get(f"leaks/{name}/{rate:g}") for rate in RATES]
+        if any(cells):
+            told = [spread(cell["ratio"][when]) if cell else "" for cell in cells for when in ("at", "later")]
+            lines.append(row([name, *told]))
+    if lines:
+        columns = [f"{rate:g}/h{when}" for rate in RATES for when in (" when detected", ", 4 h later")]
+        yield from header("**Estimated over true rate**: median (10th-90th percentile).", ["leak", *columns])
+        yield from lines
+
+
+def spread(numbers: Sequence[float]) -> str:
+    """Return a median with its band."""
+    median, low, high = numbers
+    return "" if isnan(median) else f"{median:.2f} ({low:.2f}-{high:.2f})"
+
+
+def fleets(results: Results) -> Iterator[str]:
+    """Return the table of services of many replicas."""
+    lines = []
+    for name, numbers in results.items():
+        if name.startswith("fleet/"):
+            found = [outcome(numbers[leak]) for leak in (*EACH, ON_ONE)]
+            lines.append(row([name.removeprefix("fleet/"), f"{numbers['per_day']:.2f}", *found]))
+    if lines:
+        columns = ["replicas", "false alarms per stack of a service and day, summed over 12 kinds", *EACH, ON_ONE]
+        yield from header(f"**Replicas** of one service; {OUTCOME}.", columns)
+        yield from lines
+
+
+def lifetimes(results: Results) -> Iterator[str]:
+    """Return the table of processes that are restarted every 16 h."""
+    lines = []
+    for name, numbers in results.items():
+        if name.startswith("lifetimes/"):
+            hours = "" if isnan(numbers["median"]) else f"{numbers['median']:.1f}"
+            lines.append(row([name.removeprefix("lifetimes/"), f"{numbers['per_stack']:.2f}", hours]))
+    if lines:
+        columns = ["stack", "alarms in lifetime 3 and later", "median hours after the restart"]
+        yield from header("**Five days, a restart about every 16 h.**", columns)
+        yield from lines

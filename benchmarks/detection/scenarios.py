@@ -1,0 +1,161 @@
+"""Traces of every kind of stack, made from a seed: 48 hours at 15 s unless told otherwise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from zlib import crc32
+
+import kinds
+import numpy as np
+from kinds import Kind, LeakKind
+from scene import DAY, HOUR, Counts, Floats, Scene
+
+RATES: Final = (1.0, 10.0, 60.0, 1000.0)
+OLD: Final = 30 * DAY
+"""Age of a process that was there long before the first scrape."""
+TOGETHER: Final = 10
+"""Stacks of one process that restarts; so that not all traces restart at the same times."""
+SERVICE: Final[Mapping[str, float]] = {
+    "const": 42,
+    "steady busy": 4,
+    "diurnal short": 4,
+    "diurnal long": 1,
+    "keep-alive": 2,
+    "bursts": 1.5,
+    "slow dependency": 0.5,
+    "warm-up": 1,
+    "pool": 1,
+    "sawtooth": 0.5,
+    "step up": 0.5,
+    "organic growth": 1,
+    "staircase": 0.5,
+    "sticky": 0.5,
+}
+"""How many stacks of each kind a service of 60 has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Healthy:
+    """A kind that does not leak.
+
+    `fresh`: its process starts at the first scrape; `restarts`: after how many hours each.
+    """
+
+    make: Kind
+    fresh: bool = False
+    restarts: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaking:
+    """A kind that leaks, after 2 to 24 h or, `fresh`, from the start of its process on."""
+
+    make: LeakKind
+    fresh: bool = False
+    restarts: tuple[float, float] | None = None
+
+
+HEALTHY: Final[Mapping[str, Healthy]] = {
+    "const": Healthy(kinds.const),
+    "steady busy": Healthy(kinds.steady_busy),
+    "diurnal short": Healthy(kinds.diurnal_short),
+    "diurnal long": Healthy(kinds.diurnal_long),
+    "keep-alive": Healthy(kinds.keep_alive),
+    "bursts": Healthy(kinds.bursts),
+    "slow dependency": Healthy(kinds.slow_dependency),
+    "step up": Healthy(kinds.step_up),
+    "warm-up": Healthy(kinds.warm_up, fresh=True),
+    "pool": Healthy(kinds.pool, fresh=True),
+    "sawtooth": Healthy(kinds.sawtooth),
+    "restarts": Healthy(kinds.diurnal_short, restarts=(4, 14)),
+    "organic growth": Healthy(kinds.organic_growth),
+    "staircase": Healthy(kinds.staircase),
+    "sticky": Healthy(kinds.sticky),
+}
+MADE_TO_FAIL: Final[Mapping[str, Healthy]] = {
+    "drifting dependency": Healthy(kinds.drifting),
+    "one per tenant": Healthy(kinds.tenants, fresh=True),
+    "mixed sessions": Healthy(kinds.mixed_sessions),
+    "saturated semaphore": Healthy(kinds.semaphore),
+}
+LEAKS: Final[Mapping[str, Leaking]] = {
+    "pure": Leaking(kinds.pure),
+    "fresh, pure": Leaking(kinds.pure, fresh=True),
+    "pure, in batches of 20": Leaking(kinds.in_batches),
+    "in a busy stack": Leaking(kinds.in_busy),
+    "fresh, busy": Leaking(kinds.in_busy, fresh=True),
+    "in a diurnal stack": Leaking(kinds.in_diurnal),
+    "proportional to load": Leaking(kinds.with_load),
+    "in long connections": Leaking(kinds.in_connections),
+    "in a large noisy stack": Leaking(kinds.in_noise),
+    "busy, with restarts": Leaking(kinds.in_busy, restarts=(10, 14)),
+}
+
+
+def seeded(*parts: str | int) -> np.random.Generator:
+    """Return the generator that belongs to `parts`."""
+    return np.random.default_rng([part if isinstance(part, int) else crc32(part.encode()) for part in parts])
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """The stacks of one process.
+
+    `times` and `age` have shape (scrapes,), `counts` (scrapes, rows), `onset` (rows,): inf where none leaks.
+    Seconds since the first scrape; `rate` per hour.
+    """
+
+    times: Floats
+    age: Floats
+    counts: Counts
+    onset: Floats
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How many traces of how many hours, scraped every `interval` seconds, from which seed."""
+
+    seed: int = 1
+    traces: int = 100
+    hours: float = 48.0
+    interval: float = 15.0
+
+    @property
+    def times(self) -> Floats:
+        """Return the scrape times, seconds since the first."""
+        return np.arange(0.0, self.hours * HOUR, self.interval)
+
+
+def make(name: str, length: Length, rate: float = 0.0) -> list[Traces]:
+    """Return the traces of one kind, a process each for those that share restarts; `rate` per hour for a leak."""
+    kind = LEAKS.get(name) or MADE_TO_FAIL.get(name) or HEALTHY[name]
+    rows = TOGETHER if kind.restarts else length.traces
+    made = []
+    for first in range(0, length.traces, rows):
+        shared, own = (
+            seeded(length.seed, name, int(rate), first, 0),
+            seeded(length.seed, name, int(rate), first, 1),
+        )
+        age = ages(length.times, shared, kind.restarts, fresh=kind.fresh)
+        scene = Scene(length.times, age, min(rows, length.traces - first), shared, own, first)
+        onset = scene.uniform(2 * HOUR, DAY) if isinstance(kind, Leaking) else np.full(scene.rows, np.inf)
+        if isinstance(kind, Healthy):
+            counts = kind.make(scene)
+        else:
+            onset = 0 * onset if kind.fresh else onset
+            counts = kind.make(scene, rate, onset)
+        made.append(Traces(scene.times, age, counts, onset, rate))
+    return made
+
+
+def ages(
+    times: Floats, rng: np.random.Generator, restarts: tuple[float, float] | None = None, *, fresh: bool = False
+) -> Floats:
+    """Return how long the process has run at each scrape, which restarts after every so many hours."""
+    if not restarts:
+        return times if fresh else times + OLD
+    lengths = rng.uniform(*restarts, int(times[-1] / HOUR / restarts[0]) + 3) * HOUR
+    begins = np.concatenate([[0.0], np.cumsum(lengths)]) - (0 if fresh else rng.uniform(0, lengths[0]))
+    starts = begins[np.searchsorted(begins, times, side="right") - 1]
+    return np.asarray(times - starts)

@@ -1,0 +1,112 @@
+"""What is measured: each study plays its traces and returns its numbers."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import fleets
+import numpy as np
+from alarms import Alarms, alarms_of, detections, false_alarms, percentile
+from baselines import STACK_RULES, TOTAL_RULES
+from play import Heard, play
+from scenarios import SERVICE, Length, Traces, make, seeded
+from scene import HOUR, PHASES, Counts, Floats
+
+Numbers = dict[str, Any]
+LEAKWATCH: Final = "leakwatch"
+COMPACT: Final = (("pure", 10.0), ("pure", 60.0), ("pure", 1000.0), ("in a diurnal stack", 60.0))
+"""Kinds and rates that the other rules are asked for too."""
+
+
+def healthy(name: str, length: Length) -> Numbers:
+    """Return the false alarms of one kind by leakwatch and by each rule over stacks."""
+    traces = make(name, length)
+    span = float(traces[0].times[-1])
+    result = {LEAKWATCH: false_alarms(_alarms(traces), span)}
+    counts = np.concatenate([one.counts for one in traces], axis=1)
+    for rule, fires in STACK_RULES.items():
+        result[rule] = false_alarms(alarms_of(*fires(traces[0].times, counts)), span)
+    return result
+
+
+def _alarms(traces: Sequence[Traces]) -> list[Alarms]:
+    return [alarms for one in traces for alarms in play([one]).alarms]
+
+
+def leak(name: str, rate: float, length: Length) -> Numbers:
+    """Return what leakwatch finds of a leak of `rate` per hour, and its rate over the true one."""
+    traces = make(name, length, rate)
+    heard = [play([one], until_found=True) for one in traces]
+    onset = np.concatenate([one.onset for one in traces])
+    result: Numbers = {LEAKWATCH: detections([alarms for one in heard for alarms in one.alarms], onset)}
+    result["ratio"] = _ratios(heard, rate)
+    if (name, rate) in COMPACT:
+        for rule, fires in STACK_RULES.items():
+            result[rule] = detections(alarms_of(*fires(traces[0].times, traces[0].counts)), onset)
+    return result
+
+
+def _ratios(heard: Sequence[Heard], rate: float) -> Numbers:
+    rates = np.array([pair for one in heard for pair in one.rates]) / rate
+    known = [column[~np.isnan(column)] for column in rates.T]
+    return {
+        when: [percentile(ratios, share) for share in (50, 10, 90)]
+        for when, ratios in zip(("at", "later"), known, strict=True)
+    }
+
+
+def services(length: Length) -> Numbers:
+    """Return false alarms and leaks found by the rules over all goroutines of a service of 60 stacks."""
+    totals = _totals(length)
+    result: Numbers = {}
+    for rule, fires in TOTAL_RULES.items():
+        result[rule] = {"false": false_alarms(alarms_of(*fires(length.times, totals)), float(length.times[-1]))}
+        for name, rate in COMPACT:
+            one = make(name, length, rate)[0]
+            fired = alarms_of(*fires(length.times, totals + one.counts))
+            result[rule][f"{name}/{rate:g}"] = detections(fired, one.onset)
+    return result
+
+
+def _totals(length: Length) -> Counts:
+    """Return all goroutines of as many services as there are traces; the stacks of one follow the same day."""
+    rng = seeded(length.seed, "services")
+    totals = np.zeros((len(length.times), length.traces), np.int32)
+    for name, number in SERVICE.items():
+        counts = np.concatenate([one.counts for one in make(name, length)], axis=1)
+        for service in range(length.traces):
+            alike = np.arange(service % PHASES, length.traces, PHASES)
+            wanted = int(number + rng.random())
+            totals[:, service] += counts[:, rng.choice(alike, wanted)].sum(axis=1, dtype=np.int32)
+    return totals
+
+
+def fleet(number: int, variant: str, length: Length) -> Numbers:
+    """Return false alarms and leaks found in services of `number` replicas; fewer services where that is many."""
+    parts = max(length.traces // (5 * max(number, fleets.ROWS)), 1)
+    alarms: dict[str, list[Alarms]] = {name: [] for name in fleets.names()}
+    onsets: list[Floats] = []
+    span = float(length.times[-1])
+    for part in range(parts):
+        traces = fleets.replicas(number, variant, length, part)
+        heard = play(traces).alarms
+        for i, name in enumerate(alarms):
+            alarms[name] += heard[i * fleets.ROWS : (i + 1) * fleets.ROWS]
+        onsets.append(traces[0].onset[-fleets.ROWS :])
+    result: Numbers = {name: false_alarms(alarms[name], span) for name in fleets.POOLED}
+    for name in (*fleets.EACH, fleets.ON_ONE):
+        result[name] = detections(alarms[name], np.concatenate(onsets))
+    result["per_day"] = sum(result[name]["per_day"] for name in fleets.POOLED)
+    return result
+
+
+def lifetimes(name: str, length: Length) -> Numbers:
+    """Return alarms per stack in lifetime 3 and later, at most one in each, and the median hours until then."""
+    traces = fleets.lifetimes(name, length)
+    delays: list[float] = []
+    for one in traces:
+        starts = one.times[np.flatnonzero(np.diff(one.age) < 0) + 1]
+        ends = np.append(starts[1:], np.inf)[1:]
+        for alarms in play([one]).alarms:
+            for start, end in zip(starts[1:], ends, strict=False):
+                delays += [(begin - start) / HOUR for begin, _ in alarms if start <= begin < end][:1]
+    return {"per_stack": len(delays) / length.traces, "median": percentile(np.array(delays), 50)}
