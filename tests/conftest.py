@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from running import Daemon, Process
+from running import Daemon, Programs
 
 GO = Path(__file__).parent / "go"
 
@@ -19,18 +19,10 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def start(programs: Path) -> Iterator[Callable[..., str]]:
+def start(programs: Path) -> Iterator[Programs]:
     """Start a Go program by name, with flags; return its URL. All end with the test."""
-    started: list[Process] = []
-
-    def run(name: str, *flags: str) -> str:
-        process = Process([programs / name, *flags])
-        started.append(process)
-        return process.line().removeprefix("listening ").strip()
-
-    yield run
-    for process in started:
-        process.stop()
+    with Programs(programs) as start:
+        yield start
 
 
 @pytest.fixture

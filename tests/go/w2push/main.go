@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"context"
 	"flag"
-	"log"
 	"net"
 	"time"
 
@@ -24,10 +23,7 @@ func main() {
 	slow := flag.Duration("slow", time.Minute, "what the statistics server needs for one connection")
 	serve.Main(func(ctx context.Context, url string) {
 		options.Sockets(1)
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			log.Fatal(err)
-		}
+		listener := serve.Listen()
 		push := &service{statistics: make(chan int, *buffer)}
 		go push.count(*slow)
 		go push.accept(listener)

@@ -13,7 +13,6 @@ package main
 import (
 	"context"
 	"flag"
-	"log"
 	"net"
 	"time"
 
@@ -34,7 +33,7 @@ func main() {
 		address := serveGRPC()
 		go traffic.Run(ctx, url, 40*time.Second)
 		if *alerts {
-			logger := &logger{sreCli: &SREClient{silent: silentServer()}}
+			logger := &logger{sreCli: &SREClient{silent: serve.Silent()}}
 			go options.Each(ctx, func() { logger.Error("something is wrong") })
 		}
 		options.Each(ctx, func() { check(ctx, address) })
@@ -42,10 +41,7 @@ func main() {
 }
 
 func serveGRPC() string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
+	listener := serve.Listen()
 	server := grpc.NewServer()
 	healthpb.RegisterHealthServer(server, health.NewServer())
 	go server.Serve(listener)
@@ -80,23 +76,4 @@ func (c *SREClient) IMAlert(line string) {
 	defer conn.Close()
 	conn.Write([]byte(line))
 	conn.Read(make([]byte, 1))
-}
-
-// silentServer accepts and never answers; its own side of a connection costs no goroutine.
-func silentServer() string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	go func() {
-		var held []net.Conn
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			held = append(held, conn)
-		}
-	}()
-	return listener.Addr().String()
 }

@@ -63,6 +63,31 @@ func (o *Options) Each(ctx context.Context, leak func()) {
 	}
 }
 
+// Listen listens on a free port of this machine.
+func Listen() net.Listener {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	return listener
+}
+
+// Silent is the address of a server that accepts and never answers; its own side of a connection costs no goroutine.
+func Silent() string {
+	listener := Listen()
+	go func() {
+		var held []net.Conn
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			held = append(held, conn)
+		}
+	}()
+	return listener.Addr().String()
+}
+
 // Main serves pprof, says where, starts work, and ends the process on SIGINT and SIGTERM.
 func Main(work func(ctx context.Context, url string)) {
 	listen := flag.String("listen", "127.0.0.1:0", "address to serve on")

@@ -1,5 +1,5 @@
-// Package traffic is healthy load, so that a leak never stands alone: keep-alive clients in a load that swings,
-// bursts, a worker pool, tickers. All that it starts comes and goes or stays as many as it was.
+// Package traffic is healthy load, so that a leak never stands alone. All that it starts comes and goes or stays as
+// many as it was; each kind of load is a function of its own, so that a false alarm says which one it is about.
 package traffic
 
 import (
@@ -12,18 +12,12 @@ import (
 	"time"
 )
 
-// Run makes traffic against url until ctx ends; its load swings once per period between a third and five thirds.
+// Run makes every kind of traffic against url until ctx ends: requests that follow the Day, clients that KeepAlive,
+// Bursts, a pool of Workers, Tickers.
 func Run(ctx context.Context, url string, period time.Duration) {
 	jobs := make(chan func())
-	for range 6 {
-		go Worker(ctx, jobs)
-	}
-	for i := range 3 {
-		go Ticker(ctx, time.Duration(i+1)*300*time.Millisecond)
-	}
-	go Bursts(ctx)
 	http.HandleFunc("/quick", func(w http.ResponseWriter, _ *http.Request) {
-		time.Sleep(time.Duration(rand.IntN(40)) * time.Millisecond)
+		time.Sleep(between(0, 40*time.Millisecond))
 	})
 	http.HandleFunc("/pooled", func(w http.ResponseWriter, r *http.Request) {
 		done := make(chan struct{})
@@ -33,12 +27,43 @@ func Run(ctx context.Context, url string, period time.Duration) {
 		case <-r.Context().Done():
 		}
 	})
+	for range 6 {
+		go Worker(ctx, jobs)
+	}
+	for i := range 3 {
+		go Ticker(ctx, time.Duration(i+1)*300*time.Millisecond)
+	}
+	for range 10 {
+		go KeepAlive(ctx, url+"/quick")
+	}
+	go Bursts(ctx)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 30}}
+	Day(ctx, period, 100, func() {
+		Request(ctx, client, url+[]string{"/quick", "/pooled"}[rand.IntN(2)])
+	})
+}
+
+// Day starts do perSecond times per second on average, at random moments, until ctx ends. The load swings once per
+// period, between a third and five thirds of that, as between night and day.
+func Day(ctx context.Context, period time.Duration, perSecond float64, do func()) {
 	begin := time.Now()
 	for ctx.Err() == nil {
 		swing := 1 - 0.67*math.Cos(2*math.Pi*time.Since(begin).Seconds()/period.Seconds())
-		time.Sleep(time.Duration(rand.ExpFloat64() / (100 * swing) * float64(time.Second)))
-		go Request(ctx, client, url+[]string{"/quick", "/pooled"}[rand.IntN(2)])
+		time.Sleep(time.Duration(rand.ExpFloat64() / (perSecond * swing) * float64(time.Second)))
+		go do()
+	}
+}
+
+// KeepAlive is a client that holds a connection of its own between its requests. It leaves after some seconds, and
+// another one comes.
+func KeepAlive(ctx context.Context, url string) {
+	for ctx.Err() == nil {
+		client := &http.Client{Transport: &http.Transport{}}
+		for leave := time.Now().Add(between(5*time.Second, 15*time.Second)); time.Now().Before(leave); {
+			Request(ctx, client, url)
+			time.Sleep(between(0, time.Second))
+		}
+		client.CloseIdleConnections()
 	}
 }
 
@@ -82,15 +107,17 @@ func Ticker(ctx context.Context, every time.Duration) {
 // Bursts starts fifty goroutines every few seconds and waits for them.
 func Bursts(ctx context.Context) {
 	for ctx.Err() == nil {
-		time.Sleep(time.Duration(2+rand.IntN(4)) * time.Second)
+		time.Sleep(between(2*time.Second, 6*time.Second))
 		var all sync.WaitGroup
 		for range 50 {
 			all.Add(1)
 			go func() {
 				defer all.Done()
-				time.Sleep(time.Duration(rand.IntN(1500)) * time.Millisecond)
+				time.Sleep(between(0, 1500*time.Millisecond))
 			}()
 		}
 		all.Wait()
 	}
 }
+
+func between(least, most time.Duration) time.Duration { return least + rand.N(most-least) }
