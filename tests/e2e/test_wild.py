@@ -33,7 +33,7 @@ class Case:
     rate: float = 5.0
     flags: tuple[str, ...] = ()
     instances: int = 1
-    within: float = 45.0
+    within: float = 40.0
 
 
 GRPC = "google.golang.org/grpc/internal/"
