@@ -24,8 +24,8 @@ class Case:
     """A leak and what is expected of leakwatch.
 
     `leaks`: function -> goroutines per leak, wait reason; `rate`: leaks per second and instance; `within`: seconds
-    from the leak's begin to the verdict. A block is five minutes in production, so a second here is five minutes. It
-    takes 22 s, and 47 s on a machine so busy that the block doubles.
+    from the leak's begin to the verdict. A block is five minutes in production, so a second here is five minutes.
+    Usual are 22 s, and 47 s on a machine so busy that the block doubles.
     """
 
     service: str
