@@ -114,7 +114,7 @@ def _remember(seen: dict[tuple[str, Fingerprint], Leak], event: Event) -> None:
         seen[key] = replace(seen[key], highest=max(event.leak.highest, seen[key].highest))
 
 
-def as_json(analysis: Analysis) -> str:
+def to_json(analysis: Analysis) -> str:
     """Return the answer as one JSON object, times in unix seconds."""
     answer = {
         "block": round(analysis.block, 3),

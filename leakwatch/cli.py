@@ -41,6 +41,20 @@ class Format(StrEnum):
     PPROF = "pprof"
 
 
+class Answer(StrEnum):
+    """How to print what a recording says."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+class FailOn(StrEnum):
+    """The verdict from which on to fail."""
+
+    SUSPECTED = "suspected"
+    LEAKING = "leaking"
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"leakwatch {__version__}")
@@ -135,6 +149,30 @@ def scrape(
         _fail("pprof format is binary: redirect it to a file", 2)
     sys.stdout.buffer.write(show.render(profile, by, output.value, limit))
     sys.stdout.buffer.flush()
+
+
+@app.command(
+    epilog="\b\nExamples:\n  leakwatch analyze profiles/\n  leakwatch analyze counts.csv --format json\n"
+    "  leakwatch analyze monday/ tuesday/ --fail-on leaking\n\n\b\nRecord with:\n"
+    "  mkdir -p shop && while sleep 15; do\n"
+    "    curl -so shop/$(date +%s).txt 'http://127.0.0.1:6060/debug/pprof/goroutine?debug=1'; done"
+)
+def analyze(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders of profiles, profiles, CSV files.")],
+    *,
+    block: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Scales every window (default: 5m, or what fits).")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Take detection, owners and ignore from this file.")
+    ] = None,
+    output: Annotated[Answer, typer.Option("--format", help="How to print it.")] = Answer.TABLE,
+    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 if there is such a leak.")] = None,
+) -> None:
+    """Judge recorded profiles as the daemon would have."""
+    from leakwatch import report
+
+    sys.exit(report.run(paths, block, config, as_json=output is Answer.JSON, fail_on=fail_on))
 
 
 @app.command(epilog="\b\nExamples:\n  leakwatch demo\n  leakwatch demo --rate 20 --once")

@@ -18,6 +18,7 @@ from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.discovery.file import FileConfig
 from leakwatch.discovery.static import StaticConfig
 from leakwatch.errors import ConfigError, quote
+from leakwatch.judging import DetectionConfig, IgnoreConfig
 from leakwatch.units import Duration, Size, format_duration
 
 DEFAULT_PATH = "/debug/pprof"
@@ -72,17 +73,6 @@ class ScrapeConfig(HttpSettings):
     file_sd_configs: tuple[FileConfig, ...] = ()
 
 
-class DetectionConfig(Settings):
-    """`detection`: how to judge."""
-
-    block: Duration = 300.0
-    """Every window is a multiple of it."""
-    own_code: tuple[str, ...] = ()
-    """Prefixes of functions that are own code wherever their files lie."""
-    series_limit: Annotated[int, Field(ge=10)] = 1000
-    """Stacks followed per target; the smallest beyond are summed up."""
-
-
 class MetricsConfig(Settings):
     """`metrics`: what protects Prometheus."""
 
@@ -104,6 +94,7 @@ class Config(Settings):
     global_: Annotated[GlobalConfig, Field(alias="global")] = GlobalConfig()
     scrape_configs: tuple[ScrapeConfig, ...] = ()
     detection: DetectionConfig = DetectionConfig()
+    ignore: tuple[IgnoreConfig, ...] = ()
     owners: dict[str, str] = Field(default_factory=dict)
     """Prefix of a package -> team; the longest prefix of the blamed function counts."""
     metrics: MetricsConfig = MetricsConfig()

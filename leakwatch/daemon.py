@@ -13,10 +13,11 @@ from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.errors import ConfigError
 from leakwatch.job import Job
+from leakwatch.judging import judging
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
 from leakwatch.model import Event, Leak, Target, Verdict
 from leakwatch.pace import Pace
-from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.pipeline import Pipeline
 from leakwatch.schedule import Schedule, offset
 from leakwatch.scrape import Health, Scraper
 from leakwatch.targets import Plan, Targets
@@ -37,7 +38,7 @@ class Daemon:
         self._clock = Clock()
         self._lag = Lag()
         self._reloaded = (True, self._clock.time())
-        self.pipeline = Pipeline(judging(self.config))
+        self.pipeline = Pipeline(judging(self.config.detection, self.config.owners, self.config.ignore))
         self._schedule = Schedule(self._clock)
         self._jobs: dict[Target, Job] = {}
         self._plans: dict[Target, Plan] = {}
@@ -117,7 +118,7 @@ class Daemon:
         self.config = config
         self._stacks.per_target = config.metrics.stacks_per_target
         self._stacks.limit = config.metrics.series_limit
-        if self.pipeline.configure(judging(config)):
+        if self.pipeline.configure(judging(config.detection, config.owners, config.ignore)):
             log.warning("all history starts over: detection.block or detection.series_limit changed")
         self._tls = {}
         self._targets.configure(config)
@@ -175,6 +176,7 @@ class Daemon:
             say = log.warning if leak.verdict >= Verdict.LEAKING else log.info
             say(
                 f"{event.before.word} -> {leak.verdict.word}",
+                reason=leak.reason,
                 service=leak.service,
                 function=at.function,
                 at=f"{at.file}:{at.line}" if at.file else "",
@@ -187,9 +189,3 @@ class Daemon:
 
 def _name(target: Target) -> str:
     return f"{target.service}\0{target.name}"
-
-
-def judging(config: Config) -> Settings:
-    """Return what the pipeline needs of the configuration."""
-    detection = config.detection
-    return Settings(detection.block, detection.own_code, config.owners, detection.series_limit)

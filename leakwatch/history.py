@@ -113,6 +113,7 @@ class History:
         self.lifetime += 1
         if self.hours_closed < LEARNING:
             self.past.learn(self._lifetime())
+        self.past.begin()
         self.blocks.forget()
         self.hours.forget()
         self.time = self.since = None

@@ -186,26 +186,23 @@ def _verdict(life: Life, lives: Mapping[Fingerprint, Life]) -> Verdict:
 
 
 def _relate(lives: Mapping[Fingerprint, Life]) -> None:
-    """Give each group of stacks that grow in step to the one that was suspected first."""
+    """Give each group of stacks that grow in step to the worst of them, the one that was told first."""
     free = {key: life for key, life in lives.items() if life.verdict is not Verdict.NORMAL}
-    order = sorted(
-        free, key=lambda key: (free[key].told is Verdict.NORMAL, free[key].opened_at, *_rank(free[key]))
-    )
-    for key, life in lives.items():
-        life.related = {} if key not in free else life.related
-    for first in order:
+    for life in lives.values():
+        life.related = {}
+    for first in sorted(free, key=lambda key: _rank(free[key])):
         if first not in free:
             continue
         group, todo = {first: free.pop(first)}, [first]
         while todo:
-            life = group[todo.pop()]
-            for judgement in life.judgements.values():
+            for judgement in group[todo.pop()].judgements.values():
                 for other in judgement.related & free.keys():
                     group[other] = free.pop(other)
                     todo.append(other)
-        for key, life in group.items():
-            life.related = {} if key != first else {other: lives[other].stack for other in group if other != first}
+        lives[first].related = {other: lives[other].stack for other in group if other != first}
 
 
-def _rank(life: Life) -> tuple[float, Fingerprint]:
-    return -sum(judgement.growth.rate for judgement in life.judgements.values()), life.stack.fingerprint
+def _rank(life: Life) -> tuple[bool, bool, float, float, Fingerprint]:
+    rate = sum(judgement.growth.rate for judgement in life.judgements.values())
+    told = life.told is not Verdict.NORMAL
+    return life.verdict < Verdict.LEAKING, not told, life.opened_at, -rate, life.stack.fingerprint

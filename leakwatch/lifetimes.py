@@ -17,24 +17,32 @@ PLATEAU: Final = 0.35  # of the rise that a straight line would have in the last
 STRAIGHT: Final = 0.22  # of the whole rise
 GAVE_BACK: Final = 0.75  # of the peak
 LEAST: Final = 8.0  # goroutines; smaller rises have no shape
+RISES: Final = 0.3  # of the peak; what rises by less has no shape either
 MARGIN: Final = 1.12
 
 
 class Memory:
     """Row -> the ceilings of the last lifetimes, and whether the last one looked like a leak."""
 
-    __slots__ = ("ceilings", "leaked")
+    __slots__ = ("_learned", "ceilings", "leaked")
 
     def __init__(self) -> None:
         self.ceilings: Floats = np.zeros((LIFETIMES, 0), np.float32)
         self.leaked: npt.NDArray[np.bool_] = np.zeros(0, bool)
+        self._learned: Floats = np.zeros(
+            (2, 0), np.float32
+        )  # ceiling and leaked, of the lifetime that still goes on
 
     def learn(self, floors: Floats) -> None:
-        """Take in the lifetime that has ended: its hourly `floors`, shape (rows, hours), from its start on."""
-        self.ceilings[1:] = self.ceilings[:-1].copy()
-        self.ceilings[0] = 0
+        """Take in the hourly `floors` of this lifetime, shape (rows, hours), from its start on."""
         if floors.shape[1] >= SHORTEST:
-            self.ceilings[0], self.leaked = shapes(floors)
+            self._learned[:] = shapes(floors)
+
+    def begin(self) -> None:
+        """Begin a new lifetime: what was learned in the last one counts from now on."""
+        self.ceilings[1:] = self.ceilings[:-1].copy()
+        self.ceilings[0], self.leaked = self._learned[0], self._learned[1] > 0
+        self._learned[:] = 0
 
     def known(self, rows: npt.NDArray[np.intp], floors: Floats) -> npt.NDArray[np.bool_]:
         """Tell which of `rows` stand, with these `floors`, where they are known to stop."""
@@ -46,10 +54,11 @@ class Memory:
         more = rows - len(self.leaked)
         self.ceilings = np.pad(self.ceilings, ((0, 0), (0, more)))
         self.leaked = np.pad(self.leaked, (0, more))
+        self._learned = np.pad(self._learned, ((0, 0), (0, more)))
 
     def clear(self, row: int) -> None:
         """Forget what is known of `row`."""
-        self.ceilings[:, row] = 0
+        self.ceilings[:, row] = self._learned[:, row] = 0
         self.leaked[row] = False
 
 
@@ -63,5 +72,6 @@ def shapes(floors: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
     expected = rise * third / (hours - 1)
     filled = (tail <= PLATEAU * expected) & (expected - tail >= 2 * np.sqrt(np.maximum(expected, 0)))
     gave_back = end <= GAVE_BACK * peak
-    ceiling = np.where((rise >= LEAST) & (filled | gave_back), peak, 0)
-    return np.asarray(ceiling, np.float32), np.asarray((rise >= LEAST) & (tail >= STRAIGHT * rise))
+    rose = rise >= np.maximum(LEAST, RISES * peak)  # the floor of a busy stack moves, too
+    ceiling = np.where(rose & (filled | gave_back), peak, 0)
+    return np.asarray(ceiling, np.float32), np.asarray(rose & (tail >= STRAIGHT * rise))

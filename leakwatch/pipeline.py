@@ -28,7 +28,7 @@ from leakwatch.detect.verdict import Detector
 from leakwatch.history import History
 from leakwatch.ignore import Rule, unmatched
 from leakwatch.leaks import POOLED, Judged, Leaks
-from leakwatch.model import Event, Fingerprint, Judgement, Leak, Sample, Samples, Stack, Target
+from leakwatch.model import Event, Fingerprint, Judgement, Leak, Sample, Samples, Stack, Target, Verdict
 from leakwatch.profile import text
 from leakwatch.stacks import Identifier
 
@@ -69,17 +69,18 @@ class Watch:
     def judge(self) -> None:
         """Judge the stacks and the sites, when a block has closed."""
         self.detector.judge(self.history)
-        if self.sites.refresh():
-            self.site_detector.judge(self.sites)
+        self.site_detector.judge(self.sites)
         self.conclude()
 
     def conclude(self) -> None:
-        """Say what is thought now; of a site only where none of its stacks says enough by itself."""
+        """Say what is thought now; of a site only where that is more than is thought of its stacks."""
         self.judged = self.detector.judgements(self.history)
         sites: dict[Fingerprint, tuple[Stack, Judgement]] = {}
         for key, (stack, judgement) in self.site_detector.judgements(self.sites).items():
-            related = frozenset(self.sites.members(key)) & self.judged.keys()
-            if key in self.judged_sites or not related:
+            members = (self.history.stacks[row] for row in self.sites.members(key))
+            related = frozenset(member.fingerprint for member in members if member) & self.judged.keys()
+            said = max((self.judged[member][1].verdict for member in related), default=Verdict.NORMAL)
+            if key in self.judged_sites or judgement.verdict > said:
                 sites[key] = stack, replace(judgement, related=related)
         self.judged_sites = sites
 
@@ -87,20 +88,23 @@ class Watch:
         """Begin a new lifetime."""
         self.restarts += 1
         self.history.restart()
+        self.sites.restart()
         self.detector.restart(self.history)
         self.site_detector.restart(self.sites)
         self.conclude()
 
     def stretch(self, interval: float, block: float) -> bool:
         """Fit the block to scrapes `interval` seconds apart, if possible `block`; tell whether it had to grow."""
-        before = self.history.closed
-        if self.history.fit(interval):
-            self.detector.stretch(self.history, before)
-            self.site_detector.stretch(self.sites, before)
-            return True
+        grew = False
+        for history, detector in ((self.history, self.detector), (self.sites, self.site_detector)):
+            before = history.closed
+            if history.fit(interval):
+                detector.stretch(history, before)
+                grew = True
         if SCRAPES_PER_BLOCK * interval <= block and self.history.closed >= BLOCKS and not self.judged:
             self.history.shrink()
-        return False
+            self.sites.shrink()
+        return grew
 
     def count(self, fingerprint: Fingerprint) -> int:
         """Return the goroutines now in a stack or at a site."""
@@ -202,6 +206,7 @@ class Pipeline:
         watch = self.watch(target)
         watch.history.protected = watch.judged
         closed = watch.history.record(time, samples)
+        watch.sites.follow(time, samples)
         watch.total = total
         if not closed:
             return []

@@ -13,6 +13,9 @@ import time
 import numpy as np
 
 from leakwatch.columns import BLOCKS_PER_HOUR
+from leakwatch.detect.daily import Daily
+from leakwatch.detect.growth import score_blocks, score_hours
+from leakwatch.detect.series import Series
 from leakwatch.detect.verdict import Detector
 from leakwatch.history import History
 from leakwatch.model import Fingerprint, Frame, Sample, Stack
@@ -42,7 +45,9 @@ def main() -> None:
     given = arguments.parse_args()
     rng = np.random.default_rng(1)
     stacks = [stack(number) for number in range(given.series)]
-    watched = [(History(SCRAPES * INTERVAL), Detector()) for _ in range(given.targets)]
+    watched: list[tuple[History, Detector[Series]]] = [
+        (History(SCRAPES * INTERVAL), Detector(score_blocks, score_hours, Daily())) for _ in range(given.targets)
+    ]
     level = np.where(np.arange(given.series) % 5 == 0, 20, 0)
     leaks = np.arange(given.series) < given.leaking * given.series
     recording: list[float] = []

@@ -10,15 +10,16 @@ from typing import Final
 
 import numpy as np
 
-from leakwatch.columns import MEAN
+from leakwatch.columns import MEAN, Sums
 from leakwatch.detect.series import Series
 from leakwatch.model import Fingerprint
 
-POINTS: Final = 4  # blocks that tell
+POINTS: Final = 7  # blocks that tell
 RATIOS: Final = np.array([1, 2, 3, 1 / 2, 1 / 3])
 NEAR: Final = 0.1  # of a ratio
 LEAST: Final = 5.0  # goroutines of growth
 WANDER: Final = 0.15  # of the square root of the growth; independent ones reach 0.58
+JITTER: Final = 0.15  # of the variance of their steps; independent ones reach 1
 
 
 def in_step(series: Series, onsets: Mapping[Fingerprint, float]) -> dict[Fingerprint, frozenset[Fingerprint]]:
@@ -37,7 +38,8 @@ def in_step(series: Series, onsets: Mapping[Fingerprint, float]) -> dict[Fingerp
     return {key: frozenset(others) for key, others in found.items()}
 
 
-def _together(x: np.ndarray, y: np.ndarray) -> bool:
+def _together(x: Sums, y: Sums) -> bool:
+    """Tell whether one of two rows of levels is a small multiple of the other, but for a constant."""
     x, y = x - x.mean(), y - y.mean()
     square = float(x @ x)
     if min(np.ptp(x), np.ptp(y)) < LEAST or not square:
@@ -49,4 +51,7 @@ def _together(x: np.ndarray, y: np.ndarray) -> bool:
     if nearest < 1:
         x, y, nearest = y, x, 1 / nearest
     rest = y - nearest * x
-    return bool(np.sqrt((rest**2).mean()) <= nearest * (WANDER * np.sqrt(np.ptp(x)) + 0.6))
+    steps = np.diff(rest)
+    variance = nearest * (y[-1] - y[0] + nearest * (x[-1] - x[0])) / len(steps)  # if goroutines came independently
+    near = np.sqrt((rest**2).mean()) <= nearest * (WANDER * np.sqrt(np.ptp(x)) + 0.6)
+    return bool(near and (steps**2).mean() <= JITTER * variance + 0.1 * nearest**2)
