@@ -18,6 +18,7 @@ from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
 from leakwatch.model import Event, Leak, Target, Verdict
 from leakwatch.pace import Pace
 from leakwatch.pipeline import Pipeline
+from leakwatch.process import SIZE_LIMIT, Question
 from leakwatch.schedule import Schedule, offset
 from leakwatch.scrape import Health, Scraper
 from leakwatch.targets import Plan, Targets
@@ -153,7 +154,9 @@ class Daemon:
         url = plan.endpoint.url
         scraper = Scraper(client, url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
         pace = Pace(plan.interval, plan.cost_limit)
-        job = Job(target, scraper, self.pipeline, self._clock, self._lag.total, pace)
+        threads = url.copy_with(path=url.path.removesuffix("goroutine") + "threadcreate", params={"debug": "0"})
+        question = Question(Scraper(client, threads, plan.http, timeout=plan.timeout, size_limit=SIZE_LIMIT))
+        job = Job(target, scraper, self.pipeline, self._clock, self._lag.total, pace, question)
         if old:
             job.health.results = old.health.results
         self._jobs[target] = job

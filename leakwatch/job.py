@@ -8,9 +8,10 @@ import structlog
 
 from leakwatch.clock import Clock
 from leakwatch.errors import ScrapeError
-from leakwatch.model import Event, Target
+from leakwatch.model import Event, Process, Target
 from leakwatch.pace import Pace
 from leakwatch.pipeline import Pipeline
+from leakwatch.process import Question
 from leakwatch.scrape import Health, Scraper
 
 log = structlog.get_logger()
@@ -35,6 +36,7 @@ class Job:
         clock: Clock,
         lag: Callable[[], float],
         pace: Pace,
+        question: Question | None = None,
     ) -> None:
         self.target = target
         self.health = Health(interval=pace.interval)
@@ -44,6 +46,8 @@ class Job:
         self._clock = clock
         self._lag = lag
         self._pace = pace
+        self._question = question
+        self._process: Process | None = None
         self._intervals: deque[float] = deque(maxlen=USUAL)
         self._calm = CALM
         self._closed = False
@@ -59,7 +63,10 @@ class Job:
                 return  # the target went away meanwhile: nothing may bring it back
             self._watch_interval(time)
             total, samples = body.close()
-            tell(self._pipeline.observe(self.target, time, total, samples))
+            await self._identify(total)
+            if self._gone():
+                return
+            tell(self._pipeline.observe(self.target, time, total, samples, self._process))
         except ScrapeError as error:
             self._failed(error)
         except Exception as error:  # noqa: BLE001  a mistake of ours must not silence a target
@@ -89,6 +96,18 @@ class Job:
             self._pace.charge(took if self._scraper.paid else 0.0)
             self.health.duration, self.health.body_bytes = took, self._scraper.body_bytes
             self._say_interval(took)
+
+    async def _identify(self, total: int) -> None:
+        """Ask which process this is, if there is reason to; say when it is another one."""
+        begin, question = self._clock.stopwatch(), self._question
+        before = self._pipeline.watch(self.target).total
+        if question is None or not question.is_due(begin, before=before, total=total, fresh=self._scraper.fresh):
+            return
+        old, found = self._process, await question.ask(begin)
+        self._pace.charge(self._clock.stopwatch() - begin)
+        self._process = found or old
+        if old and found and old.start != found.start:
+            self._log.info("target has restarted", new_build=old.build != found.build)
 
     def _succeeded(self) -> None:
         health = self.health

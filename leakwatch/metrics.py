@@ -69,6 +69,12 @@ class StackCollector(Collector):
         stacks = {leak.stack.fingerprint: leak.stack for leak in leaks}
         yield from self._stacks(stacks, {target for target, state in health.items() if state.up})
         yield from self._leaks(leaks)
+        ignored = GaugeMetricFamily(
+            "leakwatch_ignored_leaks", "Leaks that a rule keeps out of sight.", labels=("rule",)
+        )
+        for rule, count in self._pipeline.leaks.ignored().items():
+            ignored.add_metric((shown(rule),), count)
+        yield ignored
         info = GaugeMetricFamily(
             "leakwatch_stack_info",
             "What a stack is, to join on; always 1.",
@@ -172,6 +178,12 @@ def _targets(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -
     interval = GaugeMetricFamily(
         "leakwatch_scrape_interval_seconds", "Time between scrapes, stretched to spare the target.", labels=TARGET
     )
+    restarts = CounterMetricFamily(
+        "leakwatch_process_restarts", "Times that another process answered.", labels=TARGET
+    )
+    mixed = GaugeMetricFamily(
+        "leakwatch_target_mixed", "Whether several processes answer in turn, so nothing is judged.", labels=TARGET
+    )
     for target, state in health.items():
         labels = (shown(target.service), shown(target.name))
         for result, count in state.results.items():
@@ -186,7 +198,10 @@ def _targets(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -
         watch = watches.get(target)
         if watch is not None and state.up:
             total.add_metric(labels, watch.total)
-    yield from (up, total, scrapes, duration, size, interval)
+        if watch is not None:
+            restarts.add_metric(labels, watch.restarts)
+            mixed.add_metric(labels, watch.identity.mixed)
+    yield from (up, total, scrapes, duration, size, interval, restarts, mixed)
 
 
 class DaemonCollector(Collector):

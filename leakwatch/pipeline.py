@@ -26,9 +26,10 @@ from leakwatch.detect.series import Series
 from leakwatch.detect.sites import Sites
 from leakwatch.detect.verdict import Detector
 from leakwatch.history import History
+from leakwatch.identity import Identity
 from leakwatch.ignore import Rule, unmatched
 from leakwatch.leaks import POOLED, Judged, Leaks
-from leakwatch.model import Event, Fingerprint, Judgement, Leak, Sample, Samples, Stack, Target, Verdict
+from leakwatch.model import Event, Fingerprint, Judgement, Leak, Process, Sample, Samples, Stack, Target, Verdict
 from leakwatch.profile import text
 from leakwatch.stacks import Identifier
 
@@ -55,6 +56,7 @@ class Watch:
         self.target = target
         self.total = 0
         self.restarts = 0
+        self.identity = Identity()
         self.forget(settings)
 
     def forget(self, settings: Settings) -> None:
@@ -201,17 +203,26 @@ class Pipeline:
             self._services.setdefault(target.service, Service()).watches[target] = found
         return found
 
-    def observe(self, target: Target, time: float, total: int, samples: Samples) -> list[Event]:
-        """Take in one profile of `target`; return the leaks whose verdict it changed."""
+    def observe(
+        self, target: Target, time: float, total: int, samples: Samples, process: Process | None = None
+    ) -> list[Event]:
+        """Take in one profile of `target`; return the leaks whose verdict it changed.
+
+        `process`: which one it comes from, None where that cannot be known.
+        """
         watch = self.watch(target)
+        change = watch.identity.changed(time, process, watch.history, samples)
+        watch.total = total
+        if watch.identity.mixed:
+            return []  # several processes behind one address: their counts in turn mean nothing
+        events = self.restart(target, time) if change else []
         watch.history.protected = watch.judged
         closed = watch.history.record(time, samples)
         watch.sites.follow(time, samples)
-        watch.total = total
         if not closed:
-            return []
+            return events
         watch.judge()
-        events = self._update(watch, time)
+        events += self._update(watch, time)
         judged = self._services[target.service].judge(time, self.settings.block)
         if judged is not None:
             events += self.leaks.update(target.service, POOLED, judged, time)

@@ -58,7 +58,10 @@ class Scraper:
         """Of the latest answer."""
         self.paid = False
         """Whether the target has, or may have, done work for the latest request."""
+        self.fresh = False
+        """Whether the latest answer came over a connection that is new."""
         self._answered = False
+        self._socket: object = None
         self._client = client
         self._settings = settings
         self._size_limit = size_limit
@@ -70,7 +73,7 @@ class Scraper:
         """Give the body of one answer to `feed` piece by piece; raises ScrapeError."""
         self.body_bytes = 0
         self.paid = True
-        self._answered = False
+        self.fresh = self._answered = False
         try:
             async with asyncio.timeout(self.timeout):
                 await self._fetch(feed)
@@ -104,6 +107,8 @@ class Scraper:
         client = await self._client.get()
         request = client.build_request("GET", url, headers=headers, extensions=self._extensions)
         response = await client.send(request, stream=True, follow_redirects=False)
+        socket = response.extensions["network_stream"].get_extra_info("socket")
+        self.fresh, self._socket = self.fresh or socket is not self._socket, socket
         try:
             yield response
         finally:

@@ -1,0 +1,147 @@
+"""Runs `leakwatch analyze`: reads recordings, shows progress, prints what they say."""
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from leakwatch.analyze import SHORT, Analysis, Complaints, analyze, choose_block, read, to_json
+from leakwatch.config import Config, load
+from leakwatch.errors import ConfigError
+from leakwatch.judging import judging
+from leakwatch.model import Leak, Verdict
+from leakwatch.reason import rate
+from leakwatch.units import format_duration, parse_duration
+
+FAILED, UNREADABLE = 1, 2
+NAMED = 5  # targets of a leak
+STEP = 100  # profiles between two steps of the progress bar
+
+
+class Advance(Protocol):
+    """Is called after each profile."""
+
+    def __call__(self) -> None:
+        """Go on by one."""
+
+
+def run(
+    paths: Sequence[Path], block: str | None, config: Path | None, *, as_json: bool, fail_on: str | None
+) -> int:
+    """Print what the recordings at `paths` say; return the exit status. Raises ConfigError."""
+    complaints = Complaints(_say)
+    given = load(config) if config else Config()
+    settings = judging(given.detection, given.owners, given.ignore)
+    recordings = read(paths, complaints)
+    settings = replace(settings, block=_duration(block) if block else choose_block(recordings))
+    with _progress(sum(len(one.times) for one in recordings)) as advance:
+        found = analyze(recordings, settings, advance)
+    complaints.close()
+    for rule in found.unmatched:
+        _say(f"ignore: {rule} matches no stack")
+    if not found.judged:
+        profiles = sum(kept.profiles for kept in found.kept)
+        _say("one profile is nothing to compare with" if profiles else "nothing could be read")
+    sys.stdout.write(to_json(found) if as_json else table(found, given=block is not None))
+    if not found.judged:
+        return UNREADABLE
+    worst = max((leak.highest for leak in found.leaks), default=Verdict.NORMAL)
+    return FAILED if fail_on and worst >= Verdict[fail_on.upper()] else 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"leakwatch: {line}\n")
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise ConfigError(f"--block: {error}") from error
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Advance]:
+    """Show on a terminal how far it is."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    columns = (
+        TextColumn("judging"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("profiles"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        done = 0
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            if done % STEP == 0 or done == total:
+                progress.update(task, completed=done)
+
+        yield advance
+
+
+def table(found: Analysis, *, given: bool) -> str:
+    """Return what a person wants to read: what was looked at, and each leak with its reason and its stack."""
+    terminal = sys.stdout.isatty()
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=None if terminal else 160, highlight=False)
+    profiles, skipped = (sum(getattr(kept, name) for kept in found.kept) for name in ("profiles", "skipped"))
+    targets = len({kept.target for kept in found.kept})
+    times = [t for kept in found.kept for t in (kept.first, kept.last) if t is not None]
+    span = format_duration(max(times) - min(times)) if times and max(times) > min(times) else "no time"
+    console.print(
+        f"{profiles} profiles of {targets} {'target' if targets == 1 else 'targets'} over {span}"
+        + (f", {skipped} could not be read" if skipped else "")
+        + f"; judged in blocks of {format_duration(found.block)}"
+        + ("" if given or not times or max(times) - min(times) >= SHORT else ", because the recording is short")
+    )
+    for leak in found.leaks:
+        console.print()
+        for line in _lines(leak):
+            console.print(line, soft_wrap=True)
+    if found.judged and not found.leaks:
+        console.print("No stack leaks.")
+    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+
+
+def _lines(leak: Leak) -> Iterator[object]:
+    stack = leak.stack
+    style = {Verdict.LEAKING: "bold red", Verdict.PROVEN: "bold red", Verdict.SUSPECTED: "yellow"}
+    head = Text(leak.highest.word.upper(), style.get(leak.highest, "bold"))
+    head.append(f"  {stack.blamed.function}", "bold")
+    if stack.blamed.file:
+        head.append(f"  {stack.blamed.file}:{stack.blamed.line}", "not bold dim")
+    yield head
+    about = [f"service {leak.service}", f"stack {stack.fingerprint}"]
+    if stack.wait:
+        about.append(f"waits in {stack.wait}")
+    if leak.owner:
+        about.append(f"owner {leak.owner}")
+    yield Text("  " + ", ".join(about))
+    yield Text(f"  {leak.goroutines} goroutines now, {rate([leak.grew])}, confidence {leak.confidence:.0%}")
+    yield Text(f"  {leak.reason}")
+    for name, when in (("began", leak.first_seen), ("first told", leak.detected_at)):
+        if when is not None:
+            yield Text(f"  {name} {datetime.fromtimestamp(when, UTC):%Y-%m-%d %H:%M:%S} UTC")
+    if len(leak.targets) > 1:
+        yield Text(
+            f"  on {len(leak.targets)} targets: {', '.join(leak.targets[:5])}{' ...' * (len(leak.targets) > 5)}"
+        )
+    for related in leak.related:
+        yield Text(f"  with it grows {related.blamed.function} ({related.fingerprint})")
+    for frame in stack.frames:
+        yield Text(f"    {frame.function}" + (f"  {frame.file}:{frame.line}" if frame.file else ""), "dim")
