@@ -6,8 +6,9 @@
 
 Plays simulated traces (scenarios.py, fleets.py) through leakwatch's own pipeline and prints Markdown. --only takes
 parts of names of studies ("leaks/pure", "healthy", "fleet/10"). --write puts the tables into docs/detection.md and
-the numbers next to it; with --quick only the numbers, into quick.json. --quick --check says what is clearly worse
-than in there, and exits 1 then. Seeds 1-99 are for tuning, 100 and up for reporting.
+the numbers next to it; with --quick only the numbers, into quick.json; with --only it replaces just those.
+--quick --check says what is clearly worse than in quick.json, and exits 1 then. Seeds 1-99 are for tuning, those
+from 100 on for reporting.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from functools import partial
 from math import isfinite
 from multiprocessing import Pool
@@ -30,7 +32,10 @@ from studies import Numbers
 
 HERE: Final = Path(__file__).parent
 QUICK: Final = HERE / "quick.json"
-DOCS: Final = HERE.parents[1] / "docs"
+PAGE: Final = HERE.parents[1] / "docs/detection.md"
+NUMBERS: Final = PAGE.with_suffix(".json")
+BEGIN: Final = "<!-- made by benchmarks/detection/run.py -->"
+END: Final = "<!-- end -->"
 QUICK_TRACES: Final = 24
 QUICK_RATES: Final = (10.0, 60.0)
 QUICK_LEFT_OUT: Final = {
@@ -122,25 +127,35 @@ def main() -> int:
         found = list(worse(expected["results"], results, length.traces))
         print("\n".join(found) or "nothing is worse than in quick.json")
         return int(bool(found))
+    if given.write:
+        results = keep(results, length, QUICK if given.quick else NUMBERS)
     text = "\n".join(tables(results))
     print(text)
-    if given.write:
-        write(text, results, length, quick=given.quick)
+    if given.write and not given.quick:
+        publish(text, length)
     return 0
 
 
-def write(text: str, results: dict[str, Numbers], length: Length, *, quick: bool) -> None:
-    """Keep the numbers, and the tables unless `quick`."""
-    numbers = {"seed": length.seed, "traces": length.traces, "results": rounded(results)}
-    if not quick:
-        page = DOCS / "detection.md"
-        begin, end = "<!-- made by benchmarks/detection/run.py -->\n", "<!-- end -->\n"
-        before, rest = page.read_text().split(begin)
-        after = rest.split(end)[1]
-        said = f"Seed {length.seed}, {length.traces} traces of each kind and rate.\n\n"
-        page.write_text(before + begin + "\n" + said + text + "\n" + end + after)
-    target = QUICK if quick else DOCS / "detection.json"
-    target.write_text(json.dumps(numbers, indent=1, allow_nan=False) + "\n")
+def keep(results: dict[str, Numbers], length: Length, path: Path) -> dict[str, Numbers]:
+    """Write the numbers into the file at `path`; return them with those that it holds of the same length and seed.
+
+    So a run of some studies replaces those only.
+    """
+    old = json.loads(path.read_text()) if path.exists() else {}
+    same = all(old.get(key) == value for key, value in asdict(length).items())
+    kept = old["results"] if same else {}
+    new = {**kept, **{name: rounded(numbers) for name, numbers in results.items()}}
+    ordered = {name: new[name] for name in all_studies() if name in new}
+    path.write_text(json.dumps({**asdict(length), "results": ordered}, indent=1, allow_nan=False) + "\n")
+    return ordered
+
+
+def publish(text: str, length: Length) -> None:
+    """Put the tables into the page."""
+    before, rest = PAGE.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    said = f"Seed {length.seed}, {length.traces} traces of each kind and rate.\n"
+    PAGE.write_text("\n".join([before + BEGIN, said, text, END + after.removesuffix("\n")]) + "\n")
 
 
 def rounded(value: object) -> object:
