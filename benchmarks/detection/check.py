@@ -1,40 +1,52 @@
 """Tells where a run of the quick form is clearly worse than the numbers that are kept."""
 
 from collections.abc import Iterator, Mapping
-from math import isnan, sqrt
+from math import sqrt
 from typing import Any, Final
 
 SHARE: Final = 0.1
 LATER: Final = 1.15
-HOURS: Final = 0.25  # less than three blocks is no delay
+HOURS: Final = 0.25  # three blocks: sooner than that nobody looks
 
-Results = Mapping[str, Mapping[str, Any]]
-
-
-def worse(expected: Results, found: Results, traces: int) -> Iterator[str]:
-    """Return a line for each number of leakwatch's that is clearly worse; rules of others do not change."""
-    for study, numbers in found.items():
-        kept = expected.get(study)
-        if kept is None:
-            yield f"{study}: not in quick.json; run with --quick --write"
-            continue
-        for name, ours in [(study, numbers), *((f"{study}: {key}", numbers[key]) for key in numbers)]:
-            old = kept if name == study else kept[name.removeprefix(f"{study}: ")]
-            if isinstance(ours, Mapping) and name.split(": ")[-1] != "ratio":
-                yield from (f"{name}: {line}" for line in _compare(old, ours, traces))
+Numbers = Mapping[str, Any]
 
 
-def _compare(old: Mapping[str, Any], new: Mapping[str, Any], traces: int) -> Iterator[str]:
+def worse(expected: Numbers, found: Numbers, traces: int) -> Iterator[str]:
+    """Return a line for each cell that is clearly worse than in `expected`, or not there."""
+    kept = dict(cells(expected))
+    for name, new in cells(found):
+        if name in kept:
+            yield from (f"{name}: {line}" for line in _compare(kept[name], new, traces))
+        else:
+            yield f"{name}: not among the numbers kept; run with --quick --write"
+
+
+def cells(numbers: Numbers, name: str = "") -> Iterator[tuple[str, Numbers]]:
+    """Return all that holds numbers, at any depth, with its name; and all false alarms together."""
+    if not name:
+        ours = [study["leakwatch"] for key, study in numbers.items() if key.startswith("healthy/")]
+        yield "all false alarms", {"incidents": sum(one["incidents"] for one in ours)}
+    elif any(isinstance(value, float) for value in numbers.values()):
+        yield name, numbers
+    for key, value in numbers.items():
+        if isinstance(value, Mapping):
+            yield from cells(value, f"{name}: {key}" if name else key)
+
+
+def _compare(old: Numbers, new: Numbers, traces: int) -> Iterator[str]:
+    """Return what is worse in a cell; None stands for what is not finite, which nothing is worse than."""
     if "found" in new and old["found"] - new["found"] > max(SHARE, _margin(old["found"], traces)):
         yield f"{new['found']:.0%} found, was {old['found']:.0%}"
-    if "median" in new and not isnan(old["median"]) and new["median"] > old["median"] * LATER + HOURS:
+    if "median" in new and old["median"] is not None and new["median"] > old["median"] * LATER + HOURS:
         yield f"after {new['median']:.1f} h (median), was {old['median']:.1f} h"
-    if "incidents" in new and new["incidents"] > old["incidents"] + 1 + 2 * sqrt(old["incidents"]):
-        yield f"{new['incidents']:.0f} false alarms, was {old['incidents']:.0f}"
-    if "per_stack" in new and "median" in new:
-        before, now = old["per_stack"] * traces, new["per_stack"] * traces
-        if now > before + 1 + 2 * sqrt(before):
-            yield f"{now:.0f} alarms after restarts, was {before:.0f}"
+    for key, per in (("incidents", 1), ("per_stack", traces)):
+        if key in new and _is_more(old[key] * per, new[key] * per):
+            yield f"{new[key] * per:.0f} alarms, was {old[key] * per:.0f}"
+
+
+def _is_more(before: float, now: float) -> bool:
+    """Tell whether a count of rare events has grown by more than two deviations."""
+    return now > before + 1 + 2 * sqrt(before)
 
 
 def _margin(share: float, traces: int) -> float:

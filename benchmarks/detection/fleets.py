@@ -24,7 +24,7 @@ LIFETIMES: Final[Mapping[str, Kind]] = {
 
 def in_quiet_busy(scene: Scene, rate: float, onset: Floats) -> Counts:
     """Count a leak in a stack of 20 to 100 short-lived goroutines."""
-    return leaked(scene, rate, onset) + short(scene, scene.uniform(20, 100) * noise(scene, 0.01, 0.05))
+    return leaked(scene, rate, onset) + short(scene, scene.spread(20, 100) * noise(scene, 0.01, 0.05))
 
 
 EACH: Final[Mapping[str, tuple[LeakKind, float]]] = {

@@ -1,6 +1,7 @@
 """The kinds of stack: what is healthy, what is made to be mistaken for a leak, and what leaks.
 
-A kind is a function from a scene to the counts of its stacks, shape (scrapes, rows).
+A kind is a function from a scene to the counts of its stacks, shape (scrapes, rows). Sizes are spread evenly on a
+logarithmic scale.
 """
 
 from collections.abc import Callable
@@ -26,24 +27,24 @@ def _there(scene: Scene) -> Counts:
 
 def steady_busy(scene: Scene) -> Counts:
     """Count short-lived goroutines under the same load all day."""
-    return short(scene, scene.uniform(20, 500) * noise(scene, 0.01, 0.05))
+    return short(scene, scene.spread(20, 500) * noise(scene, 0.01, 0.05))
 
 
 def diurnal_short(scene: Scene) -> Counts:
     """Count short-lived goroutines under a load that swings with the day."""
-    return short(scene, scene.uniform(50, 1000) * daily(scene))
+    return short(scene, scene.spread(50, 1000) * daily(scene))
 
 
 def diurnal_long(scene: Scene) -> Counts:
     """Count connections of 0.25 to 6 h that come with the day."""
     lifetime = scene.spread(0.25 * HOUR, 6 * HOUR)
-    return long(scene, scene.uniform(50, 1000) / lifetime * daily(scene), lifetime)
+    return long(scene, scene.spread(50, 1000) / lifetime * daily(scene), lifetime)
 
 
 def keep_alive(scene: Scene) -> Counts:
     """Count idle connections that are closed after 90 s to 10 min."""
     lifetime = scene.spread(90, 600)
-    return long(scene, scene.uniform(20, 500) / lifetime * daily(scene), lifetime)
+    return long(scene, scene.spread(20, 500) / lifetime * daily(scene), lifetime)
 
 
 def bursts(scene: Scene) -> Counts:
@@ -64,7 +65,7 @@ def bursts(scene: Scene) -> Counts:
 
 def slow_dependency(scene: Scene) -> Counts:
     """Count requests that wait 3 to 30 times as long for 0.5 to 3 h, once a day."""
-    level = scene.uniform(20, 200) * daily(scene, 0.1, 0.5)
+    level = scene.spread(20, 200) * daily(scene, 0.1, 0.5)
     for day in range(int(scene.times[-1] // DAY) + 1):
         begin = day * DAY + scene.uniform(HOUR, DAY - 4 * HOUR)
         length, ramp = scene.uniform(0.5 * HOUR, 3 * HOUR), scene.spread(30, 900)
@@ -77,7 +78,7 @@ def step_up(scene: Scene) -> Counts:
     """Count a load that goes up 1.3 to 4 times within minutes and stays there."""
     begin = scene.uniform(2 * HOUR, max(scene.times[-1] - 4 * HOUR, 3 * HOUR))
     up = 1 + scene.during(begin, scene.spread(30, 600)) * (scene.uniform(1.3, 4) - 1)
-    return short(scene, scene.uniform(20, 500) * up * noise(scene, 0.01, 0.05))
+    return short(scene, scene.spread(20, 500) * up * noise(scene, 0.01, 0.05))
 
 
 def warm_up(scene: Scene) -> Counts:
@@ -102,7 +103,7 @@ def running_max(scene: Scene) -> Counts:
 
 def sawtooth(scene: Scene) -> Counts:
     """Count a batch of 20 to 500 that piles up for 5 min to 2 h and is worked off at once."""
-    period, size = scene.spread(300, 2 * HOUR), scene.uniform(20, 500)
+    period, size = scene.spread(300, 2 * HOUR), scene.spread(20, 500)
     part = (scene.times[:, None] / period + scene.uniform(0, 1)) % 1
     return (np.round(2 + size * part).astype(np.int32)) * _there(scene)
 
@@ -110,7 +111,7 @@ def sawtooth(scene: Scene) -> Counts:
 def organic_growth(scene: Scene) -> Counts:
     """Count load that grows by 10 to 60 % a day."""
     growth = 1 + scene.uniform(0.1, 0.6) * scene.times[:, None] / DAY
-    return short(scene, scene.uniform(20, 500) * growth * daily(scene, 0.0, 0.4))
+    return short(scene, scene.spread(20, 500) * growth * daily(scene, 0.0, 0.4))
 
 
 def staircase(scene: Scene) -> Counts:
@@ -127,14 +128,14 @@ def staircase(scene: Scene) -> Counts:
 def sticky(scene: Scene) -> Counts:
     """Count sessions of 8 to 48 h that begin with the day."""
     lifetime = scene.uniform(8 * HOUR, 48 * HOUR)
-    return long(scene, scene.uniform(50, 500) / lifetime * daily(scene), lifetime)
+    return long(scene, scene.spread(50, 500) / lifetime * daily(scene), lifetime)
 
 
 def drifting(scene: Scene) -> Counts:
     """Count a dependency that takes 2 to 5 times as long, over 6 to 12 h: as many arrive, each stays longer."""
     lifetime = scene.spread(0.1, 60)
     drift = scene.during(scene.uniform(HOUR, 10 * HOUR), scene.uniform(6 * HOUR, 12 * HOUR))
-    arrivals = scene.uniform(20, 500) / lifetime * noise(scene, 0.01, 0.05)
+    arrivals = scene.spread(20, 500) / lifetime * noise(scene, 0.01, 0.05)
     return long(scene, arrivals, lifetime * (1 + drift * (scene.uniform(2, 5) - 1)))
 
 
@@ -143,7 +144,7 @@ def tenants(scene: Scene) -> Counts:
     scale = scene.spread(2 * HOUR, 12 * HOUR)
     return filled(
         scene,
-        scene.uniform(50, 500),
+        scene.spread(50, 500),
         lambda u, row: -scale[row] * np.log1p(-u) * scene.own.lognormal(0, 1, len(u)),
     )
 
@@ -151,8 +152,8 @@ def tenants(scene: Scene) -> Counts:
 def mixed_sessions(scene: Scene) -> Counts:
     """Count sessions of 4 to 12 h and a constant churn of short requests on one stack."""
     lifetime = scene.uniform(4 * HOUR, 12 * HOUR)
-    sessions = long(scene, scene.uniform(50, 500) / lifetime * daily(scene), lifetime)
-    return sessions + short(scene, scene.uniform(20, 200) * noise(scene, 0.01, 0.05))
+    sessions = long(scene, scene.spread(50, 500) / lifetime * daily(scene), lifetime)
+    return sessions + short(scene, scene.spread(20, 200) * noise(scene, 0.01, 0.05))
 
 
 def semaphore(scene: Scene) -> Counts:
@@ -193,15 +194,15 @@ def in_diurnal(scene: Scene, rate: float, onset: Floats) -> Counts:
 def with_load(scene: Scene, rate: float, onset: Floats) -> Counts:
     """Count a leak of a share of the requests, which swing with the day."""
     load = daily(scene)
-    return leaked(scene, rate, onset, load) + short(scene, scene.uniform(5, 200) * load)
+    return leaked(scene, rate, onset, load) + short(scene, scene.spread(5, 200) * load)
 
 
 def in_connections(scene: Scene, rate: float, onset: Floats) -> Counts:
     """Count a leak among connections of 1 to 4 h that come with the day."""
     lifetime = scene.spread(HOUR, 4 * HOUR)
-    return leaked(scene, rate, onset) + long(scene, scene.uniform(50, 500) / lifetime * daily(scene), lifetime)
+    return leaked(scene, rate, onset) + long(scene, scene.spread(50, 500) / lifetime * daily(scene), lifetime)
 
 
 def in_noise(scene: Scene, rate: float, onset: Floats) -> Counts:
     """Count a leak in a large stack whose load wanders by 5 to 10 %."""
-    return leaked(scene, rate, onset) + short(scene, scene.uniform(1000, 5000) * noise(scene, 0.05, 0.1))
+    return leaked(scene, rate, onset) + short(scene, scene.spread(1000, 5000) * noise(scene, 0.05, 0.1))

@@ -37,8 +37,12 @@ def outcome(found: Mapping[str, float]) -> str:
     """Return how much was found and how soon."""
     if not found["found"]:
         return "never"
-    delays = [f"{found[key]:.1f}" if isfinite(found[key]) else "-" for key in ("median", "p90")]
-    return f"{found['found']:.0%} / {delays[0]} / {delays[1]}"
+    return f"{found['found']:.0%} / {hours(found['median'])} / {hours(found['p90'])}"
+
+
+def hours(value: float | None) -> str:
+    """Return a delay; None and what is not finite was not reached."""
+    return "-" if value is None or not isfinite(value) else f"{value:.1f}"
 
 
 def rules(results: Results) -> Iterator[str]:
@@ -117,10 +121,10 @@ def ratios(results: Results) -> Iterator[str]:
         yield from lines
 
 
-def spread(numbers: Sequence[float]) -> str:
+def spread(numbers: Sequence[float | None]) -> str:
     """Return a median with its band."""
     median, low, high = numbers
-    return "" if isnan(median) else f"{median:.2f} ({low:.2f}-{high:.2f})"
+    return "" if median is None or isnan(median) else f"{median:.2f} ({low:.2f}-{high:.2f})"
 
 
 def fleets(results: Results) -> Iterator[str]:
@@ -141,8 +145,8 @@ def lifetimes(results: Results) -> Iterator[str]:
     lines = []
     for name, numbers in results.items():
         if name.startswith("lifetimes/"):
-            hours = "" if isnan(numbers["median"]) else f"{numbers['median']:.1f}"
-            lines.append(row([name.removeprefix("lifetimes/"), f"{numbers['per_stack']:.2f}", hours]))
+            cells = [f"{numbers['per_stack']:.2f}", hours(numbers["median"])]
+            lines.append(row([name.removeprefix("lifetimes/"), *cells]))
     if lines:
         columns = ["stack", "alarms in lifetime 3 and later", "median hours after the restart"]
         yield from header("**Five days, a restart about every 16 h.**", columns)

@@ -1,12 +1,14 @@
 """How well leakwatch tells leaks from load, next to the rules that people use instead.
 
     python benchmarks/detection/run.py [--seed 1] [--traces 100] [--quick] [--jobs 1] [--only NAME...] [--write]
+                                      [--hours 48] [--interval 15]
     python benchmarks/detection/run.py --quick --check
 
 Plays simulated traces (scenarios.py, fleets.py) through leakwatch's own pipeline and prints Markdown. --only takes
 parts of names of studies ("leaks/pure", "healthy", "fleet/10"). --write puts the tables into docs/detection.md and
-the numbers next to it; with --quick only the numbers, into quick.json. --quick --check says what is clearly worse
-than in there, and exits 1 then. Seeds 1-99 are for tuning, 100 and up for reporting.
+the numbers next to it; with --quick only the numbers, into quick.json; with --only it replaces just those.
+--quick --check says what is clearly worse than in quick.json, and exits 1 then. Seeds 1-99 are for tuning, those
+from 100 on for reporting.
 """
 
 import argparse
@@ -14,7 +16,9 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from functools import partial
+from math import isfinite
 from multiprocessing import Pool
 from pathlib import Path
 from typing import Final
@@ -28,11 +32,14 @@ from studies import Numbers
 
 HERE: Final = Path(__file__).parent
 QUICK: Final = HERE / "quick.json"
-DOCS: Final = HERE.parents[1] / "docs"
+PAGE: Final = HERE.parents[1] / "docs/detection.md"
+NUMBERS: Final = PAGE.with_suffix(".json")
+BEGIN: Final = "<!-- made by benchmarks/detection/run.py -->"
+END: Final = "<!-- end -->"
 QUICK_TRACES: Final = 24
 QUICK_RATES: Final = (10.0, 60.0)
 QUICK_LEFT_OUT: Final = {
-    *(f"fleet/{name}" for name in ("10 rolling", "10 joining", "20", "50")),
+    *(f"fleet/{name}" for name in ("4", "10 rolling", "10 joining", "20", "50")),
     *(f"lifetimes/{name}" for name in ("warm-up", "staircase", "sticky", "running-max pool")),
 }
 
@@ -105,46 +112,61 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--traces", type=int)
+    parser.add_argument("--hours", type=float, default=48.0)
+    parser.add_argument("--interval", type=float, default=15.0, help="seconds between two scrapes")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
     for flag in ("quick", "check", "write"):
         parser.add_argument(f"--{flag}", action="store_true")
     given = parser.parse_args()
-    length = Length(given.seed, given.traces or (QUICK_TRACES if given.quick else 100))
+    traces = given.traces or (QUICK_TRACES if given.quick else 100)
+    length = Length(given.seed, traces, given.hours, given.interval)
     results = run(chosen(given.only, quick=given.quick), length, given.jobs)
     if given.check:
         expected = json.loads(QUICK.read_text())
         found = list(worse(expected["results"], results, length.traces))
         print("\n".join(found) or "nothing is worse than in quick.json")
         return int(bool(found))
+    if given.write:
+        results = keep(results, length, QUICK if given.quick else NUMBERS)
     text = "\n".join(tables(results))
     print(text)
-    if given.write:
-        write(text, results, length, quick=given.quick)
+    if given.write and not given.quick:
+        publish(text, length)
     return 0
 
 
-def write(text: str, results: dict[str, Numbers], length: Length, *, quick: bool) -> None:
-    """Keep the numbers, and the tables unless `quick`."""
-    numbers = {"seed": length.seed, "traces": length.traces, "results": rounded(results)}
-    if not quick:
-        page = DOCS / "detection.md"
-        begin, end = "<!-- made by benchmarks/detection/run.py -->\n", "<!-- end -->\n"
-        before, rest = page.read_text().split(begin)
-        after = rest.split(end)[1]
-        said = f"Seed {length.seed}, {length.traces} traces of each kind and rate.\n\n"
-        page.write_text(before + begin + "\n" + said + text + "\n" + end + after)
-    target = QUICK if quick else DOCS / "detection.json"
-    target.write_text(json.dumps(numbers, indent=1) + "\n")
+def keep(results: dict[str, Numbers], length: Length, path: Path) -> dict[str, Numbers]:
+    """Write the numbers into the file at `path`; return them with those that it holds of the same length and seed.
+
+    So a run of some studies replaces those only.
+    """
+    old = json.loads(path.read_text()) if path.exists() else {}
+    same = all(old.get(key) == value for key, value in asdict(length).items())
+    kept = old["results"] if same else {}
+    new = {**kept, **{name: rounded(numbers) for name, numbers in results.items()}}
+    ordered = {name: new[name] for name in all_studies() if name in new}
+    path.write_text(json.dumps({**asdict(length), "results": ordered}, indent=1, allow_nan=False) + "\n")
+    return ordered
+
+
+def publish(text: str, length: Length) -> None:
+    """Put the tables into the page."""
+    before, rest = PAGE.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    said = f"Seed {length.seed}, {length.traces} traces of each kind and rate.\n"
+    PAGE.write_text("\n".join([before + BEGIN, said, text, END + after.removesuffix("\n")]) + "\n")
 
 
 def rounded(value: object) -> object:
-    """Return numbers with four significant digits, at any depth."""
+    """Return numbers with four significant digits, at any depth; None for those that are not finite."""
     if isinstance(value, dict):
         return {key: rounded(one) for key, one in value.items()}
     if isinstance(value, list):
         return [rounded(one) for one in value]
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+    if isinstance(value, float):
+        return float(f"{value:.4g}") if isfinite(value) else None
+    return value
 
 
 if __name__ == "__main__":
