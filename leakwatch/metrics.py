@@ -148,6 +148,11 @@ class StackCollector(Collector):
         seen = GaugeMetricFamily(
             "leakwatch_leak_first_seen_timestamp_seconds", "When the growth began.", labels=LEAK
         )
+        related = GaugeMetricFamily(
+            "leakwatch_leak_related_goroutines",
+            "Goroutines in a stack that grows in step with a leak and belongs to it.",
+            labels=("service", "stack", "related", "function", "wait"),
+        )
         for leak in leaks:
             stack = leak.stack
             labels = (
@@ -162,7 +167,10 @@ class StackCollector(Collector):
             growth.add_metric(labels, leak.growth.rate)
             confidence.add_metric(labels, leak.confidence)
             seen.add_metric(labels, self._wall(leak.first_seen))
-        yield from (goroutines, growth, confidence, seen)
+            for other in leak.related:
+                place = (shown(leak.service), stack.fingerprint, other.fingerprint, shown(other.blamed.function))
+                related.add_metric((*place, other.wait), self._pipeline.count(leak.service, other.fingerprint))
+        yield from (goroutines, growth, confidence, seen, related)
 
 
 def _targets(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -> Iterator[Metric]:

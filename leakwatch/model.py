@@ -134,7 +134,9 @@ class Judgement:
     goroutines: int
     grew: Growth
     before: float
-    """Goroutines until the growth began."""
+    """Goroutines until the growth began; nan for a whole service, whose targets restart."""
+    gained: float
+    """Goroutines more than then."""
     left: tuple[float, float] | None
     """Goroutines that left per second, then and now; None where scrapes are too few to tell."""
     restarted: bool = False

@@ -1,5 +1,6 @@
 """Says in one plain sentence why a stack is called a leak. Pure."""
 
+import math
 from collections.abc import Sequence
 
 from leakwatch.model import Growth, Judgement, Verdict
@@ -24,9 +25,13 @@ def sentence(verdict: Verdict, judgements: Sequence[Judgement], goroutines: int,
         return f"grew by {grew}, and has been back at {goroutines} for {stood}"
     if all(judgement.restarted for judgement in judgements):
         return f"grew by {grew} until the process restarted; watching whether it goes on"
+    if math.isnan(before):
+        how_much = f"grew by {sum(judgement.gained for judgement in judgements):.0f} on all targets"
+    else:
+        how_much = f"grew from {before:.0f} to {goroutines}"
     if verdict is Verdict.PLATEAU:
-        return f"grew from {before:.0f} to {goroutines} by {grew}, and has not grown for {stood}"
-    return f"grew from {before:.0f} to {goroutines} in {format_duration(max(time - began, 1.0))}{left}; {grew}"
+        return f"{how_much} by {grew}, and has not grown for {stood}"
+    return f"{how_much} in {format_duration(max(time - began, 1.0))}{left}; {grew}"
 
 
 def departures(before: float, now: float) -> str:

@@ -217,7 +217,7 @@ def test_forgetting_a_target_closes_its_leak() -> None:
 def judgement(verdict: Verdict, rate: float, first_seen: float) -> Judgement:
     """Return a judgement of which only this matters."""
     growth = Growth(rate, rate - 3, rate + 4)
-    return Judgement(verdict, 1.0, "P2", growth, 0.8, first_seen, 10, growth, 0.0, None)
+    return Judgement(verdict, 1.0, "P2", growth, 0.8, first_seen, 10, growth, 0.0, 10.0, None)
 
 
 def test_a_leak_over_two_targets() -> None:

@@ -6,7 +6,8 @@ without the first hour of a lifetime and without the step across a restart, scal
 out just then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -30,7 +31,7 @@ from leakwatch.lifetimes import Memory
 from leakwatch.model import Fingerprint, Stack
 
 FIRST: Final = BLOCKS_PER_HOUR  # blocks of a lifetime that are not counted
-LATE: Final = 3  # blocks that a target may be behind
+LATE: Final = 3  # blocks that a target may be behind and still be counted
 
 
 class Member:
@@ -55,15 +56,18 @@ class Member:
         more = ((0, rows - len(self.means)), (0, 0))
         self.means, self.floors = np.pad(self.means, more), np.pad(self.floors, more)
 
-    def push(self, column: Sums | None) -> None:
-        """Remember the hour that has ended, shape (6, rows), or that the target was not seen."""
+    def push(self, column: Sums | None, block: float) -> None:
+        """Remember the hour that has ended, shape (6, rows), or that the target was not seen.
+
+        `block`: seconds of a twelfth of an hour.
+        """
         for ring in (self.means, self.floors, self.uptimes, self.lifetimes):
             ring[..., :-1] = ring[..., 1:]
             ring[..., -1] = 0
         if column is not None:
             self.means[self.places, -1] = column[MEAN]
             self.floors[self.places, -1] = column[FLOOR]
-            self.uptimes[-1] = self.history.closed / BLOCKS_PER_HOUR
+            self.uptimes[-1] = self.history.closed * self.history.block / (BLOCKS_PER_HOUR * block)
             self.lifetimes[-1] = self.history.lifetime
 
     def steps(self) -> npt.NDArray[np.bool_]:
@@ -72,6 +76,16 @@ class Member:
         valid = np.zeros(HOURS, bool)
         valid[1:] = (up[1:] > 0) & (up[:-1] > 1) & (lifetimes[1:] == lifetimes[:-1])
         return valid
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a member grew by, shape (6, rows), and the scrapes and regular steps behind it."""
+
+    member: Member
+    column: Sums
+    scrapes: int
+    regular: int
 
 
 class Pool:
@@ -158,44 +172,50 @@ class Pool:
         member.rows = np.array([row for row, stack in enumerate(history.stacks) if stack], np.intp)
         member.places = np.array([self.rows[stack.fingerprint] for stack in history.stacks if stack], np.intp)
 
-    def _block_step(self, member: Member) -> tuple[Member, Sums, int, int] | None:
-        """Return by how much a member grew since a block was last taken, None where that does not count."""
-        history = member.history
+    def _block_step(self, member: Member) -> Step | None:
+        """Return by how much a member grew since a block was last taken, None where that does not count.
+
+        One that has closed no block meanwhile has not grown yet, and will have grown by more the next time.
+        """
+        history, blocks = member.history, member.history.blocks
         lifetime, before = member.block
         member.block = (history.lifetime, history.closed)
         new = history.closed - before
-        blocks = history.blocks
-        if lifetime != history.lifetime or not 1 <= new <= LATE or before < FIRST or history.block != self.block:
+        late = self.block_start - history.block_start
+        if lifetime != history.lifetime or before < FIRST or new >= BLOCKS or late > LATE * history.block:
             return None
+        if not new:
+            return Step(member, np.zeros((6, len(member.rows))), int(blocks.scrapes[-1]), int(blocks.regular[-1]))
         if not blocks.scrapes[-1] or not blocks.scrapes[-1 - new]:
             return None
         values = blocks.values[:, member.rows, -1 - new :].astype(np.float64)
         column = values[:, :, -1].copy()
         column[:LEFT] -= values[:LEFT, :, 0]  # mean and floor
         column[DOWN:] = values[DOWN:, :, 1:].sum(axis=2)
-        return member, column, int(blocks.scrapes[-1]), int(blocks.regular[-1])
+        return Step(member, column, int(blocks.scrapes[-1]), int(blocks.regular[-1]))
 
     def _close_hour(self) -> None:
-        steps, present = [], 0
+        steps: list[Step | None] = []
         level, falls = np.zeros(len(self.stacks)), np.zeros(len(self.stacks))
         for member in self.members.values():
-            hour = an_hour(member.history.blocks) if member.history.block == self.block else None
+            hour = an_hour(member.history.blocks)
             column = None if hour is None else hour[0][:, member.rows]
-            member.push(column)
+            member.push(column, self.block)
             if hour is None or column is None:
                 continue
-            present += 1
+            steps.append(None)
             if member.steps()[-1]:
                 level[member.places] += column[MEAN]
                 column[MEAN] -= member.means[member.places, -2]
                 column[FLOOR] -= member.floors[member.places, -2]
                 falls[member.places] += np.maximum(-column[FLOOR], 0)
-                steps.append((member, column, *hour[1:]))
-        scale = present / len(steps) if steps else 0.0
+                steps[-1] = Step(member, column, *hour[1:])
+        counted = sum(step is not None for step in steps)
+        scale = len(steps) / counted if counted else 0.0
         for ring, now in ((self.levels, level), (self.falls, falls)):
             ring[:, :-1] = ring[:, 1:].copy()
             ring[:, -1] = scale * now
-        self._push(self.hours, [*steps, *[None] * (present - len(steps))])
+        self._push(self.hours, steps)
         known = self.hours.scrapes > 0
         if known[-1]:
             floors = self.hours.values[FLOOR]
@@ -203,7 +223,7 @@ class Pool:
             faded = self.give_back * np.float32(0.5 ** (1 / GIVE_BACK_HALF_LIFE))
             self.give_back = np.maximum(faded, fall).astype(np.float32)
 
-    def _push(self, columns: Columns, steps: list[tuple[Member, Sums, int, int] | None]) -> None:
+    def _push(self, columns: Columns, steps: Sequence[Step | None]) -> None:
         """Append the sum of `steps`, scaled up to all members, to what the service has grown by before."""
         counted = [step for step in steps if step is not None]
         known = np.flatnonzero(columns.scrapes)
@@ -212,9 +232,9 @@ class Pool:
             columns.push(None, 0, 0)
             return
         total = np.zeros((6, len(self.stacks)))
-        for member, column, _, _ in counted:
-            total[:, member.places] += column
+        for step in counted:
+            total[:, step.member.places] += step.column
         total *= len(steps) / len(counted)
         total[MEAN] += before[MEAN]
         total[FLOOR] += before[FLOOR]
-        columns.push(total, min(step[2] for step in counted), min(step[3] for step in counted))
+        columns.push(total, min(step.scrapes for step in counted), min(step.regular for step in counted))

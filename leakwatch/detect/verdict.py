@@ -8,6 +8,7 @@ A restart takes the goroutines of a leak away, not its cause: what was leaking s
 grow again and did not.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
@@ -60,6 +61,8 @@ class Case:
     """Growth when the floor last rose."""
     restarted: bool = False
     """It leaked in the lifetime before and has not shown itself in this one."""
+    floor: float = 0.0
+    """Of the latest block."""
     peak: float = 0.0
     """The highest floor of a block."""
     peak_block: int = 0
@@ -154,7 +157,7 @@ def _follow(case: Case, series: Series, row: int, score: float, window: str) -> 
     case.growth = growth_since(*(everything if hourly else recent)(series, row), case.onset)
     if not series.blocks.scrapes[-1]:
         return  # a gap says nothing about the floor
-    floor = float(series.blocks.values[FLOOR, row, -1])
+    floor = case.floor = float(series.blocks.values[FLOOR, row, -1])
     rose = floor > case.peak
     if rose:
         case.peak, case.peak_block = floor, series.closed
@@ -222,7 +225,8 @@ def _judgement(case: Case, series: Series, row: int) -> Judgement:
         case.onset,
         goroutines=int(series.last[row]),
         grew=case.grew,
-        before=case.onset_floor,
+        before=math.nan if series.rebased else case.onset_floor,
+        gained=case.floor - case.onset_floor,
         left=_departures(case, series, row),
         restarted=case.restarted,
         related=case.related,
