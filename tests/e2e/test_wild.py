@@ -64,7 +64,7 @@ CASES = [
     Case("pipeline", "w5pipeline", {"main.FilterService": NOT_YET}),
 ]
 ALTERNATING = Case("alternating", "w1gateway", {SESSION: ""}, rate=8, flags=("-clients", "50"))
-"""As in production: the stuck sessions are in Read half of the time, and so change between two stacks. They wait for different things."""
+"""As in production: stuck sessions are in Read half of the time, and so wait for different things in two stacks."""
 
 
 @dataclass
