@@ -83,7 +83,7 @@ def run(
         _fail("nothing to watch: give --config FILE or --target URL", 2)
 
     def read() -> Config:
-        found = (load(config) if config else Config()).with_targets(target or ())
+        found = load(config, target or ()) if config else Config().with_targets(target or ())
         return found.listening(listen) if listen else found
 
     asyncio.run(Daemon(read).run())

@@ -21,7 +21,7 @@ LAYERS = [
     ["leakwatch.config"],
     ["leakwatch.pipeline", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
     ["leakwatch.discovery.resolve", "leakwatch.discovery.file", "leakwatch.discovery.static"],
-    ["leakwatch.discovery", "leakwatch.scrape"],
+    ["leakwatch.discovery", "leakwatch.scrape", "leakwatch.mistakes"],
     ["leakwatch.client", "leakwatch.clock"],
     ["leakwatch.leaks", "leakwatch.detect.verdict"],
     ["leakwatch.detect.daily"],

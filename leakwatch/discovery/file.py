@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from leakwatch.client import Settings
 from leakwatch.discovery import TargetGroup, Update
 from leakwatch.errors import ConfigError
+from leakwatch.mistakes import reworded
 from leakwatch.units import ConfigPath, Duration
 
 log = structlog.get_logger()
@@ -111,6 +112,4 @@ def read_groups(path: Path) -> tuple[TargetGroup, ...]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"{path}: {where or 'top level'}: {first['msg'].removeprefix('Value error, ')}"
-        ) from error
+        raise ConfigError(f"{path}: {where or 'top level'}: {reworded(first)}") from error

@@ -172,7 +172,7 @@ def test_a_target_that_leaves_during_its_scrape_stays_away(leakwatch: Run, tmp_p
         )
         daemon = leakwatch("--config", config(tmp_path, f"slow={slow.url}", text=text))
         assert eventually(lambda: slow.requests)
-        (tmp_path / "leakwatch.yml").write_text(text)
+        config(tmp_path, "other=http://127.0.0.1:1", text=text)
         assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
         time.sleep(4)
         assert 'service="slow"' not in daemon.get("/metrics").text
