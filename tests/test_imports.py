@@ -18,7 +18,7 @@ LAYERS = [
     ["leakwatch.demo"],
     ["leakwatch.daemon", "leakwatch.show"],
     ["leakwatch.job", "leakwatch.web.routes", "leakwatch.metrics", "leakwatch.web.server", "leakwatch.targets"],
-    ["leakwatch.config"],
+    ["leakwatch.config", "leakwatch.web.page"],
     ["leakwatch.pipeline", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
     ["leakwatch.discovery.resolve", "leakwatch.discovery.file", "leakwatch.discovery.static"],
     ["leakwatch.discovery", "leakwatch.scrape", "leakwatch.mistakes"],
