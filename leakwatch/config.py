@@ -140,18 +140,18 @@ class Config(Settings):
     def with_targets(self, urls: Sequence[str]) -> "Config":
         """Return the configuration with a job for each of `urls`, written [service=]URL; raises UsageError."""
         jobs = (*self.scrape_configs, *map(target_job, urls))
-        return self._changed("scrape_configs", jobs)
+        return self._changed("scrape_configs", jobs, "--target")
 
     def listening(self, listen: str) -> "Config":
         """Return the configuration with another address to listen on; raises UsageError."""
-        return self._changed("web", self.web.model_dump() | {"listen": listen})
+        return self._changed("web", self.web.model_dump() | {"listen": listen}, "--listen")
 
-    def _changed(self, key: str, value: Any) -> "Config":
+    def _changed(self, key: str, value: Any, option: str) -> "Config":
         known = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
         try:
             return Config.model_validate(known | {key: value})
         except ValidationError as error:
-            raise UsageError(reworded(error.errors()[0])) from error
+            raise UsageError(f"{option}: {reworded(error.errors()[0])}") from error
 
     def interval(self, job: ScrapeConfig) -> float:
         """Return the seconds between two scrapes of a job's targets."""
