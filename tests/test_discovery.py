@@ -74,6 +74,15 @@ def test_a_bad_file_keeps_its_last_targets(tmp_path: Path, text: str, said: str)
     assert addresses(reader.read()) == ["a:2"]
 
 
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """The system's words name the file once, without a number."""
+    path = tmp_path / "targets.yml"
+    path.mkdir()
+    with capture_logs() as logged:
+        Reader((path,)).read()
+    assert [line["error"] for line in logged] == [f"{path}: Is a directory"]
+
+
 def test_a_file_cut_within_a_letter(tmp_path: Path) -> None:
     """A file that ends in the middle of an ü keeps its targets and is read when it is whole again."""
     path = tmp_path / "targets.yml"

@@ -81,12 +81,13 @@ class Reader:
                 return False
             groups = read_groups(Path(path))
         except (OSError, ConfigError) as error:
-            if self._said.get(path) == str(error):
+            said = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            if self._said.get(path) == said:
                 return False
-            self._said[path] = str(error)
+            self._said[path] = said
             kept = len(self._groups.get(path, ()))
             log.error(  # noqa: TRY400  the message says it all, a traceback says less
-                "targets file cannot be used, its last target groups stay", file=path, kept=kept, error=str(error)
+                "targets file cannot be used, its last target groups stay", file=path, kept=kept, error=said
             )
             return False
         self._versions[path] = version

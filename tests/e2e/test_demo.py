@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from running import eventually
 
+from leakwatch.demo import tenths
+
 COMMAND = [sys.executable, "-m", "leakwatch", "demo", "--listen", "127.0.0.1:0"]
 
 
@@ -122,3 +124,8 @@ def test_what_is_wrong_is_said_before_the_build(tmp_path: Path) -> None:
     no_go = subprocess.run(COMMAND, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
     assert (no_go.returncode, no_go.stdout) == (1, "")
     assert "the demo needs Go" in no_go.stderr
+
+
+def test_a_rate_of_nothing_has_no_sign_of_its_own() -> None:
+    """What is rounded to nothing is +0.0, also when it falls a little."""
+    assert [f"{tenths(rate):+.1f}" for rate in (-0.04, 0.0, -0.06, 5.04)] == ["+0.0", "+0.0", "-0.1", "+5.0"]
