@@ -1,16 +1,19 @@
 """The command line. Each command imports what it needs when it runs: a sidecar pays only for the daemon."""
 
 import asyncio
+import contextlib
+import math
+import shlex
 import sys
 from enum import StrEnum
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from leakwatch import __version__
-from leakwatch.errors import LeakwatchError
+from leakwatch.errors import LeakwatchError, UsageError
 from leakwatch.look import By
 
 app = typer.Typer(
@@ -72,7 +75,7 @@ def _main(
 
 
 @app.command(
-    epilog="\b\nExamples:\n  leakwatch run --target http://127.0.0.1:6060\n"
+    epilog="\b\nExamples:\n  leakwatch run --target shop=http://127.0.0.1:6060\n"
     "  leakwatch run --target shop=http://10.0.0.1:6060 --target shop=http://10.0.0.2:6060\n"
     "  leakwatch run --config leakwatch.yml --listen 0.0.0.0:9979"
 )
@@ -94,10 +97,10 @@ def run(
 
     logs.configure(log_level)
     if config is None and not target:
-        _fail("nothing to watch: give --config FILE or --target URL", 2)
+        raise UsageError("nothing to watch: give --config FILE or --target URL")
 
     def read() -> Config:
-        found = (load(config) if config else Config()).with_targets(target or ())
+        found = load(config, target or ()) if config else Config().with_targets(target or ())
         return found.listening(listen) if listen else found
 
     asyncio.run(Daemon(read).run())
@@ -105,7 +108,7 @@ def run(
 
 @app.command(epilog="\b\nExamples:\n  leakwatch check-config leakwatch.yml")
 def check_config(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
-    """Say whether a configuration file is good; each mistake with its line."""
+    """Say what is wrong in a configuration file."""
     from leakwatch.config import load
 
     config = load(file)
@@ -115,7 +118,7 @@ def check_config(file: Annotated[Path, typer.Argument(help="Configuration file."
 
 @app.command(epilog="\b\nExamples:\n  leakwatch config-schema > leakwatch.schema.json")
 def config_schema() -> None:
-    """Print the JSON Schema of the configuration file, for editors."""
+    """Print the configuration's JSON Schema."""
     from leakwatch.config import schema
 
     typer.echo(schema(), nl=False)
@@ -144,9 +147,12 @@ def scrape(
     """Take one look at a service or at a saved profile."""
     from leakwatch import show
 
+    _positive("--timeout", timeout)
+    if limit < 0:
+        raise UsageError(f"--limit {limit}: must be 0 or more")
     profile = show.read(source, timeout)
     if output is Format.PPROF and sys.stdout.isatty():
-        _fail("pprof format is binary: redirect it to a file", 2)
+        raise UsageError("pprof format is binary: redirect it to a file")
     sys.stdout.buffer.write(show.render(profile, by, output.value, limit))
     sys.stdout.buffer.flush()
 
@@ -186,7 +192,18 @@ def demo(
     """Run a leaking Go service and watch it; needs Go."""
     from leakwatch.demo import play
 
-    asyncio.run(play(shipped("demo"), rate=rate, listen=listen, once=once, picture=picture))
+    _positive("--rate", rate)
+    playing = play(
+        shipped("demo"), rate=rate, listen=listen, once=once, picture=picture, command=shlex.join(_started())
+    )
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(playing)
+
+
+def _started() -> list[str]:
+    """Return the words that start leakwatch the way it was started."""
+    by_module = Path(sys.argv[0]).name == "__main__.py"
+    return [sys.executable, "-m", "leakwatch"] if by_module else [sys.argv[0]]
 
 
 def shipped(name: str) -> Path:
@@ -197,19 +214,35 @@ def shipped(name: str) -> Path:
     return Path(__file__).parents[1] / "deploy" / {"demo": "demo/service"}.get(name, f"prometheus/{name}")
 
 
-def _fail(message: str, status: int) -> NoReturn:
-    typer.echo(f"leakwatch: {message}", err=True)
-    raise typer.Exit(status)
+def _positive(option: str, value: float) -> None:
+    if not 0 < value < math.inf:  # no comparison is true of nan
+        raise UsageError(f"{option} {value:g}: must be a number greater than 0")
+
+
+def _say(message: str) -> None:
+    with contextlib.suppress(OSError):  # a terminal that is closed hears nothing
+        for line in message.splitlines():
+            typer.echo(f"leakwatch: {line}", err=True)
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one line and status 1, never a traceback."""
+    """Run the command line; an error that is not a mistake of ours is one line, never a traceback.
+
+    Status 2: the command line is wrong; 1: something else is.
+    """
     try:
         app()
+    except UsageError as error:
+        _say(str(error))
+        sys.exit(2)
     except LeakwatchError as error:
-        for line in str(error).splitlines():
-            typer.echo(f"leakwatch: {line}", err=True)
+        _say(str(error))
         sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, which is its right
+        sys.exit(1)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # what could not be written must not be tried again at the end
+        _say(f"{error.filename or 'cannot write the output'}: {error.strerror or error}")
         sys.exit(1)

@@ -1,37 +1,29 @@
-"""The configuration: what a file may say, and errors that name file, line, key and the nearest good key."""
+"""The configuration: what a file and the command line may say."""
 
-import difflib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
-from urllib.parse import unquote, urlsplit
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from leakwatch.client import HttpSettings, Settings
 from leakwatch.columns import SCRAPES_PER_BLOCK
+from leakwatch.discovery import HOST
 from leakwatch.discovery.file import FileConfig
 from leakwatch.discovery.static import StaticConfig
-from leakwatch.errors import ConfigError, quote
+from leakwatch.errors import ConfigError, UsageError, quote
 from leakwatch.judging import DetectionConfig, IgnoreConfig
+from leakwatch.mistakes import describe, line_of, repeated_keys, reworded
 from leakwatch.units import Duration, Size, format_duration
 
 DEFAULT_PATH = "/debug/pprof"
 DEFAULT_SIZE = 64 * 1024**2
-
-MESSAGES = {
-    "tuple_type": "must be a list",
-    "model_type": "must be a mapping of keys",
-    "dict_type": "must be a mapping",
-    "missing": "is missing",
-    "string_type": "must be text",
-}
-"""What pydantic says, in the words of somebody who writes YAML."""
+PORTS = {"http": 80, "https": 443}
+"""Of a URL that names none; an address without a scheme must have its port."""
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -45,6 +37,14 @@ def _listen(text: str) -> str:
     return text
 
 
+def _check_timeout(timeout: float, interval: float, whose: str = "") -> None:
+    if timeout > interval:
+        raise ValueError(
+            f"{whose}scrape_timeout {format_duration(timeout)} is longer than"
+            f" scrape_interval {format_duration(interval)}"
+        )
+
+
 Listen = Annotated[str, AfterValidator(_listen)]
 
 
@@ -56,6 +56,12 @@ class GlobalConfig(Settings):
     scrape_cost_limit: Share = 0.01
     """Share of one of the service's cores: the interval stretches to last duration / limit."""
     body_size_limit: Size = DEFAULT_SIZE
+
+    @model_validator(mode="after")
+    def _timeout_fits(self) -> Self:
+        if "scrape_timeout" in self.model_fields_set:  # the default gives way to a short interval
+            _check_timeout(self.scrape_timeout, self.scrape_interval)
+        return self
 
 
 class ScrapeConfig(HttpSettings):
@@ -71,6 +77,12 @@ class ScrapeConfig(HttpSettings):
     profile_format: Literal["text"] = "text"
     static_configs: tuple[StaticConfig, ...] = ()
     file_sd_configs: tuple[FileConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _watches_something(self) -> Self:
+        if not self.static_configs and not self.file_sd_configs:
+            raise ValueError(f"job {self.job_name!r} has no targets: give it static_configs or file_sd_configs")
+        return self
 
 
 class MetricsConfig(Settings):
@@ -107,11 +119,8 @@ class Config(Settings):
             if names.count(job.job_name) > 1:
                 raise ValueError(f"job_name {job.job_name!r} is used twice")
             interval = self.interval(job)
-            if job.scrape_timeout is not None and job.scrape_timeout > interval:
-                raise ValueError(
-                    f"job {job.job_name!r}: scrape_timeout {format_duration(job.scrape_timeout)} is longer than"
-                    f" scrape_interval {format_duration(interval)}"
-                )
+            if job.scrape_timeout is not None:
+                _check_timeout(job.scrape_timeout, interval, f"job {job.job_name!r}: ")
             if self.detection.block < SCRAPES_PER_BLOCK * interval:
                 raise ValueError(
                     f"job {job.job_name!r}: detection.block {format_duration(self.detection.block)} is shorter"
@@ -120,20 +129,20 @@ class Config(Settings):
         return self
 
     def with_targets(self, urls: Sequence[str]) -> "Config":
-        """Return the configuration with a job for each of `urls`, written [service=]URL; raises ConfigError."""
+        """Return the configuration with a job for each of `urls`, written [service=]URL; raises UsageError."""
         jobs = (*self.scrape_configs, *map(target_job, urls))
-        return self._changed("scrape_configs", jobs)
+        return self._changed("scrape_configs", jobs, "--target")
 
     def listening(self, listen: str) -> "Config":
-        """Return the configuration with another address to listen on; raises ConfigError."""
-        return self._changed("web", self.web.model_dump() | {"listen": listen})
+        """Return the configuration with another address to listen on; raises UsageError."""
+        return self._changed("web", self.web.model_dump() | {"listen": listen}, "--listen")
 
-    def _changed(self, key: str, value: Any) -> "Config":
+    def _changed(self, key: str, value: Any, option: str) -> "Config":
         known = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
         try:
             return Config.model_validate(known | {key: value})
         except ValidationError as error:
-            raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+            raise UsageError(f"{option}: {reworded(error.errors()[0])}") from error
 
     def interval(self, job: ScrapeConfig) -> float:
         """Return the seconds between two scrapes of a job's targets."""
@@ -152,13 +161,21 @@ class Config(Settings):
         return job.body_size_limit or self.global_.body_size_limit
 
 
-def load(path: Path) -> Config:
-    """Return the configuration in `path`; files it names are relative to it. Raises ConfigError."""
+def load(path: Path, targets: Sequence[str] = ()) -> Config:
+    """Return the configuration in `path` with more `targets`, written [service=]URL.
+
+    Files it names are relative to it. Raises ConfigError, also when there is nothing to watch.
+    """
     try:
         text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    return parse(text, str(path), path.parent)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    config = parse(text, str(path), path.parent).with_targets(targets)
+    if not config.scrape_configs:
+        raise ConfigError(f"{path}: nothing to watch: no scrape_configs, and no --target is given")
+    return config
 
 
 def parse(text: str, name: str, directory: Path) -> Config:
@@ -166,7 +183,7 @@ def parse(text: str, name: str, directory: Path) -> Config:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
-        mistakes = list(_repeated_keys(node, name))
+        mistakes = list(repeated_keys(node, name))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise ConfigError(f"{name}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from error
@@ -178,8 +195,8 @@ def parse(text: str, name: str, directory: Path) -> Config:
         try:
             return Config.model_validate({} if data is None else data, context={"directory": directory})
         except ValidationError as error:
-            details = sorted(error.errors(), key=lambda detail: _line(detail["loc"], node))
-            mistakes = [_mistake(detail, node, name) for detail in details]
+            details = sorted(error.errors(), key=lambda detail: line_of(detail["loc"], node))
+            mistakes = [describe(detail, node, name, Config) for detail in details]
     raise ConfigError("\n".join(mistakes))
 
 
@@ -189,17 +206,27 @@ def without_user(url: str) -> str:
 
 
 def target_job(text: str) -> ScrapeConfig:
-    """Return the scrape configuration of one --target, [service=]URL; raises ConfigError."""
+    """Return the scrape configuration of one target of the command line, [service=]URL; raises UsageError."""
     name, equals, url = text.partition("=")
     service, url = (name, url) if equals and "://" not in name else ("", text)
-    if "://" not in url:
-        url = f"http://{url}"
     try:
-        parts = urlsplit(url)
+        if url != text and not service:
+            raise ValueError("there is no service before the =")  # noqa: TRY301  said like the mistakes below
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        return ScrapeConfig.model_validate(_settings(text, parts, service))
+    except ValidationError as error:
+        raise UsageError(f"target {quote(without_user(text))}: {reworded(error.errors()[0])}") from error
     except ValueError as error:
-        raise ConfigError(f"--target {quote(without_user(text))}: {error}") from error
+        raise UsageError(f"target {quote(without_user(text))}: {error}") from error
+
+
+def _settings(text: str, parts: SplitResult, service: str) -> dict[str, Any]:
+    """Return what a job needs to know to scrape one URL."""
     socket = parts.scheme == "unix"
     address = f"unix://{parts.path}" if socket else parts.netloc.rpartition("@")[2]
+    host = HOST.fullmatch(address)
+    if "://" in text and parts.scheme in PORTS and host and not host[1]:
+        address = f"{address}:{PORTS[parts.scheme]}"
     path = "" if socket else parts.path.rstrip("/").removesuffix("/goroutine")
     settings: dict[str, Any] = {
         "job_name": without_user(text),
@@ -209,80 +236,9 @@ def target_job(text: str) -> ScrapeConfig:
     }
     if parts.username:
         settings["basic_auth"] = {"username": unquote(parts.username), "password": unquote(parts.password or "")}
-    try:
-        return ScrapeConfig.model_validate(settings)
-    except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"--target {quote(without_user(text))}: {said}") from error
+    return settings
 
 
 def schema() -> str:
     """Return the JSON Schema of the file, for editors."""
     return json.dumps(Config.model_json_schema(by_alias=True), indent=2) + "\n"
-
-
-def _repeated_keys(node: yaml.Node | None, name: str) -> Iterator[str]:
-    """Yield a mistake for each key that a mapping has twice: YAML would silently take the last."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                yield f"{name}:{key.start_mark.line + 1}: {quote(str(key.value))} is given twice"
-            seen.add(key.value)
-            yield from _repeated_keys(value, name)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _repeated_keys(item, name)
-
-
-def _mistake(detail: ErrorDetails, node: yaml.Node | None, name: str) -> str:
-    """Return one line that says where a mistake is and how to mend it."""
-    place = f"{name}:{_line(detail['loc'], node)}"
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(".")
-    if detail["type"] == "extra_forbidden":
-        key, known = str(detail["loc"][-1]), _known_keys(detail["loc"][:-1])
-        close = difflib.get_close_matches(key, known, 1, 0.6)
-        hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
-        return f"{place}: unknown key {where!r}; {hint}"
-    said = MESSAGES.get(detail["type"], detail["msg"].removeprefix("Value error, "))
-    given = detail["input"]
-    found = (
-        f", found {quote(str(given))}" if isinstance(given, str | int | float) and str(given) not in said else ""
-    )
-    return f"{place}: {where + ': ' if where else ''}{said}{found}"
-
-
-def _line(loc: tuple[int | str, ...], node: yaml.Node | None) -> int:
-    """Return the line of `loc`, or of its nearest ancestor that the file has."""
-    line = 1
-    for part in loc:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if found is None:
-                break
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-    return line
-
-
-def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that may stand at `loc`."""
-    models: list[type[Settings]] = [Config]
-    for part in loc:
-        if isinstance(part, str):
-            fields = [field for model in models for key, field in _fields(model).items() if key == part]
-            models = [model for field in fields for model in _models(field.annotation)] or models
-    return [key for model in models for key in _fields(model)]
-
-
-def _fields(model: type[Settings]) -> dict[str, FieldInfo]:
-    return {field.alias or name: field for name, field in model.model_fields.items()}
-
-
-def _models(annotation: Any) -> list[type[Settings]]:
-    """Return the models within a type such as tuple[Model, ...] or Model | None."""
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
-        return [annotation]
-    return [model for inner in get_args(annotation) for model in _models(inner)]

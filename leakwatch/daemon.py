@@ -1,6 +1,7 @@
 """The daemon: wires discovery, jobs, pipeline and web together, and keeps them in step with the configuration."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -56,15 +57,19 @@ class Daemon:
             limit=self.config.metrics.series_limit,
         )
 
-    async def run(self) -> None:
-        """Serve and scrape until stopped; raises ConfigError if it cannot begin."""
+    async def run(self, reload_on: signal.Signals | None = signal.SIGHUP) -> None:
+        """Serve and scrape until stopped; raises ConfigError if it cannot begin.
+
+        SIGINT, SIGTERM and SIGHUP stop it, but for `reload_on`, which takes the configuration anew.
+        """
         bound = bind(self.config.web.listen)
         self.url = self.config.web.external_url or address(bound)
         web = Web(make_app(self, make_registry(self._stacks, DaemonCollector(self._last_reload))), bound)
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
-        loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload_quietly()))
+        if reload_on:
+            loop.add_signal_handler(reload_on, lambda: loop.create_task(self._reload_quietly()))
         self._lag.start()
         self._schedule.start()
         self._targets.configure(self.config)
@@ -94,10 +99,6 @@ class Daemon:
         """Return the leaks, the most urgent first."""
         return self.pipeline.open_leaks()
 
-    def targets(self) -> tuple[int, int]:
-        """Return how many targets there are and how many of them are up."""
-        return len(self._jobs), sum(job.health.up is True for job in self._jobs.values())
-
     def time(self) -> float:
         """Return the daemon's time, in unix seconds."""
         return self._clock.time()
@@ -112,8 +113,9 @@ class Daemon:
             config = self._load()
             if config.web.listen != self.config.web.listen:
                 log.warning("web.listen changes at the next start only", listen=config.web.listen)
-        except ConfigError:
+        except ConfigError as error:
             self._reloaded = (False, self._reloaded[1])
+            log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  the message says it all
             raise
         self._reloaded = (True, self._clock.time())
         self.config = config
@@ -126,10 +128,8 @@ class Daemon:
         log.info("configuration reloaded")
 
     async def _reload_quietly(self) -> None:
-        try:
+        with contextlib.suppress(ConfigError):  # is logged
             await self.reload()
-        except ConfigError as error:
-            log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  the message says it all
 
     def _reconcile(self) -> None:
         """Make the jobs those of the targets found; what stays keeps its history."""
@@ -185,10 +185,17 @@ class Daemon:
                 at=f"{at.file}:{at.line}" if at.file else "",
                 wait=leak.stack.wait,
                 goroutines=leak.goroutines,
-                per_hour=round(leak.growth.rate * 3600, 1),
+                per_hour=_hourly(leak.growth.rate),
+                per_hour_low=_hourly(leak.growth.low),
+                per_hour_high=_hourly(leak.growth.high),
+                confidence=round(leak.confidence, 2),
                 stack=leak.stack.fingerprint,
             )
 
 
 def _name(target: Target) -> str:
     return f"{target.service}\0{target.name}"
+
+
+def _hourly(rate: float) -> float:
+    return round(rate * 3600, 1) + 0.0  # no -0.0

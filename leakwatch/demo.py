@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -24,8 +25,11 @@ from leakwatch.config import parse
 from leakwatch.daemon import Daemon
 from leakwatch.detect.rate import slopes
 from leakwatch.errors import ConfigError
+from leakwatch.look import short
 from leakwatch.model import Leak, Verdict
 from leakwatch.pipeline import Watch
+from leakwatch.show import cut
+from leakwatch.web.server import bind
 
 SETTINGS = """
 global: {scrape_interval: 200ms, scrape_timeout: 200ms, scrape_cost_limit: 1}
@@ -38,24 +42,30 @@ PIPED_WIDTH = 120
 COLOURS = {Verdict.SUSPECTED: "yellow", Verdict.LEAKING: "bold red", Verdict.PROVEN: "bold red"}
 
 
-async def play(source: Path, *, rate: float, listen: str, once: bool, picture: Path | None) -> None:
+async def play(source: Path, *, rate: float, listen: str, once: bool, picture: Path | None, command: str) -> None:
     """Run the demo until Ctrl-C, or with `once` until the leak is named; raises ConfigError if it cannot.
 
-    `source`: the Go service; `rate`: goroutines to leak per second; `picture`: where to save the last table, SVG.
+    `source`: the Go service; `rate`: goroutines to leak per second; `picture`: where to save the last table, SVG;
+    `command`: how to start leakwatch by hand. Cancelled when it has to end before the daemon runs.
     """
     logs.configure("error")
     console = Console(record=picture is not None, highlight=False)
     if not console.is_terminal:
         console = Console(record=picture is not None, highlight=False, width=PIPED_WIDTH)
+    config = parse(SETTINGS, "demo", Path()).listening(listen)
+    bind(listen).close()  # a port that is taken is said before a build that may take a minute
+    go = _go()
+    _cancel_on_signals()
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leakwatch-demo-")))
         console.print("building the Go service ...", style="dim")
-        program = await _build(source, folder)
+        program = await _build(go, source, folder)
         url = await stack.enter_async_context(_serving(program))
-        config = parse(SETTINGS, "demo", folder).with_targets([f"shop={url}"]).listening(listen)
+        config = config.with_targets([f"shop={url}"])
         daemon = Daemon(lambda: config)
-        running = asyncio.create_task(daemon.run())
-        watching = asyncio.create_task(Show(daemon, url, console, rate).run(once=once))
+        running = asyncio.create_task(daemon.run(reload_on=None))
+        show = Show(daemon, url, console, rate, command)
+        watching = asyncio.create_task(show.run(once=once))
         await asyncio.wait([running, watching], return_when=asyncio.FIRST_COMPLETED)
         daemon.stop()
         watching.cancel()
@@ -66,6 +76,15 @@ async def play(source: Path, *, rate: float, listen: str, once: bool, picture: P
         _save(console.export_svg(title="make demo"), picture)
 
 
+def _cancel_on_signals() -> None:
+    """Let a signal cancel this task, so that nothing we started is left behind; the daemon's own come later."""
+    task = asyncio.current_task()
+    if task is None:
+        raise AssertionError("no task runs")
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+
 def _save(svg: str, picture: Path) -> None:
     """Write the picture without the fonts that it would ask a server for."""
     picture.write_text(re.sub(r"\s*@font-face \{[^}]*\}", "", svg))
@@ -74,9 +93,10 @@ def _save(svg: str, picture: Path) -> None:
 class Show:
     """What the terminal shows: a live table, or plain lines when it is none."""
 
-    def __init__(self, daemon: Daemon, url: str, console: Console, rate: float) -> None:
+    def __init__(self, daemon: Daemon, url: str, console: Console, rate: float, command: str) -> None:
         self._daemon = daemon
         self._url = url
+        self._command = command
         self._console = console
         self._rate = rate
         self._start = daemon.time()
@@ -84,26 +104,34 @@ class Show:
 
     async def run(self, *, once: bool) -> None:
         """Show until cancelled, or with `once` until the leak is named; raises ConfigError if it never is."""
-        named: set[str] = set()
         with self._live() as live:
-            while True:
-                await asyncio.sleep(0.25)
-                elapsed = self._daemon.time() - self._start
-                if elapsed >= HEALTHY and not self._leaking:
-                    await self._begin_to_leak()
+            try:
+                await self._follow(live, once=once)
+            finally:
                 if live:
-                    live.update(self._picture(elapsed), refresh=True)
-                for leak in self._daemon.leaks():
-                    if leak.verdict >= Verdict.LEAKING and leak.stack.fingerprint not in named:
-                        named.add(leak.stack.fingerprint)
-                        if not live:
-                            self._console.print(f"{elapsed:3.0f} s  LEAKING  {_sentence(leak)}", soft_wrap=True)
-                if once and named:
-                    break
-                if once and elapsed > PATIENCE:
-                    raise ConfigError(f"the demo's leak was not found within {PATIENCE:.0f} s")
+                    live.update(self._picture(), refresh=True)
         if not live:
-            self._console.print(self._picture(self._daemon.time() - self._start))
+            self._console.print(self._picture())
+
+    async def _follow(self, live: Live | None, *, once: bool) -> None:
+        named: set[str] = set()
+        while not (once and named):
+            await asyncio.sleep(0.25)
+            elapsed = self._elapsed()
+            if elapsed >= HEALTHY and not self._leaking:
+                await self._begin_to_leak()
+            if live:
+                live.update(Group(self._picture(), *self._addresses()), refresh=True)
+            for leak in self._daemon.leaks():
+                if leak.verdict >= Verdict.LEAKING and leak.stack.fingerprint not in named:
+                    named.add(leak.stack.fingerprint)
+                    if not live:
+                        self._console.print(f"{elapsed:3.0f} s  LEAKING  {_sentence(leak)}", soft_wrap=True)
+            if once and elapsed > PATIENCE:
+                raise ConfigError(f"the demo's leak was not found within {PATIENCE:.0f} s")
+
+    def _elapsed(self) -> float:
+        return self._daemon.time() - self._start
 
     def _live(self) -> contextlib.AbstractContextManager[Live | None]:
         if self._console.is_terminal:
@@ -120,7 +148,8 @@ class Show:
                 f"{HEALTHY:3.0f} s  the service begins to leak {self._rate:g} goroutines per second"
             )
 
-    def _picture(self, elapsed: float) -> RenderableType:
+    def _picture(self) -> RenderableType:
+        """Return what there is to see, without the addresses, which end with the demo."""
         leaks = [leak for leak in self._daemon.leaks() if leak.verdict >= Verdict.LEAKING]
         if leaks:
             head = Text.assemble((" LEAKING ", "bold white on red"), " ", (_sentence(leaks[0]), "bold"))
@@ -129,16 +158,16 @@ class Show:
                 f"The service now leaks {self._rate:g} goroutines per second. Gathering evidence ...", "yellow"
             )
         else:
-            head = Text(f"Healthy traffic. The leak begins in {max(HEALTHY - elapsed, 0):.0f} s.", "green")
-        return Group(Text(), head, self._table(), *self._addresses())
+            head = Text(f"Healthy traffic. The leak begins in {max(HEALTHY - self._elapsed(), 0):.0f} s.", "green")
+        return Group(Text(), head, self._table())
 
     def _table(self) -> Table:
         table = Table(box=box.SIMPLE_HEAD, expand=False)
         table.add_column("goroutines", justify="right")
         table.add_column("growth", justify="right")
         table.add_column("verdict", no_wrap=True)
-        table.add_column("function", overflow="fold")
-        table.add_column("at", overflow="fold", style="dim")
+        table.add_column("function")
+        table.add_column("at", style="dim")
         for watch in self._daemon.pipeline.watches.values():
             for row in _largest(watch):
                 table.add_row(*row)
@@ -149,7 +178,7 @@ class Show:
         lines = [
             ("what leaks", page),
             ("metrics", f"{page}/metrics"),
-            ("by hand", f"leakwatch scrape {self._url}"),
+            ("by hand", f"{self._command} scrape {self._url}"),
         ]
         return [Text.assemble((f"{name:>12}  ", "dim"), address) for name, address in lines]
 
@@ -168,9 +197,8 @@ def _largest(watch: Watch) -> list[tuple[RenderableType, ...]]:
         style = COLOURS.get(verdict, "")
         at = f"{Path(stack.blamed.file).name}:{stack.blamed.line}"
         count = Text(f"{history.last[row]:.0f}", style)
-        rows.append(
-            (count, f"{growth:+.1f}/s", Text(verdict.word, style), Text(_short(stack.blamed.function), style), at)
-        )
+        names = cut(short(stack.blamed.function), style), cut(at)
+        rows.append((count, f"{tenths(growth):+.1f}/s", Text(verdict.word, style), *names))
     return rows
 
 
@@ -178,20 +206,24 @@ def _sentence(leak: Leak) -> str:
     at = leak.stack.blamed
     rate, low, high = leak.growth.rate, leak.growth.low, leak.growth.high
     return (
-        f"{_short(at.function)} at {Path(at.file).name}:{at.line}: {leak.goroutines} goroutines, "
-        f"{rate:+.1f} per second ({low:.1f} to {high:.1f})"
+        f"{short(at.function)} at {Path(at.file).name}:{at.line}: {leak.goroutines} goroutines, "
+        f"{tenths(rate):+.1f} per second ({tenths(low):.1f} to {tenths(high):.1f})"
     )
 
 
-def _short(function: str) -> str:
-    """Return `function` without the path before its package."""
-    return function.rpartition("/")[2]
+def tenths(rate: float) -> float:
+    """Return `rate` as it is shown; never -0.0."""
+    return round(rate, 1) + 0.0
 
 
-async def _build(source: Path, folder: Path) -> Path:
+def _go() -> str:
     go = shutil.which("go")
     if go is None:
         raise ConfigError("the demo needs Go >= 1.23 on PATH (make demo installs it)")
+    return go
+
+
+async def _build(go: str, source: Path, folder: Path) -> Path:
     program = folder / "shop"
     build = await asyncio.create_subprocess_exec(
         go,

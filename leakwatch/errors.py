@@ -2,6 +2,7 @@
 
 - LeakwatchError
   - ConfigError             the user mends a file or a flag; the old configuration stays in force
+    - UsageError            it is the command line that is wrong
   - ScrapeError             this scrape failed, the next one may not; `reason` is one of REASONS
     - ProfileError          an answer came, but no whole profile
       - NotAProfile         another format or page: another parser may try
@@ -31,6 +32,10 @@ class LeakwatchError(Exception):
 
 class ConfigError(LeakwatchError):
     """A file or a flag cannot be used as it is; the message names the place and quotes the text."""
+
+
+class UsageError(ConfigError):
+    """The command line cannot be used as it is."""
 
 
 class ScrapeError(LeakwatchError):

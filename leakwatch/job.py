@@ -19,6 +19,7 @@ log = structlog.get_logger()
 Tell = Callable[[list[Event]], None]
 
 USUAL = 5  # scrapes that tell the usual interval
+JITTER = 1.1  # what a usual interval may exceed the one that was asked for
 CALM = 20  # scrapes at the normal interval that end a stretch
 
 
@@ -113,6 +114,7 @@ class Job:
         health = self.health
         if health.up is not True:
             self._log.info("target is up", bytes=health.body_bytes)
+            health.since = self._clock.time()
         health.up, health.error, health.reason = True, "", ""
         health.results["success"] += 1
 
@@ -123,6 +125,8 @@ class Job:
         health.results[error.reason] += 1
         if health.up is not False or health.reason != error.reason:  # once, not at every interval
             self._log.warning("scrape failed", reason=error.reason, error=str(error))
+        if health.up is not False:
+            health.since = self._clock.time()
         health.up, health.reason, health.error = False, error.reason, str(error)
 
     def _say_interval(self, took: float) -> None:
@@ -141,6 +145,8 @@ class Job:
         """Let the block grow when scrapes usually come too seldom for it."""
         if self.health.time:
             self._intervals.append(time - self.health.time)
-        if len(self._intervals) == USUAL and self._pipeline.stretch(self.target, median(self._intervals)):
+        if len(self._intervals) < USUAL:
+            return
+        if self._pipeline.stretch(self.target, median(self._intervals) / JITTER):
             block = self._pipeline.watch(self.target).history.block
             self._log.info("block grows with the interval: judged later", block=block)

@@ -76,3 +76,9 @@ def _stack(sample: Sample) -> dict[str, object]:
         "truncated": stack.truncated,
         "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
     }
+
+
+def short(function: str) -> str:
+    """Return `function` without the path before its package."""
+    name, bracket, types = function.partition("[")
+    return name.rpartition("/")[2] + bracket + types

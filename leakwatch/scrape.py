@@ -5,6 +5,8 @@ the body as it streams in, the timeout over the whole answer, redirects only wit
 """
 
 import asyncio
+import os
+import socket
 import ssl
 import zlib
 from collections import Counter
@@ -38,6 +40,8 @@ class Health:
     reason: str = ""
     error: str = ""
     time: float = 0.0
+    since: float = 0.0
+    """When it went up, or down."""
     interval: float = 0.0
     """Seconds from scrape to scrape, stretched where the target would pay too much."""
 
@@ -116,7 +120,8 @@ class Scraper:
 
     async def _read(self, response: httpx.Response, feed: Feed) -> None:
         if response.status_code != httpx.codes.OK:
-            raise ScrapeError("status", f"HTTP {response.status_code}{await _said(response)}")
+            asked = f"HTTP {response.status_code} for {response.url.path}"
+            raise ScrapeError("status", f"{asked}{await _said(response)}")
         self._answered = True
         async for piece in _pieces(response):
             self.body_bytes += len(piece)
@@ -143,11 +148,23 @@ class Scraper:
             return ScrapeError("truncated", f"the connection closed after {self.body_bytes} bytes of the body")
         if isinstance(error, httpx.ConnectError):
             self.paid = False
+            message = _refusal(error) or message
         return ScrapeError("connection", message)
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
+
+
+def _refusal(error: BaseException | None) -> str:
+    """Return what the system said, "Connection refused" for example, "" if it said nothing."""
+    if isinstance(error, socket.gaierror):
+        return f"{error.strerror or error}"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    if isinstance(error, BaseExceptionGroup):  # one for each address of the host
+        return next(filter(None, map(_refusal, error.exceptions)), "")
+    return _refusal(error.__cause__ or error.__context__) if error else ""
 
 
 def _is_tls(error: BaseException | None) -> bool:

@@ -1,10 +1,14 @@
 """Shows one look on the command line: reads a service or a file, prints a table or another format."""
 
+from __future__ import annotations
+
 import asyncio
 import io
 import json
+import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -12,11 +16,21 @@ from leakwatch.client import Client, Tls
 from leakwatch.config import DEFAULT_SIZE, target_job, without_user
 from leakwatch.discovery.resolve import endpoint
 from leakwatch.errors import ConfigError, ScrapeError
-from leakwatch.look import By, Row, as_json, folded, group
+from leakwatch.look import KEYS, By, Row, as_json, folded, group, short
 from leakwatch.model import Profile
 from leakwatch.profile import pprof, saved, text
 from leakwatch.scrape import Scraper
 from leakwatch.stacks import Identifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.table import Table
+    from rich.text import Text
+
+ADDRESS = re.compile(r"[^/\s]+:\d+(/|$)")
+"""What looks like host:port, with a path perhaps."""
+WIDEST = 240  # columns of a table that is piped
 
 
 def read(source: str, timeout: float) -> Profile:
@@ -29,7 +43,8 @@ def read(source: str, timeout: float) -> Profile:
     except ScrapeError as error:
         raise ScrapeError(error.reason, f"{without_user(source)}: {error}") from error
     except OSError as error:
-        raise ConfigError(f"{source}: {error}") from error
+        hint = f"; a service is http://{source}" if ADDRESS.match(source) else ""
+        raise ConfigError(f"{source}: {error.strerror or error}{hint}") from error
 
 
 async def _fetch(url: str, timeout: float) -> bytes:  # noqa: ASYNC109  of the answer, not of this function
@@ -63,37 +78,75 @@ def render(profile: Profile, by: By, output: str, limit: int) -> bytes:
 
 
 def table(total: int, rows: list[Row], by: By, limit: int) -> str:
-    """Return the largest rows as a table as wide as the terminal, or as wide as needed when piped."""
-    from rich import box
+    """Return the largest rows as a table: as wide as the terminal, or as needed when piped."""
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     terminal = sys.stdout.isatty()
     out = io.StringIO()
-    console = Console(file=out, force_terminal=terminal, width=None if terminal else 160)
+    console = Console(file=out, force_terminal=terminal, width=None if terminal else WIDEST, highlight=False)
     shown = rows[:limit] if limit else rows
     stacks = sum(len(row.samples) for row in rows)
-    printed = Table(box=box.SIMPLE_HEAD, title=f"{total} goroutines in {stacks} stacks", title_justify="left")
-    printed.add_column("goroutines", justify="right")
-    if by is By.STACK:
-        for name in ("stack", "wait"):
-            printed.add_column(name, no_wrap=True)
-        for name in ("function", "started by"):
-            printed.add_column(name, overflow="fold")
-        for row in shown:
-            stack = row.samples[0].stack
-            at = Text(stack.blamed.function, "bold")
-            if stack.blamed.file:
-                at.append(f"\n{stack.blamed.file}:{stack.blamed.line}", "not bold dim")
-            origin = stack.origin or "(cut off)"
-            printed.add_row(str(row.goroutines), stack.fingerprint, stack.wait, at, Text(origin))
-    else:
-        printed.add_column("stacks", justify="right")
-        printed.add_column(str(by.value), overflow="fold")
-        for row in shown:
-            printed.add_row(str(row.goroutines), str(len(row.samples)), Text(row.key))
+    title = f"{total} goroutines in {stacks} stacks"
+    printed = _stacks(shown, title) if by is By.STACK else _groups(shown, title, by)
+    needed = console.measure(printed, options=console.options.update(max_width=WIDEST)).maximum
+    if terminal and needed > console.width:
+        printed = _stacks_short(shown, title) if by is By.STACK else _groups(shown, title, by, cell=cut)
     console.print(printed)
     if len(shown) < len(rows):
         console.print(f"{len(rows) - len(shown)} more; --limit 0 shows all")
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+
+
+def _styled(text: str, style: str = "") -> Text:
+    """Return a cell in which brackets are no markup."""
+    from rich.text import Text
+
+    return Text(text, style)
+
+
+def cut(text: str, style: str = "") -> Text:
+    """Return a cell for a narrow table: short, and … where it still is too long, as nobody reads half a name."""
+    from rich.text import Text
+
+    return Text(short(text), style, no_wrap=True, overflow="ellipsis")
+
+
+def _empty(title: str, *columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    for name in columns:
+        table.add_column(name, justify="right" if name in {"goroutines", "stacks"} else "left", overflow="fold")
+    return table
+
+
+def _stacks(rows: list[Row], title: str) -> Table:
+    table = _empty(title, "goroutines", "stack", "wait", "function", "started by")
+    for row in rows:
+        stack = row.samples[0].stack
+        at = _styled(stack.blamed.function, "bold")
+        if stack.blamed.file:
+            at.append(f"\n{stack.blamed.file}:{stack.blamed.line}", "not bold dim")
+        names = (_styled(stack.wait), at, _styled(KEYS[By.ORIGIN](stack)))
+        table.add_row(str(row.goroutines), stack.fingerprint, *names)
+    return table
+
+
+def _stacks_short(rows: list[Row], title: str) -> Table:
+    """Return two lines for each stack, with file and function without their paths."""
+    table = _empty(title, "goroutines", "stack", "function")
+    for row in rows:
+        stack = row.samples[0].stack
+        at = cut(stack.blamed.function, "bold")
+        if stack.blamed.file:
+            at.append(f"\n{short(stack.blamed.file)}:{stack.blamed.line}", "not bold dim")
+        table.add_row(str(row.goroutines), f"{stack.fingerprint}\n{stack.wait}".strip(), at)
+    return table
+
+
+def _groups(rows: list[Row], title: str, by: By, cell: Callable[[str], Text] = _styled) -> Table:
+    table = _empty(title, "goroutines", "stacks", str(by.value))
+    for row in rows:
+        table.add_row(str(row.goroutines), str(len(row.samples)), cell(row.key))
+    return table

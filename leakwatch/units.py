@@ -1,5 +1,6 @@
 """Durations and sizes as Prometheus writes them, secrets, paths beside the configuration: pydantic types."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -56,7 +57,12 @@ def expand(text: str) -> str:
 
 
 def _duration(value: Any) -> Any:
-    return parse_duration(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return parse_duration(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0:
+        meant = f"{value}s" if isinstance(value, int) else f"{value * 1000:.0f}ms"
+        raise ValueError(f"{value} has no unit; write {meant}")
+    raise ValueError(f"{value} is no duration; write for example 15s, 5m, 1h30m or 200ms")
 
 
 def _size(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,6 +48,19 @@ def test_one_look_at_a_file() -> None:
     assert "main.mutexLock" in table
     assert "sync.Mutex.Lock" in table
     assert "/src/zoo/" in table
+
+
+@pytest.mark.parametrize("by", ["stack", "site"])
+def test_a_look_on_a_narrow_terminal(by: str) -> None:
+    """On 80 columns every line fits, and no name is folded within a word."""
+    command = f"stty cols 80; {sys.executable} -m leakwatch scrape {RECORDED} --limit 0 --by {by}"
+    done = subprocess.run(["script", "-qc", command, "/dev/null"], capture_output=True, text=True, check=True)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("inner.Block" in line for line in lines)  # of example.com/zoo.v2/sub.d
+    assert any("http.(*persistConn).writeLoop" in line for line in lines)
+    if by == "stack":
+        assert any("inner.go:4" in line for line in lines)
 
 
 def test_one_look_at_a_service() -> None:
@@ -114,11 +128,7 @@ def test_check_config() -> None:
     assert done.returncode == 1
     assert done.stderr.decode().startswith("leakwatch: ")
     assert "did you mean 'scrape_interval'?" in done.stderr.decode()
-    good = subprocess.run(
-        [sys.executable, "-m", "leakwatch", "check-config", ROOT / "config" / "leakwatch.yml"],
-        env={"LEAKWATCH_TOKEN": "t"}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    assert "good: 2 scrape_configs, 2 static targets" in good.stdout
+    assert "good: 2 scrape_configs, 2 static targets" in said("check-config", ROOT / "config" / "leakwatch.yml")
 
 
 def missing(tmp_path: Path) -> str:
@@ -141,18 +151,15 @@ def cut_gzip(tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (lambda _: "http://127.0.0.1:1", "http://127.0.0.1:1: All connection attempts failed"),
-        (missing, "No such file or directory"),
+        (lambda _: "http://127.0.0.1:1", "http://127.0.0.1:1: Connection refused"),
+        (missing, "/none.txt: No such file or directory\n"),
+        (lambda _: "localhost:1", "localhost:1: No such file or directory; a service is http://localhost:1\n"),
         (html, "not a goroutine profile: the body starts with '<!doctype html>"),
-        (lambda _: "ftp://x", "ftp"),
-        (lambda _: "http://[::1", "http://[::1"),
-        (lambda _: "http://127.0.0.1:99999", "must be host:port"),
-        (lambda _: "http://127.0.0.1:abc", "must be host:port"),
         (lambda _: "http://xn--a", "no such address is possible"),
-        (lambda _: "http://user:hunter2@127.0.0.1:1", "http://127.0.0.1:1: All connection attempts failed"),
+        (lambda _: "http://user:hunter2@127.0.0.1:1", "http://127.0.0.1:1: Connection refused"),
         (cut_gzip, "Compressed file ended"),
     ],
-    ids=["refused", "missing", "html", "scheme", "bracket", "port", "no port", "idna", "secret", "gzip"],
+    ids=["refused", "missing", "no scheme", "html", "idna", "secret", "gzip"],
 )
 def test_a_look_that_fails(tmp_path: Path, source: Callable[[Path], str], message: str) -> None:
     """One line on standard error that names the source, status 1, no traceback."""
@@ -164,11 +171,61 @@ def test_a_look_that_fails(tmp_path: Path, source: Callable[[Path], str], messag
     assert done.stdout == b""
 
 
-def test_nothing_to_watch() -> None:
-    """`run` without a target and a file says what it needs."""
-    done = leakwatch("run")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run"], "nothing to watch: give --config FILE or --target URL"),
+        (["run", "--target", "127.0.0.1"], "target '127.0.0.1': '127.0.0.1' must be host:port"),
+        (["run", "--target", "=http://x:1"], "target '=http://x:1': there is no service before the ="),
+        (["run", "--target", "a:1", "--target", "a:1"], "--target: job_name 'a:1' is used twice"),
+        (["run", "--target", "http://x:1", "--listen", "x"], "--listen: 'x' must be host:port"),
+        (["scrape", "ftp://x"], "target 'ftp://x': must be 'http' or 'https'"),
+        (["scrape", "http://[::1"], "target 'http://[::1': "),
+        (["scrape", "http://127.0.0.1:99999"], "must be host:port"),
+        (["scrape", "http://127.0.0.1:abc"], "must be host:port"),
+        (["scrape", "x", "--timeout", "nan"], "--timeout nan: must be a number greater than 0"),
+        (["scrape", "x", "--timeout", "0"], "--timeout 0: must be"),
+        (["scrape", "x", "--timeout", "-1"], "--timeout -1: must be"),
+        (["scrape", "x", "--limit", "-1"], "--limit -1: must be 0 or more"),
+        (["demo", "--rate", "0"], "--rate 0: must be a number greater than 0"),
+        (["demo", "--rate", "-1"], "--rate -1: must be"),
+        (["demo", "--rate", "nan"], "--rate nan: must be"),
+        (["demo", "--listen", "x"], "--listen: 'x' must be host:port"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_line_that_is_wrong(arguments: list[str], message: str) -> None:
+    """One line that names the option and its value, status 2 as for every other mistake of that kind."""
+    done = leakwatch(*arguments)
     assert done.returncode == 2
-    assert b"give --config FILE or --target URL" in done.stderr
+    assert message in done.stderr.decode()
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == b""
+
+
+@pytest.mark.parametrize("command", [["scrape", RECORDED], ["rules"], ["--help"]], ids=["scrape", "rules", "help"])
+def test_output_that_cannot_be_written(command: list[str | Path]) -> None:
+    """A full disk is one line and status 1."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "leakwatch", *command], stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"leakwatch: cannot write the output: No space left on device\n"
+
+
+def test_help_tells_commands_whole() -> None:
+    """On 80 columns no description in the list of commands is cut."""
+    assert "..." not in said("--help").partition("Commands:")[2]
+
+
+def test_an_empty_configuration(tmp_path: Path) -> None:
+    """A file that watches nothing is bad, unless the command line says what to watch."""
+    (tmp_path / "c.yml").write_text("scrape_configs: []")
+    for command in (["check-config"], ["run", "--config"]):
+        done = leakwatch(*command, tmp_path / "c.yml")
+        assert done.returncode == 1
+        assert b"nothing to watch" in done.stderr
 
 
 def test_a_reader_that_goes_away() -> None:

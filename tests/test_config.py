@@ -1,12 +1,14 @@
 """The configuration file: what is good, and what is said of each mistake."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from leakwatch.config import Config, load, parse, schema, target_job
-from leakwatch.errors import ConfigError
+from leakwatch.config import Config, ScrapeConfig, load, parse, schema, target_job
+from leakwatch.discovery.file import FileConfig
+from leakwatch.errors import ConfigError, UsageError
 from leakwatch.units import expand, format_duration, parse_duration, parse_size
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -37,39 +39,50 @@ def test_all_mistakes_are_said_at_once() -> None:
 
 def test_no_file() -> None:
     """A file that is not there is said, without a traceback."""
-    with pytest.raises(ConfigError, match=r"nowhere\.yml.*No such file"):
+    with pytest.raises(ConfigError, match=r"^nowhere\.yml: No such file or directory$"):
         load(Path("nowhere.yml"))
 
 
 def test_the_shipped_file_is_good_and_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    """config/leakwatch.yml loads, and shows every key that there is."""
-    monkeypatch.setenv("LEAKWATCH_TOKEN", "t")
+    """config/leakwatch.yml loads as it is, and shows every key that there is."""
+    for name in list(os.environ):
+        if name.startswith("LEAKWATCH_"):
+            monkeypatch.delenv(name)
     config = load(SHIPPED)
     assert [job.job_name for job in config.scrape_configs] == ["shop", "fleet"]
     text = SHIPPED.read_text()
     properties = json.loads(schema())
     models = [properties, *properties["$defs"].values()]
-    hidden = {"secrets"}  # of http_headers, whose values are shown
-    keys = {key for model in models for key in model.get("properties", {})} - hidden
-    assert [key for key in sorted(keys) if f"{key}:" not in text and f"{key}" not in text] == []
+    keys = {key for model in models for key in model.get("properties", {})}
+    assert [key for key in sorted(keys) if f"{key}:" not in text] == []
 
 
-def test_the_shipped_file_tells_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it says of global, detection.block, metrics and web is what holds without a file."""
-    monkeypatch.setenv("LEAKWATCH_TOKEN", "t")
+def test_the_shipped_file_tells_the_defaults() -> None:
+    """What is not marked as an example is what holds without the file."""
     config, default = load(SHIPPED), Config()
     assert config.global_ == default.global_
     assert config.metrics == default.metrics
     assert config.web == default.web
-    assert config.detection.block == default.detection.block
-    assert config.detection.series_limit == default.detection.series_limit
+    assert config.detection.model_copy(update={"own_code": ()}) == default.detection
+    shop, fleet = config.scrape_configs
+    fields = ScrapeConfig.model_fields
+    for job in (shop, fleet):
+        for key in ("scheme", "profile_path", "profile_format", "tls_config", "follow_redirects"):
+            assert getattr(job, key) == fields[key].default
+    assert shop.scrape_interval == default.global_.scrape_interval
+    assert fleet.file_sd_configs[0] == FileConfig(files=fleet.file_sd_configs[0].files)
+    values = [line.strip() for line in SHIPPED.read_text().splitlines() if not line.strip().startswith("#")]
+    examples = ("job_name:", "targets:", "labels:", "files:", "values:", "own_code:", "example.com/")
+    unmarked = [line for line in values if any(word in line for word in examples) and "# example" not in line]
+    assert unmarked == []
 
 
 def test_jobs_inherit_from_global() -> None:
     """What a job does not say, global says; a timeout never exceeds the interval."""
     text = (
         "global: {scrape_interval: 4s, body_size_limit: 1MB}\n"
-        "scrape_configs: [{job_name: a}, {job_name: b, scrape_interval: 30s}]"
+        "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}]},"
+        " {job_name: b, scrape_interval: 30s, static_configs: [{targets: ['b:1']}]}]"
     )
     config = parse(text, "f.yml", Path())
     a, b = config.scrape_configs
@@ -77,15 +90,20 @@ def test_jobs_inherit_from_global() -> None:
     assert (config.interval(b), config.timeout(b), config.cost_limit(b)) == (30.0, 10.0, 0.01)
 
 
-def test_an_empty_file_is_the_defaults() -> None:
-    """Nothing said, nothing wrong."""
-    assert parse("", "f.yml", Path()) == Config()
+def test_an_empty_file_with_a_target(tmp_path: Path) -> None:
+    """What is on the command line is something to watch too; the rest is the defaults."""
+    (tmp_path / "c.yml").write_text("")
+    config = load(tmp_path / "c.yml", ["shop=http://h:1"])
+    assert config == Config().with_targets(["shop=http://h:1"])
 
 
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """A secret comes from the environment and shows as stars wherever the configuration is printed."""
     monkeypatch.setenv("LEAKWATCH_SECRET", "hunter2")
-    text = "scrape_configs: [{job_name: a, authorization: {credentials: '${LEAKWATCH_SECRET}'}}]"
+    text = (
+        "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
+        " authorization: {credentials: '${LEAKWATCH_SECRET}'}}]"
+    )
     config = parse(text, "f.yml", Path())
     assert ("Authorization", "Bearer hunter2") in config.scrape_configs[0].headers()
     assert "hunter2" not in repr(config) + str(config) + config.model_dump_json()
@@ -95,7 +113,8 @@ def test_files_are_relative_to_the_configuration(tmp_path: Path) -> None:
     """A password file beside the configuration is found from anywhere."""
     (tmp_path / "password").write_text("x")
     (tmp_path / "c.yml").write_text(
-        "scrape_configs: [{job_name: a, basic_auth: {username: u, password_file: password}}]"
+        "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
+        " basic_auth: {username: u, password_file: password}}]"
     )
     assert load(tmp_path / "c.yml").scrape_configs[0].headers()[0][0] == "Authorization"
 
@@ -106,6 +125,8 @@ def test_files_are_relative_to_the_configuration(tmp_path: Path) -> None:
         ("http://127.0.0.1:6060", "127.0.0.1:6060", "127.0.0.1:6060", "http", "/debug/pprof"),
         ("127.0.0.1:6060", "127.0.0.1:6060", "127.0.0.1:6060", "http", "/debug/pprof"),
         ("shop=https://shop:8443", "shop", "shop:8443", "https", "/debug/pprof"),
+        ("https://shop/debug/pprof", "shop:443", "shop:443", "https", "/debug/pprof"),
+        ("shop=http://h", "shop", "h:80", "http", "/debug/pprof"),
         ("http://h:1/admin/debug/pprof/", "h:1", "h:1", "http", "/admin/debug/pprof"),
         ("http://h:1/debug/pprof/goroutine?debug=1", "h:1", "h:1", "http", "/debug/pprof"),
         ("http://[::1]:6060", "[::1]:6060", "[::1]:6060", "http", "/debug/pprof"),
@@ -132,12 +153,25 @@ def test_a_user_in_the_url() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["ftp://h:1", "http://", "http://a b:1", "http://h:x", "http://h:99999", "http://[::1"]
+    ("text", "message"),
+    [
+        ("ftp://h:1", "must be 'http' or 'https'"),
+        ("http://", "must be host:port"),
+        ("http://a b:1", "must be host:port"),
+        ("http://h:x", "must be host:port"),
+        ("http://h:99999", "must be host:port"),
+        ("http://[::1", "Invalid IPv6 URL"),
+        ("127.0.0.1", "must be host:port, for example 127.0.0.1:6060"),
+        ("shop=h", "must be host:port"),
+        ("=http://h:1", "there is no service before the ="),
+    ],
 )
-def test_targets_that_are_none(text: str) -> None:
-    """A target that makes no sense is quoted."""
-    with pytest.raises(ConfigError, match="--target"):
+def test_targets_that_are_none(text: str, message: str) -> None:
+    """A target that makes no sense is quoted, with what is missing."""
+    with pytest.raises(UsageError) as caught:
         target_job(text)
+    assert str(caught.value).startswith(f"target {text!r}: ")
+    assert message in str(caught.value)
 
 
 def test_the_schema_describes_what_is_written() -> None:

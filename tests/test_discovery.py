@@ -49,13 +49,14 @@ def test_yaml_and_json_files(tmp_path: Path) -> None:
     [
         ('[{"targets": ["a:1", "a:', "Unterminated string"),
         ('[{"targets": ["http://a:1"]}]', "must be host:port"),
-        ('{"targets": []}', "Input should be a valid tuple"),
-        ('[{"targets": ["a:1"], "lables": {}}]', "0.lables: Extra inputs"),
+        ('{"targets": []}', "top level: must be a list"),
+        ('[{"targets": ["a:1"], "lables": {}}]', "0.lables: is no key that is known here"),
         ("", "Expecting value"),
         ("[" * 100_000, "recursion"),
         ('[{"targets": ["b:99999"]}]', "must be host:port"),
+        ('[{"targets": ["b"]}]', "must be host:port"),
     ],
-    ids=["half written", "bad target", "wrong type", "typo", "empty", "deep", "port"],
+    ids=["half written", "bad target", "wrong type", "typo", "empty", "deep", "port", "no port"],
 )
 def test_a_bad_file_keeps_its_last_targets(tmp_path: Path, text: str, said: str) -> None:
     """A file half written or wrong is said once, by name, and its last targets stay until it is good again."""
@@ -71,6 +72,15 @@ def test_a_bad_file_keeps_its_last_targets(tmp_path: Path, text: str, said: str)
     assert said in logged[0]["error"]
     write(path, '[{"targets": ["a:2"]}]')
     assert addresses(reader.read()) == ["a:2"]
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """The system's words name the file once, without a number."""
+    path = tmp_path / "targets.yml"
+    path.mkdir()
+    with capture_logs() as logged:
+        Reader((path,)).read()
+    assert [line["error"] for line in logged] == [f"{path}: Is a directory"]
 
 
 def test_a_file_cut_within_a_letter(tmp_path: Path) -> None:

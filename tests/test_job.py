@@ -158,6 +158,29 @@ def test_a_target_that_is_usually_slow_gets_a_longer_block() -> None:
     assert world.pipeline.watch(TARGET).history.block == 1200.0
 
 
+@pytest.mark.parametrize(("late", "grown"), [(1.08, False), (1.3, True)])
+def test_scrapes_that_come_a_little_late_are_no_longer_interval(late: float, grown: bool) -> None:
+    """The shortest block that is allowed, five intervals, stands jitter; it grows when scrapes are really late."""
+    world = World(interval=0.2, limit=1)
+    world.pipeline.configure(Settings(block=1.0))
+    world.interval = 0.2 * late
+    logged = world.tick(30)
+    assert any("block grows" in line["event"] for line in logged) == grown
+    assert world.pipeline.watch(TARGET).history.block == (2.0 if grown else 1.0)
+
+
+def test_since_when_a_target_is_down() -> None:
+    """Down counts from the first failure, also when the reason changes later; up from the first success."""
+    world = World()
+    world.tick(2)
+    assert world.job.health.since == pytest.approx(START, abs=1)
+    world.scraper.error = ScrapeError("status", "HTTP 404")
+    world.tick(2)
+    world.scraper.error = ScrapeError("connection", "Connection refused")
+    world.tick(2)
+    assert world.job.health.since == pytest.approx(START + 30, abs=1)
+
+
 def test_a_timeout_is_paid_for() -> None:
     """The service did the work although we hung up: the pause is that of the whole timeout."""
     world = World()

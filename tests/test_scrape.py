@@ -99,9 +99,9 @@ def hang_up(_: bytes, connection: socket.socket) -> None:
 
 
 BAD = {
-    "404": (http(b"404 page not found\n", "404 Not Found"), "status", "HTTP 404: '404 page not found'"),
+    "404": (http(b"404 page not found\n", "404 Not Found"), "status", "HTTP 404 for /debug/pprof/goroutine: '404"),
     "401": (http(b"", "401 Unauthorized"), "status", "HTTP 401"),
-    "500": (http(b"x" * 10**6, "500 Oops"), "status", "HTTP 500: 'xxx"),
+    "500": (http(b"x" * 10**6, "500 Oops"), "status", "HTTP 500 for /debug/pprof/goroutine: 'xxx"),
     "html": (http(b"<!doctype html>", "200 OK", "Content-Type: text/html"), "not_a_profile", "<!doctype html>"),
     "empty": (http(b""), "not_a_profile", "the body is empty"),
     "garbage": (http(bytes(range(256)) * 40), "not_a_profile", "the body starts with"),
@@ -180,7 +180,15 @@ def test_a_refused_connection_costs_the_target_nothing() -> None:
     with pytest.raises(ScrapeError) as caught:
         scrape(f"http://127.0.0.1:{port}")
     assert caught.value.reason == "connection"
+    assert str(caught.value) == "Connection refused"
     assert caught.value.__notes__ == ["paid: False"]
+
+
+def test_a_name_that_nobody_knows() -> None:
+    """A host that does not resolve is said in the resolver's words."""
+    with pytest.raises(ScrapeError, match=r"[Nn]ame.*(not known|resolution)") as caught:
+        scrape("http://nowhere.invalid:1")
+    assert caught.value.reason == "connection"
 
 
 def test_redirects_within_the_host_are_followed() -> None:

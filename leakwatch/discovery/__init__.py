@@ -26,13 +26,13 @@ class Mechanism(Protocol):
 
 def _address(text: str) -> str:
     if "://" in text and not text.startswith("unix://"):
-        raise ValueError(f"target {text!r} must be host:port, with the scheme in `scheme` (or unix:///path)")
+        raise ValueError(f"{text!r} must be host:port, with the scheme in `scheme` (or unix:///path)")
     if "/" in text.removeprefix("unix://") and not text.startswith("unix:///"):
-        raise ValueError(f"target {text!r} must be host:port, with the path in `profile_path`")
+        raise ValueError(f"{text!r} must be host:port, with the path in `profile_path`")
     if not text.startswith("unix:///"):
         match = HOST.fullmatch(text)
-        if match is None or int(match[1] or 0) > 65535:
-            raise ValueError(f"target {text!r} must be host:port")
+        if match is None or not match[1] or int(match[1]) > 65535:
+            raise ValueError(f"{text!r} must be host:port, for example 127.0.0.1:6060")
     return text
 
 

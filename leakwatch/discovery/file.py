@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from leakwatch.client import Settings
 from leakwatch.discovery import TargetGroup, Update
 from leakwatch.errors import ConfigError
+from leakwatch.mistakes import reworded
 from leakwatch.units import ConfigPath, Duration
 
 log = structlog.get_logger()
@@ -80,12 +81,13 @@ class Reader:
                 return False
             groups = read_groups(Path(path))
         except (OSError, ConfigError) as error:
-            if self._said.get(path) == str(error):
+            said = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            if self._said.get(path) == said:
                 return False
-            self._said[path] = str(error)
+            self._said[path] = said
             kept = len(self._groups.get(path, ()))
             log.error(  # noqa: TRY400  the message says it all, a traceback says less
-                "targets file cannot be used, its last target groups stay", file=path, kept=kept, error=str(error)
+                "targets file cannot be used, its last target groups stay", file=path, kept=kept, error=said
             )
             return False
         self._versions[path] = version
@@ -111,6 +113,4 @@ def read_groups(path: Path) -> tuple[TargetGroup, ...]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"{path}: {where or 'top level'}: {first['msg'].removeprefix('Value error, ')}"
-        ) from error
+        raise ConfigError(f"{path}: {where or 'top level'}: {reworded(first)}") from error

@@ -64,7 +64,7 @@ CASES = [
     Case("pipeline", "w5pipeline", {"main.FilterService": NOT_YET}),
 ]
 ALTERNATING = Case("alternating", "w1gateway", {SESSION: ""}, rate=8, flags=("-clients", "50"))
-"""As in production: stuck sessions are in Read half of the time, and so wait for different things in two stacks."""
+"""As in production: stuck sessions are in Read half of the time; their two stacks wait for different things."""
 
 
 @dataclass

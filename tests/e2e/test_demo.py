@@ -1,0 +1,131 @@
+"""`leakwatch demo` as a user runs it: what it says, and that nothing is left behind when it ends."""
+
+import contextlib
+import os
+import pty
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from running import eventually
+
+from leakwatch.demo import tenths
+
+COMMAND = [sys.executable, "-m", "leakwatch", "demo", "--listen", "127.0.0.1:0"]
+
+
+def children(pid: int) -> set[int]:
+    """Return the processes that this one started and that still run."""
+    with contextlib.suppress(OSError):
+        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    return set()
+
+
+def runs(pid: int) -> bool:
+    """Tell whether a process runs."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+class Terminal:
+    """A demo on a terminal of its own, 80 columns wide."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.master, slave = pty.openpty()
+        subprocess.run(["stty", "cols", "80", "rows", "40"], stdin=slave, check=True)
+        command = ["setsid", "--ctty", *COMMAND, *arguments]
+        self.popen = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave)
+        os.close(slave)
+        os.set_blocking(self.master, False)
+        self._said = b""
+
+    def said(self) -> str:
+        """Return all that was shown so far, without colours."""
+        with contextlib.suppress(OSError):
+            while data := os.read(self.master, 65536):
+                self._said += data
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._said.decode("utf-8", "replace"))
+
+    def hang_up(self) -> None:
+        """Close the window."""
+        os.close(self.master)
+        self.master = -1
+
+    def close(self) -> None:
+        """Leave nothing behind, even when the test has failed."""
+        for pid in {*children(self.popen.pid), self.popen.pid}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.popen.wait()
+        if self.master >= 0:
+            self.hang_up()
+
+
+@pytest.fixture
+def demo() -> Iterator[Callable[..., Terminal]]:
+    """Start a demo with these arguments; it ends with the test."""
+    started: list[Terminal] = []
+
+    def run(*arguments: str) -> Terminal:
+        started.append(Terminal(*arguments))
+        return started[-1]
+
+    yield run
+    for terminal in started:
+        terminal.close()
+
+
+def test_closing_the_terminal_ends_the_demo(demo: Callable[..., Terminal]) -> None:
+    """The demo and its Go service end with the window they were started in, not only on Ctrl-C."""
+    terminal = demo()
+    assert eventually(lambda: "what leaks" in terminal.said())
+    services = children(terminal.popen.pid)
+    assert services
+    terminal.hang_up()
+    assert eventually(lambda: terminal.popen.poll() is not None, 20)
+    assert not any(map(runs, services))
+
+
+def test_sighup_ends_the_build(demo: Callable[..., Terminal]) -> None:
+    """A demo that is told to end while it still builds leaves nothing running."""
+    terminal = demo()
+    assert eventually(lambda: "building" in terminal.said())
+    terminal.popen.send_signal(signal.SIGHUP)
+    assert eventually(lambda: terminal.popen.poll() is not None, 20)
+    assert "Traceback" not in terminal.said()
+
+
+def test_the_leak_is_named(demo: Callable[..., Terminal]) -> None:
+    """The live table fits its terminal and names the leak; the last one shows no address that is dead by then."""
+    terminal = demo("--once", "--rate", "20")
+    assert eventually(lambda: terminal.said() and terminal.popen.poll() is not None)
+    assert terminal.popen.returncode == 0
+    *frames, last = re.split(r"goroutines +growth", terminal.said())
+    assert f"by hand  {sys.executable} -m leakwatch scrape" in "".join(frames)
+    assert "pipeline.FilterService" in last
+    assert "http://" not in last
+    assert "-0.0/s" not in terminal.said()
+    assert max(map(len, terminal.said().replace("\r", "\n").split("\n"))) <= 80
+
+
+def test_what_is_wrong_is_said_before_the_build(tmp_path: Path) -> None:
+    """A port that is taken and a missing Go are one line each, without the wait for a build."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        busy = subprocess.run([*COMMAND[:-1], address], capture_output=True, text=True, check=False)
+    assert (busy.returncode, busy.stdout) == (1, "")
+    assert f"cannot listen on {address}" in busy.stderr
+    no_go = subprocess.run(COMMAND, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    assert (no_go.returncode, no_go.stdout) == (1, "")
+    assert "the demo needs Go" in no_go.stderr
+
+
+def test_a_rate_of_nothing_has_no_sign_of_its_own() -> None:
+    """What is rounded to nothing is +0.0, also when it falls a little."""
+    assert [f"{tenths(rate):+.1f}" for rate in (-0.04, 0.0, -0.06, 5.04)] == ["+0.0", "+0.0", "-0.1", "+5.0"]
