@@ -13,7 +13,7 @@ One event loop, no locks. Time comes in as a parameter, so a year of profiles re
 code that watches a live service.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from leakwatch.columns import BLOCKS, SCRAPES_PER_BLOCK
@@ -21,7 +21,7 @@ from leakwatch.detect import pooling
 from leakwatch.detect.daily import Daily
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.pool import Pool
-from leakwatch.detect.pooling import grown_targets
+from leakwatch.detect.pooling import BLATANT, grown_targets, stands_out
 from leakwatch.detect.series import Series
 from leakwatch.detect.sites import Sites
 from leakwatch.detect.verdict import Detector
@@ -68,9 +68,13 @@ class Watch:
         self.judged: Judged = {}
         self.judged_sites: Judged = {}
 
-    def judge(self) -> None:
-        """Judge the stacks and the sites, when a block has closed."""
-        self.detector.judge(self.history)
+    def judge(self, siblings: Sequence[History]) -> None:
+        """Judge stacks and sites when a block has closed; `siblings`: the other targets of the service."""
+
+        def excused(fingerprint: Fingerprint, window: str) -> bool:
+            return window not in BLATANT and not stands_out(self.history, siblings, fingerprint)
+
+        self.detector.judge(self.history, excused)
         self.site_detector.judge(self.sites)
         self.conclude()
 
@@ -221,7 +225,8 @@ class Pipeline:
         watch.sites.follow(time, samples)
         if not closed:
             return events
-        watch.judge()
+        others = self._services[target.service].watches
+        watch.judge([other.history for other in others.values() if other is not watch])
         events += self._update(watch, time)
         judged = self._services[target.service].judge(time, self.settings.block)
         if judged is not None:

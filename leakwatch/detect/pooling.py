@@ -7,7 +7,7 @@ is their load and their deploys, so growth counts only if
 - breadth: the floors rose on at least half of the targets,
 - balance: they rise as fast on targets that run for long as on young ones, so it is no warm-up,
 - contrast: targets that run for longer hold more, the hour of the day apart, so it is no load,
-- lifetimes: no third of those that ended had reached a plateau while goroutines also left.
+- lifetimes: no third of those that ended had reached a plateau.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.columns import HOURS, MEAN, Columns, Floats
+from leakwatch.columns import BLOCKS_PER_HOUR, FLOOR, HOURS, MEAN, Columns, Floats
 from leakwatch.detect.growth import (
     WORTH_A_LOOK,
     Quarters,
@@ -33,14 +33,24 @@ from leakwatch.detect.growth import (
     unexplained,
 )
 from leakwatch.detect.pool import Member, Pool
-from leakwatch.lifetimes import shapes
+from leakwatch.history import History
+from leakwatch.lifetimes import LEAST, MARGIN, shapes
+from leakwatch.model import Fingerprint
 
-BLOCK_WINDOWS: Final = (Window("P2", 24, 30, 8, None, (0.22, 0.60)),)
+BLOCK_WINDOWS: Final = (
+    Window("P0", 8, 300, 8, None, (0.25, 0.50)),
+    Window("P2", 24, 30, 8, None, (0.22, 0.60)),
+)
 HOUR_WINDOWS: Final = (
     Window("P8", 8, 12, 10, None, (0.22, 0.60)),
     Window("C8", 8, 12, 10, 0.20, (0.22, 0.60)),
     Window("P24", 24, 8, 8, None, (0.22, 0.60)),
 )
+BLATANT: Final = frozenset({"P0"})
+"""Windows that need no comparison with siblings: nothing healthy keeps hundreds more within minutes."""
+
+SIBLINGS: Final = 2  # that are needed for a comparison
+MOST: Final = 0.75  # of the siblings
 YOUNG: Final = 6.0  # hours; growth at less uptime must not be faster
 BALANCE: Final = 0.7
 SATURATES: Final = {8: 8.0, 24: 12.0}  # window -> hours of uptime after which a warm-up is over
@@ -48,6 +58,23 @@ RECENT: Final = 3  # hours that contrast looks at
 LIVED: Final = 6  # hours, of a lifetime that tells something
 FEWEST: Final = 3  # lifetimes that tell something together
 MOST_PLATEAUS: Final = 0.3
+
+
+def stands_out(history: History, siblings: Sequence[History], fingerprint: Fingerprint) -> bool:
+    """Tell whether a target holds clearly more of a stack than most of its siblings do.
+
+    What a target has in common with its siblings is for the service to be judged by: they share their load, and
+    each of them warms up.
+    """
+    floors = [_floor(other, fingerprint) for other in siblings if other.closed >= BLOCKS_PER_HOUR]
+    if len(floors) < SIBLINGS:
+        return True
+    return _floor(history, fingerprint) > MARGIN * float(np.quantile(floors, MOST)) + LEAST
+
+
+def _floor(history: History, fingerprint: Fingerprint) -> float:
+    row = history.rows.get(fingerprint)
+    return 0.0 if row is None else float(history.blocks.values[FLOOR, row, -1])
 
 
 def score_blocks(pool: Pool) -> Scores:
@@ -89,8 +116,8 @@ def _score_p(pool: Pool, rows: Rows, seen: Quarters, window: Window, *, hourly: 
     net = seen.level[:, 3] - seen.level[:, 0]
     moves = np.divide(seen.up**2, seen.up_squared, out=np.zeros_like(net), where=seen.up_squared > 0)
     score = np.minimum(net / np.maximum(window.least, 1.5 * pool.give_back[rows]), moves / window.moves)
-    blips = 0.5 + 0.3 * len(pool.members) * hours
-    nobody = seen.down <= 0.05 * net + blips
+    blips = np.minimum(0.3 * len(pool.members) * hours, 0.10 * net + 2)
+    nobody = seen.down <= 0.05 * net + 0.5 + blips
     if hourly:
         nobody &= pool.falls[rows, -hours:].sum(axis=1) <= 0.10 * net + 0.5
     return np.asarray(np.where(nobody, score, 0), np.float32)
@@ -119,7 +146,7 @@ def is_plausible(pool: Pool, row: int, hours: int, net: float, down: float, up: 
         2 * len(grown_targets(pool, row, hours)) >= int(steps.any(axis=1).sum())
         and _is_balanced(members, row, steps)
         and not _is_load(members, row, hours, net)
-        and not (down > 0.25 * up and _is_plateau(members, row))
+        and not (down <= 0.25 * up and _is_plateau(members, row))
     )
 
 

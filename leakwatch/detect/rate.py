@@ -6,6 +6,7 @@ Onset: the knee of the least-squares line that is flat first and straight after.
 """
 
 import math
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -31,6 +32,11 @@ def everything(series: Series, row: int, what: int = MEAN) -> tuple[Points, Poin
     times, levels = recent(series, row, what)
     end = series.block_start - series.closed % BLOCKS_PER_HOUR * series.block
     hours, means = _known(series.hours, what, row, end, BLOCKS_PER_HOUR * series.block)
+    if series.rebased and len(hours) and len(times):
+        # Hours and blocks of a service are added up apart, so only their growth agrees: let them meet in the
+        # last hour.
+        within = np.abs(times - hours[-1]) <= BLOCKS_PER_HOUR / 2 * series.block
+        means = means + (np.median(levels[within]) - means[-1] if within.any() else 0.0)
     older = hours < (times[0] if len(times) else np.inf)
     return np.concatenate([hours[older], times]), np.concatenate([means[older], levels])
 
@@ -64,6 +70,9 @@ def growth_since(times: Points, levels: Points, onset: float) -> Growth:
     if len(times) < 2:
         return Growth(0.0, 0.0, 0.0)
     growth = theil_sen(times, levels)
+    if growth.rate <= 0 < levels[-1] - levels[0]:  # a staircase: most pairs stand on one stair
+        centred = times - times.mean()
+        growth = replace(growth, rate=float(centred @ levels / (centred @ centred)))
     span = float(times[-1] - times[0])
     wobble = Z_90 * math.sqrt(max(abs(growth.rate) * span, 1.0)) / span
     return Growth(growth.rate, min(growth.low, growth.rate - wobble), max(growth.high, growth.rate + wobble))

@@ -14,12 +14,12 @@ from leakwatch.columns import MEAN, Sums
 from leakwatch.detect.series import Series
 from leakwatch.model import Fingerprint
 
-POINTS: Final = 7  # blocks that tell
+POINTS: Final = 12  # blocks that tell
 RATIOS: Final = np.array([1, 2, 3, 1 / 2, 1 / 3])
 NEAR: Final = 0.1  # of a ratio
-LEAST: Final = 5.0  # goroutines of growth
+LEAST: Final = 15.0  # goroutines of growth
 WANDER: Final = 0.15  # of the square root of the growth; independent ones reach 0.58
-JITTER: Final = 0.15  # of the variance of their steps; independent ones reach 1
+JITTER: Final = 0.05  # of the variance of their steps; independent ones reach 1
 
 
 def in_step(series: Series, onsets: Mapping[Fingerprint, float]) -> dict[Fingerprint, frozenset[Fingerprint]]:

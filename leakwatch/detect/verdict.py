@@ -72,6 +72,8 @@ class Case:
 
 S = TypeVar("S", bound=Series)
 Score = Callable[[S], Scores]
+Excused = Callable[[Fingerprint, str], bool]
+"""Stack and window."""
 
 
 class Detector(Generic[S]):
@@ -111,17 +113,23 @@ class Detector(Generic[S]):
             case.peak_block = round(case.peak_block * share)
         self._hours = series.hours_closed
 
-    def judge(self, series: S) -> None:
-        """Bring all cases up to the block that has just closed."""
+    def judge(self, series: S, excused: Excused = lambda *_: False) -> None:
+        """Bring all cases up to the block that has just closed.
+
+        `excused`: asked whether there is a better explanation for a row that a window would accuse.
+        """
         if series.hours_closed != self._hours:
             self._hours = series.hours_closed
             self._hourly = _named(series, self._score_hours(series))
             if self._daily:
                 self._hourly = _higher(self._hourly, _named(series, self._daily.score(series)))
         scores = _higher(self._hourly, _named(series, self._score_blocks(series)))
-        for fingerprint, (score, window) in scores.items():
-            if score >= SUSPECT and fingerprint in series.rows:
-                self.cases.setdefault(fingerprint, Case(window))
+        for fingerprint, (score, window) in list(scores.items()):
+            case = self.cases.get(fingerprint)
+            if (case is None or case.verdict is Verdict.SUSPECTED) and excused(fingerprint, window):
+                del scores[fingerprint]
+            elif case is None and score >= SUSPECT and fingerprint in series.rows:
+                self.cases[fingerprint] = Case(window)
         for fingerprint, case in list(self.cases.items()):
             row = series.rows.get(fingerprint)
             if row is not None:
