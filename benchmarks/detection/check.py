@@ -37,10 +37,10 @@ def _compare(old: Numbers, new: Numbers, traces: int) -> Iterator[str]:
     """Return what is worse in a cell; None stands for what is not finite, which nothing is worse than."""
     if "found" in new and old["found"] - new["found"] > max(SHARE, _margin(old["found"], traces)):
         yield f"{new['found']:.0%} found, was {old['found']:.0%}"
-    if "median" in new and old["median"] is not None and new["median"] > old["median"] * LATER + HOURS:
+    if "found" in new and old["median"] is not None and new["median"] > old["median"] * LATER + HOURS:
         yield f"after {new['median']:.1f} h (median), was {old['median']:.1f} h"
     for key, per in (("incidents", 1), ("per_stack", traces)):
-        if key in new and _is_more(old[key] * per, new[key] * per):
+        if key in new and "found" not in new and _is_more(old[key] * per, new[key] * per):
             yield f"{new[key] * per:.0f} alarms, was {old[key] * per:.0f}"
 
 

@@ -100,13 +100,18 @@ def fleet(number: int, variant: str, length: Length) -> Numbers:
 
 
 def lifetimes(name: str, length: Length) -> Numbers:
-    """Return alarms per stack in lifetime 3 and later, at most one in each, and the median hours until then."""
+    """Return alarms per stack in lifetime 3 and later, at most one in each, and the median hours until then.
+
+    Of a leak also the share of lifetimes in which it was found.
+    """
     traces = fleets.lifetimes(name, length)
     delays: list[float] = []
+    asked = 0
     for one in traces:
-        starts = one.times[np.flatnonzero(np.diff(one.age) < 0) + 1]
-        ends = np.append(starts[1:], np.inf)[1:]
+        starts = one.times[np.flatnonzero(np.diff(one.age) < 0) + 1][1:]
+        asked += len(starts) * len(one.onset)
         for alarms in play([one]).alarms:
-            for start, end in zip(starts[1:], ends, strict=False):
+            for start, end in zip(starts, [*starts[1:], np.inf], strict=True):
                 delays += [(begin - start) / HOUR for begin, _ in alarms if start <= begin < end][:1]
-    return {"per_stack": len(delays) / length.traces, "median": percentile(np.array(delays), 50)}
+    result: Numbers = {"per_stack": len(delays) / length.traces, "median": percentile(np.array(delays), 50)}
+    return result if name in fleets.LIFETIMES else {**result, "found": len(delays) / asked}
