@@ -24,11 +24,13 @@ from the moments of the differences (Skellam); sums of the falls, of the rises a
 
 
 class Columns:
-    """A window of closed columns: `values[what][row, column]`, and how many scrapes each column saw."""
+    """A window of closed columns: `values[what][row, column]`, and how many scrapes each block of a column saw."""
 
-    __slots__ = ("regular", "scrapes", "values")
+    __slots__ = ("blocks", "regular", "scrapes", "values")
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, blocks: int = 1) -> None:
+        self.blocks = blocks
+        """Blocks in a column."""
         self.values: Floats = np.zeros((6, 0, length), np.float32)
         self.scrapes: npt.NDArray[np.int32] = np.zeros(length, np.int32)
         self.regular: npt.NDArray[np.int32] = np.zeros(length, np.int32)

@@ -49,7 +49,7 @@ class History:
         self.origins: npt.NDArray[np.int32] = np.zeros(0, np.int32)
         """Row -> a number that rows of the same origin share."""
         self.blocks = Columns(BLOCKS)
-        self.hours = Columns(HOURS)
+        self.hours = Columns(HOURS, BLOCKS_PER_HOUR)
         self.give_back: Floats = np.zeros(0, np.float32)
         """Row -> the largest fall of the hourly floor, slowly forgotten: what a stack is known to give back."""
         self.past = Memory()

@@ -97,7 +97,7 @@ def _spans(series: Series, ago: int) -> tuple[Rows, Rows] | None:
 def _compare(series: Series, rows: Rows, spans: tuple[Rows, Rows]) -> tuple[Floats, Floats]:
     """Return score and unexplained growth of `rows` between two spans, root veto included."""
     ends = [spans[0], spans[0], spans[1], spans[1]]
-    seen = summarise(series.hours.values[:, rows], ends)
+    seen = summarise(series.hours, rows, ends)
     ease = np.where(series.past.leaked[rows], HALF, 1)
     score = score_c(seen, series.give_back[rows], ease, WINDOW)
     score[series.past.known(rows, seen.floor[:, 3])] = 0

@@ -17,13 +17,14 @@ stacks. 1 is the score at which we say leaking. docs/how-it-judges.md explains, 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from leakwatch.columns import (
+    BLOCKS_PER_HOUR,
     DOWN,
     FLOOR,
     LEFT,
@@ -38,6 +39,13 @@ from leakwatch.columns import (
 from leakwatch.detect.series import Series
 
 Rows = npt.NDArray[np.intp]
+
+YOUNG: Final = 16 * BLOCKS_PER_HOUR  # blocks of a lifetime in which much fills up: growth must not slow down
+BENDS: Final = 1.5  # standard errors
+FILLING: Final = {"P0": (16, 1.3), "P2": (48, 2.0), "P8": (132, 3.0)}
+"""Window -> until which block of a lifetime it asks for how many times its usual least: much fills up then."""
+
+SAMPLING: Final = 3.0  # variance of a measured turnover, relative, times the number of steps
 
 HALF: Final = np.float32(0.5)
 """The share of the usual evidence that a stack needs when it leaked in the lifetime before."""
@@ -92,9 +100,15 @@ class Quarters:
     floor: Floats
     left: Floats
     spread: Floats  # sqrt(r1^2 + r2^2)
+    noise: np.float32  # what it is at least, from the number of steps
     down: Floats
     up: Floats
     up_squared: Floats
+
+    def of(self, chosen: npt.NDArray[np.bool_]) -> "Quarters":
+        """Return those of the rows that are chosen."""
+        arrays = {name: getattr(self, name)[chosen] for name in self.__slots__ if name != "noise"}
+        return replace(self, **arrays)
 
 
 def score_blocks(series: Series) -> Scores:
@@ -131,14 +145,19 @@ def _score(series: Series, columns: Columns, window: Window) -> tuple[str, Rows,
     rows = np.flatnonzero(bound >= WORTH_A_LOOK * HALF * window.least)
     if not len(rows):
         return none
-    seen = summarise(columns.values[:, rows], quarters)
+    seen = summarise(columns, rows, quarters)
     steady = is_steady(seen, window)
-    rows, seen = rows[steady], Quarters(*(getattr(seen, name)[steady] for name in Quarters.__slots__))
+    rows, seen = rows[steady], seen.of(steady)
     if not len(rows):
         return none
+    until, times = FILLING.get(window.name, (0, 1.0))
+    if series.closed <= until:
+        window = replace(window, least=times * window.least)
     give_back, ease = series.give_back[rows], np.where(series.past.leaked[rows], HALF, 1)
     score = (score_c if window.needs_turnover else score_p)(seen, give_back, ease, window)
     score[series.past.known(rows, seen.floor[:, 3])] = 0
+    if series.closed < YOUNG and not window.needs_turnover:
+        score[bends(seen) > BENDS] = 0
     grown = origin_growth(series, columns, rows, quarters)
     score[grown < 0.5 * (seen.level[:, 3] - seen.level[:, 0])] = 0
     return window.name, rows, score
@@ -160,8 +179,10 @@ def quarter_columns(columns: Columns, window: Window) -> list[Rows] | None:
     return found
 
 
-def summarise(values: Floats, quarters: list[Rows]) -> Quarters:
-    """Return what the scores need of `values`, shape (6, rows, columns)."""
+def summarise(columns: Columns, rows: Rows, quarters: list[Rows]) -> Quarters:
+    """Return what the scores need of `rows`."""
+    values = columns.values[:, rows]
+    regular = columns.blocks * min(int(columns.regular[quarter].sum()) for quarter in (quarters[0], quarters[3]))
     halves = [np.union1d(quarters[0], quarters[1]), np.union1d(quarters[2], quarters[3])]
     every = np.union1d(*halves)
     return Quarters(
@@ -169,6 +190,7 @@ def summarise(values: Floats, quarters: list[Rows]) -> Quarters:
         floor=np.stack([values[FLOOR][:, q].min(axis=1) for q in quarters], axis=1),
         left=np.stack([trimmed_mean(values[LEFT][:, q]) for q in quarters], axis=1),
         spread=np.hypot(*(relative_error(values[LEFT][:, half]) for half in halves)),
+        noise=np.float32(np.sqrt(2 * SAMPLING / max(regular, 1))),
         down=values[DOWN][:, every].sum(axis=1),
         up=values[UP][:, every].sum(axis=1),
         up_squared=values[UP_SQUARED][:, every].sum(axis=1),
@@ -209,6 +231,16 @@ def score_p(seen: Quarters, give_back: Floats, ease: Floats, window: Window) -> 
     return np.asarray(np.where(seen.down <= 0.05 * net, score, 0), np.float32)
 
 
+def bends(seen: Quarters) -> Floats:
+    """Return by how many standard errors the first half of the growth is larger than the second."""
+    level = seen.level
+    net = level[:, 3] - level[:, 0]
+    middle = (level[:, 1] + level[:, 2]) / 2
+    batch = np.divide(seen.up_squared, seen.up, out=np.ones_like(net), where=seen.up > 0)
+    error = np.sqrt(np.maximum(batch, 1) * np.maximum(net, 1))
+    return np.asarray((2 * middle - level[:, 0] - level[:, 3]) / error, np.float32)
+
+
 def unexplained(seen: Quarters) -> Floats:
     """Return X: by how much the rows grew beyond what their turnover explains."""
     net = seen.level[:, 3] - seen.level[:, 0]
@@ -224,7 +256,7 @@ def turnover_ratio(seen: Quarters) -> Floats:
 def score_c(seen: Quarters, give_back: Floats, ease: Floats, window: Window) -> Floats:
     """Return the scores of rows whose growth their turnover does not explain; `ease` as in `score_p`."""
     level = seen.level[:, 0]
-    error = np.sqrt(seen.spread**2 + 1 / (seen.down + 1))
+    error = np.sqrt(np.maximum(seen.spread, seen.noise) ** 2 + 1 / (seen.down + 1))
     sigma = np.maximum(turnover_ratio(seen), 1) * (level + 1) * error
     least = np.maximum(window.least * ease, (window.phi or 0) * level)
     return np.asarray(unexplained(seen) / np.maximum(least, np.maximum(4 * sigma, give_back)), np.float32)

@@ -102,7 +102,7 @@ class Pool:
         self.stacks: list[Stack | None] = []
         self.rows: dict[Fingerprint, int] = {}
         self.blocks = Columns(BLOCKS)
-        self.hours = Columns(HOURS)
+        self.hours = Columns(HOURS, BLOCKS_PER_HOUR)
         self.levels: Floats = np.zeros((0, HOURS), np.float32)
         """What the goroutines of each hour were, not rebased."""
         self.falls: Floats = np.zeros((0, HOURS), np.float32)

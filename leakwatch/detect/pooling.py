@@ -96,7 +96,7 @@ def _score(pool: Pool, columns: Columns, window: Window) -> tuple[str, Rows, Flo
         rows = np.flatnonzero(rise >= WORTH_A_LOOK * window.least)
     if quarters is None or not len(rows):
         return window.name, rows, np.zeros(len(rows), np.float32)
-    seen = summarise(columns.values[:, rows], quarters)
+    seen = summarise(columns, rows, quarters)
     net = seen.level[:, 3] - seen.level[:, 0]
     if window.needs_turnover:
         score = _score_c(pool, rows, seen, quarters[0], window)
@@ -125,7 +125,7 @@ def _score_p(pool: Pool, rows: Rows, seen: Quarters, window: Window, *, hourly: 
 
 def _score_c(pool: Pool, rows: Rows, seen: Quarters, first: Rows, window: Window) -> Floats:
     level = np.median(pool.levels[rows][:, first], axis=1)
-    error = np.sqrt(seen.spread**2 + 1 / (seen.down + 1))
+    error = np.sqrt(np.maximum(seen.spread, seen.noise) ** 2 + 1 / (seen.down + 1))
     sigma = np.maximum(turnover_ratio(seen), 1) * (level + 1) * error
     least = np.maximum(window.least, (window.phi or 0) * level)
     # What turnover explains is in proportion to the level, which the rebased one is not.
