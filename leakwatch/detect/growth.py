@@ -9,7 +9,7 @@ of the turnover L), and
     X      = min(net - max(rho - 1, 0) (m0 + 1), 1.25 (floor3 - floor0))     growth that turnover does not explain
     sigma  = max(rho, 1) (m0 + 1) sqrt(r1^2 + r2^2 + 1 / (D + 1))            how well rho is known
     score  = net / max(x, 1.5 A), and at least e effective rises             P: nobody leaves
-             X / max(x, phi m0, 4 sigma, A)                                  C: turnover does not explain it
+             X / max(x, phi m0, 3.5 sigma, A)                                C: turnover does not explain it
 
 A is what the stack is known to give back. Both need a straight rise, also of the floor, and that the sum over all
 stacks of the same origin rises by half as much (root veto): idle workers change between states and so between
@@ -42,9 +42,10 @@ Rows = npt.NDArray[np.intp]
 
 YOUNG: Final = 16 * BLOCKS_PER_HOUR  # blocks of a lifetime in which much fills up: growth must not slow down
 BENDS: Final = 1.5  # standard errors
-FILLING: Final = {"P0": (16, 1.3), "P2": (48, 2.0), "P8": (132, 3.0)}
+FILLING: Final = {"P0": (16, 1.4), "P2": (48, 2.2), "P8": (132, 3.4)}
 """Window -> until which block of a lifetime it asks for how many times its usual least: much fills up then."""
 
+SIGMAS: Final = 3.5
 SAMPLING: Final = 3.0  # variance of a measured turnover, relative, times the number of steps
 
 HALF: Final = np.float32(0.5)
@@ -226,8 +227,8 @@ def score_p(seen: Quarters, give_back: Floats, ease: Floats, window: Window) -> 
     `ease`: the share of the usual evidence that is asked of each row.
     """
     net = seen.level[:, 3] - seen.level[:, 0]
-    moves = np.divide(seen.up * seen.up, seen.up_squared, out=np.zeros_like(net), where=seen.up_squared > 0)
-    score = np.minimum(net / np.maximum(window.least * ease, 1.5 * give_back), moves / (window.moves * ease))
+    rises = moves(seen) / (window.moves * ease)
+    score = np.minimum(net / np.maximum(window.least * ease, 1.5 * give_back), rises)
     return np.asarray(np.where(seen.down <= 0.05 * net, score, 0), np.float32)
 
 
@@ -259,7 +260,13 @@ def score_c(seen: Quarters, give_back: Floats, ease: Floats, window: Window) -> 
     error = np.sqrt(np.maximum(seen.spread, seen.noise) ** 2 + 1 / (seen.down + 1))
     sigma = np.maximum(turnover_ratio(seen), 1) * (level + 1) * error
     least = np.maximum(window.least * ease, (window.phi or 0) * level)
-    return np.asarray(unexplained(seen) / np.maximum(least, np.maximum(4 * sigma, give_back)), np.float32)
+    return np.asarray(unexplained(seen) / np.maximum(least, np.maximum(SIGMAS * sigma, give_back)), np.float32)
+
+
+def moves(seen: Quarters) -> Floats:
+    """Return the effective number of rises: n if they are equal, 1 if one is all."""
+    found: Floats = np.divide(seen.up**2, seen.up_squared, out=np.zeros_like(seen.up), where=seen.up_squared > 0)
+    return found
 
 
 def origin_growth(series: Series, columns: Columns, rows: Rows, quarters: list[Rows]) -> Floats:

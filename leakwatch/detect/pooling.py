@@ -26,6 +26,7 @@ from leakwatch.detect.growth import (
     Window,
     best,
     is_steady,
+    moves,
     origin_growth,
     quarter_columns,
     summarise,
@@ -114,8 +115,7 @@ def _score(pool: Pool, columns: Columns, window: Window) -> tuple[str, Rows, Flo
 def _score_p(pool: Pool, rows: Rows, seen: Quarters, window: Window, *, hourly: bool) -> Floats:
     hours = window.columns if hourly else 2
     net = seen.level[:, 3] - seen.level[:, 0]
-    moves = np.divide(seen.up**2, seen.up_squared, out=np.zeros_like(net), where=seen.up_squared > 0)
-    score = np.minimum(net / np.maximum(window.least, 1.5 * pool.give_back[rows]), moves / window.moves)
+    score = np.minimum(net / np.maximum(window.least, 1.5 * pool.give_back[rows]), moves(seen) / window.moves)
     blips = np.minimum(0.3 * len(pool.members) * hours, 0.10 * net + 2)
     nobody = seen.down <= 0.05 * net + 0.5 + blips
     if hourly:
