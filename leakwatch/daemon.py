@@ -28,6 +28,9 @@ from leakwatch.web.server import Web, address, bind
 
 log = structlog.get_logger()
 
+HOUR = 3600.0
+RULES = "ignore"  # the name of a job of the schedule
+
 
 class Daemon:
     """Runs until told to stop. `load`: reads the configuration, raises ConfigError."""
@@ -72,6 +75,7 @@ class Daemon:
             loop.add_signal_handler(reload_on, lambda: loop.create_task(self._reload_quietly()))
         self._lag.start()
         self._schedule.start()
+        self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
         self._targets.configure(self.config)
         web.start()
         log.info("leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics")
@@ -81,6 +85,11 @@ class Daemon:
         self._schedule.stop()
         self._targets.stop()
         await asyncio.gather(web.stop(), *(job.close() for job in self._jobs.values()))
+
+    async def _report_rules(self) -> None:
+        """Say which rules of `ignore` match nothing: a misspelled one would go unnoticed until it is needed."""
+        for rule in self.pipeline.unmatched():
+            log.warning("a rule of ignore matches no stack", rule=str(rule))
 
     def stop(self) -> None:
         """Make `run` return soon."""

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -15,8 +16,10 @@ from structlog.testing import capture_logs
 from leakwatch.clock import Clock, Lag
 from leakwatch.errors import ScrapeError
 from leakwatch.job import Job
+from leakwatch.model import Process
 from leakwatch.pace import SAVED, Pace
 from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.process import Question
 from leakwatch.schedule import Schedule, offset
 from leakwatch.scrape import Feed, Scraper
 
@@ -50,6 +53,7 @@ class FakeScraper:
         self.timeout = 10.0
         self.body = BODY
         self.paid = True
+        self.fresh = False
         self.meanwhile: Callable[[], object] = lambda: None
         self.body_bytes = 0
         self.asked: list[float] = []
@@ -373,3 +377,56 @@ def test_the_clock_goes_on_evenly() -> None:
     first = clock.time()
     assert clock.time() >= first
     assert clock.wall(first) == pytest.approx(first, abs=0.5)
+
+
+class FakeQuestion:
+    """Answers with the process it is told."""
+
+    def __init__(self) -> None:
+        self.process: Process | None = Process("0x7f01", "b1")
+        self.asked = 0
+
+    def is_due(self, _now: float, **change: bool) -> bool:
+        """Ask over new connections only."""
+        return change["fresh"]
+
+    async def ask(self, _now: float) -> Process | None:
+        """Return the process."""
+        self.asked += 1
+        return self.process
+
+
+def test_a_new_process_begins_a_new_lifetime() -> None:
+    """A new connection is reason to ask; another process is said, with whether it is a new build, and counted."""
+    world, question = World(), FakeQuestion()
+    world.job._question = cast("Question", question)
+    world.scraper.fresh = True
+    world.tick(1)
+    world.scraper.fresh = False
+    world.tick(3)
+    assert question.asked == 1
+    for process, new_build in ((Process("0x7f02", "b1"), False), (Process("0x7f03", "b2"), True)):
+        question.process, world.scraper.fresh = process, True
+        said = [line for line in world.tick(1) if line["event"] == "target has restarted"]
+        assert [line["new_build"] for line in said] == [new_build]
+    question.process = None  # it cannot be asked just now: no news
+    world.tick(2)
+    assert world.pipeline.watch(TARGET).restarts == 2
+
+
+def test_when_to_ask_which_process_answers() -> None:
+    """Over a new connection always; after a fall of a fifth at most once a minute; else never."""
+    scraper = FakeScraper(FakeClock())
+    scraper.body = (Path(__file__).parent / "profiles/1.27/goroutine.debug0.pb.gz").read_bytes()
+    question = Question(cast("Scraper", scraper))
+    assert question.is_due(0, before=0, total=50, fresh=True)
+    assert question.is_due(0, before=100, total=80, fresh=False)
+    assert not question.is_due(0, before=100, total=81, fresh=False)
+    assert not question.is_due(0, before=10, total=1, fresh=False)
+    found = asyncio.run(question.ask(0))
+    assert found is not None
+    assert found.start.startswith("0x7f")
+    assert not question.is_due(59, before=100, total=10, fresh=False)
+    assert question.is_due(60, before=100, total=10, fresh=False)
+    scraper.error = ScrapeError("status", "HTTP 404")
+    assert asyncio.run(question.ask(100)) is None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 from answering import Answer, answering, http
-from running import FAST, Daemon, Process, eventually
+from running import FAST, Daemon, Process, Programs, eventually
 
 Start = Callable[..., str]
 Run = Callable[..., Daemon]
@@ -211,3 +211,29 @@ def test_a_port_in_use() -> None:
         process.stop()
     assert len(process.said) == 1
     assert re.match(rf"leakwatch: cannot listen on {address} .*: Address already in use", process.said[0])
+
+
+def test_a_restart_is_recognised(programs: Path, leakwatch: Run, tmp_path: Path) -> None:
+    """A real process that comes back on its address is counted as a restart; its leak stays told meanwhile."""
+    with Programs(programs) as run:
+        url = run("w5pipeline")
+        daemon = leakwatch("--config", config(tmp_path, f"pipeline={url}"))
+        assert eventually(lambda: daemon.leaks().get("main.FilterService", 0))
+        assert [value for _, value in daemon.series("leakwatch_process_restarts_total")] == [0.0]
+        run.restart(url)
+        assert eventually(lambda: daemon.series("leakwatch_process_restarts_total")[0][1] == 1)
+        assert "main.FilterService" in daemon.leaks()
+    assert [e["new_build"] for e in daemon.events() if e["event"] == "target has restarted"] == [False]
+
+
+def test_ignored_leaks_stay_out_of_sight(start: Start, leakwatch: Run, tmp_path: Path) -> None:
+    """What a rule matches is neither exported nor logged, and counted."""
+    path = config(tmp_path, f"pipeline={start('w5pipeline')}")
+    path.write_text(path.read_text() + "ignore: [{function: main.Filter*, reason: known}, {function: no.such}]\n")
+    daemon = leakwatch("--config", path)
+    found = {"function 'main.Filter*'": 1.0, "function 'no.such'": 0.0}
+    assert eventually(
+        lambda: {labels["rule"]: n for labels, n in daemon.series("leakwatch_ignored_leaks")} == found
+    )
+    assert daemon.leaks() == {}
+    assert not [e for e in daemon.events() if "->" in e["event"]]

@@ -1,0 +1,271 @@
+"""`leakwatch analyze`: folders of bodies and CSV files, judged as the daemon would have."""
+
+import gzip
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rendering import counters, render
+from typer.testing import CliRunner
+
+from leakwatch.cli import app
+from leakwatch.model import Frame, Profile, Trace
+from leakwatch.profile import pprof
+
+RECORDED = Path(__file__).parent / "profiles" / "1.27"
+START = 1_760_000_000
+
+
+def run(*arguments: object) -> tuple[int, str, list[str]]:
+    """Return exit status, standard output and the lines on standard error."""
+    result = CliRunner().invoke(app, ["analyze", *map(str, arguments)], catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr.splitlines()
+
+
+def judged(*arguments: object, status: int = 0) -> dict[str, Any]:
+    """Return the answer in JSON."""
+    code, out, _ = run(*arguments, "--format", "json")
+    assert code == status
+    answer: dict[str, Any] = json.loads(out)
+    return answer
+
+
+def body(counts: Mapping[str, int]) -> Profile:
+    """Return a profile of stacks `main.<name>` called by main.main."""
+    traces = [
+        (
+            Trace(
+                (Frame(f"main.{name}", f"/src/{name}.go", 7), Frame("main.main", "/src/main.go", 3)),
+                counters([0x100 * i + 1, 0x20, 0x30]),
+            ),
+            count,
+        )
+        for i, (name, count) in enumerate(counts.items(), 1)
+    ]
+    return Profile(sum(counts.values()), tuple(traces))
+
+
+def record(folder: Path, minutes: int = 60, step: int = 15, rate: float = 4.0) -> Path:
+    """Save what a service that leaks `rate` per minute says every `step` seconds, as curl would."""
+    folder.mkdir(parents=True)
+    for at in range(0, minutes * 60 + 1, step):
+        counts = {"leak": 3 + int(at * rate / 60), "worker": 20, "busy": 5 + at // step * 7 % 5}
+        (folder / f"{START + at}.txt").write_bytes(render(body(counts)))
+    return folder
+
+
+def test_a_folder_of_curled_profiles(tmp_path: Path) -> None:
+    """An hour of bodies names the leak with function, line, rate, onset, and says why in a sentence."""
+    answer = judged(record(tmp_path / "shop"))
+    assert answer["targets"] == [
+        {"service": "shop", "target": "shop", "profiles": 241, "skipped": 0, "first": START, "last": START + 3600}
+    ]
+    assert answer["block"] == 150
+    (leak,) = answer["leaks"]
+    assert (leak["function"], leak["file"], leak["line"]) == ("main.leak", "/src/leak.go", 7)
+    assert (leak["service"], leak["targets"], leak["verdict"]) == ("shop", ["shop"], "leaking")
+    assert leak["growth_per_hour_low"] <= 240 <= leak["growth_per_hour_high"]
+    assert leak["growth_per_hour"] == pytest.approx(240, rel=0.05)
+    assert START <= leak["first_seen"] <= START + 600
+    assert START < leak["detected_at"] <= START + 3600
+    assert leak["goroutines"] == 243
+    assert [frame["function"] for frame in leak["frames"]] == ["main.leak", "main.main"]
+    status, out, said = run(tmp_path / "shop")
+    assert status == 0
+    assert said == []
+    assert "241 profiles of 1 target over 1h; judged in blocks of 2m30s, because the recording is short" in out
+    assert "LEAKING  main.leak  /src/leak.go:7" in out
+    assert "while nobody left" in out
+
+
+def test_services_and_targets_are_named_after_folders(tmp_path: Path) -> None:
+    """A folder of targets is a service; a folder of services names each; what is given twice is told apart."""
+    for service, target in (("shop", "a"), ("shop", "b"), ("mail", "c")):
+        record(tmp_path / "all" / service / target, 5, 60)
+    named = [(t["service"], t["target"]) for t in judged(tmp_path / "all")["targets"]]
+    assert sorted(named) == [("mail", "c"), ("shop", "a"), ("shop", "b")]
+    named = [(t["service"], t["target"]) for t in judged(tmp_path / "all" / "shop")["targets"]]
+    assert named == [("shop", "a"), ("shop", "b")]
+    code, out, said = run(tmp_path / "all/shop/a", tmp_path / "all/shop/a", "--format", "json")
+    assert code == 0
+    assert [t["target"] for t in json.loads(out)["targets"]] == ["a", "a (2)"]
+    assert said == ["leakwatch: two targets are called 'a': one is now 'a (2)'"]
+    one = sorted((tmp_path / "all/shop/a").iterdir())
+    assert judged(*one)["targets"][0]["profiles"] == len(one)
+
+
+def test_bad_bodies_are_named_and_the_rest_is_judged(tmp_path: Path) -> None:
+    """A truncated body, a page, foreign files, two of one time: each is said by name, and the leak is found."""
+    folder = record(tmp_path / "shop")
+    whole = (folder / f"{START + 900}.txt").read_bytes()
+    (folder / f"{START + 900}.txt").write_bytes(whole[:-40])
+    (folder / f"{START + 915}.txt").write_bytes(b"<html>busy</html>")
+    (folder / f"{START + 930}.pb.gz").write_bytes(pprof.encode(body({"leak": 9})))
+    (folder / "notes.md").write_text("hello")
+    (folder / "symbol").write_text("")
+    (folder / ".hidden").write_text("")
+    (folder / f"{START + 945}.txt").unlink()
+    status, out, said = run(folder, "--format", "json")
+    assert status == 0
+    answer = json.loads(out)
+    assert answer["targets"][0]["skipped"] == 3
+    assert answer["targets"][0]["profiles"] == 238
+    assert answer["leaks"][0]["function"] == "main.leak"
+    cut = "'5 @ 0x302 0x21 0x31\\n#\\t0x301\\tmain.busy+0x1\\t\\t/src/busy.go:'"
+    assert [line.partition(": ")[2].removeprefix(f"{folder}/") for line in said] == [
+        f"{START + 930}.txt: left out: of the same time as {START + 930}.pb.gz",
+        "notes.md: left out: its name is not <unix seconds>.txt or .pb.gz",
+        f"{START + 900}.txt: line 10: the body ends within a group: {cut}",
+        f"{START + 915}.txt: not a goroutine profile: the body starts with '<html>busy</html>'",
+    ]
+
+
+def test_text_and_protobuf_mixed(tmp_path: Path) -> None:
+    """Bodies of both formats, gzipped or not, are one recording; protobuf gives text its wait reason."""
+    folder = tmp_path / "zoo"
+    folder.mkdir()
+    text, proto = RECORDED / "goroutine.debug1.txt", RECORDED / "goroutine.debug0.pb.gz"
+    for i in range(4):
+        shutil.copy(proto if i % 2 else text, folder / f"{START + i}.{'pb.gz' if i % 2 else 'txt'}")
+    (folder / f"{START + 9}.5.txt.gz").write_bytes(gzip.compress(text.read_bytes()))
+    (folder / f"{START + 10}.pb").write_bytes(gzip.decompress(proto.read_bytes()))
+    answer = judged(folder)
+    assert (answer["targets"][0]["profiles"], answer["targets"][0]["skipped"]) == (6, 0)
+    assert answer["targets"][0]["last"] == START + 10
+
+
+def test_nothing_to_judge(tmp_path: Path) -> None:
+    """An empty folder, a single profile and garbage end with status 2 and say why; a missing path with 1."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert run(empty)[::2] == (2, [f"leakwatch: {empty}: empty", "leakwatch: nothing could be read"])
+    (empty / "1.txt").write_text("nothing")
+    assert run(empty)[0] == 2
+    (empty / "2.txt").write_bytes(render(body({"a": 1})))
+    assert run(empty)[2][-1] == "leakwatch: one profile is nothing to compare with"
+
+
+CSV = "time,target,stack,count\n"
+
+
+def test_csv(tmp_path: Path) -> None:
+    """Rows in any order, columns in any order; a stack without a row is zero; each target is its own service."""
+    rows = [
+        f"{START + i * 15},{name},main.main;main.{stack},{count}\n"
+        for i in range(1600)
+        for name in "ab"
+        for stack, count in (("leak", i // 4 if name == "a" else 5), ("worker", 7))
+    ]
+    path = tmp_path / "counts.csv"
+    path.write_text(CSV + "".join(reversed(rows)))
+    answer = judged(path)
+    assert answer["block"] == 300
+    assert [(t["service"], t["target"], t["profiles"]) for t in answer["targets"]] == [
+        ("b", "b", 1600),
+        ("a", "a", 1600),
+    ]
+    (leak,) = answer["leaks"]
+    assert (leak["service"], leak["function"], leak["goroutines"]) == ("a", "main.leak", 399)
+    assert leak["growth_per_hour"] == pytest.approx(60, rel=0.05)
+    assert [frame["function"] for frame in leak["frames"]] == ["main.leak", "main.main"]
+    path.write_text(
+        "count,stack,service,target,time\n" + f"1,main.f,shop,a,{START}\n1,main.f,shop,b,{START + 9}\n"
+    )
+    targets = judged(path, status=2)["targets"]
+    assert [(t["service"], t["target"]) for t in targets] == [("shop", "a"), ("shop", "b")]
+
+
+def test_bad_rows_of_a_csv(tmp_path: Path) -> None:
+    """Each bad row is said by its line and left out; counts of one stack and time are added up, and said."""
+    path = tmp_path / "c.csv"
+    good = [f"{START + i},a,main.f,3\n" for i in range(3)]
+    path.write_text(
+        CSV + good[0] + "soon,a,main.f,3\n" + f"{START},a,main.f,-1\n" + f"{START},a,main.f,1.5\n" + "1,a\n\n"
+        f"{START},,main.f,1\n{START},a,,1\n"
+        + good[1]
+        + good[1]
+        + good[2]
+        + f"nan,a,main.f,3\n{START},a,main.f,1e99\n"
+    )
+    _, out, said = run(path, "--format", "json")
+    assert json.loads(out)["targets"][0]["profiles"] == 3
+    assert [line.removeprefix(f"leakwatch: {path}:") for line in said] == [
+        "3: time 'soon' is no unix time in seconds: row left out",
+        "4: count '-1' is no number of goroutines: row left out",
+        "5: count '1.5' is no number of goroutines: row left out",
+        "6: too few columns: row left out",
+        "8: no target: row left out",
+        "9: no stack: row left out",
+        "13: time 'nan' is no unix time in seconds: row left out",
+        "14: count '1e99' is no number of goroutines: row left out",
+        f" a has two counts of one stack at {START + 1}: added",
+    ]
+    path.write_text("when,what\n1,2\n")
+    assert CliRunner().invoke(app, ["analyze", str(path)]).exit_code == 1
+
+
+def test_many_complaints_are_counted(tmp_path: Path) -> None:
+    """After the first twenty, complaints are counted."""
+    path = tmp_path / "c.csv"
+    path.write_text(CSV + "x,a,main.f,3\n" * 100)
+    _, _, said = run(path)
+    assert len(said) == 22
+    assert said[20] == "leakwatch: and 80 more of this kind"
+
+
+def test_gaps_do_not_hide_or_make_a_leak(tmp_path: Path) -> None:
+    """With a fifth of the bodies missing the leak is the same, and nothing else is accused."""
+    folder = record(tmp_path / "shop", 180, 15, rate=2)
+    for i, path in enumerate(sorted(folder.iterdir())):
+        if i % 5 == 3:
+            path.unlink()
+    (leak,) = judged(folder)["leaks"]
+    assert leak["function"] == "main.leak"
+    assert leak["growth_per_hour"] == pytest.approx(120, rel=0.1)
+
+
+def test_a_sparse_recording_has_longer_blocks(tmp_path: Path) -> None:
+    """One profile every half hour for three days is judged in blocks of half an hour."""
+    answer = judged(record(tmp_path / "shop", 3 * 24 * 60, 1800, rate=0.2))
+    assert answer["block"] == 1800
+    assert [leak["function"] for leak in answer["leaks"]] == ["main.leak"]
+
+
+def test_labels_do_not_hide_a_leak(tmp_path: Path) -> None:
+    """Groups that differ in a request id only are one stack."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    for i in range(241):
+        frames = (Frame("main.leak", "/src/leak.go", 7), Frame("main.main", "/src/main.go", 3))
+        groups = tuple((Trace(frames, counters([1, 2, 3]), (("request", f"{n}"),)), 1) for n in range(3 + i))
+        (folder / f"{START + 15 * i}.txt").write_bytes(render(Profile(len(groups), groups)))
+    (leak,) = judged(folder)["leaks"]
+    assert (leak["verdict"], leak["goroutines"]) == ("leaking", 243)
+
+
+def test_what_is_ignored_and_whose_it_is(tmp_path: Path) -> None:
+    """A configuration gives owners and rules; a rule without use is said; --fail-on turns a leak into status 1."""
+    folder = record(tmp_path / "shop")
+    config = tmp_path / "leakwatch.yml"
+    jobs = "scrape_configs: [{job_name: x, static_configs: [{targets: ['x:1']}]}]\n"
+    config.write_text(jobs + "owners: {main.: ingest}\nignore: [{function: main.nothing}]\n")
+    status, out, said = run(folder, "-c", config, "--fail-on", "leaking", "--format", "json")
+    assert status == 1
+    assert json.loads(out)["leaks"][0]["owner"] == "ingest"
+    assert said == ["leakwatch: ignore: function 'main.nothing' matches no stack"]
+    config.write_text(jobs + "ignore: [{file: /src/leak.go, at_most: 500}]\n")
+    status, out, said = run(folder, "-c", config, "--fail-on", "leaking")
+    assert (status, said) == (0, [])
+    assert "No stack leaks." in out
+
+
+def test_a_block_that_is_given(tmp_path: Path) -> None:
+    """--block scales every window; nonsense is refused in one line."""
+    folder = record(tmp_path / "shop")
+    assert judged(folder, "--block", "1m")["block"] == 60
+    assert run(folder, "--block", "1m")[1].splitlines()[0].endswith("judged in blocks of 1m")
+    result = CliRunner().invoke(app, ["analyze", str(folder), "--block", "soon"])
+    assert result.exit_code == 1
