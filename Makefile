@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv test demo lint types bench fmt clean
+.PHONY: help setup venv test demo lint types detection bench fmt clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
@@ -21,6 +21,7 @@ test: setup ## lint, types and all tests; ARGS go to pytest
 	$(MAKE) lint || failed="$$failed lint"; \
 	$(MAKE) types || failed="$$failed types"; \
 	pytest $(ARGS) || failed="$$failed pytest"; \
+	$(MAKE) detection || failed="$$failed detection"; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 demo: ## a leaking Go service and leakwatch watching it; ARGS go to leakwatch demo
@@ -33,6 +34,9 @@ lint: venv ## ruff: rules and format
 
 types: venv ## mypy --strict
 	mypy --strict leakwatch tests benchmarks
+
+detection: venv ## fail if detection has become clearly worse than benchmarks/detection/quick.json
+	python benchmarks/detection/run.py --quick --check
 
 bench: setup ## run the benchmarks, each next to its baseline
 	@set -e; for script in benchmarks/cost/*.py benchmarks/detection/run.py; do echo "== $$script"; python "$$script" $(ARGS); done

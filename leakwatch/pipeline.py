@@ -13,142 +13,16 @@ One event loop, no locks. Time comes in as a parameter, so a year of profiles re
 code that watches a live service.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
 
-from leakwatch.columns import BLOCKS, SCRAPES_PER_BLOCK
-from leakwatch.detect import pooling
-from leakwatch.detect.daily import Daily
-from leakwatch.detect.growth import score_blocks, score_hours
-from leakwatch.detect.pool import Pool
-from leakwatch.detect.pooling import BLATANT, grown_targets, stands_out
-from leakwatch.detect.series import Series
-from leakwatch.detect.sites import Sites
-from leakwatch.detect.verdict import Detector
-from leakwatch.history import History
-from leakwatch.identity import Identity
 from leakwatch.ignore import Rule, unmatched
-from leakwatch.leaks import POOLED, Judged, Leaks
-from leakwatch.model import Event, Fingerprint, Judgement, Leak, Process, Sample, Samples, Stack, Target, Verdict
+from leakwatch.leaks import POOLED, Leaks
+from leakwatch.model import Event, Fingerprint, Leak, Process, Sample, Samples, Target
 from leakwatch.profile import text
 from leakwatch.stacks import Identifier
+from leakwatch.watch import Service, Settings, Watch
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How to judge.
-
-    `block`: seconds; `own_code`: prefixes; `owners`: prefix of a package -> team; `series_limit`: kept per target;
-    `ignore`: what is kept out of sight.
-    """
-
-    block: float = 300.0
-    own_code: tuple[str, ...] = ()
-    owners: Mapping[str, str] = field(default_factory=dict)
-    series_limit: int = 1000
-    ignore: tuple[Rule, ...] = ()
-
-
-class Watch:
-    """All that is known of one target: the latest total, the history, what is thought of its stacks."""
-
-    def __init__(self, target: Target, settings: Settings) -> None:
-        self.target = target
-        self.total = 0
-        self.restarts = 0
-        self.identity = Identity()
-        self.forget(settings)
-
-    def forget(self, settings: Settings) -> None:
-        """Begin anew, with no history."""
-        self.history = History(settings.block, settings.series_limit)
-        self.sites = Sites(self.history)
-        self.detector: Detector[Series] = Detector(score_blocks, score_hours, Daily())
-        self.site_detector: Detector[Series] = Detector(score_blocks, score_hours)
-        self.judged: Judged = {}
-        self.judged_sites: Judged = {}
-
-    def judge(self, siblings: Sequence[History]) -> None:
-        """Judge stacks and sites when a block has closed; `siblings`: the other targets of the service."""
-
-        def excused(fingerprint: Fingerprint, window: str) -> bool:
-            return window not in BLATANT and not stands_out(self.history, siblings, fingerprint)
-
-        self.detector.judge(self.history, excused)
-        self.site_detector.judge(self.sites)
-        self.conclude()
-
-    def conclude(self) -> None:
-        """Say what is thought now; of a site only where that is more than is thought of its stacks."""
-        self.judged = self.detector.judgements(self.history)
-        sites: dict[Fingerprint, tuple[Stack, Judgement]] = {}
-        for key, (stack, judgement) in self.site_detector.judgements(self.sites).items():
-            members = (self.history.stacks[row] for row in self.sites.members(key))
-            related = frozenset(member.fingerprint for member in members if member) & self.judged.keys()
-            said = max((self.judged[member][1].verdict for member in related), default=Verdict.NORMAL)
-            if key in self.judged_sites or judgement.verdict > said:
-                sites[key] = stack, replace(judgement, related=related)
-        self.judged_sites = sites
-
-    def restart(self) -> None:
-        """Begin a new lifetime."""
-        self.restarts += 1
-        self.history.restart()
-        self.sites.restart()
-        self.detector.restart(self.history)
-        self.site_detector.restart(self.sites)
-        self.conclude()
-
-    def stretch(self, interval: float, block: float) -> bool:
-        """Fit the block to scrapes `interval` seconds apart, if possible `block`; tell whether it had to grow."""
-        grew = False
-        for history, detector in ((self.history, self.detector), (self.sites, self.site_detector)):
-            before = history.closed
-            if history.fit(interval):
-                detector.stretch(history, before)
-                grew = True
-        if SCRAPES_PER_BLOCK * interval <= block and self.history.closed >= BLOCKS and not self.judged:
-            self.history.shrink()
-            self.sites.shrink()
-        return grew
-
-    def count(self, fingerprint: Fingerprint) -> int:
-        """Return the goroutines now in a stack or at a site."""
-        for series in (self.history, self.sites):
-            if fingerprint in series.rows:
-                return int(series.last[series.rows[fingerprint]])
-        return 0
-
-
-class Service:
-    """The targets that run the same program, and what is thought of all of them together."""
-
-    def __init__(self) -> None:
-        self.watches: dict[Target, Watch] = {}
-        self.pool: Pool | None = None
-        self.detector = Detector(pooling.score_blocks, pooling.score_hours)
-
-    def judge(self, time: float, block: float) -> Judged | None:
-        """Return what is thought of the service, None if that cannot have changed since the last time."""
-        if len(self.watches) < 2:
-            return {} if self._forget() else None
-        if self.pool is None:
-            self.pool = Pool(block, time)
-        histories = {target.name: watch.history for target, watch in self.watches.items()}
-        self.pool.follow(histories)
-        if not self.pool.advance(time):
-            return None
-        self.detector.judge(self.pool)
-        return {
-            key: (stack, replace(judgement, targets=tuple(grown_targets(self.pool, self.pool.rows[key], 24))))
-            for key, (stack, judgement) in self.detector.judgements(self.pool).items()
-        }
-
-    def _forget(self) -> bool:
-        had = bool(self.detector.cases)
-        if self.pool is not None:
-            self.pool, self.detector = None, Detector(pooling.score_blocks, pooling.score_hours)
-        return had
+__all__ = ["Pipeline", "Settings", "Watch"]
 
 
 class Body:
@@ -191,7 +65,7 @@ class Pipeline:
         for watch in self.watches.values():
             watch.forget(settings)
         for service in self._services.values():
-            service.pool = None
+            service.forget()
         self.leaks.forget()
         return True
 
@@ -226,7 +100,7 @@ class Pipeline:
         if not closed:
             return events
         others = self._services[target.service].watches
-        watch.judge([other.history for other in others.values() if other is not watch])
+        watch.judge([other for other in others.values() if other is not watch])
         events += self._update(watch, time)
         judged = self._services[target.service].judge(time, self.settings.block)
         if judged is not None:

@@ -28,7 +28,8 @@ LAYERS = [
     ],
     ["leakwatch.config", "leakwatch.web.page"],
     ["leakwatch.judging"],
-    ["leakwatch.pipeline", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
+    ["leakwatch.pipeline"],
+    ["leakwatch.watch", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
     ["leakwatch.recordings.folders", "leakwatch.recordings.table"],
     ["leakwatch.discovery.resolve", "leakwatch.discovery.file", "leakwatch.discovery.static"],
     ["leakwatch.discovery", "leakwatch.scrape", "leakwatch.recordings", "leakwatch.mistakes"],
@@ -54,7 +55,7 @@ LAYERS = [
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
 
 PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
-PURE += ["leakwatch.pipeline"]
+PURE += ["leakwatch.pipeline", "leakwatch.watch"]
 IO = {
     *(
         "asyncio",

@@ -101,10 +101,12 @@ def _leak(leak: Leak, now: float) -> dict[str, str]:
     place = f"{at.file}:{at.line}" if at.file else ""
     band = f"{hourly(growth.low)} to {hourly(growth.high)}"
     more = " …" if len(leak.targets) > 5 else ""
+    related = "".join(f"<br><small>with {escape(other.blamed.function)}</small>" for other in leak.related[:5])
     return {
         "verdict": f'<span class="{leak.verdict.word}">{leak.verdict.word}</span>',
         "service": escape(leak.service),
-        "function": f"<span><code>{escape(at.function)}</code><br><small>{escape(place)}</small></span>",
+        "function": f"<span><code>{escape(at.function)}</code><br><small>{escape(place)}</small>{related}</span>",
+        "why": f"<small>{escape(leak.reason)}</small>",
         "wait": escape(leak.stack.wait),
         "goroutines": f"{leak.goroutines:,}",
         "growth": f"<span>{hourly(growth.rate)}/h<br><small>{band}</small></span>",

@@ -63,7 +63,7 @@ CASES = [
     Case("ssh", "w4ssh", {"main.(*Runner).Run": IO}, rate=2.5, instances=4),
     Case("pipeline", "w5pipeline", {"main.FilterService": NOT_YET}),
 ]
-ALTERNATING = Case("alternating", "w1gateway", {SESSION: ""}, rate=8, flags=("-clients", "50"))
+ALTERNATING = Case("alternating", "w1gateway", {SESSION: ""}, rate=8, flags=("-clients", "20"), within=110)
 """As in production: stuck sessions are in Read half of the time; their two stacks wait for different things."""
 
 

@@ -1,0 +1,162 @@
+"""What is known and thought of one target, and of all targets of a service together. State; time comes in."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from leakwatch.columns import BLOCKS, SCRAPES_PER_BLOCK
+from leakwatch.detect import pooling
+from leakwatch.detect.daily import Daily
+from leakwatch.detect.growth import score_blocks, score_hours
+from leakwatch.detect.pool import Pool
+from leakwatch.detect.series import Series
+from leakwatch.detect.sites import Sites
+from leakwatch.detect.verdict import Detector
+from leakwatch.history import History
+from leakwatch.identity import Identity
+from leakwatch.ignore import Rule
+from leakwatch.leaks import Judged
+from leakwatch.model import Fingerprint, Judgement, Stack, Target, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to judge.
+
+    `block`: seconds; `own_code`: prefixes; `owners`: prefix of a package -> team; `series_limit`: kept per target;
+    `ignore`: what is kept out of sight.
+    """
+
+    block: float = 300.0
+    own_code: tuple[str, ...] = ()
+    owners: Mapping[str, str] = field(default_factory=dict)
+    series_limit: int = 1000
+    ignore: tuple[Rule, ...] = ()
+
+
+class Watch:
+    """All that is known of one target: the latest total, the history, what is thought of its stacks."""
+
+    def __init__(self, target: Target, settings: Settings) -> None:
+        self.target = target
+        self.total = 0
+        self.restarts = 0
+        self.identity = Identity()
+        self.forget(settings)
+
+    def forget(self, settings: Settings) -> None:
+        """Begin anew, with no history."""
+        self.history = History(settings.block, settings.series_limit)
+        self.sites = Sites(self.history)
+        self.detector: Detector[Series] = Detector(score_blocks, score_hours, Daily())
+        self.site_detector: Detector[Series] = Detector(score_blocks, score_hours)
+        self.judged: Judged = {}
+        self.judged_sites: Judged = {}
+
+    def judge(self, siblings: Collection["Watch"]) -> None:
+        """Judge stacks and sites when a block has closed; `siblings`: the other targets of the service."""
+        _judge(self.detector, self.history, [other.history for other in siblings])
+        _judge(self.site_detector, self.sites, [other.sites for other in siblings])
+        self.conclude()
+
+    def conclude(self) -> None:
+        """Say what is thought now."""
+        self.judged = self.detector.judgements(self.history)
+        self.judged_sites = beyond(self.site_detector.judgements(self.sites), self.judged, self.judged_sites)
+
+    def restart(self) -> None:
+        """Begin a new lifetime."""
+        self.restarts += 1
+        self.history.restart()
+        self.sites.restart()
+        self.detector.restart(self.history)
+        self.site_detector.restart(self.sites)
+        self.conclude()
+
+    def stretch(self, interval: float, block: float) -> bool:
+        """Fit the block to scrapes `interval` seconds apart, if possible `block`; tell whether it had to grow."""
+        grew = False
+        for history, detector in ((self.history, self.detector), (self.sites, self.site_detector)):
+            before = history.closed
+            if history.fit(interval):
+                detector.stretch(history, before)
+                grew = True
+        if SCRAPES_PER_BLOCK * interval <= block and self.history.closed >= BLOCKS and not self.judged:
+            self.history.shrink()
+            self.sites.shrink()
+        return grew
+
+    def count(self, fingerprint: Fingerprint) -> int:
+        """Return the goroutines now in a stack or at a site."""
+        for series in (self.history, self.sites):
+            if fingerprint in series.rows:
+                return int(series.last[series.rows[fingerprint]])
+        return 0
+
+
+class Pooled:
+    """The targets of a service judged as one."""
+
+    def __init__(self, block: float, time: float) -> None:
+        self._pool = Pool(block, time)
+        self._detector = Detector(pooling.score_blocks, pooling.score_hours)
+
+    def judge(self, time: float, histories: Mapping[str, History]) -> Judged | None:
+        """Return what is thought of all `histories` by target, None where no block has ended."""
+        self._pool.follow(histories)
+        if not self._pool.advance(time):
+            return None
+        self._detector.judge(self._pool)
+        return {key: self._on_targets(key, *said) for key, said in self._detector.judgements(self._pool).items()}
+
+    def _on_targets(self, key: Fingerprint, stack: Stack, judgement: Judgement) -> tuple[Stack, Judgement]:
+        targets = pooling.grown_targets(self._pool, self._pool.rows[key], 24)
+        return stack, replace(judgement, targets=tuple(targets))
+
+
+class Service:
+    """The targets that run the same program, and what is thought of all of them together."""
+
+    def __init__(self) -> None:
+        self.watches: dict[Target, Watch] = {}
+        self._pooled: tuple[Pooled, Pooled] | None = None
+        self._judged_sites: Judged = {}
+
+    def forget(self) -> None:
+        """Begin anew, with no history."""
+        self._pooled = None
+        self._judged_sites = {}
+
+    def judge(self, time: float, block: float) -> Judged | None:
+        """Return what is thought of the service, None if that cannot have changed since the last time."""
+        if len(self.watches) < 2:
+            alone, self._pooled = self._pooled is not None, None
+            return {} if alone else None
+        if self._pooled is None:
+            self._pooled = Pooled(block, time), Pooled(block, time)
+        stacks = self._pooled[0].judge(time, {t.name: watch.history for t, watch in self.watches.items()})
+        sites = self._pooled[1].judge(time, {t.name: watch.sites for t, watch in self.watches.items()})
+        if stacks is None or sites is None:
+            return None
+        self._judged_sites = beyond(sites, stacks, self._judged_sites)
+        return {**stacks, **self._judged_sites}
+
+
+def beyond(sites: Judged, stacks: Judged, told: Collection[Fingerprint]) -> Judged:
+    """Return the judgements of those sites that say more than their stacks do, or of which was `told` already."""
+    found: dict[Fingerprint, tuple[Stack, Judgement]] = {}
+    for key, (site, judgement) in sites.items():
+        members = {
+            member: said.verdict
+            for member, (stack, said) in stacks.items()
+            if stack.blamed.function == site.blamed.function
+        }
+        if key in told or judgement.verdict > max(members.values(), default=Verdict.NORMAL):
+            found[key] = site, replace(judgement, related=judgement.related | members.keys())
+    return found
+
+
+def _judge(detector: Detector[Series], history: History, siblings: Sequence[History]) -> None:
+    def excused(fingerprint: Fingerprint, window: str) -> bool:
+        return window not in pooling.BLATANT and not pooling.stands_out(history, siblings, fingerprint)
+
+    detector.judge(history, excused)
