@@ -80,12 +80,55 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a member grew by, shape (6, rows), and the scrapes and regular steps behind it."""
+    """What a member grew by, shape (6, rows), from which level on, and the scrapes and regular steps behind it."""
 
     member: Member
     column: Sums
+    level: Floats | Sums
     scrapes: int
     regular: int
+
+
+class Added:
+    """Columns of what all members grew by, added up from the first column on."""
+
+    def __init__(self, columns: Columns) -> None:
+        length = len(columns.scrapes)
+        self.columns = columns
+        self.levels: Floats = np.zeros((0, length), np.float32)
+        """What the goroutines of each column were, not added up."""
+        self.falls: Floats = np.zeros((0, length), np.float32)
+        """Falls of the floors, of each target by itself."""
+
+    def resize(self, rows: int) -> None:
+        """Make room for `rows` rows."""
+        self.columns.resize(rows)
+        more = ((0, rows - len(self.levels)), (0, 0))
+        self.levels, self.falls = np.pad(self.levels, more), np.pad(self.falls, more)
+
+    def push(self, steps: Sequence[Step | None]) -> None:
+        """Append the sum of `steps`, scaled up for the members whose step does not count."""
+        counted = [step for step in steps if step is not None]
+        columns, rows = self.columns, len(self.levels)
+        known = np.flatnonzero(columns.scrapes)
+        before = columns.values[:, :, known[-1]].copy() if len(known) else np.zeros((6, rows))
+        for ring in (self.levels, self.falls):
+            ring[:, :-1] = ring[:, 1:].copy()
+            ring[:, -1] = 0
+        if not counted:
+            columns.push(None, 0, 0)
+            return
+        total = np.zeros((6, rows))
+        scale = len(steps) / len(counted)
+        for step in counted:
+            places = step.member.places
+            total[:, places] += step.column
+            self.levels[places, -1] += scale * step.level
+            self.falls[places, -1] += scale * np.maximum(-step.column[FLOOR], 0)
+        total *= scale
+        total[MEAN] += before[MEAN]
+        total[FLOOR] += before[FLOOR]
+        columns.push(total, min(step.scrapes for step in counted), min(step.regular for step in counted))
 
 
 class Pool:
@@ -101,16 +144,22 @@ class Pool:
         self.members: dict[str, Member] = {}
         self.stacks: list[Stack | None] = []
         self.rows: dict[Fingerprint, int] = {}
-        self.blocks = Columns(BLOCKS)
-        self.hours = Columns(HOURS, BLOCKS_PER_HOUR)
-        self.levels: Floats = np.zeros((0, HOURS), np.float32)
-        """What the goroutines of each hour were, not rebased."""
-        self.falls: Floats = np.zeros((0, HOURS), np.float32)
-        """Falls of the hourly floors, over all targets."""
+        self.added_blocks = Added(Columns(BLOCKS))
+        self.added_hours = Added(Columns(HOURS, BLOCKS_PER_HOUR))
         self.give_back: Floats = np.zeros(0, np.float32)
         self.past = Memory()
         self.last: Sums = np.zeros(0)
         self.interval = 0.0
+
+    @property
+    def blocks(self) -> Columns:
+        """What all grew by, in blocks."""
+        return self.added_blocks.columns
+
+    @property
+    def hours(self) -> Columns:
+        """What all grew by, in hours."""
+        return self.added_hours.columns
 
     def follow(self, histories: Mapping[str, History]) -> None:
         """Take in the targets that are new, or have another history, and let go those that are no more."""
@@ -142,8 +191,7 @@ class Pool:
         for member in self.members.values():
             if member.version != member.history.version:
                 self._place(member)
-        steps = [self._block_step(member) for member in self.members.values()]
-        self._push(self.blocks, steps)
+        self.added_blocks.push([self._block_step(member) for member in self.members.values()])
         self.block_start += self.block
         self.closed += 1
         self.interval = max((member.history.interval for member in self.members.values()), default=0.0)
@@ -160,13 +208,12 @@ class Pool:
                 self.rows[stack.fingerprint] = len(self.stacks)
                 self.stacks.append(stack)
         rows = len(self.stacks)
-        if rows > len(self.levels):
-            more = rows - len(self.levels)
-            self.levels, self.falls = (np.pad(a, ((0, more), (0, 0))) for a in (self.levels, self.falls))
+        if rows > len(self.give_back):
+            more = rows - len(self.give_back)
             self.give_back, self.last = np.pad(self.give_back, (0, more)), np.zeros(rows)
             self.past.resize(rows)
-            self.blocks.resize(rows)
-            self.hours.resize(rows)
+            self.added_blocks.resize(rows)
+            self.added_hours.resize(rows)
             for other in self.members.values():
                 other.resize(rows)
         member.rows = np.array([row for row, stack in enumerate(history.stacks) if stack], np.intp)
@@ -185,18 +232,19 @@ class Pool:
         if lifetime != history.lifetime or before < FIRST or new >= BLOCKS or late > LATE * history.block:
             return None
         if not new:
-            return Step(member, np.zeros((6, len(member.rows))), int(blocks.scrapes[-1]), int(blocks.regular[-1]))
+            still = np.zeros((6, len(member.rows)))
+            level = blocks.values[MEAN, member.rows, -1]
+            return Step(member, still, level, int(blocks.scrapes[-1]), int(blocks.regular[-1]))
         if not blocks.scrapes[-1] or not blocks.scrapes[-1 - new]:
             return None
         values = blocks.values[:, member.rows, -1 - new :].astype(np.float64)
         column = values[:, :, -1].copy()
         column[:LEFT] -= values[:LEFT, :, 0]  # mean and floor
         column[DOWN:] = values[DOWN:, :, 1:].sum(axis=2)
-        return Step(member, column, int(blocks.scrapes[-1]), int(blocks.regular[-1]))
+        return Step(member, column, values[MEAN, :, -1], int(blocks.scrapes[-1]), int(blocks.regular[-1]))
 
     def _close_hour(self) -> None:
         steps: list[Step | None] = []
-        level, falls = np.zeros(len(self.stacks)), np.zeros(len(self.stacks))
         for member in self.members.values():
             hour = an_hour(member.history.blocks)
             column = None if hour is None else hour[0][:, member.rows]
@@ -205,36 +253,14 @@ class Pool:
                 continue
             steps.append(None)
             if member.steps()[-1]:
-                level[member.places] += column[MEAN]
+                level = column[MEAN].copy()
                 column[MEAN] -= member.means[member.places, -2]
                 column[FLOOR] -= member.floors[member.places, -2]
-                falls[member.places] += np.maximum(-column[FLOOR], 0)
-                steps[-1] = Step(member, column, *hour[1:])
-        counted = sum(step is not None for step in steps)
-        scale = len(steps) / counted if counted else 0.0
-        for ring, now in ((self.levels, level), (self.falls, falls)):
-            ring[:, :-1] = ring[:, 1:].copy()
-            ring[:, -1] = scale * now
-        self._push(self.hours, steps)
+                steps[-1] = Step(member, column, level, *hour[1:])
+        self.added_hours.push(steps)
         known = self.hours.scrapes > 0
         if known[-1]:
             floors = self.hours.values[FLOOR]
             fall = floors[:, known].max(axis=1) - floors[:, -1]
             faded = self.give_back * np.float32(0.5 ** (1 / GIVE_BACK_HALF_LIFE))
             self.give_back = np.maximum(faded, fall).astype(np.float32)
-
-    def _push(self, columns: Columns, steps: Sequence[Step | None]) -> None:
-        """Append the sum of `steps`, scaled up to all members, to what the service has grown by before."""
-        counted = [step for step in steps if step is not None]
-        known = np.flatnonzero(columns.scrapes)
-        before = columns.values[:, :, known[-1]] if len(known) else np.zeros((6, len(self.stacks)))
-        if not counted:
-            columns.push(None, 0, 0)
-            return
-        total = np.zeros((6, len(self.stacks)))
-        for step in counted:
-            total[:, step.member.places] += step.column
-        total *= len(steps) / len(counted)
-        total[MEAN] += before[MEAN]
-        total[FLOOR] += before[FLOOR]
-        columns.push(total, min(step.scrapes for step in counted), min(step.regular for step in counted))

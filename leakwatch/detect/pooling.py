@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.columns import BLOCKS_PER_HOUR, FLOOR, HOURS, MEAN, Columns, Floats
+from leakwatch.columns import BLOCKS_PER_HOUR, FLOOR, HOURS, MEAN, Floats
 from leakwatch.detect.growth import (
     WORTH_A_LOOK,
     Quarters,
@@ -33,7 +33,7 @@ from leakwatch.detect.growth import (
     turnover_ratio,
     unexplained,
 )
-from leakwatch.detect.pool import Member, Pool
+from leakwatch.detect.pool import Added, Member, Pool
 from leakwatch.history import History
 from leakwatch.lifetimes import LEAST, MARGIN, shapes
 from leakwatch.model import Fingerprint
@@ -41,6 +41,7 @@ from leakwatch.model import Fingerprint
 BLOCK_WINDOWS: Final = (
     Window("P0", 8, 300, 8, None, (0.25, 0.50)),
     Window("P2", 24, 30, 8, None, (0.22, 0.60)),
+    Window("C2", 24, 30, 8, 0.30, (0.22, 0.60)),
 )
 HOUR_WINDOWS: Final = (
     Window("P8", 8, 12, 10, None, (0.22, 0.60)),
@@ -52,6 +53,7 @@ BLATANT: Final = frozenset({"P0"})
 
 SIBLINGS: Final = 2  # that are needed for a comparison
 MOST: Final = 0.75  # of the siblings
+SIGMAS: Final = 6.0
 YOUNG: Final = 6.0  # hours; growth at less uptime must not be faster
 BALANCE: Final = 0.7
 SATURATES: Final = {8: 8.0, 24: 12.0}  # window -> hours of uptime after which a warm-up is over
@@ -80,15 +82,17 @@ def _floor(history: History, fingerprint: Fingerprint) -> float:
 
 def score_blocks(pool: Pool) -> Scores:
     """Return the scores of the last two hours."""
-    return best(_score(pool, pool.blocks, window) for window in BLOCK_WINDOWS)
+    return best(_score(pool, pool.added_blocks, window) for window in BLOCK_WINDOWS)
 
 
 def score_hours(pool: Pool) -> Scores:
     """Return the scores of the last 8 and 24 hours."""
-    return best(_score(pool, pool.hours, window) for window in HOUR_WINDOWS)
+    return best(_score(pool, pool.added_hours, window) for window in HOUR_WINDOWS)
 
 
-def _score(pool: Pool, columns: Columns, window: Window) -> tuple[str, Rows, Floats]:
+def _score(pool: Pool, added: Added, window: Window) -> tuple[str, Rows, Floats]:
+    columns, hourly = added.columns, added is pool.added_hours
+    hours = window.columns if hourly else 2
     quarters = quarter_columns(columns, window)
     rows = np.zeros(0, np.intp)
     if quarters is not None and len(pool.members) > 1:
@@ -100,39 +104,35 @@ def _score(pool: Pool, columns: Columns, window: Window) -> tuple[str, Rows, Flo
     seen = summarise(columns, rows, quarters)
     net = seen.level[:, 3] - seen.level[:, 0]
     if window.needs_turnover:
-        score = _score_c(pool, rows, seen, quarters[0], window)
+        score = _score_c(pool, rows, seen, added.levels[rows][:, quarters[0]], window)
     else:
-        score = _score_p(pool, rows, seen, window, hourly=columns is pool.hours)
+        falls = added.falls[rows, -hours:].sum(axis=1) if hourly else np.zeros(len(rows), np.float32)
+        score = _score_p(pool, rows, seen, falls, window, hours)
     score[~is_steady(seen, window)] = 0
     score[origin_growth(pool, columns, rows, quarters) < 0.5 * net] = 0
-    hours = window.columns if columns is pool.hours else 2
     for i in np.flatnonzero(score >= WORTH_A_LOOK).tolist():
         if not is_plausible(pool, int(rows[i]), hours, float(net[i]), float(seen.down[i]), float(seen.up[i])):
             score[i] = 0
     return window.name, rows, score
 
 
-def _score_p(pool: Pool, rows: Rows, seen: Quarters, window: Window, *, hourly: bool) -> Floats:
-    hours = window.columns if hourly else 2
+def _score_p(pool: Pool, rows: Rows, seen: Quarters, falls: Floats, window: Window, hours: int) -> Floats:
     net = seen.level[:, 3] - seen.level[:, 0]
     score = np.minimum(net / np.maximum(window.least, 1.5 * pool.give_back[rows]), moves(seen) / window.moves)
     blips = np.minimum(0.3 * len(pool.members) * hours, 0.10 * net + 2)
-    nobody = seen.down <= 0.05 * net + 0.5 + blips
-    if hourly:
-        nobody &= pool.falls[rows, -hours:].sum(axis=1) <= 0.10 * net + 0.5
+    nobody = (seen.down <= 0.05 * net + 0.5 + blips) & (falls <= 0.10 * net + 0.5)
     return np.asarray(np.where(nobody, score, 0), np.float32)
 
 
-def _score_c(pool: Pool, rows: Rows, seen: Quarters, first: Rows, window: Window) -> Floats:
-    level = np.median(pool.levels[rows][:, first], axis=1)
+def _score_c(pool: Pool, rows: Rows, seen: Quarters, levels: Floats, window: Window) -> Floats:
+    level = np.median(levels, axis=1)
     error = np.sqrt(np.maximum(seen.spread, seen.noise) ** 2 + 1 / (seen.down + 1))
     sigma = np.maximum(turnover_ratio(seen), 1) * (level + 1) * error
     least = np.maximum(window.least, (window.phi or 0) * level)
-    # What turnover explains is in proportion to the level, which the rebased one is not.
+    # What turnover explains is in proportion to the level, which what was added up is not.
     shifted = replace(seen, level=seen.level + (level - seen.level[:, 0])[:, None])
-    return np.asarray(
-        unexplained(shifted) / np.maximum(least, np.maximum(6 * sigma, pool.give_back[rows])), np.float32
-    )
+    score = unexplained(shifted) / np.maximum(least, np.maximum(SIGMAS * sigma, pool.give_back[rows]))
+    return np.asarray(score, np.float32)
 
 
 def is_plausible(pool: Pool, row: int, hours: int, net: float, down: float, up: float) -> bool:

@@ -43,7 +43,7 @@ GRPC = "google.golang.org/grpc/internal/"
 SESSION = "example.com/leaks/w1gateway/connect-tcp.tcpStartSession"
 
 CASES = [
-    Case("gateway", "w1gateway", {SESSION: IO}, rate=8, flags=("-clients", "50", "-pause", "1us")),
+    Case("gateway", "w1gateway", {SESSION: IO}, rate=8, flags=("-clients", "20", "-pause", "1us")),
     Case("push", "w2push", {"main.(*session).reader": NOT_YET, "main.(*session).writer": NOT_YET}),
     Case(
         "grpc",
