@@ -52,6 +52,7 @@ BLATANT: Final = frozenset({"P0"})
 """Windows that need no comparison with siblings: nothing healthy keeps hundreds more within minutes."""
 
 SIBLINGS: Final = 2  # that are needed for a comparison
+GROWN: Final = 4 * BLOCKS_PER_HOUR  # blocks of a lifetime after which a sibling may be compared with
 MOST: Final = 0.75  # of the siblings
 SIGMAS: Final = 6.0
 YOUNG: Final = 6.0  # hours; growth at less uptime must not be faster
@@ -69,7 +70,7 @@ def stands_out(history: History, siblings: Sequence[History], fingerprint: Finge
     What a target has in common with its siblings is for the service to be judged by: they share their load, and
     each of them warms up.
     """
-    floors = [_floor(other, fingerprint) for other in siblings if other.closed >= BLOCKS_PER_HOUR]
+    floors = [_floor(other, fingerprint) for other in siblings if other.closed >= GROWN]
     if len(floors) < SIBLINGS:
         return True
     return _floor(history, fingerprint) > MARGIN * float(np.quantile(floors, MOST)) + LEAST
@@ -126,7 +127,8 @@ def _score_p(pool: Pool, rows: Rows, seen: Quarters, falls: Floats, window: Wind
 
 def _score_c(pool: Pool, rows: Rows, seen: Quarters, levels: Floats, window: Window) -> Floats:
     level = np.median(levels, axis=1)
-    error = np.sqrt(np.maximum(seen.spread, seen.noise) ** 2 + 1 / (seen.down + 1))
+    noise = seen.noise / np.sqrt(len(pool.members))  # each of them was sampled as often
+    error = np.sqrt(np.maximum(seen.spread, noise) ** 2 + 1 / (seen.down + 1))
     sigma = np.maximum(turnover_ratio(seen), 1) * (level + 1) * error
     least = np.maximum(window.least, (window.phi or 0) * level)
     # What turnover explains is in proportion to the level, which what was added up is not.
@@ -164,7 +166,8 @@ def grown_targets(pool: Pool, row: int, hours: int) -> list[str]:
 def _is_balanced(members: Sequence[Member], row: int, steps: npt.NDArray[np.bool_]) -> bool:
     rises = np.array([np.diff(member.floors[row], prepend=0) for member in members])
     uptimes = np.array([member.uptimes for member in members])
-    young, old = steps & (uptimes <= YOUNG), steps & (uptimes > YOUNG)
+    split = min(YOUNG, float(uptimes.max()) / 2)
+    young, old = steps & (uptimes <= split), steps & (uptimes > split)
     if not old.any():
         return False
     return not young.any() or float(rises[old].mean()) >= BALANCE * float(rises[young].mean())
