@@ -169,8 +169,17 @@ def test_a_leak_from_production_is_found(wild: Wild, case: Case) -> None:
 
 
 def test_a_leak_that_alternates_between_stacks_is_found(wild: Wild) -> None:
-    """Goroutines that never end, but are sometimes in this stack and sometimes in that, are one leak."""
-    found(wild, ALTERNATING)
+    """Goroutines that never end, but are sometimes in this stack and sometimes in that, are one leak.
+
+    It is told under their function, or under one of its stacks, at that one's share of the rate.
+    """
+
+    def rates() -> list[float]:
+        return wild.rates(ALTERNATING.service)
+
+    assert eventually(rates, max(wild.began + ALTERNATING.within - time.time(), 0))
+    assert wild.waits(ALTERNATING.service).keys() == ALTERNATING.leaks.keys()
+    assert 0.3 < sum(rates()) / ALTERNATING.rate < 1.35
 
 
 def test_nothing_else_was_ever_accused(wild: Wild) -> None:
