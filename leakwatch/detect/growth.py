@@ -42,8 +42,16 @@ Rows = npt.NDArray[np.intp]
 
 YOUNG: Final = 16 * BLOCKS_PER_HOUR  # blocks of a lifetime in which much fills up: growth must not slow down
 BENDS: Final = 1.5  # standard errors
-FILLING: Final = {"P0": (16, 1.4), "P2": (48, 2.2), "P8": (132, 3.4)}
-"""Window -> until which block of a lifetime it asks for how many times its usual least: much fills up then."""
+FILLING: Final = {
+    "P0": ((16, 1.4),),
+    "P2": ((48, 2.2), (192, 1.5)),
+    "C2": ((48, 2.2), (192, 1.5)),
+    "P8": ((132, 3.4), (288, 2.2)),
+    "C8": ((132, 3.4), (288, 1.6)),
+}
+"""Window -> until which block of a lifetime it asks for how many times its usual least: much fills up then.
+
+C asks for more only of what nobody leaves."""
 
 SIGMAS: Final = 3.5
 SAMPLING: Final = 3.0  # variance of a measured turnover, relative, times the number of steps
@@ -151,14 +159,17 @@ def _score(series: Series, columns: Columns, window: Window) -> tuple[str, Rows,
     rows, seen = rows[steady], seen.of(steady)
     if not len(rows):
         return none
-    until, times = FILLING.get(window.name, (0, 1.0))
-    if series.closed <= until:
-        window = replace(window, least=times * window.least)
     give_back, ease = series.give_back[rows], np.where(series.past.leaked[rows], HALF, 1)
-    score = (score_c if window.needs_turnover else score_p)(seen, give_back, ease, window)
+    times = next((times for until, times in FILLING.get(window.name, ()) if series.closed <= until), 1.0)
+    if window.needs_turnover:
+        kept = nobody_leaves(seen)
+        score = score_c(seen, give_back, ease * np.where(kept, times, 1), window)
+    else:
+        kept = np.ones(len(rows), bool)
+        score = score_p(seen, give_back, ease, replace(window, least=times * window.least))
     score[series.past.known(rows, seen.floor[:, 3])] = 0
-    if series.closed < YOUNG and not window.needs_turnover:
-        score[bends(seen) > BENDS] = 0
+    if series.closed < YOUNG:
+        score[kept & (bends(seen) > BENDS)] = 0
     grown = origin_growth(series, columns, rows, quarters)
     score[grown < 0.5 * (seen.level[:, 3] - seen.level[:, 0])] = 0
     return window.name, rows, score
@@ -229,7 +240,12 @@ def score_p(seen: Quarters, give_back: Floats, ease: Floats, window: Window) -> 
     net = seen.level[:, 3] - seen.level[:, 0]
     rises = moves(seen) / (window.moves * ease)
     score = np.minimum(net / np.maximum(window.least * ease, 1.5 * give_back), rises)
-    return np.asarray(np.where(seen.down <= 0.05 * net, score, 0), np.float32)
+    return np.asarray(np.where(nobody_leaves(seen), score, 0), np.float32)
+
+
+def nobody_leaves(seen: Quarters) -> npt.NDArray[np.bool_]:
+    """Tell which rows kept nearly all that came: at most 5 % of the growth left again."""
+    return np.asarray(seen.down <= 0.05 * (seen.level[:, 3] - seen.level[:, 0]))
 
 
 def bends(seen: Quarters) -> Floats:
