@@ -54,7 +54,13 @@ def test_a_pure_leak_is_found(rate: float, begin: float, within: float, window: 
     assert leak.growth.rate == pytest.approx(rate / HOUR, rel=0.25)
     assert (leak.first_seen - START) / HOUR == pytest.approx(begin, abs=1.5)
     assert leak.targets == (TARGET.name,)
-    assert next(iter(pipeline.watches.values())).judged[leak.stack.fingerprint][1].window in {window, "P2", "C2", "P8", "C8"}
+    assert next(iter(pipeline.watches.values())).judged[leak.stack.fingerprint][1].window in {
+        window,
+        "P2",
+        "C2",
+        "P8",
+        "C8",
+    }
 
 
 def test_a_leak_inside_a_busy_stack_is_found() -> None:

@@ -42,6 +42,9 @@ Rows = npt.NDArray[np.intp]
 
 YOUNG: Final = 16 * BLOCKS_PER_HOUR  # blocks of a lifetime in which much fills up: growth must not slow down
 BENDS: Final = 1.5  # standard errors
+USUAL: Final = 300.0
+"""Seconds of a block; shorter ones are for who wants an answer soon: a demo, a test, a short recording."""
+
 FILLING: Final = {
     "P0": ((16, 1.4),),
     "P2": ((48, 2.2), (192, 1.5)),
@@ -160,7 +163,8 @@ def _score(series: Series, columns: Columns, window: Window) -> tuple[str, Rows,
     if not len(rows):
         return none
     give_back, ease = series.give_back[rows], np.where(series.past.leaked[rows], HALF, 1)
-    times = next((times for until, times in FILLING.get(window.name, ()) if series.closed <= until), 1.0)
+    slow = series.block >= USUAL
+    times = next((times for until, times in FILLING.get(window.name, ()) if slow and series.closed <= until), 1.0)
     if window.needs_turnover:
         kept = nobody_leaves(seen)
         score = score_c(seen, give_back, ease * np.where(kept, times, 1), window)
@@ -168,7 +172,7 @@ def _score(series: Series, columns: Columns, window: Window) -> tuple[str, Rows,
         kept = np.ones(len(rows), bool)
         score = score_p(seen, give_back, ease, replace(window, least=times * window.least))
     score[series.past.known(rows, seen.floor[:, 3])] = 0
-    if series.closed < YOUNG:
+    if slow and series.closed < YOUNG:
         score[kept & (bends(seen) > BENDS)] = 0
     grown = origin_growth(series, columns, rows, quarters)
     score[grown < 0.5 * (seen.level[:, 3] - seen.level[:, 0])] = 0
