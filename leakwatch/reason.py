@@ -40,16 +40,22 @@ def departures(before: float, now: float) -> str:
     if max(before, now) < NOBODY:
         return " while nobody left"
     if max(before, now) <= SAME * min(before, now):
-        return f" while departures stayed at {now:.2g} per minute"
-    return f" while departures went from {before:.2g} to {now:.2g} per minute"
+        return f" while departures stayed at {figure(now)} per minute"
+    return f" while departures went from {figure(before)} to {figure(now)} per minute"
 
 
 def rate(growths: Sequence[Growth]) -> str:
     """Return the rate of all together per hour, with its band; the slow ones per day."""
     total = combined(growths)
     unit, seconds = ("h", 3600) if abs(total.rate) * 3600 >= 1 else ("d", 86400)
-    rate, low, high = (f"{seconds * value:.3g}" for value in (total.rate, total.low, total.high))
+    rate, low, high = (figure(seconds * value) for value in (total.rate, total.low, total.high))
     return f"{'' if rate.startswith('-') else '+'}{rate}/{unit} ({low} to {high})"
+
+
+def figure(value: float) -> str:
+    """Return `value` with three digits that count: "0.42", "152", "18,000"."""
+    shown = float(f"{value:.3g}") + 0.0  # no -0
+    return f"{shown:,.0f}" if abs(shown) >= 100 else f"{shown:g}"
 
 
 def combined(growths: Sequence[Growth]) -> Growth:

@@ -11,6 +11,7 @@ from leakwatch.detect.rate import find_onset, theil_sen
 from leakwatch.leaks import Leaks
 from leakwatch.model import Growth, Judgement, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.reason import departures, figure, sentence
 
 DAY = 24 * HOUR
 
@@ -268,3 +269,33 @@ def test_onset_is_the_knee() -> None:
     times = np.arange(30.0)
     assert find_onset(times, np.maximum(times - 12, 0) * 5) == 12
     assert find_onset(times, times * 2) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.4213, "0.421"), (152.3, "152"), (18_012.0, "18,000"), (-0.0, "0"), (-1.5, "-1.5")]
+)
+def test_figures(value: float, shown: str) -> None:
+    """Numbers for people have three digits that count, thousands apart, and no minus zero."""
+    assert figure(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("verdict", "restarted", "reason"),
+    [
+        (Verdict.LEAKING, False, "grew from 12 to 340 in 2h10m while departures stayed at 0.1 per minute; +152/h (140 to 165)"),
+        (Verdict.PLATEAU, False, "grew from 12 to 340 by +152/h (140 to 165), and has not grown for 3h"),
+        (Verdict.RECOVERED, False, "grew by +152/h (140 to 165), and has been back at 340 for 3h"),
+        (Verdict.LEAKING, True, "grew by +152/h (140 to 165) until the process restarted; watching whether it goes on"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_a_sentence(verdict: Verdict, restarted: bool, reason: str) -> None:
+    """Each state of a leak is said in plain words, with its numbers."""
+    grew = Growth(152 / 3600, 140 / 3600, 165 / 3600)
+    said = Judgement(verdict, 2.0, "P2", grew, 0.8, START, 340, grew, 12.0, 328.0, (0.1 / 60, 0.1 / 60), restarted)
+    assert sentence(verdict, [said], 340, START + 7800 - 3 * 3600, START + 7800) == reason
+
+
+def test_departures_that_change_are_said() -> None:
+    """Nobody, as many, or more: what leaves per minute is told."""
+    assert departures(0, 0.0005) == " while nobody left"
+    assert departures(1, 2) == " while departures went from 60 to 120 per minute"
