@@ -100,11 +100,14 @@ class Pooled:
         self._pool = Pool(block, time)
         self._detector = Detector(pooling.score_blocks, pooling.score_hours)
 
-    def judge(self, time: float, histories: Mapping[str, History]) -> Judged | None:
-        """Return what is thought of all `histories` by target, None where no block has ended."""
+    def is_due(self, time: float) -> bool:
+        """Tell whether a block has ended."""
+        return self._pool.is_due(time)
+
+    def judge(self, time: float, histories: Mapping[str, History]) -> Judged:
+        """Return what is thought of all `histories` by target, when a block has ended."""
         self._pool.follow(histories)
-        if not self._pool.advance(time):
-            return None
+        self._pool.advance(time)
         self._detector.judge(self._pool)
         return {key: self._on_targets(key, *said) for key, said in self._detector.judgements(self._pool).items()}
 
@@ -133,10 +136,10 @@ class Service:
             return {} if alone else None
         if self._pooled is None:
             self._pooled = Pooled(block, time), Pooled(block, time)
+        if not self._pooled[0].is_due(time):
+            return None
         stacks = self._pooled[0].judge(time, {t.name: watch.history for t, watch in self.watches.items()})
         sites = self._pooled[1].judge(time, {t.name: watch.sites for t, watch in self.watches.items()})
-        if stacks is None or sites is None:
-            return None
         self._judged_sites = beyond(sites, stacks, self._judged_sites)
         return {**stacks, **self._judged_sites}
 

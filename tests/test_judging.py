@@ -291,7 +291,7 @@ RATE = "+152/h (140 to 165)"
         (Verdict.LEAKING, True, "grew by RATE until the process restarted; watching whether it goes on"),
     ],
 )
-def test_the_reason_is_a_sentence(verdict: Verdict, restarted: bool, reason: str) -> None:  # noqa: FBT001  a case
+def test_the_reason_is_a_sentence(verdict: Verdict, restarted: bool, reason: str) -> None:
     """Each state of a leak is said in plain words, with its numbers."""
     grew = Growth(152 / 3600, 140 / 3600, 165 / 3600)
     said = Judgement(verdict, 2.0, "P2", grew, 0.8, START, 340, grew, 12.0, 328.0, (0.1 / 60, 0.1 / 60), restarted)

@@ -171,15 +171,16 @@ class Pool:
                 self.members[name] = Member(history)
                 self.members[name].resize(len(self.stacks))
 
-    def advance(self, time: float) -> bool:
-        """Close the blocks that ended before `time`; tell whether one did."""
-        if time < self.block_start + self.block:
-            return False
+    def is_due(self, time: float) -> bool:
+        """Tell whether a block has ended."""
+        return time >= self.block_start + self.block
+
+    def advance(self, time: float) -> None:
+        """Close the blocks that ended before `time`."""
         behind = int((time - self.block_start) // self.block)
         for _ in range(min(behind, 2 * HOURS * BLOCKS_PER_HOUR)):
             self._close_block()
         self.block_start = max(self.block_start, time - (time - self.block_start) % self.block)
-        return True
 
     def family(self, columns: Columns, row: int) -> Floats:
         """Return the growth of all that has the same origin as `row`, per column of `columns`."""
