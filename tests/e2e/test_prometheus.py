@@ -20,11 +20,9 @@ Run = Callable[..., Daemon]
 Start = Callable[..., str]
 ROOT = Path(__file__).parents[2]
 
-EXPECTED = {
-    ("pipeline", "main.FilterService"),
-    ("nats", "server.(*client).readLoop"),
-    ("nats", "server.(*client).writeLoop"),
-}
+FILTER = ("pipeline", "main.FilterService")
+NATS = {("nats", "server.(*client).readLoop"), ("nats", "server.(*client).writeLoop")}
+"""Each connection has both, so they are one leak, told under the name of one of them."""
 
 PROMETHEUS = """
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}
@@ -101,7 +99,8 @@ def test_prometheus_fires_and_names_the_function(
             # One more idle connection to nats-server at each look: the leak of a client that never closes.
             held.enter_context(socket.create_connection(("127.0.0.1", nats[0])))
             time.sleep(0.2)
-            return firing(client).keys() >= EXPECTED
+            found = firing(client).keys()
+            return FILTER in found and bool(found & NATS)
 
         assert eventually(wanted, 120), (firing(client).keys(), daemon.leaks())
         alerts = firing(client)
@@ -112,9 +111,9 @@ def test_prometheus_fires_and_names_the_function(
             time.sleep(0.2)
         accused = {labels["service"] for labels, _ in daemon.series("leakwatch_leak_goroutines")}
 
-    assert alerts.keys() == EXPECTED
+    assert alerts.keys() <= {FILTER} | NATS
     assert accused == {"pipeline", "nats"}
-    told = alerts["pipeline", "main.FilterService"]
+    told = alerts[FILTER]
     assert told["summary"].startswith("pipeline leaks goroutines in main.FilterService")
     assert "more per hour" in told["summary"]
     assert "Since:" in told["description"]
