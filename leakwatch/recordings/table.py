@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leakwatch.errors import ConfigError, quote
-from leakwatch.model import Frame, Sample, Stack, Target, Trace
+from leakwatch.model import Fingerprint, Frame, Sample, Stack, Target, Trace
 from leakwatch.recordings import Kept, Observation, Say
 from leakwatch.stacks import Identifier
 
@@ -54,7 +54,7 @@ class Table:
         ends = [*self._starts[1:].tolist(), len(self._time)]
         for start, end in zip(self._starts.tolist(), ends, strict=True):
             time, kept = float(self._time[start]), self.kept[int(self._target[start])]
-            samples: dict[str, Sample] = {}
+            samples: dict[Fingerprint, Sample] = {}
             seen = set()
             for number, count in zip(
                 self._stack[start:end].tolist(), self._count[start:end].tolist(), strict=True
@@ -68,7 +68,7 @@ class Table:
                 before = samples.get(stack.fingerprint)
                 samples[stack.fingerprint] = Sample(stack, count + (before.goroutines if before else 0))
             kept.read(time)
-            yield time, kept.target, sum(sample.goroutines for sample in samples.values()), samples  # type: ignore[misc]
+            yield time, kept.target, sum(sample.goroutines for sample in samples.values()), samples
 
     def _rows(self, file: Iterator[str]) -> Iterator[tuple[float, int, int, int]]:
         reader = csv.reader(file)
