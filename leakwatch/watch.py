@@ -17,6 +17,8 @@ from leakwatch.ignore import Rule
 from leakwatch.leaks import Judged
 from leakwatch.model import Fingerprint, Judgement, Stack, Target, Verdict
 
+MOST = 0.7  # of the growth of a site
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -145,15 +147,21 @@ class Service:
 
 
 def beyond(sites: Judged, stacks: Judged, told: Collection[Fingerprint]) -> Judged:
-    """Return the judgements of those sites that say more than their stacks do, or of which was `told` already."""
+    """Return the judgements of those sites that say more than their stacks do, or of which was `told` already.
+
+    Where one of its stacks holds most of the growth, that stack says it better.
+    """
     found: dict[Fingerprint, tuple[Stack, Judgement]] = {}
     for key, (site, judgement) in sites.items():
         members = {
-            member: said.verdict
+            member: said
             for member, (stack, said) in stacks.items()
-            if stack.blamed.function == site.blamed.function
+            if stack.blamed.function == site.blamed.function and said.verdict >= Verdict.SUSPECTED
         }
-        if key in told or judgement.verdict > max(members.values(), default=Verdict.NORMAL):
+        if any(said.growth.rate >= MOST * judgement.growth.rate for said in members.values()):
+            continue
+        worst = max((said.verdict for said in members.values()), default=Verdict.NORMAL)
+        if key in told or judgement.verdict > worst:
             found[key] = site, replace(judgement, related=judgement.related | members.keys())
     return found
 
