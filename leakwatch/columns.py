@@ -15,6 +15,7 @@ Sums = npt.NDArray[np.float64]
 BLOCKS: Final = 24
 HOURS: Final = 34
 BLOCKS_PER_HOUR: Final = 12
+GIVE_BACK_HALF_LIFE: Final = 72  # hours
 SCRAPES_PER_BLOCK: Final = 5
 """With fewer scrapes in a block, its turnover means nothing."""
 
@@ -101,3 +102,11 @@ def an_hour(blocks: Columns) -> tuple[Sums, int, int] | None:
     column[LEFT] = trimmed_mean(values[LEFT])
     column[DOWN:] = values[DOWN:].sum(axis=2)
     return column, int(blocks.scrapes[columns].min()), int(blocks.regular[columns].min())
+
+
+def with_latest_fall(give_back: Floats, hours: Columns) -> Floats:
+    """Return per row the largest fall of the hourly floor, slowly forgotten; the newest hour must be known."""
+    floors = hours.values[FLOOR]
+    fall = floors[:, hours.scrapes > 0].max(axis=1) - floors[:, -1]
+    faded = give_back * np.float32(0.5 ** (1 / GIVE_BACK_HALF_LIFE))
+    return np.asarray(np.maximum(faded, fall), np.float32)

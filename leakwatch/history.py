@@ -25,11 +25,11 @@ from leakwatch.columns import (
     Floats,
     Sums,
     an_hour,
+    with_latest_fall,
 )
 from leakwatch.lifetimes import Memory
 from leakwatch.model import Fingerprint, Sample, Stack
 
-GIVE_BACK_HALF_LIFE: Final = 72  # hours
 LEARNING: Final = HOURS - 1  # hours of a lifetime that tell its shape
 
 
@@ -279,8 +279,4 @@ class History:
             self.hours.push(None, 0, 0)
             return
         self.hours.push(*hour)
-        known = self.hours.scrapes > 0
-        floors = self.hours.values[FLOOR]
-        fall = floors[:, known].max(axis=1) - floors[:, -1]
-        faded = self.give_back * np.float32(0.5 ** (1 / GIVE_BACK_HALF_LIFE))
-        self.give_back = np.maximum(faded, fall).astype(np.float32)
+        self.give_back = with_latest_fall(self.give_back, self.hours)

@@ -5,7 +5,8 @@
     profile.parse(pieces) -> groups of traces        pure    profile/text.py
     stacks.identify(groups) -> {Fingerprint: Sample} pure    equal stacks merged, wait reason named
     history.record(time, samples)                    state   fixed memory per series
-    detect.judge(series)  -> {Fingerprint: Judgement}pure    when a block has closed: stacks, sites, whole services
+    detect.judge(series)  -> {Fingerprint: Judgement}pure    watch.py: when a block has closed, for the stacks and
+                                                             sites of a target and of a whole service
     leaks.update(judgements, time) -> [Event]        state   opened, leaking, plateau, recovered, closed
     --- readers, none writes back: metrics.Collector, web ---
 

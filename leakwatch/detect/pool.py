@@ -25,8 +25,9 @@ from leakwatch.columns import (
     Floats,
     Sums,
     an_hour,
+    with_latest_fall,
 )
-from leakwatch.history import GIVE_BACK_HALF_LIFE, History
+from leakwatch.history import History
 from leakwatch.lifetimes import Memory
 from leakwatch.model import Fingerprint, Stack
 
@@ -259,9 +260,5 @@ class Pool:
                 column[FLOOR] -= member.floors[member.places, -2]
                 steps[-1] = Step(member, column, level, *hour[1:])
         self.added_hours.push(steps)
-        known = self.hours.scrapes > 0
-        if known[-1]:
-            floors = self.hours.values[FLOOR]
-            fall = floors[:, known].max(axis=1) - floors[:, -1]
-            faded = self.give_back * np.float32(0.5 ** (1 / GIVE_BACK_HALF_LIFE))
-            self.give_back = np.maximum(faded, fall).astype(np.float32)
+        if self.hours.scrapes[-1]:
+            self.give_back = with_latest_fall(self.give_back, self.hours)
