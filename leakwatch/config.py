@@ -1,31 +1,21 @@
 """The configuration: what a file and the command line may say."""
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import SplitResult, unquote, urlsplit
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from leakwatch.client import HttpSettings, Settings
+from leakwatch.client import Settings
 from leakwatch.columns import SCRAPES_PER_BLOCK
-from leakwatch.discovery import HOST
-from leakwatch.discovery.file import FileConfig
-from leakwatch.discovery.static import StaticConfig
-from leakwatch.errors import ConfigError, UsageError, quote
+from leakwatch.errors import ConfigError, UsageError
 from leakwatch.judging import DetectionConfig, IgnoreConfig
 from leakwatch.mistakes import describe, line_of, repeated_keys, reworded
-from leakwatch.units import Duration, Size, format_duration
-
-DEFAULT_PATH = "/debug/pprof"
-DEFAULT_SIZE = 64 * 1024**2
-PORTS = {"http": 80, "https": 443}
-"""Of a URL that names none; an address without a scheme must have its port."""
-
-Share = Annotated[float, Field(gt=0, le=1)]
+from leakwatch.scraping import GlobalConfig, ScrapeConfig, check_timeout
+from leakwatch.target_option import target_job
+from leakwatch.units import format_duration
 
 
 def _listen(text: str) -> str:
@@ -37,52 +27,7 @@ def _listen(text: str) -> str:
     return text
 
 
-def _check_timeout(timeout: float, interval: float, whose: str = "") -> None:
-    if timeout > interval:
-        raise ValueError(
-            f"{whose}scrape_timeout {format_duration(timeout)} is longer than"
-            f" scrape_interval {format_duration(interval)}"
-        )
-
-
 Listen = Annotated[str, AfterValidator(_listen)]
-
-
-class GlobalConfig(Settings):
-    """`global`: what every scrape configuration starts from."""
-
-    scrape_interval: Duration = 15.0
-    scrape_timeout: Duration = 10.0
-    scrape_cost_limit: Share = 0.01
-    """Share of one of the service's cores: the interval stretches to last duration / limit."""
-    body_size_limit: Size = DEFAULT_SIZE
-
-    @model_validator(mode="after")
-    def _timeout_fits(self) -> Self:
-        if "scrape_timeout" in self.model_fields_set:  # the default gives way to a short interval
-            _check_timeout(self.scrape_timeout, self.scrape_interval)
-        return self
-
-
-class ScrapeConfig(HttpSettings):
-    """One of `scrape_configs`: which targets, and how to scrape them."""
-
-    job_name: Annotated[str, Field(min_length=1)]
-    scrape_interval: Duration | None = None
-    scrape_timeout: Duration | None = None
-    scrape_cost_limit: Share | None = None
-    body_size_limit: Size | None = None
-    scheme: Literal["http", "https"] = "http"
-    profile_path: Annotated[str, Field(pattern="^/")] = DEFAULT_PATH
-    profile_format: Literal["text"] = "text"
-    static_configs: tuple[StaticConfig, ...] = ()
-    file_sd_configs: tuple[FileConfig, ...] = ()
-
-    @model_validator(mode="after")
-    def _watches_something(self) -> Self:
-        if not self.static_configs and not self.file_sd_configs:
-            raise ValueError(f"job {self.job_name!r} has no targets: give it static_configs or file_sd_configs")
-        return self
 
 
 class MetricsConfig(Settings):
@@ -120,7 +65,7 @@ class Config(Settings):
                 raise ValueError(f"job_name {job.job_name!r} is used twice")
             interval = self.interval(job)
             if job.scrape_timeout is not None:
-                _check_timeout(job.scrape_timeout, interval, f"job {job.job_name!r}: ")
+                check_timeout(job.scrape_timeout, interval, f"job {job.job_name!r}: ")
             if self.detection.block < SCRAPES_PER_BLOCK * interval:
                 raise ValueError(
                     f"job {job.job_name!r}: detection.block {format_duration(self.detection.block)} is shorter"
@@ -198,45 +143,6 @@ def parse(text: str, name: str, directory: Path) -> Config:
             details = sorted(error.errors(), key=lambda detail: line_of(detail["loc"], node))
             mistakes = [describe(detail, node, name, Config) for detail in details]
     raise ConfigError("\n".join(mistakes))
-
-
-def without_user(url: str) -> str:
-    """Return `url` without the user and password in it, to be shown."""
-    return re.sub(r"//[^/@]*@", "//", url)
-
-
-def target_job(text: str) -> ScrapeConfig:
-    """Return the scrape configuration of one target of the command line, [service=]URL; raises UsageError."""
-    name, equals, url = text.partition("=")
-    service, url = (name, url) if equals and "://" not in name else ("", text)
-    try:
-        if url != text and not service:
-            raise ValueError("there is no service before the =")  # noqa: TRY301  said like the mistakes below
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        return ScrapeConfig.model_validate(_settings(text, parts, service))
-    except ValidationError as error:
-        raise UsageError(f"target {quote(without_user(text))}: {reworded(error.errors()[0])}") from error
-    except ValueError as error:
-        raise UsageError(f"target {quote(without_user(text))}: {error}") from error
-
-
-def _settings(text: str, parts: SplitResult, service: str) -> dict[str, Any]:
-    """Return what a job needs to know to scrape one URL."""
-    socket = parts.scheme == "unix"
-    address = f"unix://{parts.path}" if socket else parts.netloc.rpartition("@")[2]
-    host = HOST.fullmatch(address)
-    if "://" in text and parts.scheme in PORTS and host and not host[1]:
-        address = f"{address}:{PORTS[parts.scheme]}"
-    path = "" if socket else parts.path.rstrip("/").removesuffix("/goroutine")
-    settings: dict[str, Any] = {
-        "job_name": without_user(text),
-        "scheme": "http" if socket else parts.scheme,
-        "profile_path": path or DEFAULT_PATH,
-        "static_configs": ({"targets": (address,), "labels": {"service": service or address}},),
-    }
-    if parts.username:
-        settings["basic_auth"] = {"username": unquote(parts.username), "password": unquote(parts.password or "")}
-    return settings
 
 
 def schema() -> str:

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 import httpx
 
 from leakwatch.client import Client, Tls
-from leakwatch.config import DEFAULT_SIZE, target_job, without_user
 from leakwatch.discovery.resolve import endpoint
 from leakwatch.errors import ConfigError, ScrapeError
 from leakwatch.look import KEYS, By, Row, as_json, folded, group, short
 from leakwatch.model import Profile
 from leakwatch.profile import pprof, saved, text
 from leakwatch.scrape import Scraper
+from leakwatch.scraping import DEFAULT_SIZE
 from leakwatch.stacks import Identifier
+from leakwatch.target_option import target_job, without_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable

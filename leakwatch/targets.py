@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import structlog
 
 from leakwatch.client import HttpSettings
-from leakwatch.config import Config, ScrapeConfig
+from leakwatch.config import Config
 from leakwatch.discovery import Mechanism, TargetGroup
 from leakwatch.discovery.resolve import Endpoint, resolve
 from leakwatch.model import Target
+from leakwatch.scraping import ScrapeConfig
 
 log = structlog.get_logger()
 

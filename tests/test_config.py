@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from leakwatch.config import Config, ScrapeConfig, load, parse, schema, target_job
+from leakwatch.config import Config, load, parse, schema
 from leakwatch.discovery.file import FileConfig
 from leakwatch.errors import ConfigError, UsageError
+from leakwatch.scraping import ScrapeConfig
+from leakwatch.target_option import target_job
 from leakwatch.units import expand, format_duration, parse_duration, parse_size
 
 CONFIGS = Path(__file__).parent / "configs"

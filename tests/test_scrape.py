@@ -14,11 +14,12 @@ import trustme
 from answering import Answer, answering, endless, http
 
 from leakwatch.client import Client, Tls
-from leakwatch.config import ScrapeConfig, target_job
 from leakwatch.discovery.resolve import resolve
 from leakwatch.errors import ScrapeError
 from leakwatch.pipeline import Body, Pipeline, Settings
 from leakwatch.scrape import Scraper
+from leakwatch.scraping import ScrapeConfig
+from leakwatch.target_option import target_job
 
 BODY = (Path(__file__).parent / "profiles" / "1.27" / "goroutine.debug1.txt").read_bytes()
 TYPE = "Content-Type: text/plain; charset=utf-8"

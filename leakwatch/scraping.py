@@ -1,0 +1,61 @@
+"""What the configuration says of scraping: `global` and `scrape_configs`."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from leakwatch.client import HttpSettings, Settings
+from leakwatch.discovery.file import FileConfig
+from leakwatch.discovery.static import StaticConfig
+from leakwatch.units import Duration, Size, format_duration
+
+DEFAULT_PATH = "/debug/pprof"
+DEFAULT_SIZE = 64 * 1024**2
+
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+def check_timeout(timeout: float, interval: float, whose: str = "") -> None:
+    """Raise ValueError for a timeout longer than the interval; `whose`: how the message begins."""
+    if timeout > interval:
+        raise ValueError(
+            f"{whose}scrape_timeout {format_duration(timeout)} is longer than"
+            f" scrape_interval {format_duration(interval)}"
+        )
+
+
+class GlobalConfig(Settings):
+    """`global`: what every scrape configuration starts from."""
+
+    scrape_interval: Duration = 15.0
+    scrape_timeout: Duration = 10.0
+    scrape_cost_limit: Share = 0.01
+    """Share of one of the service's cores: the interval stretches to last duration / limit."""
+    body_size_limit: Size = DEFAULT_SIZE
+
+    @model_validator(mode="after")
+    def _timeout_fits(self) -> Self:
+        if "scrape_timeout" in self.model_fields_set:  # the default gives way to a short interval
+            check_timeout(self.scrape_timeout, self.scrape_interval)
+        return self
+
+
+class ScrapeConfig(HttpSettings):
+    """One of `scrape_configs`: which targets, and how to scrape them."""
+
+    job_name: Annotated[str, Field(min_length=1)]
+    scrape_interval: Duration | None = None
+    scrape_timeout: Duration | None = None
+    scrape_cost_limit: Share | None = None
+    body_size_limit: Size | None = None
+    scheme: Literal["http", "https"] = "http"
+    profile_path: Annotated[str, Field(pattern="^/")] = DEFAULT_PATH
+    profile_format: Literal["text"] = "text"
+    static_configs: tuple[StaticConfig, ...] = ()
+    file_sd_configs: tuple[FileConfig, ...] = ()
+
+    @model_validator(mode="after")
+    def _watches_something(self) -> Self:
+        if not self.static_configs and not self.file_sd_configs:
+            raise ValueError(f"job {self.job_name!r} has no targets: give it static_configs or file_sd_configs")
+        return self
