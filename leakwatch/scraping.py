@@ -5,8 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from leakwatch.client import HttpSettings, Settings
-from leakwatch.discovery.file import FileConfig
-from leakwatch.discovery.static import StaticConfig
+from leakwatch.discovery.finder import DiscoverySettings
 from leakwatch.units import Duration, Size, format_duration
 
 DEFAULT_PATH = "/debug/pprof"
@@ -40,7 +39,7 @@ class GlobalConfig(Settings):
         return self
 
 
-class ScrapeConfig(HttpSettings):
+class ScrapeConfig(DiscoverySettings, HttpSettings):
     """One of `scrape_configs`: which targets, and how to scrape them."""
 
     job_name: Annotated[str, Field(min_length=1)]
@@ -51,11 +50,9 @@ class ScrapeConfig(HttpSettings):
     scheme: Literal["http", "https"] = "http"
     profile_path: Annotated[str, Field(pattern="^/")] = DEFAULT_PATH
     profile_format: Literal["text"] = "text"
-    static_configs: tuple[StaticConfig, ...] = ()
-    file_sd_configs: tuple[FileConfig, ...] = ()
 
     @model_validator(mode="after")
     def _watches_something(self) -> Self:
-        if not self.static_configs and not self.file_sd_configs:
+        if not self.mechanisms():
             raise ValueError(f"job {self.job_name!r} has no targets: give it static_configs or file_sd_configs")
         return self

@@ -30,7 +30,9 @@ def target_job(text: str) -> ScrapeConfig:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         return ScrapeConfig.model_validate(_settings(text, parts, service))
     except ValidationError as error:
-        raise UsageError(f"target {quote(without_user(text))}: {reworded(error.errors()[0])}") from error
+        # A scheme that is not known explains what else is wrong.
+        first = min(error.errors(), key=lambda detail: detail["loc"] != ("scheme",))
+        raise UsageError(f"target {quote(without_user(text))}: {reworded(first)}") from error
     except ValueError as error:
         raise UsageError(f"target {quote(without_user(text))}: {error}") from error
 

@@ -31,7 +31,7 @@ LAYERS = [
     ["leakwatch.judging", "leakwatch.scraping"],
     ["leakwatch.pipeline"],
     ["leakwatch.watch", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
-    ["leakwatch.recordings.folders", "leakwatch.recordings.table"],
+    ["leakwatch.recordings.folders", "leakwatch.recordings.table", "leakwatch.discovery.finder"],
     ["leakwatch.discovery.resolve", "leakwatch.discovery.file", "leakwatch.discovery.static"],
     ["leakwatch.discovery", "leakwatch.scrape", "leakwatch.recordings", "leakwatch.mistakes"],
     ["leakwatch.client", "leakwatch.clock"],

@@ -1,7 +1,7 @@
 """Discovery: where the targets are. One file per mechanism, each with its settings.
 
 To add one: a file with a `Settings` subclass that has `async def run(self, update: Update) -> None`, and its key
-in leakwatch/scraping.py. `update` is called with all groups of the mechanism whenever they change.
+in finder.py. `update` is called with all groups of the mechanism whenever they change.
 """
 
 import re
