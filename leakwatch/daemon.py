@@ -22,6 +22,7 @@ from leakwatch.pipeline import Pipeline
 from leakwatch.process import SIZE_LIMIT, Question
 from leakwatch.schedule import Schedule, offset
 from leakwatch.scrape import Health, Scraper
+from leakwatch.shard import Shard
 from leakwatch.targets import Plan, Targets
 from leakwatch.web.routes import make_app
 from leakwatch.web.server import Web, address, bind
@@ -29,13 +30,13 @@ from leakwatch.web.server import Web, address, bind
 log = structlog.get_logger()
 
 HOUR = 3600.0
-RULES = "ignore"  # the name of a job of the schedule
+RULES, EXPIRE = "ignore", "expire"  # names of jobs of the schedule
 
 
 class Daemon:
-    """Runs until told to stop. `load`: reads the configuration, raises ConfigError."""
+    """Runs until told to stop. `load`: reads the configuration, raises ConfigError; `shard`: whose services."""
 
-    def __init__(self, load: Callable[[], Config]) -> None:
+    def __init__(self, load: Callable[[], Config], shard: Shard = Shard()) -> None:  # noqa: B008  is frozen
         self.config = load()
         self.url = ""
         """Where our own pages are, known once it runs."""
@@ -47,7 +48,9 @@ class Daemon:
         self._schedule = Schedule(self._clock)
         self._jobs: dict[Target, Job] = {}
         self._plans: dict[Target, Plan] = {}
-        self._targets = Targets(self._reconcile)
+        self._targets = Targets(self._reconcile, shard)
+        self._reloading = False
+        """Whether what is no longer found has been taken out of the configuration, and not just gone away."""
         self._tls: dict[tuple[str, bool], Tls] = {}
         """Per job, shared by its targets."""
         self._closing: set[asyncio.Task[None]] = set()
@@ -76,6 +79,7 @@ class Daemon:
         self._lag.start()
         self._schedule.start()
         self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
+        self._schedule.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
         self._targets.configure(self.config)
         web.start()
         log.info("leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics")
@@ -90,6 +94,9 @@ class Daemon:
         """Say which rules of `ignore` match nothing: a misspelled one would go unnoticed until it is needed."""
         for rule in self.pipeline.unmatched():
             log.warning("a rule of ignore matches no stack", rule=str(rule))
+
+    async def _expire(self) -> None:
+        self._tell(self.pipeline.expire(self._clock.time()))
 
     def stop(self) -> None:
         """Make `run` return soon."""
@@ -134,6 +141,8 @@ class Daemon:
             log.warning("all history starts over: detection.block or detection.series_limit changed")
         self._tls = {}
         self._targets.configure(config)
+        self._reloading = True
+        self._reconcile()
         log.info("configuration reloaded")
 
     async def _reload_quietly(self) -> None:
@@ -143,12 +152,15 @@ class Daemon:
     def _reconcile(self) -> None:
         """Make the jobs those of the targets found; what stays keeps its history."""
         plans = self._targets.plans()
+        part = self.pipeline.forget if self._reloading else self.pipeline.leave
         if self._targets.waiting()[0]:
             # Who has not told yet may know a target under another job: nobody goes before all have told.
             plans = self._plans | plans
+        else:
+            self._reloading = False
         for target in self._plans.keys() - plans.keys():
             self._drop(target)
-            self._tell(self.pipeline.forget(target, self._clock.time()))
+            self._tell(part(target, self._clock.time()))
         before, self._plans = self._plans, plans
         for target, plan in plans.items():
             if before.get(target) != plan:

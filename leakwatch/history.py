@@ -122,6 +122,19 @@ class History:
         self._open.begin(0.0)
         self._open.forget_steps()
 
+    def adopt(self, other: "History") -> None:
+        """Take over what is known of the stacks of `other`, whose lifetime has ended."""
+        stacks = [stack for stack in other.stacks if stack is not None]
+        new = [Sample(stack, 0) for stack in stacks if stack.fingerprint not in self.rows]
+        room = self._rows_limit - len(self.rows)
+        if new[:room]:
+            self._admit(new[:room], {})
+        for fingerprint, its in other.rows.items():
+            row = self.rows.get(fingerprint)
+            if row is not None:
+                self.past.take(row, other.past, its)
+                self.give_back[row] = max(self.give_back[row], other.give_back[its])
+
     def fit(self, interval: float) -> bool:
         """Double the block until it holds enough scrapes `interval` seconds apart; tell whether it had to grow.
 

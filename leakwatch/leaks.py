@@ -70,6 +70,12 @@ class Leaks:
         """Forget all leaks."""
         self._services.clear()
 
+    def rename(self, service: str, old: str, new: str) -> None:
+        """Go on under the name of another target, `new`, with what is thought of target `old`."""
+        for life in self._services.get(service, {}).values():
+            if old in life.judgements:
+                life.judgements.setdefault(new, life.judgements.pop(old))
+
     def update(self, service: str, target: str, judged: Judged, time: float) -> list[Event]:
         """Take in all that is thought of a target's stacks at `time`; return the verdicts that changed.
 

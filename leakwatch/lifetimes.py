@@ -56,6 +56,11 @@ class Memory:
         self.leaked = np.pad(self.leaked, (0, more))
         self._learned = np.pad(self._learned, ((0, 0), (0, more)))
 
+    def take(self, row: int, other: "Memory", its: int) -> None:
+        """Know of `row` what `other` knows of `its` row."""
+        self.ceilings[:, row] = np.maximum(self.ceilings[:, row], other.ceilings[:, its])
+        self.leaked[row] |= other.leaked[its]
+
     def clear(self, row: int) -> None:
         """Forget what is known of `row`."""
         self.ceilings[:, row] = self._learned[:, row] = 0

@@ -16,8 +16,9 @@ code that watches a live service.
 
 from collections.abc import Mapping
 
+from leakwatch import succession
 from leakwatch.ignore import Rule, unmatched
-from leakwatch.leaks import POOLED, Leaks
+from leakwatch.leaks import POOLED, Judged, Leaks
 from leakwatch.model import Event, Fingerprint, Leak, Process, Sample, Samples, Target
 from leakwatch.profile import text
 from leakwatch.stacks import Identifier
@@ -78,8 +79,9 @@ class Pipeline:
         """Return all that is known of `target`; begins to watch it if it is new."""
         found = self.watches.get(target)
         if found is None:
-            found = self.watches[target] = Watch(target, self.settings)
-            self._services.setdefault(target.service, Service()).watches[target] = found
+            service = self._services.setdefault(target.service, Service())
+            found = succession.arrive(service, target, self.settings, self.leaks)
+            self.watches[target] = service.watches[target] = found
         return found
 
     def observe(
@@ -122,15 +124,47 @@ class Pipeline:
         """Say that `target` is scraped every `interval` seconds; tell whether its block had to grow with it."""
         return self.watch(target).stretch(interval, self.settings.block)
 
+    def leave(self, target: Target, time: float) -> list[Event]:
+        """Say that `target` went away at `time`; return the leaks whose verdict that changed.
+
+        What is known of it is kept for a day, for when it comes back or another takes its place.
+        """
+        watch = self.watches.pop(target, None)
+        if watch is None:
+            return []
+        service = self._services[target.service]
+        del service.watches[target]
+        heir = succession.depart(service, watch, time, self.leaks)
+        if heir is not None:
+            return self._update(heir, time)
+        return self.leaks.update(target.service, target.name, service.gone[target].judged(time), time)
+
+    def expire(self, time: float) -> list[Event]:
+        """Let go, at `time`, of targets that are gone for long; return the leaks whose verdict that changed."""
+        events = []
+        for name, service in list(self._services.items()):
+            for target, gone in list(service.gone.items()):
+                judged: Judged = {} if time - gone.time >= succession.KEPT else gone.judged(time)
+                if time - gone.time >= succession.KEPT:
+                    del service.gone[target]
+                events += self.leaks.update(name, target.name, judged, time)
+            events += self._end(name, time)
+        return events
+
     def forget(self, target: Target, time: float) -> list[Event]:
-        """Stop watching `target` at `time`; return the leaks whose verdict that changed."""
+        """Stop watching `target` at `time`, for good; return the leaks whose verdict that changed."""
         if self.watches.pop(target, None):
             del self._services[target.service].watches[target]
         events = self.leaks.update(target.service, target.name, {}, time)
-        if target.service in self._services and not self._services[target.service].watches:
-            del self._services[target.service]
-            events += self.leaks.update(target.service, POOLED, {}, time)
-        return events
+        return events + self._end(target.service, time)
+
+    def _end(self, name: str, time: float) -> list[Event]:
+        """Forget a service that has no targets any more."""
+        service = self._services.get(name)
+        if service is None or service.watches or service.gone:
+            return []
+        del self._services[name]
+        return self.leaks.update(name, POOLED, {}, time)
 
     def count(self, service: str, fingerprint: Fingerprint) -> int:
         """Return the goroutines now in one stack or at one site, over all targets of `service`."""
@@ -139,7 +173,7 @@ class Pipeline:
 
     def _labels(self, service: str) -> list[Mapping[str, str]]:
         found = self._services.get(service)
-        return [target.labels for target in found.watches] if found else []
+        return [target.labels for target in (*found.watches, *found.gone)] if found else []
 
     def unmatched(self) -> list[Rule]:
         """Return the rules of `ignore` that match no stack of any target."""

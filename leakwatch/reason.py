@@ -24,7 +24,7 @@ def sentence(verdict: Verdict, judgements: Sequence[Judgement], goroutines: int,
     if verdict is Verdict.RECOVERED:
         return f"grew by {grew}, and has been back at {goroutines} for {stood}"
     if all(judgement.restarted for judgement in judgements):
-        return f"grew by {grew} until the process restarted; watching whether it goes on"
+        return f"grew by {grew} until the process ended; watching whether the next does the same"
     if math.isnan(before):
         how_much = f"grew by {sum(judgement.gained for judgement in judgements):.0f} on all targets"
     else:

@@ -11,6 +11,7 @@ from leakwatch.discovery.finder import Finder
 from leakwatch.discovery.resolve import Endpoint, resolve
 from leakwatch.model import Target
 from leakwatch.scraping import ScrapeConfig
+from leakwatch.shard import Shard
 
 log = structlog.get_logger()
 
@@ -29,18 +30,17 @@ class Plan:
 
 
 class Targets:
-    """Finds the targets of a configuration; `changed` is called when there may be others."""
+    """Finds the targets of a configuration; `changed` is called when discovery has found others."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
+    def __init__(self, changed: Callable[[], None], shard: Shard) -> None:
         self._finder = Finder(changed)
+        self._shard = shard
         self._config = Config()
 
     def configure(self, config: Config) -> None:
         """Find the targets of `config` from now on; a mechanism that stays goes on with what it knows."""
         self._config = config
         self._finder.configure({job.job_name: job for job in config.scrape_configs})
-        self._changed()
 
     def stop(self) -> None:
         """Find no more."""
@@ -51,11 +51,13 @@ class Targets:
         return self._finder.waiting()
 
     def plans(self) -> dict[Target, Plan]:
-        """Return how to scrape each target that was found."""
+        """Return how to scrape each target that was found and is this shard's."""
         found: dict[Target, Plan] = {}
         for job in self._config.scrape_configs:
             groups = self._finder.groups(job.job_name)
             for endpoint in resolve(groups, job=job.job_name, scheme=job.scheme, path=job.profile_path):
+                if not self._shard.owns(endpoint.target.service):
+                    continue
                 plan = self._plan(endpoint, job)
                 if found.setdefault(endpoint.target, plan) != plan:
                     log.warning("target is configured twice, the first counts", target=endpoint.target.name)

@@ -10,7 +10,7 @@ from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.pool import Pool
 from leakwatch.detect.series import Series
 from leakwatch.detect.sites import Sites
-from leakwatch.detect.verdict import Detector
+from leakwatch.detect.verdict import Detector, patience
 from leakwatch.history import History
 from leakwatch.identity import Identity
 from leakwatch.ignore import Rule
@@ -42,6 +42,8 @@ class Watch:
         self.target = target
         self.total = 0
         self.restarts = 0
+        self.heir = False
+        """Whether it has taken another target's place."""
         self.identity = Identity()
         self.forget(settings)
 
@@ -74,6 +76,16 @@ class Watch:
         self.site_detector.restart(self.sites)
         self.conclude()
 
+    def inherit(self, old: "Watch") -> None:
+        """Take over what is known of a target that is gone, and whose place this one takes."""
+        old.restart()
+        self.heir = True
+        for history, its in ((self.history, old.history), (self.sites, old.sites)):
+            history.adopt(its)
+        self.detector.inherit(old.detector, self.history)
+        self.site_detector.inherit(old.site_detector, self.sites)
+        self.conclude()
+
     def stretch(self, interval: float, block: float) -> bool:
         """Fit the block to scrapes `interval` seconds apart, if possible `block`; tell whether it had to grow."""
         grew = False
@@ -93,6 +105,23 @@ class Watch:
             if fingerprint in series.rows:
                 return int(series.last[series.rows[fingerprint]])
         return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A target that went away at `time`, and what was known of it."""
+
+    time: float
+    watch: Watch
+
+    def judged(self, time: float) -> Judged:
+        """Return what is still thought of it at `time`: the process has gone, the cause of a leak has not."""
+        waited, block = time - self.time, self.watch.history.block
+        return {
+            key: (stack, replace(said, restarted=True))
+            for key, (stack, said) in {**self.watch.judged, **self.watch.judged_sites}.items()
+            if said.verdict >= Verdict.LEAKING and waited < patience(said.grew, block)
+        }
 
 
 class Pooled:
@@ -123,17 +152,19 @@ class Service:
 
     def __init__(self) -> None:
         self.watches: dict[Target, Watch] = {}
+        self.gone: dict[Target, Gone] = {}
         self._pooled: tuple[Pooled, Pooled] | None = None
         self._judged_sites: Judged = {}
 
     def forget(self) -> None:
         """Begin anew, with no history."""
+        self.gone = {}
         self._pooled = None
         self._judged_sites = {}
 
     def judge(self, time: float, block: float) -> Judged | None:
         """Return what is thought of the service, None if that cannot have changed since the last time."""
-        if len(self.watches) < 2:
+        if len(self.watches) < 2 and not self.gone:
             alone, self._pooled = self._pooled is not None, None
             return {} if alone else None
         if self._pooled is None:

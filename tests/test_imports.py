@@ -30,6 +30,7 @@ LAYERS = [
     ["leakwatch.target_option"],
     ["leakwatch.judging", "leakwatch.scraping"],
     ["leakwatch.pipeline"],
+    ["leakwatch.succession"],
     ["leakwatch.watch", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
     ["leakwatch.recordings.folders", "leakwatch.recordings.table", "leakwatch.discovery.finder"],
     ["leakwatch.discovery.resolve", "leakwatch.discovery.file", "leakwatch.discovery.static"],
@@ -46,6 +47,7 @@ LAYERS = [
     [
         "leakwatch.columns",
         "leakwatch.memo",
+        "leakwatch.shard",
         "leakwatch.pace",
         "leakwatch.model",
         "leakwatch.errors",
@@ -56,7 +58,7 @@ LAYERS = [
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
 
 PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
-PURE += ["leakwatch.pipeline", "leakwatch.watch"]
+PURE += ["leakwatch.pipeline", "leakwatch.succession", "leakwatch.watch", "leakwatch.shard"]
 IO = {
     *(
         "asyncio",

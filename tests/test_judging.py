@@ -288,7 +288,11 @@ RATE = "+152/h (140 to 165)"
         (Verdict.LEAKING, False, "grew from 12 to 340 in 2h10m while departures stayed at 0.1 per minute; RATE"),
         (Verdict.PLATEAU, False, "grew from 12 to 340 by RATE, and has not grown for 3h"),
         (Verdict.RECOVERED, False, "grew by RATE, and has been back at 340 for 3h"),
-        (Verdict.LEAKING, True, "grew by RATE until the process restarted; watching whether it goes on"),
+        (
+            Verdict.LEAKING,
+            True,
+            "grew by RATE until the process ended; watching whether the next does the same",
+        ),
     ],
 )
 def test_the_reason_is_a_sentence(verdict: Verdict, restarted: bool, reason: str) -> None:

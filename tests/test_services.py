@@ -175,7 +175,7 @@ def test_a_restart_does_not_end_a_leak() -> None:
         at = i * INTERVAL
         if i == int(10 * HOUR / INTERVAL):
             assert pipeline.restart(target, START + at) == []
-            assert "until the process restarted" in pipeline.open_leaks()[0].reason
+            assert "until the process ended" in pipeline.open_leaks()[0].reason
         events += pipeline.observe(target, START + at, 0, samples(counts(0, at / HOUR)))
     assert events[begun:] == []
     (leak,) = pipeline.open_leaks()

@@ -105,6 +105,12 @@ class Detector(Generic[S]):
         self._hourly.clear()
         self._hours = 0
 
+    def inherit(self, other: "Detector[S]", series: S) -> None:
+        """Go on with the cases of `other`, whose series has ended, as far as `series` has their stacks."""
+        for key, case in other.cases.items():
+            if key in series.rows:
+                self.cases.setdefault(key, case)
+
     def stretch(self, series: S, before: int) -> None:
         """Follow a history whose blocks have grown, from `before` closed ones to fewer."""
         share = series.closed / max(before, 1)
@@ -206,10 +212,15 @@ def _after_conviction(case: Case, series: Series, floor: float, *, again: bool) 
     return case.verdict
 
 
+def patience(grew: Growth, block: float) -> float:
+    """Return the seconds that a leak which `grew` like that is given to show itself in another process."""
+    shows = SHOWS / grew.rate if grew.rate > 0 else 0
+    return min(max(WATCHED[0] * block, shows), WATCHED[1] * block)
+
+
 def _patience(case: Case, series: Series) -> float:
     """Return the blocks that a leak is given to grow again after a restart."""
-    shows = SHOWS / (case.grew.rate * series.block) if case.grew.rate > 0 else 0
-    return min(max(WATCHED[0], shows), WATCHED[1])
+    return patience(case.grew, series.block) / series.block
 
 
 def _onset(series: Series, row: int) -> tuple[float, float]:

@@ -1,0 +1,41 @@
+"""Which services one of several leakwatch processes watches: `--shard i/n`. Pure.
+
+By rendezvous hashing of the service's name: all targets of a service stay together, so that pooling stays whole,
+and when n grows by one, only one service in n + 1 moves.
+"""
+
+import re
+from dataclasses import dataclass
+from hashlib import blake2b
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The shard `index`, counted from 0, of `count`."""
+
+    index: int = 0
+    count: int = 1
+
+    def owns(self, service: str) -> bool:
+        """Tell whether the service is this shard's."""
+        return self.count == 1 or self.index == max(range(self.count), key=lambda index: _weight(index, service))
+
+
+def _weight(index: int, service: str) -> bytes:
+    return blake2b(f"{index}/{service}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def shard(text: str, host: str) -> Shard:
+    """Return the shard that is written `i/n`, or `auto/n` for the number that ends `host`; raises ValueError."""
+    match = re.fullmatch(r"(auto|\d+)/([1-9]\d*)", text)
+    if match is None:
+        raise ValueError(f"{text!r} must be i/n with i counted from 0, for example 0/3, or auto/n")
+    index = match[1]
+    if index == "auto":
+        ordinal = re.search(r"-(\d+)$", host.partition(".")[0])
+        if ordinal is None:
+            raise ValueError(f"{text!r}: the host name {host!r} does not end in -0, -1, ... as in a StatefulSet")
+        index = ordinal[1]
+    if int(index) >= int(match[2]):
+        raise ValueError(f"{text!r}: shard {index} of {match[2]} does not exist: they are counted from 0")
+    return Shard(int(index), int(match[2]))
