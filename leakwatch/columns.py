@@ -16,6 +16,9 @@ BLOCKS: Final = 24
 HOURS: Final = 34
 BLOCKS_PER_HOUR: Final = 12
 GIVE_BACK_HALF_LIFE: Final = 72  # hours
+BRIEF, LASTING = range(2)
+"""What `give_back` keeps: the fall from the highest hourly floor, and from one that lasted for LASTS hours."""
+LASTS: Final = 4  # hours; an incident is over by then, a pool or a working day is not
 SCRAPES_PER_BLOCK: Final = 5
 """With fewer scrapes in a block, its turnover means nothing."""
 
@@ -105,8 +108,15 @@ def an_hour(blocks: Columns) -> tuple[Sums, int, int] | None:
 
 
 def with_latest_fall(give_back: Floats, hours: Columns) -> Floats:
-    """Return per row the largest fall of the hourly floor, slowly forgotten; the newest hour must be known."""
+    """Return the largest falls of the hourly floors, shape (2, rows), slowly forgotten.
+
+    The newest hour must be known.
+    """
     floors = hours.values[FLOOR]
-    fall = floors[:, hours.scrapes > 0].max(axis=1) - floors[:, -1]
+    known = floors[:, hours.scrapes > 0]
+    fall = np.zeros((2, len(floors)), np.float32)
+    fall[BRIEF] = known.max(axis=1)
+    if known.shape[1] >= LASTS:
+        fall[LASTING] = np.partition(known, -LASTS, axis=1)[:, -LASTS]
     faded = give_back * np.float32(0.5 ** (1 / GIVE_BACK_HALF_LIFE))
-    return np.asarray(np.maximum(faded, fall), np.float32)
+    return np.asarray(np.maximum(faded, fall - floors[:, -1]), np.float32)

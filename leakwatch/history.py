@@ -50,8 +50,8 @@ class History:
         """Row -> a number that rows of the same origin share."""
         self.blocks = Columns(BLOCKS)
         self.hours = Columns(HOURS, BLOCKS_PER_HOUR)
-        self.give_back: Floats = np.zeros(0, np.float32)
-        """Row -> the largest fall of the hourly floor, slowly forgotten: what a stack is known to give back."""
+        self.give_back: Floats = np.zeros((2, 0), np.float32)
+        """BRIEF or LASTING, row -> the largest fall of the hourly floor, slowly forgotten."""
         self.past = Memory()
         """What the lifetimes before tell of each row."""
         self.last: Sums = np.zeros(0)
@@ -133,7 +133,7 @@ class History:
             row = self.rows.get(fingerprint)
             if row is not None:
                 self.past.take(row, other.past, its)
-                self.give_back[row] = max(self.give_back[row], other.give_back[its])
+                self.give_back[:, row] = np.maximum(self.give_back[:, row], other.give_back[:, its])
 
     def fit(self, interval: float) -> bool:
         """Double the block until it holds enough scrapes `interval` seconds apart; tell whether it had to grow.
@@ -236,15 +236,17 @@ class History:
         self.blocks.values[:, row] = self.hours.values[:, row] = 0
         self._open.clear(row)
         self.past.clear(row)
-        self.give_back[row] = self.last[row] = self._seen[row] = self.origins[row] = 0
+        self.last[row] = self._seen[row] = self.origins[row] = 0
+        self.give_back[:, row] = 0
 
     def _resize(self, rows: int) -> None:
         old = len(self.stacks)
         self.blocks.resize(rows)
         self.hours.resize(rows)
-        for name in ("origins", "give_back", "last", "_seen"):
+        for name in ("origins", "last", "_seen"):
             array = getattr(self, name)
             setattr(self, name, np.concatenate([array, np.zeros(rows - old, array.dtype)]))
+        self.give_back = np.pad(self.give_back, ((0, 0), (0, rows - old)))
         self._open.resize(rows)
         self.past.resize(rows)
         self.stacks += [None] * (rows - old)

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from leakwatch.columns import MEAN
+from leakwatch.columns import DOWN, FLOOR, MEAN
 from leakwatch.history import History
 from leakwatch.model import Process, Samples
 
@@ -16,6 +16,9 @@ LEAST: Final = 10  # goroutines; a smaller fall is nothing
 LOST: Final = 0.8  # of the stacks that move have lost half or more
 MOVING: Final = 3  # stacks at least, for this to mean something
 SIZE: Final = 4.0  # goroutines of a stack that counts
+RISES: Final = 6  # blocks in which a stack rose that has only ever gained
+KEPT: Final = 0.05  # of the gain may have left again
+GONE: Final = 0.2  # of the goroutines that are left when nearly all are gone
 
 
 class Identity:
@@ -31,7 +34,10 @@ class Identity:
     def changed(self, time: float, process: Process | None, history: History, samples: Samples) -> bool:
         """Tell whether the profile at `time` comes from another process than the one before."""
         if process is None:
-            return self.process is None and has_fallen(history, samples)
+            fallen = has_fallen(history, samples)
+            if fallen:
+                self.process = None  # which one it is now is not known
+            return fallen
         old, self.process = self.process, process
         if process.start not in self._starts:
             self._starts.append(process.start)
@@ -42,19 +48,27 @@ class Identity:
 
 
 def has_fallen(history: History, samples: Samples) -> bool:
-    """Tell whether nearly all stacks whose counts move have lost half of their goroutines at once, or more."""
-    before, total = float(history.last.sum()), sum(sample.goroutines for sample in samples.values())
-    if history.time is None or total > FELL * before or before - total < LEAST:
-        return False
+    """Tell whether the counts fell at once as they do at a restart.
+
+    Either nearly all stacks whose counts move have lost half of their goroutines; or, where busy ones are back
+    before the next scrape, all that had only ever gained have lost nearly all they gained.
+    """
     known = np.flatnonzero(history.blocks.scrapes)
-    if not len(known):
+    if history.time is None or not len(known):
         return False
-    means = history.blocks.values[MEAN][:, known]
-    moving = (history.last >= SIZE) & (means.max(axis=1) - means.min(axis=1) >= 1)
     counts = np.zeros(len(history.last))
     for fingerprint, sample in samples.items():
         row = history.rows.get(fingerprint)
         if row is not None:
             counts[row] = sample.goroutines
+    before, total = float(history.last.sum()), sum(sample.goroutines for sample in samples.values())
+    columns = history.blocks.values[:, :, known]
+    moving = (history.last >= SIZE) & (columns[MEAN].max(axis=1) - columns[MEAN].min(axis=1) >= 1)
     lost = moving & (counts <= history.last / 2)
-    return bool(moving.sum() >= MOVING and lost.sum() >= LOST * moving.sum())
+    fell = total <= FELL * before and before - total >= LEAST and moving.sum() >= MOVING
+    if fell and lost.sum() >= LOST * moving.sum():
+        return True
+    gained = columns[FLOOR, :, -1] - columns[FLOOR, :, 0]
+    rises = (np.diff(columns[FLOOR], axis=1) > 0).sum(axis=1)
+    only = (gained >= LEAST) & (rises >= RISES) & (columns[DOWN].sum(axis=1) <= KEPT * gained)
+    return bool(only.any() and (counts[only] <= GONE * history.last[only]).all())

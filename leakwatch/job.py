@@ -49,6 +49,8 @@ class Job:
         self._pace = pace
         self._question = question
         self._process: Process | None = None
+        self._known: Process | None = None
+        """The last that told its name; `_process` is None when the latest answer did not come."""
         self._intervals: deque[float] = deque(maxlen=USUAL)
         self._calm = CALM
         self._closed = False
@@ -104,9 +106,9 @@ class Job:
         before = self._pipeline.watch(self.target).total
         if question is None or not question.is_due(begin, before=before, total=total, fresh=self._scraper.fresh):
             return
-        old, found = self._process, await question.ask(begin)
+        found = self._process = await question.ask(begin)
         self._pace.charge(self._clock.stopwatch() - begin)
-        self._process = found or old
+        old, self._known = self._known, found or self._known
         if old and found and old.start != found.start:
             self._log.info("target has restarted", new_build=old.build != found.build)
 

@@ -131,6 +131,8 @@ class Judgement:
     growth: Growth
     confidence: float
     first_seen: float
+    since: float
+    """When the growth of this lifetime began."""
     goroutines: int
     grew: Growth
     before: float

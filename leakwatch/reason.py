@@ -16,7 +16,7 @@ def sentence(verdict: Verdict, judgements: Sequence[Judgement], goroutines: int,
     `goroutines` are those of now, `since` is when the verdict was reached, `time` is now.
     """
     before = sum(judgement.before for judgement in judgements)
-    began = min(judgement.first_seen for judgement in judgements)
+    began = min(judgement.since for judgement in judgements)
     known = [judgement.left for judgement in judgements if judgement.left is not None]
     left = departures(sum(first for first, _ in known), sum(last for _, last in known)) if known else ""
     grew = rate([judgement.grew for judgement in judgements])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated import samples, stack
 
-from leakwatch.columns import DOWN, FLOOR, LEFT, MEAN, UP, UP_SQUARED
+from leakwatch.columns import BRIEF, DOWN, FLOOR, LEFT, MEAN, UP, UP_SQUARED
 from leakwatch.history import History
 
 
@@ -82,17 +82,17 @@ def test_hours_and_what_is_given_back() -> None:
     feed(history, [100] * hour + [20] * 41 * hour)
     assert history.hours.values[MEAN, 0, -1] == 20.0
     assert (history.hours.scrapes > 0).all()
-    assert 60 < history.give_back[0] < 80
+    assert 60 < history.give_back[BRIEF, 0] < 80
 
 
 def test_restart_forgets_growth_but_not_character() -> None:
     """A new lifetime has no blocks, the rows and what they give back stay."""
     history = History(75.0)
     feed(history, [100] * 60 + [20] * 120)
-    known = float(history.give_back[0])
+    known = float(history.give_back[BRIEF, 0])
     history.restart()
     assert history.blocks.scrapes.sum() == history.hours.scrapes.sum() == 0
-    assert float(history.give_back[0]) == known > 0
+    assert float(history.give_back[BRIEF, 0]) == known > 0
     feed(history, [1] * 6, start=1e6)
     assert newest(history, MEAN) == 1.0
 

@@ -430,3 +430,17 @@ def test_when_to_ask_which_process_answers() -> None:
     assert question.is_due(60, before=100, total=10, fresh=False)
     scraper.error = ScrapeError("status", "HTTP 404")
     assert asyncio.run(question.ask(100)) is None
+    assert not question.is_due(200, before=100, total=100, fresh=False)  # it has no such profile
+
+
+def test_a_question_without_an_answer_is_asked_again() -> None:
+    """A process that is too slow to answer just after its start is asked once a minute, but not for ever."""
+    scraper = FakeScraper(FakeClock())
+    question = Question(cast("Scraper", scraper))
+    scraper.error = ScrapeError("timeout", "no answer")
+    assert asyncio.run(question.ask(0)) is None
+    assert not question.is_due(59, before=100, total=100, fresh=False)
+    for minute in range(1, 6):
+        assert question.is_due(60 * minute, before=100, total=100, fresh=False)
+        assert asyncio.run(question.ask(60 * minute)) is None
+    assert not question.is_due(400, before=100, total=100, fresh=False)

@@ -1,12 +1,14 @@
-"""Pods that come and go under new names, in virtual time."""
+"""Processes that end while their cause of leaking stays, pods that come and go, in virtual time."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import pytest
-from simulated import HOUR, INTERVAL, START, samples, stack
+from simulated import HOUR, INTERVAL, START, TARGET, samples, stack
 
 from leakwatch.ignore import Rule
-from leakwatch.model import Event, Target, Verdict
+from leakwatch.model import Event, Process, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 
 DEPLOY = 8.0  # hours after which the first pod is replaced
@@ -156,3 +158,90 @@ def test_scaling_up_or_down_takes_nothing_from_those_that_stay() -> None:
     assert not watch.heir
     assert cluster.events == []
     assert stack("leak", "main.goleak").fingerprint in watch.history.rows
+
+
+def replay(counts: Callable[[float], Mapping[str, int]], hours: float, life: float = math.inf) -> list[Event]:
+    """Scrape one target each minute, restarted every `life` hours; return its events.
+
+    `counts`: hours since the start -> count by stack name; with an endless life the process is not known.
+    """
+    pipeline = Pipeline(Settings())
+    events: list[Event] = []
+    for minute in range(int(hours * 60)):
+        found = counts(minute / 60)
+        process = None if math.isinf(life) else Process(str(minute / 60 // life))
+        events += pipeline.observe(TARGET, START + minute * 60, sum(found.values()), samples(found), process)
+    return events
+
+
+def turns(events: Sequence[Event]) -> list[tuple[str, float]]:
+    """Return what was said of the leak from leaking on, with the hour."""
+    return [
+        (event.leak.verdict.word, (event.time - START) / HOUR)
+        for event in events
+        if event.leak.highest >= Verdict.LEAKING
+    ]
+
+
+@pytest.mark.parametrize(("rate", "within"), [(10, 6.0), (60, 6.0)])
+def test_an_incident_hides_no_later_leak(rate: float, within: float) -> None:
+    """Two thousand goroutines that piled up for an hour and went away do not excuse a leak on the day after."""
+    arrivals = np.cumsum(np.random.default_rng(2).exponential(1 / rate, 5000)) + 48
+    busy = np.random.default_rng(3).poisson(20, 10_000)
+
+    def counts(hour: float) -> Mapping[str, int]:
+        piled = 2000 if 24 <= hour < 25.5 else 0
+        return {"leak": 5 + piled + int(np.searchsorted(arrivals, hour)), "busy": int(busy[int(hour * 60)])}
+
+    (first, *_) = [hour for word, hour in turns(replay(counts, 60, life=1000)) if word == "leaking"]
+    assert 48 < first < 48 + within
+
+
+@pytest.mark.parametrize("rate", [8.0, 10.0, 20.0])
+def test_a_slow_leak_stays_told_through_restarts(rate: float) -> None:
+    """Its growth goes on after each restart, so it has not recovered, however long that takes to be proven."""
+    arrivals = np.cumsum(np.random.default_rng(3).exponential(1 / rate, 5000))
+    busy = np.random.default_rng(4).poisson(20, 10_000)
+
+    def counts(hour: float) -> Mapping[str, int]:
+        began = hour // 24 * 24
+        leaked = np.searchsorted(arrivals, hour) - np.searchsorted(arrivals, began)
+        return {"leak": 2 + int(leaked), "busy": int(busy[int(hour * 60)])}
+
+    events = replay(counts, 96, life=24)
+    assert [word for word, _ in turns(events)] == ["leaking"]
+    (told,) = [event.leak for event in events if event.leak.verdict is Verdict.LEAKING]
+    assert told.first_seen - START < 4 * HOUR
+
+
+def test_a_restart_is_seen_though_busy_stacks_are_back_at_once() -> None:
+    """Where the process cannot be asked: all that had only ever gained is gone at once, and gains again."""
+    arrivals = np.cumsum(np.random.default_rng(3).exponential(1 / 60, 8000))
+    rng = np.random.default_rng(5)
+
+    def counts(hour: float) -> Mapping[str, int]:
+        leaked = np.searchsorted(arrivals, hour) - np.searchsorted(arrivals, hour // 24 * 24)
+        return {"leak": 2 + int(leaked)} | {f"busy{i}": int(n) for i, n in enumerate(rng.poisson(20, 10))}
+
+    assert [word for word, _ in turns(replay(counts, 80))] == ["leaking"]
+
+
+def test_a_batch_each_night_that_stays() -> None:
+    """Two hundred more each night, all at once, that never leave: told after the second or third."""
+    rng = np.random.default_rng(5)
+
+    def counts(hour: float) -> Mapping[str, int]:
+        return {"leak": 2 + 200 * int((hour + 21) // 24), "busy": int(rng.poisson(20))}
+
+    ((word, hour), *_) = turns(replay(counts, 60))
+    assert word == "leaking"
+    assert hour < 54
+
+
+def test_one_batch_that_stays_is_no_leak() -> None:
+    """A cache that is filled once, or workers that are started at a deploy, and stay."""
+
+    def counts(hour: float) -> Mapping[str, int]:
+        return {"leak": 2 + 200 * (hour > 30), "busy": 20}
+
+    assert turns(replay(counts, 96)) == []

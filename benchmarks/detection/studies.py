@@ -102,9 +102,10 @@ def fleet(number: int, variant: str, length: Length) -> Numbers:
 def lifetimes(name: str, length: Length) -> Numbers:
     """Return alarms per stack in lifetime 3 and later, at most one in each, and the median hours until then.
 
-    Of a leak also the share of lifetimes in which it was found.
+    Of a leak also the share of lifetimes in which it was told, be it since before the restart.
     """
     traces = fleets.lifetimes(name, length)
+    healthy = name in fleets.LIFETIMES
     delays: list[float] = []
     asked = 0
     for one in traces:
@@ -112,6 +113,7 @@ def lifetimes(name: str, length: Length) -> Numbers:
         asked += len(starts) * len(one.onset)
         for alarms in play([one]).alarms:
             for start, end in zip(starts, [*starts[1:], np.inf], strict=True):
-                delays += [(begin - start) / HOUR for begin, _ in alarms if start <= begin < end][:1]
+                told = [begin for begin, over in alarms if begin < end and (begin if healthy else over) >= start]
+                delays += [max(begin - start, 0.0) / HOUR for begin in told[:1]]
     result: Numbers = {"per_stack": len(delays) / length.traces, "median": percentile(np.array(delays), 50)}
-    return result if name in fleets.LIFETIMES else {**result, "found": len(delays) / asked}
+    return result if healthy else {**result, "found": len(delays) / asked}

@@ -9,26 +9,30 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from leakwatch.columns import HOURS, MEAN, SCRAPES_PER_BLOCK, Floats
+from leakwatch.columns import HOURS, LASTING, MEAN, SCRAPES_PER_BLOCK, Floats
 from leakwatch.detect.growth import (
     HALF,
     WORTH_A_LOOK,
+    Quarters,
     Rows,
     Scores,
-    Window,
+    nobody_leaves,
     origin_growth,
     score_c,
     summarise,
     unexplained,
 )
 from leakwatch.detect.series import Series
+from leakwatch.detect.windows import Window
 from leakwatch.model import Fingerprint
 
 WINDOW: Final = Window("C24", 27, 8, 0, 0.25, (0, 1))
 SPAN: Final = 3  # hours compared
 DAY: Final = 24
 BEFORE: Final = 6  # hours ago, to tell whether it still rises
+EACH_HALF: Final = 0.2  # of what was gained since
 STILL_RISING: Final = 3  # hours running
 STANDING: Final = 27  # hours
 
@@ -58,10 +62,9 @@ class Daily:
         old, self._streaks = self._streaks, {}
         if spans is None or not len(rows):
             return Scores(np.zeros(0, np.intp), np.zeros(0, np.float32), ())
-        score, growth = _compare(series, rows, spans)
-        before = _spans(series, BEFORE)
-        earlier = _compare(series, rows, before)[1] if before else np.full(len(rows), np.inf, np.float32)
-        rises = growth > 1.2 * np.maximum(earlier, 0)
+        turned, growth = _compare(series, rows, spans)
+        rises = (turned >= WORTH_A_LOOK) & _rises(series, rows, growth)
+        score = np.maximum(turned, _stays(series, rows, spans))
         for i, row in enumerate(rows.tolist()):
             stack = series.stacks[row]
             if stack is None or score[i] < WORTH_A_LOOK:
@@ -95,12 +98,42 @@ def _spans(series: Series, ago: int) -> tuple[Rows, Rows] | None:
 
 
 def _compare(series: Series, rows: Rows, spans: tuple[Rows, Rows]) -> tuple[Floats, Floats]:
-    """Return score and unexplained growth of `rows` between two spans, root veto included."""
-    ends = [spans[0], spans[0], spans[1], spans[1]]
-    seen = summarise(series.hours, rows, ends)
-    ease = np.where(series.past.leaked[rows], HALF, 1)
-    score = score_c(seen, series.give_back[rows], ease, WINDOW)
-    score[series.past.known(rows, seen.floor[:, 3])] = 0
+    """Return score and unexplained growth of `rows` between two spans, vetoes included."""
+    seen = _seen(series, rows, spans)
+    score = score_c(seen, series.give_back[LASTING, rows], _ease(series, rows), WINDOW)
+    return np.where(_has_excuse(series, rows, spans, seen), 0, score), unexplained(seen)
+
+
+def _rises(series: Series, rows: Rows, growth: Floats) -> npt.NDArray[np.bool_]:
+    """Tell which rows have gained a fifth over the last hours, in both halves of them: a step does not."""
+    spans = [_spans(series, ago) for ago in (BEFORE // 2, BEFORE)]
+    if None in spans:
+        return np.zeros(len(rows), bool)
+    middle, earlier = (_compare(series, rows, span)[1] for span in spans if span is not None)
+    least = EACH_HALF * (growth - np.maximum(earlier, 0))
+    rising = growth > 1.2 * np.maximum(earlier, 0)
+    return np.asarray(rising & (growth - middle >= least) & (middle - earlier >= least))
+
+
+def _stays(series: Series, rows: Rows, spans: tuple[Rows, Rows]) -> Floats:
+    """Return the score of growth that nobody leaves: well known, however few steps it came in, as a batch does."""
+    seen = _seen(series, rows, spans)
     net = seen.level[:, 3] - seen.level[:, 0]
-    score[origin_growth(series, series.hours, rows, ends) < 0.5 * net] = 0
-    return score, unexplained(seen)
+    least = np.maximum(WINDOW.least * _ease(series, rows), 1.5 * series.give_back[LASTING, rows])
+    stays = nobody_leaves(seen) & ~_has_excuse(series, rows, spans, seen)
+    return np.asarray(np.where(stays, net / least, 0), np.float32)
+
+
+def _seen(series: Series, rows: Rows, spans: tuple[Rows, Rows]) -> Quarters:
+    return summarise(series.hours, rows, [spans[0], spans[0], spans[1], spans[1]])
+
+
+def _ease(series: Series, rows: Rows) -> Floats:
+    return np.where(series.past.leaked[rows], HALF, np.float32(1))
+
+
+def _has_excuse(series: Series, rows: Rows, spans: tuple[Rows, Rows], seen: Quarters) -> npt.NDArray[np.bool_]:
+    """Tell which rows only grew to where they are known to stop, or took over from others of their origin."""
+    grown = origin_growth(series, series.hours, rows, [spans[0], spans[0], spans[1], spans[1]])
+    veto = grown < 0.5 * (seen.level[:, 3] - seen.level[:, 0])
+    return np.asarray(veto | series.past.known(rows, seen.floor[:, 3]))

@@ -25,8 +25,10 @@ import numpy.typing as npt
 
 from leakwatch.columns import (
     BLOCKS_PER_HOUR,
+    BRIEF,
     DOWN,
     FLOOR,
+    LASTING,
     LEFT,
     MEAN,
     SCRAPES_PER_BLOCK,
@@ -37,6 +39,7 @@ from leakwatch.columns import (
     trimmed_mean,
 )
 from leakwatch.detect.series import Series
+from leakwatch.detect.windows import BLOCK_WINDOWS, FILLING, HOUR_WINDOWS, Window
 
 Rows = npt.NDArray[np.intp]
 
@@ -44,17 +47,6 @@ YOUNG: Final = 16 * BLOCKS_PER_HOUR  # blocks of a lifetime in which much fills 
 BENDS: Final = 1.5  # standard errors
 USUAL: Final = 300.0
 """Seconds of a block; shorter ones are for who wants an answer soon: a demo, a test, a short recording."""
-
-FILLING: Final = {
-    "P0": ((16, 1.4),),
-    "P2": ((48, 2.2), (192, 1.5)),
-    "C2": ((48, 2.2), (192, 1.5)),
-    "P8": ((132, 3.4), (288, 2.2)),
-    "C8": ((132, 3.4), (288, 1.6)),
-}
-"""Window -> until which block of a lifetime it asks for how many times its usual least: much fills up then.
-
-C asks for more only of what nobody leaves."""
 
 SIGMAS: Final = 3.5
 SAMPLING: Final = 3.0  # variance of a measured turnover, relative, times the number of steps
@@ -64,35 +56,6 @@ HALF: Final = np.float32(0.5)
 
 WORTH_A_LOOK: Final = 0.3
 """Scores below this are nothing to anybody, so series that cannot reach it are not looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """How far to look back (`columns`) and what a series must do there; `phi` is None for P windows."""
-
-    name: str
-    columns: int
-    least: float  # x
-    moves: float  # e
-    phi: float | None
-    steady: tuple[float, float]  # of net: no increment outside, the first bound holds for the last one only in C
-
-    @property
-    def needs_turnover(self) -> bool:
-        """Tell whether the window is of kind C, which needs at least 5 scrapes in each block."""
-        return self.phi is not None
-
-
-BLOCK_WINDOWS: Final = (
-    Window("P0", 8, 300, 8, None, (0.25, 0.50)),
-    Window("P2", 24, 30, 8, None, (0.22, 0.60)),
-    Window("C2", 24, 30, 8, 0.30, (0.22, 0.60)),
-)
-HOUR_WINDOWS: Final = (
-    Window("P8", 8, 12, 10, None, (0.22, 0.60)),
-    Window("C8", 8, 12, 10, 0.30, (0.22, 0.60)),
-    Window("P24", 24, 8, 8, None, (0.22, 0.60)),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +125,7 @@ def _score(series: Series, columns: Columns, window: Window) -> tuple[str, Rows,
     rows, seen = rows[steady], seen.of(steady)
     if not len(rows):
         return none
-    give_back, ease = series.give_back[rows], np.where(series.past.leaked[rows], HALF, 1)
+    give_back, ease = given_back(series, rows, window), np.where(series.past.leaked[rows], HALF, 1)
     slow = series.block >= USUAL
     times = next((times for until, times in FILLING.get(window.name, ()) if slow and series.closed <= until), 1.0)
     if window.needs_turnover:
@@ -177,6 +140,17 @@ def _score(series: Series, columns: Columns, window: Window) -> tuple[str, Rows,
     grown = origin_growth(series, columns, rows, quarters)
     score[grown < 0.5 * (seen.level[:, 3] - seen.level[:, 0])] = 0
     return window.name, rows, score
+
+
+def given_back(series: Series, rows: Rows, window: Window) -> Floats:
+    """Return what `rows` are known to give back of growth such as a window looks at.
+
+    One incident of an hour must not hide for days what a window of many hours sees; and what nobody leaves in a
+    whole day is none of it.
+    """
+    if window in BLOCK_WINDOWS:
+        return np.asarray(series.give_back[BRIEF, rows])
+    return np.asarray(series.give_back[LASTING, rows] * np.float32(window.name != "P24"))
 
 
 def quarter_columns(columns: Columns, window: Window) -> list[Rows] | None:

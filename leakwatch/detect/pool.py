@@ -147,7 +147,7 @@ class Pool:
         self.rows: dict[Fingerprint, int] = {}
         self.added_blocks = Added(Columns(BLOCKS))
         self.added_hours = Added(Columns(HOURS, BLOCKS_PER_HOUR))
-        self.give_back: Floats = np.zeros(0, np.float32)
+        self.give_back: Floats = np.zeros((2, 0), np.float32)
         self.past = Memory()
         self.last: Sums = np.zeros(0)
         self.interval = 0.0
@@ -210,9 +210,9 @@ class Pool:
                 self.rows[stack.fingerprint] = len(self.stacks)
                 self.stacks.append(stack)
         rows = len(self.stacks)
-        if rows > len(self.give_back):
-            more = rows - len(self.give_back)
-            self.give_back, self.last = np.pad(self.give_back, (0, more)), np.zeros(rows)
+        if rows > len(self.last):
+            more = rows - len(self.last)
+            self.give_back, self.last = np.pad(self.give_back, ((0, 0), (0, more))), np.zeros(rows)
             self.past.resize(rows)
             self.added_blocks.resize(rows)
             self.added_hours.resize(rows)

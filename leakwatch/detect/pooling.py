@@ -23,8 +23,8 @@ from leakwatch.detect.growth import (
     Quarters,
     Rows,
     Scores,
-    Window,
     best,
+    given_back,
     is_steady,
     moves,
     origin_growth,
@@ -34,6 +34,7 @@ from leakwatch.detect.growth import (
     unexplained,
 )
 from leakwatch.detect.pool import Added, Member, Pool
+from leakwatch.detect.windows import Window
 from leakwatch.history import History
 from leakwatch.lifetimes import LEAST, MARGIN, shapes
 from leakwatch.model import Fingerprint
@@ -119,7 +120,8 @@ def _score(pool: Pool, added: Added, window: Window) -> tuple[str, Rows, Floats]
 
 def _score_p(pool: Pool, rows: Rows, seen: Quarters, falls: Floats, window: Window, hours: int) -> Floats:
     net = seen.level[:, 3] - seen.level[:, 0]
-    score = np.minimum(net / np.maximum(window.least, 1.5 * pool.give_back[rows]), moves(seen) / window.moves)
+    least = np.maximum(window.least, 1.5 * given_back(pool, rows, window))
+    score = np.minimum(net / least, moves(seen) / window.moves)
     blips = np.minimum(0.3 * len(pool.members) * hours, 0.10 * net + 2)
     nobody = (seen.down <= 0.05 * net + 0.5 + blips) & (falls <= 0.10 * net + 0.5)
     return np.asarray(np.where(nobody, score, 0), np.float32)
@@ -133,7 +135,7 @@ def _score_c(pool: Pool, rows: Rows, seen: Quarters, levels: Floats, window: Win
     least = np.maximum(window.least, (window.phi or 0) * level)
     # What turnover explains is in proportion to the level, which what was added up is not.
     shifted = replace(seen, level=seen.level + (level - seen.level[:, 0])[:, None])
-    score = unexplained(shifted) / np.maximum(least, np.maximum(SIGMAS * sigma, pool.give_back[rows]))
+    score = unexplained(shifted) / np.maximum(least, np.maximum(SIGMAS * sigma, given_back(pool, rows, window)))
     return np.asarray(score, np.float32)
 
 

@@ -53,7 +53,7 @@ class Series(Protocol):
 
     @property
     def give_back(self) -> Floats:
-        """Row -> what it is known to give back."""
+        """BRIEF or LASTING, row -> what it is known to give back."""
 
     @property
     def last(self) -> Sums:

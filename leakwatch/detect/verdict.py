@@ -31,6 +31,9 @@ QUIET: Final = 36  # blocks without a rise of the floor make a plateau
 RISES: Final = 8  # or as long as this many rises would take at the known rate
 REMEMBER: Final = 288  # blocks that recovered is told
 WATCHED: Final = (36, 288)  # blocks after a restart, at least and at most, that a leak is given to show itself
+GOES_ON: Final = (
+    0.5  # of the known rate, since a restart: it may not be seen to leak yet, but it has not recovered
+)
 SHOWS: Final = 60  # or as long as this many rises would take at the known rate
 MEANINGFUL: Final = 6  # blocks that tell how many leave
 YOUNG: Final = 0.5  # the most confidence in a lifetime younger than the ring of blocks
@@ -54,7 +57,10 @@ class Case:
     """The highest score so far."""
     running: int = 0
     """Blocks running with a score to convict."""
+    began: float = 0.0
+    """When the growth was first seen to begin, in whichever lifetime."""
     onset: float = 0.0
+    """When it began in this lifetime."""
     onset_floor: float = 0.0
     growth: Growth = NO_GROWTH
     grew: Growth = NO_GROWTH
@@ -168,6 +174,8 @@ def _follow(case: Case, series: Series, row: int, score: float, window: str) -> 
         return  # after a gap of days nothing is left to look at
     if case.verdict is Verdict.SUSPECTED or (case.restarted and score >= SUSPECT):
         case.onset, case.onset_floor = _onset(series, row)
+        if case.verdict is Verdict.SUSPECTED:
+            case.began = case.onset
     case.growth = growth_since(*(everything if hourly else recent)(series, row), case.onset)
     if not series.blocks.scrapes[-1]:
         return  # a gap says nothing about the floor
@@ -197,8 +205,11 @@ def _next(case: Case, series: Series, floor: float, *, guilty: bool, rose: bool)
 def _after_conviction(case: Case, series: Series, floor: float, *, again: bool) -> Verdict:
     if case.restarted:
         case.restarted = not again
-        given_up = case.restarted and series.closed >= _patience(case, series)
-        return Verdict.RECOVERED if given_up else Verdict.LEAKING
+        uptime = series.closed * series.block
+        given_up = case.restarted and uptime >= patience(case.grew, series.block)
+        expected = GOES_ON * case.grew.rate * uptime
+        grows = uptime < WATCHED[1] * series.block and floor - case.onset_floor >= expected
+        return Verdict.RECOVERED if given_up and not grows else Verdict.LEAKING
     if case.verdict is not Verdict.LEAKING and again:
         return Verdict.LEAKING
     if case.verdict is Verdict.RECOVERED or (case.verdict is Verdict.PLATEAU and series.rebased):
@@ -206,8 +217,8 @@ def _after_conviction(case: Case, series: Series, floor: float, *, again: bool) 
     grown = case.peak - case.onset_floor
     if floor <= case.onset_floor + max(0.1 * grown, 1.0):
         return Verdict.RECOVERED
-    patience = max(QUIET, RISES / (case.grew.rate * series.block) if case.grew.rate > 0 else 0)
-    if floor < case.onset_floor + 0.5 * grown or series.closed - case.peak_block >= patience:
+    quiet = max(QUIET, RISES / (case.grew.rate * series.block) if case.grew.rate > 0 else 0)
+    if floor < case.onset_floor + 0.5 * grown or series.closed - case.peak_block >= quiet:
         return Verdict.PLATEAU
     return case.verdict
 
@@ -216,11 +227,6 @@ def patience(grew: Growth, block: float) -> float:
     """Return the seconds that a leak which `grew` like that is given to show itself in another process."""
     shows = SHOWS / grew.rate if grew.rate > 0 else 0
     return min(max(WATCHED[0] * block, shows), WATCHED[1] * block)
-
-
-def _patience(case: Case, series: Series) -> float:
-    """Return the blocks that a leak is given to grow again after a restart."""
-    return patience(case.grew, series.block) / series.block
 
 
 def _onset(series: Series, row: int) -> tuple[float, float]:
@@ -241,6 +247,7 @@ def _judgement(case: Case, series: Series, row: int) -> Judgement:
         case.window,
         case.growth,
         confidence,
+        case.began,
         case.onset,
         goroutines=int(series.last[row]),
         grew=case.grew,

@@ -5,7 +5,7 @@ from html import escape
 from string import Template
 
 from leakwatch import __version__
-from leakwatch.detect.growth import BLOCK_WINDOWS
+from leakwatch.detect.windows import BLOCK_WINDOWS
 from leakwatch.model import Leak, Target
 from leakwatch.pipeline import Watch
 from leakwatch.scrape import Health
