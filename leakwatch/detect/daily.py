@@ -63,7 +63,7 @@ class Daily:
         if spans is None or not len(rows):
             return Scores(np.zeros(0, np.intp), np.zeros(0, np.float32), ())
         turned, growth = _compare(series, rows, spans)
-        rises = (turned >= WORTH_A_LOOK) & _rises(series, rows, growth)
+        rises = (turned >= WORTH_A_LOOK) & _rises(series, rows, spans, growth)
         score = np.maximum(turned, _stays(series, rows, spans))
         for i, row in enumerate(rows.tolist()):
             stack = series.stacks[row]
@@ -104,15 +104,15 @@ def _compare(series: Series, rows: Rows, spans: tuple[Rows, Rows]) -> tuple[Floa
     return np.where(_has_excuse(series, rows, spans, seen), 0, score), unexplained(seen)
 
 
-def _rises(series: Series, rows: Rows, growth: Floats) -> npt.NDArray[np.bool_]:
-    """Tell which rows have gained a fifth over the last hours, in both halves of them: a step does not."""
-    spans = [_spans(series, ago) for ago in (BEFORE // 2, BEFORE)]
-    if None in spans:
+def _rises(series: Series, rows: Rows, spans: tuple[Rows, Rows], growth: Floats) -> npt.NDArray[np.bool_]:
+    """Tell which rows gained a fifth over the last hours: in both halves, where nobody leaves, unlike a step."""
+    before = [_spans(series, ago) for ago in (BEFORE // 2, BEFORE)]
+    if None in before:
         return np.zeros(len(rows), bool)
-    middle, earlier = (_compare(series, rows, span)[1] for span in spans if span is not None)
+    middle, earlier = (_compare(series, rows, span)[1] for span in before if span is not None)
     least = EACH_HALF * (growth - np.maximum(earlier, 0))
-    rising = growth > 1.2 * np.maximum(earlier, 0)
-    return np.asarray(rising & (growth - middle >= least) & (middle - earlier >= least))
+    steps = nobody_leaves(_seen(series, rows, spans)) & ((growth - middle < least) | (middle - earlier < least))
+    return np.asarray((growth > 1.2 * np.maximum(earlier, 0)) & ~steps)
 
 
 def _stays(series: Series, rows: Rows, spans: tuple[Rows, Rows]) -> Floats:
