@@ -88,10 +88,20 @@ def run(
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Where to serve metrics (default 127.0.0.1:9979).")
     ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Watch only the I-th of N shares of the services, from 0; or auto/N."),
+    ] = None,
+    warm_from: Annotated[
+        str | None, typer.Option(metavar="URL", help="Prometheus that knows what was exported before.")
+    ] = None,
     log_level: Annotated[Level, typer.Option(help="What to log.")] = Level.INFO,
 ) -> None:
     """Watch services: the daemon."""
+    from socket import gethostname
+
     from leakwatch import logs
+    from leakwatch import shard as sharding
     from leakwatch.config import Config, load
     from leakwatch.daemon import Daemon
 
@@ -101,9 +111,14 @@ def run(
 
     def read() -> Config:
         found = load(config, target or ()) if config else Config().with_targets(target or ())
+        found = found.warmed(warm_from) if warm_from else found
         return found.listening(listen) if listen else found
 
-    asyncio.run(Daemon(read).run())
+    try:
+        mine = sharding.shard(shard or "0/1", gethostname())
+    except ValueError as error:
+        raise UsageError(f"--shard: {error}") from error
+    asyncio.run(Daemon(read, mine).run())
 
 
 @app.command(epilog="\b\nExamples:\n  leakwatch check-config leakwatch.yml")

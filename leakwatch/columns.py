@@ -19,6 +19,8 @@ GIVE_BACK_HALF_LIFE: Final = 72  # hours
 BRIEF, LASTING = range(2)
 """What `give_back` keeps: the fall from the highest hourly floor, and from one that lasted for LASTS hours."""
 LASTS: Final = 4  # hours; an incident is over by then, a pool or a working day is not
+PACE: Final = 1.5
+"""What leaves between two scrapes depends on how far apart they are: by up to this factor they may differ."""
 SCRAPES_PER_BLOCK: Final = 5
 """With fewer scrapes in a block, its turnover means nothing."""
 
@@ -70,6 +72,10 @@ class Columns:
         self.scrapes[length - pairs :] = scrapes
         self.regular[length - pairs :] = regular
 
+    def forget_turnover(self) -> None:
+        """Make LEFT mean nothing in all columns: scrapes come at another pace from now on."""
+        self.regular[:] = 0
+
     def forget(self) -> None:
         """Make all columns gaps."""
         self.values[:] = 0
@@ -81,6 +87,11 @@ class Columns:
         old = self.values
         self.values = np.zeros((6, rows, old.shape[2]), np.float32)
         self.values[:, : old.shape[1]] = old
+
+
+def is_other_pace(one: float, two: float) -> bool:
+    """Tell whether turnover measured `one` and `two` seconds apart cannot be compared; 0 is unknown."""
+    return one > 0 and two > 0 and not 1 / PACE < one / two < PACE
 
 
 def trimmed_mean(values: Floats) -> Floats:

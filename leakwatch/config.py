@@ -13,6 +13,7 @@ from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
 from leakwatch.judging import DetectionConfig, IgnoreConfig
 from leakwatch.mistakes import describe, line_of, repeated_keys, reworded
+from leakwatch.prometheus import PrometheusConfig
 from leakwatch.scraping import GlobalConfig, ScrapeConfig, check_timeout
 from leakwatch.target_option import target_job
 from leakwatch.units import format_duration
@@ -56,6 +57,8 @@ class Config(Settings):
     """Prefix of a package -> team; the longest prefix of the blamed function counts."""
     metrics: MetricsConfig = MetricsConfig()
     web: WebConfig = WebConfig()
+    warm_from: PrometheusConfig | None = None
+    """Whom to ask for what was known before."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -81,6 +84,11 @@ class Config(Settings):
     def listening(self, listen: str) -> "Config":
         """Return the configuration with another address to listen on; raises UsageError."""
         return self._changed("web", self.web.model_dump() | {"listen": listen}, "--listen")
+
+    def warmed(self, url: str) -> "Config":
+        """Return the configuration with another `warm_from.url`; raises UsageError."""
+        known = self.warm_from.model_dump(exclude_unset=True) if self.warm_from else {}
+        return self._changed("warm_from", known | {"url": url}, "--warm-from")
 
     def _changed(self, key: str, value: Any, option: str) -> "Config":
         known = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}

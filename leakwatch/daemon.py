@@ -20,10 +20,12 @@ from leakwatch.model import Event, Leak, Target, Verdict
 from leakwatch.pace import Pace
 from leakwatch.pipeline import Pipeline
 from leakwatch.process import SIZE_LIMIT, Question
+from leakwatch.prometheus import Prometheus
 from leakwatch.schedule import Schedule, offset
 from leakwatch.scrape import Health, Scraper
 from leakwatch.shard import Shard
 from leakwatch.targets import Plan, Targets
+from leakwatch.warm import Warmer
 from leakwatch.web.routes import make_app
 from leakwatch.web.server import Web, address, bind
 
@@ -53,6 +55,9 @@ class Daemon:
         """Whether what is no longer found has been taken out of the configuration, and not just gone away."""
         self._tls: dict[tuple[str, bool], Tls] = {}
         """Per job, shared by its targets."""
+        self._warmer: Warmer | None = None
+        self._warm: dict[str, asyncio.Task[None] | None] = {}
+        """Service -> the task that refills its history, None when that is over."""
         self._closing: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._stacks = StackCollector(
@@ -80,15 +85,21 @@ class Daemon:
         self._schedule.start()
         self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
         self._schedule.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
+        if self.config.warm_from:
+            self._warmer = Warmer(Prometheus(self.config.warm_from), self.pipeline, self._clock.stopwatch)
         self._targets.configure(self.config)
         web.start()
         log.info("leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics")
         await self._stop.wait()
         log.info("leakwatch stops")
+        for task in filter(None, self._warm.values()):
+            task.cancel()
         self._lag.stop()
         self._schedule.stop()
         self._targets.stop()
         await asyncio.gather(web.stop(), *(job.close() for job in self._jobs.values()))
+        if self._warmer:
+            await self._warmer.close()
 
     async def _report_rules(self) -> None:
         """Say which rules of `ignore` match nothing: a misspelled one would go unnoticed until it is needed."""
@@ -105,7 +116,10 @@ class Daemon:
     def ready(self) -> str:
         """Return "" when every discovery has told its targets, else what is waited for."""
         waiting, mechanisms = self._targets.waiting()
-        return f"waiting for {waiting} of {mechanisms} discoveries" if waiting else ""
+        if waiting:
+            return f"waiting for {waiting} of {mechanisms} discoveries"
+        cold = sum(task is not None for task in self._warm.values())
+        return f"waiting for the history of {cold} services" if cold else ""
 
     def _last_reload(self) -> tuple[bool, float]:
         successful, time = self._reloaded
@@ -163,8 +177,27 @@ class Daemon:
             self._tell(part(target, self._clock.time()))
         before, self._plans = self._plans, plans
         for target, plan in plans.items():
-            if before.get(target) != plan:
+            if (before.get(target) != plan or target not in self._jobs) and self._is_warm(target.service):
                 self._begin(target, plan)
+
+    def _is_warm(self, service: str) -> bool:
+        """Tell whether a service may be scraped: what was known of its targets before has been played."""
+        if self._warmer is None:
+            return True
+        if service not in self._warm:
+            self._warm[service] = asyncio.create_task(self._refill(self._warmer, service))
+        return self._warm[service] is None
+
+    async def _refill(self, warmer: Warmer, service: str) -> None:
+        time = self._clock.time()
+        now = self._clock.wall(time)
+        targets = [target for target in self._plans if target.service == service]
+        try:
+            await warmer.refill(service, targets, now, time - now)
+        except Exception:
+            log.exception("history cannot be refilled, by a mistake of ours", service=service)
+        self._warm[service] = None
+        self._reconcile()
 
     def _begin(self, target: Target, plan: Plan) -> None:
         """Start the job of a target, in place of the one it had."""

@@ -38,6 +38,10 @@ class UsageError(ConfigError):
     """The command line cannot be used as it is."""
 
 
+class QueryError(LeakwatchError):
+    """A Prometheus API gave no answer; the message names it and quotes what came instead."""
+
+
 class ScrapeError(LeakwatchError):
     """One scrape failed for `reason`."""
 

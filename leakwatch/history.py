@@ -17,7 +17,6 @@ from leakwatch.block import OpenBlock
 from leakwatch.columns import (
     BLOCKS,
     BLOCKS_PER_HOUR,
-    FLOOR,
     HOURS,
     MEAN,
     SCRAPES_PER_BLOCK,
@@ -25,9 +24,10 @@ from leakwatch.columns import (
     Floats,
     Sums,
     an_hour,
+    is_other_pace,
     with_latest_fall,
 )
-from leakwatch.lifetimes import Memory
+from leakwatch.lifetimes import Memory, hourly_floors
 from leakwatch.model import Fingerprint, Sample, Stack
 
 LEARNING: Final = HOURS - 1  # hours of a lifetime that tell its shape
@@ -77,6 +77,7 @@ class History:
         self._seen: Sums = np.zeros(0)
         self._origin_numbers: dict[str, int] = {}
         self._open = OpenBlock()
+        self._pace = 0.0
 
     @property
     def block_start(self) -> float:
@@ -112,7 +113,7 @@ class History:
         """Begin a new lifetime: forget the columns, keep what each stack is known to give back and to rise to."""
         self.lifetime += 1
         if self.hours_closed < LEARNING:
-            self.past.learn(self._lifetime())
+            self.past.learn(hourly_floors(self.blocks, self.hours, self.closed))
         self.past.begin()
         self.blocks.forget()
         self.hours.forget()
@@ -268,25 +269,17 @@ class History:
     def _close_block(self) -> None:
         block = self._open
         self.blocks.push(block.column(), block.scrapes, block.regular)
+        if is_other_pace(self._pace, block.interval):
+            self.blocks.forget_turnover()
+            self.hours.forget_turnover()
+        self._pace = block.interval
         block.begin(block.start + self.block)
         self.closed += 1
         if self.closed % BLOCKS_PER_HOUR == 0:
             self._close_hour()
             self.hours_closed += 1
             if self.hours_closed == LEARNING:
-                self.past.learn(self._lifetime())
-
-    def _lifetime(self) -> Floats:
-        """Return the hourly floors of this lifetime, shape (rows, hours), as far as they are kept."""
-        known = np.flatnonzero(self.hours.scrapes)
-        floors: Floats = self.hours.values[FLOOR][:, known]
-        rest = self.closed % BLOCKS_PER_HOUR
-        if rest < BLOCKS_PER_HOUR // 2 or not self.blocks.scrapes[-rest:].any():
-            return floors
-        recent = np.flatnonzero(self.blocks.scrapes[-rest:]) + BLOCKS - rest
-        rest_floor: Floats = self.blocks.values[FLOOR][:, recent].min(axis=1, keepdims=True)
-        together: Floats = np.concatenate([floors, rest_floor], axis=1)
-        return together
+                self.past.learn(hourly_floors(self.blocks, self.hours, self.closed))
 
     def _close_hour(self) -> None:
         hour = an_hour(self.blocks)

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.columns import Floats
+from leakwatch.columns import BLOCKS, BLOCKS_PER_HOUR, FLOOR, Columns, Floats
 
 LIFETIMES: Final = 3  # remembered
 SHORTEST: Final = 3  # hours; what lived shorter says nothing
@@ -65,6 +65,19 @@ class Memory:
         """Forget what is known of `row`."""
         self.ceilings[:, row] = self._learned[:, row] = 0
         self.leaked[row] = False
+
+
+def hourly_floors(blocks: Columns, hours: Columns, closed: int) -> Floats:
+    """Return the hourly floors of a lifetime of `closed` blocks, shape (rows, hours), as far as they are kept."""
+    known = np.flatnonzero(hours.scrapes)
+    floors: Floats = hours.values[FLOOR][:, known]
+    rest = closed % BLOCKS_PER_HOUR
+    if rest < BLOCKS_PER_HOUR // 2 or not blocks.scrapes[-rest:].any():
+        return floors
+    recent = np.flatnonzero(blocks.scrapes[-rest:]) + BLOCKS - rest
+    rest_floor: Floats = blocks.values[FLOOR][:, recent].min(axis=1, keepdims=True)
+    together: Floats = np.concatenate([floors, rest_floor], axis=1)
+    return together
 
 
 def shapes(floors: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:

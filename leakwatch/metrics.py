@@ -65,6 +65,7 @@ class StackCollector(Collector):
         """Yield all series."""
         health = self._health()
         yield from _targets(health, self._pipeline.watches)
+        yield from _processes(health, self._pipeline.watches)
         leaks = self._pipeline.open_leaks()
         stacks = {leak.stack.fingerprint: leak.stack for leak in leaks}
         yield from self._stacks(stacks, {target for target, state in health.items() if state.up})
@@ -186,12 +187,6 @@ def _targets(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -
     interval = GaugeMetricFamily(
         "leakwatch_scrape_interval_seconds", "Time between scrapes, stretched to spare the target.", labels=TARGET
     )
-    restarts = CounterMetricFamily(
-        "leakwatch_process_restarts", "Times that another process answered.", labels=TARGET
-    )
-    mixed = GaugeMetricFamily(
-        "leakwatch_target_mixed", "Whether several processes answer in turn, so nothing is judged.", labels=TARGET
-    )
     for target, state in health.items():
         labels = (shown(target.service), shown(target.name))
         for result, count in state.results.items():
@@ -206,10 +201,32 @@ def _targets(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -
         watch = watches.get(target)
         if watch is not None and state.up:
             total.add_metric(labels, watch.total)
-        if watch is not None:
-            restarts.add_metric(labels, watch.restarts)
-            mixed.add_metric(labels, watch.identity.mixed)
-    yield from (up, total, scrapes, duration, size, interval, restarts, mixed)
+    yield from (up, total, scrapes, duration, size, interval)
+
+
+def _processes(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -> Iterator[Metric]:
+    restarts = CounterMetricFamily(
+        "leakwatch_process_restarts", "Times that another process answered.", labels=TARGET
+    )
+    process = GaugeMetricFamily(
+        "leakwatch_process_info",
+        "Which process answers: start is another after each start, build after each build; always 1.",
+        labels=(*TARGET, "start", "build"),
+    )
+    mixed = GaugeMetricFamily(
+        "leakwatch_target_mixed", "Whether several processes answer in turn, so nothing is judged.", labels=TARGET
+    )
+    for target, state in health.items():
+        watch = watches.get(target)
+        if watch is None or state.up is None:
+            continue
+        labels = (shown(target.service), shown(target.name))
+        restarts.add_metric(labels, watch.restarts)
+        mixed.add_metric(labels, watch.identity.mixed)
+        one = watch.identity.process
+        if one is not None and state.up:
+            process.add_metric((*labels, shown(one.start), shown(one.build)), 1)
+    yield from (restarts, process, mixed)
 
 
 class DaemonCollector(Collector):

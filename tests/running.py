@@ -3,6 +3,7 @@
 import json
 import queue
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -32,6 +33,12 @@ def eventually(look: Callable[[], Found], patience: float = PATIENCE) -> Found:
     while not (found := look()) and time.monotonic() < end:
         time.sleep(0.1)
     return found
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
 
 
 class Process:

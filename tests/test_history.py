@@ -176,3 +176,14 @@ def test_anything_goes(scrapes: list[tuple[float, int]]) -> None:
     assert np.isfinite(history.blocks.values).all()
     assert np.isfinite(history.hours.values).all()
     assert max(history.last, default=0) == last
+
+
+def test_turnover_at_another_pace_is_not_compared() -> None:
+    """Four times as many leave in a minute as in 15 s: after a change of pace the turnover is measured anew."""
+    history = History(300.0)
+    feed(history, [20] * 4 * 240)  # four hours at 15 s
+    assert (history.hours.regular > 0).sum() == 3
+    feed(history, [20] * 30, step=60.0, start=4 * 3600.0)
+    assert (history.blocks.regular > 0).sum() == 3
+    feed(history, [20] * 210, step=60.0, start=4.5 * 3600.0)
+    assert (history.blocks.regular > 0).all()  # two hours later all is known again

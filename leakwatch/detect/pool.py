@@ -25,6 +25,7 @@ from leakwatch.columns import (
     Floats,
     Sums,
     an_hour,
+    is_other_pace,
     with_latest_fall,
 )
 from leakwatch.history import History
@@ -196,7 +197,11 @@ class Pool:
         self.added_blocks.push([self._block_step(member) for member in self.members.values()])
         self.block_start += self.block
         self.closed += 1
+        before = self.interval
         self.interval = max((member.history.interval for member in self.members.values()), default=0.0)
+        if is_other_pace(before, self.interval):
+            self.blocks.forget_turnover()
+            self.hours.forget_turnover()
         if self.closed % BLOCKS_PER_HOUR == 0:
             self._close_hour()
             self.hours_closed += 1

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running import FAST, Daemon, Process, eventually
+from running import FAST, Daemon, Process, eventually, free_port
 
 Run = Callable[..., Daemon]
 Start = Callable[..., str]
@@ -31,12 +31,6 @@ scrape_configs:
   - job_name: leakwatch
     static_configs: [{{targets: ["{leakwatch}"]}}]
 """
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture

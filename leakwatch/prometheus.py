@@ -1,0 +1,110 @@
+"""Asks a Prometheus-compatible API: Prometheus, Thanos, Mimir, VictoriaMetrics."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import httpx
+from pydantic import AfterValidator
+
+from leakwatch.client import Client, HttpSettings, Tls, TlsError
+from leakwatch.errors import QueryError, quote
+
+TIMEOUT = 30.0  # seconds for one answer
+LIMIT = 256 * 1024**2  # bytes of one answer
+TRIES = 3
+PAUSE = 1.0  # seconds until the second try, twice as long until the third
+
+
+def _base(url: str) -> str:
+    found = httpx.URL(url)
+    if found.scheme not in {"http", "https"} or not found.host:
+        raise ValueError(f"{url!r} must be a URL such as http://prometheus:9090")
+    return url.rstrip("/")
+
+
+class PrometheusConfig(HttpSettings):
+    """A server that has what leakwatch exported; its API is at `url`/api/v1."""
+
+    url: Annotated[str, AfterValidator(_base)]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of an answer: its labels, and (time, value) in unix seconds."""
+
+    labels: Mapping[str, str]
+    points: tuple[tuple[float, float], ...]
+
+
+class Prometheus:
+    """One server; every query raises QueryError where it gives no answer."""
+
+    def __init__(self, config: PrometheusConfig) -> None:
+        self._config = config
+        tls = Tls(config.tls_config, secure=config.url.startswith("https:"))
+        self._client = Client(tls, timeout=TIMEOUT)
+
+    async def range(self, query: str, start: float, end: float, step: float) -> list[Series]:
+        """Return the series of `query` at each `step` seconds from `start` to `end`."""
+        form = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
+        return await self._ask("query_range", form)
+
+    async def instant(self, query: str, time: float) -> list[Series]:
+        """Return the series of `query` at `time`."""
+        return await self._ask("query", {"query": query, "time": f"{time:.3f}"})
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.close()
+
+    async def _ask(self, path: str, form: dict[str, str]) -> list[Series]:
+        """Ask, and once more after a pause where the server is not there, or says that it is not well."""
+        for tried in range(1, TRIES + 1):
+            try:
+                status, body = await self._post(f"{self._config.url}/api/v1/{path}", form)
+            except (httpx.HTTPError, TlsError, OSError) as error:
+                problem = f"{type(error).__name__}: {error}".rstrip(": ")
+            else:
+                if status < 500:
+                    return await asyncio.to_thread(self._decode, status, body)
+                problem = f"HTTP {status}: {quote(body)}"
+            if tried < TRIES:
+                await asyncio.sleep(PAUSE * 2 ** (tried - 1))
+        raise QueryError(f"{self._shown()}: {problem}")
+
+    async def _post(self, url: str, form: dict[str, str]) -> tuple[int, bytes]:
+        client = await self._client.get()
+        body = bytearray()
+        async with client.stream("POST", url, data=form, headers=self._config.headers()) as response:
+            async for data in response.aiter_bytes():
+                body += data
+                if len(body) > LIMIT:
+                    raise QueryError(f"{self._shown()}: answers with more than {LIMIT >> 20} MB")
+        return response.status_code, bytes(body)
+
+    def _decode(self, status: int, body: bytes) -> list[Series]:
+        try:
+            answer = json.loads(body)
+            if answer["status"] != "success":
+                raise QueryError(f"{self._shown()}: {answer.get('errorType', '')}: {answer.get('error', '')}")
+            return [_series(found) for found in answer["data"]["result"]]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise QueryError(
+                f"{self._shown()}: HTTP {status}: no answer of a Prometheus API: {quote(body)}"
+            ) from error
+
+    def _shown(self) -> str:
+        return str(httpx.URL(self._config.url).copy_with(userinfo=b""))
+
+
+def _series(found: Mapping[str, Any]) -> Series:
+    points = found["values"] if "values" in found else [found["value"]]
+    return Series(found["metric"], tuple((float(time), float(value)) for time, value in points))
+
+
+def quoted(text: str) -> str:
+    """Return `text` as a string of PromQL."""
+    return json.dumps(text, ensure_ascii=False)
