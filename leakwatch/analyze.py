@@ -18,6 +18,9 @@ SHORT = 2 * 3600.0  # seconds; a shorter recording has shorter blocks
 DEFAULT_BLOCK = 300.0
 SHOWN = 20  # complaints of one run
 
+Seen = dict[tuple[str, Fingerprint], Leak]
+"""Service, fingerprint -> the last that is known of a leak."""
+
 
 @dataclass(slots=True)
 class Analysis:
@@ -85,25 +88,22 @@ def choose_block(recordings: Sequence[Recording]) -> float:
 def analyze(recordings: Sequence[Recording], settings: Settings, advance: Callable[[], None]) -> Analysis:
     """Play `recordings` through the pipeline; `advance` is called after each profile."""
     pipeline = Pipeline(settings)
-    seen: dict[tuple[str, Fingerprint], Leak] = {}
+    seen: Seen = {}
     for observation in merge(recordings):
         advance()
         if observation is not None:
             time, target, total, samples = observation
             for event in pipeline.observe(target, time, total, samples):
                 _remember(seen, event)
-    for leak in pipeline.open_leaks():
-        seen[leak.service, leak.stack.fingerprint] = leak
-    for leak in list(seen.values()):  # what was told alone before it was known to belong to another leak
-        for related in leak.related:
-            seen.pop((leak.service, related.fingerprint), None)
+    still_open = {(leak.service, leak.stack.fingerprint): leak for leak in pipeline.open_leaks()}
+    seen = _told_once(still_open, {key: leak for key, leak in seen.items() if key not in still_open})
     found = Analysis([kept for one in recordings for kept in one.kept], settings.block)
     found.leaks = sorted(seen.values(), key=lambda leak: -leak.grew.rate)
     found.unmatched = pipeline.unmatched()
     return found
 
 
-def _remember(seen: dict[tuple[str, Fingerprint], Leak], event: Event) -> None:
+def _remember(seen: Seen, event: Event) -> None:
     """Keep the last that is known of a leak, also of one that is over; what was a suspicion only is dropped."""
     key = event.leak.service, event.leak.stack.fingerprint
     if event.leak.verdict is not Verdict.NORMAL:
@@ -112,6 +112,18 @@ def _remember(seen: dict[tuple[str, Fingerprint], Leak], event: Event) -> None:
         del seen[key]
     elif key in seen:
         seen[key] = replace(seen[key], highest=max(event.leak.highest, seen[key].highest))
+
+
+def _told_once(still_open: Seen, closed: Seen) -> Seen:
+    """Return all leaks but those closed that belong to another one: told alone before that was known."""
+    found = still_open | closed
+    for key, leak in list(found.items()):
+        if key in found:
+            for related in leak.related:
+                other = leak.service, related.fingerprint
+                if other in closed and closed[other].highest <= leak.highest:
+                    found.pop(other, None)
+    return found
 
 
 def to_json(analysis: Analysis) -> str:

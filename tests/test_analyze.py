@@ -3,10 +3,11 @@
 import gzip
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rendering import counters, render
 from typer.testing import CliRunner
@@ -151,6 +152,17 @@ def test_nothing_to_judge(tmp_path: Path) -> None:
 CSV = "time,target,stack,count\n"
 
 
+def table(path: Path, counts: Callable[[float], Mapping[str, int]], hours: float, step: int = 60) -> Path:
+    """Save as CSV what target a says every `step` seconds; `counts`: hours since the start -> count by stack."""
+    rows = (
+        f"{START + at},a,main.go{stack};main.{stack},{count}\n"
+        for at in range(0, int(hours * 3600), step)
+        for stack, count in counts(at / 3600).items()
+    )
+    path.write_text(CSV + "".join(rows))
+    return path
+
+
 def test_csv(tmp_path: Path) -> None:
     """Rows in any order, columns in any order; a stack without a row is zero; each target is its own service."""
     rows = [
@@ -269,3 +281,16 @@ def test_a_block_that_is_given(tmp_path: Path) -> None:
     assert run(folder, "--block", "1m")[1].splitlines()[0].endswith("judged in blocks of 1m")
     result = CliRunner().invoke(app, ["analyze", str(folder), "--block", "soon"])
     assert result.exit_code == 1
+
+
+def test_of_two_stacks_in_step_one_recovers(tmp_path: Path) -> None:
+    """Where reader and writer leak in step and the writer is mended, the reader is still told."""
+    pairs = 2 + np.cumsum(np.random.default_rng(9).exponential(1 / 60, 5000))
+
+    def counts(hours: float) -> Mapping[str, int]:
+        readers = int(np.searchsorted(pairs, hours))
+        writers = readers if hours < 8 else readers - int(np.searchsorted(pairs, hours - 0.02))
+        return {"reader": 3 + readers, "writer": writers, "busy": 5}
+
+    leaks = judged(table(tmp_path / "c.csv", counts, 16))["leaks"]
+    assert ("main.reader", "leaking", "leaking") in [(x["function"], x["verdict"], x["now"]) for x in leaks]
