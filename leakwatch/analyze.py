@@ -13,6 +13,7 @@ from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.recordings import Kept, Recording, Say, merge
 from leakwatch.recordings.folders import find
 from leakwatch.recordings.table import Table
+from leakwatch.stacks import Identifier
 
 SHORT = 2 * 3600.0  # seconds; a shorter recording has shorter blocks
 DEFAULT_BLOCK = 300.0
@@ -56,8 +57,12 @@ class Complaints:
             self._say(f"and {self._count - SHOWN} more of this kind")
 
 
-def read(paths: Sequence[Path], say: Say) -> list[Recording]:
-    """Return the recordings at `paths`: folders of bodies, CSV files, bodies; raises ConfigError."""
+def read(paths: Sequence[Path], own_code: Sequence[str], say: Say) -> list[Recording]:
+    """Return the recordings at `paths`: folders of bodies, CSV files, bodies; raises ConfigError.
+
+    `own_code`: prefixes of functions that are own code wherever their files lie.
+    """
+    identifier = Identifier(own_code)
     recordings: list[Recording] = []
     folders = []
     for path in paths:
@@ -65,12 +70,12 @@ def read(paths: Sequence[Path], say: Say) -> list[Recording]:
             raise ConfigError(f"{path}: there is no such file or folder")
         if path.is_file() and path.suffix == ".csv":
             try:
-                recordings.append(Table(path, say))
+                recordings.append(Table(path, identifier, say))
             except OSError as error:
                 raise ConfigError(f"{path}: {error.strerror}") from error
         else:
             folders.append(path)
-    return [*recordings, *find(folders, say)]
+    return [*recordings, *find(folders, identifier, say)]
 
 
 def choose_block(recordings: Sequence[Recording]) -> float:

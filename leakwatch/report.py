@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from leakwatch.analyze import SHORT, Analysis, Complaints, analyze, choose_block, read, to_json
-from leakwatch.config import Config, load
+from leakwatch.config import Config, read_config
 from leakwatch.errors import ConfigError
 from leakwatch.judging import judging
 from leakwatch.model import Leak, Verdict
@@ -38,10 +38,14 @@ def run(
 ) -> int:
     """Print what the recordings at `paths` say; return the exit status. Raises ConfigError."""
     complaints = Complaints(_say)
-    given = load(config) if config else Config()
+    given = read_config(config) if config else Config()
     settings = judging(given.detection, given.owners, given.ignore)
-    recordings = read(paths, complaints)
-    settings = replace(settings, block=_duration(block) if block else choose_block(recordings))
+    recordings = read(paths, settings.own_code, complaints)
+    said = block is not None or "block" in given.detection.model_fields_set
+    if block is not None:
+        settings = replace(settings, block=_duration(block))
+    elif not said:
+        settings = replace(settings, block=choose_block(recordings))
     with _progress(sum(len(one.times) for one in recordings)) as advance:
         found = analyze(recordings, settings, advance)
     complaints.close()
@@ -50,7 +54,7 @@ def run(
     if not found.judged:
         profiles = sum(kept.profiles for kept in found.kept)
         _say("one profile is nothing to compare with" if profiles else "nothing could be read")
-    sys.stdout.write(to_json(found) if as_json else table(found, given=block is not None))
+    sys.stdout.write(to_json(found) if as_json else table(found, given=said))
     if not found.judged:
         return UNREADABLE
     worst = max((leak.highest for leak in found.leaks), default=Verdict.NORMAL)

@@ -274,6 +274,32 @@ def test_what_is_ignored_and_whose_it_is(tmp_path: Path) -> None:
     assert "No stack leaks." in out
 
 
+def test_detection_of_a_configuration(tmp_path: Path) -> None:
+    """A file with nothing but `detection` gives own code and block, and --block wins over it."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    for i in range(241):
+        frames = (
+            Frame("corp.example/lib.wait", "/go/pkg/mod/corp.example/lib@v1.0.0/lib.go", 3),
+            Frame("main.leak", "/src/leak.go", 7),
+        )
+        group = Trace(frames, counters([1, 2, 3])), 3 + i
+        (folder / f"{START + 15 * i}.txt").write_bytes(render(Profile(3 + i, (group,))))
+    config = tmp_path / "leakwatch.yml"
+    config.write_text("detection: {own_code: [corp.example/]}\n")
+    assert judged(folder)["leaks"][0]["function"] == "main.leak"
+    answer = judged(folder, "-c", config)
+    assert (answer["leaks"][0]["function"], answer["block"]) == ("corp.example/lib.wait", 150)
+    config.write_text("detection: {block: 2m}\n")
+    assert judged(folder, "-c", config)["block"] == 120
+    assert run(folder, "-c", config)[1].splitlines()[0].endswith("judged in blocks of 2m")
+    assert judged(folder, "-c", config, "--block", "1m")["block"] == 60
+    rows = [f"{START + i * 15},a,main.leak;time.Sleep,{i}\n" for i in range(241)]
+    (tmp_path / "c.csv").write_text(CSV + "".join(rows))
+    config.write_text("detection: {own_code: [time.]}\n")
+    assert judged(tmp_path / "c.csv", "-c", config)["leaks"][0]["function"] == "time.Sleep"
+
+
 def test_a_block_that_is_given(tmp_path: Path) -> None:
     """--block scales every window; nonsense is refused in one line."""
     folder = record(tmp_path / "shop")

@@ -23,13 +23,13 @@ BESIDE = {"symbol"}
 class Folder:
     """The bodies of one target, (time, path) in the order of time."""
 
-    def __init__(self, kept: Kept, bodies: Sequence[tuple[float, Path]], say: Say) -> None:
+    def __init__(self, kept: Kept, bodies: Sequence[tuple[float, Path]], identifier: Identifier, say: Say) -> None:
         self.kept = [kept]
         self.times = [time for time, _ in bodies]
         self._bodies = bodies
         self._say = say
         self._memory = text.Memory()
-        self._identifier = Identifier()
+        self._identifier = identifier
 
     def observations(self) -> Iterator[Observation | None]:
         """Yield what each body holds, None for one that cannot be read."""
@@ -46,7 +46,7 @@ class Folder:
                 yield time, kept.target, profile.total, self._identifier.identify(profile)
 
 
-def find(paths: Sequence[Path], say: Say) -> list[Folder]:
+def find(paths: Sequence[Path], identifier: Identifier, say: Say) -> list[Folder]:
     """Return the targets whose bodies are in the folders `paths` or are `paths` themselves."""
     found: list[tuple[Target, list[Path]]] = []
     loose: dict[Path, list[Path]] = {}
@@ -64,7 +64,7 @@ def find(paths: Sequence[Path], say: Say) -> list[Folder]:
             target = Target(named.service, f"{named.name} ({number})")
         if target != named:
             say(f"two targets are called {quote(named.name)}: one is now {quote(target.name)}")
-        folder = _folder(target, files, say)
+        folder = _folder(target, files, identifier, say)
         if folder.times:
             folders[target] = folder
     return list(folders.values())
@@ -102,7 +102,7 @@ def _name(path: Path) -> str:
     return path.resolve().name or str(path)
 
 
-def _folder(target: Target, files: Sequence[Path], say: Say) -> Folder:
+def _folder(target: Target, files: Sequence[Path], identifier: Identifier, say: Say) -> Folder:
     """Return the bodies among `files`, in the order of the times that their names say."""
     bodies: dict[float, Path] = {}
     kept = Kept(target)
@@ -116,4 +116,4 @@ def _folder(target: Target, files: Sequence[Path], say: Say) -> Folder:
             say(f"{file}: left out: of the same time as {bodies[float(match[1])].name}")
         else:
             bodies[float(match[1])] = file
-    return Folder(kept, sorted(bodies.items()), say)
+    return Folder(kept, sorted(bodies.items()), identifier, say)

@@ -27,8 +27,9 @@ Ints = npt.NDArray[np.int64]
 class Table:
     """The rows of one CSV file, sorted; bad ones are said by line and left out. Raises ConfigError, OSError."""
 
-    def __init__(self, path: Path, say: Say) -> None:
+    def __init__(self, path: Path, identifier: Identifier, say: Say) -> None:
         self._path = path
+        self._identifier = identifier
         self._say = say
         self._targets: dict[tuple[str, str], int] = {}
         self._names: dict[str, int] = {}
@@ -49,8 +50,7 @@ class Table:
 
     def observations(self) -> Iterator[Observation]:
         """Yield the samples of each target at each of its times."""
-        identifier = Identifier()
-        stacks = [_stack(identifier, name) for name in self._names]
+        stacks = [_stack(self._identifier, name) for name in self._names]
         ends = [*self._starts[1:].tolist(), len(self._time)]
         for start, end in zip(self._starts.tolist(), ends, strict=True):
             time, kept = float(self._time[start]), self.kept[int(self._target[start])]
