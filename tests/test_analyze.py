@@ -219,6 +219,26 @@ def test_bad_rows_of_a_csv(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["analyze", str(path)]).exit_code == 1
 
 
+def test_a_quote_that_is_not_closed(tmp_path: Path) -> None:
+    """An unbalanced quote and a comma without quotes cost their own rows only; each is said by its line."""
+    path = table(tmp_path / "c.csv", lambda hours: {"leak": 3 + int(hours * 120), "busy": 5}, 8)
+    lines = path.read_text().splitlines(keepends=True)
+    lines[99:99] = [f'{START},a,"main.main;main.oops,5\n', f"{START},a,main.f[int,main.T],5\n"]
+    lines[101:101] = [f'{START},a,"main.f[int,main.T]",5\n', f'{START},a,"main"f,5\n', f"{START},a,main.g,5,\n"]
+    path.write_text("".join(lines))
+    status, out, said = run(path, "--format", "json")
+    assert status == 0
+    answer = json.loads(out)
+    assert (answer["targets"][0]["profiles"], answer["leaks"][0]["function"]) == (480, "main.leak")
+    assert [line.removeprefix(f"leakwatch: {path}:") for line in said] == [
+        f"100: the quotes of '{START},a,\"main.main;main.oops,5' do not match: row left out",
+        "101: too many columns; a name with a comma needs quotes: row left out",
+        f"103: the quotes of '{START},a,\"main\"f,5' do not match: row left out",
+    ]
+    path.write_text('"time,target,stack,count\n')
+    assert CliRunner().invoke(app, ["analyze", str(path)]).exit_code == 1
+
+
 def test_many_complaints_are_counted(tmp_path: Path) -> None:
     """After the first twenty, complaints are counted."""
     path = tmp_path / "c.csv"

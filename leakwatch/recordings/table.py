@@ -35,7 +35,7 @@ class Table:
         self._names: dict[str, int] = {}
         times, numbers = array("d"), array("q")
         self.kept: list[Kept] = []
-        with path.open(newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
+        with path.open(encoding="utf-8-sig", errors="backslashreplace") as file:
             for time, target, stack, count in self._rows(file):
                 times.append(time)
                 numbers.extend((target, stack, count))
@@ -71,8 +71,7 @@ class Table:
             yield time, kept.target, sum(sample.goroutines for sample in samples.values()), samples
 
     def _rows(self, file: Iterator[str]) -> Iterator[tuple[float, int, int, int]]:
-        reader = csv.reader(file)
-        header = [name.strip() for name in next(reader, [])]
+        header = self._header(next(file, ""))
         missing = [name for name in NEEDED if name not in header]
         if missing:
             raise ConfigError(
@@ -81,19 +80,24 @@ class Table:
         places = [header.index(name) for name in NEEDED]
         service_at = header.index("service") if "service" in header else None
         at_time, at_target, at_stack, at_count = places
-        while True:
+        for number, line in enumerate(file, 2):
+            if line == "\n":
+                continue
             try:
-                row = next(reader, None)
-                if row is None:
-                    return
-                if not row:
-                    continue
+                row = _fields(line.rstrip("\n"))
+                _check_end(row[len(header) :])
                 time, count = _time(row[at_time]), _count(row[at_count])
                 target = self._target_number(row[at_target], row[service_at] if service_at is not None else None)
                 yield time, target, self._names.setdefault(_named(row[at_stack]), len(self._names)), count
-            except (ValueError, IndexError, csv.Error) as error:
+            except (ValueError, IndexError) as error:
                 said = "too few columns" if isinstance(error, IndexError) else str(error)
-                self._say(f"{self._path}:{reader.line_num}: {said}: row left out")
+                self._say(f"{self._path}:{number}: {said}: row left out")
+
+    def _header(self, line: str) -> list[str]:
+        try:
+            return [name.strip() for name in _fields(line.rstrip("\n"))]
+        except ValueError as error:
+            raise ConfigError(f"{self._path}:1: {error}") from error
 
     def _target_number(self, name: str, service: str | None) -> int:
         key = (name if service is None else service, name)
@@ -104,6 +108,21 @@ class Table:
             number = self._targets[key] = len(self._targets)
             self.kept.append(Kept(Target(*key)))
         return number
+
+
+def _fields(line: str) -> list[str]:
+    """Return the fields of a row, which is one line: no name in Go has a newline, so no quote goes on."""
+    if '"' not in line:
+        return line.split(",")
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error as error:
+        raise ValueError(f"the quotes of {quote(line)} do not match") from error
+
+
+def _check_end(rest: Sequence[str]) -> None:
+    if any(rest):  # spreadsheets leave commas at the end
+        raise ValueError("too many columns; a name with a comma needs quotes")
 
 
 def _named(stack: str) -> str:
