@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from leakwatch.columns import BLOCKS
 from leakwatch.errors import ConfigError
 from leakwatch.ignore import Rule
 from leakwatch.model import Event, Fingerprint, Leak, Verdict
@@ -15,8 +14,6 @@ from leakwatch.recordings.folders import find
 from leakwatch.recordings.table import Table
 from leakwatch.stacks import Identifier
 
-SHORT = 2 * 3600.0  # seconds; a shorter recording has shorter blocks
-DEFAULT_BLOCK = 300.0
 SHOWN = 20  # complaints of one run
 
 Seen = dict[tuple[str, Fingerprint], Leak]
@@ -76,18 +73,6 @@ def read(paths: Sequence[Path], own_code: Sequence[str], say: Say) -> list[Recor
         else:
             folders.append(path)
     return [*recordings, *find(folders, identifier, say)]
-
-
-def choose_block(recordings: Sequence[Recording]) -> float:
-    """Return the seconds of a block that fit: 5 minutes, less for a short recording, more for a sparse one."""
-    spans = [one.times[-1] - one.times[0] for one in recordings if one.times]
-    span = max(spans, default=0.0)
-    if 0 < span < SHORT:
-        return span / BLOCKS * (1 - 1e-9)  # so that the last block ends before the last profile
-    steps = sorted(
-        (one.times[-1] - one.times[0]) / (len(set(one.times)) - 1) for one in recordings if len(set(one.times)) > 1
-    )
-    return max(DEFAULT_BLOCK, steps[len(steps) // 2]) if steps else DEFAULT_BLOCK
 
 
 def analyze(recordings: Sequence[Recording], settings: Settings, advance: Callable[[], None]) -> Analysis:

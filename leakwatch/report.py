@@ -13,12 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from leakwatch.analyze import SHORT, Analysis, Complaints, analyze, choose_block, read, to_json
+from leakwatch.analyze import Analysis, Complaints, analyze, read, to_json
 from leakwatch.config import Config, read_config
 from leakwatch.errors import ConfigError
 from leakwatch.judging import judging
 from leakwatch.model import Leak, Verdict
 from leakwatch.reason import rate
+from leakwatch.recordings.spacing import DEFAULT_BLOCK, choose_block
 from leakwatch.units import format_duration, parse_duration
 
 FAILED, UNREADABLE = 1, 2
@@ -45,10 +46,11 @@ def run(
     if block is not None:
         settings = replace(settings, block=_duration(block))
     elif not said:
-        settings = replace(settings, block=choose_block(recordings))
+        settings = replace(settings, block=choose_block([kept.spacing for one in recordings for kept in one.kept]))
     with _progress(sum(len(one.times) for one in recordings)) as advance:
         found = analyze(recordings, settings, advance)
     complaints.close()
+    _say_gaps(found)
     for rule in found.unmatched:
         _say(f"ignore: {rule} matches no stack")
     if not found.judged:
@@ -63,6 +65,23 @@ def run(
 
 def _say(line: str) -> None:
     sys.stderr.write(f"leakwatch: {line}\n")
+
+
+def _say_gaps(found: Analysis) -> None:
+    """Say where nothing was recorded for longer than two blocks."""
+    complaints = Complaints(_say)
+    for kept in found.kept:
+        gaps = [(after - before, before) for before, after in kept.spacing.gaps]
+        gaps = [gap for gap in gaps if gap[0] > 2 * found.block]
+        if gaps:
+            longest, before = max(gaps)
+            more = f", and {len(gaps) - 1} more such gaps" if len(gaps) > 1 else ""
+            complaints(f"{kept.name}: no profiles for {format_duration(longest)} after {_moment(before)}{more}")
+    complaints.close()
+
+
+def _moment(time: float) -> str:
+    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _duration(text: str) -> float:
@@ -111,7 +130,7 @@ def table(found: Analysis, *, given: bool) -> str:
         f"{profiles} profiles of {targets} {'target' if targets == 1 else 'targets'} over {span}"
         + (f", {skipped} could not be read" if skipped else "")
         + f"; judged in blocks of {format_duration(found.block)}"
-        + ("" if given or not times or max(times) - min(times) >= SHORT else ", because the recording is short")
+        + ("" if given or found.block >= DEFAULT_BLOCK else ", because the recording is short")
     )
     for leak in found.leaks:
         console.print()
@@ -140,7 +159,7 @@ def _lines(leak: Leak) -> Iterator[object]:
     yield Text(f"  {leak.reason}")
     for name, when in (("began", leak.first_seen), ("first told", leak.detected_at)):
         if when is not None:
-            yield Text(f"  {name} {datetime.fromtimestamp(when, UTC):%Y-%m-%d %H:%M:%S} UTC")
+            yield Text(f"  {name} {_moment(when)}")
     if len(leak.targets) > 1:
         yield Text(
             f"  on {len(leak.targets)} targets: {', '.join(leak.targets[:5])}{' ...' * (len(leak.targets) > 5)}"

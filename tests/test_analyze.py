@@ -259,6 +259,47 @@ def test_gaps_do_not_hide_or_make_a_leak(tmp_path: Path) -> None:
     assert leak["growth_per_hour"] == pytest.approx(120, rel=0.1)
 
 
+@pytest.mark.parametrize("stray", [0, 9_999_999_999, START - 40 * 86400])
+def test_a_stray_time_does_not_blind(tmp_path: Path, stray: int) -> None:
+    """A row with a time of its own far from the others is said as a gap; the rest is judged as without it."""
+    path = table(tmp_path / "c.csv", lambda hours: {"leak": 3 + int(hours * 60), "busy": 5}, 8)
+    alone = judged(path)
+    path.write_text(path.read_text() + f"{stray},a,main.gobusy;main.busy,5\n")
+    status, out, said = run(path, "--format", "json")
+    answer = json.loads(out)
+    assert (status, answer["block"]) == (0, 300)
+    assert [(x["function"], x["detected_at"]) for x in answer["leaks"]] == [
+        (x["function"], x["detected_at"]) for x in alone["leaks"]
+    ]
+    assert len(said) == 1
+    assert said[0].startswith("leakwatch: a: no profiles for ")
+
+
+def test_a_gap_of_a_month(tmp_path: Path) -> None:
+    """Two recordings of one target, a month apart, are both judged by usual blocks; the gap is said."""
+    folder = record(tmp_path / "shop", 240, 60, rate=1)
+    for i in range(240):
+        at = START + 30 * 86400 + i * 60
+        (folder / f"{at}.txt").write_bytes(render(body({"leak": 3, "late": 3 + i, "worker": 20})))
+    status, out, said = run(folder, "--format", "json")
+    answer = json.loads(out)
+    assert (status, answer["block"]) == (0, 300)
+    assert sorted(leak["function"] for leak in answer["leaks"]) == ["main.late", "main.leak"]
+    assert said == ["leakwatch: shop: no profiles for 29d20h after 2025-10-09 12:53:20 UTC"]
+
+
+def test_profiles_in_bursts(tmp_path: Path) -> None:
+    """Four profiles in a minute, every hour, are no gaps, but a sparse recording."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    for at in (START + hour * 3600 + second for hour in range(60) for second in range(0, 60, 15)):
+        (folder / f"{at}.txt").write_bytes(render(body({"leak": 3 + (at - START) // 180, "busy": 5})))
+    status, out, said = run(folder, "--format", "json")
+    answer = json.loads(out)
+    assert (status, said, answer["block"]) == (0, [], 3555)
+    assert [leak["function"] for leak in answer["leaks"]] == ["main.leak"]
+
+
 def test_a_sparse_recording_has_longer_blocks(tmp_path: Path) -> None:
     """One profile every half hour for three days is judged in blocks of half an hour."""
     answer = judged(record(tmp_path / "shop", 3 * 24 * 60, 1800, rate=0.2))

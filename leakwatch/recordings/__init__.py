@@ -2,10 +2,11 @@
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from leakwatch.model import Samples, Target
+from leakwatch.recordings.spacing import Spacing, spacing
 
 Say = Callable[[str], None]
 """Takes one line about something that was left out."""
@@ -19,10 +20,23 @@ class Kept:
     """What was recorded of one target: how many profiles could be read, how many not, and when."""
 
     target: Target
+    times: list[float] = field(default_factory=list)
+    """Of all of them, in unix seconds, ascending."""
     profiles: int = 0
     skipped: int = 0
     first: float | None = None
     last: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What to call the target in a complaint."""
+        service, name = self.target.service, self.target.name
+        return name if service == name else f"{service}/{name}"
+
+    @property
+    def spacing(self) -> Spacing:
+        """How its profiles lie in time."""
+        return spacing(self.times)
 
     def read(self, time: float) -> None:
         """Count a profile that could be read."""

@@ -25,7 +25,7 @@ class Folder:
 
     def __init__(self, kept: Kept, bodies: Sequence[tuple[float, Path]], identifier: Identifier, say: Say) -> None:
         self.kept = [kept]
-        self.times = [time for time, _ in bodies]
+        self.times = kept.times = [time for time, _ in bodies]
         self._bodies = bodies
         self._say = say
         self._memory = text.Memory()

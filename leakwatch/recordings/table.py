@@ -47,6 +47,8 @@ class Table:
         new[1:] = (np.diff(self._time) != 0) | (np.diff(self._target) != 0)
         self._starts: Ints = np.flatnonzero(new)
         self.times: Sequence[float] = self._time[self._starts].tolist()
+        for at, number in zip(self.times, self._target[self._starts].tolist(), strict=True):
+            self.kept[number].times.append(at)
 
     def observations(self) -> Iterator[Observation]:
         """Yield the samples of each target at each of its times."""
