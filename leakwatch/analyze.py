@@ -5,16 +5,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from leakwatch.detect.growth import BLOCK_WINDOWS, HOUR_WINDOWS, quarter_columns
 from leakwatch.errors import ConfigError
+from leakwatch.history import History
 from leakwatch.ignore import Rule
-from leakwatch.model import Event, Fingerprint, Leak, Verdict
+from leakwatch.model import Event, Fingerprint, Leak, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.recordings import Kept, Recording, Say, merge
 from leakwatch.recordings.folders import find
 from leakwatch.recordings.table import Table
 from leakwatch.stacks import Identifier
+from leakwatch.units import format_duration
 
 SHOWN = 20  # complaints of one run
+LEAST = min(window.columns for window in BLOCK_WINDOWS)
+"""Blocks without which no window judges."""
 
 Seen = dict[tuple[str, Fingerprint], Leak]
 """Service, fingerprint -> the last that is known of a leak."""
@@ -27,12 +32,14 @@ class Analysis:
     kept: Sequence[Kept]
     block: float
     leaks: list[Leak] = field(default_factory=list)
+    unjudged: list[tuple[Kept, str]] = field(default_factory=list)
+    """The targets that no window had enough profiles of, and why."""
     unmatched: list[Rule] = field(default_factory=list)
 
     @property
     def judged(self) -> bool:
-        """Whether any target had two profiles that could be read."""
-        return any(kept.profiles > 1 for kept in self.kept)
+        """Whether any target could be judged."""
+        return len(self.unjudged) < len(self.kept)
 
 
 class Complaints:
@@ -79,18 +86,49 @@ def analyze(recordings: Sequence[Recording], settings: Settings, advance: Callab
     """Play `recordings` through the pipeline; `advance` is called after each profile."""
     pipeline = Pipeline(settings)
     seen: Seen = {}
+    judged: set[Target] = set()
     for observation in merge(recordings):
         advance()
         if observation is not None:
             time, target, total, samples = observation
             for event in pipeline.observe(target, time, total, samples):
                 _remember(seen, event)
+            if target not in judged and _can_judge(pipeline.watch(target).history):
+                judged.add(target)
     still_open = {(leak.service, leak.stack.fingerprint): leak for leak in pipeline.open_leaks()}
     seen = _told_once(still_open, {key: leak for key, leak in seen.items() if key not in still_open})
     found = Analysis([kept for one in recordings for kept in one.kept], settings.block)
     found.leaks = sorted(seen.values(), key=lambda leak: -leak.grew.rate)
+    found.unjudged = [
+        (kept, _why(kept, pipeline, settings.block)) for kept in found.kept if kept.target not in judged
+    ]
     found.unmatched = pipeline.unmatched()
     return found
+
+
+def _can_judge(history: History) -> bool:
+    """Tell whether any window has the profiles that it asks for."""
+    return history.closed >= LEAST and any(
+        quarter_columns(columns, window)
+        for columns, windows in ((history.blocks, BLOCK_WINDOWS), (history.hours, HOUR_WINDOWS))
+        for window in windows
+    )
+
+
+def _why(kept: Kept, pipeline: Pipeline, block: float) -> str:
+    """Return why a target could not be judged."""
+    if kept.profiles < 2:
+        return "one profile is nothing to compare with" if kept.profiles else "none of its profiles could be read"
+    watch = pipeline.watches[kept.target]
+    if watch.restarts:
+        why = f"its process restarted {watch.restarts} times"
+    elif kept.spacing.span < LEAST * block:
+        why = f"{format_duration(kept.spacing.span)} is too short"
+    elif kept.spacing.step > block:
+        why = f"its profiles are {format_duration(kept.spacing.step)} apart"
+    else:
+        why = "too many of its profiles are missing"
+    return f"{why}: it takes {LEAST} blocks of {format_duration(block)} in a row"
 
 
 def _remember(seen: Seen, event: Event) -> None:

@@ -14,12 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from leakwatch.analyze import Analysis, Complaints, analyze, read, to_json
+from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.config import Config, read_config
-from leakwatch.errors import ConfigError
+from leakwatch.errors import ConfigError, UsageError
 from leakwatch.judging import judging
 from leakwatch.model import Leak, Verdict
 from leakwatch.reason import rate
-from leakwatch.recordings.spacing import DEFAULT_BLOCK, choose_block
+from leakwatch.recordings.spacing import DEFAULT_BLOCK, Spacing, choose_block
 from leakwatch.units import format_duration, parse_duration
 
 FAILED, UNREADABLE = 1, 2
@@ -42,20 +43,20 @@ def run(
     given = read_config(config) if config else Config()
     settings = judging(given.detection, given.owners, given.ignore)
     recordings = read(paths, settings.own_code, complaints)
+    spacings = [kept.spacing for one in recordings for kept in one.kept]
     said = block is not None or "block" in given.detection.model_fields_set
     if block is not None:
         settings = replace(settings, block=_duration(block))
     elif not said:
-        settings = replace(settings, block=choose_block([kept.spacing for one in recordings for kept in one.kept]))
+        settings = replace(settings, block=choose_block(spacings))
+    _check(settings.block, spacings)
     with _progress(sum(len(one.times) for one in recordings)) as advance:
         found = analyze(recordings, settings, advance)
     complaints.close()
     _say_gaps(found)
     for rule in found.unmatched:
         _say(f"ignore: {rule} matches no stack")
-    if not found.judged:
-        profiles = sum(kept.profiles for kept in found.kept)
-        _say("one profile is nothing to compare with" if profiles else "nothing could be read")
+    _say_unjudged(found)
     sys.stdout.write(to_json(found) if as_json else table(found, given=said))
     if not found.judged:
         return UNREADABLE
@@ -80,8 +81,28 @@ def _say_gaps(found: Analysis) -> None:
     complaints.close()
 
 
+def _say_unjudged(found: Analysis) -> None:
+    """Say which targets could not be judged, and why."""
+    if not found.kept:
+        _say("nothing could be read")
+    complaints = Complaints(_say)
+    for kept, why in found.unjudged:
+        complaints(f"{kept.name}: not judged: {why}")
+    complaints.close()
+
+
 def _moment(time: float) -> str:
     return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _check(block: float, spacings: Sequence[Spacing]) -> None:
+    """Raise UsageError where more blocks would be empty than any window allows, whatever the target."""
+    step = min((one.step for one in spacings if one.step), default=0.0)
+    if block < step / 2:
+        raise UsageError(
+            f"blocks of {format_duration(block)} are too short for profiles {format_duration(step)} apart;"
+            f" {format_duration(SCRAPES_PER_BLOCK * step)} is long enough for every window"
+        )
 
 
 def _duration(text: str) -> float:
@@ -137,7 +158,9 @@ def table(found: Analysis, *, given: bool) -> str:
         for line in _lines(leak):
             console.print(line, soft_wrap=True)
     if found.judged and not found.leaks:
-        console.print("No stack leaks.")
+        judged, targets = len(found.kept) - len(found.unjudged), len(found.kept)
+        where = f" on the {judged} of {targets} targets that could be judged" if found.unjudged else ""
+        console.print(f"No stack leaks{where}.")
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 

@@ -13,6 +13,7 @@ from rendering import counters, render
 from typer.testing import CliRunner
 
 from leakwatch.cli import app
+from leakwatch.errors import UsageError
 from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile import pprof
 
@@ -85,7 +86,7 @@ def test_a_folder_of_curled_profiles(tmp_path: Path) -> None:
 def test_services_and_targets_are_named_after_folders(tmp_path: Path) -> None:
     """A folder of targets is a service; a folder of services names each; what is given twice is told apart."""
     for service, target in (("shop", "a"), ("shop", "b"), ("mail", "c")):
-        record(tmp_path / "all" / service / target, 5, 60)
+        record(tmp_path / "all" / service / target, 10, 60)
     named = [(t["service"], t["target"]) for t in judged(tmp_path / "all")["targets"]]
     assert sorted(named) == [("mail", "c"), ("shop", "a"), ("shop", "b")]
     named = [(t["service"], t["target"]) for t in judged(tmp_path / "all" / "shop")["targets"]]
@@ -133,7 +134,7 @@ def test_text_and_protobuf_mixed(tmp_path: Path) -> None:
         shutil.copy(proto if i % 2 else text, folder / f"{START + i}.{'pb.gz' if i % 2 else 'txt'}")
     (folder / f"{START + 9}.5.txt.gz").write_bytes(gzip.compress(text.read_bytes()))
     (folder / f"{START + 10}.pb").write_bytes(gzip.decompress(proto.read_bytes()))
-    answer = judged(folder)
+    answer = judged(folder, status=2)
     assert (answer["targets"][0]["profiles"], answer["targets"][0]["skipped"]) == (6, 0)
     assert answer["targets"][0]["last"] == START + 10
 
@@ -146,7 +147,7 @@ def test_nothing_to_judge(tmp_path: Path) -> None:
     (empty / "1.txt").write_text("nothing")
     assert run(empty)[0] == 2
     (empty / "2.txt").write_bytes(render(body({"a": 1})))
-    assert run(empty)[2][-1] == "leakwatch: one profile is nothing to compare with"
+    assert run(empty)[2][-1] == "leakwatch: empty: not judged: one profile is nothing to compare with"
 
 
 CSV = "time,target,stack,count\n"
@@ -214,6 +215,7 @@ def test_bad_rows_of_a_csv(tmp_path: Path) -> None:
         "13: time 'nan' is no unix time in seconds: row left out",
         "14: count '1e99' is no number of goroutines: row left out",
         f" a has two counts of one stack at {START + 1}: added",
+        "leakwatch: a: not judged: 2s is too short: it takes 8 blocks of 1s in a row",
     ]
     path.write_text("when,what\n1,2\n")
     assert CliRunner().invoke(app, ["analyze", str(path)]).exit_code == 1
@@ -359,6 +361,64 @@ def test_detection_of_a_configuration(tmp_path: Path) -> None:
     (tmp_path / "c.csv").write_text(CSV + "".join(rows))
     config.write_text("detection: {own_code: [time.]}\n")
     assert judged(tmp_path / "c.csv", "-c", config)["leaks"][0]["function"] == "time.Sleep"
+
+
+@pytest.mark.parametrize("block", ["1h", "100d"])
+def test_too_short_for_a_block(tmp_path: Path, block: str) -> None:
+    """Where no target has 8 blocks in a row the answer is not that nothing leaks, but status 2 and the reason."""
+    path = table(tmp_path / "c.csv", lambda hours: {"leak": 3 + int(hours * 60), "busy": 5}, 8)
+    status, out, said = run(path, "--block", block)
+    assert (status, said) == (
+        2,
+        [f"leakwatch: a: not judged: 7h59m is too short: it takes 8 blocks of {block} in a row"],
+    )
+    assert "No stack leaks" not in out
+
+
+def test_two_profiles_tell_nothing(tmp_path: Path) -> None:
+    """Whatever stands in two profiles, or in eight far apart, no window can judge it; nine it can."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    for i, count in enumerate([3, 50_000, *range(50_001, 50_007)]):
+        (folder / f"{START + i * 600}.txt").write_bytes(render(body({"leak": count})))
+        if i == 1:
+            assert run(folder)[::2] == (
+                2,
+                ["leakwatch: shop: not judged: 10m is too short: it takes 8 blocks of 10m in a row"],
+            )
+    assert run(folder)[0] == 2
+    (folder / f"{START + 4800}.txt").write_bytes(render(body({"leak": 50_010})))
+    assert run(folder)[::2] == (0, [])
+
+
+@pytest.mark.parametrize("block", ["1ms", "1s", "10s"])
+def test_a_block_shorter_than_the_steps(tmp_path: Path, block: str) -> None:
+    """A block that most profiles skip is refused, with one that would do."""
+    path = table(tmp_path / "c.csv", lambda hours: {"leak": 3 + int(hours * 60)}, 8)
+    with pytest.raises(UsageError, match=f"blocks of {block} .* profiles 1m apart; 5m is long enough"):
+        run(path, "--block", block)
+
+
+def test_one_target_of_two_can_be_judged(tmp_path: Path) -> None:
+    """A target that could not be judged is said beside one that could, and the answer does not speak for it."""
+    record(tmp_path / "shop" / "a", 240, 60, rate=0)
+    record(tmp_path / "shop" / "b", 20, 60)
+    status, out, said = run(tmp_path / "shop")
+    assert (status, out.splitlines()[-1]) == (0, "No stack leaks on the 1 of 2 targets that could be judged.")
+    assert said == ["leakwatch: shop/b: not judged: 20m is too short: it takes 8 blocks of 5m in a row"]
+
+
+def test_processes_that_answer_in_turn(tmp_path: Path) -> None:
+    """Bodies of two processes in turn, as from behind a load balancer, are no recording of one; that is said."""
+
+    def counts(hours: float) -> Mapping[str, int]:
+        minute = round(hours * 60)
+        return {f"f{i}": (50 if minute % 2 else 5) + minute // 2 % 3 for i in range(9)}
+
+    path = table(tmp_path / "c.csv", counts, 8)
+    status, _, said = run(path)
+    assert status == 2
+    assert "restarted" in said[0]
 
 
 def test_a_block_that_is_given(tmp_path: Path) -> None:
