@@ -241,6 +241,33 @@ def test_a_quote_that_is_not_closed(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["analyze", str(path)]).exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ("factor", "unit"), [(10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds")]
+)
+def test_times_in_another_unit(tmp_path: Path, factor: int, unit: str) -> None:
+    """Times in milliseconds or finer, in a column or in names, are said to be that."""
+    path = tmp_path / "c.csv"
+    path.write_text(CSV + f"{START * factor},a,main.f,3\n")
+    said = f"time '{START * factor}' is in {unit}, not in seconds"
+    nothing = "leakwatch: nothing could be read"
+    assert run(path)[::2] == (2, [f"leakwatch: {path}:2: {said}: row left out", nothing])
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    saved = folder / f"{START * factor}.txt"
+    saved.write_bytes(render(body({"a": 1})))
+    assert run(folder)[::2] == (2, [f"leakwatch: {saved}: left out: {said}", nothing])
+
+
+def test_the_last_moment(tmp_path: Path) -> None:
+    """A time in the year 9999 is shown, one in the year 10000 is none."""
+    last = 253_402_300_799
+    path = table(tmp_path / "c.csv", lambda hours: {"leak": 3 + int(hours * 60), "busy": 5}, 8)
+    path.write_text(path.read_text().replace(f"{START // 10**5}", f"{last // 10**5 - 1}"))
+    assert "began 9999-12-3" in run(path)[1]
+    path.write_text(CSV + f"{last},a,main.f,3\n{last + 1},a,main.f,3\n")
+    assert f"time '{last + 1}' is in milliseconds" in run(path)[2][0]
+
+
 def test_many_complaints_are_counted(tmp_path: Path) -> None:
     """After the first twenty, complaints are counted."""
     path = tmp_path / "c.csv"

@@ -5,8 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from leakwatch.errors import quote
 from leakwatch.model import Samples, Target
 from leakwatch.recordings.spacing import Spacing, spacing
+
+LATEST = 253_402_300_800.0
+"""The year 10000; what is later is in another unit."""
 
 Say = Callable[[str], None]
 """Takes one line about something that was left out."""
@@ -58,6 +62,20 @@ class Recording(Protocol):
 
     def observations(self) -> Iterator[Observation | None]:
         """Yield an observation per time, None where the profile cannot be read."""
+
+
+def unix(text: str) -> float:
+    """Return the unix time in seconds that `text` says; raises ValueError, which names other units."""
+    try:
+        time = float(text)
+    except ValueError:
+        time = -1.0
+    if 0 <= time < LATEST:
+        return time
+    units = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}
+    unit = next((unit for factor, unit in units.items() if LATEST <= time < factor * LATEST), "")
+    said = f"in {unit}, not in seconds" if unit else "no unix time in seconds"
+    raise ValueError(f"time {quote(text)} is {said}")
 
 
 def merge(recordings: Sequence[Recording]) -> Iterator[Observation | None]:

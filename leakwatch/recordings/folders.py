@@ -12,10 +12,10 @@ from pathlib import Path
 from leakwatch.errors import ProfileError, quote
 from leakwatch.model import Target
 from leakwatch.profile import saved, text
-from leakwatch.recordings import Kept, Observation, Say
+from leakwatch.recordings import Kept, Observation, Say, unix
 from leakwatch.stacks import Identifier
 
-BODY = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\.(?:txt|pb)(?:\.gz)?")
+BODY = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\.(?:txt|pb)(?:\.gz)?")
 BESIDE = {"symbol"}
 """Files that may lie beside bodies."""
 
@@ -107,13 +107,22 @@ def _folder(target: Target, files: Sequence[Path], identifier: Identifier, say: 
     bodies: dict[float, Path] = {}
     kept = Kept(target)
     for file in sorted(files):
-        match = BODY.fullmatch(file.name)
-        if match is None:
+        try:
+            time = _time(file.name)
+        except ValueError as error:
             if file.name not in BESIDE:
-                say(f"{file}: left out: its name is not <unix seconds>.txt or .pb.gz")
-        elif float(match[1]) in bodies:
+                say(f"{file}: left out: {error}")
+            continue
+        if time in bodies:
             kept.skipped += 1
-            say(f"{file}: left out: of the same time as {bodies[float(match[1])].name}")
+            say(f"{file}: left out: of the same time as {bodies[time].name}")
         else:
-            bodies[float(match[1])] = file
+            bodies[time] = file
     return Folder(kept, sorted(bodies.items()), identifier, say)
+
+
+def _time(name: str) -> float:
+    match = BODY.fullmatch(name)
+    if match is None:
+        raise ValueError("its name is not <unix seconds>.txt or .pb.gz")
+    return unix(match[1])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from leakwatch.errors import ConfigError, quote
 from leakwatch.model import Fingerprint, Frame, Sample, Stack, Target, Trace
-from leakwatch.recordings import Kept, Observation, Say
+from leakwatch.recordings import Kept, Observation, Say, unix
 from leakwatch.stacks import Identifier
 
 NEEDED = ("time", "target", "stack", "count")
@@ -88,7 +88,7 @@ class Table:
             try:
                 row = _fields(line.rstrip("\n"))
                 _check_end(row[len(header) :])
-                time, count = _time(row[at_time]), _count(row[at_count])
+                time, count = unix(row[at_time]), _count(row[at_count])
                 target = self._target_number(row[at_target], row[service_at] if service_at is not None else None)
                 yield time, target, self._names.setdefault(_named(row[at_stack]), len(self._names)), count
             except (ValueError, IndexError) as error:
@@ -131,16 +131,6 @@ def _named(stack: str) -> str:
     if not stack:
         raise ValueError("no stack")
     return stack
-
-
-def _time(text: str) -> float:
-    try:
-        time = float(text)
-    except ValueError:
-        time = -1.0
-    if not 0 <= time < 1e12:
-        raise ValueError(f"time {quote(text)} is no unix time in seconds")
-    return time
 
 
 def _count(text: str) -> int:
