@@ -11,7 +11,7 @@ from leakwatch.history import History
 from leakwatch.ignore import Rule
 from leakwatch.model import Event, Fingerprint, Leak, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.recordings import Kept, Recording, Say, merge
+from leakwatch.recordings import Kept, Recording, Say, merge, tell_apart
 from leakwatch.recordings.folders import find
 from leakwatch.recordings.table import Table
 from leakwatch.stacks import Identifier
@@ -79,7 +79,9 @@ def read(paths: Sequence[Path], own_code: Sequence[str], say: Say) -> list[Recor
                 raise ConfigError(f"{path}: {error.strerror}") from error
         else:
             folders.append(path)
-    return [*recordings, *find(folders, identifier, say)]
+    recordings += find(folders, identifier, say)
+    tell_apart(recordings, say)
+    return recordings
 
 
 def analyze(recordings: Sequence[Recording], settings: Settings, advance: Callable[[], None]) -> Analysis:

@@ -268,6 +268,25 @@ def test_the_last_moment(tmp_path: Path) -> None:
     assert f"time '{last + 1}' is in milliseconds" in run(path)[2][0]
 
 
+def test_recordings_of_one_name(tmp_path: Path) -> None:
+    """Recordings that call their target alike are one where they follow each other, two where they overlap."""
+
+    def save(name: str, start: int, first: int) -> Path:
+        path = tmp_path / name
+        counts = ((start + i * 60, first + i) for i in range(240))
+        path.write_text(CSV + "".join(f"{at},a,main.leak,{n}\n{at},a,main.busy,5\n" for at, n in counts))
+        return path
+
+    monday, tuesday = save("mon.csv", START, 3), save("tue.csv", START + 240 * 60, 243)
+    status, out, said = run(monday, tuesday, "--format", "json")
+    assert (status, said) == (0, [])
+    assert [(x["targets"], x["goroutines"]) for x in json.loads(out)["leaks"]] == [(["a"], 482)]
+    overlapping = save("other.csv", START + 7, 1000)
+    status, out, said = run(monday, overlapping, "--format", "json")
+    assert (status, said) == (0, ["leakwatch: two targets are called 'a': one is now 'a (2)'"])
+    assert [(x["targets"], x["goroutines"]) for x in json.loads(out)["leaks"]] == [(["a", "a (2)"], 1481)]
+
+
 def test_many_complaints_are_counted(tmp_path: Path) -> None:
     """After the first twenty, complaints are counted."""
     path = tmp_path / "c.csv"

@@ -1,7 +1,7 @@
 """Recorded profiles as observations in the order of time: the other way into the pipeline, beside scraping."""
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -42,6 +42,10 @@ class Kept:
         """How its profiles lie in time."""
         return spacing(self.times)
 
+    def overlaps(self, other: "Kept") -> bool:
+        """Tell whether it was recorded at the same time as `other`."""
+        return self.times[0] <= other.times[-1] and other.times[0] <= self.times[-1]
+
     def read(self, time: float) -> None:
         """Count a profile that could be read."""
         self.profiles += 1
@@ -76,6 +80,19 @@ def unix(text: str) -> float:
     unit = next((unit for factor, unit in units.items() if LATEST <= time < factor * LATEST), "")
     said = f"in {unit}, not in seconds" if unit else "no unix time in seconds"
     raise ValueError(f"time {quote(text)} is {said}")
+
+
+def tell_apart(recordings: Iterable[Recording], say: Say) -> None:
+    """Rename targets that are called alike and whose times overlap; those that follow one another are one."""
+    known: dict[Target, list[Kept]] = {}
+    for kept in (kept for one in recordings for kept in one.kept if kept.times):
+        named, number = kept.target, 1
+        while any(kept.overlaps(other) for other in known.get(kept.target, ())):
+            number += 1
+            kept.target = Target(named.service, f"{named.name} ({number})")
+        if number > 1:
+            say(f"two targets are called {quote(named.name)}: one is now {quote(kept.target.name)}")
+        known.setdefault(kept.target, []).append(kept)
 
 
 def merge(recordings: Sequence[Recording]) -> Iterator[Observation | None]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from leakwatch.errors import ProfileError, quote
+from leakwatch.errors import ProfileError
 from leakwatch.model import Target
 from leakwatch.profile import saved, text
 from leakwatch.recordings import Kept, Observation, Say, unix
@@ -56,18 +56,8 @@ def find(paths: Sequence[Path], identifier: Identifier, say: Say) -> list[Folder
         else:
             loose.setdefault(path.parent, []).append(path)
     found += [(Target(_name(parent), _name(parent)), files) for parent, files in loose.items()]
-    folders: dict[Target, Folder] = {}
-    for named, files in found:
-        target, number = named, 1
-        while target in folders:
-            number += 1
-            target = Target(named.service, f"{named.name} ({number})")
-        if target != named:
-            say(f"two targets are called {quote(named.name)}: one is now {quote(target.name)}")
-        folder = _folder(target, files, identifier, say)
-        if folder.times:
-            folders[target] = folder
-    return list(folders.values())
+    folders = [_folder(target, files, identifier, say) for target, files in found]
+    return [folder for folder in folders if folder.times]
 
 
 def _within(path: Path, say: Say) -> list[tuple[Target, list[Path]]]:
