@@ -99,6 +99,27 @@ def test_services_and_targets_are_named_after_folders(tmp_path: Path) -> None:
     assert judged(*one)["targets"][0]["profiles"] == len(one)
 
 
+def test_what_lies_in_the_wrong_folder_is_said(tmp_path: Path) -> None:
+    """Files beside folders of targets, folders beside bodies, and bodies too deep are left out by name."""
+    root = tmp_path / "all"
+    record(root / "shop" / "a", 10)
+    (root / "notes.md").write_text("hello")
+    (root / "shop" / "notes.md").write_text("hello")
+    record(root / "mail", 10)
+    record(root / "mail" / "old", 10)
+    record(root / "west" / "pay" / "b", 10)
+    status, out, said = run(root, "--format", "json")
+    assert status == 0
+    named = [(t["service"], t["target"]) for t in json.loads(out)["targets"]]
+    assert sorted(named) == [("all", "mail"), ("shop", "a")]
+    assert [line.removeprefix(f"leakwatch: {root}/") for line in said] == [
+        f"notes.md: left out: folders lie beside it, so {root} is no target",
+        f"mail/old: left out: bodies lie beside it, so {root}/mail is one target",
+        f"shop/notes.md: left out: folders lie beside it, so {root}/shop is no target",
+        f"west/pay/b: left out: too deep, below a service ({root}/west) are targets, below a target bodies",
+    ]
+
+
 def test_bad_bodies_are_named_and_the_rest_is_judged(tmp_path: Path) -> None:
     """A truncated body, a page, foreign files, two of one time: each is said by name, and the leak is found."""
     folder = record(tmp_path / "shop")

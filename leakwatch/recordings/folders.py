@@ -61,20 +61,34 @@ def find(paths: Sequence[Path], identifier: Identifier, say: Say) -> list[Folder
 
 
 def _within(path: Path, say: Say) -> list[tuple[Target, list[Path]]]:
-    """Return the targets in a folder of bodies, of targets, or of services."""
+    """Return the targets in a folder of bodies, of targets, or of services; say what has no place in there."""
+    files, folders = _level(path, say)
+    if not folders:
+        return [(Target(_name(path), _name(path)), files)]
+    found = []
+    for one in folders:
+        files, inner = _level(one, say)
+        if not inner:
+            found.append((Target(_name(path), one.name), files))
+        for two in inner:
+            files, deeper = _level(two, say)
+            for extra in deeper:
+                say(f"{extra}: left out: too deep, below a service ({one}) are targets, below a target bodies")
+            if not deeper:
+                found.append((Target(one.name, two.name), files))
+    return found
+
+
+def _level(path: Path, say: Say) -> tuple[list[Path], list[Path]]:
+    """Return the bodies, or else the folders, in a folder; say what lies beside."""
     files, folders = _listed(path, say)
     if not folders or _has_bodies(files):
         for extra in folders:
             say(f"{extra}: left out: bodies lie beside it, so {path} is one target")
-        return [(Target(_name(path), _name(path)), files)]
-    found = []
-    for one in folders:
-        files, inner = _listed(one, say)
-        if not inner or _has_bodies(files):
-            found.append((Target(_name(path), one.name), files))
-        else:
-            found += [(Target(one.name, two.name), _listed(two, say)[0]) for two in inner]
-    return found
+        return files, []
+    for extra in files:
+        say(f"{extra}: left out: folders lie beside it, so {path} is no target")
+    return [], folders
 
 
 def _listed(path: Path, say: Say) -> tuple[list[Path], list[Path]]:
