@@ -34,6 +34,8 @@ class Analysis:
     leaks: list[Leak] = field(default_factory=list)
     unjudged: list[tuple[Kept, str]] = field(default_factory=list)
     """The targets that no window had enough profiles of, and why."""
+    folded: dict[Target, int] = field(default_factory=dict)
+    """Target -> the most stacks of one profile that were not judged, for they were beyond the limit."""
     unmatched: list[Rule] = field(default_factory=list)
 
     @property
@@ -89,14 +91,18 @@ def analyze(recordings: Sequence[Recording], settings: Settings, advance: Callab
     pipeline = Pipeline(settings)
     seen: Seen = {}
     judged: set[Target] = set()
+    folded: dict[Target, int] = {}
     for observation in merge(recordings):
         advance()
         if observation is not None:
             time, target, total, samples = observation
             for event in pipeline.observe(target, time, total, samples):
                 _remember(seen, event)
-            if target not in judged and _can_judge(pipeline.watch(target).history):
+            history = pipeline.watches[target].history
+            if target not in judged and _can_judge(history):
                 judged.add(target)
+            if history.folded_stacks:
+                folded[target] = max(folded.get(target, 0), history.folded_stacks)
     still_open = {(leak.service, leak.stack.fingerprint): leak for leak in pipeline.open_leaks()}
     seen = _told_once(still_open, {key: leak for key, leak in seen.items() if key not in still_open})
     found = Analysis([kept for one in recordings for kept in one.kept], settings.block)
@@ -104,6 +110,7 @@ def analyze(recordings: Sequence[Recording], settings: Settings, advance: Callab
     found.unjudged = [
         (kept, _why(kept, pipeline, settings.block)) for kept in found.kept if kept.target not in judged
     ]
+    found.folded = folded
     found.unmatched = pipeline.unmatched()
     return found
 

@@ -56,7 +56,7 @@ def run(
     _say_gaps(found)
     for rule in found.unmatched:
         _say(f"ignore: {rule} matches no stack")
-    _say_unjudged(found)
+    _say_unjudged(found, settings.series_limit)
     sys.stdout.write(to_json(found) if as_json else table(found, given=said))
     if not found.judged:
         return UNREADABLE
@@ -81,13 +81,19 @@ def _say_gaps(found: Analysis) -> None:
     complaints.close()
 
 
-def _say_unjudged(found: Analysis) -> None:
-    """Say which targets could not be judged, and why."""
+def _say_unjudged(found: Analysis, limit: int) -> None:
+    """Say which targets could not be judged, or not in full, and why."""
     if not found.kept:
         _say("nothing could be read")
     complaints = Complaints(_say)
     for kept, why in found.unjudged:
         complaints(f"{kept.name}: not judged: {why}")
+    for kept in found.kept:
+        if stacks := found.folded.get(kept.target):
+            complaints(
+                f"{kept.name}: the smallest of its stacks, up to {stacks}, were not judged:"
+                f" detection.series_limit is {limit}"
+            )
     complaints.close()
 
 
@@ -150,7 +156,7 @@ def table(found: Analysis, *, given: bool) -> str:
     console.print(
         f"{profiles} profiles of {targets} {'target' if targets == 1 else 'targets'} over {span}"
         + (f", {skipped} could not be read" if skipped else "")
-        + f"; judged in blocks of {format_duration(found.block)}"
+        + (f"; {'judged' if found.judged else 'not judged'} in blocks of {format_duration(found.block)}")
         + ("" if given or found.block >= DEFAULT_BLOCK else ", because the recording is short")
     )
     for leak in found.leaks:

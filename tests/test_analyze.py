@@ -439,7 +439,7 @@ def test_too_short_for_a_block(tmp_path: Path, block: str) -> None:
         2,
         [f"leakwatch: a: not judged: 7h59m is too short: it takes 8 blocks of {block} in a row"],
     )
-    assert "No stack leaks" not in out
+    assert out.splitlines() == [f"480 profiles of 1 target over 7h59m; not judged in blocks of {block}"]
 
 
 def test_two_profiles_tell_nothing(tmp_path: Path) -> None:
@@ -473,6 +473,21 @@ def test_one_target_of_two_can_be_judged(tmp_path: Path) -> None:
     status, out, said = run(tmp_path / "shop")
     assert (status, out.splitlines()[-1]) == (0, "No stack leaks on the 1 of 2 targets that could be judged.")
     assert said == ["leakwatch: shop/b: not judged: 20m is too short: it takes 8 blocks of 5m in a row"]
+
+
+def test_more_stacks_than_the_limit(tmp_path: Path) -> None:
+    """Stacks beyond series_limit are not judged; how many is said, and the limit can be raised."""
+    counts = {f"f{i}": 100 + i for i in range(30)}
+    path = table(tmp_path / "c.csv", lambda hours: counts | {"leak": 3 + int(hours * 60)}, 1.5)
+    config = tmp_path / "leakwatch.yml"
+    config.write_text("detection: {series_limit: 20}\n")
+    status, out, said = run(path, "-c", config)
+    assert (status, out.splitlines()[-1]) == (0, "No stack leaks.")
+    assert said == [
+        "leakwatch: a: the smallest of its stacks, up to 11, were not judged: detection.series_limit is 20"
+    ]
+    config.write_text("detection: {series_limit: 50}\n")
+    assert [leak["function"] for leak in judged(path, "-c", config)["leaks"]] == ["main.leak"]
 
 
 def test_processes_that_answer_in_turn(tmp_path: Path) -> None:
