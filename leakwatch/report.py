@@ -57,6 +57,7 @@ def run(
     for rule in found.unmatched:
         _say(f"ignore: {rule} matches no stack")
     _say_unjudged(found, settings.series_limit)
+    _say_sparse(found)
     sys.stdout.write(to_json(found) if as_json else table(found, given=said))
     if not found.judged:
         return UNREADABLE
@@ -95,6 +96,18 @@ def _say_unjudged(found: Analysis, limit: int) -> None:
                 f" detection.series_limit is {limit}"
             )
     complaints.close()
+
+
+def _say_sparse(found: Analysis) -> None:
+    """Say of how many targets the profiles are too few for the windows that look at departures."""
+    unjudged = {kept.target for kept, _ in found.unjudged}
+    steps = [kept.spacing.step for kept in found.kept if kept.target not in unjudged]
+    sparse = sum(SCRAPES_PER_BLOCK * step > found.block for step in steps)
+    if sparse:
+        _say(
+            f"blocks of {format_duration(found.block)} hold fewer than {SCRAPES_PER_BLOCK} profiles of {sparse}"
+            f" {'target' if sparse == 1 else 'targets'}: only stacks that nobody leaves could be judged there"
+        )
 
 
 def _moment(time: float) -> str:

@@ -13,7 +13,7 @@ from rendering import counters, render
 from typer.testing import CliRunner
 
 from leakwatch.cli import app
-from leakwatch.errors import UsageError
+from leakwatch.errors import ConfigError, UsageError
 from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile import pprof
 
@@ -86,7 +86,7 @@ def test_a_folder_of_curled_profiles(tmp_path: Path) -> None:
 def test_services_and_targets_are_named_after_folders(tmp_path: Path) -> None:
     """A folder of targets is a service; a folder of services names each; what is given twice is told apart."""
     for service, target in (("shop", "a"), ("shop", "b"), ("mail", "c")):
-        record(tmp_path / "all" / service / target, 10, 60)
+        record(tmp_path / "all" / service / target, 40)
     named = [(t["service"], t["target"]) for t in judged(tmp_path / "all")["targets"]]
     assert sorted(named) == [("mail", "c"), ("shop", "a"), ("shop", "b")]
     named = [(t["service"], t["target"]) for t in judged(tmp_path / "all" / "shop")["targets"]]
@@ -102,10 +102,10 @@ def test_services_and_targets_are_named_after_folders(tmp_path: Path) -> None:
 def test_what_lies_in_the_wrong_folder_is_said(tmp_path: Path) -> None:
     """Files beside folders of targets, folders beside bodies, and bodies too deep are left out by name."""
     root = tmp_path / "all"
-    record(root / "shop" / "a", 10)
+    record(root / "shop" / "a", 40)
     (root / "notes.md").write_text("hello")
     (root / "shop" / "notes.md").write_text("hello")
-    record(root / "mail", 10)
+    record(root / "mail", 40)
     record(root / "mail" / "old", 10)
     record(root / "west" / "pay" / "b", 10)
     status, out, said = run(root, "--format", "json")
@@ -238,6 +238,9 @@ def test_bad_rows_of_a_csv(tmp_path: Path) -> None:
         f" a has two counts of one stack at {START + 1}: added",
         "leakwatch: a: not judged: 2s is too short: it takes 8 blocks of 1s in a row",
     ]
+    path.write_text("time,target,stack,count,count\n")
+    with pytest.raises(ConfigError, match="column count is there twice"):
+        run(path)
     path.write_text("when,what\n1,2\n")
     assert CliRunner().invoke(app, ["analyze", str(path)]).exit_code == 1
 
@@ -365,7 +368,8 @@ def test_profiles_in_bursts(tmp_path: Path) -> None:
         (folder / f"{at}.txt").write_bytes(render(body({"leak": 3 + (at - START) // 180, "busy": 5})))
     status, out, said = run(folder, "--format", "json")
     answer = json.loads(out)
-    assert (status, said, answer["block"]) == (0, [], 3555)
+    assert (status, answer["block"]) == (0, 3555)
+    assert [line for line in said if "no profiles for" in line] == []
     assert [leak["function"] for leak in answer["leaks"]] == ["main.leak"]
 
 
@@ -455,7 +459,10 @@ def test_two_profiles_tell_nothing(tmp_path: Path) -> None:
             )
     assert run(folder)[0] == 2
     (folder / f"{START + 4800}.txt").write_bytes(render(body({"leak": 50_010})))
-    assert run(folder)[::2] == (0, [])
+    status, _, said = run(folder)
+    assert status == 0
+    few = "blocks of 10m hold fewer than 5 profiles of 1 target"
+    assert said == [f"leakwatch: {few}: only stacks that nobody leaves could be judged there"]
 
 
 @pytest.mark.parametrize("block", ["1ms", "1s", "10s"])
@@ -478,7 +485,7 @@ def test_one_target_of_two_can_be_judged(tmp_path: Path) -> None:
 def test_more_stacks_than_the_limit(tmp_path: Path) -> None:
     """Stacks beyond series_limit are not judged; how many is said, and the limit can be raised."""
     counts = {f"f{i}": 100 + i for i in range(30)}
-    path = table(tmp_path / "c.csv", lambda hours: counts | {"leak": 3 + int(hours * 60)}, 1.5)
+    path = table(tmp_path / "c.csv", lambda hours: counts | {"leak": 3 + int(hours * 60)}, 4)
     config = tmp_path / "leakwatch.yml"
     config.write_text("detection: {series_limit: 20}\n")
     status, out, said = run(path, "-c", config)

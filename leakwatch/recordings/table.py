@@ -79,6 +79,9 @@ class Table:
             raise ConfigError(
                 f"{self._path}:1: no column {', '.join(missing)}; the first line is {quote(','.join(header))}"
             )
+        twice = sorted(name for name in {*NEEDED, "service"} if header.count(name) > 1)
+        if twice:
+            raise ConfigError(f"{self._path}:1: column {', '.join(twice)} is there twice")
         places = [header.index(name) for name in NEEDED]
         service_at = header.index("service") if "service" in header else None
         at_time, at_target, at_stack, at_count = places
