@@ -1,14 +1,14 @@
 """Judges recorded profiles, in virtual time, by the pipeline that watches live services."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from leakwatch.detect.growth import BLOCK_WINDOWS, HOUR_WINDOWS, quarter_columns
 from leakwatch.errors import ConfigError
 from leakwatch.history import History
-from leakwatch.ignore import Rule
+from leakwatch.ignore import Rule, unmatched
 from leakwatch.model import Event, Fingerprint, Leak, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.recordings import Kept, Recording, Say, merge, tell_apart
@@ -16,6 +16,7 @@ from leakwatch.recordings.folders import find
 from leakwatch.recordings.table import Table
 from leakwatch.stacks import Identifier
 from leakwatch.units import format_duration
+from leakwatch.watch import Watch
 
 SHOWN = 20  # complaints of one run
 LEAST = min(window.columns for window in BLOCK_WINDOWS)
@@ -90,15 +91,21 @@ def analyze(recordings: Sequence[Recording], settings: Settings, advance: Callab
     """Play `recordings` through the pipeline; `advance` is called after each profile."""
     pipeline = Pipeline(settings)
     seen: Seen = {}
+    leaving = _leaving(recordings, 2 * settings.block)
+    watches: dict[Target, Watch] = {}
     judged: set[Target] = set()
     folded: dict[Target, int] = {}
     for observation in merge(recordings):
         advance()
         if observation is not None:
             time, target, total, samples = observation
+            while leaving and leaving[-1][0] <= time:
+                for event in pipeline.leave(leaving.pop()[1], time):
+                    _remember(seen, event)
             for event in pipeline.observe(target, time, total, samples):
                 _remember(seen, event)
-            history = pipeline.watches[target].history
+            watches[target] = pipeline.watches[target]
+            history = watches[target].history
             if target not in judged and _can_judge(history):
                 judged.add(target)
             if history.folded_stacks:
@@ -108,11 +115,29 @@ def analyze(recordings: Sequence[Recording], settings: Settings, advance: Callab
     found = Analysis([kept for one in recordings for kept in one.kept], settings.block)
     found.leaks = sorted(seen.values(), key=lambda leak: -leak.grew.rate)
     found.unjudged = [
-        (kept, _why(kept, pipeline, settings.block)) for kept in found.kept if kept.target not in judged
+        (kept, _why(kept, watches, settings.block)) for kept in found.kept if kept.target not in judged
     ]
     found.folded = folded
-    found.unmatched = pipeline.unmatched()
+    found.unmatched = unmatched(
+        settings.ignore,
+        ((stack, t.labels) for t, watch in watches.items() for stack in watch.history.stacks if stack is not None),
+    )
     return found
+
+
+def _leaving(recordings: Sequence[Recording], grace: float) -> list[tuple[float, Target]]:
+    """Return the targets whose service goes on without them, and when: `grace` seconds after their last profile.
+
+    The latest comes first.
+    """
+    last: dict[Target, float] = {}
+    for kept in (kept for one in recordings for kept in one.kept if kept.times):
+        last[kept.target] = max(kept.times[-1], last.get(kept.target, 0.0))
+    ends: dict[str, float] = {}
+    for target, end in last.items():
+        ends[target.service] = max(end, ends.get(target.service, 0.0))
+    gone = [(end + grace, target) for target, end in last.items() if end + grace <= ends[target.service]]
+    return sorted(gone, key=lambda leave: -leave[0])
 
 
 def _can_judge(history: History) -> bool:
@@ -124,15 +149,14 @@ def _can_judge(history: History) -> bool:
     )
 
 
-def _why(kept: Kept, pipeline: Pipeline, block: float) -> str:
+def _why(kept: Kept, watches: Mapping[Target, Watch], block: float) -> str:
     """Return why a target could not be judged."""
     if kept.profiles < 2:
         return "one profile is nothing to compare with" if kept.profiles else "none of its profiles could be read"
-    watch = pipeline.watches[kept.target]
-    if watch.restarts:
-        why = f"its process restarted {watch.restarts} times"
-    elif kept.spacing.span < LEAST * block:
+    if kept.spacing.span < LEAST * block:
         why = f"{format_duration(kept.spacing.span)} is too short"
+    elif restarts := watches[kept.target].restarts:
+        why = f"its process restarted {restarts} times"
     elif kept.spacing.step > block:
         why = f"its profiles are {format_duration(kept.spacing.step)} apart"
     else:

@@ -311,6 +311,24 @@ def test_recordings_of_one_name(tmp_path: Path) -> None:
     assert [(x["targets"], x["goroutines"]) for x in json.loads(out)["leaks"]] == [(["a", "a (2)"], 1481)]
 
 
+def test_pods_that_follow_one_another(tmp_path: Path) -> None:
+    """A target whose service goes on without it is gone: its goroutines do not count any more, its leak does."""
+    rows = [
+        f"{START + pod * 6 * 3600 + i * 60},shop,pod{pod},main.go{stack};main.{stack},{count}\n"
+        for pod in range(4)
+        for i in range(6 * 60)
+        for stack, count in (("leak", 3 + i), ("busy", 5), ("first", 3 + i if pod == 0 else 0))
+    ]
+    path = tmp_path / "c.csv"
+    path.write_text("time,service,target,stack,count\n" + "".join(rows))
+    status, out, said = run(path, "--format", "json")
+    leaks = {leak["function"]: leak for leak in json.loads(out)["leaks"]}
+    assert (status, said, sorted(leaks)) == (0, [], ["main.first", "main.leak"])
+    assert leaks["main.leak"]["goroutines"] == 362
+    assert leaks["main.leak"]["growth_per_hour"] == pytest.approx(60, rel=0.05)
+    assert leaks["main.first"]["verdict"] == "leaking"
+
+
 def test_many_complaints_are_counted(tmp_path: Path) -> None:
     """After the first twenty, complaints are counted."""
     path = tmp_path / "c.csv"
