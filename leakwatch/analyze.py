@@ -1,22 +1,29 @@
 """Judges recorded profiles, in virtual time, by the pipeline that watches live services."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from leakwatch.columns import BLOCKS
+from leakwatch.detect.growth import BLOCK_WINDOWS, HOUR_WINDOWS, quarter_columns
 from leakwatch.errors import ConfigError
-from leakwatch.ignore import Rule
-from leakwatch.model import Event, Fingerprint, Leak, Verdict
+from leakwatch.history import History
+from leakwatch.ignore import Rule, unmatched
+from leakwatch.model import Event, Fingerprint, Leak, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.recordings import Kept, Recording, Say, merge
+from leakwatch.recordings import Kept, Recording, Say, merge, tell_apart
 from leakwatch.recordings.folders import find
 from leakwatch.recordings.table import Table
+from leakwatch.stacks import Identifier
+from leakwatch.units import format_duration
+from leakwatch.watch import Watch
 
-SHORT = 2 * 3600.0  # seconds; a shorter recording has shorter blocks
-DEFAULT_BLOCK = 300.0
 SHOWN = 20  # complaints of one run
+LEAST = min(window.columns for window in BLOCK_WINDOWS)
+"""Blocks without which no window judges."""
+
+Seen = dict[tuple[str, Fingerprint], Leak]
+"""Service, fingerprint -> the last that is known of a leak."""
 
 
 @dataclass(slots=True)
@@ -26,12 +33,16 @@ class Analysis:
     kept: Sequence[Kept]
     block: float
     leaks: list[Leak] = field(default_factory=list)
+    unjudged: list[tuple[Kept, str]] = field(default_factory=list)
+    """The targets that no window had enough profiles of, and why."""
+    folded: dict[Target, int] = field(default_factory=dict)
+    """Target -> the most stacks of one profile that were not judged, for they were beyond the limit."""
     unmatched: list[Rule] = field(default_factory=list)
 
     @property
     def judged(self) -> bool:
-        """Whether any target had two profiles that could be read."""
-        return any(kept.profiles > 1 for kept in self.kept)
+        """Whether any target could be judged."""
+        return len(self.unjudged) < len(self.kept)
 
 
 class Complaints:
@@ -53,8 +64,12 @@ class Complaints:
             self._say(f"and {self._count - SHOWN} more of this kind")
 
 
-def read(paths: Sequence[Path], say: Say) -> list[Recording]:
-    """Return the recordings at `paths`: folders of bodies, CSV files, bodies; raises ConfigError."""
+def read(paths: Sequence[Path], own_code: Sequence[str], say: Say) -> list[Recording]:
+    """Return the recordings at `paths`: folders of bodies, CSV files, bodies; raises ConfigError.
+
+    `own_code`: prefixes of functions that are own code wherever their files lie.
+    """
+    identifier = Identifier(own_code)
     recordings: list[Recording] = []
     folders = []
     for path in paths:
@@ -62,48 +77,94 @@ def read(paths: Sequence[Path], say: Say) -> list[Recording]:
             raise ConfigError(f"{path}: there is no such file or folder")
         if path.is_file() and path.suffix == ".csv":
             try:
-                recordings.append(Table(path, say))
+                recordings.append(Table(path, identifier, say))
             except OSError as error:
                 raise ConfigError(f"{path}: {error.strerror}") from error
         else:
             folders.append(path)
-    return [*recordings, *find(folders, say)]
-
-
-def choose_block(recordings: Sequence[Recording]) -> float:
-    """Return the seconds of a block that fit: 5 minutes, less for a short recording, more for a sparse one."""
-    spans = [one.times[-1] - one.times[0] for one in recordings if one.times]
-    span = max(spans, default=0.0)
-    if 0 < span < SHORT:
-        return span / BLOCKS * (1 - 1e-9)  # so that the last block ends before the last profile
-    steps = sorted(
-        (one.times[-1] - one.times[0]) / (len(set(one.times)) - 1) for one in recordings if len(set(one.times)) > 1
-    )
-    return max(DEFAULT_BLOCK, steps[len(steps) // 2]) if steps else DEFAULT_BLOCK
+    recordings += find(folders, identifier, say)
+    tell_apart(recordings, say)
+    return recordings
 
 
 def analyze(recordings: Sequence[Recording], settings: Settings, advance: Callable[[], None]) -> Analysis:
     """Play `recordings` through the pipeline; `advance` is called after each profile."""
     pipeline = Pipeline(settings)
-    seen: dict[tuple[str, Fingerprint], Leak] = {}
+    seen: Seen = {}
+    leaving = _leaving(recordings, 2 * settings.block)
+    watches: dict[Target, Watch] = {}
+    judged: set[Target] = set()
+    folded: dict[Target, int] = {}
     for observation in merge(recordings):
         advance()
         if observation is not None:
             time, target, total, samples = observation
+            while leaving and leaving[-1][0] <= time:
+                for event in pipeline.leave(leaving.pop()[1], time):
+                    _remember(seen, event)
             for event in pipeline.observe(target, time, total, samples):
                 _remember(seen, event)
-    for leak in pipeline.open_leaks():
-        seen[leak.service, leak.stack.fingerprint] = leak
-    for leak in list(seen.values()):  # what was told alone before it was known to belong to another leak
-        for related in leak.related:
-            seen.pop((leak.service, related.fingerprint), None)
+            watches[target] = pipeline.watches[target]
+            history = watches[target].history
+            if target not in judged and _can_judge(history):
+                judged.add(target)
+            if history.folded_stacks:
+                folded[target] = max(folded.get(target, 0), history.folded_stacks)
+    still_open = {(leak.service, leak.stack.fingerprint): leak for leak in pipeline.open_leaks()}
+    seen = _told_once(still_open, {key: leak for key, leak in seen.items() if key not in still_open})
     found = Analysis([kept for one in recordings for kept in one.kept], settings.block)
     found.leaks = sorted(seen.values(), key=lambda leak: -leak.grew.rate)
-    found.unmatched = pipeline.unmatched()
+    found.unjudged = [
+        (kept, _why(kept, watches, settings.block)) for kept in found.kept if kept.target not in judged
+    ]
+    found.folded = folded
+    found.unmatched = unmatched(
+        settings.ignore,
+        ((stack, t.labels) for t, watch in watches.items() for stack in watch.history.stacks if stack is not None),
+    )
     return found
 
 
-def _remember(seen: dict[tuple[str, Fingerprint], Leak], event: Event) -> None:
+def _leaving(recordings: Sequence[Recording], grace: float) -> list[tuple[float, Target]]:
+    """Return the targets whose service goes on without them, and when: `grace` seconds after their last profile.
+
+    The latest comes first.
+    """
+    last: dict[Target, float] = {}
+    for kept in (kept for one in recordings for kept in one.kept if kept.times):
+        last[kept.target] = max(kept.times[-1], last.get(kept.target, 0.0))
+    ends: dict[str, float] = {}
+    for target, end in last.items():
+        ends[target.service] = max(end, ends.get(target.service, 0.0))
+    gone = [(end + grace, target) for target, end in last.items() if end + grace <= ends[target.service]]
+    return sorted(gone, key=lambda leave: -leave[0])
+
+
+def _can_judge(history: History) -> bool:
+    """Tell whether any window has the profiles that it asks for."""
+    return history.closed >= LEAST and any(
+        quarter_columns(columns, window)
+        for columns, windows in ((history.blocks, BLOCK_WINDOWS), (history.hours, HOUR_WINDOWS))
+        for window in windows
+    )
+
+
+def _why(kept: Kept, watches: Mapping[Target, Watch], block: float) -> str:
+    """Return why a target could not be judged."""
+    if kept.profiles < 2:
+        return "one profile is nothing to compare with" if kept.profiles else "none of its profiles could be read"
+    if kept.spacing.span < LEAST * block:
+        why = f"{format_duration(kept.spacing.span)} is too short"
+    elif restarts := watches[kept.target].restarts:
+        why = f"its process restarted {restarts} times"
+    elif kept.spacing.step > block:
+        why = f"its profiles are {format_duration(kept.spacing.step)} apart"
+    else:
+        why = "too many of its profiles are missing"
+    return f"{why}: it takes {LEAST} blocks of {format_duration(block)} in a row"
+
+
+def _remember(seen: Seen, event: Event) -> None:
     """Keep the last that is known of a leak, also of one that is over; what was a suspicion only is dropped."""
     key = event.leak.service, event.leak.stack.fingerprint
     if event.leak.verdict is not Verdict.NORMAL:
@@ -112,6 +173,18 @@ def _remember(seen: dict[tuple[str, Fingerprint], Leak], event: Event) -> None:
         del seen[key]
     elif key in seen:
         seen[key] = replace(seen[key], highest=max(event.leak.highest, seen[key].highest))
+
+
+def _told_once(still_open: Seen, closed: Seen) -> Seen:
+    """Return all leaks but those closed that belong to another one: told alone before that was known."""
+    found = still_open | closed
+    for key, leak in list(found.items()):
+        if key in found:
+            for related in leak.related:
+                other = leak.service, related.fingerprint
+                if other in closed and closed[other].highest <= leak.highest:
+                    found.pop(other, None)
+    return found
 
 
 def to_json(analysis: Analysis) -> str:

@@ -117,18 +117,23 @@ class Config(Settings):
 def load(path: Path, targets: Sequence[str] = ()) -> Config:
     """Return the configuration in `path` with more `targets`, written [service=]URL.
 
-    Files it names are relative to it. Raises ConfigError, also when there is nothing to watch.
+    Raises ConfigError, also when there is nothing to watch.
     """
+    config = read_config(path).with_targets(targets)
+    if not config.scrape_configs:
+        raise ConfigError(f"{path}: nothing to watch: no scrape_configs, and no --target is given")
+    return config
+
+
+def read_config(path: Path) -> Config:
+    """Return the configuration in `path`; files it names are relative to it. Raises ConfigError."""
     try:
         text = path.read_text()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    config = parse(text, str(path), path.parent).with_targets(targets)
-    if not config.scrape_configs:
-        raise ConfigError(f"{path}: nothing to watch: no scrape_configs, and no --target is given")
-    return config
+    return parse(text, str(path), path.parent)
 
 
 def parse(text: str, name: str, directory: Path) -> Config:

@@ -13,12 +13,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from leakwatch.analyze import SHORT, Analysis, Complaints, analyze, choose_block, read, to_json
-from leakwatch.config import Config, load
-from leakwatch.errors import ConfigError
+from leakwatch.analyze import Analysis, Complaints, analyze, read, to_json
+from leakwatch.columns import SCRAPES_PER_BLOCK
+from leakwatch.config import Config, read_config
+from leakwatch.errors import ConfigError, UsageError
 from leakwatch.judging import judging
 from leakwatch.model import Leak, Verdict
 from leakwatch.reason import rate
+from leakwatch.recordings.spacing import DEFAULT_BLOCK, Spacing, choose_block
 from leakwatch.units import format_duration, parse_duration
 
 FAILED, UNREADABLE = 1, 2
@@ -38,19 +40,25 @@ def run(
 ) -> int:
     """Print what the recordings at `paths` say; return the exit status. Raises ConfigError."""
     complaints = Complaints(_say)
-    given = load(config) if config else Config()
+    given = read_config(config) if config else Config()
     settings = judging(given.detection, given.owners, given.ignore)
-    recordings = read(paths, complaints)
-    settings = replace(settings, block=_duration(block) if block else choose_block(recordings))
+    recordings = read(paths, settings.own_code, complaints)
+    spacings = [kept.spacing for one in recordings for kept in one.kept]
+    said = block is not None or "block" in given.detection.model_fields_set
+    if block is not None:
+        settings = replace(settings, block=_duration(block))
+    elif not said:
+        settings = replace(settings, block=choose_block(spacings))
+    _check(settings.block, spacings)
     with _progress(sum(len(one.times) for one in recordings)) as advance:
         found = analyze(recordings, settings, advance)
     complaints.close()
+    _say_gaps(found)
     for rule in found.unmatched:
         _say(f"ignore: {rule} matches no stack")
-    if not found.judged:
-        profiles = sum(kept.profiles for kept in found.kept)
-        _say("one profile is nothing to compare with" if profiles else "nothing could be read")
-    sys.stdout.write(to_json(found) if as_json else table(found, given=block is not None))
+    _say_unjudged(found, settings.series_limit)
+    _say_sparse(found)
+    sys.stdout.write(to_json(found) if as_json else table(found, given=said))
     if not found.judged:
         return UNREADABLE
     worst = max((leak.highest for leak in found.leaks), default=Verdict.NORMAL)
@@ -59,6 +67,61 @@ def run(
 
 def _say(line: str) -> None:
     sys.stderr.write(f"leakwatch: {line}\n")
+
+
+def _say_gaps(found: Analysis) -> None:
+    """Say where nothing was recorded for longer than two blocks."""
+    complaints = Complaints(_say)
+    for kept in found.kept:
+        gaps = [(after - before, before) for before, after in kept.spacing.gaps]
+        gaps = [gap for gap in gaps if gap[0] > 2 * found.block]
+        if gaps:
+            longest, before = max(gaps)
+            more = f", and {len(gaps) - 1} more such gaps" if len(gaps) > 1 else ""
+            complaints(f"{kept.name}: no profiles for {format_duration(longest)} after {_moment(before)}{more}")
+    complaints.close()
+
+
+def _say_unjudged(found: Analysis, limit: int) -> None:
+    """Say which targets could not be judged, or not in full, and why."""
+    if not found.kept:
+        _say("nothing could be read")
+    complaints = Complaints(_say)
+    for kept, why in found.unjudged:
+        complaints(f"{kept.name}: not judged: {why}")
+    for kept in found.kept:
+        if stacks := found.folded.get(kept.target):
+            complaints(
+                f"{kept.name}: the smallest of its stacks, up to {stacks}, were not judged:"
+                f" detection.series_limit is {limit}"
+            )
+    complaints.close()
+
+
+def _say_sparse(found: Analysis) -> None:
+    """Say of how many targets the profiles are too few for the windows that look at departures."""
+    unjudged = {kept.target for kept, _ in found.unjudged}
+    steps = [kept.spacing.step for kept in found.kept if kept.target not in unjudged]
+    sparse = sum(SCRAPES_PER_BLOCK * step > found.block for step in steps)
+    if sparse:
+        _say(
+            f"blocks of {format_duration(found.block)} hold fewer than {SCRAPES_PER_BLOCK} profiles of {sparse}"
+            f" {'target' if sparse == 1 else 'targets'}: only stacks that nobody leaves could be judged there"
+        )
+
+
+def _moment(time: float) -> str:
+    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _check(block: float, spacings: Sequence[Spacing]) -> None:
+    """Raise UsageError where more blocks would be empty than any window allows, whatever the target."""
+    step = min((one.step for one in spacings if one.step), default=0.0)
+    if block < step / 2:
+        raise UsageError(
+            f"blocks of {format_duration(block)} are too short for profiles {format_duration(step)} apart;"
+            f" {format_duration(SCRAPES_PER_BLOCK * step)} is long enough for every window"
+        )
 
 
 def _duration(text: str) -> float:
@@ -106,15 +169,17 @@ def table(found: Analysis, *, given: bool) -> str:
     console.print(
         f"{profiles} profiles of {targets} {'target' if targets == 1 else 'targets'} over {span}"
         + (f", {skipped} could not be read" if skipped else "")
-        + f"; judged in blocks of {format_duration(found.block)}"
-        + ("" if given or not times or max(times) - min(times) >= SHORT else ", because the recording is short")
+        + (f"; {'judged' if found.judged else 'not judged'} in blocks of {format_duration(found.block)}")
+        + ("" if given or found.block >= DEFAULT_BLOCK else ", because the recording is short")
     )
     for leak in found.leaks:
         console.print()
         for line in _lines(leak):
             console.print(line, soft_wrap=True)
     if found.judged and not found.leaks:
-        console.print("No stack leaks.")
+        judged, targets = len(found.kept) - len(found.unjudged), len(found.kept)
+        where = f" on the {judged} of {targets} targets that could be judged" if found.unjudged else ""
+        console.print(f"No stack leaks{where}.")
     return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
 
 
@@ -136,7 +201,7 @@ def _lines(leak: Leak) -> Iterator[object]:
     yield Text(f"  {leak.reason}")
     for name, when in (("began", leak.first_seen), ("first told", leak.detected_at)):
         if when is not None:
-            yield Text(f"  {name} {datetime.fromtimestamp(when, UTC):%Y-%m-%d %H:%M:%S} UTC")
+            yield Text(f"  {name} {_moment(when)}")
     if len(leak.targets) > 1:
         yield Text(
             f"  on {len(leak.targets)} targets: {', '.join(leak.targets[:5])}{' ...' * (len(leak.targets) > 5)}"

@@ -25,7 +25,7 @@ def parse_duration(text: str) -> float:
 
 def format_duration(seconds: float) -> str:
     """Return `seconds` as a person would say them: "45s", "2h10m", "3d4h"; the two largest units."""
-    if seconds < 1:
+    if round(seconds, 3) < 1:
         return f"{seconds * 1000:.0f}ms"
     rest = round(seconds)
     parts: list[tuple[int, str]] = []

@@ -42,7 +42,7 @@ LAYERS = [
     ["leakwatch.detect.growth", "leakwatch.detect.rate"],
     ["leakwatch.detect.series", "leakwatch.detect.sites", "leakwatch.detect.pool", "leakwatch.detect.windows"],
     ["leakwatch.history", "leakwatch.stacks", "leakwatch.look", "leakwatch.detect"],
-    ["leakwatch.block", "leakwatch.lifetimes", "leakwatch.profile.saved"],
+    ["leakwatch.block", "leakwatch.lifetimes", "leakwatch.profile.saved", "leakwatch.recordings.spacing"],
     ["leakwatch.profile.proto"],
     ["leakwatch.profile.text", "leakwatch.profile.pprof", "leakwatch.profile"],
     [

@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from leakwatch.errors import ProfileError, quote
+from leakwatch.errors import ProfileError
 from leakwatch.model import Target
 from leakwatch.profile import saved, text
-from leakwatch.recordings import Kept, Observation, Say
+from leakwatch.recordings import Kept, Observation, Say, unix
 from leakwatch.stacks import Identifier
 
-BODY = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\.(?:txt|pb)(?:\.gz)?")
+BODY = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\.(?:txt|pb)(?:\.gz)?")
 BESIDE = {"symbol"}
 """Files that may lie beside bodies."""
 
@@ -23,13 +23,13 @@ BESIDE = {"symbol"}
 class Folder:
     """The bodies of one target, (time, path) in the order of time."""
 
-    def __init__(self, kept: Kept, bodies: Sequence[tuple[float, Path]], say: Say) -> None:
+    def __init__(self, kept: Kept, bodies: Sequence[tuple[float, Path]], identifier: Identifier, say: Say) -> None:
         self.kept = [kept]
-        self.times = [time for time, _ in bodies]
+        self.times = kept.times = [time for time, _ in bodies]
         self._bodies = bodies
         self._say = say
         self._memory = text.Memory()
-        self._identifier = Identifier()
+        self._identifier = identifier
 
     def observations(self) -> Iterator[Observation | None]:
         """Yield what each body holds, None for one that cannot be read."""
@@ -46,7 +46,7 @@ class Folder:
                 yield time, kept.target, profile.total, self._identifier.identify(profile)
 
 
-def find(paths: Sequence[Path], say: Say) -> list[Folder]:
+def find(paths: Sequence[Path], identifier: Identifier, say: Say) -> list[Folder]:
     """Return the targets whose bodies are in the folders `paths` or are `paths` themselves."""
     found: list[tuple[Target, list[Path]]] = []
     loose: dict[Path, list[Path]] = {}
@@ -56,35 +56,39 @@ def find(paths: Sequence[Path], say: Say) -> list[Folder]:
         else:
             loose.setdefault(path.parent, []).append(path)
     found += [(Target(_name(parent), _name(parent)), files) for parent, files in loose.items()]
-    folders: dict[Target, Folder] = {}
-    for named, files in found:
-        target, number = named, 1
-        while target in folders:
-            number += 1
-            target = Target(named.service, f"{named.name} ({number})")
-        if target != named:
-            say(f"two targets are called {quote(named.name)}: one is now {quote(target.name)}")
-        folder = _folder(target, files, say)
-        if folder.times:
-            folders[target] = folder
-    return list(folders.values())
+    folders = [_folder(target, files, identifier, say) for target, files in found]
+    return [folder for folder in folders if folder.times]
 
 
 def _within(path: Path, say: Say) -> list[tuple[Target, list[Path]]]:
-    """Return the targets in a folder of bodies, of targets, or of services."""
+    """Return the targets in a folder of bodies, of targets, or of services; say what has no place in there."""
+    files, folders = _level(path, say)
+    if not folders:
+        return [(Target(_name(path), _name(path)), files)]
+    found = []
+    for one in folders:
+        files, inner = _level(one, say)
+        if not inner:
+            found.append((Target(_name(path), one.name), files))
+        for two in inner:
+            files, deeper = _level(two, say)
+            for extra in deeper:
+                say(f"{extra}: left out: too deep, below a service ({one}) are targets, below a target bodies")
+            if not deeper:
+                found.append((Target(one.name, two.name), files))
+    return found
+
+
+def _level(path: Path, say: Say) -> tuple[list[Path], list[Path]]:
+    """Return the bodies, or else the folders, in a folder; say what lies beside."""
     files, folders = _listed(path, say)
     if not folders or _has_bodies(files):
         for extra in folders:
             say(f"{extra}: left out: bodies lie beside it, so {path} is one target")
-        return [(Target(_name(path), _name(path)), files)]
-    found = []
-    for one in folders:
-        files, inner = _listed(one, say)
-        if not inner or _has_bodies(files):
-            found.append((Target(_name(path), one.name), files))
-        else:
-            found += [(Target(one.name, two.name), _listed(two, say)[0]) for two in inner]
-    return found
+        return files, []
+    for extra in files:
+        say(f"{extra}: left out: folders lie beside it, so {path} is no target")
+    return [], folders
 
 
 def _listed(path: Path, say: Say) -> tuple[list[Path], list[Path]]:
@@ -102,18 +106,27 @@ def _name(path: Path) -> str:
     return path.resolve().name or str(path)
 
 
-def _folder(target: Target, files: Sequence[Path], say: Say) -> Folder:
+def _folder(target: Target, files: Sequence[Path], identifier: Identifier, say: Say) -> Folder:
     """Return the bodies among `files`, in the order of the times that their names say."""
     bodies: dict[float, Path] = {}
     kept = Kept(target)
     for file in sorted(files):
-        match = BODY.fullmatch(file.name)
-        if match is None:
+        try:
+            time = _time(file.name)
+        except ValueError as error:
             if file.name not in BESIDE:
-                say(f"{file}: left out: its name is not <unix seconds>.txt or .pb.gz")
-        elif float(match[1]) in bodies:
+                say(f"{file}: left out: {error}")
+            continue
+        if time in bodies:
             kept.skipped += 1
-            say(f"{file}: left out: of the same time as {bodies[float(match[1])].name}")
+            say(f"{file}: left out: of the same time as {bodies[time].name}")
         else:
-            bodies[float(match[1])] = file
-    return Folder(kept, sorted(bodies.items()), say)
+            bodies[time] = file
+    return Folder(kept, sorted(bodies.items()), identifier, say)
+
+
+def _time(name: str) -> float:
+    match = BODY.fullmatch(name)
+    if match is None:
+        raise ValueError("its name is not <unix seconds>.txt or .pb.gz")
+    return unix(match[1])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from leakwatch.errors import ConfigError, quote
 from leakwatch.model import Fingerprint, Frame, Sample, Stack, Target, Trace
-from leakwatch.recordings import Kept, Observation, Say
+from leakwatch.recordings import Kept, Observation, Say, unix
 from leakwatch.stacks import Identifier
 
 NEEDED = ("time", "target", "stack", "count")
@@ -27,14 +27,15 @@ Ints = npt.NDArray[np.int64]
 class Table:
     """The rows of one CSV file, sorted; bad ones are said by line and left out. Raises ConfigError, OSError."""
 
-    def __init__(self, path: Path, say: Say) -> None:
+    def __init__(self, path: Path, identifier: Identifier, say: Say) -> None:
         self._path = path
+        self._identifier = identifier
         self._say = say
         self._targets: dict[tuple[str, str], int] = {}
         self._names: dict[str, int] = {}
         times, numbers = array("d"), array("q")
         self.kept: list[Kept] = []
-        with path.open(newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
+        with path.open(encoding="utf-8-sig", errors="backslashreplace") as file:
             for time, target, stack, count in self._rows(file):
                 times.append(time)
                 numbers.extend((target, stack, count))
@@ -46,11 +47,12 @@ class Table:
         new[1:] = (np.diff(self._time) != 0) | (np.diff(self._target) != 0)
         self._starts: Ints = np.flatnonzero(new)
         self.times: Sequence[float] = self._time[self._starts].tolist()
+        for at, number in zip(self.times, self._target[self._starts].tolist(), strict=True):
+            self.kept[number].times.append(at)
 
     def observations(self) -> Iterator[Observation]:
         """Yield the samples of each target at each of its times."""
-        identifier = Identifier()
-        stacks = [_stack(identifier, name) for name in self._names]
+        stacks = [_stack(self._identifier, name) for name in self._names]
         ends = [*self._starts[1:].tolist(), len(self._time)]
         for start, end in zip(self._starts.tolist(), ends, strict=True):
             time, kept = float(self._time[start]), self.kept[int(self._target[start])]
@@ -71,29 +73,36 @@ class Table:
             yield time, kept.target, sum(sample.goroutines for sample in samples.values()), samples
 
     def _rows(self, file: Iterator[str]) -> Iterator[tuple[float, int, int, int]]:
-        reader = csv.reader(file)
-        header = [name.strip() for name in next(reader, [])]
+        header = self._header(next(file, ""))
         missing = [name for name in NEEDED if name not in header]
         if missing:
             raise ConfigError(
                 f"{self._path}:1: no column {', '.join(missing)}; the first line is {quote(','.join(header))}"
             )
+        twice = sorted(name for name in {*NEEDED, "service"} if header.count(name) > 1)
+        if twice:
+            raise ConfigError(f"{self._path}:1: column {', '.join(twice)} is there twice")
         places = [header.index(name) for name in NEEDED]
         service_at = header.index("service") if "service" in header else None
         at_time, at_target, at_stack, at_count = places
-        while True:
+        for number, line in enumerate(file, 2):
+            if line == "\n":
+                continue
             try:
-                row = next(reader, None)
-                if row is None:
-                    return
-                if not row:
-                    continue
-                time, count = _time(row[at_time]), _count(row[at_count])
+                row = _fields(line.rstrip("\n"))
+                _check_end(row[len(header) :])
+                time, count = unix(row[at_time]), _count(row[at_count])
                 target = self._target_number(row[at_target], row[service_at] if service_at is not None else None)
                 yield time, target, self._names.setdefault(_named(row[at_stack]), len(self._names)), count
-            except (ValueError, IndexError, csv.Error) as error:
+            except (ValueError, IndexError) as error:
                 said = "too few columns" if isinstance(error, IndexError) else str(error)
-                self._say(f"{self._path}:{reader.line_num}: {said}: row left out")
+                self._say(f"{self._path}:{number}: {said}: row left out")
+
+    def _header(self, line: str) -> list[str]:
+        try:
+            return [name.strip() for name in _fields(line.rstrip("\n"))]
+        except ValueError as error:
+            raise ConfigError(f"{self._path}:1: {error}") from error
 
     def _target_number(self, name: str, service: str | None) -> int:
         key = (name if service is None else service, name)
@@ -106,20 +115,25 @@ class Table:
         return number
 
 
+def _fields(line: str) -> list[str]:
+    """Return the fields of a row, which is one line: no name in Go has a newline, so no quote goes on."""
+    if '"' not in line:
+        return line.split(",")
+    try:
+        return next(csv.reader([line], strict=True))
+    except csv.Error as error:
+        raise ValueError(f"the quotes of {quote(line)} do not match") from error
+
+
+def _check_end(rest: Sequence[str]) -> None:
+    if any(rest):  # spreadsheets leave commas at the end
+        raise ValueError("too many columns; a name with a comma needs quotes")
+
+
 def _named(stack: str) -> str:
     if not stack:
         raise ValueError("no stack")
     return stack
-
-
-def _time(text: str) -> float:
-    try:
-        time = float(text)
-    except ValueError:
-        time = -1.0
-    if not 0 <= time < 1e12:
-        raise ValueError(f"time {quote(text)} is no unix time in seconds")
-    return time
 
 
 def _count(text: str) -> int:
