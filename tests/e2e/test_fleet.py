@@ -1,0 +1,128 @@
+"""A fleet in several shards, on real parts: one is killed and comes back empty, then a fourth is added.
+
+Twelve services, each a Go process with five listeners, are sixty targets. Prometheus scrapes all shards.
+"""
+
+import contextlib
+import json
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from running import Daemon, Process, eventually, free_port
+
+from leakwatch.shard import Shard
+
+Run = Callable[..., Daemon]
+
+SERVICES = [f"service-{number}" for number in range(12)]
+LISTENERS = 5
+LEAKING = {"service-1", "service-4", "service-6", "service-9"}
+BLOCK = 3.0
+FIRST = 8 * BLOCK  # seconds before which no window can say anything
+
+CONFIG = """
+global: {scrape_interval: 550ms, scrape_timeout: 500ms, scrape_cost_limit: 1}
+detection: {block: 3s}
+scrape_configs:
+  - job_name: fleet
+    file_sd_configs: [{files: [targets.json]}]
+"""
+
+
+@pytest.fixture
+def fleet(programs: Path, tmp_path: Path) -> Iterator[Path]:
+    """Run the services; give a configuration that watches them."""
+    groups = []
+    with contextlib.ExitStack() as running:
+        for service in SERVICES:
+            flags = ("-every", "60ms") if service in LEAKING else ()
+            process = Process([programs / "fleet", "-listeners", str(LISTENERS), *flags])
+            running.callback(process.stop)
+            targets = [process.line().removeprefix("listening http://").strip() for _ in range(LISTENERS)]
+            groups.append({"targets": targets, "labels": {"service": service}})
+        (tmp_path / "targets.json").write_text(json.dumps(groups))
+        (tmp_path / "leakwatch.yml").write_text(CONFIG)
+        yield tmp_path / "leakwatch.yml"
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path) -> Iterator[tuple[httpx.Client, list[int]]]:
+    """Run a Prometheus over four shards; give a client of its API, and the shards' ports."""
+    ports, own = [free_port() for _ in range(4)], free_port()
+    (tmp_path / "prometheus.yml").write_text(
+        "global: {scrape_interval: 1s}\n"
+        "scrape_configs:\n"
+        "  - job_name: leakwatch\n"
+        f"    static_configs: [{{targets: {json.dumps([f'127.0.0.1:{port}' for port in ports])}}}]\n"
+    )
+    flags = [f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/tsdb"]
+    process = Process(["prometheus", *flags, f"--web.listen-address=127.0.0.1:{own}"])
+    assert eventually(lambda: [line for line in process.said if "ready to receive" in line])
+    with httpx.Client(base_url=f"http://127.0.0.1:{own}", trust_env=False) as client:
+        yield client, ports
+    process.stop()
+
+
+def ask(client: httpx.Client, query: str) -> list[dict[str, str]]:
+    """Return the labels of each series of a query, now."""
+    found = client.post("/api/v1/query", data={"query": query}).json()
+    return [series["metric"] for series in found["data"]["result"]]
+
+
+def test_shards_that_die_and_grow_lose_no_leak(
+    fleet: Path, prometheus: tuple[httpx.Client, list[int]], leakwatch: Run
+) -> None:
+    """Each target is scraped by one shard; each leak is told once, and at once by whoever takes it over."""
+    client, ports = prometheus
+
+    def shard(index: int, count: int) -> Daemon:
+        where = ("--listen", f"127.0.0.1:{ports[index]}", "--warm-from", str(client.base_url))
+        return leakwatch("--config", fleet, "--shard", f"{index}/{count}", *where)
+
+    def told(shards: list[Daemon]) -> Counter[str]:
+        """Return service -> how many shards and stacks it is said to leak in."""
+        found: Counter[str] = Counter()
+        for daemon in shards:
+            for labels, _ in daemon.series("leakwatch_leak_goroutines"):
+                assert "await" in labels["function"]
+                found[labels["service"]] += labels["verdict"] == "leaking"
+        return +found
+
+    def scraped(shards: list[Daemon]) -> Counter[str]:
+        return Counter(labels["target"] for daemon in shards for labels, _ in daemon.series("leakwatch_up"))
+
+    once = dict.fromkeys(LEAKING, 1)
+    shards = [shard(index, 3) for index in range(3)]
+    assert eventually(lambda: told(shards) == once), told(shards)
+    assert len(scraped(shards)) == 60
+    assert set(scraped(shards).values()) == {1}
+    assert eventually(lambda: len(ask(client, 'leakwatch_leak_goroutines{verdict="leaking"}')) == len(LEAKING))
+
+    victim = next(i for i in range(3) if any(Shard(i, 3).owns(service) for service in LEAKING))
+    shards[victim].popen.send_signal(signal.SIGKILL)
+    shards[victim].stop()
+    killed = time.time()
+    shards[victim] = shard(victim, 3)
+    assert eventually(lambda: told(shards) == once, FIRST), told(shards)
+    first_seen = [value for _, value in shards[victim].series("leakwatch_leak_first_seen_timestamp_seconds")]
+    assert first_seen
+    assert max(first_seen) < killed
+    assert "history refilled" in {event["event"] for event in shards[victim].events()}
+
+    for daemon in shards:
+        daemon.stop()
+    four = [shard(index, 4) for index in range(4)]
+    assert eventually(lambda: told(four) == once, FIRST), told(four)
+    assert eventually(lambda: len(scraped(four)) == 60)
+    assert set(scraped(four).values()) == {1}
+    assert four[3].series("leakwatch_up")  # the new one has work
+    time.sleep(2 * BLOCK)
+    assert told(four) == once
+    assert eventually(lambda: len(ask(client, "count by (target) (leakwatch_up)")) == 60, 15)
+    assert ask(client, "count by (target) (leakwatch_up) > 1") == []
+    assert ask(client, 'count by (service) (leakwatch_leak_goroutines{verdict="leaking"}) > 1') == []
