@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from leakwatch.client import Settings
 from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
 from leakwatch.judging import DetectionConfig, IgnoreConfig
-from leakwatch.mistakes import describe, line_of, repeated_keys, reworded
+from leakwatch.mistakes import reworded
 from leakwatch.scraping import GlobalConfig, ScrapeConfig, check_timeout
+from leakwatch.settings_file import parse_settings, read_settings
 from leakwatch.target_option import target_job
 from leakwatch.units import format_duration
 
@@ -111,13 +111,7 @@ def load(path: Path, targets: Sequence[str] = ()) -> Config:
 
     Files it names are relative to it. Raises ConfigError, also when there is nothing to watch.
     """
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    config = parse(text, str(path), path.parent).with_targets(targets)
+    config = read_settings(path, Config).with_targets(targets)
     if not config.scrape_configs:
         raise ConfigError(f"{path}: nothing to watch: no scrape_configs, and no --target is given")
     return config
@@ -125,24 +119,7 @@ def load(path: Path, targets: Sequence[str] = ()) -> Config:
 
 def parse(text: str, name: str, directory: Path) -> Config:
     """Return the configuration in `text`, which errors call `name`; raises ConfigError with a line per mistake."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-        mistakes = list(repeated_keys(node, name))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise ConfigError(f"{name}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{name}: nested too deeply, or within itself") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{name}: {error}") from error
-    if not mistakes:
-        try:
-            return Config.model_validate({} if data is None else data, context={"directory": directory})
-        except ValidationError as error:
-            details = sorted(error.errors(), key=lambda detail: line_of(detail["loc"], node))
-            mistakes = [describe(detail, node, name, Config) for detail in details]
-    raise ConfigError("\n".join(mistakes))
+    return parse_settings(text, name, directory, Config)
 
 
 def schema() -> str:

@@ -27,6 +27,7 @@ LAYERS = [
         "leakwatch.targets",
     ],
     ["leakwatch.config", "leakwatch.web.page"],
+    ["leakwatch.settings_file"],
     ["leakwatch.target_option"],
     ["leakwatch.judging", "leakwatch.scraping"],
     ["leakwatch.pipeline"],
