@@ -111,6 +111,18 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in repr(config) + str(config) + config.model_dump_json()
 
 
+@pytest.mark.parametrize("value", ["12345", "'12345${LEAKWATCH_UNSET}'", "[12345]"])
+def test_a_mistake_in_a_secret_does_not_show_it(value: str) -> None:
+    """A secret that cannot be used is named by its place alone."""
+    text = (
+        "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
+        f" basic_auth: {{username: u, password: {value}}}}}]"
+    )
+    with pytest.raises(ConfigError, match=r"^f\.yml:1: scrape_configs\[0\]\.basic_auth\.password: ") as caught:
+        parse(text, "f.yml", Path())
+    assert "12345" not in str(caught.value)
+
+
 def test_files_are_relative_to_the_configuration(tmp_path: Path) -> None:
     """A password file beside the configuration is found from anywhere."""
     (tmp_path / "password").write_text("x")
