@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from leakwatch.client import Settings
 from leakwatch.columns import SCRAPES_PER_BLOCK
@@ -16,18 +16,7 @@ from leakwatch.scraping import GlobalConfig, ScrapeConfig, check_timeout
 from leakwatch.settings_file import parse_settings, read_settings
 from leakwatch.target_option import target_job
 from leakwatch.units import format_duration
-
-
-def _listen(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{text!r} must be host:port, for example 127.0.0.1:9979 or :9979")
-    if ":" in host.strip("[]") and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError(f"{text!r}: write an IPv6 address in brackets")
-    return text
-
-
-Listen = Annotated[str, AfterValidator(_listen)]
+from leakwatch.web.address import OPTIONS, WebConfig
 
 
 class MetricsConfig(Settings):
@@ -36,13 +25,6 @@ class MetricsConfig(Settings):
     stacks_per_target: Annotated[int, Field(ge=0)] = 50
     series_limit: Annotated[int, Field(ge=0)] = 10_000
     """Of leakwatch_stack_goroutines, over all targets."""
-
-
-class WebConfig(Settings):
-    """`web`: where to listen."""
-
-    listen: Listen = "127.0.0.1:9979"
-    external_url: Annotated[str, Field(pattern="^https?://")] | None = None
 
 
 class Config(Settings):
@@ -78,9 +60,13 @@ class Config(Settings):
         jobs = (*self.scrape_configs, *map(target_job, urls))
         return self._changed("scrape_configs", jobs, "--target")
 
-    def listening(self, listen: str) -> "Config":
-        """Return the configuration with another address to listen on; raises UsageError."""
-        return self._changed("web", self.web.model_dump() | {"listen": listen}, "--listen")
+    def serving(self, **given: str | None) -> "Config":
+        """Return the configuration with other values of these keys of `web`, but for None; raises UsageError."""
+        config = self
+        for key, value in given.items():
+            if value is not None:
+                config = config._changed("web", config.web.model_dump() | {key: value}, OPTIONS[key])
+        return config
 
     def _changed(self, key: str, value: Any, option: str) -> "Config":
         known = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
