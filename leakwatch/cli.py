@@ -88,12 +88,23 @@ def run(
     listen: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Where to serve metrics (default 127.0.0.1:9979).")
     ] = None,
+    web_config: Annotated[
+        Path | None, typer.Option("--web.config.file", metavar="FILE", help="TLS, users and headers.")
+    ] = None,
+    external_url: Annotated[
+        str | None, typer.Option("--web.external-url", metavar="URL", help="How others reach us.")
+    ] = None,
+    route_prefix: Annotated[
+        str | None,
+        typer.Option("--web.route-prefix", metavar="PATH", help="Path before ours (default: the URL's)."),
+    ] = None,
     log_level: Annotated[Level, typer.Option(help="What to log.")] = Level.INFO,
 ) -> None:
     """Watch services: the daemon."""
     from leakwatch import logs
     from leakwatch.config import Config, load
     from leakwatch.daemon import Daemon
+    from leakwatch.web.web_file import WebFile
 
     logs.configure(log_level)
     if config is None and not target:
@@ -101,9 +112,9 @@ def run(
 
     def read() -> Config:
         found = load(config, target or ()) if config else Config().with_targets(target or ())
-        return found.listening(listen) if listen else found
+        return found.serving(listen=listen, route_prefix=route_prefix, external_url=external_url)
 
-    asyncio.run(Daemon(read).run())
+    asyncio.run(Daemon(read, WebFile(web_config)).run())
 
 
 @app.command(epilog="\b\nExamples:\n  leakwatch check-config leakwatch.yml")
@@ -114,6 +125,14 @@ def check_config(file: Annotated[Path, typer.Argument(help="Configuration file."
     config = load(file)
     targets = sum(len(group.targets) for job in config.scrape_configs for group in job.static_configs)
     typer.echo(f"{file}: good: {len(config.scrape_configs)} scrape_configs, {targets} static targets")
+
+
+@app.command(epilog="\b\nExamples:\n  leakwatch check-web-config web.yml")
+def check_web_config(file: Annotated[Path, typer.Argument(help="File for --web.config.file.")]) -> None:
+    """Say what is wrong in a web configuration file."""
+    from leakwatch.web.web_file import read
+
+    typer.echo(f"{file}: good: {read(file).settings.summary()}")
 
 
 @app.command(epilog="\b\nExamples:\n  leakwatch config-schema > leakwatch.schema.json")

@@ -25,6 +25,7 @@ from leakwatch.scrape import Health, Scraper
 from leakwatch.targets import Plan, Targets
 from leakwatch.web.routes import make_app
 from leakwatch.web.server import Web, address, bind
+from leakwatch.web.web_file import WebFile
 
 log = structlog.get_logger()
 
@@ -33,10 +34,11 @@ RULES = "ignore"  # the name of a job of the schedule
 
 
 class Daemon:
-    """Runs until told to stop. `load`: reads the configuration, raises ConfigError."""
+    """Runs until told to stop. `load`: reads the configuration, raises ConfigError; `web`: whom to let in."""
 
-    def __init__(self, load: Callable[[], Config]) -> None:
+    def __init__(self, load: Callable[[], Config], web: WebFile | None = None) -> None:
         self.config = load()
+        self._web_file = web or WebFile()
         self.url = ""
         """Where our own pages are, known once it runs."""
         self._load = load
@@ -65,9 +67,11 @@ class Daemon:
 
         SIGINT, SIGTERM and SIGHUP stop it, but for `reload_on`, which takes the configuration anew.
         """
-        bound = bind(self.config.web.listen)
-        self.url = self.config.web.external_url or address(bound)
-        web = Web(make_app(self, make_registry(self._stacks, DaemonCollector(self._last_reload))), bound)
+        bound, prefix = bind(self.config.web.listen), self.config.web.prefix()
+        here = address(bound, secure=self._web_file.secure) + prefix
+        self.url = self.config.web.external_url or here
+        registry = make_registry(self._stacks, DaemonCollector(self._last_reload, self._web_file.in_force))
+        web = Web(make_app(self, registry, prefix), bound, self._web_file)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
@@ -78,7 +82,7 @@ class Daemon:
         self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
         self._targets.configure(self.config)
         web.start()
-        log.info("leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics")
+        log.info("leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics", address=here)
         await self._stop.wait()
         log.info("leakwatch stops")
         self._lag.stop()
@@ -120,8 +124,8 @@ class Daemon:
         """Take the configuration anew; a bad one changes nothing. Raises ConfigError."""
         try:
             config = self._load()
-            if config.web.listen != self.config.web.listen:
-                log.warning("web.listen changes at the next start only", listen=config.web.listen)
+            if config.web != self.config.web:
+                log.warning("what changed in web counts from the next start", **config.web.model_dump())
         except ConfigError as error:
             self._reloaded = (False, self._reloaded[1])
             log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  the message says it all

@@ -26,8 +26,11 @@ LAYERS = [
         "leakwatch.web.server",
         "leakwatch.targets",
     ],
+    ["leakwatch.web.guard", "leakwatch.web.connection"],
+    ["leakwatch.web.web_file", "leakwatch.web.passwords"],
+    ["leakwatch.web.settings"],
     ["leakwatch.config", "leakwatch.web.page"],
-    ["leakwatch.settings_file"],
+    ["leakwatch.settings_file", "leakwatch.web.address", "leakwatch.web.tls"],
     ["leakwatch.target_option"],
     ["leakwatch.judging", "leakwatch.scraping"],
     ["leakwatch.pipeline"],
@@ -76,7 +79,8 @@ IO = {
 }
 ONLY_IN = {
     "apscheduler": {"leakwatch.schedule"},
-    "uvicorn": {"leakwatch.web.server"},
+    "bcrypt": {"leakwatch.web.passwords"},
+    "uvicorn": {"leakwatch.web.connection", "leakwatch.web.server"},
     "prometheus_client": {"leakwatch.metrics", "leakwatch.web.routes"},
     "typer": {"leakwatch.cli"},
     "time": {"leakwatch.clock"},
