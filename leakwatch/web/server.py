@@ -23,7 +23,8 @@ def bind(listen: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     if not host and socket.has_dualstack_ipv6():
         family = socket.AF_INET6
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # With its protocol named, asyncio knows it for TCP and does not let the end of an answer wait for 40 ms.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6 and not host:
