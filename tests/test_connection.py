@@ -1,8 +1,12 @@
 """Connections that take their time: each of them ends."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+import pytest
+from certificates import client, everything
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -10,6 +14,7 @@ from starlette.routing import Route
 
 from leakwatch.web import connection
 from leakwatch.web.connection import Config
+from leakwatch.web.guard import Guard
 from leakwatch.web.server import Server, bind
 from leakwatch.web.web_file import WebFile
 
@@ -35,15 +40,19 @@ async def slow(_: Request) -> Response:
     return PlainTextResponse("")
 
 
-def scene(play: Scene, request_time: float = 0.3) -> None:
-    """Serve, and play with one connection."""
+def scene(play: Scene, request_time: float = 0.3, folder: Path | None = None) -> None:
+    """Serve, and play with one connection; over TLS if there is a folder for certificates."""
+    context, path = None, None
+    if folder:
+        context, path = client(everything(folder)), folder / "web.yml"
+        path.write_text("tls_server_config: {cert_file: server.pem, key_file: server.key}\n")
 
     async def run() -> None:
         app = Starlette(routes=[Route("/", small), Route("/large", large), Route("/slow", slow)])
-        bound = bind("127.0.0.1:0")
-        running = Server(Config(app, WebFile(), request_time))
+        bound, file = bind("127.0.0.1:0"), WebFile(path)
+        running = Server(Config(Guard(app, file), file, request_time))
         task = asyncio.create_task(running.serve(sockets=[bound]))
-        reader, writer = await asyncio.open_connection(*bound.getsockname())
+        reader, writer = await asyncio.open_connection(*bound.getsockname(), ssl=context)
         try:
             await asyncio.wait_for(play(reader, writer), 30)
         finally:
@@ -99,16 +108,49 @@ def test_the_second_request_byte_by_byte_is_cut_off() -> None:
     scene(play)
 
 
-def test_an_answer_that_nobody_fetches_is_given_up() -> None:
+@pytest.mark.parametrize("secure", [False, True])
+def test_an_answer_that_nobody_fetches_is_given_up(secure: bool, tmp_path: Path) -> None:
     """A client that stops reading does not hold the answer for ever."""
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(REQUEST.replace(b"/", b"/large", 1))
         await reader.readexactly(100)
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(1.5)
         assert len(await ended(reader)) < len(LARGE)
 
-    scene(play)
+    scene(play, 1, tmp_path if secure else None)
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_large_answer_is_whole(secure: bool, tmp_path: Path) -> None:
+    """A client that reads gets all of it, and then the next."""
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            writer.write(REQUEST.replace(b"/", b"/large", 1))
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(len(LARGE)) == LARGE
+
+    scene(play, 20, tmp_path if secure else None)
+
+
+def test_answers_on_one_connection_come_at_once() -> None:
+    """The second packet of an answer does not wait until the first is acknowledged: that takes 40 ms each time."""
+    found: list[int] = []
+
+    def accepted(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        found.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async def run() -> None:
+        bound = bind("127.0.0.1:0")
+        async with await asyncio.start_server(accepted, sock=bound):
+            reader, writer = await asyncio.open_connection(*bound.getsockname())
+            await ended(reader)
+            writer.close()
+
+    asyncio.run(run())
+    assert found == [1]
 
 
 def test_an_answer_that_never_comes_ends() -> None:

@@ -54,8 +54,6 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Begin, if there is room and the client's certificate has a name that may come in."""
         super().connection_made(transport)
-        # We are told when all is written, not only when little is left: only then an answer has been taken.
-        transport.set_write_buffer_limits(0)
         self._expect()
         if len(self.connections) > CONNECTIONS or not self._allowed(transport):
             transport.abort()
@@ -66,16 +64,16 @@ class Connection(H11Protocol):
         super().data_received(data)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, or go on with one that is here already."""
+        """Wait for the next request, go on with one that is here already, or end."""
+        self._relax()
         super().on_response_complete()
-        if not self.flow.write_paused:
-            self._taken()
+        if not self.cycle.response_complete or self.transport.is_closing():
+            self._expect()
 
-    def resume_writing(self) -> None:
-        """Go on: the client has taken what there was."""
-        super().resume_writing()
-        if self.cycle is not None and self.cycle.response_complete:
-            self._taken()
+    def timeout_keep_alive_handler(self) -> None:
+        """End, for no request came; what the client has not taken yet has its time too."""
+        super().timeout_keep_alive_handler()
+        self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
@@ -91,12 +89,6 @@ class Connection(H11Protocol):
             return True
         log.warning("a client certificate has no name of client_allowed_sans", names=sorted(names(peer)))
         return False
-
-    def _taken(self) -> None:
-        """End the time of an answer that has been taken; that of a request behind it begins."""
-        self._relax()
-        if not self.cycle.response_complete or self.conn.trailing_data[0]:
-            self._expect()
 
     def _expect(self) -> None:
         if self._deadline is None:

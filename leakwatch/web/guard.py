@@ -23,6 +23,10 @@ def credentials(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | Non
     return (user, password) if colon else None
 
 
+PIECE = 65536
+"""Of a body, in bytes: the next one waits until the client has taken some of those before."""
+
+
 class Guard:
     """Wraps an application. Every path wants the password, health too, as in Prometheus."""
 
@@ -37,8 +41,12 @@ class Guard:
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *terms.headers]}
-            await send(message)
+                await send({**message, "headers": [*message["headers"], *terms.headers]})
+                return
+            body = message.get("body", b"")
+            for start in range(0, len(body) - PIECE, PIECE):
+                await send({**message, "body": body[start : start + PIECE], "more_body": True})
+            await send({**message, "body": body[max(len(body) - 1, 0) // PIECE * PIECE :]})
 
         app = await self._refuse(scope, terms) or self._app
         await app(scope, receive, answer)

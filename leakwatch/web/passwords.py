@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 import bcrypt
 
+from leakwatch.clock import thread_seconds
+
 LENGTH = 72
 """Bytes of a password that bcrypt looks at; htpasswd and Go leave the rest aside too."""
-WAITING = 8
+WAITING = 5
 """Checks that may wait for their turn; one more is sent away."""
 SHARE = 0.25
 """Of one core that wrong passwords may cost."""
@@ -52,16 +54,15 @@ class Passwords:
 
     async def _check(self, mark: bytes, wanted: bytes, password: bytes, *, exists: bool) -> bool:
         """Check while it is our turn; after a wrong password the next turn comes later."""
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
         right = exists and mark in self._known  # the same was asked while we waited
         pause = 0.0
         try:
             if not right:
-                right = await asyncio.to_thread(bcrypt.checkpw, password, wanted) and exists
-                pause = 0.0 if right else (loop.time() - begun) * (1 / SHARE - 1)
+                matches, seconds = await asyncio.to_thread(_matches, password, wanted)
+                right = matches and exists
+                pause = 0.0 if right else seconds * (1 / SHARE - 1)
         finally:
-            loop.call_later(pause, self._turn.release)
+            asyncio.get_running_loop().call_later(pause, self._turn.release)
         if right:
             self._known[mark] = None
             if len(self._known) > KNOWN:
@@ -74,3 +75,9 @@ class Passwords:
 
     def _digest(self, data: bytes) -> bytes:
         return hashlib.blake2b(data, key=self._key, digest_size=32).digest()
+
+
+def _matches(password: bytes, hashed: bytes) -> tuple[bool, float]:
+    """Return whether they belong together, and the seconds of a core that it took."""
+    begun = thread_seconds()
+    return bcrypt.checkpw(password, hashed), thread_seconds() - begun
