@@ -1,5 +1,6 @@
 """Reads a YAML file into settings, or says every mistake in it with its line."""
 
+import re
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,6 +10,9 @@ from pydantic import ValidationError
 from leakwatch.client import Settings
 from leakwatch.errors import ConfigError
 from leakwatch.mistakes import describe, line_of, repeated_keys
+
+NAMED = re.compile(r"(alias|anchor|tag|handle) (['\"]).*\2")
+"""What YAML calls a text that begins with * & or !, and quotes: it may be a password that wanted quotes."""
 
 Root = TypeVar("Root", bound=Settings)
 
@@ -32,7 +36,8 @@ def parse_settings(text: str, name: str, directory: Path, root: type[Root]) -> R
         mistakes = list(repeated_keys(node, name))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise ConfigError(f"{name}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from error
+        said = NAMED.sub(r"\1", error.problem or error.context or "")
+        raise ConfigError(f"{name}:{mark.line + 1 if mark else 1}: {said}") from error
     except RecursionError as error:
         raise ConfigError(f"{name}: nested too deeply, or within itself") from error
     except (yaml.YAMLError, ValueError) as error:

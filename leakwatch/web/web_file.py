@@ -71,6 +71,8 @@ class WebFile:
         """Why the file as it is now is not in force."""
         self._terms = read(path)
         self.secure = self._terms.context is not None
+        if path:
+            log.info("web configuration in force", path=str(path), now=self._terms.settings.summary())
 
     def terms(self) -> Terms:
         """Return the terms as they are now."""
@@ -101,4 +103,4 @@ class WebFile:
             return
         self.mistake = ""
         self._terms = terms
-        log.info("web configuration taken over", path=str(path), now=terms.settings.summary())
+        log.info("web configuration changed", path=str(path), now=terms.settings.summary())

@@ -265,7 +265,7 @@ def test_a_bad_change_keeps_the_old_terms(spoil: Callable[[Path], str], leakwatc
     server(tmp_path, ca)
     assert in_force(daemon, **named) == 1
     assert serial(daemon, named["verify"]) != before
-    assert said(daemon, "web configuration taken over")
+    assert said(daemon, "web configuration changed")
 
 
 def test_tls_does_not_come_while_running(leakwatch: Run, tmp_path: Path) -> None:
