@@ -126,3 +126,10 @@ def test_names_are_written_as_go_writes_them() -> None:
     }
     assert names(peer) == {"a.example.com", "2001:db8::1", "a@example.com", "spiffe://example.com/a"}
     assert names(None) == set()
+
+
+def test_http2_is_taken_and_said(folder: Path) -> None:
+    """A file that asks for HTTP/2 is good, since clients fall back; that we do not speak it is said."""
+    assert read(folder / "http2.yml").settings.summary() == (
+        "TLS from TLS12, no password; HTTP/1.1 only, http2 is not spoken"
+    )
