@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from leakwatch.detect.growth import BLOCK_WINDOWS, HOUR_WINDOWS, quarter_columns
+from leakwatch.detect.growth import quarter_columns
+from leakwatch.detect.windows import BLOCK_WINDOWS, HOUR_WINDOWS
 from leakwatch.errors import ConfigError
 from leakwatch.history import History
 from leakwatch.ignore import Rule, unmatched

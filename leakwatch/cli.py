@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from leakwatch import __version__
+from leakwatch import run_options as options
 from leakwatch.errors import LeakwatchError, UsageError
 from leakwatch.look import By
 
@@ -79,22 +80,16 @@ def _main(
     "  leakwatch run --target shop=http://10.0.0.1:6060 --target shop=http://10.0.0.2:6060\n"
     "  leakwatch run --config leakwatch.yml --listen 0.0.0.0:9979"
 )
-def run(
+def run(  # noqa: PLR0913  each is an option
     *,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file.")] = None,
-    target: Annotated[
-        list[str] | None, typer.Option("--target", "-t", metavar="[SERVICE=]URL", help="Also watch this one.")
-    ] = None,
-    listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Where to serve metrics (default 127.0.0.1:9979).")
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(metavar="I/N", help="Watch only the I-th of N shares of the services, from 0; or auto/N."),
-    ] = None,
-    warm_from: Annotated[
-        str | None, typer.Option(metavar="URL", help="Prometheus that knows what was exported before.")
-    ] = None,
+    config: options.ConfigFile = None,
+    target: options.Targets = None,
+    listen: options.Listen = None,
+    web_config: options.WebConfig = None,
+    external_url: options.ExternalUrl = None,
+    route_prefix: options.RoutePrefix = None,
+    shard: options.OfShard = None,
+    warm_from: options.WarmFrom = None,
     log_level: Annotated[Level, typer.Option(help="What to log.")] = Level.INFO,
 ) -> None:
     """Watch services: the daemon."""
@@ -104,6 +99,7 @@ def run(
     from leakwatch import shard as sharding
     from leakwatch.config import Config, load
     from leakwatch.daemon import Daemon
+    from leakwatch.web.web_file import WebFile
 
     logs.configure(log_level)
     if config is None and not target:
@@ -112,13 +108,13 @@ def run(
     def read() -> Config:
         found = load(config, target or ()) if config else Config().with_targets(target or ())
         found = found.warmed(warm_from) if warm_from else found
-        return found.listening(listen) if listen else found
+        return found.serving(listen=listen, route_prefix=route_prefix, external_url=external_url)
 
     try:
         mine = sharding.shard(shard or "0/1", gethostname())
     except ValueError as error:
         raise UsageError(f"--shard: {error}") from error
-    asyncio.run(Daemon(read, mine).run())
+    asyncio.run(Daemon(read, WebFile(web_config), mine).run())
 
 
 @app.command(epilog="\b\nExamples:\n  leakwatch check-config leakwatch.yml")
@@ -129,6 +125,14 @@ def check_config(file: Annotated[Path, typer.Argument(help="Configuration file."
     config = load(file)
     targets = sum(len(group.targets) for job in config.scrape_configs for group in job.static_configs)
     typer.echo(f"{file}: good: {len(config.scrape_configs)} scrape_configs, {targets} static targets")
+
+
+@app.command(epilog="\b\nExamples:\n  leakwatch check-web-config web.yml")
+def check_web_config(file: Annotated[Path, typer.Argument(help="File for --web.config.file.")]) -> None:
+    """Say what is wrong in a web configuration file."""
+    from leakwatch.web.web_file import read
+
+    typer.echo(f"{file}: good: {read(file).settings.summary()}")
 
 
 @app.command(epilog="\b\nExamples:\n  leakwatch config-schema > leakwatch.schema.json")

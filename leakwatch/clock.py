@@ -6,6 +6,11 @@ import time
 HEARTBEAT = 0.1  # seconds
 
 
+def thread_seconds() -> float:
+    """Return the seconds of a core that this thread has used."""
+    return time.thread_time()
+
+
 class Clock:
     """Unix seconds that go on evenly from when it was made, through clock steps and through a laptop's sleep."""
 

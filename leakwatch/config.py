@@ -5,30 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from leakwatch.client import Settings
 from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
 from leakwatch.judging import DetectionConfig, IgnoreConfig
-from leakwatch.mistakes import describe, line_of, repeated_keys, reworded
+from leakwatch.mistakes import reworded
 from leakwatch.prometheus import PrometheusConfig
 from leakwatch.scraping import GlobalConfig, ScrapeConfig, check_timeout
+from leakwatch.settings_file import parse_settings, read_settings
 from leakwatch.target_option import target_job
 from leakwatch.units import format_duration
-
-
-def _listen(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{text!r} must be host:port, for example 127.0.0.1:9979 or :9979")
-    if ":" in host.strip("[]") and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError(f"{text!r}: write an IPv6 address in brackets")
-    return text
-
-
-Listen = Annotated[str, AfterValidator(_listen)]
+from leakwatch.web.address import OPTIONS, WebConfig
 
 
 class MetricsConfig(Settings):
@@ -37,13 +26,6 @@ class MetricsConfig(Settings):
     stacks_per_target: Annotated[int, Field(ge=0)] = 50
     series_limit: Annotated[int, Field(ge=0)] = 10_000
     """Of leakwatch_stack_goroutines, over all targets."""
-
-
-class WebConfig(Settings):
-    """`web`: where to listen."""
-
-    listen: Listen = "127.0.0.1:9979"
-    external_url: Annotated[str, Field(pattern="^https?://")] | None = None
 
 
 class Config(Settings):
@@ -81,9 +63,13 @@ class Config(Settings):
         jobs = (*self.scrape_configs, *map(target_job, urls))
         return self._changed("scrape_configs", jobs, "--target")
 
-    def listening(self, listen: str) -> "Config":
-        """Return the configuration with another address to listen on; raises UsageError."""
-        return self._changed("web", self.web.model_dump() | {"listen": listen}, "--listen")
+    def serving(self, **given: str | None) -> "Config":
+        """Return the configuration with other values of these keys of `web`, but for None; raises UsageError."""
+        config = self
+        for key, value in given.items():
+            if value is not None:
+                config = config._changed("web", config.web.model_dump() | {key: value}, OPTIONS[key])
+        return config
 
     def warmed(self, url: str) -> "Config":
         """Return the configuration with another `warm_from.url`; raises UsageError."""
@@ -126,36 +112,13 @@ def load(path: Path, targets: Sequence[str] = ()) -> Config:
 
 
 def read_config(path: Path) -> Config:
-    """Return the configuration in `path`; files it names are relative to it. Raises ConfigError."""
-    try:
-        text = path.read_text()
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    return parse(text, str(path), path.parent)
+    """Return the configuration in `path`, which may watch nothing; raises ConfigError."""
+    return read_settings(path, Config)
 
 
 def parse(text: str, name: str, directory: Path) -> Config:
     """Return the configuration in `text`, which errors call `name`; raises ConfigError with a line per mistake."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
-        mistakes = list(repeated_keys(node, name))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise ConfigError(f"{name}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{name}: nested too deeply, or within itself") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{name}: {error}") from error
-    if not mistakes:
-        try:
-            return Config.model_validate({} if data is None else data, context={"directory": directory})
-        except ValidationError as error:
-            details = sorted(error.errors(), key=lambda detail: line_of(detail["loc"], node))
-            mistakes = [describe(detail, node, name, Config) for detail in details]
-    raise ConfigError("\n".join(mistakes))
+    return parse_settings(text, name, directory, Config)
 
 
 def schema() -> str:

@@ -28,6 +28,7 @@ from leakwatch.targets import Plan, Targets
 from leakwatch.warm import Warmer
 from leakwatch.web.routes import make_app
 from leakwatch.web.server import Web, address, bind
+from leakwatch.web.web_file import WebFile
 
 log = structlog.get_logger()
 
@@ -36,10 +37,14 @@ RULES, EXPIRE = "ignore", "expire"  # names of jobs of the schedule
 
 
 class Daemon:
-    """Runs until told to stop. `load`: reads the configuration, raises ConfigError; `shard`: whose services."""
+    """Runs until told to stop.
 
-    def __init__(self, load: Callable[[], Config], shard: Shard = Shard()) -> None:  # noqa: B008  is frozen
+    `load`: reads the configuration, raises ConfigError; `web`: whom to let in; `shard`: whose services to watch.
+    """
+
+    def __init__(self, load: Callable[[], Config], web: WebFile | None = None, shard: Shard | None = None) -> None:
         self.config = load()
+        self._web_file = web or WebFile()
         self.url = ""
         """Where our own pages are, known once it runs."""
         self._load = load
@@ -50,7 +55,7 @@ class Daemon:
         self._schedule = Schedule(self._clock)
         self._jobs: dict[Target, Job] = {}
         self._plans: dict[Target, Plan] = {}
-        self._targets = Targets(self._reconcile, shard)
+        self._targets = Targets(self._reconcile, shard or Shard())
         self._reloading = False
         """Whether what is no longer found has been taken out of the configuration, and not just gone away."""
         self._tls: dict[tuple[str, bool], Tls] = {}
@@ -73,9 +78,11 @@ class Daemon:
 
         SIGINT, SIGTERM and SIGHUP stop it, but for `reload_on`, which takes the configuration anew.
         """
-        bound = bind(self.config.web.listen)
-        self.url = self.config.web.external_url or address(bound)
-        web = Web(make_app(self, make_registry(self._stacks, DaemonCollector(self._last_reload))), bound)
+        bound, prefix = bind(self.config.web.listen), self.config.web.prefix()
+        here = address(bound, secure=self._web_file.secure) + prefix
+        self.url = self.config.web.external_url or here
+        registry = make_registry(self._stacks, DaemonCollector(self._last_reload, self._web_file.in_force))
+        web = Web(make_app(self, registry, prefix), bound, self._web_file)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
@@ -89,7 +96,7 @@ class Daemon:
             self._warmer = Warmer(Prometheus(self.config.warm_from), self.pipeline, self._clock.stopwatch)
         self._targets.configure(self.config)
         web.start()
-        log.info("leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics")
+        log.info("leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics", address=here)
         await self._stop.wait()
         log.info("leakwatch stops")
         for task in filter(None, self._warm.values()):
@@ -141,8 +148,8 @@ class Daemon:
         """Take the configuration anew; a bad one changes nothing. Raises ConfigError."""
         try:
             config = self._load()
-            if config.web.listen != self.config.web.listen:
-                log.warning("web.listen changes at the next start only", listen=config.web.listen)
+            if config.web != self.config.web:
+                log.warning("what changed in web counts from the next start", **config.web.model_dump())
         except ConfigError as error:
             self._reloaded = (False, self._reloaded[1])
             log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  the message says it all

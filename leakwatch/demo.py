@@ -52,7 +52,7 @@ async def play(source: Path, *, rate: float, listen: str, once: bool, picture: P
     console = Console(record=picture is not None, highlight=False)
     if not console.is_terminal:
         console = Console(record=picture is not None, highlight=False, width=PIPED_WIDTH)
-    config = parse(SETTINGS, "demo", Path()).listening(listen)
+    config = parse(SETTINGS, "demo", Path()).serving(listen=listen)
     bind(listen).close()  # a port that is taken is said before a build that may take a minute
     go = _go()
     _cancel_on_signals()

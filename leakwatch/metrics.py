@@ -230,10 +230,17 @@ def _processes(health: Mapping[Target, Health], watches: Mapping[Target, Watch])
 
 
 class DaemonCollector(Collector):
-    """Series about leakwatch itself; `reloaded`: asked whether the latest reload succeeded, and when that was."""
+    """Series about leakwatch itself.
 
-    def __init__(self, reloaded: Callable[[], tuple[bool, float]]) -> None:
+    `reloaded`: asked whether the latest reload succeeded, and when that was; `web`: whether the web configuration
+    in its file is in force, None without a file.
+    """
+
+    def __init__(
+        self, reloaded: Callable[[], tuple[bool, float]], web: Callable[[], bool | None] = lambda: None
+    ) -> None:
         self._reloaded = reloaded
+        self._web = web
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: registering must not collect."""
@@ -250,6 +257,13 @@ class DaemonCollector(Collector):
         yield GaugeMetricFamily(
             "leakwatch_config_last_reload_success_timestamp_seconds", "When the configuration was taken.", time
         )
+        web = self._web()
+        if web is not None:
+            yield GaugeMetricFamily(
+                "leakwatch_web_config_last_reload_successful",
+                "Whether the web configuration in the file is in force.",
+                web,
+            )
         build = InfoMetricFamily("leakwatch_build", "The version that runs.")
         build.add_metric((), {"version": __version__, "python": platform.python_version()})
         yield build

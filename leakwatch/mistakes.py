@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from leakwatch.client import Settings
 from leakwatch.errors import quote
+from leakwatch.units import HIDDEN
 
 MESSAGES = {
     "tuple_type": "must be a list",
@@ -64,11 +65,9 @@ def describe(detail: ErrorDetails, node: yaml.Node | None, name: str, root: type
         close = difflib.get_close_matches(key, known, 1, 0.6)
         hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
         return f"{place}: unknown key {where!r}; {hint}"
-    said = reworded(detail)
-    given = detail["input"]
-    found = (
-        f", found {quote(str(given))}" if isinstance(given, str | int | float) and str(given) not in said else ""
-    )
+    said, given = reworded(detail), detail["input"]
+    shown = isinstance(given, str | int | float) and str(given) not in said and detail["type"] != HIDDEN
+    found = f", found {quote(str(given))}" if shown else ""
     return f"{place}: {where + ': ' if where else ''}{said}{found}"
 
 

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
 SECONDS = (365 * 86400, 7 * 86400, 86400, 3600, 60, 1, 0.001)
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(?:i?B)?", re.IGNORECASE)
 PREFIXES = ("", "K", "M", "G", "T", "P", "E")
+HIDDEN = "hidden"
+"""Type of the mistakes whose text is never quoted."""
 VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 
 
@@ -69,8 +72,20 @@ def _size(value: Any) -> Any:
     return parse_size(value) if isinstance(value, str) else value
 
 
+def hidden(message: str) -> PydanticCustomError:
+    """Return the error of a validator whose input must not be shown."""
+    return PydanticCustomError(HIDDEN, "{message}", {"message": message})
+
+
 def _secret(value: Any) -> Any:
-    return expand(value) if isinstance(value, str) else value
+    if isinstance(value, SecretStr):
+        return value
+    if not isinstance(value, str):
+        raise hidden("must be text")
+    try:
+        return expand(value)
+    except ValueError as error:
+        raise hidden(str(error)) from error
 
 
 def _beside(path: Path, info: ValidationInfo) -> Path:

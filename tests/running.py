@@ -109,7 +109,7 @@ class Daemon(Process):
     def __init__(self, *arguments: str | Path) -> None:
         super().__init__([sys.executable, "-m", "leakwatch", "run", "--listen", "127.0.0.1:0", *arguments])
         self.log: list[dict[str, Any]] = []
-        self.url: str = eventually(lambda: next((e["url"] for e in self.events() if "url" in e), ""))
+        self.url: str = eventually(lambda: next((e["address"] for e in self.events() if "address" in e), ""))
 
     def events(self) -> list[dict[str, Any]]:
         """Return the log so far."""

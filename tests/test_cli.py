@@ -33,7 +33,7 @@ def said(*arguments: str | Path, stdin: bytes | None = None) -> str:
 def test_help_has_examples() -> None:
     """Every command explains itself, with an example to copy."""
     listed = said("--help")
-    for command in ("run", "check-config", "config-schema", "rules", "scrape", "demo"):
+    for command in ("run", "check-config", "check-web-config", "config-schema", "rules", "scrape", "demo"):
         assert command in listed
         shown = said(command, "--help")
         assert command == "config-schema" or "Examples:" in shown or command == "rules"

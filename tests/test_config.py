@@ -12,6 +12,7 @@ from leakwatch.errors import ConfigError, UsageError
 from leakwatch.scraping import ScrapeConfig
 from leakwatch.target_option import target_job
 from leakwatch.units import expand, format_duration, parse_duration, parse_size
+from leakwatch.web.address import WebConfig
 
 CONFIGS = Path(__file__).parent / "configs"
 EXPECTED: dict[str, str] = json.loads((CONFIGS / "expected.json").read_text())
@@ -30,6 +31,36 @@ def test_bad_files(name: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert message.replace("{f}", str(path)).replace("{d}", str(CONFIGS)) in str(caught.value).splitlines()[0]
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "route", "prefix"),
+    [
+        (None, None, ""),
+        ("https://example.com", None, ""),
+        ("https://example.com/", None, ""),
+        ("https://example.com/a/b/", None, "/a/b"),
+        ("https://example.com/a/b", "/", ""),
+        ("https://example.com/a%20b", "/", ""),
+        ("https://example.com/a", "b", "/b"),
+        (None, "/b/", "/b"),
+    ],
+)
+def test_prefixes(url: str | None, route: str | None, prefix: str) -> None:
+    """As in Prometheus: the path of external_url unless route_prefix says another, however slashes are written."""
+    assert WebConfig(external_url=url, route_prefix=route).prefix() == prefix
+    assert Config().serving(listen=None, route_prefix=route, external_url=url).web.prefix() == prefix
+
+
+def test_options_before_keys() -> None:
+    """The command line counts before the file; a mistake in it names the option."""
+    config = parse("web: {listen: 'a:1', external_url: 'http://x/y'}", "f.yml", Path())
+    assert config.serving(listen="b:2", route_prefix="/z").web == WebConfig(
+        listen="b:2", external_url="http://x/y", route_prefix="/z"
+    )
+    with pytest.raises(UsageError, match=r"^--web\.external-url: must be like https://example\.com/leakwatch"):
+        config.serving(external_url="x")
 
 
 def test_all_mistakes_are_said_at_once() -> None:
@@ -109,6 +140,20 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     config = parse(text, "f.yml", Path())
     assert ("Authorization", "Bearer hunter2") in config.scrape_configs[0].headers()
     assert "hunter2" not in repr(config) + str(config) + config.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "value", ["12345", "'12345${LEAKWATCH_UNSET}'", "[12345]", "*12345", "!12345", "!12345!x", "!!12345 x"]
+)
+def test_a_mistake_in_a_secret_does_not_show_it(value: str) -> None:
+    """A secret that cannot be used is named by its place alone."""
+    text = (
+        "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
+        f" basic_auth: {{username: u, password: {value}}}}}]"
+    )
+    with pytest.raises(ConfigError, match=r"^f\.yml:1: ") as caught:
+        parse(text, "f.yml", Path())
+    assert "12345" not in str(caught.value)
 
 
 def test_files_are_relative_to_the_configuration(tmp_path: Path) -> None:

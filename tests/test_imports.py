@@ -15,7 +15,7 @@ LAYERS = [
     # The top first; a module imports from its own layer's package or from below.
     ["leakwatch.__main__"],
     ["leakwatch.cli"],
-    ["leakwatch.demo"],
+    ["leakwatch.demo", "leakwatch.run_options"],
     ["leakwatch.daemon", "leakwatch.show", "leakwatch.report"],
     ["leakwatch.analyze"],
     ["leakwatch.job"],
@@ -27,7 +27,11 @@ LAYERS = [
         "leakwatch.web.server",
         "leakwatch.targets",
     ],
+    ["leakwatch.web.guard", "leakwatch.web.connection"],
+    ["leakwatch.web.web_file", "leakwatch.web.passwords"],
+    ["leakwatch.web.settings"],
     ["leakwatch.config", "leakwatch.web.page"],
+    ["leakwatch.settings_file", "leakwatch.web.address", "leakwatch.web.tls"],
     ["leakwatch.target_option"],
     ["leakwatch.judging", "leakwatch.scraping", "leakwatch.prometheus"],
     ["leakwatch.pipeline"],
@@ -78,9 +82,10 @@ IO = {
 }
 ONLY_IN = {
     "apscheduler": {"leakwatch.schedule"},
-    "uvicorn": {"leakwatch.web.server"},
+    "bcrypt": {"leakwatch.web.passwords"},
+    "uvicorn": {"leakwatch.web.connection", "leakwatch.web.server"},
     "prometheus_client": {"leakwatch.metrics", "leakwatch.web.routes"},
-    "typer": {"leakwatch.cli"},
+    "typer": {"leakwatch.cli", "leakwatch.run_options"},
     "time": {"leakwatch.clock"},
 }
 

@@ -1,12 +1,16 @@
 """The first page: what it says while nothing can be known, of leaks, and of targets that are down."""
 
+import re
+from base64 import b64encode
+from hashlib import sha256
+
 import pytest
 from simulated import HOUR, START, TARGET, play
 
 from leakwatch.model import Target
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.scrape import Health
-from leakwatch.web.page import front_page, hourly
+from leakwatch.web.page import CONTENT_POLICY, front_page, hourly
 
 
 def page(pipeline: Pipeline, hours: float, health: dict[Target, Health] | None = None) -> str:
@@ -30,6 +34,14 @@ def test_no_verdict_comes_before_the_page_says_so() -> None:
     pipeline, events = play(lambda at: {"leak": int(at)}, 2)
     assert events[0].time - START >= 40 * 60
     assert "the first verdict is" not in page(pipeline, 2)
+
+
+def test_a_browser_shows_the_style_and_nothing_else() -> None:
+    """The policy has the hash of the one style of the page; there is no script, and no style beside it."""
+    said = front_page([], {}, {}, START)
+    (style,) = re.findall(r"<style>(.*?)</style>", said, re.DOTALL)
+    assert f"'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'" in CONTENT_POLICY
+    assert not re.search(r"<script|<img|<link| style=| on\w+=", said)
 
 
 def test_when_nothing_leaks() -> None:

@@ -1,6 +1,8 @@
 """The first page: what leaks, what is down, and until when nothing can be known yet. Pure."""
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from html import escape
 from string import Template
 
@@ -15,12 +17,7 @@ FIRST = min(window.columns for window in BLOCK_WINDOWS)
 """Blocks that the shortest window needs: before, there is no verdict."""
 SHOWN = 20  # targets that are down, and 5 of a leak: a page is no inventory
 
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>leakwatch</title>
-<style>
+STYLE = """
   :root { color-scheme: light dark; }
   body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
   table { border-collapse: collapse; width: 100%; margin-bottom: 1.5rem; }
@@ -39,7 +36,25 @@ PAGE = Template("""<!doctype html>
     td::before { content: attr(data-name); opacity: .75; }
     .n { text-align: left; white-space: normal; }
   }
-</style>
+"""
+_STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
+CONTENT_POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        f"style-src 'sha256-{_STYLE_HASH}'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+"""What a browser may do with our pages: show their style, follow their links."""
+
+PAGE = Template("""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>leakwatch</title>
+<style>$style</style>
 <h1>leakwatch</h1>
 <p>$up of $targets targets up.</p>
 $down$leaks$waiting
@@ -54,6 +69,7 @@ def front_page(
 ) -> str:
     """Return the page as it is `now`, in unix seconds."""
     return PAGE.substitute(
+        style=STYLE,
         up=f"{sum(state.up is True for state in health.values()):,}",
         targets=f"{len(health):,}",
         down=_down(health, now),

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,8 +11,8 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route, Router
 
 from leakwatch.errors import ConfigError
 from leakwatch.model import Leak, Target
@@ -66,8 +67,8 @@ async def exposition(request: Request, registry: CollectorRegistry) -> Response:
     return Response(body, headers=headers | ({"Content-Encoding": "gzip"} if zipped else {}))
 
 
-def make_app(daemon: Daemon, registry: CollectorRegistry) -> Starlette:
-    """Return the application."""
+def make_app(daemon: Daemon, registry: CollectorRegistry, prefix: str = "") -> Starlette:
+    """Return the application; `prefix`: what all its paths begin with, "" or like "/leakwatch"."""
 
     async def healthy(_: Request) -> Response:
         return PlainTextResponse("leakwatch is healthy.\n")
@@ -92,12 +93,22 @@ def make_app(daemon: Daemon, registry: CollectorRegistry) -> Starlette:
         watches = daemon.pipeline.watches
         return HTMLResponse(front_page(daemon.leaks(), watches, daemon.health(), daemon.time()))
 
-    return Starlette(
-        routes=[
-            Route("/", front),
-            Route("/metrics", metrics),
-            Route("/-/healthy", healthy),
-            Route("/-/ready", ready),
-            Route("/-/reload", reload, methods=["POST", "PUT"]),
-        ]
-    )
+    routes = [
+        Route("/", front),
+        Route("/metrics", metrics),
+        Route("/-/healthy", healthy),
+        Route("/-/ready", ready),
+        Route("/-/reload", reload, methods=["POST", "PUT"]),
+    ]
+    return Starlette(routes=_under(prefix, routes))
+
+
+def _under(prefix: str, routes: Sequence[BaseRoute]) -> list[BaseRoute]:
+    """Return `routes` with `prefix` before their paths, and the redirects to the front page that it needs."""
+
+    async def to_front(_: Request) -> Response:
+        return RedirectResponse(f"{prefix}/", 302)
+
+    # A redirect because of a slash would name the address in the Host header, which is wrong behind a proxy.
+    mounted = Mount(prefix, app=Router(routes, redirect_slashes=False))
+    return [Route("/", to_front), Route(prefix, to_front), mounted] if prefix else [mounted]

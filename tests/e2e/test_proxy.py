@@ -1,0 +1,91 @@
+"""Under a path, behind a reverse proxy that keeps the prefix or takes it away: pages, links and redirects."""
+
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import urljoin
+
+import httpx
+import pytest
+import uvicorn
+from running import Daemon
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+Run = Callable[..., Daemon]
+TARGET = ("--target", "http://127.0.0.1:1")
+HOP = {"connection", "transfer-encoding", "content-encoding", "content-length", "date"}
+
+
+@contextlib.contextmanager
+def proxy(public: str, backend: str) -> Iterator[str]:
+    """Run a reverse proxy of `public`/... to `backend`/...; give its address."""
+
+    async def forward(request: Request) -> Response:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            url = backend + request.url.path.removeprefix(public)
+            answer = await client.request(request.method, url, content=await request.body())
+        headers = {name: value for name, value in answer.headers.items() if name not in HOP}
+        return Response(answer.content, answer.status_code, headers)
+
+    app = Starlette(routes=[Route(public + "/{path:path}", forward, methods=["GET", "POST"])])
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def every_link_works(front: str) -> None:
+    """Follow all links of a page."""
+    page = httpx.get(front, trust_env=False)
+    assert page.status_code == 200
+    links = re.findall(r'href="([^"]*)"', page.text)
+    assert "metrics" in links
+    for link in links:
+        found = httpx.get(urljoin(front, link), trust_env=False)
+        assert found.status_code == 200, link
+    assert "leakwatch_build_info" in httpx.get(urljoin(front, "metrics"), trust_env=False).text
+
+
+def test_a_proxy_that_keeps_the_prefix(leakwatch: Run) -> None:
+    """external_url alone: we serve under its path, and / leads there."""
+    daemon = leakwatch(*TARGET, "--web.external-url", "https://example.com/ops/leakwatch/")
+    assert daemon.url.endswith("/ops/leakwatch")
+    here = daemon.url.removesuffix("/ops/leakwatch")
+    assert next(e["url"] for e in daemon.events() if "url" in e) == "https://example.com/ops/leakwatch"
+    for path in ("/", "/ops/leakwatch"):
+        answer = httpx.get(here + path, trust_env=False)
+        assert (answer.status_code, answer.headers["location"]) == (302, "/ops/leakwatch/")
+    for path in ("/metrics", "/-/healthy", "/ops/leakwatchful/metrics", "/ops"):
+        assert httpx.get(here + path, trust_env=False).status_code == 404
+    assert httpx.get(f"{daemon.url}/-/reload", trust_env=False).status_code == 405
+    with proxy("/ops/leakwatch", daemon.url) as public:
+        every_link_works(f"{public}/ops/leakwatch/")
+        assert httpx.post(f"{public}/ops/leakwatch/-/reload", trust_env=False).status_code == 200
+
+
+def test_a_proxy_that_takes_the_prefix_away(leakwatch: Run) -> None:
+    """route_prefix / beside it: we serve at the root, links lead through the proxy all the same."""
+    daemon = leakwatch(*TARGET, "--web.external-url", "http://example.com/x", "--web.route-prefix", "/")
+    with proxy("/x", daemon.url) as public:
+        every_link_works(f"{public}/x/")
+    every_link_works(f"{daemon.url}/")
+
+
+@pytest.mark.parametrize("prefix", ["lw", "/lw", "/lw/"])
+def test_a_prefix_alone(prefix: str, leakwatch: Run) -> None:
+    """However its slashes are written; what we say of ourselves has it."""
+    daemon = leakwatch(*TARGET, "--web.route-prefix", prefix)
+    every_link_works(f"{daemon.url}/")
+    assert next(e["metrics"] for e in daemon.events() if "metrics" in e) == f"{daemon.url}/metrics"
+    assert daemon.url.endswith("/lw")
