@@ -25,6 +25,7 @@ from leakwatch.prometheus import Prometheus, Series, quoted
 
 log = structlog.get_logger()
 
+RECENT: Final = 36  # blocks that are asked for in five steps each; what is older in one
 POINTS: Final = 500_000  # asked for at a time
 STACKS: Final = 50  # series of a target, about
 BROKEN: Final = 300.0  # seconds in which a server that gave no answer is not asked again
@@ -85,7 +86,7 @@ class Warmer:
 
     async def _refill(self, service: str, targets: Mapping[str, Target], now: float, shift: float) -> int:
         block = self._pipeline.settings.block
-        step, whole = block / SCRAPES_PER_BLOCK, (HOURS * BLOCKS_PER_HOUR + 1) * block
+        recent, whole = RECENT * block, (HOURS * BLOCKS_PER_HOUR + 1) * block
         labels, span = f"service={quoted(service)}", math.ceil(whole)
         stacks = {}
         for series in await self._prometheus.instant(INFO % (span, labels, span), now):
@@ -93,11 +94,15 @@ class Warmer:
             stacks[stack.fingerprint] = stack
         if not stacks:
             return 0
-        played, replay = 0, Replay(self._pipeline, targets, stacks, shift)
-        steps = max(min(int(whole / step), POINTS // (STACKS * len(targets))), SCRAPES_PER_BLOCK)
-        start = now - whole
-        while start < now:
-            profiles = await self._profiles(labels, start, min(start + (steps - 1) * step, now), step)
+        replay = Replay(self._pipeline, targets, stacks, shift)
+        played = await self._play(replay, labels, now - whole, now - recent, block)
+        return played + await self._play(replay, labels, now - recent, now, block / SCRAPES_PER_BLOCK)
+
+    async def _play(self, replay: "Replay", labels: str, start: float, end: float, step: float) -> int:
+        """Play what was exported from `start` until before `end`, `step` seconds apart; return how much."""
+        played, steps = 0, max(POINTS // (STACKS * replay.targets), SCRAPES_PER_BLOCK)
+        while start < end - step / 2:
+            profiles = await self._profiles(labels, start, min(start + (steps - 1) * step, end - step / 2), step)
             for i, ((time, name), profile) in enumerate(sorted(profiles.items(), key=lambda item: item[0])):
                 played += replay.play(time, name, profile)
                 if i % PLAYED == 0:
@@ -131,6 +136,7 @@ class Replay:
     def __init__(
         self, pipeline: Pipeline, targets: Mapping[str, Target], stacks: Mapping[Fingerprint, Stack], shift: float
     ) -> None:
+        self.targets = len(targets)
         self._pipeline = pipeline
         self._targets = targets
         self._stacks = stacks

@@ -5,7 +5,10 @@ Twelve services, each a Go process with five listeners, are sixty targets. Prome
 
 import contextlib
 import json
+import re
 import signal
+import subprocess
+import textwrap
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,9 +18,11 @@ import httpx
 import pytest
 from running import Daemon, Process, eventually, free_port
 
+from leakwatch.config import parse
 from leakwatch.shard import Shard
 
 Run = Callable[..., Daemon]
+DOCS = Path(__file__).parents[2] / "docs" / "scaling.md"
 
 SERVICES = [f"service-{number}" for number in range(12)]
 LISTENERS = 5
@@ -66,6 +71,21 @@ def prometheus(tmp_path: Path) -> Iterator[tuple[httpx.Client, list[int]]]:
     with httpx.Client(base_url=f"http://127.0.0.1:{own}", trust_env=False) as client:
         yield client, ports
     process.stop()
+
+
+def test_the_docs_say_it_as_it_is(leakwatch: Run, fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command and the configuration of docs/scaling.md are such that a daemon runs with them."""
+    monkeypatch.setenv("LEAKWATCH_PASSWORD", "secret")
+    text = DOCS.read_text()
+    (command,) = re.findall(r"```sh\nleakwatch run (.*)\n```", text)
+    daemon = leakwatch(*[str(fleet) if word == "leakwatch.yml" else word for word in command.split()])
+    services = {labels["service"] for labels, _ in eventually(lambda: daemon.series("leakwatch_up"))}
+    assert services <= {service for service in SERVICES if Shard(0, 3).owns(service)}
+    warm, relabel = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    assert parse(warm, "docs", fleet.parent).warm_from
+    file = fleet.parent / "prometheus.yml"
+    file.write_text(f"scrape_configs:\n- job_name: leakwatch\n{textwrap.indent(relabel, '  ')}")
+    subprocess.run(["promtool", "check", "config", file], check=True, capture_output=True)
 
 
 def ask(client: httpx.Client, query: str) -> list[dict[str, str]]:
