@@ -12,6 +12,8 @@ from leakwatch.client import Settings
 from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
 from leakwatch.judging import DetectionConfig, IgnoreConfig
+from leakwatch.loader import compose
+from leakwatch.loader import load as load_yaml
 from leakwatch.mistakes import describe, line_of, repeated_keys, reworded
 from leakwatch.scraping import GlobalConfig, ScrapeConfig, check_timeout
 from leakwatch.target_option import target_job
@@ -126,8 +128,8 @@ def load(path: Path, targets: Sequence[str] = ()) -> Config:
 def parse(text: str, name: str, directory: Path) -> Config:
     """Return the configuration in `text`, which errors call `name`; raises ConfigError with a line per mistake."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        node = compose(text)
+        data = load_yaml(text)
         mistakes = list(repeated_keys(node, name))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

@@ -12,6 +12,7 @@ from leakwatch import __version__
 from leakwatch.client import Client, Tls
 from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
+from leakwatch.discovered import DiscoveryCollector
 from leakwatch.errors import ConfigError
 from leakwatch.job import Job
 from leakwatch.judging import judging
@@ -47,7 +48,7 @@ class Daemon:
         self._schedule = Schedule(self._clock)
         self._jobs: dict[Target, Job] = {}
         self._plans: dict[Target, Plan] = {}
-        self._targets = Targets(self._reconcile)
+        self._targets = Targets(self._reconcile, self._clock)
         self._tls: dict[tuple[str, bool], Tls] = {}
         """Per job, shared by its targets."""
         self._closing: set[asyncio.Task[None]] = set()
@@ -67,7 +68,9 @@ class Daemon:
         """
         bound = bind(self.config.web.listen)
         self.url = self.config.web.external_url or address(bound)
-        web = Web(make_app(self, make_registry(self._stacks, DaemonCollector(self._last_reload))), bound)
+        daemon, discovery = DaemonCollector(self._last_reload), DiscoveryCollector(self._targets, self._clock.wall)
+        registry = make_registry(self._stacks, daemon, discovery)
+        web = Web(make_app(self, registry), bound)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
@@ -76,7 +79,7 @@ class Daemon:
         self._lag.start()
         self._schedule.start()
         self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
-        self._targets.configure(self.config)
+        await self._targets.configure(self.config)
         web.start()
         log.info("leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics")
         await self._stop.wait()
@@ -133,7 +136,7 @@ class Daemon:
         if self.pipeline.configure(judging(config.detection, config.owners, config.ignore)):
             log.warning("all history starts over: detection.block or detection.series_limit changed")
         self._tls = {}
-        self._targets.configure(config)
+        await self._targets.configure(config)
         log.info("configuration reloaded")
 
     async def _reload_quietly(self) -> None:

@@ -3,6 +3,7 @@
 - LeakwatchError
   - ConfigError             the user mends a file or a flag; the old configuration stays in force
     - UsageError            it is the command line that is wrong
+  - DiscoveryError          a place where targets are found could not be asked; its last targets stay
   - ScrapeError             this scrape failed, the next one may not; `reason` is one of REASONS
     - ProfileError          an answer came, but no whole profile
       - NotAProfile         another format or page: another parser may try
@@ -36,6 +37,10 @@ class ConfigError(LeakwatchError):
 
 class UsageError(ConfigError):
     """The command line cannot be used as it is."""
+
+
+class DiscoveryError(LeakwatchError):
+    """A place where targets are found gave no answer that can be used."""
 
 
 class ScrapeError(LeakwatchError):

@@ -57,19 +57,27 @@ def repeated_keys(node: yaml.Node | None, name: str) -> Iterator[str]:
 
 def describe(detail: ErrorDetails, node: yaml.Node | None, name: str, root: type[Settings]) -> str:
     """Return one line that says where in the file `name` a mistake is and how to mend it; `root`: of the file."""
-    place = f"{name}:{line_of(detail['loc'], node)}"
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(".")
+    place, where = f"{name}:{line_of(detail['loc'], node)}", path_of(detail["loc"])
     if detail["type"] == "extra_forbidden":
         key, known = str(detail["loc"][-1]), _known_keys(detail["loc"][:-1], root)
         close = difflib.get_close_matches(key, known, 1, 0.6)
         hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
         return f"{place}: unknown key {where!r}; {hint}"
-    said = reworded(detail)
-    given = detail["input"]
+    return f"{place}: {mistake(detail)}"
+
+
+def mistake(detail: ErrorDetails) -> str:
+    """Return where a mistake is, what it is and the text that has it: "[2].targets: must be a list, found 'x'"."""
+    where, said, given = path_of(detail["loc"]), reworded(detail), detail["input"]
     found = (
         f", found {quote(str(given))}" if isinstance(given, str | int | float) and str(given) not in said else ""
     )
-    return f"{place}: {where + ': ' if where else ''}{said}{found}"
+    return f"{where + ': ' if where else ''}{said}{found}"
+
+
+def path_of(loc: tuple[int | str, ...]) -> str:
+    """Return the keys and indices that lead to a place, as people write them: a[0].b."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
 
 
 def line_of(loc: tuple[int | str, ...], node: yaml.Node | None) -> int:

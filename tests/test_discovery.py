@@ -11,12 +11,17 @@ from structlog.testing import capture_logs
 from leakwatch.config import parse
 from leakwatch.discovery import TargetGroup
 from leakwatch.discovery.file import Reader
-from leakwatch.discovery.resolve import resolve
+from leakwatch.discovery.resolve import Found, Job, Resolver
 
 
 def addresses(groups: Sequence[TargetGroup] | None) -> list[str] | None:
     """Return all addresses of the groups."""
     return None if groups is None else [address for group in groups for address in group.targets]
+
+
+def resolve(groups: Sequence[TargetGroup], job: Job) -> Found:
+    """Return what one job makes of the groups."""
+    return asyncio.run(Resolver(job).resolve(groups))
 
 
 def write(path: Path, text: str) -> None:
@@ -68,7 +73,7 @@ def test_a_bad_file_keeps_its_last_targets(tmp_path: Path, text: str, said: str)
     with capture_logs() as logged:
         assert reader.read() is None
         assert reader.read() is None
-    assert [(line["file"], line["kept"]) for line in logged] == [(str(path), 1)]
+    assert [(line["source"], line["kept"]) for line in logged] == [(str(path), 1)]
     assert said in logged[0]["error"]
     write(path, '[{"targets": ["a:2"]}]')
     assert addresses(reader.read()) == ["a:2"]
@@ -138,10 +143,10 @@ def test_labels_make_the_endpoint() -> None:
         ),
         TargetGroup(targets=("unix:///run/app.sock",)),
     ]
-    one, two, three = resolve(groups, job="j", scheme="http", path="/debug/pprof")
+    one, two, three = resolve(groups, Job("j", "http", "/debug/pprof")).endpoints
     assert (one.target.service, str(one.url)) == ("j", "http://a:1/debug/pprof/goroutine?debug=1")
     assert (two.target.service, str(two.url)) == ("shop", "https://b:2/admin/pprof/goroutine?debug=1")
-    assert two.target.labels == {"service": "shop", "zone": "z"}
+    assert two.target.labels == {"job": "j", "service": "shop", "zone": "z"}
     assert (three.socket, three.target.name) == ("/run/app.sock", "unix:///run/app.sock")
 
 
@@ -149,6 +154,7 @@ def test_one_bad_address_does_not_disturb_the_others() -> None:
     """An address that makes no URL is left out and said."""
     groups = [TargetGroup(targets=("a:1", "xn--a:2", "c:3"))]
     with capture_logs() as logged:
-        found = resolve(groups, job="j", scheme="http", path="/p")
-    assert [endpoint.target.name for endpoint in found] == ["a:1", "c:3"]
+        found = resolve(groups, Job("j", "http", "/p"))
+    assert [endpoint.target.name for endpoint in found.endpoints] == ["a:1", "c:3"]
+    assert (found.dropped, found.invalid) == (0, 1)
     assert [line["target"] for line in logged] == ["xn--a:2"]

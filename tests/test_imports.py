@@ -17,6 +17,7 @@ LAYERS = [
     ["leakwatch.cli"],
     ["leakwatch.demo"],
     ["leakwatch.daemon", "leakwatch.show", "leakwatch.report"],
+    ["leakwatch.discovered"],
     ["leakwatch.analyze"],
     ["leakwatch.job"],
     [
@@ -32,7 +33,15 @@ LAYERS = [
     ["leakwatch.pipeline"],
     ["leakwatch.watch", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
     ["leakwatch.recordings.folders", "leakwatch.recordings.table", "leakwatch.discovery.finder"],
-    ["leakwatch.discovery.resolve", "leakwatch.discovery.file", "leakwatch.discovery.static"],
+    [
+        "leakwatch.discovery.resolve",
+        "leakwatch.discovery.file",
+        "leakwatch.discovery.http",
+        "leakwatch.discovery.dns",
+        "leakwatch.discovery.static",
+    ],
+    ["leakwatch.discovery.progress", "leakwatch.discovery.relabel"],
+    ["leakwatch.discovery.regex"],
     ["leakwatch.discovery", "leakwatch.scrape", "leakwatch.recordings", "leakwatch.mistakes"],
     ["leakwatch.client", "leakwatch.clock"],
     ["leakwatch.leaks", "leakwatch.detect.verdict", "leakwatch.detect.pooling", "leakwatch.identity"],
@@ -45,6 +54,7 @@ LAYERS = [
     ["leakwatch.profile.text", "leakwatch.profile.pprof", "leakwatch.profile"],
     [
         "leakwatch.columns",
+        "leakwatch.loader",
         "leakwatch.memo",
         "leakwatch.pace",
         "leakwatch.model",
@@ -56,7 +66,7 @@ LAYERS = [
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
 
 PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
-PURE += ["leakwatch.pipeline", "leakwatch.watch"]
+PURE += ["leakwatch.pipeline", "leakwatch.watch", "leakwatch.discovery.relabel", "leakwatch.discovery.regex"]
 IO = {
     *(
         "asyncio",
@@ -74,9 +84,11 @@ IO = {
     *("structlog", "subprocess", "sys", "tempfile", "threading", "time", "uvicorn", "starlette", "apscheduler"),
 }
 ONLY_IN = {
+    "dns": {"leakwatch.discovery.dns"},
+    "re2": {"leakwatch.discovery.regex"},
     "apscheduler": {"leakwatch.schedule"},
     "uvicorn": {"leakwatch.web.server"},
-    "prometheus_client": {"leakwatch.metrics", "leakwatch.web.routes"},
+    "prometheus_client": {"leakwatch.metrics", "leakwatch.web.routes", "leakwatch.discovered"},
     "typer": {"leakwatch.cli"},
     "time": {"leakwatch.clock"},
 }
