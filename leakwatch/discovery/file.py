@@ -102,9 +102,14 @@ class Reader:
             return False
         self._versions[path] = version
         self._progress.works(path)
+        groups = tuple(_named(group, path) for group in groups)
         changed = self._groups.get(path) != groups
         self._groups[path] = groups
         return changed
+
+
+def _named(group: TargetGroup, path: str) -> TargetGroup:
+    return group.model_copy(update={"labels": {**group.labels, "__meta_filepath": path}})
 
 
 def _matching(pattern: Path) -> list[str]:

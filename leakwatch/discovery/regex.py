@@ -21,6 +21,8 @@ QUOTED = re.compile(r"\\Q.*?(?:\\E|$)|\\[^C]", re.DOTALL)
 WORD = re.compile(r"\w+")
 NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 
+REMEMBERED = 64  # characters; longer texts are seldom seen twice, and would take memory
+
 Groups = tuple[str, ...]
 """Of a match: the whole of it first; "" for a group that took no part."""
 
@@ -38,14 +40,24 @@ class Pattern:
 
     def matches(self, text: str) -> bool:
         """Tell whether all of `text` fits."""
-        return self._compiled is None or self._compiled.search(text.encode()) is not None
+        return self.groups(text) is not None
 
     def groups(self, text: str) -> Groups | None:
         """Return the groups of `text`, None if it does not fit."""
         if self._compiled is None:
             return text, text
-        match = self._compiled.search(text.encode())
-        return (match.group().decode(), *(g.decode() for g in match.groups(b""))) if match else None
+        # Names of labels, namespaces, "true": the same few over thousands of targets.
+        return _remembered(self, text) if len(text) <= REMEMBERED else self.match(text)
+
+    def match(self, text: str) -> Groups | None:
+        """Do what `groups` does, anew."""
+        match = self._compiled.search(text.encode()) if self._compiled else None
+        return (match.group().decode(), *(group.decode() for group in match.groups(b""))) if match else None
+
+
+@lru_cache(maxsize=4096)
+def _remembered(pattern: Pattern, text: str) -> Groups | None:
+    return pattern.match(text)
 
 
 @lru_cache(maxsize=1024)
@@ -60,8 +72,7 @@ def compiled(text: str) -> Pattern:
     try:
         found = re2.compile(f"^(?s:{text})$".encode(), options)
     except re2.error as error:
-        said = error.args[0]
-        said = said.decode(errors="replace") if isinstance(said, bytes) else said
+        said = str(error.args[0], "utf-8", "replace").replace(f"^(?s:{text})$", text)
         raise ValueError(f"{quote(text)} is no regular expression (RE2): {said}") from error
     except UnicodeEncodeError as error:
         raise ValueError(f"{quote(text)} is no text in Unicode") from error
