@@ -11,6 +11,7 @@
       - MalformedProfile    the format is right, a line is not
 """
 
+import re
 from typing import ClassVar, Literal, get_args
 
 Reason = Literal["timeout", "connection", "tls", "status", "too_large", "not_a_profile", "truncated", "malformed"]
@@ -25,6 +26,11 @@ def quote(text: str | bytes) -> str:
         text = text[: 4 * QUOTE_LIMIT].decode("utf-8", "backslashreplace")
     shown = text[:QUOTE_LIMIT]
     return repr(shown) + ("..." if len(text) > len(shown) else "")
+
+
+def without_user(url: str) -> str:
+    """Return `url` without the user and password in it, to be shown."""
+    return re.sub(r"//[^/@]*@", "//", url)
 
 
 class LeakwatchError(Exception):

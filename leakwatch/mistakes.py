@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from leakwatch.client import Settings
-from leakwatch.errors import quote
+from leakwatch.errors import quote, without_user
 
 MESSAGES = {
     "tuple_type": "must be a list",
@@ -69,9 +69,8 @@ def describe(detail: ErrorDetails, node: yaml.Node | None, name: str, root: type
 def mistake(detail: ErrorDetails) -> str:
     """Return where a mistake is, what it is and the text that has it: "[2].targets: must be a list, found 'x'"."""
     where, said, given = path_of(detail["loc"]), reworded(detail), detail["input"]
-    found = (
-        f", found {quote(str(given))}" if isinstance(given, str | int | float) and str(given) not in said else ""
-    )
+    given = without_user(str(given)) if isinstance(given, str | int | float) else ""
+    found = f", found {quote(given)}" if given and given not in said else ""
     return f"{where + ': ' if where else ''}{said}{found}"
 
 

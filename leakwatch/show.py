@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from leakwatch.client import Client, Tls
 from leakwatch.discovery.resolve import Job, endpoint
-from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError
+from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, without_user
 from leakwatch.look import KEYS, By, Row, as_json, folded, group, short
 from leakwatch.model import Profile
 from leakwatch.profile import pprof, saved, text
 from leakwatch.scrape import Scraper
 from leakwatch.scraping import DEFAULT_SIZE
 from leakwatch.stacks import Identifier
-from leakwatch.target_option import target_job, without_user
+from leakwatch.target_option import target_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,5 +1,6 @@
 """Programs that tests run, and what they say."""
 
+import asyncio
 import json
 import queue
 import re
@@ -32,6 +33,13 @@ def eventually(look: Callable[[], Found], patience: float = PATIENCE) -> Found:
     while not (found := look()) and time.monotonic() < end:
         time.sleep(0.1)
     return found
+
+
+async def until(look: Callable[[], object], patience: float = PATIENCE) -> None:
+    """Return when `look` is true, let others of the loop run meanwhile; raises TimeoutError."""
+    async with asyncio.timeout(patience):
+        while not look():  # noqa: ASYNC110  what is looked at knows no events
+            await asyncio.sleep(0.01)
 
 
 class Process:

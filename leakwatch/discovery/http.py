@@ -17,25 +17,26 @@ from pydantic import AfterValidator, FailFast, TypeAdapter, ValidationError
 from leakwatch.client import Client, HttpSettings, Tls
 from leakwatch.discovery import TargetGroup, Update
 from leakwatch.discovery.progress import progress
-from leakwatch.errors import DiscoveryError, ScrapeError, quote
+from leakwatch.errors import DiscoveryError, ScrapeError, quote, without_user
 from leakwatch.mistakes import mistake
 from leakwatch.scrape import Scraper
 from leakwatch.units import Duration, Size
 
-PATIENCE = 30.0  # seconds for an answer, or the refresh interval if that is shorter
+PATIENCE = (10.0, 60.0)  # seconds for an answer, at least and at most; between them it is the refresh interval
 JSON = re.compile(r'application/json(;\s*charset=("utf-8"|utf-8))?', re.IGNORECASE)
 GROUPS: TypeAdapter[tuple[TargetGroup, ...]] = TypeAdapter(Annotated[tuple[TargetGroup, ...], FailFast()])
 
 
 def _url(text: str) -> str:
+    shown = repr(without_user(text))
     try:
         parts, url = urlsplit(text), httpx.URL(text)
     except (ValueError, httpx.InvalidURL) as error:
-        raise ValueError(f"{text!r} is no URL: {error}") from error
+        raise ValueError(f"{shown} is no URL: {error}") from error
     if parts.username or parts.password:
         raise ValueError("a user or password in the URL would be shown in labels: write it in basic_auth")
     if parts.scheme not in {"http", "https"} or not url.host:
-        raise ValueError(f"{text!r} must begin with http:// or https:// and a host")
+        raise ValueError(f"{shown} must begin with http:// or https:// and a host")
     return text
 
 
@@ -79,7 +80,7 @@ class Lister:
         """How many targets its last list had."""
         self._settings = settings
         self._body: bytes | None = None
-        timeout = min(PATIENCE, settings.refresh_interval)
+        timeout = min(max(settings.refresh_interval, PATIENCE[0]), PATIENCE[1])
         url = httpx.URL(settings.url)
         client = Client(Tls(settings.tls_config, secure=url.scheme == "https"), timeout=timeout)
         self._scraper = Scraper(client, url, settings, timeout=timeout, size_limit=settings.body_size_limit)

@@ -276,7 +276,7 @@ def test_prometheus_finds_the_same(tmp_path: Path) -> None:
     (tmp_path / "zone.json").write_text(json.dumps(DNS))
     common = {"global": {"scrape_interval": "1m", "scrape_timeout": "30s"}, "scrape_configs": described}
     (tmp_path / "common.json").write_text(json.dumps(common))
-    command = ["unshare", "--map-root-user", "--mount", "--net", sys.executable, INSIDE, tmp_path]
+    command = ["unshare", "--map-root-user", "--mount", "--net", sys.executable, str(INSIDE), str(tmp_path)]
     subprocess.run(command, check=True, timeout=300)
 
     told = json.loads((tmp_path / "found.json").read_text())
