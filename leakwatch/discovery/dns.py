@@ -112,9 +112,8 @@ def system_resolver() -> "Resolver":
     import dns.name
 
     resolver = dns.asyncresolver.Resolver(configure=False)
-    resolver.domain = (
-        dns.name.root
-    )  # what resolv.conf does not name is not searched, whatever this machine is called
+    # What resolv.conf does not name is not searched, whatever this machine is called.
+    resolver.domain = dns.name.root
     resolver.read_resolv_conf(RESOLV_CONF)
     return resolver
 
