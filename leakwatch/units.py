@@ -114,7 +114,12 @@ Duration = Annotated[
 ]
 """Seconds, written as in Prometheus; longer than nothing."""
 
-Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "boolean", "integer"]})]
+Text = Annotated[
+    str,
+    BeforeValidator(_text),
+    Field(min_length=0),  # which also refuses halves of letters
+    WithJsonSchema({"type": ["string", "boolean", "integer"]}),
+]
 """Text, also where it looks like a number or a truth: `regex: true` and `replacement: 8080`."""
 
 Size = Annotated[

@@ -60,9 +60,10 @@ def test_yaml_and_json_files(tmp_path: Path) -> None:
         ("", "Expecting value"),
         ("[" * 100_000, "recursion"),
         ('[{"targets": ["b:99999"]}]', "must be host:port"),
+        ('[{"targets": ["b:1"], "labels": {"a": "\\ud83d"}}]', "must be a valid string"),
         ('[{"targets": ["b"]}]', "must be host:port"),
     ],
-    ids=["half written", "bad target", "wrong type", "typo", "empty", "deep", "port", "no port"],
+    ids=["half written", "bad target", "wrong type", "typo", "empty", "deep", "port", "half a letter", "no port"],
 )
 def test_a_bad_file_keeps_its_last_targets(tmp_path: Path, text: str, said: str) -> None:
     """A file half written or wrong is said once, by name, and its last targets stay until it is good again."""

@@ -51,6 +51,8 @@ def _nothing(value: object) -> object:
     return {} if value is None else value
 
 
+Unicode = Annotated[str, Field(min_length=0)]
+"""Text that has no half of a letter in it, as JSON and YAML may: a length is only told of whole ones."""
 Address = Annotated[str, AfterValidator(check_address)]
 LabelName = Annotated[str, AfterValidator(_label)]
 
@@ -62,8 +64,8 @@ class TargetGroup(Settings):
     an empty list, is one.
     """
 
-    targets: Annotated[tuple[str, ...], BeforeValidator(_none)]
-    labels: Annotated[dict[LabelName, str], BeforeValidator(_nothing)] = Field(default_factory=dict)
+    targets: Annotated[tuple[Unicode, ...], BeforeValidator(_none)]
+    labels: Annotated[dict[LabelName, Unicode], BeforeValidator(_nothing)] = Field(default_factory=dict)
 
 
 class CompleteGroup(TargetGroup):
