@@ -12,6 +12,7 @@ from leakwatch import __version__
 from leakwatch.client import Client, Tls
 from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
+from leakwatch.discovered import DiscoveryCollector
 from leakwatch.errors import ConfigError
 from leakwatch.job import Job
 from leakwatch.judging import judging
@@ -55,7 +56,7 @@ class Daemon:
         self._schedule = Schedule(self._clock)
         self._jobs: dict[Target, Job] = {}
         self._plans: dict[Target, Plan] = {}
-        self._targets = Targets(self._reconcile, shard or Shard())
+        self._targets = Targets(self._reconcile, self._clock, shard or Shard())
         self._reloading = False
         """Whether what is no longer found has been taken out of the configuration, and not just gone away."""
         self._tls: dict[tuple[str, bool], Tls] = {}
@@ -81,7 +82,8 @@ class Daemon:
         bound, prefix = bind(self.config.web.listen), self.config.web.prefix()
         here = address(bound, secure=self._web_file.secure) + prefix
         self.url = self.config.web.external_url or here
-        registry = make_registry(self._stacks, DaemonCollector(self._last_reload, self._web_file.in_force))
+        own = DaemonCollector(self._last_reload, self._web_file.in_force)
+        registry = make_registry(self._stacks, own, DiscoveryCollector(self._targets, self._clock.wall))
         web = Web(make_app(self, registry, prefix), bound, self._web_file)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -94,7 +96,7 @@ class Daemon:
         self._schedule.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
         if self.config.warm_from:
             self._warmer = Warmer(Prometheus(self.config.warm_from), self.pipeline, self._clock.stopwatch)
-        self._targets.configure(self.config)
+        await self._targets.configure(self.config)
         web.start()
         log.info("leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics", address=here)
         await self._stop.wait()
@@ -161,9 +163,8 @@ class Daemon:
         if self.pipeline.configure(judging(config.detection, config.owners, config.ignore)):
             log.warning("all history starts over: detection.block or detection.series_limit changed")
         self._tls = {}
-        self._targets.configure(config)
         self._reloading = True
-        self._reconcile()
+        await self._targets.configure(config)
         log.info("configuration reloaded")
 
     async def _reload_quietly(self) -> None:

@@ -3,6 +3,7 @@
 - LeakwatchError
   - ConfigError             the user mends a file or a flag; the old configuration stays in force
     - UsageError            it is the command line that is wrong
+  - DiscoveryError          a place where targets are found could not be asked; its last targets stay
   - ScrapeError             this scrape failed, the next one may not; `reason` is one of REASONS
     - ProfileError          an answer came, but no whole profile
       - NotAProfile         another format or page: another parser may try
@@ -10,6 +11,7 @@
       - MalformedProfile    the format is right, a line is not
 """
 
+import re
 from typing import ClassVar, Literal, get_args
 
 Reason = Literal["timeout", "connection", "tls", "status", "too_large", "not_a_profile", "truncated", "malformed"]
@@ -26,6 +28,11 @@ def quote(text: str | bytes) -> str:
     return repr(shown) + ("..." if len(text) > len(shown) else "")
 
 
+def without_user(url: str) -> str:
+    """Return `url` without the user and password in it, to be shown."""
+    return re.sub(r"//[^/@]*@", "//", url)
+
+
 class LeakwatchError(Exception):
     """Base of all errors that leakwatch raises on purpose."""
 
@@ -36,6 +43,10 @@ class ConfigError(LeakwatchError):
 
 class UsageError(ConfigError):
     """The command line cannot be used as it is."""
+
+
+class DiscoveryError(LeakwatchError):
+    """A place where targets are found gave no answer that can be used."""
 
 
 class QueryError(LeakwatchError):

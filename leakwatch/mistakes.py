@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from leakwatch.client import Settings
-from leakwatch.errors import quote
+from leakwatch.errors import quote, without_user
 from leakwatch.units import HIDDEN
 
 MESSAGES = {
@@ -58,17 +58,27 @@ def repeated_keys(node: yaml.Node | None, name: str) -> Iterator[str]:
 
 def describe(detail: ErrorDetails, node: yaml.Node | None, name: str, root: type[Settings]) -> str:
     """Return one line that says where in the file `name` a mistake is and how to mend it; `root`: of the file."""
-    place = f"{name}:{line_of(detail['loc'], node)}"
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(".")
+    place, where = f"{name}:{line_of(detail['loc'], node)}", path_of(detail["loc"])
     if detail["type"] == "extra_forbidden":
         key, known = str(detail["loc"][-1]), _known_keys(detail["loc"][:-1], root)
         close = difflib.get_close_matches(key, known, 1, 0.6)
         hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
         return f"{place}: unknown key {where!r}; {hint}"
-    said, given = reworded(detail), detail["input"]
-    shown = isinstance(given, str | int | float) and str(given) not in said and detail["type"] != HIDDEN
-    found = f", found {quote(str(given))}" if shown else ""
-    return f"{place}: {where + ': ' if where else ''}{said}{found}"
+    return f"{place}: {mistake(detail)}"
+
+
+def mistake(detail: ErrorDetails) -> str:
+    """Return where a mistake is, what it is and the text that has it: "[2].targets: must be a list, found 'x'"."""
+    where, said, given = path_of(detail["loc"]), reworded(detail), detail["input"]
+    shown = isinstance(given, str | int | float) and detail["type"] != HIDDEN
+    given = without_user(str(given)) if shown else ""
+    found = f", found {quote(given)}" if given and given not in said else ""
+    return f"{where + ': ' if where else ''}{said}{found}"
+
+
+def path_of(loc: tuple[int | str, ...]) -> str:
+    """Return the keys and indices that lead to a place, as people write them: a[0].b."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
 
 
 def line_of(loc: tuple[int | str, ...], node: yaml.Node | None) -> int:

@@ -64,6 +64,8 @@ class Scraper:
         """Whether the target has, or may have, done work for the latest request."""
         self.fresh = False
         """Whether the latest answer came over a connection that is new."""
+        self.content_type = ""
+        """Of the latest answer, as its header says."""
         self._answered = False
         self._socket: object = None
         self._client = client
@@ -123,6 +125,7 @@ class Scraper:
             asked = f"HTTP {response.status_code} for {response.url.path}"
             raise ScrapeError("status", f"{asked}{await _said(response)}")
         self._answered = True
+        self.content_type = response.headers.get("Content-Type", "")
         async for piece in _pieces(response):
             self.body_bytes += len(piece)
             if self.body_bytes > self._size_limit:

@@ -50,9 +50,13 @@ class ScrapeConfig(DiscoverySettings, HttpSettings):
     scheme: Literal["http", "https"] = "http"
     profile_path: Annotated[str, Field(pattern="^/")] = DEFAULT_PATH
     profile_format: Literal["text"] = "text"
+    target_limit: Annotated[int, Field(ge=0)] = 0
+    """The most targets after relabeling, 0 for any number: when more are found, the former ones stay."""
 
     @model_validator(mode="after")
     def _watches_something(self) -> Self:
         if not self.mechanisms():
-            raise ValueError(f"job {self.job_name!r} has no targets: give it static_configs or file_sd_configs")
+            raise ValueError(
+                f"job {self.job_name!r} has no targets: give it static_configs or one of the ..._sd_configs"
+            )
         return self

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from leakwatch.client import Settings
 from leakwatch.errors import ConfigError
+from leakwatch.loader import compose, load
 from leakwatch.mistakes import describe, line_of, repeated_keys
 
 NAMED = re.compile(r"(alias|anchor|tag|handle) (['\"]).*\2")
@@ -31,8 +32,7 @@ def read_settings(path: Path, root: type[Root]) -> Root:
 def parse_settings(text: str, name: str, directory: Path, root: type[Root]) -> Root:
     """Return what `text` says, which errors call `name`; raises ConfigError with a line per mistake."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        node, data = compose(text), load(text)
         mistakes = list(repeated_keys(node, name))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

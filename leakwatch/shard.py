@@ -6,6 +6,7 @@ and when n grows by one, only one service in n + 1 moves.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 
 
@@ -18,7 +19,12 @@ class Shard:
 
     def owns(self, service: str) -> bool:
         """Tell whether the service is this shard's."""
-        return self.count == 1 or self.index == max(range(self.count), key=lambda index: _weight(index, service))
+        return self.count == 1 or self.index == _owner(service, self.count)
+
+
+@lru_cache(maxsize=1 << 16)
+def _owner(service: str, count: int) -> int:
+    return max(range(count), key=lambda index: _weight(index, service))
 
 
 def _weight(index: int, service: str) -> bytes:

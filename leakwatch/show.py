@@ -10,18 +10,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
-
 from leakwatch.client import Client, Tls
-from leakwatch.discovery.resolve import endpoint
-from leakwatch.errors import ConfigError, ScrapeError
+from leakwatch.discovery.resolve import Job, endpoint
+from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, without_user
 from leakwatch.look import KEYS, By, Row, as_json, folded, group, short
 from leakwatch.model import Profile
 from leakwatch.profile import pprof, saved, text
 from leakwatch.scrape import Scraper
 from leakwatch.scraping import DEFAULT_SIZE
 from leakwatch.stacks import Identifier
-from leakwatch.target_option import target_job, without_user
+from leakwatch.target_option import target_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,9 +50,9 @@ async def _fetch(url: str, timeout: float) -> bytes:  # noqa: ASYNC109  of the a
     job = target_job(url)
     (group,) = job.static_configs
     try:
-        found = endpoint(group.targets[0], {}, job=job.job_name, scheme=job.scheme, path=job.profile_path)
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise ConfigError(f"{without_user(url)}: no such address is possible: {error}") from error
+        found = endpoint({"__address__": group.targets[0]}, Job(job.job_name, job.scheme, job.profile_path))
+    except DiscoveryError as error:
+        raise ConfigError(f"{without_user(url)}: {error}") from error
     tls = Tls(job.tls_config, secure=found.url.scheme == "https")
     client = Client(tls, timeout=timeout, socket=found.socket)
     body = bytearray()

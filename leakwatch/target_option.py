@@ -1,23 +1,17 @@
 """The targets of the command line: `--target [service=]URL`."""
 
-import re
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import ValidationError
 
 from leakwatch.discovery import HOST
-from leakwatch.errors import UsageError, quote
+from leakwatch.errors import UsageError, quote, without_user
 from leakwatch.mistakes import reworded
 from leakwatch.scraping import DEFAULT_PATH, ScrapeConfig
 
 PORTS = {"http": 80, "https": 443}
 """Of a URL that names none; an address without a scheme must have its port."""
-
-
-def without_user(url: str) -> str:
-    """Return `url` without the user and password in it, to be shown."""
-    return re.sub(r"//[^/@]*@", "//", url)
 
 
 def target_job(text: str) -> ScrapeConfig:

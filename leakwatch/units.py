@@ -39,6 +39,20 @@ def format_duration(seconds: float) -> str:
     return "".join(f"{number}{name}" for number, name in parts[:2] if number)
 
 
+def exact_duration(seconds: float) -> str:
+    """Return `seconds` as Prometheus prints them, to the millisecond: "1m30s", "1h"; `parse_duration` reads it."""
+    rest = round(seconds * 1000)
+    parts = []
+    for unit, name in zip(SECONDS, ["y", "w", "d", "h", "m", "s", "ms"], strict=True):
+        size = round(unit * 1000)
+        if name in {"y", "w"} and rest % size:  # 90d says more than 12w6d
+            continue
+        number, rest = divmod(rest, size)
+        if number:
+            parts.append(f"{number}{name}")
+    return "".join(parts) or "0s"
+
+
 def parse_size(text: str) -> int:
     """Return the bytes of `text` ("64MB", powers of 1024 as in Prometheus); raises ValueError."""
     match = SIZE.fullmatch(text.strip())
@@ -66,6 +80,12 @@ def _duration(value: Any) -> Any:
         meant = f"{value}s" if isinstance(value, int) else f"{value * 1000:.0f}ms"
         raise ValueError(f"{value} has no unit; write {meant}")
     raise ValueError(f"{value} is no duration; write for example 15s, 5m, 1h30m or 200ms")
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else value
 
 
 def _size(value: Any) -> Any:
@@ -108,6 +128,14 @@ Duration = Annotated[
     ),
 ]
 """Seconds, written as in Prometheus; longer than nothing."""
+
+Text = Annotated[
+    str,
+    BeforeValidator(_text),
+    Field(min_length=0),  # which also refuses halves of letters
+    WithJsonSchema({"type": ["string", "boolean", "integer"]}),
+]
+"""Text, also where it looks like a number or a truth: `regex: true` and `replacement: 8080`."""
 
 Size = Annotated[
     int,

@@ -1,5 +1,6 @@
 """Programs that tests run, and what they say."""
 
+import asyncio
 import json
 import queue
 import re
@@ -39,6 +40,13 @@ def free_port() -> int:
     """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])
+
+
+async def until(look: Callable[[], object], patience: float = PATIENCE) -> None:
+    """Return when `look` is true, let others of the loop run meanwhile; raises TimeoutError."""
+    async with asyncio.timeout(patience):
+        while not look():  # noqa: ASYNC110  what is looked at knows no events
+            await asyncio.sleep(0.01)
 
 
 class Process:

@@ -5,13 +5,18 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leakwatch.config import Config, load, parse, schema
+from leakwatch.discovery.dns import DnsConfig
 from leakwatch.discovery.file import FileConfig
+from leakwatch.discovery.http import HttpConfig
+from leakwatch.discovery.relabel import RelabelConfig
 from leakwatch.errors import ConfigError, UsageError
 from leakwatch.scraping import ScrapeConfig
 from leakwatch.target_option import target_job
-from leakwatch.units import expand, format_duration, parse_duration, parse_size
+from leakwatch.units import exact_duration, expand, format_duration, parse_duration, parse_size
 from leakwatch.web.address import WebConfig
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -82,7 +87,7 @@ def test_the_shipped_file_is_good_and_complete(monkeypatch: pytest.MonkeyPatch) 
         if name.startswith("LEAKWATCH_"):
             monkeypatch.delenv(name)
     config = load(SHIPPED)
-    assert [job.job_name for job in config.scrape_configs] == ["shop", "fleet"]
+    assert [job.job_name for job in config.scrape_configs] == ["shop", "fleet", "discovered"]
     text = SHIPPED.read_text()
     properties = json.loads(schema())
     models = [properties, *properties["$defs"].values()]
@@ -97,17 +102,74 @@ def test_the_shipped_file_tells_the_defaults() -> None:
     assert config.metrics == default.metrics
     assert config.web == default.web
     assert config.detection.model_copy(update={"own_code": ()}) == default.detection
-    shop, fleet = config.scrape_configs
+    shop, fleet, discovered = config.scrape_configs
     fields = ScrapeConfig.model_fields
-    for job in (shop, fleet):
-        for key in ("scheme", "profile_path", "profile_format", "tls_config", "follow_redirects"):
+    for job in (shop, fleet, discovered):
+        for key in ("scheme", "profile_path", "profile_format", "tls_config", "follow_redirects", "target_limit"):
             assert getattr(job, key) == fields[key].default
     assert shop.scrape_interval == default.global_.scrape_interval
     assert fleet.file_sd_configs[0] == FileConfig(files=fleet.file_sd_configs[0].files)
+    (http,), (srv, _), (replace, *_) = (
+        discovered.http_sd_configs,
+        discovered.dns_sd_configs,
+        discovered.relabel_configs,
+    )
+    assert http == HttpConfig(url=http.url)
+    assert srv == DnsConfig(names=srv.names)
+    examples_only = {"source_labels", "regex", "target_label"}
+    assert replace.model_dump(exclude=examples_only) == RelabelConfig(target_label="x").model_dump(
+        exclude=examples_only
+    )
     values = [line.strip() for line in SHIPPED.read_text().splitlines() if not line.strip().startswith("#")]
-    examples = ("job_name:", "targets:", "labels:", "files:", "values:", "own_code:", "example.com/")
+    examples = (
+        "job_name:",
+        "targets:",
+        "labels:",
+        "url:",
+        "names:",
+        "regex:",
+        "target_label:",
+        "modulus:",
+        "port:",
+        "files:",
+        "values:",
+        "own_code:",
+        "example.com/",
+    )
     unmarked = [line for line in values if any(word in line for word in examples) and "# example" not in line]
     assert unmarked == []
+
+
+def test_what_looks_like_a_number_or_a_truth_is_text_in_rules() -> None:
+    """Prometheus takes `regex: true`, `yes` and `080` as they are written; numbers elsewhere stay numbers."""
+    job = "job_name: a, static_configs: [{targets: [h]}]"
+    for written in ("true", "yes", "080", "8080", "12:30", "0x1F", "off", "1_000"):
+        text = f"scrape_configs: [{{{job}, relabel_configs: [{{action: keep, regex: {written}}}]}}]"
+        assert parse(text, "f.yml", Path()).scrape_configs[0].relabel_configs[0].regex == written
+    assert parse("metrics: {series_limit: 1000}", "f.yml", Path()).metrics.series_limit == 1000
+    job = "scrape_configs: [{job_name: a, follow_redirects: no, static_configs: [{targets: ['h:1']}]}]"
+    assert parse(job, "f.yml", Path()).scrape_configs[0].follow_redirects is False
+
+
+@given(st.integers(1, 10**11))
+def test_exact_durations(milliseconds: int) -> None:
+    """What is printed as Prometheus prints it reads as the same."""
+    assert round(parse_duration(exact_duration(milliseconds / 1000)) * 1000) == milliseconds
+
+
+def test_durations_as_prometheus_prints_them() -> None:
+    """Weeks and years only where nothing is left over."""
+    printed = {90: "1m30s", 5400: "1h30m", 0.2: "200ms", 90 * 86400: "90d", 14 * 86400: "2w", 31536000: "1y"}
+    assert {seconds: exact_duration(seconds) for seconds in printed} == printed
+
+
+def test_rules_may_mend_an_address() -> None:
+    """With relabel_configs a job takes addresses that are not whole yet."""
+    text = (
+        "scrape_configs: [{job_name: a, relabel_configs: [{target_label: x, replacement: y}],"
+        " static_configs: [{targets: [host, 'http://b/']}]}]"
+    )
+    assert parse(text, "f.yml", Path()).scrape_configs[0].static_configs[0].targets == ("host", "http://b/")
 
 
 def test_jobs_inherit_from_global() -> None:

@@ -11,12 +11,18 @@ from structlog.testing import capture_logs
 from leakwatch.config import parse
 from leakwatch.discovery import TargetGroup
 from leakwatch.discovery.file import Reader
-from leakwatch.discovery.resolve import resolve
+from leakwatch.discovery.relabel import RelabelConfig, Rules
+from leakwatch.discovery.resolve import Found, Job, Resolver
 
 
 def addresses(groups: Sequence[TargetGroup] | None) -> list[str] | None:
     """Return all addresses of the groups."""
     return None if groups is None else [address for group in groups for address in group.targets]
+
+
+def resolve(groups: Sequence[TargetGroup], job: Job) -> Found:
+    """Return what one job makes of the groups."""
+    return asyncio.run(Resolver(job).resolve(groups))
 
 
 def write(path: Path, text: str) -> None:
@@ -54,9 +60,10 @@ def test_yaml_and_json_files(tmp_path: Path) -> None:
         ("", "Expecting value"),
         ("[" * 100_000, "recursion"),
         ('[{"targets": ["b:99999"]}]', "must be host:port"),
+        ('[{"targets": ["b:1"], "labels": {"a": "\\ud83d"}}]', "must be a valid string"),
         ('[{"targets": ["b"]}]', "must be host:port"),
     ],
-    ids=["half written", "bad target", "wrong type", "typo", "empty", "deep", "port", "no port"],
+    ids=["half written", "bad target", "wrong type", "typo", "empty", "deep", "port", "half a letter", "no port"],
 )
 def test_a_bad_file_keeps_its_last_targets(tmp_path: Path, text: str, said: str) -> None:
     """A file half written or wrong is said once, by name, and its last targets stay until it is good again."""
@@ -68,7 +75,7 @@ def test_a_bad_file_keeps_its_last_targets(tmp_path: Path, text: str, said: str)
     with capture_logs() as logged:
         assert reader.read() is None
         assert reader.read() is None
-    assert [(line["file"], line["kept"]) for line in logged] == [(str(path), 1)]
+    assert [(line["source"], line["kept"]) for line in logged] == [(str(path), 1)]
     assert said in logged[0]["error"]
     write(path, '[{"targets": ["a:2"]}]')
     assert addresses(reader.read()) == ["a:2"]
@@ -138,10 +145,10 @@ def test_labels_make_the_endpoint() -> None:
         ),
         TargetGroup(targets=("unix:///run/app.sock",)),
     ]
-    one, two, three = resolve(groups, job="j", scheme="http", path="/debug/pprof")
+    one, two, three = resolve(groups, Job("j", "http", "/debug/pprof")).endpoints
     assert (one.target.service, str(one.url)) == ("j", "http://a:1/debug/pprof/goroutine?debug=1")
     assert (two.target.service, str(two.url)) == ("shop", "https://b:2/admin/pprof/goroutine?debug=1")
-    assert two.target.labels == {"service": "shop", "zone": "z"}
+    assert two.target.labels == {"job": "j", "service": "shop", "zone": "z"}
     assert (three.socket, three.target.name) == ("/run/app.sock", "unix:///run/app.sock")
 
 
@@ -149,6 +156,128 @@ def test_one_bad_address_does_not_disturb_the_others() -> None:
     """An address that makes no URL is left out and said."""
     groups = [TargetGroup(targets=("a:1", "xn--a:2", "c:3"))]
     with capture_logs() as logged:
-        found = resolve(groups, job="j", scheme="http", path="/p")
-    assert [endpoint.target.name for endpoint in found] == ["a:1", "c:3"]
+        found = resolve(groups, Job("j", "http", "/p"))
+    assert [endpoint.target.name for endpoint in found.endpoints] == ["a:1", "c:3"]
+    assert (found.dropped, found.invalid) == (0, 1)
     assert [line["target"] for line in logged] == ["xn--a:2"]
+
+
+def test_labels_end_where_a_target_begins() -> None:
+    """Rules see what job and group say; what begins with __ is gone after them; `target` names the target."""
+    rules = [
+        {"source_labels": ["__meta_pod"], "target_label": "pod"},
+        {"source_labels": ["pod"], "regex": "(.+)-\\d+", "target_label": "job"},
+        {"source_labels": ["pod"], "target_label": "target"},
+        {"source_labels": ["__address__", "__scheme__", "__profile_path__"], "target_label": "saw"},
+    ]
+    job = Job("j", "https", "/p", rules=tuple(map(RelabelConfig.model_validate, rules)))
+    (found,) = resolve([TargetGroup(targets=("h",), labels={"__meta_pod": "shop-7", "empty": ""})], job).endpoints
+    labels = {"job": "shop", "pod": "shop-7", "target": "shop-7", "saw": "h;https;/p"}
+    assert (found.target.service, found.target.name, found.target.labels) == ("shop", "shop-7", labels)
+    assert str(found.url) == "https://h/p/goroutine?debug=1"
+
+
+@pytest.mark.parametrize(
+    ("address", "scheme", "wanted"),
+    [
+        ("h", "http", "h:80"),
+        ("h", "https", "h:443"),
+        ("[::1]", "http", "[::1]:80"),
+        ("h:6060", "https", "h:6060"),
+        ("unix:///run/x.sock", "http", "unix:///run/x.sock"),
+    ],
+)
+def test_a_missing_port_is_that_of_the_scheme(address: str, scheme: str, wanted: str) -> None:
+    """Whatever was found without a port, as in Prometheus."""
+    (found,) = resolve([TargetGroup(targets=(address,))], Job("j", scheme, "/p")).endpoints
+    assert found.target.name == wanted
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ({"__scrape_interval__": "soon"}, "__scrape_interval__ 'soon' is no duration"),
+        ({"__scrape_interval__": "0s"}, "__scrape_interval__ '0s' must be longer than nothing"),
+        ({"__scrape_interval__": "5s"}, "__scrape_timeout__ 10s is longer than __scrape_interval__ 5s"),
+        ({"__scrape_timeout__": "1m"}, "__scrape_timeout__ 1m is longer than __scrape_interval__ 15s"),
+        ({"__scheme__": "ftp"}, "__scheme__ 'ftp' must be 'http' or 'https'"),
+    ],
+)
+def test_labels_that_make_no_target(labels: dict[str, str], said: str) -> None:
+    """It is left out, by name and once; the others stay."""
+    resolver = Resolver(Job("j", "http", "/p"))
+    groups = [TargetGroup(targets=("bad:1",), labels=labels), TargetGroup(targets=("good:1",))]
+    with capture_logs() as logged:
+        for _ in range(2):
+            found = asyncio.run(resolver.resolve(groups))
+            assert ([e.target.name for e in found.endpoints], found.invalid) == (["good:1"], 1)
+    assert [(line["event"], line["job"], line["target"]) for line in logged] == [("target left out", "j", "bad:1")]
+    assert said in logged[0]["error"]
+
+
+def test_times_of_one_target() -> None:
+    """Interval and timeout may come from labels."""
+    labels = {"__scrape_interval__": "1m30s", "__scrape_timeout__": "200ms"}
+    one, two = resolve(
+        [TargetGroup(targets=("a:1",), labels=labels), TargetGroup(targets=("b:1",))], Job("j", "http", "/p")
+    ).endpoints
+    assert (one.interval, one.timeout) == (90.0, 0.2)
+    assert (two.interval, two.timeout) == (15.0, 10.0)
+
+
+def test_rules_run_once_per_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address with the same labels is not worked off again, also when its group is another object."""
+    calls: list[str] = []
+
+    def counted(labels: dict[str, str], _: Rules) -> dict[str, str]:
+        calls.append(labels["__address__"])
+        return labels
+
+    monkeypatch.setattr("leakwatch.discovery.resolve.relabel", counted)
+    resolver = Resolver(Job("j", "http", "/p"))
+
+    def run(*groups: tuple[tuple[str, ...], str]) -> list[str]:
+        calls.clear()
+        asyncio.run(resolver.resolve([TargetGroup(targets=t, labels={"zone": zone}) for t, zone in groups]))
+        return list(calls)
+
+    assert run((("a:1", "a:2"), "x"), (("a:1",), "y")) == ["a:1", "a:2", "a:1"]
+    assert run((("a:1", "a:2", "a:3"), "x"), (("a:1",), "y")) == ["a:3"]
+    assert run((("a:2",), "x")) == []
+    assert run((("a:1", "a:2"), "x")) == ["a:1"]
+
+
+def test_many_addresses_do_not_hold_up_the_loop() -> None:
+    """While thousands are worked off, others have their turn."""
+    rules = tuple(
+        RelabelConfig.model_validate({"source_labels": ["__address__"], "regex": f"(.*){i}", "target_label": "x"})
+        for i in range(10)
+    )
+    group = TargetGroup(targets=tuple(f"h{i}:1" for i in range(5000)))
+
+    async def run() -> tuple[int, int]:
+        turns = 0
+
+        async def others() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        task = asyncio.create_task(others())
+        found = await Resolver(Job("j", "http", "/p", rules=rules)).resolve([group])
+        task.cancel()
+        return len(found.endpoints), turns
+
+    found, turns = asyncio.run(run())
+    assert found == 5000
+    assert turns > 3
+
+
+def test_a_thousand_mistakes_are_not_a_thousand_lines() -> None:
+    """The first ten are named, the rest is a number."""
+    group = TargetGroup(targets=tuple(f"h{i}/x" for i in range(1000)))
+    with capture_logs() as logged:
+        assert resolve([group], Job("j", "http", "/p")).invalid == 1000
+    assert len(logged) == 11
+    assert logged[-1]["number"] == 990

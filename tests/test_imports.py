@@ -17,6 +17,7 @@ LAYERS = [
     ["leakwatch.cli"],
     ["leakwatch.demo", "leakwatch.run_options"],
     ["leakwatch.daemon", "leakwatch.show", "leakwatch.report"],
+    ["leakwatch.discovered"],
     ["leakwatch.analyze"],
     ["leakwatch.job"],
     [
@@ -38,7 +39,15 @@ LAYERS = [
     ["leakwatch.succession"],
     ["leakwatch.watch", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
     ["leakwatch.recordings.folders", "leakwatch.recordings.table", "leakwatch.discovery.finder"],
-    ["leakwatch.discovery.resolve", "leakwatch.discovery.file", "leakwatch.discovery.static"],
+    [
+        "leakwatch.discovery.resolve",
+        "leakwatch.discovery.file",
+        "leakwatch.discovery.http",
+        "leakwatch.discovery.dns",
+        "leakwatch.discovery.static",
+    ],
+    ["leakwatch.discovery.progress", "leakwatch.discovery.relabel"],
+    ["leakwatch.discovery.regex"],
     ["leakwatch.discovery", "leakwatch.scrape", "leakwatch.recordings", "leakwatch.mistakes"],
     ["leakwatch.client", "leakwatch.clock"],
     ["leakwatch.leaks", "leakwatch.detect.verdict", "leakwatch.detect.pooling", "leakwatch.identity"],
@@ -51,6 +60,7 @@ LAYERS = [
     ["leakwatch.profile.text", "leakwatch.profile.pprof", "leakwatch.profile"],
     [
         "leakwatch.columns",
+        "leakwatch.loader",
         "leakwatch.memo",
         "leakwatch.shard",
         "leakwatch.pace",
@@ -64,6 +74,7 @@ LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in mod
 
 PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
 PURE += ["leakwatch.pipeline", "leakwatch.succession", "leakwatch.watch", "leakwatch.shard"]
+PURE += ["leakwatch.discovery.relabel", "leakwatch.discovery.regex"]
 IO = {
     *(
         "asyncio",
@@ -81,10 +92,12 @@ IO = {
     *("structlog", "subprocess", "sys", "tempfile", "threading", "time", "uvicorn", "starlette", "apscheduler"),
 }
 ONLY_IN = {
+    "dns": {"leakwatch.discovery.dns"},
+    "re2": {"leakwatch.discovery.regex"},
     "apscheduler": {"leakwatch.schedule"},
     "bcrypt": {"leakwatch.web.passwords"},
     "uvicorn": {"leakwatch.web.connection", "leakwatch.web.server"},
-    "prometheus_client": {"leakwatch.metrics", "leakwatch.web.routes"},
+    "prometheus_client": {"leakwatch.metrics", "leakwatch.web.routes", "leakwatch.discovered"},
     "typer": {"leakwatch.cli", "leakwatch.run_options"},
     "time": {"leakwatch.clock"},
 }

@@ -14,7 +14,7 @@ import trustme
 from answering import Answer, answering, endless, http
 
 from leakwatch.client import Client, Tls
-from leakwatch.discovery.resolve import resolve
+from leakwatch.discovery.resolve import Endpoint, Job, endpoint
 from leakwatch.errors import ScrapeError
 from leakwatch.pipeline import Body, Pipeline, Settings
 from leakwatch.scrape import Scraper
@@ -33,15 +33,21 @@ def job(url: str, **settings: Any) -> ScrapeConfig:
     )
 
 
+def where(config: ScrapeConfig) -> Endpoint:
+    """Return the endpoint of the only target of a job."""
+    (group,) = config.static_configs
+    return endpoint({"__address__": group.targets[0]}, Job("j", config.scheme, config.profile_path))
+
+
 def scrape(url: str, *, timeout: float = 5.0, limit: int = 10**7, **settings: Any) -> tuple[Scraper, int]:
     """Scrape once; return the scraper and the profile's total."""
     config = job(url, **settings)
-    (endpoint,) = resolve(config.static_configs, job="j", scheme=config.scheme, path=config.profile_path)
+    found = where(config)
 
     async def run() -> tuple[Scraper, int]:
         tls = Tls(config.tls_config, secure=config.scheme == "https")
-        client = Client(tls, timeout=timeout, socket=endpoint.socket)
-        scraper = Scraper(client, endpoint.url, config, timeout=timeout, size_limit=limit)
+        client = Client(tls, timeout=timeout, socket=found.socket)
+        scraper = Scraper(client, found.url, config, timeout=timeout, size_limit=limit)
         body: Body = Pipeline(Settings()).body()
         try:
             await scraper.fetch(body.feed)
@@ -279,11 +285,11 @@ def test_certificates_that_are_replaced(tls: tuple[trustme.CA, ssl.SSLContext, P
     good = ca_file.read_bytes()
     with answering(http(BODY), context) as server:
         config = job(server.url, tls_config={"ca_file": str(ca_file)})
-        (endpoint,) = resolve(config.static_configs, job="j", scheme="https", path=config.profile_path)
+        found_at = where(config)
 
         async def run() -> list[str]:
             client = Client(Tls(config.tls_config, secure=True), timeout=5)
-            scraper = Scraper(client, endpoint.url, config, timeout=5, size_limit=10**7)
+            scraper = Scraper(client, found_at.url, config, timeout=5, size_limit=10**7)
             found = []
             for content in (good, None, b"no certificate", good):
                 ca_file.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Protocol
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from leakwatch.client import Settings
 
@@ -24,7 +24,8 @@ class Mechanism(Protocol):
         """Call `update` with all groups at first and whenever they change; until cancelled."""
 
 
-def _address(text: str) -> str:
+def check_address(text: str) -> str:
+    """Return `text` if it is host:port or the path of a unix socket; raises ValueError."""
     if "://" in text and not text.startswith("unix://"):
         raise ValueError(f"{text!r} must be host:port, with the scheme in `scheme` (or unix:///path)")
     if "/" in text.removeprefix("unix://") and not text.startswith("unix:///"):
@@ -42,12 +43,32 @@ def _label(name: str) -> str:
     return name
 
 
-Address = Annotated[str, AfterValidator(_address)]
+def _none(value: object) -> object:
+    return () if value is None else value
+
+
+def _nothing(value: object) -> object:
+    return {} if value is None else value
+
+
+Unicode = Annotated[str, Field(min_length=0)]
+"""Text that has no half of a letter in it, as JSON and YAML may: a length is only told of whole ones."""
+Address = Annotated[str, AfterValidator(check_address)]
 LabelName = Annotated[str, AfterValidator(_label)]
 
 
 class TargetGroup(Settings):
-    """Addresses with common labels, as Prometheus writes them in static and file configurations."""
+    """Addresses with common labels, as Prometheus writes them in static and file configurations.
 
-    targets: tuple[Address, ...]
-    labels: dict[LabelName, str] = Field(default_factory=dict)
+    An address is any text here: the rules of a job may make host:port of it. `null`, which Go programs write for
+    an empty list, is one.
+    """
+
+    targets: Annotated[tuple[Unicode, ...], BeforeValidator(_none)]
+    labels: Annotated[dict[LabelName, Unicode], BeforeValidator(_nothing)] = Field(default_factory=dict)
+
+
+class CompleteGroup(TargetGroup):
+    """A group whose addresses are scraped as they stand."""
+
+    targets: Annotated[tuple[Address, ...], BeforeValidator(_none)]

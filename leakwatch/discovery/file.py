@@ -7,21 +7,21 @@ links of a Kubernetes ConfigMap. A file that cannot be read, or is half written,
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-import structlog
 import yaml
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from leakwatch.client import Settings
-from leakwatch.discovery import TargetGroup, Update
+from leakwatch.discovery import CompleteGroup, TargetGroup, Update
+from leakwatch.discovery.progress import progress
 from leakwatch.errors import ConfigError
+from leakwatch.loader import load
 from leakwatch.mistakes import reworded
 from leakwatch.units import ConfigPath, Duration
 
-log = structlog.get_logger()
+CANNOT = "targets file cannot be used, its last target groups stay"
 
-GROUPS = TypeAdapter(tuple[TargetGroup, ...])
 Version = tuple[int, int, int]
 
 
@@ -37,9 +37,12 @@ class FileConfig(Settings):
     files: Annotated[tuple[Annotated[ConfigPath, AfterValidator(_pattern)], ...], Field(min_length=1)]
     refresh_interval: Duration = 5.0
 
+    group: ClassVar[type[TargetGroup]] = TargetGroup
+    """What a group in these files must be."""
+
     async def run(self, update: Update) -> None:
         """Tell the groups of all files whenever one of them changed; never ends."""
-        reader = Reader(self.files)
+        reader = Reader(self.files, self.group)
         while True:
             groups = reader.read()
             if groups is not None:
@@ -47,13 +50,21 @@ class FileConfig(Settings):
             await asyncio.sleep(self.refresh_interval)
 
 
-class Reader:
-    """Reads the files of some patterns, each only when it changed."""
+class CompleteFileConfig(FileConfig):
+    """Files whose addresses are scraped as they stand, since no rule mends them."""
 
-    def __init__(self, patterns: tuple[Path, ...]) -> None:
+    group = CompleteGroup
+
+
+class Reader:
+    """Reads the files of some patterns, each only when it changed; `group`: what must be in them."""
+
+    def __init__(self, patterns: tuple[Path, ...], group: type[TargetGroup] = CompleteGroup) -> None:
         self._patterns = patterns
+        self._groups_type: TypeAdapter[tuple[TargetGroup, ...]] = TypeAdapter(tuple[group, ...])  # type: ignore[valid-type]  # a type that is chosen
+        self._progress = progress()
+        self._seen: set[str] = set()
         self._versions: dict[str, Version] = {}
-        self._said: dict[str, str] = {}
         self._groups: dict[str, tuple[TargetGroup, ...]] = {}
         self._first = True
 
@@ -62,15 +73,18 @@ class Reader:
         paths = sorted({path for pattern in self._patterns for path in _matching(pattern)})
         changed = self._first
         if self._first and not paths:
-            log.warning("no file to read targets from yet", files=[str(pattern) for pattern in self._patterns])
+            files = [str(pattern) for pattern in self._patterns]
+            self._progress.log.warning("no file to read targets from yet", files=files)
         self._first = False
         for path in paths:
             changed |= self._read(path)
-        for path in self._groups.keys() - set(paths):
-            log.warning("targets file is gone: its targets go too", file=path)
-            del self._groups[path]
+        for path in self._seen - set(paths):
+            self._progress.forget(path)
             self._versions.pop(path, None)
-            changed = True
+            if self._groups.pop(path, None) is not None:
+                self._progress.log.warning("targets file is gone: its targets go too", file=path)
+                changed = True
+        self._seen = set(paths)
         return [group for groups in self._groups.values() for group in groups] if changed else None
 
     def _read(self, path: str) -> bool:
@@ -78,38 +92,39 @@ class Reader:
             stat = Path(path).stat()
             version = (stat.st_size, stat.st_ino, stat.st_mtime_ns)
             if self._versions.get(path) == version:
+                self._progress.works(path)
                 return False
-            groups = read_groups(Path(path))
+            groups = read_groups(Path(path), self._groups_type)
         except (OSError, ConfigError) as error:
             said = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
-            if self._said.get(path) == said:
-                return False
-            self._said[path] = said
-            kept = len(self._groups.get(path, ()))
-            log.error(  # noqa: TRY400  the message says it all, a traceback says less
-                "targets file cannot be used, its last target groups stay", file=path, kept=kept, error=said
-            )
+            kept = sum(len(group.targets) for group in self._groups.get(path, ()))
+            self._progress.failed(path, said, kept=kept, event=CANNOT)
             return False
         self._versions[path] = version
-        self._said.pop(path, None)
+        self._progress.works(path)
+        groups = tuple(_named(group, path) for group in groups)
         changed = self._groups.get(path) != groups
         self._groups[path] = groups
         return changed
+
+
+def _named(group: TargetGroup, path: str) -> TargetGroup:
+    return group.model_copy(update={"labels": {**group.labels, "__meta_filepath": path}})
 
 
 def _matching(pattern: Path) -> list[str]:
     return [str(path) for path in pattern.parent.glob(pattern.name)]
 
 
-def read_groups(path: Path) -> tuple[TargetGroup, ...]:
+def read_groups(path: Path, groups: TypeAdapter[tuple[TargetGroup, ...]]) -> tuple[TargetGroup, ...]:
     """Return the target groups in one file; raises OSError and ConfigError."""
     try:
         text = path.read_text()
-        data = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+        data = json.loads(text) if path.suffix == ".json" else load(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
     try:
-        return GROUPS.validate_python(data, strict=False)
+        return groups.validate_python(data, strict=False)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -3,6 +3,7 @@
 import asyncio
 
 from leakwatch.discovery import TargetGroup, Update
+from leakwatch.discovery.progress import progress
 
 
 class StaticConfig(TargetGroup):
@@ -10,5 +11,6 @@ class StaticConfig(TargetGroup):
 
     async def run(self, update: Update) -> None:
         """Tell the group once; never ends."""
+        progress().works("static_configs")
         update([self])
         await asyncio.Event().wait()

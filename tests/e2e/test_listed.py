@@ -1,0 +1,69 @@
+"""The daemon finds real Go programs through a server of http_sd, and keeps them when that goes away."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+from answering import answering, http
+from running import FAST, Daemon, eventually
+
+Start = Callable[..., str]
+Run = Callable[..., Daemon]
+JSON = "Content-Type: application/json"
+
+
+def test_targets_come_stay_and_go_with_a_list(start: Start, leakwatch: Run, tmp_path: Path) -> None:
+    """Rules name service and target and drop the rest; a server that fails changes nothing; metrics tell it."""
+    one, two = (start("healthy").removeprefix("http://") for _ in range(2))
+    host, _, port = one.partition(":")
+
+    def listed(*addresses: str) -> bytes:
+        groups = [{"targets": [a], "labels": {"__meta_pod": f"Shop-{i}"}} for i, a in enumerate(addresses)]
+        return json.dumps(groups).encode()
+
+    with answering(http(listed(host, two, "127.0.0.1:1"), "200 OK", JSON)) as server:
+        rules = [
+            {"source_labels": ["__address__"], "regex": "127.0.0.1:1", "action": "drop"},
+            {
+                "source_labels": ["__address__"],
+                "regex": "([^:]+)",
+                "replacement": f"$1:{port}",
+                "target_label": "__address__",
+            },
+            {"source_labels": ["__meta_pod"], "target_label": "target", "action": "lowercase"},
+            {"source_labels": ["target"], "regex": "(.*)-\\d", "target_label": "job"},
+        ]
+        job = {
+            "job_name": "listed",
+            "http_sd_configs": [{"url": f"{server.url}/?token=hunter2", "refresh_interval": "100ms"}],
+            "relabel_configs": rules,
+        }
+        path = tmp_path / "c.yml"
+        path.write_text(f"{FAST}scrape_configs: [{json.dumps(job)}]\n")
+        daemon = leakwatch("--config", path)
+
+        def up() -> set[tuple[str, str]]:
+            return {
+                (labels["service"], labels["target"]) for labels, value in daemon.series("leakwatch_up") if value
+            }
+
+        both = {("shop", "shop-0"), ("shop", "shop-1")}
+        assert eventually(lambda: up() == both), daemon.events()
+        states = {labels["state"]: n for labels, n in daemon.series("leakwatch_discovered_targets")}
+        assert states == {"kept": 2, "dropped": 1, "invalid": 0}
+        assert daemon.get("/-/ready").status_code == 200
+
+        server.answer = http(b"", "500 Oops")
+        failed = "leakwatch_discovery_failures_total"
+        assert eventually(lambda: daemon.series(failed)[0][1] > 2)
+        assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
+        time.sleep(0.3)
+        assert up() == both
+        lines = [event for event in daemon.events() if event["event"].startswith("discovery failed")]
+        assert [(line["job"], line["mechanism"], line["kept"]) for line in lines] == [("listed", "http", 3)]
+        assert "hunter2" not in "".join(daemon.said)
+
+        server.answer = http(listed(host), "200 OK", JSON)
+        assert eventually(lambda: up() == {("shop", "shop-0")})
