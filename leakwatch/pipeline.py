@@ -97,7 +97,7 @@ class Pipeline:
         if watch.identity.mixed:
             return []  # several processes behind one address: their counts in turn mean nothing
         events = self.restart(target, time) if change else []
-        watch.history.protected = watch.judged
+        watch.history.protected, watch.sites.protected = watch.judged, watch.judged_sites
         closed = watch.history.record(time, samples)
         watch.sites.follow(time, samples)
         if not closed:
@@ -118,7 +118,7 @@ class Pipeline:
 
     def _update(self, watch: Watch, time: float) -> list[Event]:
         target = watch.target
-        return self.leaks.update(target.service, target.name, {**watch.judged, **watch.judged_sites}, time)
+        return self.leaks.update(target.service, target.name, watch.thoughts, time)
 
     def stretch(self, target: Target, interval: float) -> bool:
         """Say that `target` is scraped every `interval` seconds; tell whether its block had to grow with it."""
@@ -171,9 +171,9 @@ class Pipeline:
         found = self._services.get(service)
         return sum(watch.count(fingerprint) for watch in found.watches.values()) if found else 0
 
-    def _labels(self, service: str) -> list[Mapping[str, str]]:
+    def _labels(self, service: str) -> dict[str, Mapping[str, str]]:
         found = self._services.get(service)
-        return [target.labels for target in (*found.watches, *found.gone)] if found else []
+        return {target.name: target.labels for target in (*found.gone, *found.watches)} if found else {}
 
     def unmatched(self) -> list[Rule]:
         """Return the rules of `ignore` that match no stack of any target."""

@@ -247,6 +247,7 @@ def _judgement(case: Case, series: Series, row: int) -> Judgement:
         before=math.nan if series.rebased else case.onset_floor,
         gained=case.floor - case.onset_floor,
         left=_departures(case, series, row),
+        rose=series.block_start - (series.closed - case.peak_block) * series.block,
         restarted=case.restarted,
         related=case.related,
     )

@@ -1,0 +1,66 @@
+"""The life of one stack or site of a service: what is thought of it on each target, put together."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from leakwatch.model import Judgement, Stack, Turn, Verdict
+from leakwatch.reason import combined
+
+POOLED: Final = ""
+"""The name under which the judgement of a whole service comes; no target is called so."""
+
+TURNS: Final = 20  # of a life that are remembered
+
+
+@dataclass(slots=True)
+class Life:
+    """One stack or site under suspicion: who said what last, and what was told of it."""
+
+    stack: Stack
+    opened_at: float
+    judgements: dict[str, Judgement] = field(default_factory=dict)
+    verdict: Verdict = Verdict.NORMAL
+    highest: Verdict = Verdict.NORMAL
+    told: Verdict = Verdict.NORMAL
+    """Normal also while another one speaks for it, or it is ignored."""
+    detected_at: float | None = None
+    since: float = 0.0
+    """When what the verdict says began."""
+    turns: deque[Turn] = field(default_factory=lambda: deque(maxlen=TURNS))
+
+    def settle(self, time: float) -> None:
+        """Come to a verdict on the judgements of now."""
+        verdict = max((judgement.verdict for judgement in self.judgements.values()), default=Verdict.NORMAL)
+        if verdict >= Verdict.LEAKING and self.detected_at is None:
+            self.detected_at = time
+        if verdict is not self.verdict:
+            self.verdict, self.highest = verdict, max(verdict, self.highest)
+            self.turns.append(Turn(verdict, time))
+            stopped = verdict is Verdict.PLATEAU
+            self.since = max(judgement.rose for judgement in self.said) if stopped else time
+
+    @property
+    def said(self) -> Sequence[Judgement]:
+        """What the verdict is founded on: the service as a whole if it says so, else its targets one by one."""
+        pooled = self.judgements.get(POOLED)
+        if pooled is not None and pooled.verdict is self.verdict:
+            return [pooled]
+        return [judgement for target, judgement in self.judgements.items() if target != POOLED]
+
+    @property
+    def targets(self) -> set[str]:
+        """Those where it grows or grew."""
+        own = self.judgements.keys() - {POOLED}
+        return own.union(*(judgement.targets for judgement in self.judgements.values()))
+
+    @property
+    def rate(self) -> float:
+        """Goroutines per second, over all targets, while it last grew."""
+        return combined([judgement.grew for judgement in self.said]).rate
+
+    @property
+    def score(self) -> float:
+        """The highest of now."""
+        return max((judgement.score for judgement in self.said), default=0.0)

@@ -1,0 +1,127 @@
+"""How leaks are told: one leak once, with all its goroutines and targets, without flapping; in virtual time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from simulated import HOUR, START, samples
+
+from leakwatch.ignore import Rule
+from leakwatch.model import Event, Frame, Leak, Sample, Samples, Stack, Target, Verdict
+from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.stacks import fingerprint_of
+
+A, B = Target("shop", "a", {"track": "stable"}), Target("shop", "b", {"track": "canary"})
+MINUTE = 60.0
+
+Counts = Callable[[Target, float], Samples]
+"""Target, hours since the start -> what its profile holds."""
+
+
+class Play:
+    """A pipeline that is fed one profile of each target a minute, and all that it told."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.pipeline = Pipeline(settings or Settings())
+        self.events: list[Event] = []
+        self.time = 0.0
+
+    def run(self, hours: float, counts: Counts, *targets: Target) -> "Play":
+        """Go on for `hours`."""
+        for _ in range(round(hours * HOUR / MINUTE)):
+            for target in targets:
+                found = counts(target, self.time / HOUR)
+                total = sum(sample.goroutines for sample in found.values())
+                self.events += self.pipeline.observe(target, START + self.time, total, found)
+            self.time += MINUTE
+        return self
+
+    def leak(self) -> Leak:
+        """Return the only leak that is open."""
+        (leak,) = self.pipeline.open_leaks()
+        return leak
+
+    def told(self) -> Sequence[tuple[str, str, str]]:
+        """Return each verdict that was told: which before, which then, of how many frames."""
+        return [
+            (event.before.word, event.leak.verdict.word, "site" if len(event.leak.stack.frames) == 1 else "stack")
+            for event in self.events
+        ]
+
+
+def path(number: int, function: str = "main.leak") -> Stack:
+    """Return one of the stacks in which `function` is reached."""
+    frames = (Frame(function, "/src/leak.go", 7), Frame(f"main.path{number}", "/src/main.go", number))
+    return Stack(fingerprint_of([f.function for f in frames]), frames, frames[0], f"main.path{number}", "")
+
+
+def paths(counts: Mapping[int, float], function: str = "main.leak") -> Samples:
+    """Return samples of a function's call paths, by number."""
+    found = {number: path(number, function) for number in counts}
+    return {stack.fingerprint: Sample(stack, int(counts[n])) for n, stack in found.items() if int(counts[n])}
+
+
+def test_a_site_counts_every_target_and_every_path() -> None:
+    """A function that leaks on six paths of one replica and one path of another is one leak, with all of them."""
+
+    def counts(target: Target, hour: float) -> Samples:
+        return paths(dict.fromkeys(range(6), 1 + 8 * hour) if target is A else {0: 1 + 48 * hour})
+
+    play = Play().run(14, counts, A, B)
+    leak = play.leak()
+    assert leak.stack.frames == (Frame("main.leak", "/src/leak.go", 7),)
+    assert leak.targets == ("a", "b")
+    held = sum(s.goroutines for target in (A, B) for s in counts(target, 14 - 1 / 60).values())
+    assert leak.goroutines == held
+    assert leak.growth.rate * HOUR == pytest.approx(96, rel=0.03)
+    assert [verdict for verdict in play.told() if verdict[1] == "leaking"] == [("suspected", "leaking", "site")]
+
+
+def test_a_leak_that_stops_is_not_told_again_as_its_site() -> None:
+    """The stack that holds all the growth of its function speaks for it, also when the growth is over."""
+    play = Play().run(14, lambda _, hour: paths({0: 3, 1: 3, 2: 3 + min(hour, 4) * 60}), A)
+    assert [what for _, _, what in play.told()] == ["stack"] * len(play.events)
+    assert play.leak().verdict is Verdict.PLATEAU
+
+
+def test_equal_paths_are_told_once() -> None:
+    """Three call paths that leak alike, each fast enough to be seen alone, are one leak: their function."""
+    rng = np.random.default_rng(3)
+    times = [np.cumsum(rng.exponential(1 / 60, 2000)) + 1 for _ in range(3)]
+    play = Play().run(9, lambda _, h: paths({n: 3 + float(np.searchsorted(t, h)) for n, t in enumerate(times)}), A)
+    leak = play.leak()
+    assert leak.growth.rate * HOUR == pytest.approx(180, rel=0.1)
+    assert {stack.fingerprint for stack in leak.related} == {path(n).fingerprint for n in range(3)}
+    assert [what for _, verdict, what in play.told() if verdict == "leaking"] == ["site"]
+
+
+def test_a_plateau_lasts_since_the_last_rise() -> None:
+    """The sentence says how long ago the growth ended, not how long ago that was understood."""
+    play = Play().run(14, lambda _, hour: samples({"leak": 3 + int(min(hour, 4) * 60), "b": 5}), A)
+    leak = play.leak()
+    assert leak.verdict is Verdict.PLATEAU
+    assert leak.reason.endswith("and has not grown for 9h50m")
+
+
+def test_a_rule_by_labels_hides_only_what_its_targets_leak() -> None:
+    """What is known and accepted of the canary is told when another target leaks it."""
+    settings = Settings(ignore=(Rule(function="main.leak", labels={"track": "canary"}),))
+
+    def leaks(*where: Target) -> Counts:
+        return lambda target, hour: samples({"leak": 3 + int(60 * hour) * (target in where), "b": 5})
+
+    for where, open_leaks in (((A,), 1), ((B,), 0), ((A, B), 1)):
+        play = Play(settings).run(5, leaks(*where), A, B)
+        assert len(play.pipeline.open_leaks()) == open_leaks
+
+
+def test_a_rule_by_origin_hides_a_site() -> None:
+    """Call paths that share their origin are a site with that origin; a rule that knows it keeps out the site."""
+
+    def counts(_: Target, hour: float) -> Samples:
+        found = paths(dict.fromkeys(range(6), 1 + 10 * hour)).values()
+        return {s.stack.fingerprint: Sample(replace(s.stack, origin="main.serve"), s.goroutines) for s in found}
+
+    assert len(Play().run(8, counts, A).pipeline.open_leaks()) == 1
+    assert Play(Settings(ignore=(Rule(origin="main.serve"),))).run(8, counts, A).events == []
