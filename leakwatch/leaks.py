@@ -109,8 +109,10 @@ class Leaks:
         labels, life = self._labels(service), group.head
         on = [labels[name] for name in group.targets if name in labels] or list(labels.values()) or [{}]
         for rule in self._rules:
+            if rule.is_over(self._time) or not all(rule.matches(life.stack, some) for some in on):
+                continue
             goroutines = self._count(service, life.stack.fingerprint)
-            if rule.holds(goroutines, self._time) and all(rule.matches(life.stack, some) for some in on):
+            if rule.at_most is None or not life.exceeds(rule.at_most, goroutines, self._time):
                 return rule
         return None
 

@@ -12,6 +12,8 @@ POOLED: Final = ""
 """The name under which the judgement of a whole service comes; no target is called so."""
 
 TURNS: Final = 20  # of a life that are remembered
+BELOW: Final = 0.9  # of a ceiling: clearly below it
+STAYS: Final = 3600.0  # seconds below it that a ceiling still counts as exceeded
 
 
 @dataclass(slots=True)
@@ -29,6 +31,8 @@ class Life:
     since: float = 0.0
     """When what the verdict says began."""
     turns: deque[Turn] = field(default_factory=lambda: deque(maxlen=TURNS))
+    exceeded: dict[int, float] = field(default_factory=dict)
+    """Ceiling -> until when it counts as exceeded."""
 
     def settle(self, time: float) -> None:
         """Come to a verdict on the judgements of now."""
@@ -64,3 +68,10 @@ class Life:
     def score(self) -> float:
         """The highest of now."""
         return max((judgement.score for judgement in self.said), default=0.0)
+
+    def exceeds(self, ceiling: int, goroutines: int, time: float) -> bool:
+        """Tell whether there are more goroutines than `ceiling`, or were until they went clearly below it."""
+        until = self.exceeded.get(ceiling, 0.0)
+        if goroutines > (BELOW * ceiling if time < until else ceiling):
+            self.exceeded[ceiling] = until = time + STAYS
+        return time < until

@@ -116,6 +116,26 @@ def test_a_rule_by_labels_hides_only_what_its_targets_leak() -> None:
         assert len(play.pipeline.open_leaks()) == open_leaks
 
 
+def test_a_ceiling_does_not_flap() -> None:
+    """A pool that moves around its ceiling is told once, and hidden again once it is clearly below for an hour."""
+    rng = np.random.default_rng(1)
+
+    def pool(_: Target, hour: float) -> Samples:
+        noise = int(rng.integers(-2, 3)) if hour > 5 else 0
+        return samples({"pool": int(min(hour * 40, 200)) + noise - 30 * (hour > 20), "b": 5})
+
+    play = Play(Settings(ignore=(Rule(function="main.pool", at_most=200),)))
+    play.run(20, pool, A)
+    assert len(play.events) <= 2
+    assert play.leak().stack.blamed.function == "main.pool"
+    told = len(play.events)
+    play.run(0.9, pool, A)
+    assert len(play.events) == told
+    play.run(0.3, pool, A)
+    assert [event.kind for event in play.events[told:]] == ["closed"]
+    assert play.pipeline.open_leaks() == []
+
+
 def test_a_rule_by_origin_hides_a_site() -> None:
     """Call paths that share their origin are a site with that origin; a rule that knows it keeps out the site."""
 
