@@ -97,15 +97,15 @@ class Pipeline:
         if watch.identity.mixed:
             return []  # several processes behind one address: their counts in turn mean nothing
         events = self.restart(target, time) if change else []
-        watch.history.protected, watch.sites.protected = watch.judged, watch.judged_sites
+        service = self._services[target.service]
+        watch.history.protected = watch.sites.protected = {**watch.thoughts, **service.judged}
         closed = watch.history.record(time, samples)
         watch.sites.follow(time, samples)
         if not closed:
             return events
-        others = self._services[target.service].watches
-        watch.judge([other for other in others.values() if other is not watch])
+        watch.judge([other for other in service.watches.values() if other is not watch])
         events += self._update(watch, time)
-        judged = self._services[target.service].judge(time, self.settings.block)
+        judged = service.judge(time, self.settings.block)
         if judged is not None:
             events += self.leaks.update(target.service, POOLED, judged, time)
         return events

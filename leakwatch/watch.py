@@ -142,6 +142,7 @@ class Pooled:
     def judge(self, time: float, histories: Mapping[str, History]) -> Judged:
         """Return what is thought of all `histories` by target, when a block has ended."""
         self._pool.follow(histories)
+        self._pool.protected = self._detector.cases
         self._pool.advance(time)
         self._detector.judge(self._pool)
         return {key: self._on_targets(key, *said) for key, said in self._detector.judgements(self._pool).items()}
@@ -158,26 +159,31 @@ class Service:
         self.watches: dict[Target, Watch] = {}
         self.gone: dict[Target, Gone] = {}
         self.functions = Functions()
+        self.judged: Judged = {}
+        """What was last thought of all together."""
         self._pooled: tuple[Pooled, Pooled] | None = None
 
     def forget(self) -> None:
         """Begin anew, with no history."""
         self.gone = {}
         self.functions.clear()
+        self.judged = {}
         self._pooled = None
 
     def judge(self, time: float, block: float) -> Judged | None:
         """Return what is thought of the service, None if that cannot have changed since the last time."""
         if len(self.watches) < 2 and not self.gone:
             alone, self._pooled = self._pooled is not None, None
-            return {} if alone else None
+            self.judged = {}
+            return self.judged if alone else None
         if self._pooled is None:
             self._pooled = Pooled(block, time), Pooled(block, time)
         if not self._pooled[0].is_due(time):
             return None
         stacks = self._pooled[0].judge(time, {t.name: watch.history for t, watch in self.watches.items()})
         sites = self._pooled[1].judge(time, {t.name: watch.sites for t, watch in self.watches.items()})
-        return {**stacks, **sites}
+        self.judged = {**stacks, **sites}
+        return self.judged
 
 
 def _judge(detector: Detector[Series], history: History, siblings: Sequence[History]) -> None:

@@ -145,3 +145,36 @@ def test_a_rule_by_origin_hides_a_site() -> None:
 
     assert len(Play().run(8, counts, A).pipeline.open_leaks()) == 1
     assert Play(Settings(ignore=(Rule(origin="main.serve"),))).run(8, counts, A).events == []
+
+
+def test_the_memory_of_a_service_is_bounded() -> None:
+    """Stacks that no target holds any more are forgotten for the service, too; its leak is followed all the while."""
+    play = Play(Settings(series_limit=100))
+
+    def counts(target: Target, hour: float) -> Samples:
+        new = int(hour * 12) * 20 + 10_000 * (target is B)
+        return samples({"leak": 3 + int(30 * hour)} | dict.fromkeys((f"once{new + n}" for n in range(20)), 5))
+
+    play.run(8, counts, A, B)
+    for pooled in play.pipeline._services["shop"]._pooled or ():
+        assert len(pooled._pool.stacks) <= 2 * 2 * 100
+        assert all(len(member.means) == len(pooled._pool.stacks) for member in pooled._pool.members.values())
+    leak = play.leak()
+    assert leak.targets == ("a", "b")
+    assert leak.growth.rate * HOUR == pytest.approx(60, rel=0.03)
+    assert [verdict for _, verdict, _ in play.told()] == ["suspected", "leaking"]
+
+
+def test_a_pooled_leak_keeps_its_place_among_larger_stacks() -> None:
+    """What only the service as a whole leaks is not pushed out of a full target by many larger stacks."""
+    play = Play(Settings(series_limit=10))
+
+    def counts(_: Target, hour: float) -> Samples:
+        crowd = dict.fromkeys((f"crowd{n}" for n in range(12 * (hour > 16))), 200)
+        return samples({"leak": 3 + int(2 * hour)} | crowd)
+
+    targets = [Target("shop", name) for name in "abcdef"]
+    play.run(16, counts, *targets)
+    assert play.leak().stack.blamed.function == "main.leak"
+    play.run(0.5, counts, *targets)
+    assert play.leak().goroutines == 6 * (3 + 32)

@@ -6,7 +6,7 @@ without the first hour of a lifetime and without the step across a restart, scal
 out just then.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +33,7 @@ from leakwatch.model import Fingerprint, Stack
 
 FIRST: Final = BLOCKS_PER_HOUR  # blocks of a lifetime that are not counted
 LATE: Final = 3  # blocks that a target may be behind and still be counted
+FEWEST: Final = 64  # rows that are never too many
 
 
 class Member:
@@ -56,6 +57,11 @@ class Member:
         """Make room for `rows` rows."""
         more = ((0, rows - len(self.means)), (0, 0))
         self.means, self.floors = np.pad(self.means, more), np.pad(self.floors, more)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Forget all rows but `rows`, which are numbered anew."""
+        self.means, self.floors = self.means[rows], self.floors[rows]
+        self.version = -1
 
     def push(self, column: Sums | None, block: float) -> None:
         """Remember the hour that has ended, shape (6, rows), or that the target was not seen.
@@ -107,6 +113,11 @@ class Added:
         more = ((0, rows - len(self.levels)), (0, 0))
         self.levels, self.falls = np.pad(self.levels, more), np.pad(self.falls, more)
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Forget all rows but `rows`, which are numbered anew."""
+        self.columns.values = self.columns.values[:, rows]
+        self.levels, self.falls = self.levels[rows], self.falls[rows]
+
     def push(self, steps: Sequence[Step | None]) -> None:
         """Append the sum of `steps`, scaled up for the members whose step does not count."""
         counted = [step for step in steps if step is not None]
@@ -151,6 +162,9 @@ class Pool:
         self.past = Memory()
         self.last: Sums = np.zeros(0)
         self.interval = 0.0
+        self.protected: Collection[Fingerprint] = ()
+        """Stacks that keep their row when no member holds them any more."""
+        self._enough = FEWEST
 
     @property
     def blocks(self) -> Columns:
@@ -190,6 +204,8 @@ class Pool:
         return np.asarray(columns.values[MEAN][same].sum(axis=0))
 
     def _close_block(self) -> None:
+        if len(self.stacks) > self._enough:
+            self._forget()
         for member in self.members.values():
             if member.version != member.history.version:
                 self._place(member)
@@ -200,6 +216,17 @@ class Pool:
         if self.closed % BLOCKS_PER_HOUR == 0:
             self._close_hour()
             self.hours_closed += 1
+
+    def _forget(self) -> None:
+        """Let go the rows of stacks that no member holds any more; due again when there are twice as many."""
+        held = set(self.protected).union(*(member.history.rows for member in self.members.values()))
+        kept = [row for row, stack in enumerate(self.stacks) if stack and stack.fingerprint in held]
+        self.stacks = [self.stacks[row] for row in kept]
+        self.rows = {stack.fingerprint: row for row, stack in enumerate(self.stacks) if stack}
+        self.give_back, self.last = self.give_back[..., kept], self.last[kept]
+        for rows in (self.past, self.added_blocks, self.added_hours, *self.members.values()):
+            rows.keep(kept)
+        self._enough = max(2 * len(kept), FEWEST)
 
     def _place(self, member: Member) -> None:
         """Give each stack of a member its row."""
