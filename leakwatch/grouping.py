@@ -27,10 +27,15 @@ class Group:
 
     @property
     def verdict(self) -> Verdict:
-        """The highest of all in it; on its own stacks a site has the last word."""
-        function = self.head.stack.blamed.function if self.head.stack.site else None
-        others = (life.verdict for life in self.related if life.stack.blamed.function != function)
-        return max(self.head.verdict, *others, Verdict.NORMAL)
+        """The highest of all in it. When a site has stopped, a stack of it counts only if it has grown since."""
+        head = self.head
+        function = head.stack.blamed.function if head.stack.site else None
+        others = (
+            life.verdict
+            for life in self.related
+            if life.stack.blamed.function != function or life.rose > head.since
+        )
+        return max(head.verdict, *others, Verdict.NORMAL)
 
     @property
     def targets(self) -> tuple[str, ...]:

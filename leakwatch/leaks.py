@@ -156,5 +156,5 @@ class Leaks:
             combined([judgement.grew for judgement in said]),
             tuple(life.turns),
             tuple(other.stack for other in group.related),
-            sentence(life.verdict, said, goroutines, life.since, self._time) if said else "",
+            sentence(group.verdict, said, goroutines, life.since, self._time) if said else "",
         )

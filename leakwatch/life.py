@@ -42,8 +42,7 @@ class Life:
         if verdict is not self.verdict:
             self.verdict, self.highest = verdict, max(verdict, self.highest)
             self.turns.append(Turn(verdict, time))
-            stopped = verdict is Verdict.PLATEAU
-            self.since = max(judgement.rose for judgement in self.said) if stopped else time
+            self.since = self.rose if verdict is Verdict.PLATEAU else time
 
     @property
     def said(self) -> Sequence[Judgement]:
@@ -63,6 +62,11 @@ class Life:
     def rate(self) -> float:
         """Goroutines per second, over all targets, while it last grew."""
         return combined([judgement.grew for judgement in self.said]).rate
+
+    @property
+    def rose(self) -> float:
+        """When it last grew, on whichever target."""
+        return max((judgement.rose for judgement in self.said), default=0.0)
 
     @property
     def score(self) -> float:

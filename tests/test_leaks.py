@@ -96,6 +96,21 @@ def test_equal_paths_are_told_once() -> None:
     assert [what for _, verdict, what in play.told() if verdict == "leaking"] == ["site"]
 
 
+def test_a_site_that_lost_half_still_leaks_where_its_paths_do() -> None:
+    """The fast one of six paths is mended, which halves the site; the slow ones go on, and so does the leak."""
+    times = [np.cumsum(np.random.default_rng(n).exponential(1 / 12, 1000)) + 2 for n in range(5)]
+
+    def counts(_: Target, hour: float) -> Samples:
+        slow = {n: 3 + float(np.searchsorted(t, hour)) for n, t in enumerate(times)}
+        return paths({9: 3 + (hour * 100 if hour < 5 else 0), **slow})
+
+    leak = Play().run(16, counts, A).leak()
+    assert leak.stack.site
+    assert leak.verdict is Verdict.LEAKING
+    assert leak.growth.rate * HOUR == pytest.approx(60, rel=0.1)
+    assert "has not grown" not in leak.reason
+
+
 def test_a_plateau_lasts_since_the_last_rise() -> None:
     """The sentence says how long ago the growth ended, not how long ago that was understood."""
     play = Play().run(14, lambda _, hour: samples({"leak": 3 + int(min(hour, 4) * 60), "b": 5}), A)
@@ -148,7 +163,7 @@ def test_a_rule_by_origin_hides_a_site() -> None:
 
 
 def test_the_memory_of_a_service_is_bounded() -> None:
-    """Stacks that no target holds any more are forgotten for the service, too; its leak is followed all the while."""
+    """Stacks that no target holds any more are forgotten for the service; its leak is followed all the while."""
     play = Play(Settings(series_limit=100))
 
     def counts(target: Target, hour: float) -> Samples:

@@ -224,8 +224,11 @@ class Pool:
         self.stacks = [self.stacks[row] for row in kept]
         self.rows = {stack.fingerprint: row for row, stack in enumerate(self.stacks) if stack}
         self.give_back, self.last = self.give_back[..., kept], self.last[kept]
-        for rows in (self.past, self.added_blocks, self.added_hours, *self.members.values()):
-            rows.keep(kept)
+        self.past.keep(kept)
+        self.added_blocks.keep(kept)
+        self.added_hours.keep(kept)
+        for member in self.members.values():
+            member.keep(kept)
         self._enough = max(2 * len(kept), FEWEST)
 
     def _place(self, member: Member) -> None:
