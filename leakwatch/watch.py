@@ -129,10 +129,10 @@ class Gone:
 
 
 class Pooled:
-    """The targets of a service judged as one."""
+    """The targets of a service judged as one: their stacks or their sites."""
 
-    def __init__(self, block: float, time: float) -> None:
-        self._pool = Pool(block, time)
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
         self._detector = Detector(pooling.score_blocks, pooling.score_hours)
 
     def is_due(self, time: float) -> bool:
@@ -177,12 +177,15 @@ class Service:
             self.judged = {}
             return self.judged if alone else None
         if self._pooled is None:
-            self._pooled = Pooled(block, time), Pooled(block, time)
+            stacks = Pool(block, time)
+            self._pooled = Pooled(stacks), Pooled(Pool(block, time, stacks))
         if not self._pooled[0].is_due(time):
             return None
-        stacks = self._pooled[0].judge(time, {t.name: watch.history for t, watch in self.watches.items()})
-        sites = self._pooled[1].judge(time, {t.name: watch.sites for t, watch in self.watches.items()})
-        self.judged = {**stacks, **sites}
+        of_stacks, of_sites = self._pooled
+        self.judged = {
+            **of_stacks.judge(time, {t.name: watch.history for t, watch in self.watches.items()}),
+            **of_sites.judge(time, {t.name: watch.sites for t, watch in self.watches.items()}),
+        }
         return self.judged
 
 

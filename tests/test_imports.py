@@ -42,6 +42,7 @@ LAYERS = [
     ["leakwatch.reason"],
     ["leakwatch.detect.growth", "leakwatch.detect.rate"],
     ["leakwatch.detect.series", "leakwatch.detect.sites", "leakwatch.detect.pool"],
+    ["leakwatch.detect.member"],
     ["leakwatch.history", "leakwatch.stacks", "leakwatch.look", "leakwatch.detect"],
     ["leakwatch.block", "leakwatch.lifetimes", "leakwatch.profile.saved"],
     ["leakwatch.profile.proto"],
