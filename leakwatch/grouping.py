@@ -5,7 +5,7 @@
 - What grows in step is one leak: one thing that leaks may hold several goroutines, each with its own stack.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,14 +43,17 @@ class Group:
         return tuple(sorted(self.head.targets.union(*(life.targets for life in self.related))))
 
 
-def groups(lives: Lives) -> dict[Fingerprint, Group]:
-    """Return the leaks that `lives` make, by the fingerprint of the one that tells it."""
+def groups(lives: Lives, ignored: Container[Fingerprint] = ()) -> dict[Fingerprint, Group]:
+    """Return the leaks that `lives` make, by the fingerprint of the one that tells it.
+
+    One of the `ignored` tells a leak only if all that could are.
+    """
     guilty = {key: life for key, life in lives.items() if life.verdict is not Verdict.NORMAL}
     speakers = _speakers(guilty)
     spoken_for: dict[Fingerprint, list[Fingerprint]] = {}
     for key, speaker in speakers.items():
         spoken_for.setdefault(speaker, []).append(key)
-    free = dict.fromkeys(sorted(spoken_for, key=lambda key: _rank(guilty[key])))
+    free = dict.fromkeys(sorted(spoken_for, key=lambda key: (key in ignored, _rank(guilty[key]))))
     found = {}
     while free:
         head = next(iter(free))

@@ -80,9 +80,9 @@ class Leaks:
             if fingerprint not in judged:
                 life.judgements.pop(target, None)
             life.settle(time)
-        known.groups = groups(lives)
-        rules = {key: self._rule(service, group) for key, group in known.groups.items()}
-        known.rules = {key: rule for key, rule in rules.items() if rule is not None}
+        rules = {key: rule for key, life in lives.items() if (rule := self._rule(service, life))}
+        known.groups = groups(lives, rules)
+        known.rules = {key: rules[key] for key in known.groups.keys() & rules.keys()}
         events = self._tell(service, known, time)
         for fingerprint in [key for key, life in lives.items() if life.verdict is Verdict.NORMAL]:
             del lives[fingerprint]
@@ -102,12 +102,12 @@ class Leaks:
                 life.told = verdict
         return events
 
-    def _rule(self, service: str, group: Group) -> Rule | None:
-        """Return the rule that keeps out a leak: one that matches on all targets that the leak is on."""
+    def _rule(self, service: str, life: Life) -> Rule | None:
+        """Return the rule that keeps out a stack or site: one that matches on all targets that it grows on."""
         if not self._rules:
             return None
-        labels, life = self._labels(service), group.head
-        on = [labels[name] for name in group.targets if name in labels] or list(labels.values()) or [{}]
+        labels = self._labels(service)
+        on = [labels[name] for name in life.targets & labels.keys()] or list(labels.values()) or [{}]
         for rule in self._rules:
             if rule.is_over(self._time) or not all(rule.matches(life.stack, some) for some in on):
                 continue

@@ -225,3 +225,35 @@ def test_workers_that_move_to_a_site_are_no_leak_of_a_service() -> None:
         return {**idle, **{sample.stack.fingerprint: sample for sample in found}}
 
     assert Play().run(10, counts, *FLEET).events == []
+
+
+@pytest.mark.parametrize("ignored", ["reader", "writer"])
+def test_a_leak_is_told_by_those_of_its_stacks_that_no_rule_keeps_out(ignored: str) -> None:
+    """Of two stacks that grow in step either could tell the leak; where a rule knows only one, the other does."""
+    times = np.cumsum(np.random.default_rng(5).exponential(1 / 60, 2000))
+
+    def counts(_: Target, hour: float) -> Samples:
+        leaked = int(np.searchsorted(times, hour))
+        return samples({"reader": 3 + leaked, "writer": 1 + leaked})
+
+    rules = [Rule(function=f"main.{name}") for name in ("reader", "writer")]
+    known = tuple(rule for rule in rules if ignored in rule.function)
+    either, one = Play().run(5, counts, A), Play(Settings(ignore=known)).run(5, counts, A)
+    assert [event.time for event in one.events] == [event.time for event in either.events]
+    (other,) = {"reader", "writer"} - {ignored}
+    assert {event.leak.stack.blamed.function for event in one.events} == {f"main.{other}"}
+    assert one.leak().verdict is Verdict.LEAKING
+    assert Play(Settings(ignore=tuple(rules))).run(5, counts, A).events == []
+
+
+def test_a_target_that_has_recovered_adds_nothing_to_the_rate() -> None:
+    """One of two replicas is mended: the leak goes on at the rate of the other, in metrics and in the sentence."""
+
+    def counts(target: Target, hour: float) -> Samples:
+        return samples({"leak": 3 + int(60 * hour * (target is B or hour < 6)), "b": 5})
+
+    leak = Play().run(7, counts, A, B).leak()
+    assert leak.verdict is Verdict.LEAKING
+    assert leak.growth.rate * HOUR == pytest.approx(60, rel=0.1)
+    assert leak.grew.rate * HOUR == pytest.approx(60, rel=0.1)
+    assert "+60/h" in leak.reason
