@@ -2,10 +2,10 @@
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from leakwatch.model import Judgement, Stack, Turn, Verdict
+from leakwatch.model import NO_GROWTH, Judgement, Stack, Turn, Verdict
 from leakwatch.reason import combined
 
 POOLED: Final = ""
@@ -46,11 +46,17 @@ class Life:
 
     @property
     def said(self) -> Sequence[Judgement]:
-        """What the verdict is founded on: the service as a whole if it says so, else its targets one by one."""
+        """What the verdict is founded on: the service as a whole if it says so, else its targets one by one.
+
+        While it goes on somewhere, those where it is over grow by nothing.
+        """
         pooled = self.judgements.get(POOLED)
         if pooled is not None and pooled.verdict is self.verdict:
             return [pooled]
-        return [judgement for target, judgement in self.judgements.items() if target != POOLED]
+        own = [judgement for target, judgement in self.judgements.items() if target != POOLED]
+        if self.verdict < Verdict.SUSPECTED:
+            return own
+        return [one if one.verdict >= Verdict.SUSPECTED else _over(one) for one in own]
 
     @property
     def targets(self) -> set[str]:
@@ -79,3 +85,7 @@ class Life:
         if goroutines > (BELOW * ceiling if time < until else ceiling):
             self.exceeded[ceiling] = until = time + STAYS
         return time < until
+
+
+def _over(judgement: Judgement) -> Judgement:
+    return replace(judgement, growth=NO_GROWTH, grew=NO_GROWTH)

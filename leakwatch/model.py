@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NewType
+from typing import Final, NewType
 
 Fingerprint = NewType("Fingerprint", str)
 """The stable identity of a stack: 16 hex digits."""
@@ -117,6 +117,9 @@ class Growth:
     rate: float
     low: float
     high: float
+
+
+NO_GROWTH: Final = Growth(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

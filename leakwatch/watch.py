@@ -10,12 +10,12 @@ from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.pool import Pool
 from leakwatch.detect.series import Series
 from leakwatch.detect.sites import Functions, Sites
-from leakwatch.detect.verdict import NO_GROWTH, Detector, patience
+from leakwatch.detect.verdict import Detector, patience
 from leakwatch.history import History
 from leakwatch.identity import Identity
 from leakwatch.ignore import Rule
 from leakwatch.leaks import Judged
-from leakwatch.model import Fingerprint, Judgement, Stack, Target, Verdict
+from leakwatch.model import NO_GROWTH, Fingerprint, Judgement, Stack, Target, Verdict
 
 
 @dataclass(frozen=True, slots=True)

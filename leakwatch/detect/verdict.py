@@ -21,7 +21,7 @@ from leakwatch.detect.growth import Scores
 from leakwatch.detect.rate import everything, find_onset, growth_since, recent
 from leakwatch.detect.related import in_step
 from leakwatch.detect.series import Series
-from leakwatch.model import Fingerprint, Growth, Judgement, Stack, Verdict
+from leakwatch.model import NO_GROWTH, Fingerprint, Growth, Judgement, Stack, Verdict
 
 SUSPECT: Final = 0.5
 ACQUIT: Final = 0.3
@@ -35,7 +35,6 @@ SHOWS: Final = 60  # or as long as this many rises would take at the known rate
 MEANINGFUL: Final = 6  # blocks that tell how many leave
 YOUNG: Final = 0.5  # the most confidence in a lifetime younger than the ring of blocks
 
-NO_GROWTH: Final = Growth(0.0, 0.0, 0.0)
 Named = dict[Fingerprint, tuple[float, str]]
 """Fingerprint -> score and window."""
 
