@@ -60,9 +60,11 @@ def groups(lives: Lives, ignored: Container[Fingerprint] = ()) -> dict[Fingerpri
         del free[head]
         together = [head]
         for key in together:  # which grows meanwhile
-            near = {speakers[other] for one in spoken_for[key] for other in _in_step(guilty, one)}
-            together += near & free.keys()
-            free = {other: None for other in free if other not in near}
+            steps = {speakers[other] for one in spoken_for[key] for other in _in_step(guilty, one)}
+            near = [other for other in free if other in steps] if steps else []
+            together += near
+            for other in near:
+                del free[other]
         own = [key for key in spoken_for[head] if key != head and not guilty[key].stack.site]
         found[head] = Group(guilty[head], tuple(guilty[key] for key in (*own, *together[1:])))
     return found
