@@ -45,9 +45,9 @@ class Rule:
             and all(pattern.fullmatch(labels.get(name, "")) for name, pattern in self._label_patterns.items())
         )
 
-    def holds(self, goroutines: int, time: float) -> bool:
-        """Tell whether the rule still counts, at this time and for this many goroutines."""
-        return (self.until is None or time < self.until) and (self.at_most is None or goroutines <= self.at_most)
+    def is_over(self, time: float) -> bool:
+        """Tell whether the rule counts no more."""
+        return self.until is not None and time >= self.until
 
     def __str__(self) -> str:
         """Return the patterns, as a reader would name the rule."""

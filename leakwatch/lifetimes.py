@@ -4,6 +4,7 @@ A pool that warms up to 200 goroutines after each start grows in a straight line
 stops. What it did in the lifetime before is the best guess at where that is. A straight leak never qualifies.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -55,6 +56,11 @@ class Memory:
         self.ceilings = np.pad(self.ceilings, ((0, 0), (0, more)))
         self.leaked = np.pad(self.leaked, (0, more))
         self._learned = np.pad(self._learned, ((0, 0), (0, more)))
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Forget all rows but `rows`, which are numbered anew."""
+        self.ceilings, self.leaked = self.ceilings[:, rows], self.leaked[rows]
+        self._learned = self._learned[:, rows]
 
     def take(self, row: int, other: "Memory", its: int) -> None:
         """Know of `row` what `other` knows of `its` row."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NewType
+from typing import Final, NewType
 
 Fingerprint = NewType("Fingerprint", str)
 """The stable identity of a stack: 16 hex digits."""
@@ -58,7 +58,8 @@ class Stack:
     """A stack with its identity and what it says to a reader.
 
     `frames` leaf first; `blamed` is the frame to look at, `origin` the outermost function, `wait` the wait
-    reason in debug=2's words ("" when unknown).
+    reason in debug=2's words ("" when unknown). A `site` is all stacks that blame one function; its only frame is
+    that function, and it has the origin and the wait reason that all of them have.
     """
 
     fingerprint: Fingerprint
@@ -67,6 +68,7 @@ class Stack:
     origin: str
     wait: str
     truncated: bool = False
+    site: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,9 @@ class Growth:
     high: float
 
 
+NO_GROWTH: Final = Growth(0.0, 0.0, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What the detector says of one series; times in unix seconds.
@@ -147,6 +152,8 @@ class Judgement:
     """Stacks of the same target that grow in step with it."""
     targets: tuple[str, ...] = ()
     """Of a whole service: those that it grows on."""
+    rose: float = 0.0
+    """When its floor last rose to where it had not been."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,15 +97,15 @@ class Pipeline:
         if watch.identity.mixed:
             return []  # several processes behind one address: their counts in turn mean nothing
         events = self.restart(target, time) if change else []
-        watch.history.protected = watch.judged
+        service = self._services[target.service]
+        watch.history.protected = watch.sites.protected = {**watch.thoughts, **service.judged}
         closed = watch.history.record(time, samples)
         watch.sites.follow(time, samples)
         if not closed:
             return events
-        others = self._services[target.service].watches
-        watch.judge([other for other in others.values() if other is not watch])
+        watch.judge([other for other in service.watches.values() if other is not watch])
         events += self._update(watch, time)
-        judged = self._services[target.service].judge(time, self.settings.block)
+        judged = service.judge(time, self.settings.block)
         if judged is not None:
             events += self.leaks.update(target.service, POOLED, judged, time)
         return events
@@ -118,7 +118,7 @@ class Pipeline:
 
     def _update(self, watch: Watch, time: float) -> list[Event]:
         target = watch.target
-        return self.leaks.update(target.service, target.name, {**watch.judged, **watch.judged_sites}, time)
+        return self.leaks.update(target.service, target.name, watch.thoughts, time)
 
     def stretch(self, target: Target, interval: float) -> bool:
         """Say that `target` is scraped every `interval` seconds; tell whether its block had to grow with it."""
@@ -171,9 +171,9 @@ class Pipeline:
         found = self._services.get(service)
         return sum(watch.count(fingerprint) for watch in found.watches.values()) if found else 0
 
-    def _labels(self, service: str) -> list[Mapping[str, str]]:
+    def _labels(self, service: str) -> dict[str, Mapping[str, str]]:
         found = self._services.get(service)
-        return [target.labels for target in (*found.watches, *found.gone)] if found else []
+        return {target.name: target.labels for target in (*found.gone, *found.watches)} if found else {}
 
     def unmatched(self) -> list[Rule]:
         """Return the rules of `ignore` that match no stack of any target."""

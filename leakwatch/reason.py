@@ -13,7 +13,7 @@ SAME = 1.5  # a change of departures by less is none
 def sentence(verdict: Verdict, judgements: Sequence[Judgement], goroutines: int, since: float, time: float) -> str:
     """Return why, from the judgements of those targets that were judged.
 
-    `goroutines` are those of now, `since` is when the verdict was reached, `time` is now.
+    `goroutines` are those of now, `since` is when what the verdict says began, `time` is now.
     """
     before = sum(judgement.before for judgement in judgements)
     began = min(judgement.since for judgement in judgements)

@@ -19,7 +19,7 @@ def arrive(service: Service, target: Target, settings: Settings, leaks: Leaks) -
     if own is not None:
         own.watch.target = target
         return own.watch
-    watch = Watch(target, settings)
+    watch = Watch(target, settings, service.functions)
     if service.gone:
         last = max(service.gone, key=lambda gone: service.gone[gone].time)
         _succeed(service.gone.pop(last).watch, watch, leaks)

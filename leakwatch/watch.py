@@ -9,15 +9,13 @@ from leakwatch.detect.daily import Daily
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.pool import Pool
 from leakwatch.detect.series import Series
-from leakwatch.detect.sites import Sites
+from leakwatch.detect.sites import Functions, Sites
 from leakwatch.detect.verdict import Detector, patience
 from leakwatch.history import History
 from leakwatch.identity import Identity
 from leakwatch.ignore import Rule
 from leakwatch.leaks import Judged
-from leakwatch.model import Fingerprint, Judgement, Stack, Target, Verdict
-
-MOST = 0.7  # of the growth of a site
+from leakwatch.model import NO_GROWTH, Fingerprint, Judgement, Stack, Target, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +36,20 @@ class Settings:
 class Watch:
     """All that is known of one target: the latest total, the history, what is thought of its stacks."""
 
-    def __init__(self, target: Target, settings: Settings) -> None:
+    def __init__(self, target: Target, settings: Settings, functions: Functions) -> None:
         self.target = target
         self.total = 0
         self.restarts = 0
         self.heir = False
         """Whether it has taken another target's place."""
         self.identity = Identity()
+        self._functions = functions
         self.forget(settings)
 
     def forget(self, settings: Settings) -> None:
         """Begin anew, with no history."""
         self.history = History(settings.block, settings.series_limit)
-        self.sites = Sites(self.history)
+        self.sites = Sites(self.history, self._functions)
         self.detector: Detector[Series] = Detector(score_blocks, score_hours, Daily())
         self.site_detector: Detector[Series] = Detector(score_blocks, score_hours)
         self.judged: Judged = {}
@@ -65,7 +64,12 @@ class Watch:
     def conclude(self) -> None:
         """Say what is thought now."""
         self.judged = self.detector.judgements(self.history)
-        self.judged_sites = beyond(self.site_detector.judgements(self.sites), self.judged, self.judged_sites)
+        self.judged_sites = self.site_detector.judgements(self.sites)
+
+    @property
+    def thoughts(self) -> Judged:
+        """What is thought of stacks and sites."""
+        return {**self.judged, **self.judged_sites}
 
     def restart(self) -> None:
         """Begin a new lifetime."""
@@ -94,7 +98,7 @@ class Watch:
             if history.fit(interval):
                 detector.stretch(history, before)
                 grew = True
-        if SCRAPES_PER_BLOCK * interval <= block and self.history.closed >= BLOCKS and not self.judged:
+        if SCRAPES_PER_BLOCK * interval <= block and self.history.closed >= BLOCKS and not self.thoughts:
             self.history.shrink()
             self.sites.shrink()
         return grew
@@ -118,17 +122,17 @@ class Gone:
         """Return what is still thought of it at `time`: the process has gone, the cause of a leak has not."""
         waited, block = time - self.time, self.watch.history.block
         return {
-            key: (stack, replace(said, restarted=True))
-            for key, (stack, said) in {**self.watch.judged, **self.watch.judged_sites}.items()
+            key: (stack, replace(said, restarted=True, growth=NO_GROWTH))
+            for key, (stack, said) in self.watch.thoughts.items()
             if said.verdict >= Verdict.LEAKING and waited < patience(said.grew, block)
         }
 
 
 class Pooled:
-    """The targets of a service judged as one."""
+    """The targets of a service judged as one: their stacks or their sites."""
 
-    def __init__(self, block: float, time: float) -> None:
-        self._pool = Pool(block, time)
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
         self._detector = Detector(pooling.score_blocks, pooling.score_hours)
 
     def is_due(self, time: float) -> bool:
@@ -138,6 +142,7 @@ class Pooled:
     def judge(self, time: float, histories: Mapping[str, History]) -> Judged:
         """Return what is thought of all `histories` by target, when a block has ended."""
         self._pool.follow(histories)
+        self._pool.protected = self._detector.cases
         self._pool.advance(time)
         self._detector.judge(self._pool)
         return {key: self._on_targets(key, *said) for key, said in self._detector.judgements(self._pool).items()}
@@ -153,48 +158,35 @@ class Service:
     def __init__(self) -> None:
         self.watches: dict[Target, Watch] = {}
         self.gone: dict[Target, Gone] = {}
+        self.functions = Functions()
+        self.judged: Judged = {}
+        """What was last thought of all together."""
         self._pooled: tuple[Pooled, Pooled] | None = None
-        self._judged_sites: Judged = {}
 
     def forget(self) -> None:
         """Begin anew, with no history."""
         self.gone = {}
+        self.functions.clear()
+        self.judged = {}
         self._pooled = None
-        self._judged_sites = {}
 
     def judge(self, time: float, block: float) -> Judged | None:
         """Return what is thought of the service, None if that cannot have changed since the last time."""
         if len(self.watches) < 2 and not self.gone:
             alone, self._pooled = self._pooled is not None, None
-            return {} if alone else None
+            self.judged = {}
+            return self.judged if alone else None
         if self._pooled is None:
-            self._pooled = Pooled(block, time), Pooled(block, time)
+            stacks = Pool(block, time)
+            self._pooled = Pooled(stacks), Pooled(Pool(block, time, stacks))
         if not self._pooled[0].is_due(time):
             return None
-        stacks = self._pooled[0].judge(time, {t.name: watch.history for t, watch in self.watches.items()})
-        sites = self._pooled[1].judge(time, {t.name: watch.sites for t, watch in self.watches.items()})
-        self._judged_sites = beyond(sites, stacks, self._judged_sites)
-        return {**stacks, **self._judged_sites}
-
-
-def beyond(sites: Judged, stacks: Judged, told: Collection[Fingerprint]) -> Judged:
-    """Return the judgements of those sites that say more than their stacks do, or of which was `told` already.
-
-    Where one of its stacks holds most of the growth, that stack says it better.
-    """
-    found: dict[Fingerprint, tuple[Stack, Judgement]] = {}
-    for key, (site, judgement) in sites.items():
-        members = {
-            member: said
-            for member, (stack, said) in stacks.items()
-            if stack.blamed.function == site.blamed.function and said.verdict >= Verdict.SUSPECTED
+        of_stacks, of_sites = self._pooled
+        self.judged = {
+            **of_stacks.judge(time, {t.name: watch.history for t, watch in self.watches.items()}),
+            **of_sites.judge(time, {t.name: watch.sites for t, watch in self.watches.items()}),
         }
-        if any(said.growth.rate >= MOST * judgement.growth.rate for said in members.values()):
-            continue
-        worst = max((said.verdict for said in members.values()), default=Verdict.NORMAL)
-        if key in told or judgement.verdict > worst:
-            found[key] = site, replace(judgement, related=judgement.related | members.keys())
-    return found
+        return self.judged
 
 
 def _judge(detector: Detector[Series], history: History, siblings: Sequence[History]) -> None:

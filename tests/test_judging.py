@@ -229,7 +229,7 @@ def judgement(verdict: Verdict, rate: float, first_seen: float) -> Judgement:
 
 def test_a_leak_over_two_targets() -> None:
     """The worst verdict counts, rates add up with their errors in quadrature, the earliest onset is told."""
-    leaks = Leaks(lambda *_: 123, lambda _: [], {"main.": "everyone", "main.leak": "storage"})
+    leaks = Leaks(lambda *_: 123, lambda _: {}, {"main.": "everyone", "main.leak": "storage"})
     (fingerprint, sample), *_ = samples({"leak": 1}).items()
     leaks.update("shop", "a", {fingerprint: (sample.stack, judgement(Verdict.SUSPECTED, 10, 5.0))}, 1.0)
     events = leaks.update("shop", "b", {fingerprint: (sample.stack, judgement(Verdict.LEAKING, 20, 3.0))}, 2.0)

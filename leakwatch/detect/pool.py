@@ -6,12 +6,11 @@ without the first hour of a lifetime and without the step across a restart, scal
 out just then.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from leakwatch.columns import (
     BLOCKS,
@@ -28,56 +27,14 @@ from leakwatch.columns import (
     is_other_pace,
     with_latest_fall,
 )
+from leakwatch.detect.member import Member
 from leakwatch.history import History
 from leakwatch.lifetimes import Memory
 from leakwatch.model import Fingerprint, Stack
 
 FIRST: Final = BLOCKS_PER_HOUR  # blocks of a lifetime that are not counted
 LATE: Final = 3  # blocks that a target may be behind and still be counted
-
-
-class Member:
-    """One target of the service: hourly means, floors and uptimes, over all its lifetimes."""
-
-    def __init__(self, history: History) -> None:
-        self.history = history
-        self.block = (history.lifetime, history.closed)
-        """Lifetime and closed blocks when a block was last taken from it."""
-        self.means: Floats = np.zeros((0, HOURS), np.float32)
-        self.floors: Floats = np.zeros((0, HOURS), np.float32)
-        self.uptimes: npt.NDArray[np.float32] = np.zeros(HOURS, np.float32)
-        """Hours at the end of each hour; 0 where the target was not seen."""
-        self.lifetimes: npt.NDArray[np.int32] = np.zeros(HOURS, np.int32)
-        self.rows: npt.NDArray[np.intp] = np.zeros(0, np.intp)
-        """The rows of the history that are in use, and in `places` where each is in the pool."""
-        self.places: npt.NDArray[np.intp] = np.zeros(0, np.intp)
-        self.version = -1
-
-    def resize(self, rows: int) -> None:
-        """Make room for `rows` rows."""
-        more = ((0, rows - len(self.means)), (0, 0))
-        self.means, self.floors = np.pad(self.means, more), np.pad(self.floors, more)
-
-    def push(self, column: Sums | None, block: float) -> None:
-        """Remember the hour that has ended, shape (6, rows), or that the target was not seen.
-
-        `block`: seconds of a twelfth of an hour.
-        """
-        for ring in (self.means, self.floors, self.uptimes, self.lifetimes):
-            ring[..., :-1] = ring[..., 1:]
-            ring[..., -1] = 0
-        if column is not None:
-            self.means[self.places, -1] = column[MEAN]
-            self.floors[self.places, -1] = column[FLOOR]
-            self.uptimes[-1] = self.history.closed * self.history.block / (BLOCKS_PER_HOUR * block)
-            self.lifetimes[-1] = self.history.lifetime
-
-    def steps(self) -> npt.NDArray[np.bool_]:
-        """Tell for which hours the step from the hour before counts."""
-        up, lifetimes = self.uptimes, self.lifetimes
-        valid = np.zeros(HOURS, bool)
-        valid[1:] = (up[1:] > 0) & (up[:-1] > 1) & (lifetimes[1:] == lifetimes[:-1])
-        return valid
+FEWEST: Final = 64  # rows that are never too many
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +65,11 @@ class Added:
         more = ((0, rows - len(self.levels)), (0, 0))
         self.levels, self.falls = np.pad(self.levels, more), np.pad(self.falls, more)
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Forget all rows but `rows`, which are numbered anew."""
+        self.columns.values = self.columns.values[:, rows]
+        self.levels, self.falls = self.levels[rows], self.falls[rows]
+
     def push(self, steps: Sequence[Step | None]) -> None:
         """Append the sum of `steps`, scaled up for the members whose step does not count."""
         counted = [step for step in steps if step is not None]
@@ -134,17 +96,21 @@ class Added:
 
 
 class Pool:
-    """Sums over the targets of a service, a row per fingerprint; only the growth of levels means something."""
+    """Sums over the targets of a service, a row per fingerprint; only the growth of levels means something.
+
+    `of`: the pool of the stacks, where this one is of their sites.
+    """
 
     rebased = True
 
-    def __init__(self, block: float, start: float) -> None:
+    def __init__(self, block: float, start: float, of: "Pool | None" = None) -> None:
+        self._of = of
         self.block = block
         self.block_start = start
         self.closed = 0
         self.hours_closed = 0
         self.members: dict[str, Member] = {}
-        self.stacks: list[Stack | None] = []
+        self.stacks: list[Stack] = []
         self.rows: dict[Fingerprint, int] = {}
         self.added_blocks = Added(Columns(BLOCKS))
         self.added_hours = Added(Columns(HOURS, BLOCKS_PER_HOUR))
@@ -152,6 +118,9 @@ class Pool:
         self.past = Memory()
         self.last: Sums = np.zeros(0)
         self.interval = 0.0
+        self.protected: Collection[Fingerprint] = ()
+        """Stacks that keep their row when no member holds them any more."""
+        self._enough = FEWEST
 
     @property
     def blocks(self) -> Columns:
@@ -186,11 +155,18 @@ class Pool:
 
     def family(self, columns: Columns, row: int) -> Floats:
         """Return the growth of all that has the same origin as `row`, per column of `columns`."""
-        stack = self.stacks[row]
-        same = [i for i, other in enumerate(self.stacks) if other and stack and other.origin == stack.origin]
+        among, rows = self, [row]
+        if self._of is not None:
+            among, site = self._of, self.stacks[row].blamed.function
+            rows = [i for i, stack in enumerate(among.stacks) if stack.blamed.function == site]
+            columns = among.blocks if columns is self.blocks else among.hours
+        origins = {among.stacks[i].origin for i in rows}
+        same = [i for i, stack in enumerate(among.stacks) if stack.origin in origins]
         return np.asarray(columns.values[MEAN][same].sum(axis=0))
 
     def _close_block(self) -> None:
+        if len(self.stacks) > self._enough:
+            self._forget()
         for member in self.members.values():
             if member.version != member.history.version:
                 self._place(member)
@@ -205,6 +181,20 @@ class Pool:
         if self.closed % BLOCKS_PER_HOUR == 0:
             self._close_hour()
             self.hours_closed += 1
+
+    def _forget(self) -> None:
+        """Let go the rows of stacks that no member holds any more; due again when there are twice as many."""
+        held = set(self.protected).union(*(member.history.rows for member in self.members.values()))
+        kept = [row for row, stack in enumerate(self.stacks) if stack.fingerprint in held]
+        self.stacks = [self.stacks[row] for row in kept]
+        self.rows = {stack.fingerprint: row for row, stack in enumerate(self.stacks)}
+        self.give_back, self.last = self.give_back[..., kept], self.last[kept]
+        self.past.keep(kept)
+        self.added_blocks.keep(kept)
+        self.added_hours.keep(kept)
+        for member in self.members.values():
+            member.keep(kept)
+        self._enough = max(2 * len(kept), FEWEST)
 
     def _place(self, member: Member) -> None:
         """Give each stack of a member its row."""

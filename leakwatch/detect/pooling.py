@@ -33,7 +33,8 @@ from leakwatch.detect.growth import (
     turnover_ratio,
     unexplained,
 )
-from leakwatch.detect.pool import Added, Member, Pool
+from leakwatch.detect.member import Member
+from leakwatch.detect.pool import Added, Pool
 from leakwatch.detect.windows import Window
 from leakwatch.history import History
 from leakwatch.lifetimes import LEAST, MARGIN, shapes

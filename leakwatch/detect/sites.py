@@ -3,9 +3,12 @@
 A leak that is reached on fifty call paths has fifty stacks, none of which may grow enough to be seen. And
 goroutines that are stuck in a loop wander between the stacks of one function: each of them looks busy, their sum
 does not.
+
+Which functions are sites is a matter of the service: what has several stacks on one target is counted on all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,44 +18,73 @@ from leakwatch.model import Fingerprint, Sample, Samples, Stack
 from leakwatch.stacks import fingerprint_of
 
 
-class Sites(History):
-    """A row per function that at least two stacks of `history` blame; the same blocks and lifetimes."""
+class Functions:
+    """The functions that the stacks of a service blame, and which of them are sites.
 
-    def __init__(self, history: History) -> None:
+    Once a function is a site it stays one, so that its count never jumps to zero.
+    """
+
+    def __init__(self) -> None:
+        self.sites: dict[str, Stack] = {}
+        self._alone: dict[str, Stack] = {}
+        """Function -> the only stack that is known to blame it."""
+
+    def learn(self, stacks: Iterable[Stack | None]) -> None:
+        """Take in the stacks of a target."""
+        for stack in stacks:
+            if stack is None:
+                continue
+            function = stack.blamed.function
+            other = self.sites.get(function) or self._alone.setdefault(function, stack)
+            if other.fingerprint != stack.fingerprint:
+                self.sites[function] = _together(other, stack)
+                self._alone.pop(function, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.sites.clear()
+        self._alone.clear()
+
+
+class Sites(History):
+    """A row per site that a target has goroutines in; the same blocks and lifetimes as its `history`."""
+
+    def __init__(self, history: History, functions: Functions) -> None:
         super().__init__(history.block)
         self._history = history
-        self._known = -1
-        self._sites: dict[str, Stack] = {}
-        """Blamed function -> its site; once it is one it stays one, so that its count never jumps to zero."""
+        self._functions = functions
+        self._counted: dict[str, Stack] = {}
+        """The sites of the service when the open block began."""
+        self._begun = 0.0
 
     def follow(self, time: float, samples: Samples) -> None:
         """Take in a scrape that the history has just taken in."""
-        if self._known != self._history.version:
-            self._known = self._history.version
-            self._find()
-        if self._sites:
-            self.record(time, self._gather(samples))
+        if self._history.block_start != self._begun:  # no site begins in the middle of a block
+            self._begun = self._history.block_start
+            self._functions.learn(self._history.stacks)
+            self._counted = dict(self._functions.sites)
+        self.record(time, self._gather(samples) if self._counted else {})
 
     def _gather(self, samples: Samples) -> Mapping[Fingerprint, Sample]:
         sums: dict[str, int] = {}
-        sites = self._sites
+        sites = self._counted
         for sample in samples.values():
             function = sample.stack.blamed.function
             if function in sites:
                 sums[function] = sums.get(function, 0) + sample.goroutines
         return {sites[name].fingerprint: Sample(sites[name], count) for name, count in sums.items()}
 
-    def _find(self) -> None:
-        groups: dict[str, list[Stack]] = {}
-        for stack in self._history.stacks:
-            if stack is not None:
-                groups.setdefault(stack.blamed.function, []).append(stack)
-        for function, stacks in groups.items():
-            if len(stacks) > 1:
-                waits = {stack.wait for stack in stacks}
-                blamed = stacks[0].blamed
-                name = fingerprint_of(("site", function))
-                self._sites[function] = Stack(name, (blamed,), blamed, "", waits.pop() if len(waits) == 1 else "")
+    def _admit(self, new: list[Sample], samples: Mapping[Fingerprint, Sample]) -> None:
+        """Give a new site its row, and the past that its stacks have: it is new as a site only."""
+        super()._admit(new, samples)
+        history = self._history
+        for sample in new:
+            row = self.rows.get(sample.stack.fingerprint)
+            if row is not None:
+                members = self.members(sample.stack.fingerprint)
+                self.blocks.values[:, row] = history.blocks.values[:, members].sum(axis=1)
+                self.hours.values[:, row] = history.hours.values[:, members].sum(axis=1)
+                self.last[row] = sample.goroutines
 
     def members(self, fingerprint: Fingerprint) -> list[int]:
         """Return the rows of the history that are at a site."""
@@ -71,3 +103,14 @@ class Sites(History):
         of_history = history.blocks if columns is self.blocks else history.hours
         total: Floats = of_history.values[MEAN][same].sum(axis=0)
         return total
+
+
+def _together(one: Stack, other: Stack) -> Stack:
+    """Return the site of two stacks, or of a site and one more of its stacks, with what they have in common."""
+    site = one
+    if not one.site:
+        name = fingerprint_of(("site", one.blamed.function))
+        site = Stack(name, (one.blamed,), one.blamed, one.origin, one.wait, site=True)
+    origin = site.origin if site.origin == other.origin else ""
+    wait = site.wait if site.wait == other.wait else ""
+    return site if (origin, wait) == (site.origin, site.wait) else replace(site, origin=origin, wait=wait)

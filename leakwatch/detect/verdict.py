@@ -21,7 +21,7 @@ from leakwatch.detect.growth import Scores
 from leakwatch.detect.rate import everything, find_onset, growth_since, recent
 from leakwatch.detect.related import in_step
 from leakwatch.detect.series import Series
-from leakwatch.model import Fingerprint, Growth, Judgement, Stack, Verdict
+from leakwatch.model import NO_GROWTH, Fingerprint, Growth, Judgement, Stack, Verdict
 
 SUSPECT: Final = 0.5
 ACQUIT: Final = 0.3
@@ -38,7 +38,6 @@ SHOWS: Final = 60  # or as long as this many rises would take at the known rate
 MEANINGFUL: Final = 6  # blocks that tell how many leave
 YOUNG: Final = 0.5  # the most confidence in a lifetime younger than the ring of blocks
 
-NO_GROWTH: Final = Growth(0.0, 0.0, 0.0)
 Named = dict[Fingerprint, tuple[float, str]]
 """Fingerprint -> score and window."""
 
@@ -254,6 +253,7 @@ def _judgement(case: Case, series: Series, row: int) -> Judgement:
         before=math.nan if series.rebased else case.onset_floor,
         gained=case.floor - case.onset_floor,
         left=_departures(case, series, row),
+        rose=series.block_start - (series.closed - case.peak_block) * series.block,
         restarted=case.restarted,
         related=case.related,
     )

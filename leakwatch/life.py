@@ -1,0 +1,91 @@
+"""The life of one stack or site of a service: what is thought of it on each target, put together."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from leakwatch.model import NO_GROWTH, Judgement, Stack, Turn, Verdict
+from leakwatch.reason import combined
+
+POOLED: Final = ""
+"""The name under which the judgement of a whole service comes; no target is called so."""
+
+TURNS: Final = 20  # of a life that are remembered
+BELOW: Final = 0.9  # of a ceiling: clearly below it
+STAYS: Final = 3600.0  # seconds below it that a ceiling still counts as exceeded
+
+
+@dataclass(slots=True)
+class Life:
+    """One stack or site under suspicion: who said what last, and what was told of it."""
+
+    stack: Stack
+    opened_at: float
+    judgements: dict[str, Judgement] = field(default_factory=dict)
+    verdict: Verdict = Verdict.NORMAL
+    highest: Verdict = Verdict.NORMAL
+    told: Verdict = Verdict.NORMAL
+    """Normal also while another one speaks for it, or it is ignored."""
+    detected_at: float | None = None
+    since: float = 0.0
+    """When what the verdict says began."""
+    turns: deque[Turn] = field(default_factory=lambda: deque(maxlen=TURNS))
+    exceeded: dict[int, float] = field(default_factory=dict)
+    """Ceiling -> until when it counts as exceeded."""
+
+    def settle(self, time: float) -> None:
+        """Come to a verdict on the judgements of now."""
+        verdict = max((judgement.verdict for judgement in self.judgements.values()), default=Verdict.NORMAL)
+        if verdict >= Verdict.LEAKING and self.detected_at is None:
+            self.detected_at = time
+        if verdict is not self.verdict:
+            self.verdict, self.highest = verdict, max(verdict, self.highest)
+            self.turns.append(Turn(verdict, time))
+            self.since = self.rose if verdict is Verdict.PLATEAU else time
+
+    @property
+    def said(self) -> Sequence[Judgement]:
+        """What the verdict is founded on: the service as a whole if it says so, else its targets one by one.
+
+        While it goes on somewhere, those where it is over grow by nothing.
+        """
+        pooled = self.judgements.get(POOLED)
+        if pooled is not None and pooled.verdict is self.verdict:
+            return [pooled]
+        own = [judgement for target, judgement in self.judgements.items() if target != POOLED]
+        if self.verdict < Verdict.SUSPECTED:
+            return own
+        return [one if one.verdict >= Verdict.SUSPECTED else _over(one) for one in own]
+
+    @property
+    def targets(self) -> set[str]:
+        """Those where it grows or grew."""
+        own = self.judgements.keys() - {POOLED}
+        return own.union(*(judgement.targets for judgement in self.judgements.values()))
+
+    @property
+    def rate(self) -> float:
+        """Goroutines per second, over all targets, while it last grew."""
+        return combined([judgement.grew for judgement in self.said]).rate
+
+    @property
+    def rose(self) -> float:
+        """When it last grew, on whichever target."""
+        return max((judgement.rose for judgement in self.said), default=0.0)
+
+    @property
+    def score(self) -> float:
+        """The highest of now."""
+        return max((judgement.score for judgement in self.said), default=0.0)
+
+    def exceeds(self, ceiling: int, goroutines: int, time: float) -> bool:
+        """Tell whether there are more goroutines than `ceiling`, or were until they went clearly below it."""
+        until = self.exceeded.get(ceiling, 0.0)
+        if goroutines > (BELOW * ceiling if time < until else ceiling):
+            self.exceeded[ceiling] = until = time + STAYS
+        return time < until
+
+
+def _over(judgement: Judgement) -> Judgement:
+    return replace(judgement, growth=NO_GROWTH, grew=NO_GROWTH)
