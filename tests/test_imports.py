@@ -33,6 +33,12 @@ LAYERS = [
     ["leakwatch.watch", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
     ["leakwatch.recordings.folders", "leakwatch.recordings.table", "leakwatch.discovery.finder"],
     ["leakwatch.discovery.resolve", "leakwatch.discovery.file", "leakwatch.discovery.static"],
+    ["leakwatch.discovery.kubernetes.config"],
+    ["leakwatch.discovery.kubernetes.cluster"],
+    ["leakwatch.discovery.kubernetes.watch"],
+    ["leakwatch.discovery.kubernetes.api", "leakwatch.discovery.kubernetes.labels"],
+    ["leakwatch.discovery.kubernetes.access", "leakwatch.discovery.kubernetes.objects"],
+    ["leakwatch.discovery.kubernetes"],
     ["leakwatch.discovery", "leakwatch.scrape", "leakwatch.recordings", "leakwatch.mistakes"],
     ["leakwatch.client", "leakwatch.clock"],
     ["leakwatch.leaks", "leakwatch.detect.verdict", "leakwatch.detect.pooling", "leakwatch.identity"],
@@ -57,6 +63,7 @@ LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in mod
 
 PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
 PURE += ["leakwatch.pipeline", "leakwatch.watch"]
+PURE += ["leakwatch.discovery.kubernetes.objects", "leakwatch.discovery.kubernetes.labels"]
 IO = {
     *(
         "asyncio",

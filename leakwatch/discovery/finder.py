@@ -9,6 +9,7 @@ import structlog
 from leakwatch.client import Settings
 from leakwatch.discovery import Mechanism, TargetGroup
 from leakwatch.discovery.file import FileConfig
+from leakwatch.discovery.kubernetes.config import KubernetesConfig
 from leakwatch.discovery.static import StaticConfig
 
 log = structlog.get_logger()
@@ -21,10 +22,11 @@ class DiscoverySettings(Settings):
 
     static_configs: tuple[StaticConfig, ...] = ()
     file_sd_configs: tuple[FileConfig, ...] = ()
+    kubernetes_sd_configs: tuple[KubernetesConfig, ...] = ()
 
     def mechanisms(self) -> tuple[Mechanism, ...]:
         """Return all that find targets."""
-        return (*self.static_configs, *self.file_sd_configs)
+        return (*self.static_configs, *self.file_sd_configs, *self.kubernetes_sd_configs)
 
 
 @dataclass(slots=True)
