@@ -8,6 +8,7 @@ import pytest
 
 from leakwatch.config import Config, load, parse, schema
 from leakwatch.discovery.file import FileConfig
+from leakwatch.discovery.kubernetes.config import KubernetesConfig
 from leakwatch.errors import ConfigError, UsageError
 from leakwatch.scraping import ScrapeConfig
 from leakwatch.target_option import target_job
@@ -51,7 +52,7 @@ def test_the_shipped_file_is_good_and_complete(monkeypatch: pytest.MonkeyPatch) 
         if name.startswith("LEAKWATCH_"):
             monkeypatch.delenv(name)
     config = load(SHIPPED)
-    assert [job.job_name for job in config.scrape_configs] == ["shop", "fleet"]
+    assert [job.job_name for job in config.scrape_configs] == ["shop", "fleet", "kubernetes"]
     text = SHIPPED.read_text()
     properties = json.loads(schema())
     models = [properties, *properties["$defs"].values()]
@@ -66,13 +67,15 @@ def test_the_shipped_file_tells_the_defaults() -> None:
     assert config.metrics == default.metrics
     assert config.web == default.web
     assert config.detection.model_copy(update={"own_code": ()}) == default.detection
-    shop, fleet = config.scrape_configs
+    shop, fleet, kubernetes = config.scrape_configs
     fields = ScrapeConfig.model_fields
-    for job in (shop, fleet):
+    for job in config.scrape_configs:
         for key in ("scheme", "profile_path", "profile_format", "tls_config", "follow_redirects"):
             assert getattr(job, key) == fields[key].default
     assert shop.scrape_interval == default.global_.scrape_interval
     assert fleet.file_sd_configs[0] == FileConfig(files=fleet.file_sd_configs[0].files)
+    (found,) = kubernetes.kubernetes_sd_configs
+    assert found == KubernetesConfig(role=found.role, selectors=found.selectors)
     values = [line.strip() for line in SHIPPED.read_text().splitlines() if not line.strip().startswith("#")]
     examples = ("job_name:", "targets:", "labels:", "files:", "values:", "own_code:", "example.com/")
     unmarked = [line for line in values if any(word in line for word in examples) and "# example" not in line]
