@@ -354,6 +354,26 @@ def test_a_token_that_rotates(tmp_path: Path) -> None:
     assert not any(secret in str(logged) for secret in (old, new))
 
 
+@pytest.mark.parametrize("secret", [b"hunter2\n\nhunter2", "hünter2".encode(), b"hunter2\xff"])
+def test_a_token_that_is_none(secret: bytes, tmp_path: Path) -> None:
+    """A token that makes no header is said without showing it; discovery goes on when there is a better one."""
+    path = tmp_path / "token"
+    path.write_bytes(secret)
+
+    async def run(server: ApiServer) -> None:
+        server.apply("pods", pod("a", "10.0.0.1"))
+        config = {"api_server": server.url, "authorization": {"credentials_file": str(path)}}
+        async with finding(config) as found:
+            await found.until(lambda: errors(logged))
+            path.write_text("good")
+            await found.finds("10.0.0.1:6060")
+
+    with serving(tokens={"good"}) as server, capture_logs() as logged:
+        asyncio.run(run(server))
+    assert errors(logged)[0].startswith("what makes us known to the API server")
+    assert "hunter2" not in str(logged)
+
+
 def refuse(server: ApiServer) -> None:
     """Answer each request with HTTP 503."""
     server.broken = True

@@ -47,8 +47,8 @@ def main() -> None:
         for key, texts in (("label", SELECTORS), ("field", FIELDS)):
             found = record(program, selecting("http://127.0.0.1:1", key, texts))
             recorded[key] = {text: "refused" not in one for text, one in found.items()}
-    text = json.dumps(recorded, indent=1, sort_keys=True, ensure_ascii=False)
-    (HERE / "recorded.json").write_text(f"{text}\n")
+    text = json.dumps(recorded, sort_keys=True, ensure_ascii=False)
+    (HERE / "recorded.json").write_text(text.replace("}, {", "},\n{") + "\n")  # a line per target
 
 
 if __name__ == "__main__":

@@ -174,7 +174,9 @@ def server_url(text: str) -> str:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
         raise ValueError(f"{text!r} is no URL: {error}") from error
-    if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment or url.userinfo:
+    if url.userinfo:
+        raise ValueError("a user or password in the URL would be shown in logs: write it in basic_auth")
+    if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
         raise ValueError(f"{text!r} must be a URL such as https://10.0.0.1:6443")
     return text.rstrip("/")
 

@@ -95,8 +95,11 @@ class Api:
         try:
             client = await self._client.get()
             headers = self._access.http.headers()  # anew each time: the token rotates
-        except OSError as error:
-            raise ApiError(f"what makes us known to the API server cannot be read: {error}") from error
+        except (OSError, UnicodeError) as error:
+            raise ApiError("what makes us known to the API server cannot be read", str(error)) from error
+        if not all(value.isascii() and value.isprintable() for _, value in headers):
+            # Asked here, since the error of the client would show the value.
+            raise ApiError("what makes us known to the API server is not printable ASCII, so it is no header")
         timeout = httpx.Timeout(self._answer_time, read=read)
         request = client.build_request(
             "GET",
