@@ -128,7 +128,7 @@ def test_check_config() -> None:
     assert done.returncode == 1
     assert done.stderr.decode().startswith("leakwatch: ")
     assert "did you mean 'scrape_interval'?" in done.stderr.decode()
-    assert "good: 3 scrape_configs, 2 static targets" in said("check-config", ROOT / "config" / "leakwatch.yml")
+    assert "good: 4 scrape_configs, 2 static targets" in said("check-config", ROOT / "config" / "leakwatch.yml")
 
 
 def missing(tmp_path: Path) -> str:

@@ -12,6 +12,7 @@ from leakwatch.config import Config, load, parse, schema
 from leakwatch.discovery.dns import DnsConfig
 from leakwatch.discovery.file import FileConfig
 from leakwatch.discovery.http import HttpConfig
+from leakwatch.discovery.kubernetes.config import KubernetesConfig
 from leakwatch.discovery.relabel import RelabelConfig
 from leakwatch.errors import ConfigError, UsageError
 from leakwatch.scraping import ScrapeConfig
@@ -87,7 +88,7 @@ def test_the_shipped_file_is_good_and_complete(monkeypatch: pytest.MonkeyPatch) 
         if name.startswith("LEAKWATCH_"):
             monkeypatch.delenv(name)
     config = load(SHIPPED)
-    assert [job.job_name for job in config.scrape_configs] == ["shop", "fleet", "discovered"]
+    assert [job.job_name for job in config.scrape_configs] == ["shop", "fleet", "discovered", "kubernetes"]
     text = SHIPPED.read_text()
     properties = json.loads(schema())
     models = [properties, *properties["$defs"].values()]
@@ -102,9 +103,9 @@ def test_the_shipped_file_tells_the_defaults() -> None:
     assert config.metrics == default.metrics
     assert config.web == default.web
     assert config.detection.model_copy(update={"own_code": ()}) == default.detection
-    shop, fleet, discovered = config.scrape_configs
+    shop, fleet, discovered, kubernetes = config.scrape_configs
     fields = ScrapeConfig.model_fields
-    for job in (shop, fleet, discovered):
+    for job in config.scrape_configs:
         for key in ("scheme", "profile_path", "profile_format", "tls_config", "follow_redirects", "target_limit"):
             assert getattr(job, key) == fields[key].default
     assert shop.scrape_interval == default.global_.scrape_interval
@@ -120,7 +121,14 @@ def test_the_shipped_file_tells_the_defaults() -> None:
     assert replace.model_dump(exclude=examples_only) == RelabelConfig(target_label="x").model_dump(
         exclude=examples_only
     )
-    values = [line.strip() for line in SHIPPED.read_text().splitlines() if not line.strip().startswith("#")]
+    (found,) = kubernetes.kubernetes_sd_configs
+    assert found == KubernetesConfig(role=found.role, selectors=found.selectors)
+    text = SHIPPED.read_text()
+    recipe = text[
+        text.index("    # Each pod that is annotated") : text.index("\ndetection:")
+    ]  # an example as a whole
+    lines = text.replace(recipe, "").splitlines()
+    values = [line.strip() for line in lines if not line.strip().startswith("#")]
     examples = (
         "job_name:",
         "targets:",

@@ -46,6 +46,12 @@ LAYERS = [
         "leakwatch.discovery.dns",
         "leakwatch.discovery.static",
     ],
+    ["leakwatch.discovery.kubernetes.config"],
+    ["leakwatch.discovery.kubernetes.cluster"],
+    ["leakwatch.discovery.kubernetes.watch"],
+    ["leakwatch.discovery.kubernetes.api", "leakwatch.discovery.kubernetes.labels"],
+    ["leakwatch.discovery.kubernetes.access", "leakwatch.discovery.kubernetes.objects"],
+    ["leakwatch.discovery.kubernetes"],
     ["leakwatch.discovery.progress", "leakwatch.discovery.relabel"],
     ["leakwatch.discovery.regex"],
     ["leakwatch.discovery", "leakwatch.scrape", "leakwatch.recordings", "leakwatch.mistakes"],
@@ -78,6 +84,8 @@ LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in mod
 PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
 PURE += ["leakwatch.pipeline", "leakwatch.succession", "leakwatch.watch", "leakwatch.shard"]
 PURE += ["leakwatch.discovery.relabel", "leakwatch.discovery.regex"]
+PURE += ["leakwatch.pipeline", "leakwatch.watch"]
+PURE += ["leakwatch.discovery.kubernetes.objects", "leakwatch.discovery.kubernetes.labels"]
 IO = {
     *(
         "asyncio",

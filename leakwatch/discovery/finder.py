@@ -12,6 +12,7 @@ from leakwatch.discovery import CompleteGroup, Mechanism, TargetGroup
 from leakwatch.discovery.dns import DnsConfig
 from leakwatch.discovery.file import CompleteFileConfig, FileConfig
 from leakwatch.discovery.http import HttpConfig
+from leakwatch.discovery.kubernetes.config import KubernetesConfig
 from leakwatch.discovery.progress import Progress, current
 from leakwatch.discovery.relabel import RelabelConfig
 from leakwatch.discovery.static import StaticConfig
@@ -28,6 +29,7 @@ class DiscoverySettings(Settings):
     file_sd_configs: tuple[FileConfig, ...] = ()
     http_sd_configs: tuple[HttpConfig, ...] = ()
     dns_sd_configs: tuple[DnsConfig, ...] = ()
+    kubernetes_sd_configs: tuple[KubernetesConfig, ...] = ()
 
     @field_validator("static_configs")
     @classmethod
@@ -48,6 +50,7 @@ class DiscoverySettings(Settings):
             "file": self.file_sd_configs if self.relabel_configs else map(_complete, self.file_sd_configs),
             "http": self.http_sd_configs,
             "dns": self.dns_sd_configs,
+            "kubernetes": self.kubernetes_sd_configs,
         }
         for name, those in found.items():
             yield from ((name, mechanism) for mechanism in those)

@@ -33,13 +33,13 @@ class Progress:
         self._first_failure = first_failure
         self._said: dict[str, set[str]] = {}
 
-    def failed(self, source: str, error: str, *, kept: int, event: str = STAY) -> None:
-        """Count a failure; say it if this error is new since `source` worked. `kept`: targets that stay."""
+    def failed(self, source: str, error: str, *, kept: int, event: str = STAY, **more: str) -> None:
+        """Count a failure; say it if this error is new since `source` worked. `kept`: what stays known of it."""
         self.failures += 1
         said = self._said.setdefault(source, set())
         if error not in said and len(said) < MOST_SAID:
             said.add(error)
-            self.log.error(event, source=source, kept=kept, error=error)
+            self.log.error(event, source=source, kept=kept, error=error, **more)
         if self.failures == 1 and self.succeeded is None:
             self._first_failure()
 
