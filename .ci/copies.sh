@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Copies deploy/prometheus/leakwatch.rules.yml to where Kubernetes needs it; run it after a change there, a test asks for it.
+# Copies what is needed in more places than one, after a change to it; a test fails until then.
 #
-#   .ci/rules.sh
+#   .ci/copies.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../deploy"
 
 rules=prometheus/leakwatch.rules.yml
 {
   cat <<'YAML'
-# Made from deploy/prometheus/leakwatch.rules.yml by .ci/rules.sh: change it there.
+# Made from deploy/prometheus/leakwatch.rules.yml by .ci/copies.sh: change it there.
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
 metadata:
@@ -20,6 +20,6 @@ spec:
 YAML
   sed 's/^./  &/' "$rules"
 } >kubernetes/fleet/components/prometheus-rule/prometheusrule.yaml
-# A chart holds all that it needs.
+# A chart has to hold all that it needs.
 mkdir -p helm/leakwatch/files
-cp "$rules" helm/leakwatch/files/leakwatch.rules.yml
+cp "$rules" kubernetes/fleet/base/leakwatch.yml helm/leakwatch/files/
