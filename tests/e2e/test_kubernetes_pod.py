@@ -1,0 +1,166 @@
+"""The shipped sidecar as a pod that really runs, by `podman play kube`: the image, a Go service, and what confines them.
+
+Podman 4.3 knows no native sidecars (it waits for an init container to end, and refuses probes of one), so the classic
+form runs here; tests/test_kubernetes.py holds both to the same container.
+"""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from manifests import KUBERNETES, ROOT, Document, documents, pods
+from running import FAST, eventually
+
+from leakwatch import __version__
+
+NAME = f"leakwatch-test-{os.getpid()}"
+LEAK = "example.com/shop/pipeline.FilterService"
+CONTAINERS = """
+[containers]
+# Podman's own defaults are more than a build machine without an engine may have.
+default_ulimits = ["nofile=4096:4096", "nproc=2048:2048"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+"""
+ASK = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
+WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1], 'written').write_text('here')"
+
+
+def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> str:
+    """Run a command and return what it prints; fail with what it complains of."""
+    done = subprocess.run(
+        command, check=False, capture_output=True, text=True, cwd=cwd, env=os.environ | environment
+    )
+    assert done.returncode == 0, f"{command[0]} {command[1]}: {done.stderr}{done.stdout}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Build leakwatch's image, and one of the demo's service that has nothing but its program."""
+    run(ROOT / "deploy" / "image" / "build.sh")
+    folder = tmp_path_factory.mktemp("shop")
+    run("go", "build", "-o", folder / "shop", ".", cwd=ROOT / "deploy" / "demo" / "service", CGO_ENABLED="0")
+    container = run("buildah", "from", "scratch").strip()
+    run("buildah", "copy", container, folder / "shop", "/shop")
+    run("buildah", "config", "--entrypoint", '["/shop"]', "--user", "65532:65532", container)
+    run("buildah", "commit", "--quiet", "--rm", container, "localhost/shop:1.0.0")
+    yield
+    run("podman", "rmi", "--force", "localhost/shop:1.0.0")
+
+
+def for_podman(deployment: Document) -> Document:
+    """Return the shipped Deployment without what Podman 4.3 cannot do, and with a leak that shows within seconds.
+
+    One replica, since Podman gives replicas the same emptyDir. No ports, which it maps and cannot without a network;
+    no probes, which it makes from curl, and the images have none; $(SERVICE) is filled in, as a kubelet does.
+    """
+    deployment["metadata"]["name"] = NAME
+    deployment["spec"]["replicas"] = 1
+    (template,) = pods([deployment])
+    shop, leakwatch = template["spec"]["containers"]
+    for container in (shop, leakwatch):
+        container.pop("ports")
+        container.pop("livenessProbe")
+        container.pop("readinessProbe", None)
+    shop["args"] += ["-leak", "30"]
+    name = template["metadata"]["labels"]["app.kubernetes.io/name"]
+    leakwatch["args"] = [word.replace("$(SERVICE)", name) for word in leakwatch["args"]]
+    leakwatch["args"] += ["--config", "/etc/leakwatch/leakwatch.yml"]
+    leakwatch["volumeMounts"] += [{"name": "config", "mountPath": "/etc/leakwatch", "readOnly": True}]
+    (data,) = template["spec"]["volumes"]
+    data["name"] = leakwatch["volumeMounts"][0]["name"] = f"{NAME}-data"
+    template["spec"]["volumes"].append({"name": "config", "configMap": {"name": NAME}})
+    return deployment
+
+
+class Pod:
+    """A running pod, looked at from within, since it has no network but its own."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._configuration = str(file.parent / "containers.conf")
+
+    def podman(self, *arguments: str | Path) -> str:
+        """Run podman."""
+        # In the manifest's folder: a folder named like an image would be built.
+        return run("podman", *arguments, cwd=self._file.parent, CONTAINERS_CONF=self._configuration)
+
+    def python(self, script: str, *arguments: str) -> str:
+        """Run Python in leakwatch's container."""
+        return self.podman("exec", f"{NAME}-pod-0-leakwatch", "python", "-c", script, *arguments)
+
+    def state(self, container: str) -> Any:
+        """Return what podman knows of a container."""
+        return json.loads(self.podman("inspect", f"{NAME}-pod-0-{container}"))[0]["State"]
+
+    def metrics(self) -> str:
+        """Return leakwatch's metrics, "" while it starts."""
+        try:
+            return self.python(ASK, "http://127.0.0.1:9979/metrics")
+        except AssertionError:
+            return ""
+
+
+@pytest.fixture
+def pod(images: None, tmp_path: Path) -> Iterator[Pod]:  # noqa: ARG001  it only has to be there
+    """Run the sidecar's pod; it ends with the test."""
+    (deployment,) = documents((KUBERNETES / "sidecar" / "classic.yaml").read_text())
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": {"leakwatch.yml": FAST}}
+    file = tmp_path / "pod.yaml"
+    file.write_text(yaml.safe_dump_all([config, for_podman(deployment)]))
+    (tmp_path / "containers.conf").write_text(CONTAINERS)
+    pod = Pod(file)
+    try:
+        pod.podman("play", "kube", "--network", "none", file)
+        yield pod
+    finally:
+        pod.podman("pod", "rm", "--force", "--time", "5", "--ignore", f"{NAME}-pod-0")
+        pod.podman("volume", "rm", "--force", f"{NAME}-data", NAME)
+
+
+def test_the_sidecar_names_the_leak_of_its_pod(pod: Pod) -> None:
+    """In the shipped pod leakwatch scrapes the service beside it, names its leak, and has no rights that it needs not."""
+    up = f'leakwatch_up{{service="shop",target="127.0.0.1:6060"}} 1.0'
+    assert eventually(lambda: up in pod.metrics()), pod.podman("logs", f"{NAME}-pod-0-leakwatch")
+    leak = re.compile(rf'leakwatch_leak_goroutines{{.*function="{re.escape(LEAK)}".*verdict="leaking"}} \d+')
+    assert eventually(lambda: leak.search(pod.metrics())), pod.metrics()
+    assert f'version="{__version__}"' in pod.metrics()
+
+    for path in ("/-/healthy", "/-/ready"):
+        assert "leakwatch is" in pod.python(ASK, f"http://127.0.0.1:9979{path}")
+    status = dict(
+        line.split(":\t", 1) for line in pod.python("print(open('/proc/1/status').read())").splitlines() if ":\t" in line
+    )
+    assert set(status["Uid"].split()) == {"65532"}
+    assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    pod.python(WRITE, "/data")
+    with pytest.raises(AssertionError, match="Read-only file system"):
+        pod.python(WRITE, "/")
+
+
+def test_the_service_does_not_notice_when_leakwatch_dies(pod: Pod) -> None:
+    """leakwatch killed comes back by itself, and watches again; the service beside it runs on."""
+    assert eventually(lambda: "leakwatch_up{" in pod.metrics())
+    service, before = pod.state("shop"), pod.state("leakwatch")
+    pod.podman("kill", "--signal", "KILL", f"{NAME}-pod-0-leakwatch")
+    assert eventually(lambda: pod.state("leakwatch")["Pid"] not in {0, before["Pid"]})
+    assert eventually(lambda: "leakwatch_up{" in pod.metrics())
+    assert pod.state("shop")["Pid"] == service["Pid"]
+
+
+def test_it_ends_when_told(pod: Pod) -> None:
+    """Told to end, leakwatch ends by itself and without a complaint, before a kubelet would kill it."""
+    assert eventually(lambda: "leakwatch_up{" in pod.metrics())
+    pod.podman("stop", "--time", "10", f"{NAME}-pod-0-leakwatch")
+    state = pod.state("leakwatch")
+    assert (state["Status"], state["ExitCode"]) == ("exited", 0), pod.podman("logs", f"{NAME}-pod-0-leakwatch")
