@@ -1,4 +1,4 @@
-"""Kubernetes manifests for tests: rendering by the real kustomize and Helm, and checking against the real schemas."""
+"""Kubernetes manifests for tests: rendered by the real kustomize and Helm, checked against the real schemas."""
 
 import json
 import subprocess
@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[1]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 FLEET = KUBERNETES / "fleet"
 CHART = ROOT / "deploy" / "helm" / "leakwatch"
-OVERLAYS = sorted(path.parent.relative_to(FLEET).as_posix() for path in FLEET.glob("overlays/*/kustomization.yaml"))
+OVERLAYS = sorted(
+    path.parent.relative_to(FLEET).as_posix() for path in FLEET.glob("overlays/*/kustomization.yaml")
+)
 VERSION = "1.29"
 """Of Kubernetes: the oldest with native sidecars."""
 

@@ -1,10 +1,13 @@
 """The Kubernetes manifests and the chart: valid, confined, and in step with what they deploy."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from itertools import chain
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import helm_python
@@ -33,6 +36,7 @@ from manifests import (
 
 from leakwatch import __version__
 from leakwatch.cli import app
+from leakwatch.config import load
 
 SIDECARS = sorted((KUBERNETES / "sidecar").glob("*.yaml"))
 FOLDERS = ["base", *OVERLAYS]
@@ -46,7 +50,7 @@ ACCEPTED = {
     "CKV_K8S_43": "a digest exists once an image is published; the chart takes image.digest",
     "CKV_K8S_8": "the pod of helm test asks once and ends",
     "CKV_K8S_9": "so it does, and a sidecar that is not ready would make the service unready",
-    "CKV_K8S_35": "for ${VARIABLE} in a configuration, in the one set of values that tries it; files are the other way",
+    "CKV_K8S_35": "for ${VARIABLE} in a configuration, in the set of values that tries it; files work too",
     "CKV2_K8S_6": "the policy of a sidecar's pod is its service's, and the pod of helm test asks once and ends",
 }
 """Checks of checkov that may fail, and why."""
@@ -81,6 +85,13 @@ def everything(tools: Path) -> dict[str, list[Document]]:
         if path.name.endswith(("monitor.yaml", "rule.yaml"))
     }
     return found | {f"chart/{name}": resources(values) for name, values in VALUES.items()}
+
+
+def snippets() -> list[tuple[str, str]]:
+    """Return language and text of each fenced block of docs/kubernetes.md."""
+    return re.findall(
+        r"^```(\w*)\n(.*?)^```$", (ROOT / "docs" / "kubernetes.md").read_text(), re.DOTALL | re.MULTILINE
+    )
 
 
 def fleets(everything: dict[str, list[Document]]) -> dict[str, list[Document]]:
@@ -143,8 +154,10 @@ def test_both_sidecars_are_the_same_container(everything: dict[str, list[Documen
     assert native == classic
 
 
-def test_the_chart_gives_the_shipped_sidecar(tmp_path: Path, tools: Path, everything: dict[str, list[Document]]) -> None:
-    """A chart that depends on ours gets the container of deploy/kubernetes/sidecar, and its volume."""
+def test_the_chart_gives_the_shipped_sidecar(
+    tmp_path: Path, tools: Path, everything: dict[str, list[Document]]
+) -> None:
+    """A chart that depends on ours gets the container of deploy/kubernetes/sidecar, and its volume, as documented."""
     (tmp_path / "charts").mkdir()
     (tmp_path / "charts" / "leakwatch").symlink_to(CHART)
     (tmp_path / "templates").mkdir()
@@ -153,13 +166,11 @@ def test_the_chart_gives_the_shipped_sidecar(tmp_path: Path, tools: Path, everyt
         "dependencies: [{name: leakwatch, version: 0.1.0, repository: 'file://../leakwatch'}]\n"
     )
     (tmp_path / "values.yaml").write_text("leakwatch: {mode: sidecar}\n")
+    (block,) = (text for language, text in snippets() if not language)
     (tmp_path / "templates" / "pod.yaml").write_text(
         "apiVersion: v1\nkind: Pod\nmetadata:\n  name: shop\n  labels:\n"
         '    {{- include "leakwatch.sidecar.labels" .Subcharts.leakwatch | nindent 4 }}\n'
-        "spec:\n  initContainers:\n"
-        '    {{- include "leakwatch.sidecar" .Subcharts.leakwatch | nindent 4 }}\n'
-        "  containers: [{name: shop, image: shop}]\n  volumes:\n"
-        '    {{- include "leakwatch.sidecar.volumes" .Subcharts.leakwatch | nindent 4 }}\n'
+        f"spec:\n  containers: [{{name: shop, image: shop}}]\n{indent(block, '  ')}"
     )
     (pod,) = resources({}, tmp_path)
     validate(pod, tools)
@@ -188,7 +199,7 @@ def test_a_sidecar_never_holds_its_service_up(everything: dict[str, list[Documen
 
 
 def test_every_pod_is_restricted(everything: dict[str, list[Document]]) -> None:
-    """Each pod satisfies the Pod Security Standard "restricted", writes only to /data, and has its needs stated."""
+    """Each pod satisfies the Pod Security Standard "restricted", and says what it needs."""
     seen = 0
     for name, those in everything.items():
         for pod in pods(those):
@@ -307,14 +318,17 @@ def test_selectors_select(everything: dict[str, list[Document]]) -> None:
         assert {"Service", "PodDisruptionBudget", "NetworkPolicy"} <= kinds, name
     for form in ("native", "classic"):
         template = everything[f"sidecar/{form}.yaml"][0]["spec"]["template"]
-        for monitor in (everything["sidecar/podmonitor.yaml"][0], first(everything["chart/sidecars"], "PodMonitor")):
+        for monitor in (
+            everything["sidecar/podmonitor.yaml"][0],
+            first(everything["chart/sidecars"], "PodMonitor"),
+        ):
             assert selects(monitor["spec"]["selector"], template["metadata"]["labels"])
             (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
             assert endpoint["port"] in {port["name"] for c in containers(template) for port in c["ports"]}
 
 
 def test_the_policy_lets_through_what_is_needed(everything: dict[str, list[Document]]) -> None:
-    """leakwatch reaches names, the API server and the default pprof port of pods; Prometheus reaches leakwatch."""
+    """Leakwatch reaches names, the API server and the default pprof port of pods; Prometheus reaches leakwatch."""
     for name, those in fleets(everything).items():
         policy = first(those, "NetworkPolicy")["spec"]
         out = {port["port"] for rule in policy["egress"] for port in rule.get("ports", ())}
@@ -343,9 +357,10 @@ def test_passwords_and_probes_go_together(everything: dict[str, list[Document]])
         if secured:
             folders = {mount["mountPath"] for mount in leakwatch["volumeMounts"]}
             assert "/etc/leakwatch-web" in folders
-            assert "prometheus.io/scrape" not in first(those, "StatefulSet")["spec"]["template"]["metadata"][
-                "annotations"
-            ]
+            assert (
+                "prometheus.io/scrape"
+                not in first(those, "StatefulSet")["spec"]["template"]["metadata"]["annotations"]
+            )
 
 
 def test_secured_chart_is_scraped_securely(everything: dict[str, list[Document]]) -> None:
@@ -360,7 +375,9 @@ def test_copies_are_what_they_are_copies_of(everything: dict[str, list[Document]
     source = ROOT / "deploy" / "prometheus" / "leakwatch.rules.yml"
     assert (CHART / "files" / source.name).read_text() == source.read_text()
     assert (CHART / "files" / "leakwatch.yml").read_text() == (FLEET / "base" / "leakwatch.yml").read_text()
-    made = [document for those in everything.values() for document in those if document["kind"] == "PrometheusRule"]
+    made = [
+        document for those in everything.values() for document in those if document["kind"] == "PrometheusRule"
+    ]
     assert len(made) == 5
     assert all(rule["spec"] == RULES for rule in made)
     base = configuration(everything["fleet/base"])
@@ -405,7 +422,7 @@ def test_configurations_are_accepted(everything: dict[str, list[Document]], tmp_
 
 
 def test_checkov_finds_nothing_else(everything: dict[str, list[Document]], tmp_path: Path) -> None:
-    """checkov complains of nothing but what is accepted above, and all of that is still needed."""
+    """Checkov complains of nothing but what is accepted above, and all of that is still needed."""
     for name, those in everything.items():
         (tmp_path / f"{name.replace('/', '-').removesuffix('.yaml')}.yaml").write_text(yaml.safe_dump_all(those))
     checkov = ROOT / ".venv" / "checkov" / "bin" / "checkov"
@@ -418,7 +435,9 @@ def test_checkov_finds_nothing_else(everything: dict[str, list[Document]], tmp_p
     assert report["summary"]["passed"] > 1000
     failed: dict[str, list[str]] = {}
     for check in report["results"]["failed_checks"]:
-        failed.setdefault(check["check_id"], []).append(f"{check['check_name']}: {check['file_path']} {check['resource']}")
+        failed.setdefault(check["check_id"], []).append(
+            f"{check['check_name']}: {check['file_path']} {check['resource']}"
+        )
     assert {check: places for check, places in failed.items() if check not in ACCEPTED} == {}
     assert failed.keys() == ACCEPTED.keys()
     for check, places in WHERE.items():
@@ -445,9 +464,15 @@ def test_the_chart_lints(name: str) -> None:
         ({"networkPolicy": {"pprofPorts": ["pprof"]}}, "'/networkPolicy/pprofPorts/0': got string, want integer"),
         ({"podMonitor": {"interval": "30"}}, "'/podMonitor/interval'"),
         ({"discovery": {"namespaces": ["Shop"]}}, "'/discovery/namespaces/0'"),
-        ({"discovery": {"enabled": False}}, "nothing to watch: discovery.enabled is false and scrapeConfigs is empty"),
+        (
+            {"discovery": {"enabled": False}},
+            "nothing to watch: discovery.enabled is false and scrapeConfigs is empty",
+        ),
         ({"config": {"scrape_configs": []}}, "config.scrape_configs: jobs are given as scrapeConfigs"),
-        ({"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}, "both would scrape leakwatch twice"),
+        (
+            {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}},
+            "both would scrape leakwatch twice",
+        ),
         ({"mode": "sidecar", "serviceMonitor": {"enabled": True}}, "sidecars have no Service"),
     ],
 )
@@ -487,3 +512,127 @@ def test_notes_say_what_next(name: str, told: list[str]) -> None:
     notes = rendered(VALUES[name])["leakwatch/templates/NOTES.txt"]
     assert all(text in notes for text in told)
     assert ("No alert rules" in notes) is (not VALUES[name].get("prometheusRule", {}).get("enabled", False))
+
+
+POD = {"namespace": "prod", "pod_name": "shop-1", "pod_ip": "10.0.0.1", "pod_phase": "Running"}
+ASKED = {"pod_annotation_leakwatch_io_scrape": "true"}
+
+
+@pytest.mark.parametrize(
+    ("pod", "expected"),
+    [
+        (POD, None),
+        (POD | {"pod_annotation_leakwatch_io_scrape": "false"}, None),
+        (POD | ASKED | {"pod_phase": "Pending", "pod_ip": ""}, None),
+        (POD | ASKED | {"pod_phase": "Succeeded"}, None),
+        (
+            POD
+            | ASKED
+            | {"pod_label_app_kubernetes_io_name": "shop", "pod_label_app": "old", "pod_controller_name": "s-5f"},
+            ("10.0.0.1:6060", "http", None, "prod/shop"),
+        ),
+        (
+            POD | ASKED | {"pod_label_app": "old", "pod_controller_name": "s-5f"},
+            ("10.0.0.1:6060", "http", None, "prod/old"),
+        ),
+        (POD | ASKED | {"pod_controller_name": "s-5f"}, ("10.0.0.1:6060", "http", None, "prod/s-5f")),
+        (POD | ASKED | {"pod_ip": "fd00::1"}, ("[fd00::1]:6060", "http", None, None)),
+        (
+            POD
+            | ASKED
+            | {
+                "pod_ip": "fd00::1",
+                "pod_annotation_leakwatch_io_port": "8443",
+                "pod_annotation_leakwatch_io_path": "/internal/pprof",
+                "pod_annotation_leakwatch_io_scheme": "https",
+            },
+            ("[fd00::1]:8443", "https", "/internal/pprof", None),
+        ),
+        (
+            POD
+            | ASKED
+            | {"pod_annotation_leakwatch_io_port": "pprof", "pod_annotation_leakwatch_io_scheme": "ftp"},
+            ("10.0.0.1:6060", "http", None, None),
+        ),
+    ],
+)
+def test_annotations_mean_what_they_say(
+    everything: dict[str, list[Document]],
+    tmp_path: Path,
+    pod: dict[str, str],
+    expected: tuple[str | None, ...] | None,
+) -> None:
+    """By Prometheus's own relabeling the recipe makes one target of a pod, however many ports it has."""
+    (job,) = configuration(everything["fleet/base"])["scrape_configs"]
+    labels = {f"__meta_kubernetes_{name}": value for name, value in pod.items()}
+    (tmp_path / "pods.json").write_text(
+        json.dumps([{"targets": [f"10.0.0.1:{port}"], "labels": labels} for port in (80, 6060, 9090)])
+    )
+    job = {
+        "job_name": "pods",
+        "file_sd_configs": [{"files": ["pods.json"]}],
+        "relabel_configs": job["relabel_configs"],
+    }
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
+    command = ["promtool", "check", "service-discovery", "--timeout=1s", "prometheus.yml", "pods"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
+    found = [target["labels"] for target in json.loads(done.stdout)]
+    if expected is None:
+        assert not any(found)
+        return
+    assert len(found) in {1, 3}
+    assert all(labels == found[0] for labels in found)
+    told = found[0]
+    given = (told["__address__"], told["__scheme__"], told.get("__profile_path__"), told.get("service"))
+    assert given == expected
+    assert (told["target"], told["namespace"]) == ("shop-1", "prod")
+
+
+def test_documented_manifests_are_valid(tools: Path, tmp_path: Path) -> None:
+    """Every YAML block of docs/kubernetes.md is a resource, an overlay or values that are good."""
+    shutil.copytree(FLEET, tmp_path / "fleet")
+    overlay = tmp_path / "fleet" / "overlays" / "documented"
+    overlay.mkdir()
+    seen = []
+    for text in (text for language, text in snippets() if language == "yaml"):
+        if text.startswith("# values of the chart\n"):
+            those = resources(yaml.safe_load(text))
+        elif "kind: Kustomization" in text:
+            (overlay / "kustomization.yaml").write_text(text)
+            those = kustomized(tools, str(overlay))
+        else:
+            those = documents(text)
+        for document in those:
+            validate(document, tools)
+            if document["kind"] == "ConfigMap" and document["metadata"]["name"] == "shop-leakwatch":
+                file = tmp_path / "leakwatch.yml"
+                file.write_text(document["data"]["leakwatch.yml"])
+                assert load(file, ["shop=http://127.0.0.1:6060"]).owners
+        seen.append(len(those))
+    assert len(seen) == 5
+    assert all(seen)
+
+
+def test_documented_commands_name_what_is_there(everything: dict[str, list[Document]]) -> None:
+    """Files, folders, releases' values and objects in the shell blocks of docs/kubernetes.md exist."""
+    text = "\n".join(text for language, text in snippets() if language == "sh").replace("\\\n", "")
+    files = re.findall(r"(?<=\s)deploy/[\w/.-]+", text)
+    assert len(files) > 8
+    assert [file for file in files if not (ROOT / file).exists()] == []
+    values: Document = {}
+    for key in re.findall(r"--set (\w+)\.enabled=true", text):
+        values[key] = {"enabled": True}
+    assert {"PodMonitor", "PrometheusRule"} <= {document["kind"] for document in resources(values)}
+    names = {(d["kind"].lower(), d["metadata"]["name"]) for d in everything["fleet/overlays/three-shards"]}
+    assert set(re.findall(r"(statefulset)/(\w+)", text)) <= names
+    secured = first(everything["fleet/overlays/web-config"], "StatefulSet")["spec"]["template"]["spec"]
+    assert {"name": "web-config", "secret": {"secretName": "leakwatch-web"}} in secured["volumes"]
+    assert "create secret generic leakwatch-web --from-file=web.yml" in text
+
+
+def test_documented_links_lead_somewhere() -> None:
+    """Links of the docs page and of deploy/README.md lead to files and folders."""
+    for page in (ROOT / "docs" / "kubernetes.md", ROOT / "deploy" / "README.md"):
+        links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+        assert links
+        assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []

@@ -1,13 +1,14 @@
-"""The shipped sidecar as a pod that really runs, by `podman play kube`: the image, a Go service, and what confines them.
+"""The shipped sidecar as a pod that really runs, by `podman play kube`: image, Go service, and what confines them.
 
-Podman 4.3 knows no native sidecars (it waits for an init container to end, and refuses probes of one), so the classic
-form runs here; tests/test_kubernetes.py holds both to the same container.
+Podman 4.3 knows no native sidecars (it waits for an init container to end, and refuses probes of one), so the
+classic form runs here; tests/test_kubernetes.py holds both to the same container.
 """
 
 import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ NAME = f"leakwatch-test-{os.getpid()}"
 LEAK = "example.com/shop/pipeline.FilterService"
 CONTAINERS = """
 [containers]
+log_driver = "k8s-file"
 # Podman's own defaults are more than a build machine without an engine may have.
 default_ulimits = ["nofile=4096:4096", "nproc=2048:2048"]
 [engine]
@@ -30,7 +32,9 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
+HEALTHY = 10.0  # seconds, and blocks, before the leak begins
 ASK = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
+LEAK_ON = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/leak', b'rate=5', timeout=5)"
 WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1], 'written').write_text('here')"
 
 
@@ -58,10 +62,10 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def for_podman(deployment: Document) -> Document:
-    """Return the shipped Deployment without what Podman 4.3 cannot do, and with a leak that shows within seconds.
+    """Return the shipped Deployment without what Podman 4.3 cannot do, judging blocks of a second.
 
-    One replica, since Podman gives replicas the same emptyDir. No ports, which it maps and cannot without a network;
-    no probes, which it makes from curl, and the images have none; $(SERVICE) is filled in, as a kubelet does.
+    One replica, since Podman gives replicas the same emptyDir. No ports, which it cannot map without a network; no
+    probes, which it makes from curl, and the images have none; $(SERVICE) is filled in, as a kubelet does.
     """
     deployment["metadata"]["name"] = NAME
     deployment["spec"]["replicas"] = 1
@@ -71,7 +75,6 @@ def for_podman(deployment: Document) -> Document:
         container.pop("ports")
         container.pop("livenessProbe")
         container.pop("readinessProbe", None)
-    shop["args"] += ["-leak", "30"]
     name = template["metadata"]["labels"]["app.kubernetes.io/name"]
     leakwatch["args"] = [word.replace("$(SERVICE)", name) for word in leakwatch["args"]]
     leakwatch["args"] += ["--config", "/etc/leakwatch/leakwatch.yml"]
@@ -128,18 +131,19 @@ def pod(images: None, tmp_path: Path) -> Iterator[Pod]:  # noqa: ARG001  it only
 
 
 def test_the_sidecar_names_the_leak_of_its_pod(pod: Pod) -> None:
-    """In the shipped pod leakwatch scrapes the service beside it, names its leak, and has no rights that it needs not."""
-    up = f'leakwatch_up{{service="shop",target="127.0.0.1:6060"}} 1.0'
+    """In the shipped pod leakwatch scrapes the service beside it, names its leak, and is confined."""
+    up = 'leakwatch_up{service="shop",target="127.0.0.1:6060"} 1.0'
     assert eventually(lambda: up in pod.metrics()), pod.podman("logs", f"{NAME}-pod-0-leakwatch")
+    time.sleep(HEALTHY)
+    pod.python(LEAK_ON)
     leak = re.compile(rf'leakwatch_leak_goroutines{{.*function="{re.escape(LEAK)}".*verdict="leaking"}} \d+')
     assert eventually(lambda: leak.search(pod.metrics())), pod.metrics()
     assert f'version="{__version__}"' in pod.metrics()
 
     for path in ("/-/healthy", "/-/ready"):
         assert "leakwatch is" in pod.python(ASK, f"http://127.0.0.1:9979{path}")
-    status = dict(
-        line.split(":\t", 1) for line in pod.python("print(open('/proc/1/status').read())").splitlines() if ":\t" in line
-    )
+    lines = pod.python("print(open('/proc/1/status').read())").splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     assert set(status["Uid"].split()) == {"65532"}
     assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
@@ -149,7 +153,7 @@ def test_the_sidecar_names_the_leak_of_its_pod(pod: Pod) -> None:
 
 
 def test_the_service_does_not_notice_when_leakwatch_dies(pod: Pod) -> None:
-    """leakwatch killed comes back by itself, and watches again; the service beside it runs on."""
+    """Leakwatch killed comes back by itself, and watches again; the service beside it runs on."""
     assert eventually(lambda: "leakwatch_up{" in pod.metrics())
     service, before = pod.state("shop"), pod.state("leakwatch")
     pod.podman("kill", "--signal", "KILL", f"{NAME}-pod-0-leakwatch")
