@@ -163,6 +163,16 @@ def test_the_service_does_not_notice_when_leakwatch_dies(pod: Pod) -> None:
     assert pod.state("shop")["Pid"] == service["Pid"]
 
 
+def test_it_reloads_as_documented(pod: Pod) -> None:
+    """The command of docs/kubernetes.md makes leakwatch take its configuration anew."""
+    (script,) = re.findall("exec leakwatch-0 -- python -c '(.*)'", (ROOT / "docs" / "kubernetes.md").read_text())
+    taken = re.compile(r"leakwatch_config_last_reload_success_timestamp_seconds (\S+)")
+    assert eventually(lambda: taken.search(pod.metrics()))
+    before = taken.findall(pod.metrics())
+    pod.python(script)
+    assert eventually(lambda: taken.findall(pod.metrics()) not in ([], before))
+
+
 def test_it_ends_when_told(pod: Pod) -> None:
     """Told to end, leakwatch ends by itself and without a complaint, before a kubelet would kill it."""
     assert eventually(lambda: "leakwatch_up{" in pod.metrics())
