@@ -30,6 +30,7 @@ VALUES: Mapping[str, Document] = {
         "shards": 3,
         "warmFrom": "http://prometheus-operated.monitoring.svc:9090",
         "restartOnConfigChange": False,
+        "web": {"externalUrl": "https://example.com/leakwatch"},
         "podMonitor": {"enabled": True, "labels": {"release": "kube-prometheus-stack"}, "interval": "30s"},
         "prometheusRule": {"enabled": True, "labels": {"release": "kube-prometheus-stack"}},
     },

@@ -189,6 +189,26 @@ def words(arguments: list[str]) -> list[str]:
     return list(chain.from_iterable(a.split("=", 1) if a.startswith("--") else [a] for a in arguments))
 
 
+def test_the_chart_gives_the_shipped_fleet(everything: dict[str, list[Document]]) -> None:
+    """By default the chart's pods are those of the kustomize base, apart from names and how options are written."""
+    base, chart = (first(everything[name], "StatefulSet")["spec"] for name in ("fleet/base", "chart/default"))
+    assert {key: base[key] for key in ("replicas", "podManagementPolicy", "updateStrategy")} == {
+        key: chart[key] for key in ("replicas", "podManagementPolicy", "updateStrategy")
+    }
+    ours, theirs = base["template"]["spec"], chart["template"]["spec"]
+    same = (
+        "securityContext",
+        "automountServiceAccountToken",
+        "enableServiceLinks",
+        "terminationGracePeriodSeconds",
+    )
+    assert [ours[key] for key in same] == [theirs[key] for key in same]
+    (one,), (other,) = ours["containers"], theirs["containers"]
+    assert [a.replace("$(SHARDS)", "1") for a in one.pop("args")] == other.pop("args")[:-1]  # and the log's level
+    assert one.pop("env") == [{"name": "SHARDS", "value": "1"}]
+    assert one == other
+
+
 def test_a_sidecar_never_holds_its_service_up(everything: dict[str, list[Document]]) -> None:
     """No probe of the sidecar decides whether the pod is ready, or when the service starts."""
     for form in ("native", "classic"):
@@ -238,7 +258,7 @@ def test_rights_are_to_see_pods_and_no_more(everything: dict[str, list[Document]
     for name, those in everything.items():
         roles = [document for document in those if document["kind"] in {"Role", "ClusterRole"}]
         for role in roles:
-            assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}]
+            assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]
         for binding in those:
             if binding["kind"].endswith("Binding"):
                 (subject,) = binding["subjects"]
@@ -327,7 +347,7 @@ def test_selectors_select(everything: dict[str, list[Document]]) -> None:
 
 
 def test_the_policy_lets_through_what_is_needed(everything: dict[str, list[Document]]) -> None:
-    """Leakwatch reaches names, the API server and the default pprof port of pods; Prometheus reaches leakwatch."""
+    """The fleet reaches names, the API server and the default pprof port of pods; Prometheus reaches the fleet."""
     for name, those in fleets(everything).items():
         policy = first(those, "NetworkPolicy")["spec"]
         out = {port["port"] for rule in policy["egress"] for port in rule.get("ports", ())}
@@ -461,6 +481,7 @@ def test_the_chart_lints(name: str) -> None:
         ({"warmFrom": "prometheus:9090"}, "'/warmFrom'"),
         ({"web": {"routePrefix": "leakwatch/"}}, "'/web/routePrefix'"),
         ({"networkPolicy": {"pprofPorts": ["pprof"]}}, "'/networkPolicy/pprofPorts/0': got string, want integer"),
+        ({"config": {"web": {"listen": ":80"}}}, "config.web: the chart's own values say where it listens"),
         ({"podMonitor": {"interval": "30"}}, "'/podMonitor/interval'"),
         ({"discovery": {"namespaces": ["Shop"]}}, "'/discovery/namespaces/0'"),
         (
@@ -480,6 +501,18 @@ def test_nonsense_is_refused(values: Document, message: str) -> None:
     with pytest.raises(helm_python.HelmError) as refused:
         rendered(values)
     assert message in str(refused.value)
+
+
+def test_probes_ask_where_the_pages_are(everything: dict[str, list[Document]]) -> None:
+    """The prefix comes from the external URL unless it is told; so it is told, and the probes know it."""
+    leakwatch = leakwatches(everything["chart/shards"])[0]
+    assert "--web.external-url=https://example.com/leakwatch" in leakwatch["args"]
+    assert "--web.route-prefix=/" in leakwatch["args"]
+    assert leakwatch["livenessProbe"]["httpGet"]["path"] == "/-/healthy"
+    prefixed = first(resources({"web": {"routePrefix": "/leakwatch"}}), "StatefulSet")
+    (leakwatch,) = leakwatches([prefixed])
+    assert "--web.route-prefix=/leakwatch" in leakwatch["args"]
+    assert leakwatch["readinessProbe"]["httpGet"]["path"] == "/leakwatch/-/ready"
 
 
 def test_a_change_of_configuration_restarts_if_asked(everything: dict[str, list[Document]]) -> None:

@@ -1,9 +1,10 @@
-"""The shipped sidecar as a pod that really runs, by `podman play kube`: image, Go service, and what confines them.
+"""What is shipped as pods that really run, by `podman play kube`: image, Go service, and what confines them.
 
 Podman 4.3 knows no native sidecars (it waits for an init container to end, and refuses probes of one), so the
 classic form runs here; tests/test_kubernetes.py holds both to the same container.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from manifests import KUBERNETES, ROOT, Document, documents, pods
+from manifests import KUBERNETES, ROOT, Document, documents, first, pods, resources
 from running import FAST, eventually
 
 from leakwatch import __version__
@@ -62,20 +63,27 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     run("podman", "rmi", "--force", "localhost/shop:1.0.0")
 
 
-def for_podman(deployment: Document) -> Document:
-    """Return the shipped Deployment without what Podman 4.3 cannot do, judging blocks of a second.
+def for_podman(template: Document) -> Document:
+    """Return a pod by this template without what Podman 4.3 cannot do.
 
-    One replica, since Podman gives replicas the same emptyDir. No ports, which it cannot map without a network; no
-    probes, which it makes from curl, and the images have none; $(SERVICE) is filled in, as a kubelet does.
+    No ports, which it cannot map without a network; no probes, which it makes from curl, and the images have none; and
+    one pod, since it gives all replicas the same emptyDir.
     """
-    deployment["metadata"]["name"] = NAME
-    deployment["spec"]["replicas"] = 1
-    (template,) = pods([deployment])
-    shop, leakwatch = template["spec"]["containers"]
-    for container in (shop, leakwatch):
-        container.pop("ports")
-        container.pop("livenessProbe")
-        container.pop("readinessProbe", None)
+    for container in template["spec"]["containers"]:
+        for key in ("ports", "startupProbe", "livenessProbe", "readinessProbe"):
+            container.pop(key, None)
+    metadata = {"name": f"{NAME}-0", "labels": template["metadata"]["labels"]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+
+
+def sidecar() -> list[Document]:
+    """Return the shipped pod with the classic sidecar, judging blocks of a second.
+
+    $(SERVICE) is filled in, as a kubelet does and Podman does not.
+    """
+    (template,) = pods(documents((KUBERNETES / "sidecar" / "classic.yaml").read_text()))
+    pod = for_podman(template)
+    _, leakwatch = template["spec"]["containers"]
     name = template["metadata"]["labels"]["app.kubernetes.io/name"]
     leakwatch["args"] = [word.replace("$(SERVICE)", name) for word in leakwatch["args"]]
     leakwatch["args"] += ["--config", "/etc/leakwatch/leakwatch.yml"]
@@ -83,7 +91,22 @@ def for_podman(deployment: Document) -> Document:
     (data,) = template["spec"]["volumes"]
     data["name"] = leakwatch["volumeMounts"][0]["name"] = f"{NAME}-data"
     template["spec"]["volumes"].append({"name": "config", "configMap": {"name": NAME}})
-    return deployment
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": {"leakwatch.yml": FAST}}
+    return [config, pod]
+
+
+def fleet() -> list[Document]:
+    """Return the chart's pod, watching a service that is put beside it, since there is no network."""
+    static = {"job_name": "shop", "static_configs": [{"targets": ["127.0.0.1:6060"]}]}
+    values = {"fullnameOverride": NAME, "discovery": {"enabled": False}, "scrapeConfigs": [static]}
+    those = resources(values)
+    pod = for_podman(first(those, "StatefulSet")["spec"]["template"])
+    (beside,) = pods(documents((KUBERNETES / "sidecar" / "classic.yaml").read_text()))
+    pod["spec"]["containers"].append(for_podman(beside)["spec"]["containers"][0])
+    (data,) = (volume for volume in pod["spec"]["volumes"] if "emptyDir" in volume)
+    (mount,) = (m for m in pod["spec"]["containers"][0]["volumeMounts"] if m["mountPath"] == "/data")
+    data["name"] = mount["name"] = f"{NAME}-data"
+    return [first(those, "ConfigMap"), pod]
 
 
 class Pod:
@@ -100,11 +123,11 @@ class Pod:
 
     def python(self, script: str, *arguments: str) -> str:
         """Run Python in leakwatch's container."""
-        return self.podman("exec", f"{NAME}-pod-0-leakwatch", "python", "-c", script, *arguments)
+        return self.podman("exec", f"{NAME}-0-leakwatch", "python", "-c", script, *arguments)
 
     def state(self, container: str) -> Any:
         """Return what podman knows of a container."""
-        return json.loads(self.podman("inspect", f"{NAME}-pod-0-{container}"))[0]["State"]
+        return json.loads(self.podman("inspect", f"{NAME}-0-{container}"))[0]["State"]
 
     def metrics(self) -> str:
         """Return leakwatch's metrics, "" while it starts."""
@@ -114,27 +137,32 @@ class Pod:
             return ""
 
 
-@pytest.fixture
-def pod(images: None, tmp_path: Path) -> Iterator[Pod]:  # noqa: ARG001  it only has to be there
-    """Run the sidecar's pod; it ends with the test."""
-    (deployment,) = documents((KUBERNETES / "sidecar" / "classic.yaml").read_text())
-    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": {"leakwatch.yml": FAST}}
-    file = tmp_path / "pod.yaml"
-    file.write_text(yaml.safe_dump_all([config, for_podman(deployment)]))
-    (tmp_path / "containers.conf").write_text(CONTAINERS)
+@contextlib.contextmanager
+def playing(those: list[Document], folder: Path) -> Iterator[Pod]:
+    """Run these for a while."""
+    file = folder / "pod.yaml"
+    file.write_text(yaml.safe_dump_all(those))
+    (folder / "containers.conf").write_text(CONTAINERS)
     pod = Pod(file)
     try:
         pod.podman("play", "kube", "--network", "none", file)
         yield pod
     finally:
-        pod.podman("pod", "rm", "--force", "--time", "5", "--ignore", f"{NAME}-pod-0")
+        pod.podman("pod", "rm", "--force", "--time", "5", "--ignore", f"{NAME}-0")
         pod.podman("volume", "rm", "--force", f"{NAME}-data", NAME)
+
+
+@pytest.fixture
+def pod(images: None, tmp_path: Path) -> Iterator[Pod]:  # noqa: ARG001  they only have to be there
+    """Run the sidecar's pod; it ends with the test."""
+    with playing(sidecar(), tmp_path) as pod:
+        yield pod
 
 
 def test_the_sidecar_names_the_leak_of_its_pod(pod: Pod) -> None:
     """In the shipped pod leakwatch scrapes the service beside it, names its leak, and is confined."""
     up = 'leakwatch_up{service="shop",target="127.0.0.1:6060"} 1.0'
-    assert eventually(lambda: up in pod.metrics()), pod.podman("logs", f"{NAME}-pod-0-leakwatch")
+    assert eventually(lambda: up in pod.metrics()), pod.podman("logs", f"{NAME}-0-leakwatch")
     time.sleep(HEALTHY)
     pod.python(LEAK_ON)
     leak = re.compile(rf'leakwatch_leak_goroutines{{.*function="{re.escape(LEAK)}".*verdict="leaking"')
@@ -176,6 +204,14 @@ def test_it_reloads_as_documented(pod: Pod) -> None:
 def test_it_ends_when_told(pod: Pod) -> None:
     """Told to end, leakwatch ends by itself and without a complaint, before a kubelet would kill it."""
     assert eventually(lambda: "leakwatch_up{" in pod.metrics())
-    pod.podman("stop", "--time", "10", f"{NAME}-pod-0-leakwatch")
+    pod.podman("stop", "--time", "10", f"{NAME}-0-leakwatch")
     state = pod.state("leakwatch")
-    assert (state["Status"], state["ExitCode"]) == ("exited", 0), pod.podman("logs", f"{NAME}-pod-0-leakwatch")
+    assert (state["Status"], state["ExitCode"]) == ("exited", 0), pod.podman("logs", f"{NAME}-0-leakwatch")
+
+
+def test_the_pod_of_the_chart_runs(images: None, tmp_path: Path) -> None:  # noqa: ARG001  they only have to be there
+    """The fleet's pod starts by the chart's options, configuration and mounts, and scrapes its targets."""
+    with playing(fleet(), tmp_path) as pod:
+        up = 'leakwatch_up{service="shop",target="127.0.0.1:6060"} 1.0'
+        assert eventually(lambda: up in pod.metrics()), pod.podman("logs", f"{NAME}-0-leakwatch")
+        assert "leakwatch is ready" in pod.python(ASK, "http://127.0.0.1:9979/-/ready")

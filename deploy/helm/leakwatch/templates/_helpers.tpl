@@ -79,6 +79,9 @@ httpGet: {path: {{ printf "%s%s" .root.Values.web.routePrefix .path }}, port: we
 {{- if hasKey .Values.config "scrape_configs" -}}
 {{- fail "config.scrape_configs: jobs are given as scrapeConfigs, and discovery.enabled=false leaves out the one for annotated pods" -}}
 {{- end -}}
+{{- if hasKey .Values.config "web" -}}
+{{- fail "config.web: the chart's own values say where it listens: web.externalUrl, web.routePrefix" -}}
+{{- end -}}
 {{- $jobs := list -}}
 {{- if .Values.discovery.enabled -}}
 {{- $job := first (.Files.Get "files/leakwatch.yml" | fromYaml).scrape_configs -}}
