@@ -66,8 +66,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def for_podman(template: Document) -> Document:
     """Return a pod by this template without what Podman 4.3 cannot do.
 
-    No ports, which it cannot map without a network; no probes, which it makes from curl, and the images have none; and
-    one pod, since it gives all replicas the same emptyDir.
+    No ports, which it cannot map without a network; no probes, which it makes from curl, and the images have none;
+    and one pod, since it gives all replicas the same emptyDir.
     """
     for container in template["spec"]["containers"]:
         for key in ("ports", "startupProbe", "livenessProbe", "readinessProbe"):
