@@ -22,7 +22,7 @@ from running import FAST, eventually
 
 from leakwatch import __version__
 
-NAME = f"leakwatch-test-{os.getpid()}"
+NAME = f"leakwatch-pod-{os.getpid()}"
 LEAK = "example.com/shop/pipeline.FilterService"
 CONTAINERS = """
 [containers]
@@ -52,7 +52,7 @@ def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> st
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Build leakwatch's image, and one of the demo's service that has nothing but its program."""
-    run(ROOT / "deploy" / "image" / "build.sh")
+    run(ROOT / "deploy" / "image" / "build.sh", "buildah")
     folder = tmp_path_factory.mktemp("shop")
     run("go", "build", "-o", folder / "shop", ".", cwd=ROOT / "deploy" / "demo" / "service", CGO_ENABLED="0")
     container = run("buildah", "from", "scratch").strip()
