@@ -68,14 +68,14 @@ VALUES: Mapping[str, Document] = {
         "scrapeConfigs": [
             {
                 "job_name": "token",
-                "authorization": {"credentials_file": "/etc/token/token"},
-                "static_configs": [{"targets": ["10.0.0.7:6060"]}],
+                "authorization": {"credentials": "${TOKEN}"},
+                "file_sd_configs": [{"files": ["/etc/targets/*.yml"]}],
             }
         ],
         "logLevel": "debug",
         "extraEnv": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "token", "key": "token"}}}],
-        "extraVolumes": [{"name": "token", "secret": {"secretName": "token"}}],
-        "extraVolumeMounts": [{"name": "token", "mountPath": "/etc/token", "readOnly": True}],
+        "extraVolumes": [{"name": "targets", "configMap": {"name": "targets"}}],
+        "extraVolumeMounts": [{"name": "targets", "mountPath": "/etc/targets", "readOnly": True}],
         "podAnnotations": {"example.com/team": "platform"},
         "podLabels": {"team": "platform"},
         "nodeSelector": {"kubernetes.io/arch": "amd64"},
