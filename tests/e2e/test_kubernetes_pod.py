@@ -125,6 +125,13 @@ class Pod:
         """Run Python in leakwatch's container."""
         return self.podman("exec", f"{NAME}-0-leakwatch", "python", "-c", script, *arguments)
 
+    def log(self) -> str:
+        """Return what leakwatch has logged."""
+        command = ["podman", "logs", f"{NAME}-0-leakwatch"]
+        return subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ).stdout
+
     def state(self, container: str) -> Any:
         """Return what podman knows of a container."""
         return json.loads(self.podman("inspect", f"{NAME}-0-{container}"))[0]["State"]
@@ -162,7 +169,7 @@ def pod(images: None, tmp_path: Path) -> Iterator[Pod]:  # noqa: ARG001  they on
 def test_the_sidecar_names_the_leak_of_its_pod(pod: Pod) -> None:
     """In the shipped pod leakwatch scrapes the service beside it, names its leak, and is confined."""
     up = 'leakwatch_up{service="shop",target="127.0.0.1:6060"} 1.0'
-    assert eventually(lambda: up in pod.metrics()), pod.podman("logs", f"{NAME}-0-leakwatch")
+    assert eventually(lambda: up in pod.metrics()), pod.log()
     time.sleep(HEALTHY)
     pod.python(LEAK_ON)
     leak = re.compile(rf'leakwatch_leak_goroutines{{.*function="{re.escape(LEAK)}".*verdict="leaking"')
@@ -206,12 +213,12 @@ def test_it_ends_when_told(pod: Pod) -> None:
     assert eventually(lambda: "leakwatch_up{" in pod.metrics())
     pod.podman("stop", "--time", "10", f"{NAME}-0-leakwatch")
     state = pod.state("leakwatch")
-    assert (state["Status"], state["ExitCode"]) == ("exited", 0), pod.podman("logs", f"{NAME}-0-leakwatch")
+    assert (state["Status"], state["ExitCode"]) == ("exited", 0), pod.log()
 
 
 def test_the_pod_of_the_chart_runs(images: None, tmp_path: Path) -> None:  # noqa: ARG001  they only have to be there
     """The fleet's pod starts by the chart's options, configuration and mounts, and scrapes its targets."""
     with playing(fleet(), tmp_path) as pod:
         up = 'leakwatch_up{service="shop",target="127.0.0.1:6060"} 1.0'
-        assert eventually(lambda: up in pod.metrics()), pod.podman("logs", f"{NAME}-0-leakwatch")
+        assert eventually(lambda: up in pod.metrics()), pod.log()
         assert "leakwatch is ready" in pod.python(ASK, "http://127.0.0.1:9979/-/ready")
