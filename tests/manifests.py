@@ -133,7 +133,7 @@ def resources(values: Document, chart: Path = CHART) -> list[Document]:
 @cache
 def operator_schemas(programs: Path) -> dict[str, Document]:
     """Return kind -> schema of the Prometheus Operator's resources; a key that they do not know is a mistake."""
-    text = subprocess.run([programs / "crds"], check=True, capture_output=True, cwd=ROOT / "tests" / "kubernetes")
+    text = subprocess.run([programs / "crds"], check=True, capture_output=True, cwd=ROOT / "tests" / "deploy")
     schemas: dict[str, Document] = json.loads(text.stdout)
     for schema in schemas.values():
         _close(schema)

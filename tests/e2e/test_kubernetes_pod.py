@@ -1,7 +1,7 @@
 """What is shipped as pods that really run, by `podman play kube`: image, Go service, and what confines them.
 
 Podman 4.3 knows no native sidecars (it waits for an init container to end, and refuses probes of one), so the
-classic form runs here; tests/test_kubernetes.py holds both to the same container.
+classic form runs here; tests/test_manifests.py holds both to the same container.
 """
 
 import contextlib

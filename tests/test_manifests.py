@@ -72,7 +72,7 @@ WHERE = {
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build kustomize and what makes the Prometheus Operator's schemas."""
     folder = tmp_path_factory.mktemp("kubernetes")
-    subprocess.run(["go", "build", "-o", f"{folder}/", "./..."], check=True, cwd=ROOT / "tests" / "kubernetes")
+    subprocess.run(["go", "build", "-o", f"{folder}/", "./..."], check=True, cwd=ROOT / "tests" / "deploy")
     return folder
 
 

@@ -1,4 +1,4 @@
-module example.com/kubernetes
+module example.com/deploy
 
 go 1.24.0
 
