@@ -258,3 +258,19 @@ def test_a_target_that_has_recovered_adds_nothing_to_the_rate() -> None:
     assert leak.growth.rate * HOUR == pytest.approx(60, rel=0.1)
     assert leak.grew.rate * HOUR == pytest.approx(60, rel=0.1)
     assert "+60/h" in leak.reason
+
+
+def test_a_target_whose_blocks_grow_stays_in_its_service() -> None:
+    """When one of two targets is scraped more rarely its blocks double; the service is judged on as before."""
+    play = Play()
+
+    def counts(_: Target, hour: float) -> Samples:
+        return samples({"leak": 2 + int(12 * hour), "b": 5})
+
+    play.run(6, counts, A, B)
+    assert play.pipeline.stretch(A, 2 * 300.0 / 5)
+    play.run(8, counts, A, B)
+    leak = play.leak()
+    assert leak.verdict is Verdict.LEAKING
+    assert leak.targets == ("a", "b")
+    assert leak.growth.rate * HOUR == pytest.approx(24, rel=0.1)

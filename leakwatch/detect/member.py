@@ -14,8 +14,8 @@ class Member:
 
     def __init__(self, history: History) -> None:
         self.history = history
-        self.block = (history.lifetime, history.closed)
-        """Lifetime and closed blocks when a block was last taken from it."""
+        self.taken = (history.lifetime, history.block, history.closed)
+        """Lifetime, seconds of a block and closed blocks when a block was last taken from it."""
         self.means: Floats = np.zeros((0, HOURS), np.float32)
         self.floors: Floats = np.zeros((0, HOURS), np.float32)
         self.uptimes: npt.NDArray[np.float32] = np.zeros(HOURS, np.float32)

@@ -222,11 +222,13 @@ class Pool:
         One that has closed no block meanwhile has not grown yet, and will have grown by more the next time.
         """
         history, blocks = member.history, member.history.blocks
-        lifetime, before = member.block
-        member.block = (history.lifetime, history.closed)
+        lifetime, block, before = member.taken
+        member.taken = (history.lifetime, history.block, history.closed)
         new = history.closed - before
         late = self.block_start - history.block_start
-        if lifetime != history.lifetime or before < FIRST or new >= BLOCKS or late > LATE * history.block:
+        if (lifetime, block) != (history.lifetime, history.block):
+            return None
+        if before < FIRST or new >= BLOCKS or late > LATE * history.block:
             return None
         if not new:
             still = np.zeros((6, len(member.rows)))
