@@ -40,7 +40,7 @@ LAYERS = [
     ["leakwatch.detect.growth", "leakwatch.detect.rate"],
     ["leakwatch.detect.series", "leakwatch.detect.sites", "leakwatch.detect.pool"],
     ["leakwatch.history", "leakwatch.stacks", "leakwatch.look", "leakwatch.detect"],
-    ["leakwatch.block", "leakwatch.lifetimes", "leakwatch.profile.saved"],
+    ["leakwatch.block", "leakwatch.lifetimes", "leakwatch.profile.saved", "leakwatch.labels"],
     ["leakwatch.profile.proto"],
     ["leakwatch.profile.text", "leakwatch.profile.pprof", "leakwatch.profile"],
     [
