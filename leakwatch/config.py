@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from leakwatch.alerting import AlertingConfig
 from leakwatch.client import Settings
 from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
@@ -55,6 +56,7 @@ class Config(Settings):
     owners: dict[str, str] = Field(default_factory=dict)
     """Prefix of a package -> team; the longest prefix of the blamed function counts."""
     metrics: MetricsConfig = MetricsConfig()
+    alerting: AlertingConfig = AlertingConfig()
     web: WebConfig = WebConfig()
 
     @model_validator(mode="after")

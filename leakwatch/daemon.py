@@ -17,6 +17,8 @@ from leakwatch.job import Job
 from leakwatch.judging import judging
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
 from leakwatch.model import Event, Leak, Target, Verdict
+from leakwatch.notify.metrics import NotificationCollector
+from leakwatch.notify.notifier import Notifier
 from leakwatch.pace import Pace
 from leakwatch.pipeline import Pipeline
 from leakwatch.process import SIZE_LIMIT, Question
@@ -51,6 +53,7 @@ class Daemon:
         self._tls: dict[tuple[str, bool], Tls] = {}
         """Per job, shared by its targets."""
         self._closing: set[asyncio.Task[None]] = set()
+        self._notifier = Notifier(self._clock, self.leaks, self.health)
         self._stop = asyncio.Event()
         self._stacks = StackCollector(
             self.pipeline,
@@ -67,7 +70,9 @@ class Daemon:
         """
         bound = bind(self.config.web.listen)
         self.url = self.config.web.external_url or address(bound)
-        web = Web(make_app(self, make_registry(self._stacks, DaemonCollector(self._last_reload))), bound)
+        pushed = NotificationCollector(self._notifier.senders)
+        registry = make_registry(self._stacks, DaemonCollector(self._last_reload), pushed)
+        web = Web(make_app(self, registry), bound)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
@@ -77,6 +82,8 @@ class Daemon:
         self._schedule.start()
         self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
         self._targets.configure(self.config)
+        self._notifier.configure(self.config.alerting, self.url)
+        self._notifier.start()
         web.start()
         log.info("leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics")
         await self._stop.wait()
@@ -84,7 +91,7 @@ class Daemon:
         self._lag.stop()
         self._schedule.stop()
         self._targets.stop()
-        await asyncio.gather(web.stop(), *(job.close() for job in self._jobs.values()))
+        await asyncio.gather(web.stop(), self._notifier.stop(), *(job.close() for job in self._jobs.values()))
 
     async def _report_rules(self) -> None:
         """Say which rules of `ignore` match nothing: a misspelled one would go unnoticed until it is needed."""
@@ -134,6 +141,7 @@ class Daemon:
             log.warning("all history starts over: detection.block or detection.series_limit changed")
         self._tls = {}
         self._targets.configure(config)
+        self._notifier.configure(config.alerting, self.url)
         log.info("configuration reloaded")
 
     async def _reload_quietly(self) -> None:
@@ -182,6 +190,8 @@ class Daemon:
         return job
 
     def _tell(self, events: list[Event]) -> None:
+        if events:
+            self._notifier.wake()
         for event in events:
             leak = event.leak
             at = leak.stack.blamed

@@ -1,7 +1,7 @@
 """The labels and the address of a leak, the same in metrics, alerts and pages. Pure.
 
-An alert that Prometheus makes of our metrics and one that we push are the same to Alertmanager only if their labels
-are.
+An alert that Prometheus makes of our metrics and one that we push are the same to Alertmanager only if their
+labels are.
 """
 
 from collections.abc import Mapping

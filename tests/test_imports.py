@@ -18,7 +18,11 @@ LAYERS = [
     ["leakwatch.demo"],
     ["leakwatch.daemon", "leakwatch.show", "leakwatch.report"],
     ["leakwatch.analyze"],
-    ["leakwatch.job"],
+    ["leakwatch.job", "leakwatch.notify.metrics", "leakwatch.notify.notifier"],
+    ["leakwatch.notify.sender"],
+    ["leakwatch.notify.outbox"],
+    ["leakwatch.notify.alerts"],
+    ["leakwatch.notify.rules"],
     [
         "leakwatch.process",
         "leakwatch.web.routes",
@@ -26,9 +30,9 @@ LAYERS = [
         "leakwatch.web.server",
         "leakwatch.targets",
     ],
-    ["leakwatch.config", "leakwatch.web.page"],
+    ["leakwatch.config", "leakwatch.web.page", "leakwatch.notify.text", "leakwatch.notify"],
     ["leakwatch.target_option"],
-    ["leakwatch.judging", "leakwatch.scraping"],
+    ["leakwatch.judging", "leakwatch.scraping", "leakwatch.alerting"],
     ["leakwatch.pipeline"],
     ["leakwatch.watch", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
     ["leakwatch.recordings.folders", "leakwatch.recordings.table", "leakwatch.discovery.finder"],
@@ -57,6 +61,7 @@ LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in mod
 
 PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
 PURE += ["leakwatch.pipeline", "leakwatch.watch"]
+PURE += [f"leakwatch.notify.{module}" for module in ("rules", "text", "alerts", "outbox")]
 IO = {
     *(
         "asyncio",
@@ -76,7 +81,7 @@ IO = {
 ONLY_IN = {
     "apscheduler": {"leakwatch.schedule"},
     "uvicorn": {"leakwatch.web.server"},
-    "prometheus_client": {"leakwatch.metrics", "leakwatch.web.routes"},
+    "prometheus_client": {"leakwatch.metrics", "leakwatch.notify.metrics", "leakwatch.web.routes"},
     "typer": {"leakwatch.cli"},
     "time": {"leakwatch.clock"},
 }
