@@ -60,7 +60,7 @@ class Alerts:
         held = {one.labels: one for one in holding}
         for labels, one in held.items():
             life = self._lives.get(labels)
-            if life is None or life.resolved is not None:
+            if life is None or _over(life, time):
                 life = self._lives[labels] = Life(one, time)
             life.holding = one
         self._lives = {
