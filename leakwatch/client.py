@@ -234,6 +234,8 @@ def refusal(error: BaseException | None) -> str:
     """Return what the system said, "Connection refused" for example, "" if it said nothing."""
     if isinstance(error, socket.gaierror):
         return f"{error.strerror or error}"
+    if isinstance(error, ssl.SSLError):  # its numbers are OpenSSL's, not the system's
+        return str(error)
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
     if isinstance(error, BaseExceptionGroup):  # one for each address of the host
