@@ -8,7 +8,7 @@ import shutil
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -92,9 +92,14 @@ def receiving(
 
 
 class Alertmanager(Process):
-    """A real Alertmanager that tells `webhook`; on a port of its own, or on that of one that was stopped."""
+    """A real Alertmanager that tells `webhook`; on a port of its own, or on that of one that was stopped.
 
-    def __init__(self, folder: Path, webhook: str, port: int = 0) -> None:
+    `flags`: more of its command line, for a cluster; without them it is alone.
+    """
+
+    def __init__(
+        self, folder: Path, webhook: str, port: int = 0, flags: Sequence[str] = ("--cluster.listen-address=",)
+    ) -> None:
         program = shutil.which("alertmanager") or shutil.which("prometheus-alertmanager")
         assert program, "no Alertmanager on PATH: run `make setup`"
         folder.mkdir(exist_ok=True)
@@ -105,7 +110,7 @@ class Alertmanager(Process):
                 f"--config.file={folder / 'alertmanager.yml'}",
                 f"--storage.path={folder / 'data'}",
                 f"--web.listen-address=127.0.0.1:{port}",
-                "--cluster.listen-address=",
+                *flags,
             ]
         )
         self.port = self._listening()
