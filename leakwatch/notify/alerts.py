@@ -8,7 +8,7 @@ evaluation later than we do, and would fire anew what we had resolved. So we fal
 time that Alertmanager goes on believing us, and resolve then.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,14 +19,22 @@ RETENTION: Final = 900.0  # seconds for which a resolved alert is sent again
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What is sent; times in unix seconds. It is resolved when `ends` is over, as Alertmanager has it."""
+    """What is sent; times in unix seconds.
+
+    `texts`: asked for the annotations when a request is written: they are long, and many are never sent.
+    """
 
     labels: Labels
-    annotations: Mapping[str, str]
+    texts: Callable[[], Mapping[str, str]]
     starts: float
     ends: float
     url: str
     resolved: bool
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """What it says to a reader."""
+        return self.texts()
 
 
 @dataclass(slots=True)
@@ -111,7 +119,7 @@ class Alerts:
         starts = time if life.starts is None else life.starts
         ends = time + self._trust if life.gone is None or not resolved else life.gone + one.rule.keep
         life.sent, life.told = time, one.state
-        life.alert = Alert(one.labels, one.texts(), starts, ends, one.url, resolved)
+        life.alert = Alert(one.labels, one.texts, starts, ends, one.url, resolved)
         return life.alert
 
 

@@ -46,8 +46,8 @@ RULES: Final = (LEAK, SUSPECTED, DOWN)
 class Holding:
     """Something that a rule wants told now.
 
-    `since`: when it became true, in unix seconds; `state`: what is told at once when it changes; `texts`: asked
-    for the annotations when they are sent.
+    `since`: when it became true, in unix seconds; `state`: what is told at once when it changes; `texts`: returns
+    the annotations.
     """
 
     rule: Rule
@@ -99,7 +99,8 @@ class Rules:
                 down[shown(target.service)].append((target, state))
         for service, those in down.items():
             since = min(state.since for _, state in those) + DOWN_FOR
-            texts = partial(text.down, service, those, known[service])
+            lines = [f"{shown(target.name)}: {state.reason}, {shown(state.error)}" for target, state in those]
+            texts = partial(text.down, service, lines, known[service])
             yield Holding(DOWN, _labels(DOWN, {"service": service}), since, "", f"{self.base.rstrip('/')}/", texts)
 
 

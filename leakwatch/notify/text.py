@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from leakwatch.labels import shown
-from leakwatch.model import Frame, Leak, Target, Verdict
+from leakwatch.model import Frame, Leak, Verdict
 from leakwatch.reason import figure
-from leakwatch.scrape import Health
 
 LIMIT: Final = 16_000  # bytes of all annotations of an alert
 PART: Final = 2_500  # bytes of each but the stack
@@ -70,11 +69,13 @@ def suspected(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
     return _with_stack(said, leak)
 
 
-def down(service: str, those: Sequence[tuple[Target, Health]], known: int) -> Mapping[str, str]:
-    """Return the annotations of a service whose targets cannot be scraped; `known`: how many targets it has."""
-    lines = [f"{shown(target.name)}: {state.reason}, {shown(state.error)}" for target, state in those]
+def down(service: str, lines: Sequence[str], known: int) -> Mapping[str, str]:
+    """Return the annotations of a service whose targets cannot be scraped.
+
+    `lines`: one for each of them, which says why; `known`: how many targets the service has.
+    """
     said = {
-        "summary": f"leakwatch cannot scrape {len(those)} of {known} targets of {service}",
+        "summary": f"leakwatch cannot scrape {len(lines)} of {known} targets of {service}",
         "description": "No profile for 5m: leaks there are not seen, known ones are judged on old numbers.",
         "targets": _listed(lines),
         "next_step": DOWN_STEP,
