@@ -10,8 +10,8 @@ MAKEFLAGS += --no-print-directory
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
-setup: ## install all that is missing: .venv, Go, prometheus, promtool, nats-server, checkov, podman, buildah
-	@.ci/tools.sh venv go prometheus promtool nats-server checkov podman buildah runc catatonit
+setup: ## install all that is missing: .venv, Go, and the servers and tools that tests run
+	@.ci/tools.sh venv go prometheus promtool alertmanager nats-server checkov podman buildah runc catatonit
 
 venv:
 	@.ci/tools.sh venv

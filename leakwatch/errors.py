@@ -9,6 +9,8 @@
       - NotAProfile         another format or page: another parser may try
       - TruncatedProfile    the body ends early: counts would be too low
       - MalformedProfile    the format is right, a line is not
+  - DeliveryError           these alerts have not arrived, the next attempt may succeed
+    - RefusedError          Alertmanager cannot take one of them as it is: no attempt will succeed
 """
 
 import re
@@ -86,3 +88,11 @@ class MalformedProfile(ProfileError):  # noqa: N818  see NotAProfile
     """A line does not fit the format; the message names its number and quotes it."""
 
     kind: ClassVar[Reason] = "malformed"
+
+
+class DeliveryError(LeakwatchError):
+    """Alerts could not be delivered now."""
+
+
+class RefusedError(DeliveryError):
+    """Alertmanager said that something is wrong with the alerts themselves."""

@@ -6,7 +6,6 @@ and all that are judged; the rest is summed up as stack="other".
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from hashlib import blake2b
 
 import numpy as np
 from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
@@ -15,23 +14,16 @@ from prometheus_client.registry import Collector
 
 from leakwatch import __version__
 from leakwatch.detect.rate import slopes
+from leakwatch.labels import leak_labels, shown
 from leakwatch.model import Fingerprint, Leak, Stack, Target
 from leakwatch.pipeline import Pipeline, Watch
 from leakwatch.scrape import Health
 
-LONGEST_LABEL = 250
 STAYS = 1.5  # a stack enters among the first K and leaves when it is not among the first 1.5 K
 
 TARGET = ("service", "target")
 STACK = (*TARGET, "stack", "function")
 LEAK = ("service", "stack", "function", "wait", "verdict", "owner")
-
-
-def shown(text: str) -> str:
-    """Return `text` as a label value: when it is absurdly long, cut with a mark and what tells it from others."""
-    if len(text) <= LONGEST_LABEL:
-        return text
-    return f"{text[:LONGEST_LABEL]}…{blake2b(text.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
 
 
 class StackCollector(Collector):
@@ -156,14 +148,8 @@ class StackCollector(Collector):
         )
         for leak in leaks:
             stack = leak.stack
-            labels = (
-                shown(leak.service),
-                stack.fingerprint,
-                shown(stack.blamed.function),
-                stack.wait,
-                leak.verdict.word,
-                shown(leak.owner),
-            )
+            said = {**leak_labels(leak), "verdict": leak.verdict.word}
+            labels = tuple(said[name] for name in LEAK)
             goroutines.add_metric(labels, leak.goroutines)
             growth.add_metric(labels, leak.growth.rate)
             confidence.add_metric(labels, leak.confidence)

@@ -8,7 +8,7 @@
     detect.judge(series)  -> {Fingerprint: Judgement}pure    watch.py: when a block has closed, for the stacks and
                                                              sites of a target and of a whole service
     leaks.update(judgements, time) -> [Event]        state   opened, leaking, plateau, recovered, closed
-    --- readers, none writes back: metrics.Collector, web ---
+    --- readers, none writes back: metrics.Collector, notify (Alertmanager), web ---
 
 One event loop, no locks. Time comes in as a parameter, so a year of profiles replays in seconds through the same
 code that watches a live service.

@@ -5,8 +5,6 @@ the body as it streams in, the timeout over the whole answer, redirects only wit
 """
 
 import asyncio
-import os
-import socket
 import ssl
 import zlib
 from collections import Counter
@@ -16,7 +14,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from leakwatch.client import Client, HttpSettings, TlsError
+from leakwatch.client import Client, HttpSettings, TlsError, refusal
 from leakwatch.errors import REASONS, NotAProfile, ScrapeError, quote
 
 REDIRECTS = 3
@@ -151,23 +149,12 @@ class Scraper:
             return ScrapeError("truncated", f"the connection closed after {self.body_bytes} bytes of the body")
         if isinstance(error, httpx.ConnectError):
             self.paid = False
-            message = _refusal(error) or message
+            message = refusal(error) or message
         return ScrapeError("connection", message)
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
-
-
-def _refusal(error: BaseException | None) -> str:
-    """Return what the system said, "Connection refused" for example, "" if it said nothing."""
-    if isinstance(error, socket.gaierror):
-        return f"{error.strerror or error}"
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
-    if isinstance(error, BaseExceptionGroup):  # one for each address of the host
-        return next(filter(None, map(_refusal, error.exceptions)), "")
-    return _refusal(error.__cause__ or error.__context__) if error else ""
 
 
 def _is_tls(error: BaseException | None) -> bool:

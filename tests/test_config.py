@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leakwatch.alerting import AlertmanagerConfig
 from leakwatch.config import Config, load, parse, schema
 from leakwatch.discovery.dns import DnsConfig
 from leakwatch.discovery.file import FileConfig
@@ -102,12 +103,15 @@ def test_the_shipped_file_tells_the_defaults() -> None:
     assert config.global_ == default.global_
     assert config.metrics == default.metrics
     assert config.web == default.web
+    assert config.alerting.resend_delay == default.alerting.resend_delay
     assert config.detection.model_copy(update={"own_code": ()}) == default.detection
     shop, fleet, discovered, kubernetes = config.scrape_configs
     fields = ScrapeConfig.model_fields
     for job in config.scrape_configs:
         for key in ("scheme", "profile_path", "profile_format", "tls_config", "follow_redirects", "target_limit"):
             assert getattr(job, key) == fields[key].default
+    (alertmanager,) = config.alerting.alertmanagers
+    assert alertmanager == AlertmanagerConfig(static_configs=alertmanager.static_configs)
     assert shop.scrape_interval == default.global_.scrape_interval
     assert fleet.file_sd_configs[0] == FileConfig(files=fleet.file_sd_configs[0].files)
     (http,), (srv, _), (replace, *_) = (

@@ -19,7 +19,11 @@ LAYERS = [
     ["leakwatch.daemon", "leakwatch.show", "leakwatch.report"],
     ["leakwatch.discovered"],
     ["leakwatch.analyze"],
-    ["leakwatch.job"],
+    ["leakwatch.job", "leakwatch.notify.metrics", "leakwatch.notify.notifier"],
+    ["leakwatch.notify.sender"],
+    ["leakwatch.notify.outbox"],
+    ["leakwatch.notify.alerts"],
+    ["leakwatch.notify.rules"],
     [
         "leakwatch.process",
         "leakwatch.warm",
@@ -31,10 +35,10 @@ LAYERS = [
     ["leakwatch.web.guard", "leakwatch.web.connection"],
     ["leakwatch.web.web_file", "leakwatch.web.passwords"],
     ["leakwatch.web.settings"],
-    ["leakwatch.config", "leakwatch.web.page"],
+    ["leakwatch.config", "leakwatch.web.page", "leakwatch.notify.text", "leakwatch.notify"],
     ["leakwatch.settings_file", "leakwatch.web.address", "leakwatch.web.tls"],
     ["leakwatch.target_option"],
-    ["leakwatch.judging", "leakwatch.scraping", "leakwatch.prometheus"],
+    ["leakwatch.judging", "leakwatch.scraping", "leakwatch.prometheus", "leakwatch.alerting"],
     ["leakwatch.pipeline"],
     ["leakwatch.succession"],
     ["leakwatch.watch", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
@@ -64,7 +68,13 @@ LAYERS = [
     ["leakwatch.detect.series", "leakwatch.detect.sites", "leakwatch.detect.pool", "leakwatch.detect.windows"],
     ["leakwatch.detect.member"],
     ["leakwatch.history", "leakwatch.stacks", "leakwatch.look", "leakwatch.detect"],
-    ["leakwatch.block", "leakwatch.lifetimes", "leakwatch.profile.saved", "leakwatch.recordings.spacing"],
+    [
+        "leakwatch.block",
+        "leakwatch.lifetimes",
+        "leakwatch.profile.saved",
+        "leakwatch.recordings.spacing",
+        "leakwatch.labels",
+    ],
     ["leakwatch.profile.proto"],
     ["leakwatch.profile.text", "leakwatch.profile.pprof", "leakwatch.profile"],
     [
@@ -86,6 +96,7 @@ PURE += ["leakwatch.pipeline", "leakwatch.succession", "leakwatch.watch", "leakw
 PURE += ["leakwatch.discovery.relabel", "leakwatch.discovery.regex"]
 PURE += ["leakwatch.pipeline", "leakwatch.watch"]
 PURE += ["leakwatch.discovery.kubernetes.objects", "leakwatch.discovery.kubernetes.labels"]
+PURE += [f"leakwatch.notify.{module}" for module in ("rules", "text", "alerts", "outbox")]
 IO = {
     *(
         "asyncio",
@@ -108,7 +119,12 @@ ONLY_IN = {
     "apscheduler": {"leakwatch.schedule"},
     "bcrypt": {"leakwatch.web.passwords"},
     "uvicorn": {"leakwatch.web.connection", "leakwatch.web.server"},
-    "prometheus_client": {"leakwatch.metrics", "leakwatch.web.routes", "leakwatch.discovered"},
+    "prometheus_client": {
+        "leakwatch.metrics",
+        "leakwatch.notify.metrics",
+        "leakwatch.web.routes",
+        "leakwatch.discovered",
+    },
     "typer": {"leakwatch.cli", "leakwatch.run_options"},
     "time": {"leakwatch.clock"},
 }

@@ -2,11 +2,13 @@
 
 import re
 from base64 import b64encode
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
 from simulated import HOUR, START, TARGET, play
 
+from leakwatch.labels import leak_url
 from leakwatch.model import Target
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.scrape import Health
@@ -79,6 +81,18 @@ def test_a_leak_with_its_numbers() -> None:
     assert ">wait" not in said
     pipeline.leaks.assign({}, ())
     assert ">owner" not in page(pipeline, 4)
+
+
+def test_a_link_finds_the_row_of_its_leak() -> None:
+    """Alerts link to a row: one stack that leaks in two services is two rows, whatever the services are called."""
+    pipeline, _ = play(lambda at: {"leak": int(at * 5)}, 4)
+    (leak,) = pipeline.open_leaks()
+    other = replace(leak, service='a "b"/<c>')
+    said = front_page([leak, other], pipeline.watches, {}, START + 4 * HOUR)
+    for one in (leak, other):
+        url = leak_url("https://leakwatch.example.com/", one)
+        assert url.startswith("https://leakwatch.example.com/#")
+        assert said.count(f'<tr id="{url.partition("#")[2]}">') == 1
 
 
 def test_a_target_that_is_down() -> None:

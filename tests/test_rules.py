@@ -50,6 +50,7 @@ def test_exactly_the_promised_alerts_are_shipped() -> None:
         "GoroutineLeak": "warning",
         "GoroutineLeakSuspected": "info",
         "LeakwatchTargetDown": "warning",
+        "LeakwatchNotificationsFailing": "warning",
         "LeakwatchConfigReloadFailed": "warning",
     }
 

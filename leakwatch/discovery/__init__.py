@@ -29,7 +29,7 @@ def check_address(text: str) -> str:
     if "://" in text and not text.startswith("unix://"):
         raise ValueError(f"{text!r} must be host:port, with the scheme in `scheme` (or unix:///path)")
     if "/" in text.removeprefix("unix://") and not text.startswith("unix:///"):
-        raise ValueError(f"{text!r} must be host:port, with the path in `profile_path`")
+        raise ValueError(f"{text!r} must be host:port, with the path in `profile_path` (or `path_prefix`)")
     if not text.startswith("unix:///"):
         match = HOST.fullmatch(text)
         if match is None or not match[1] or int(match[1]) > 65535:

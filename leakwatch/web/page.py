@@ -8,6 +8,7 @@ from string import Template
 
 from leakwatch import __version__
 from leakwatch.detect.windows import BLOCK_WINDOWS
+from leakwatch.labels import anchor
 from leakwatch.model import Leak, Target
 from leakwatch.pipeline import Watch
 from leakwatch.scrape import Health
@@ -26,6 +27,7 @@ STYLE = """
   code, small, .down, .long { overflow-wrap: anywhere; }
   .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
   small { opacity: .75; }
+  tr:target { background: #8883; }
   .leaking, .proven, .down { color: #d1242f; font-weight: 600; }
   .suspected { color: #b8860b; font-weight: 600; }
   @media (max-width: 62rem) { /* a row becomes a card */
@@ -73,7 +75,7 @@ def front_page(
         up=f"{sum(state.up is True for state in health.values()):,}",
         targets=f"{len(health):,}",
         down=_down(health, now),
-        leaks=_table([_leak(leak, now) for leak in leaks]) if leaks else "",
+        leaks=_table([_leak(leak, now) for leak in leaks], [anchor(leak) for leak in leaks]) if leaks else "",
         waiting=f"<p>{escape(known_yet(watches, health, now, named=bool(leaks)))}</p>",
         version=__version__,
     )
@@ -140,12 +142,14 @@ def hourly(rate: float) -> str:
     return f"{rate:+,.0f}" if rate == int(rate) else f"{rate:+,.1f}"
 
 
-def _table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return a table without the columns that are empty in every row."""
+def _table(rows: Sequence[Mapping[str, str]], anchors: Sequence[str] = ()) -> str:
+    """Return a table without the columns that are empty in every row; `anchors`: what a link calls each row."""
     columns = [name for name in rows[0] if any(row[name] for row in rows)]
     head = "".join(f"<th{_kind(name)}>{name}" for name in columns)
+    begins = [f'<tr id="{escape(name)}">' for name in anchors] or ["<tr>"] * len(rows)
     body = "".join(
-        "<tr>" + "".join(f'<td{_kind(name)} data-name="{name}">{row[name]}' for name in columns) for row in rows
+        begin + "".join(f'<td{_kind(name)} data-name="{name}">{row[name]}' for name in columns)
+        for begin, row in zip(begins, rows, strict=True)
     )
     return f"<table><thead><tr>{head}</thead>{body}</table>"
 

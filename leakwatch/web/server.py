@@ -57,9 +57,10 @@ class Server(uvicorn.Server):
 
 
 class Web:
-    """The application on a socket, behind the guard, from `start` to `stop`."""
+    """The application on a socket, behind the guard, from `start` to `stop`; `url` is where that is."""
 
-    def __init__(self, app: Starlette, bound: socket.socket, file: WebFile) -> None:
+    def __init__(self, app: Starlette, bound: socket.socket, file: WebFile, url: str) -> None:
+        self.url = url
         self._server = Server(Config(Guard(app, file), file))
         self._bound = bound
         self._task: asyncio.Task[None] | None = None

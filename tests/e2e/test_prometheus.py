@@ -14,23 +14,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus import prometheus
 from running import FAST, Daemon, Process, eventually, free_port
 
 Run = Callable[..., Daemon]
 Start = Callable[..., str]
-ROOT = Path(__file__).parents[2]
 
 FILTER = ("pipeline", "main.FilterService")
 NATS = {("nats", "server.(*client).readLoop"), ("nats", "server.(*client).writeLoop")}
 """Each connection has both, so they are one leak, told under the name of one of them."""
-
-PROMETHEUS = """
-global: {{scrape_interval: 1s, evaluation_interval: 1s}}
-rule_files: [{rules}]
-scrape_configs:
-  - job_name: leakwatch
-    static_configs: [{{targets: ["{leakwatch}"]}}]
-"""
 
 
 @pytest.fixture
@@ -41,21 +33,6 @@ def nats() -> Iterator[tuple[int, str]]:
     process = Process([shutil.which("nats-server") or "nats-server", *command[1:]])
     yield port, f"http://127.0.0.1:{profile}"
     process.stop()
-
-
-@contextlib.contextmanager
-def prometheus(folder: Path, port: int, leakwatch: str) -> Iterator[httpx.Client]:
-    """Run Prometheus with our rules over one leakwatch; give a client of its API."""
-    file = folder / "prometheus.yml"
-    rules = ROOT / "deploy" / "prometheus" / "leakwatch.rules.yml"
-    file.write_text(PROMETHEUS.format(rules=rules, leakwatch=leakwatch.removeprefix("http://")))
-    listen = f"--web.listen-address=127.0.0.1:{port}"
-    process = Process(["prometheus", f"--config.file={file}", f"--storage.tsdb.path={folder / 'tsdb'}", listen])
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-            yield client
-    finally:
-        process.stop()
 
 
 def firing(client: httpx.Client) -> dict[tuple[str, str], dict[str, str]]:

@@ -1,0 +1,211 @@
+"""Alerts that we push, as a real Alertmanager takes them and tells them on."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from alertmanagers import Alertmanager, Receiver, receiving
+from leaking import START, Play, leak
+from prometheus import prometheus
+from running import FAST, Daemon, eventually, free_port
+
+from leakwatch.alerting import AlertmanagerConfig
+from leakwatch.client import Client, Tls
+from leakwatch.discovery import TargetGroup
+from leakwatch.model import Leak, Verdict
+from leakwatch.notify.notifier import addresses
+from leakwatch.notify.outbox import Outbox
+from leakwatch.notify.sender import Sender
+
+Run = Callable[..., Daemon]
+Start = Callable[..., str]
+Begin = Callable[..., Alertmanager]
+
+
+@pytest.fixture
+def webhook() -> Iterator[Receiver]:
+    """Whom Alertmanager tells."""
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def begin(tmp_path: Path, webhook: Receiver) -> Iterator[Begin]:
+    """Start real Alertmanagers that tell the webhook; they end with the test."""
+    started: list[Alertmanager] = []
+
+    def run(**settings: Any) -> Alertmanager:
+        started.append(Alertmanager(tmp_path / f"am{len(started)}", f"http://{webhook.address}/", **settings))
+        return started[-1]
+
+    yield run
+    for one in started:
+        one.stop()
+
+
+def notified(webhook: Receiver) -> list[tuple[str, list[str]]]:
+    """Return what the webhook was told: status of a group, and the functions of the alerts that have it."""
+    return [
+        (
+            posted["status"],
+            sorted(a["labels"]["function"] for a in posted["alerts"] if a["status"] == posted["status"]),
+        )
+        for posted in webhook.posted
+    ]
+
+
+class Pushing:
+    """What we push to one Alertmanager while our clock is in the test's hands; Alertmanager's is the real one."""
+
+    def __init__(self, address: str, resend: float = 60.0) -> None:
+        self.play = Play(resend)
+        self.now = START
+        config = AlertmanagerConfig.model_validate({"static_configs": [{"targets": [address]}]})
+        self.sender = Sender(
+            next(addresses([TargetGroup(targets=(address,))], config)),
+            config,
+            Client(Tls(config.tls_config, secure=False), timeout=10),
+            Outbox(),
+            lambda: self.now,
+            lambda moment: moment + time.time() - self.now,
+        )
+
+    def after(self, seconds: float, *leaks: Leak) -> None:
+        """Let time pass and push what is due."""
+        self.now += seconds
+
+        async def run() -> None:
+            self.sender.tell(self.play.at(self.now - START, leaks))
+            await self.sender.work()
+            await self.sender.close()
+
+        asyncio.run(run())
+
+
+def test_firing_grouped_sent_again_and_resolved(begin: Begin, webhook: Receiver) -> None:
+    """Two leaks of a service are one notification; sent again they are none; recovered they are resolved."""
+    alertmanager = begin()
+    pushing = Pushing(alertmanager.address)
+    both = [leak(function="main.a"), leak(function="main.b")]
+    pushing.after(0, *both)
+    assert eventually(lambda: notified(webhook)) == [("firing", ["main.a", "main.b"])]
+    (first, _) = webhook.posted[0]["alerts"]
+    assert first["annotations"]["stack"].endswith("main.main\n\t/src/main.go:7")
+    assert first["generatorURL"].startswith("https://leakwatch.example.com/#shop/")
+    for _ in range(5):
+        pushing.after(60, *both)
+    assert len(alertmanager.alerts()) == 2
+    for _ in range(8):
+        pushing.after(60, leak(Verdict.RECOVERED, function="main.a"), leak(Verdict.RECOVERED, function="main.b"))
+    assert eventually(lambda: len(webhook.posted) == 2)
+    assert notified(webhook)[1] == ("resolved", ["main.a", "main.b"])
+    assert alertmanager.alerts() == []
+    for _ in range(15):
+        pushing.after(60)  # resolved is sent again, which is no news
+    time.sleep(0.5)
+    assert len(webhook.posted) == 2
+    assert pushing.sender.outbox.failed == 0
+
+
+def test_a_restart_and_an_outage_of_ten_minutes(begin: Begin, webhook: Receiver) -> None:
+    """Alertmanager forgets its alerts when it restarts, and misses changes while it is away: it hears all."""
+    alertmanager = begin()
+    pushing = Pushing(alertmanager.address)
+    pushing.after(0, leak(function="main.a"), leak(function="main.b"))
+    assert eventually(lambda: len(alertmanager.alerts()) == 2)
+    assert eventually(lambda: webhook.posted)
+    alertmanager.stop()
+    # It goes away; meanwhile a second leak begins and the first one ends.
+    for second in range(0, 600, 15):
+        b = leak(Verdict.RECOVERED if second > 100 else Verdict.LEAKING, function="main.b")
+        pushing.after(15, leak(function="main.a"), b, leak(function="main.c"))
+    outbox = pushing.sender.outbox
+    assert (outbox.sent, len(outbox)) == (2, 3)
+    assert 20 < pushing.sender.requests < 45
+    again = begin(port=alertmanager.port)
+    pushing.after(30, leak(function="main.a"), leak(function="main.c"))
+    assert len(outbox) == 0
+    assert sorted(alert["labels"]["function"] for alert in again.alerts()) == ["main.a", "main.c"]
+    assert eventually(lambda: notified(webhook)[-1] == ("firing", ["main.a", "main.c"]))
+
+
+LEAKING = """
+scrape_configs: [{{job_name: pipeline, static_configs: [{{targets: ["{target}"]}}]}}]
+alerting:
+  resend_delay: 1s
+  alertmanagers: [{{static_configs: [{{targets: {alertmanagers}}}]}}]
+"""
+
+
+def test_a_cluster_of_two_tells_once(
+    start: Start, begin: Begin, webhook: Receiver, leakwatch: Run, tmp_path: Path
+) -> None:
+    """Both Alertmanagers of a cluster get the alert of a real leak, and the cluster tells it once."""
+    ports = [free_port(), free_port()]
+    cluster = [
+        begin(
+            flags=[
+                f"--cluster.listen-address=127.0.0.1:{ports[i]}",
+                f"--cluster.peer=127.0.0.1:{ports[1 - i]}",
+                "--cluster.peer-timeout=3s",
+                "--cluster.settle-timeout=5s",
+            ]
+        )
+        for i in range(2)
+    ]
+    target = start("w5pipeline").removeprefix("http://")
+    addresses = [one.address for one in cluster]
+    (tmp_path / "c.yml").write_text(FAST + LEAKING.format(target=target, alertmanagers=json.dumps(addresses)))
+    daemon = leakwatch("--config", tmp_path / "c.yml")
+    assert eventually(lambda: all(leaks(one) for one in cluster))
+    assert leaks(cluster[0]) == leaks(cluster[1])
+    assert eventually(lambda: webhook.posted)
+    assert eventually(lambda: all(len(peers(one)) == 2 for one in cluster))
+    # The second peer waits three seconds for the first to say that it has told it, again and again.
+    assert eventually(lambda: min(sent for _, sent in daemon.series("leakwatch_notifications_sent_total")) > 8)
+    assert notified(webhook) == [("firing", ["main.FilterService"])]
+
+
+def test_both_ways_at_once_give_one_alert(
+    start: Start, begin: Begin, webhook: Receiver, leakwatch: Run, tmp_path: Path
+) -> None:
+    """Prometheus with the shipped rules and leakwatch itself tell the same Alertmanager of one leak: one alert."""
+    alertmanager = begin()
+    target = start("w5pipeline").removeprefix("http://")
+    configured = LEAKING.format(target=target, alertmanagers=json.dumps([alertmanager.address]))
+    (tmp_path / "c.yml").write_text(FAST + configured)
+    daemon = leakwatch("--config", tmp_path / "c.yml")
+    port = free_port()
+    alerting = f"alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{alertmanager.address}']}}]}}]}}"
+    seen: set[str] = set()
+
+    def both() -> bool:
+        found = leaks(alertmanager)
+        assert len(found) <= 1, found
+        seen.update(alert["generatorURL"].partition("/#")[0].partition("/graph")[0] for alert in found)
+        return seen == {daemon.url, f"http://127.0.0.1:{port}"}
+
+    flags = ("--rules.alert.resend-delay=1s", f"--web.external-url=http://127.0.0.1:{port}/")
+    with prometheus(tmp_path, port, daemon.url, alerting, *flags):
+        assert eventually(both, 120), (seen, daemon.leaks())
+    assert notified(webhook) == [("firing", ["main.FilterService"])]
+
+
+def leaks(alertmanager: Alertmanager) -> list[dict[str, Any]]:
+    """Return the alerts GoroutineLeak that an Alertmanager knows, without what differs from one to the other."""
+    return [
+        {name: alert[name] for name in ("labels", "generatorURL")}
+        for alert in alertmanager.alerts()
+        if alert["labels"]["alertname"] == "GoroutineLeak"
+    ]
+
+
+def peers(alertmanager: Alertmanager) -> list[Any]:
+    """Return the members of the cluster that an Alertmanager sees."""
+    status = httpx.get(f"http://{alertmanager.address}/api/v2/status", trust_env=False).json()
+    return list(status["cluster"].get("peers") or ())

@@ -1,0 +1,62 @@
+"""Leaks as the pipeline would tell them, made up for what reads them, and the alerts that follow from them."""
+
+from collections.abc import Iterable, Mapping
+
+from leakwatch.model import Frame, Growth, Leak, Stack, Target, Verdict
+from leakwatch.notify.alerts import Alert, Alerts
+from leakwatch.notify.rules import Rules
+from leakwatch.scrape import Health
+from leakwatch.stacks import fingerprint_of
+
+START = 1_700_000_000.0
+
+
+def leak(
+    verdict: Verdict = Verdict.LEAKING,
+    *,
+    service: str = "shop",
+    function: str = "example.com/shop/pipeline.Filter",
+    wait: str = "chan send",
+    owner: str = "team-shop",
+    frames: tuple[Frame, ...] = (),
+    targets: tuple[str, ...] = ("10.0.0.1:6060", "10.0.0.2:6060"),
+    detected_at: float | None = START,
+    goroutines: int = 340,
+) -> Leak:
+    """Return a leak of `function`, called by main.main unless told its `frames`."""
+    frames = frames or (Frame(function, "/src/pipeline.go", 42), Frame("main.main", "/src/main.go", 7))
+    stack = Stack(fingerprint_of([function]), frames, frames[0], "main.main", wait)
+    growth = Growth(152 / 3600, 140 / 3600, 163 / 3600)
+    return Leak(
+        service,
+        stack,
+        verdict,
+        goroutines,
+        growth,
+        0.97,
+        START - 7200,
+        detected_at,
+        targets,
+        owner,
+        verdict,
+        growth,
+        (),
+        (),
+        "grew from 5 to 340 in 2h while nobody left; +152/h (140 to 163)",
+    )
+
+
+class Play:
+    """Rules and alerts with a clock in our hands."""
+
+    def __init__(self, resend: float = 60.0) -> None:
+        self.rules = Rules(lambda time: time)
+        self.rules.base = "https://leakwatch.example.com"
+        self.alerts = Alerts(resend)
+
+    def at(
+        self, after: float, leaks: Iterable[Leak] = (), health: Mapping[Target, Health] | None = None
+    ) -> list[Alert]:
+        """Return what is sent so many seconds after the start, when these leak."""
+        time = START + after
+        return self.alerts.update(self.rules.holding(leaks, health or {}, time), time)
