@@ -10,6 +10,7 @@ from simulated import HOUR, START, TARGET, play, samples, stack
 
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
 from leakwatch.model import Frame, Sample, Stack, Target
+from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.scrape import Health
 from leakwatch.stacks import fingerprint_of
@@ -19,7 +20,7 @@ def registry(pipeline: Pipeline, *, per_target: int = 50, limit: int = 50_000) -
     """Return a registry over a pipeline whose targets are all up."""
     health = {target: Health(up=True, results=Counter(success=3)) for target in pipeline.watches}
     stacks = StackCollector(pipeline, lambda: health, lambda t: t + 100, per_target=per_target, limit=limit)
-    return make_registry(stacks, DaemonCollector(lambda: (True, START)))
+    return make_registry(stacks, DaemonCollector(lambda: (True, START)), NotificationCollector({}))
 
 
 def observed(pipeline: Pipeline, counts: dict[str, int], time: float = START) -> Pipeline:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -194,6 +195,31 @@ def test_both_ways_at_once_give_one_alert(
     with prometheus(tmp_path, port, daemon.url, alerting, *flags):
         assert eventually(both, 120), (seen, daemon.leaks())
     assert notified(webhook) == [("firing", ["main.FilterService"])]
+
+
+def test_a_reload_changes_who_is_told(begin: Begin, leakwatch: Run, tmp_path: Path) -> None:
+    """SIGHUP takes another list of Alertmanagers over; a bad file keeps the one there is; it ends in time."""
+    address, file = begin().address, tmp_path / "c.yml"
+    jobs = "scrape_configs: [{job_name: j, static_configs: [{targets: ['127.0.0.1:1']}]}]\n"
+
+    def discovered() -> float:
+        return daemon.series("leakwatch_alertmanagers_discovered")[0][1]
+
+    def reload(alertmanagers: str) -> None:
+        file.write_text(f"{jobs}alerting: {{alertmanagers: {alertmanagers}}}\n")
+        daemon.popen.send_signal(signal.SIGHUP)
+
+    file.write_text(jobs)
+    daemon = leakwatch("--config", file)
+    assert discovered() == 0
+    reload(f"[{{static_configs: [{{targets: ['{address}']}}]}}]")
+    assert eventually(lambda: discovered() == 1)
+    reload("[{scheme: gopher}]")
+    assert eventually(lambda: any(e["event"].startswith("reload failed") for e in daemon.events()))
+    assert discovered() == 1
+    reload("[]")
+    assert eventually(lambda: discovered() == 0)
+    assert daemon.stop() == 0
 
 
 def leaks(alertmanager: Alertmanager) -> list[dict[str, Any]]:
