@@ -4,11 +4,11 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv test demo lint types detection bench fmt clean
+.PHONY: help setup venv test demo lint types detection bench image image-lock fmt clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install all that is missing: .venv, Go, prometheus, promtool, nats-server
 	@.ci/tools.sh venv go prometheus promtool nats-server
@@ -40,6 +40,12 @@ detection: venv ## fail if detection has become clearly worse than benchmarks/de
 
 bench: setup ## run the benchmarks, each next to its baseline
 	@set -e; for script in benchmarks/cost/*.py benchmarks/detection/run.py; do echo "== $$script"; python "$$script" $(ARGS); done
+
+image: ## build the container image leakwatch:<version>, with Docker or with buildah
+	@deploy/image/build.sh
+
+image-lock: venv ## pin what the image installs anew (deploy/image/*.txt)
+	@deploy/image/lock.sh
 
 fmt: venv ## let ruff fix and format
 	ruff check --fix

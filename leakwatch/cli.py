@@ -86,7 +86,10 @@ def run(
         list[str] | None, typer.Option("--target", "-t", metavar="[SERVICE=]URL", help="Also watch this one.")
     ] = None,
     listen: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="Where to serve metrics (default 127.0.0.1:9979).")
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", envvar="LEAKWATCH_LISTEN", help="Where to serve metrics (default 127.0.0.1:9979)."
+        ),
     ] = None,
     log_level: Annotated[Level, typer.Option(help="What to log.")] = Level.INFO,
 ) -> None:
