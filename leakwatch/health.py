@@ -19,16 +19,19 @@ def main(arguments: list[str]) -> int:
     host, _, port = (arguments or [os.environ.get("LEAKWATCH_LISTEN") or DEFAULT])[0].rpartition(":")
     host = host.strip("[]")
     address = HERE.get(host, host), int(port)
-    try:
-        alive = answers(address) or answers_tls(address)
-    except OSError as error:
-        sys.stderr.write(f"leakwatch: nothing answers at {address[0]}, port {port}: {error}\n")
-        return 1
-    return 0 if alive else 1
+    reason = ""
+    for answers in (answers_http, answers_https):
+        try:
+            if answers(address):
+                return 0
+        except OSError as error:
+            reason = reason or f": {error}"
+    sys.stderr.write(f"leakwatch: no healthy leakwatch at {address[0]}, port {port}{reason}\n")
+    return 1
 
 
-def answers(address: tuple[str, int]) -> bool:
-    """Tell whether HTTP is spoken there; raises OSError if nobody listens.
+def answers_http(address: tuple[str, int]) -> bool:
+    """Tell whether HTTP is spoken there; raises OSError if nobody does.
 
     Any answer but an error of the server counts: who asks for a password lives, and so does who has no such page
     because of a route prefix.
@@ -37,18 +40,26 @@ def answers(address: tuple[str, int]) -> bool:
         return _alive(connection)
 
 
-def answers_tls(address: tuple[str, int]) -> bool:
+def answers_https(address: tuple[str, int]) -> bool:
     """Tell whether HTTPS is spoken there; whose certificate it is does not matter: we ask our own container."""
     import ssl  # noqa: PLC0415  most need no TLS, and it takes longer than all the rest
 
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    shaken = False
     try:
-        with socket.create_connection(address, SECONDS) as connection:
-            return _alive(context.wrap_socket(connection))
-    except ssl.SSLError as error:
-        return "ALERT" in (error.reason or "")  # it wants a certificate of ours: it lives
+        with (
+            socket.create_connection(address, SECONDS) as connection,
+            context.wrap_socket(connection) as secure,
+        ):
+            shaken = True
+            return _alive(secure)
+    except (ssl.SSLError, ConnectionResetError) as error:
+        # Who wants a certificate of ours, of which we have none, says so in the handshake; since TLS 1.3, after it.
+        if shaken or "ALERT" in str(getattr(error, "reason", "")):
+            return True
+        raise
 
 
 def _alive(connection: socket.socket) -> bool:

@@ -22,19 +22,19 @@ UNUSED_IN_PYTHON = (
     *("_codecs_*.so", "_curses*.so", "_dbm*.so", "_gdbm*.so", "_sqlite3*.so", "_uuid*.so", "readline*.so"),
 )
 UNUSED_IN_VENV = ("f2py", "_simd*.so", "_*_tests*.so")  # of numpy
-FILES = ("/etc/os-release", "/etc/nsswitch.conf", "/etc/ssl/certs/ca-certificates.crt")
+FILES = ("/etc/os-release", "/etc/nsswitch.conf", "/etc/ld.so.conf", "/etc/ssl/certs/ca-certificates.crt")
 
 
 class Root:
-    """The root that is being filled."""
+    """The root that is being filled. All paths are those of this image; the new root has the same."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir()
 
-    def place(self, path: Path) -> Path:
-        """Return where `path` of this image is, or will be, below the new root."""
-        return self.path / path.relative_to("/")
+    def place(self, path: Path | str) -> Path:
+        """Return where `path` is, or will be, below the new root."""
+        return self.path / Path(path).relative_to("/")
 
     def tree(self, path: Path, *unused: str) -> None:
         """Copy a folder but for what is `unused`; links stay links."""
@@ -46,38 +46,36 @@ class Root:
         if not self.place(path).exists():
             shutil.copy2(path, self.place(path))
 
+    def write(self, path: str, text: str) -> None:
+        """Write a file of its own."""
+        self.place(path).parent.mkdir(parents=True, exist_ok=True)
+        self.place(path).write_text(text)
+
     def binaries(self) -> list[Path]:
-        """Return the programs and libraries below the root, under their names in this image."""
+        """Return its programs and libraries."""
         files = (path for path in self.path.rglob("*") if path.is_file() and not path.is_symlink())
         return [Path("/") / path.relative_to(self.path) for path in files if path.open("rb").read(4) == b"\x7fELF"]
 
 
+def answer(*command: str | Path) -> str:
+    """Return what a program prints, also when it fails."""
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
 def libraries(binary: Path) -> list[Path]:
     """Return the libraries that a program or library loads; ends the build if one is missing."""
-    linked = subprocess.run(["ldd", binary], capture_output=True, text=True, check=False).stdout
+    linked = answer("ldd", binary)
     if "not found" in linked:
         sys.exit(f"{binary} lacks a library:\n{linked}")
     return [Path(path) for path in re.findall(r"(/\S+) \(0x", linked)]
 
 
-def main(venv: Path, root: Root) -> None:
-    """Fill `root`."""
-    root.tree(Path(sysconfig.get_path("stdlib")), *UNUSED, *UNUSED_IN_PYTHON)
-    root.tree(venv, *UNUSED, *UNUSED_IN_VENV)
-    root.file(Path(sys.executable))  # where the links in the bin of `venv` end
-    for file in FILES:
-        root.file(Path(file))
-    for binary in root.binaries():
-        for library in libraries(binary):
-            root.file(library)
-    shutil.copytree("/etc/ld.so.conf.d", root.place(Path("/etc/ld.so.conf.d")))
-    root.file(Path("/etc/ld.so.conf"))
-    subprocess.run(["ldconfig", "-r", root.path], check=True)
-    (root.path / "etc/passwd").write_text(f"root:x:0:0:root:/:\nleakwatch:x:{USER}:{USER}:leakwatch:/data:\n")
-    (root.path / "etc/group").write_text(f"root:x:0:\nleakwatch:x:{USER}:\n")
-    (root.path / "tmp").mkdir()
-    (root.path / "tmp").chmod(0o1777)
-    compile_modules(root.path)
+def declare(root: Root, file: Path) -> None:
+    """Say from which Debian package a file is, where scanners look for that, and under which licence."""
+    package = answer("dpkg-query", "--search", file.resolve()).partition(":")[0]
+    if package:
+        root.write(f"/var/lib/dpkg/status.d/{package}", answer("dpkg-query", "--status", package))
+        root.file(Path(f"/usr/share/doc/{package}/copyright"))
 
 
 def compile_modules(root: Path) -> None:
@@ -97,6 +95,29 @@ def compile_modules(root: Path) -> None:
             source.unlink()
     if not (done and compile_dir()):
         sys.exit("not all modules could be compiled")
+
+
+def main(venv: Path, root: Root) -> None:
+    """Fill `root`."""
+    root.tree(Path(sysconfig.get_path("stdlib")), *UNUSED, *UNUSED_IN_PYTHON)
+    root.tree(venv, *UNUSED, *UNUSED_IN_VENV)
+    for script in root.place(venv / "bin").iterdir():
+        if not (script.is_symlink() or script.name == "leakwatch"):
+            script.unlink()
+    root.file(Path(sys.executable))  # where the links there end
+    for binary in root.binaries():
+        for library in [binary, *libraries(binary)]:
+            root.file(library)
+            declare(root, library)
+    for file in FILES:
+        root.file(Path(file))
+    root.tree(Path("/etc/ld.so.conf.d"))
+    subprocess.run(["ldconfig", "-r", root.path], check=True)
+    root.write("/etc/passwd", f"root:x:0:0:root:/:\nleakwatch:x:{USER}:{USER}:leakwatch:/data:\n")
+    root.write("/etc/group", f"root:x:0:\nleakwatch:x:{USER}:\n")
+    root.place("/tmp").mkdir()  # noqa: S108  the folder itself, not a file in it
+    root.place("/tmp").chmod(0o1777)  # noqa: S108  the same
+    compile_modules(root.path)
 
 
 if __name__ == "__main__":
