@@ -10,8 +10,8 @@ MAKEFLAGS += --no-print-directory
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-setup: ## install all that is missing: .venv, Go, prometheus, promtool, nats-server
-	@.ci/tools.sh venv go prometheus promtool nats-server
+setup: ## install all that is missing: .venv, Go, prometheus, nats-server, podman and others
+	@.ci/tools.sh venv go prometheus promtool amtool nats-server buildah debootstrap podman runc
 
 venv:
 	@.ci/tools.sh venv
@@ -28,9 +28,10 @@ demo: ## a leaking Go service and leakwatch watching it; ARGS go to leakwatch de
 	@.ci/tools.sh venv go
 	@exec .venv/bin/leakwatch demo $(ARGS)
 
-lint: venv ## ruff: rules and format
+lint: venv ## ruff: rules and format; hadolint
 	ruff check
 	ruff format --check
+	hadolint Dockerfile
 
 types: venv ## mypy --strict
 	mypy --strict leakwatch tests benchmarks
@@ -42,7 +43,7 @@ bench: setup ## run the benchmarks, each next to its baseline
 	@set -e; for script in benchmarks/cost/*.py benchmarks/detection/run.py; do echo "== $$script"; python "$$script" $(ARGS); done
 
 image: ## build the container image leakwatch:<version>, with Docker or with buildah
-	@deploy/image/build.sh
+	@deploy/image/build.sh $(ARGS)
 
 image-lock: venv ## pin what the image installs anew (deploy/image/*.txt)
 	@deploy/image/lock.sh

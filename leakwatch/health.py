@@ -56,7 +56,7 @@ def answers_https(address: tuple[str, int]) -> bool:
             shaken = True
             return _alive(secure)
     except (ssl.SSLError, ConnectionResetError) as error:
-        # Who wants a certificate of ours, of which we have none, says so in the handshake; since TLS 1.3, after it.
+        # Who wants a certificate of ours, which we do not have, says so in the handshake; since TLS 1.3, after it.
         if shaken or "ALERT" in str(getattr(error, "reason", "")):
             return True
         raise

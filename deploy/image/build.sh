@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Builds the image leakwatch:<version> from ./Dockerfile: with Docker where an engine runs, else with buildah.
 #
+#   deploy/image/build.sh [docker|buildah]
+#
 # buildah takes the base from its own storage; where it is not (`buildah pull` gets the real one), a stand-in is made
 # by base.sh, so that an image can be built and tested without any registry of images.
 set -euo pipefail
@@ -18,7 +20,8 @@ if revision=$(git rev-parse HEAD 2>/dev/null); then
   )
 fi
 
-if docker info >/dev/null 2>&1; then
+builder=${1:-$(if docker info >/dev/null 2>&1; then echo docker; else echo buildah; fi)}
+if [ "$builder" = docker ]; then
   exec docker build "${arguments[@]}" .
 fi
 
