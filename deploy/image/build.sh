@@ -10,14 +10,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' leakwatch/__init__.py)
 arguments=(--build-arg "VERSION=$version" -t "leakwatch:$version")
+labels=()
 if revision=$(git rev-parse HEAD 2>/dev/null); then
   git diff --quiet HEAD || revision+=-modified
   source=$(git remote get-url origin 2>/dev/null || true)
   [[ $source == https://* ]] || source=
-  arguments+=(
-    --build-arg "SOURCE=$source" --build-arg "REVISION=$revision"
-    --build-arg "CREATED=$(git log -1 --format=%cI)"
-  )
+  created=$(git log -1 --format=%cI)
+  arguments+=(--build-arg "SOURCE=$source" --build-arg "REVISION=$revision" --build-arg "CREATED=$created")
+  # buildah 1.28 would take the last revision's labels from its cache.
+  labels=(--label "org.opencontainers.image.revision=$revision" --label "org.opencontainers.image.created=$created")
 fi
 
 builder=${1:-$(if docker info >/dev/null 2>&1; then echo docker; else echo buildah; fi)}
@@ -36,4 +37,4 @@ printf '[global]\ncert = /run/builder-certificates.crt\n' >"$scratch/pip.conf"
 buildah bud --isolation chroot --pull=never --format docker --layers \
   --volume "$scratch/pip.conf:/etc/pip.conf:ro" \
   --volume /etc/ssl/certs/ca-certificates.crt:/run/builder-certificates.crt:ro \
-  "${arguments[@]}" .
+  "${arguments[@]}" ${labels[0]:+"${labels[@]}"} .
