@@ -31,7 +31,7 @@ demo: ## a leaking Go service and leakwatch watching it; ARGS go to leakwatch de
 lint: venv ## ruff: rules and format; hadolint
 	ruff check
 	ruff format --check
-	hadolint Dockerfile
+	hadolint Dockerfile deploy/demo/service/Dockerfile
 
 types: venv ## mypy --strict
 	mypy --strict leakwatch tests benchmarks
