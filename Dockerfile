@@ -38,7 +38,6 @@ LABEL org.opencontainers.image.title="leakwatch" \
       org.opencontainers.image.created="${CREATED}"
 
 ENV PATH=/opt/leakwatch/bin \
-    PYTHONDONTWRITEBYTECODE=1 \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     LEAKWATCH_LISTEN=0.0.0.0:9979
 USER 65532:65532
@@ -47,5 +46,5 @@ VOLUME /data
 EXPOSE 9979
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["python3", "-I", "-m", "leakwatch.health"]
-ENTRYPOINT ["leakwatch"]
+ENTRYPOINT ["python3", "-I", "-m", "leakwatch"]
 CMD ["run", "--config", "/etc/leakwatch/leakwatch.yml"]

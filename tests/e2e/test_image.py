@@ -98,6 +98,16 @@ def test_it_listens_to_the_outside_and_takes_signals_as_the_first_process(mounte
         assert "leakwatch stops" in running.log()
 
 
+def test_it_ends_also_while_it_still_starts(mounted: str) -> None:
+    """A first process gets no default actions of signals; a SIGTERM that comes early holds all the same."""
+    for seconds in (0.1, 0.3, 0.5, 0.7):
+        with container(options=(mounted,)) as running:
+            time.sleep(seconds)
+            begun = time.monotonic()
+            assert running.stop() == 0
+            assert time.monotonic() - begun < 2
+
+
 def test_what_does_not_run_is_not_healthy() -> None:
     """The health check fails where nobody listens."""
     kind, *command = image_config()["Healthcheck"]["Test"]
@@ -148,7 +158,7 @@ def test_what_it_says_of_itself() -> None:
     assert config["Volumes"] == {"/data": {}}
     assert config["ExposedPorts"] == {"9979/tcp": {}}
     assert config["StopSignal"] == "SIGTERM"
-    assert config["Entrypoint"] == ["leakwatch"]
+    assert config["Entrypoint"] == ["python3", "-I", "-m", "leakwatch"]
     assert config["Cmd"] == ["run", "--config", "/etc/leakwatch/leakwatch.yml"]
 
 
