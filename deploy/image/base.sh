@@ -4,6 +4,10 @@
 # where no registry of images can be reached, not for publishing.
 set -euo pipefail
 
+[ "$(id -u)" -eq 0 ] || {
+  printf 'leakwatch: only root can make a stand-in for %s (debootstrap); pull the real one, or be root\n' "$1" >&2
+  exit 1
+}
 base=$1
 suite=${base##*-}
 python=$(sed -E 's/^.*:([0-9]+\.[0-9]+)\..*$/\1/' <<<"$base")
