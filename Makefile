@@ -11,7 +11,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install all that is missing: .venv, Go, prometheus, nats-server, podman and others
-	@.ci/tools.sh venv go prometheus promtool amtool nats-server buildah debootstrap podman runc
+	@.ci/tools.sh venv go prometheus promtool amtool nats-server buildah debootstrap podman runc ip
 
 venv:
 	@.ci/tools.sh venv

@@ -29,6 +29,18 @@ def build() -> None:
     subprocess.run([ROOT / "deploy/image/build.sh", "buildah"], check=True, cwd=ROOT)
 
 
+def shop(folder: Path) -> Path:
+    """Return a folder to build the demo's image from: its last stage only, since the first needs a base."""
+    service = ROOT / "deploy/demo/service"
+    last = (service / "Dockerfile").read_text().partition("\n\n")[2]
+    assert last.startswith("FROM scratch\nCOPY --from=builder /shop /shop\n")
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(last.replace("--from=builder /shop", "shop"))
+    command = ["go", "build", "-trimpath", "-o", f"{folder}/shop", "."]
+    subprocess.run(command, check=True, cwd=service, env=os.environ | {"CGO_ENABLED": "0"})
+    return folder
+
+
 def podman(*arguments: str | Path) -> str:
     """Return what podman prints; raises CalledProcessError."""
     return subprocess.run(["podman", *arguments], check=True, capture_output=True, text=True).stdout
@@ -89,4 +101,4 @@ def container(*arguments: str | Path, options: tuple[str, ...] = (), network: st
     try:
         yield Container(name)
     finally:
-        podman("--runtime=runc", "rm", "--force", "--time=1", name)
+        podman("--runtime=runc", "rm", "--force", "--volumes", "--time=1", name)

@@ -89,7 +89,7 @@ PARTS = {
     "prometheus": ("prometheus", ["--storage.tsdb.path={folder}/tsdb"], 9090),
     "alertmanager": (
         "prometheus-alertmanager",
-        ["--storage.path={folder}/state", "--cluster.listen-address=127.0.0.1:0"],
+        ["--storage.path={folder}/state", "--cluster.listen-address="],
         9093,
     ),
 }

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from containers import ROOT, RUN, Container, podman
+from containers import ROOT, RUN, Container, podman, shop
 from running import eventually
 
 from leakwatch import __version__
@@ -47,13 +47,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("bin")
     (folder / "docker").write_text(DOCKER)
     (folder / "docker").chmod(0o755)
-    service = ROOT / "deploy/demo/service"
-    last = (service / "Dockerfile").read_text().partition("\n\n")[2]
-    assert last.startswith("FROM scratch\nCOPY --from=builder /shop /shop\n")
-    (folder / "shop").mkdir()
-    (folder / "shop/Dockerfile").write_text(last.replace("--from=builder /shop", "shop"))
-    build = ["go", "build", "-trimpath", "-o", f"{folder}/shop/shop", "."]
-    subprocess.run(build, check=True, cwd=service, env=os.environ | {"CGO_ENABLED": "0"})
+    shop(folder / "shop")
     return f"{folder}:{os.environ['PATH']}"
 
 
@@ -61,7 +55,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
 def _tidy() -> Iterator[None]:
     yield
     for name in podman("ps", "--all", f"--filter=name={PREFIX}", "--format={{.Names}}").split()[::-1]:
-        podman("--runtime=runc", "rm", "--force", "--time=1", name)
+        podman("--runtime=runc", "rm", "--force", "--volumes", "--time=1", name)
     for name in podman("volume", "ls", f"--filter=name={PREFIX}", "--format={{.Name}}").split():
         podman("volume", "rm", name)
 

@@ -168,7 +168,7 @@ def test_nothing_is_in_it_that_it_does_not_need(tmp_path: Path) -> None:
     try:
         podman("export", f"--output={tmp_path / 'root.tar'}", name)
     finally:
-        podman("rm", name)
+        podman("rm", "--volumes", name)
     with tarfile.open(tmp_path / "root.tar") as root:
         members = [member for member in root if not member.name.startswith(("proc", "sys", "dev", "run"))]
     programs = {m.name for m in members if m.isfile() and m.mode & 0o111 and "bin/" in m.name}
