@@ -25,4 +25,5 @@ debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv "$s
 }
 container=$(buildah from scratch)
 buildah add --quiet "$container" "$root" / >&2
-buildah commit --quiet --rm "$container" "$base" >&2
+# `localhost/`: found by its short name, and never taken for the official one.
+buildah commit --quiet --rm "$container" "localhost/$base" >&2
