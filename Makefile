@@ -4,14 +4,15 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv test demo lint types detection bench fmt clean
+.PHONY: help setup venv test demo lint types detection bench image image-lock fmt clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install all that is missing: .venv, Go, and the servers and tools that tests run
-	@.ci/tools.sh venv go prometheus promtool alertmanager nats-server checkov podman buildah runc catatonit
+	@.ci/tools.sh venv go prometheus promtool alertmanager amtool nats-server checkov buildah debootstrap podman runc \
+	  catatonit ip
 
 venv:
 	@.ci/tools.sh venv
@@ -28,9 +29,10 @@ demo: ## a leaking Go service and leakwatch watching it; ARGS go to leakwatch de
 	@.ci/tools.sh venv go
 	@exec .venv/bin/leakwatch demo $(ARGS)
 
-lint: venv ## ruff: rules and format
+lint: venv ## ruff: rules and format; hadolint
 	ruff check
 	ruff format --check
+	hadolint Dockerfile deploy/demo/service/Dockerfile
 
 types: venv ## mypy --strict
 	mypy --strict leakwatch tests benchmarks
@@ -40,6 +42,12 @@ detection: venv ## fail if detection has become clearly worse than benchmarks/de
 
 bench: setup ## run the benchmarks, each next to its baseline
 	@set -e; for script in benchmarks/cost/*.py benchmarks/detection/run.py; do echo "== $$script"; python "$$script" $(ARGS); done
+
+image: ## build the container image leakwatch:<version>, with Docker or with buildah
+	@deploy/image/build.sh $(ARGS)
+
+image-lock: venv ## pin what the image installs anew (deploy/image/*.txt)
+	@deploy/image/lock.sh
 
 fmt: venv ## let ruff fix and format
 	ruff check --fix
