@@ -33,7 +33,7 @@ lint: venv ## ruff: rules and format
 	ruff format --check
 
 types: venv ## mypy --strict
-	mypy --strict leakwatch tests benchmarks
+	mypy --strict leakwatch tests benchmarks deploy/grafana/source
 
 detection: venv ## fail if detection has become clearly worse than benchmarks/detection/quick.json
 	python benchmarks/detection/run.py --quick --check
