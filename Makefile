@@ -4,11 +4,11 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv test demo lint types detection bench fmt clean
+.PHONY: help setup venv test demo lint types detection dashboards bench fmt clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install all that is missing: .venv, Go, prometheus, promtool, nats-server, checkov, podman, buildah
 	@.ci/tools.sh venv go prometheus promtool nats-server checkov podman buildah runc catatonit
@@ -37,6 +37,9 @@ types: venv ## mypy --strict
 
 detection: venv ## fail if detection has become clearly worse than benchmarks/detection/quick.json
 	python benchmarks/detection/run.py --quick --check
+
+dashboards: venv ## make deploy/grafana/*.json from their script
+	python deploy/grafana/source
 
 bench: setup ## run the benchmarks, each next to its baseline
 	@set -e; for script in benchmarks/cost/*.py benchmarks/detection/run.py; do echo "== $$script"; python "$$script" $(ARGS); done

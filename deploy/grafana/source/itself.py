@@ -22,14 +22,17 @@ ITSELF = Frame(
         Marks(
             "Starts",
             "blue",
-            f"(process_start_time_seconds {OURS}) > time() - $__interval_ms / 1000",
+            f"(process_start_time_seconds {OURS}) unless process_start_time_seconds"
+            " == last_over_time(process_start_time_seconds[10m] offset $__interval)",
             "{{instance}} started",
             "A new leakwatch process.",
         ),
         Marks(
             "Configuration",
             "purple",
-            f"changes(leakwatch_config_last_reload_success_timestamp_seconds{MINE}[$__rate_interval]) > 0",
+            # A second is more than what a clock that is set right now and then changes.
+            f"leakwatch_config_last_reload_success_timestamp_seconds{MINE} -"
+            " last_over_time(leakwatch_config_last_reload_success_timestamp_seconds[10m] offset $__interval) > 1",
             "{{instance}} took a configuration over",
             "",
         ),
