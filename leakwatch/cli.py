@@ -150,7 +150,7 @@ def config_schema() -> None:
 def rules(
     *,
     recording: Annotated[
-        bool, typer.Option("--recording", help="Print the recording rules, which the Grafana fleet dashboard needs.")
+        bool, typer.Option("--recording", help="Print the recording rules, which the fleet dashboard needs.")
     ] = False,
 ) -> None:
     """Print the alert rules for Prometheus."""

@@ -114,3 +114,44 @@ def test_fleet_reads_records_that_exist() -> None:
     asked = [query["expr"] for name in PANELS if name.startswith("fleet") for query in PANELS[name]["targets"]]
     raw = {metric for expr in asked for metric in re.findall(r"(?<![:\w])leakwatch_\w+", expr)}
     assert raw == {"leakwatch_build_info"}
+
+
+DOCS = (ROOT / "docs" / "grafana.md").read_text()
+FILES = {name: yaml.safe_load(text) for name, text in re.findall(r"```yaml\n# (\S+)\n(.*?)```", DOCS, re.DOTALL)}
+SCRIPTS = re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)
+
+
+def test_provisioning_is_what_the_dashboards_want() -> None:
+    """The files of the page are read, and have the dashboards where the page has them put."""
+    assert DOCS.count("```") == 2 * (len(FILES) + len(SCRIPTS))
+    prometheus, source, provider = FILES.values()
+    assert [*FILES] == [
+        "prometheus.yml",
+        "provisioning/datasources/prometheus.yml",
+        "provisioning/dashboards/leakwatch.yml",
+    ]
+    example = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    assert prometheus["rule_files"] == example["rule_files"]
+    assert source["datasources"][0]["type"] == "prometheus"
+    assert source["datasources"][0]["jsonData"]["timeInterval"] == example["global"]["scrape_interval"]
+    assert f"`{provider['providers'][0]['options']['path']}`" in DOCS
+
+
+def test_rules_for_prometheus_and_its_operator(tmp_path: Path) -> None:
+    """The commands of the page write the recording rules, plain and as a PrometheusRule."""
+    assert SCRIPTS[2] == "kubectl apply -k deploy/grafana -n monitoring\n"  # tests/test_manifests.py
+    own = f"leakwatch() {{ '{sys.executable}' -m leakwatch \"$@\"; }}\n"
+    for script in SCRIPTS[:2]:
+        subprocess.run(["sh", "-euc", own + script], check=True, cwd=tmp_path)
+    assert yaml.safe_load((tmp_path / "leakwatch.recording.yml").read_text()) == RECORDING
+    assert yaml.safe_load((tmp_path / "leakwatch-recording.yml").read_text()) == {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": "leakwatch-recording"},
+        "spec": RECORDING,
+    }
+
+
+def test_every_record_is_explained() -> None:
+    """The page names each record."""
+    assert {name for name in RECORDED if f"`{name}`" not in DOCS} == set()
