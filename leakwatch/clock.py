@@ -26,7 +26,7 @@ class Clock:
         return time.monotonic()
 
     def wall(self, moment: float) -> float:
-        """Return `moment` as the wall clock shows it now, which somebody may have set since, to a tenth of a second.
+        """Return `moment` as the wall clock, which may have been set since, shows it: to a tenth of a second.
 
         Evenly, so that what is exported does not change by microseconds each time.
         """
