@@ -19,6 +19,7 @@ from leakwatch.profile import pprof, saved, text
 from leakwatch.scrape import Scraper
 from leakwatch.scraping import DEFAULT_SIZE
 from leakwatch.stacks import Identifier
+from leakwatch.symbols import SIZE_LIMIT, Symbols
 from leakwatch.target_option import target_job
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def read(source: str, timeout: float) -> Profile:
     """Return the profile at a URL or in a file ("-": standard input); raises ConfigError and ScrapeError."""
     try:
         if "://" in source:
-            return text.parse(asyncio.run(_fetch(source, timeout)))
+            return asyncio.run(_fetch(source, timeout))
         body = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
         return saved.parse(body, pasted=True)
     except ScrapeError as error:
@@ -46,7 +47,7 @@ def read(source: str, timeout: float) -> Profile:
         raise ConfigError(f"{source}: {error.strerror or error}{hint}") from error
 
 
-async def _fetch(url: str, timeout: float) -> bytes:  # noqa: ASYNC109  of the answer, not of this function
+async def _fetch(url: str, timeout: float) -> Profile:  # noqa: ASYNC109  of the answer, not of this function
     job = target_job(url)
     (group,) = job.static_configs
     try:
@@ -55,12 +56,18 @@ async def _fetch(url: str, timeout: float) -> bytes:  # noqa: ASYNC109  of the a
         raise ConfigError(f"{without_user(url)}: {error}") from error
     tls = Tls(job.tls_config, secure=found.url.scheme == "https")
     client = Client(tls, timeout=timeout, socket=found.socket)
+    scraper = Scraper(client, found.url, job, timeout=timeout, size_limit=DEFAULT_SIZE)
     body = bytearray()
     try:
-        await Scraper(client, found.url, job, timeout=timeout, size_limit=DEFAULT_SIZE).fetch(body.extend)
+        await scraper.fetch(body.extend)
+        profile = text.parse(bytes(body))
+        symbols = Symbols(scraper.beside("symbol", SIZE_LIMIT))
+        traces = symbols.wanted(Identifier().identify(profile), (), 0.0)
+        if traces:
+            await symbols.ask(traces, 0.0)
     finally:
         await client.close()
-    return bytes(body)
+    return text.parse(bytes(body), text.Memory(symbols=symbols.names))
 
 
 def render(profile: Profile, by: By, output: str, limit: int) -> bytes:

@@ -6,7 +6,8 @@ is, which inner functions of package sync a lock went through, names that Go's o
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 
 from leakwatch.memo import Memo
@@ -34,6 +35,7 @@ WAITS = {
     # Where the first visible frame alone says what the stack is blocked in, in debug=2's words (Go 1.24+).
     "time.Sleep": "sleep",
     "internal/poll.runtime_pollWait": "IO wait",
+    "internal/poll.runtime_Semacquire": "semacquire",
     "sync.runtime_notifyListWait": "sync.Cond.Wait",
     "sync.runtime_SemacquireMutex": "sync.Mutex.Lock",
     "sync.runtime_SemacquireRWMutexR": "sync.RWMutex.RLock",
@@ -98,11 +100,28 @@ class Identifier:
             stack = known.get(trace) or self.stack(trace)
             fingerprint = stack.fingerprint
             sample = samples.get(fingerprint)
-            if sample is not None:
-                stack = sample.stack  # the largest group comes first: its lines are shown
-                goroutines += sample.goroutines  # noqa: PLW2901  the merged count takes the place of the group's
-            samples[fingerprint] = Sample(stack, goroutines)
+            if sample is None:
+                samples[fingerprint] = Sample(stack, goroutines, trace)
+            else:  # the largest group comes first: its lines are shown
+                samples[fingerprint] = Sample(sample.stack, sample.goroutines + goroutines, sample.trace)
         return samples
+
+    def learn(self, samples: dict[Fingerprint, Sample], symbols: Mapping[int, str]) -> None:
+        """Give `samples` the wait reasons that `symbols` tell, address -> function, of the process they come from.
+
+        They are remembered: an equal trace, and what comes after a restart, have them at once.
+        """
+        for fingerprint, sample in samples.items():
+            trace, stack = sample.trace, sample.stack
+            wait = PARKED.get(symbols.get(trace.parked_at, "")) if trace else None
+            if trace and wait and wait != stack.wait:
+                stack = replace(stack, wait=wait)
+                known = self._by_fingerprint.get(fingerprint)
+                if known == stack:
+                    stack = known
+                self._by_fingerprint.put(fingerprint, stack)
+                self._by_trace.put(trace, stack)
+                samples[fingerprint] = replace(sample, stack=stack)
 
     def _identify(self, trace: Trace) -> Stack:
         frames = trace.frames

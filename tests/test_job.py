@@ -51,6 +51,7 @@ class FakeScraper:
         self.duration = 0.01
         self.error: Exception | None = None
         self.timeout = 10.0
+        self.size_limit = 1 << 20
         self.body = BODY
         self.paid = True
         self.fresh = False

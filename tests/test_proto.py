@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, TruncatedProfile
+from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, ScrapeError, TruncatedProfile
 from leakwatch.profile import pprof, proto, saved, text
 from leakwatch.stacks import Identifier
 
@@ -74,11 +74,11 @@ def test_saved_profiles_of_any_kind_are_read() -> None:
         (BODY[:-20], TruncatedProfile, "gzip ends early"),
         (BODY[:50] + b"xxxx" + BODY[54:], MalformedProfile, "gzip"),
         (PLAIN[:-3], TruncatedProfile, "ends after"),
-        (gzip.compress(b"\0" * 10**6), MalformedProfile, "more than 100000 bytes"),
+        (gzip.compress(b"\0" * 10**6), ScrapeError, "larger than 100000 bytes"),
         ((VERSIONS[-1].parent / "goroutineleak.debug0.pb.gz").read_bytes(), NotAProfile, "goroutineleak"),
     ],
 )
-def test_what_is_no_profile_is_named(body: bytes, error: type[ProfileError], said: str) -> None:
+def test_what_is_no_profile_is_named(body: bytes, error: type[ScrapeError], said: str) -> None:
     """Pages, cut bodies, bombs and other profiles each raise their error, which says what is there."""
     with pytest.raises(error, match=said):
         proto.parse(body, 100_000)
