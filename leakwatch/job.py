@@ -67,7 +67,8 @@ class Job:
         """Scrape once, if it is time; give the events to `tell`."""
         if self._gone() or not self._pace.due(self._clock.stopwatch()):
             return
-        time, body = self._clock.time(), self._pipeline.body(self.target, self._form, self._scraper.size_limit)
+        time = self._clock.time()
+        body = self._pipeline.body(self._form, self._scraper.size_limit, self.target.service)
         try:
             await self._fetch(body.feed)
             if self._gone():

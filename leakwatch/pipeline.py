@@ -90,10 +90,10 @@ class Pipeline:
         self.leaks.forget()
         return True
 
-    def body(self, target: Target, form: Format = "text", size_limit: int = 1 << 30) -> Body:
-        """Return an empty body of `target`, to be fed; `size_limit`: bytes when decompressed."""
+    def body(self, form: Format = "text", size_limit: int = 1 << 30, service: str = "") -> Body:
+        """Return an empty body to be fed; `size_limit`: bytes when decompressed."""
         if form == "proto":
-            return Body(proto.Parser(self._protos, size_limit, target.service), self._identifier)
+            return Body(proto.Parser(self._protos, size_limit, service), self._identifier)
         return Body(text.Parser(self._texts), self._identifier)
 
     def watch(self, target: Target) -> Watch:

@@ -24,7 +24,8 @@ GZIP: Final = b"\x1f\x8b"
 HIDDEN: Final = ("runtime.", "internal/runtime/")
 GENERIC: Final = re.compile(r"\[.*\]")
 END: Final = "runtime.goexit"
-LIMITS: Final = {32, 128}
+MOST_CALLS: Final = 128
+LIMITS: Final = {32, MOST_CALLS}
 """How many calls Go keeps of a stack, before 1.23 and since; here it leaves no other mark of what it cut."""
 STEP: Final = 500
 """Groups made between two turns of others."""
@@ -207,6 +208,8 @@ class Parser:
             calls = [as_bytes(value) for number, value in fields(location or b"") if number == 4]
             frames += [self._frame(call) for call in calls] or [UNKNOWN]
             addresses += [address] * max(len(calls), 1)  # inlined calls count towards the limit too
+        # Of the last call that is kept, Go adds what it was inlined into; text does not.
+        del frames[MOST_CALLS:], addresses[MOST_CALLS:]
         frames = [frame for frame in frames if frame.function != END]
         shown = next((i for i, frame in enumerate(frames) if not frame.function.startswith(HIDDEN)), 0)
         parked = frames[shown - 1].function if shown else ""
