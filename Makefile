@@ -4,33 +4,37 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv test demo lint types detection bench fmt clean
+.PHONY: help setup venv test demo lint types detection bench image image-lock fmt clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install all that is missing: .venv, Go, and the servers and tools that tests run
-	@.ci/tools.sh venv go prometheus promtool alertmanager nats-server checkov podman buildah runc catatonit
+	@.ci/tools.sh venv go prometheus promtool alertmanager amtool nats-server checkov buildah debootstrap podman runc \
+	  catatonit ip
 
 venv:
 	@.ci/tools.sh venv
 
+# Detection takes minutes of one core, and the tests wait most of theirs: they run side by side.
 test: setup ## lint, types and all tests; ARGS go to pytest
 	@failed=; \
 	$(MAKE) lint || failed="$$failed lint"; \
 	$(MAKE) types || failed="$$failed types"; \
+	told=$$(mktemp); nice $(MAKE) detection >"$$told" 2>&1 & detection=$$!; \
 	pytest $(ARGS) || failed="$$failed pytest"; \
-	$(MAKE) detection || failed="$$failed detection"; \
+	wait $$detection || failed="$$failed detection"; cat "$$told"; rm -f "$$told"; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 demo: ## a leaking Go service and leakwatch watching it; ARGS go to leakwatch demo
 	@.ci/tools.sh venv go
 	@exec .venv/bin/leakwatch demo $(ARGS)
 
-lint: venv ## ruff: rules and format
+lint: venv ## ruff: rules and format; hadolint
 	ruff check
 	ruff format --check
+	hadolint Dockerfile deploy/demo/service/Dockerfile
 
 types: venv ## mypy --strict
 	mypy --strict leakwatch tests benchmarks
@@ -40,6 +44,12 @@ detection: venv ## fail if detection has become clearly worse than benchmarks/de
 
 bench: setup ## run the benchmarks, each next to its baseline
 	@set -e; for script in benchmarks/cost/*.py benchmarks/detection/run.py; do echo "== $$script"; python "$$script" $(ARGS); done
+
+image: ## build the container image leakwatch:<version>, with Docker or with buildah
+	@deploy/image/build.sh $(ARGS)
+
+image-lock: venv ## pin what the image installs anew (deploy/image/*.txt)
+	@deploy/image/lock.sh
 
 fmt: venv ## let ruff fix and format
 	ruff check --fix

@@ -23,6 +23,7 @@ debian_package() { # command -> the Debian package that has it
   case $1 in
     promtool) echo prometheus ;;
     alertmanager | amtool) echo prometheus-alertmanager ;;
+    ip) echo iproute2 ;;
     *) echo "$1" ;;
   esac
 }

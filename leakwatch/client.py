@@ -142,7 +142,10 @@ class HttpSettings(Settings):
         return self
 
     def headers(self) -> list[tuple[str, str]]:
-        """Return the headers of a request; secret files are read anew each time, so they may rotate."""
+        """Return the headers of a request; secret files are read anew each time, so they may rotate.
+
+        Raises OSError for a file that cannot be read, HeaderError for what can be no header.
+        """
         headers = [(name, value) for name, header in self.http_headers.items() for value in header.all()]
         if self.basic_auth:
             password = _secret(self.basic_auth.password, self.basic_auth.password_file)
@@ -152,6 +155,9 @@ class HttpSettings(Settings):
         if self.authorization:
             secret = _secret(self.authorization.credentials, self.authorization.credentials_file)
             headers.append(("Authorization", f"{self.authorization.type} {secret}"))
+        for name, value in headers:
+            if not (value.isascii() and value.isprintable()):  # said here, because others would quote the secret
+                raise HeaderError(f"what is to stand in header {name} is not one line of printable ASCII")
         return headers
 
 
@@ -159,6 +165,10 @@ def _secret(value: Secret | None, file: Path | None) -> str:
     if value is not None:
         return value.get_secret_value()
     return file.read_text().strip() if file else ""
+
+
+class HeaderError(OSError):
+    """A secret cannot be put into a header as it is."""
 
 
 class TlsError(OSError):

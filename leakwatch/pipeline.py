@@ -197,10 +197,11 @@ class Pipeline:
         return {target.name: target.labels for target in (*found.gone, *found.watches)} if found else {}
 
     def unmatched(self) -> list[Rule]:
-        """Return the rules of `ignore` that match no stack of any target."""
+        """Return the rules of `ignore` that match no stack of any target that is there or was there lately."""
         stacks = (
             (stack, watch.target.labels)
-            for watch in self.watches.values()
+            for service in self._services.values()
+            for watch in (*service.watches.values(), *(gone.watch for gone in service.gone.values()))
             for stack in watch.history.stacks
             if stack is not None
         )

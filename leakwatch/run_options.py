@@ -11,7 +11,12 @@ Targets = Annotated[
 ]
 Listen = Annotated[
     str | None,
-    typer.Option("--listen", metavar="HOST:PORT", help="Where to serve metrics (default 127.0.0.1:9979)."),
+    typer.Option(
+        "--listen",
+        metavar="HOST:PORT",
+        envvar="LEAKWATCH_LISTEN",
+        help="Where to serve metrics (default 127.0.0.1:9979).",
+    ),
 ]
 WebConfig = Annotated[
     Path | None, typer.Option("--web.config.file", metavar="FILE", help="TLS, users and headers.")

@@ -13,7 +13,7 @@ MODULES = {
 
 LAYERS = [
     # The top first; a module imports from its own layer's package or from below.
-    ["leakwatch.__main__"],
+    ["leakwatch.__main__", "leakwatch.health"],
     ["leakwatch.cli"],
     ["leakwatch.demo", "leakwatch.run_options"],
     ["leakwatch.daemon", "leakwatch.show", "leakwatch.report"],

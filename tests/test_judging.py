@@ -305,6 +305,14 @@ def test_the_reason_is_a_sentence(verdict: Verdict, restarted: bool, reason: str
     assert found == reason.replace("RATE", RATE)
 
 
+def test_batches_that_come_are_no_departures() -> None:
+    """Goroutines that leak three at a time vary as if others left; where no count ever falls, nobody did."""
+    arrivals = np.cumsum(np.random.default_rng(4).exponential(HOUR / 40, 2000))
+    pipeline, _ = play(lambda at: {"leak": 2 + 3 * int(np.searchsorted(arrivals, at)), "busy": 20}, 6)
+    (leak,) = pipeline.open_leaks()
+    assert "while nobody left" in leak.reason
+
+
 def test_departures_that_change_are_said() -> None:
     """Nobody, as many, or more: what leaves per minute is told."""
     assert departures(0, 0.0005) == " while nobody left"

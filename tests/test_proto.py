@@ -100,3 +100,10 @@ def test_one_wrong_byte_raises_only_our_errors(at: int, byte: int) -> None:
     """A flipped byte gives another profile or a ProfileError."""
     with suppress(ProfileError):
         proto.parse(PLAIN[:at] + bytes([byte]) + PLAIN[at + 1 :])
+
+
+def test_a_saved_bomb_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more is unpacked than a profile can be."""
+    monkeypatch.setattr(saved, "LARGEST", 1 << 20)
+    with pytest.raises(MalformedProfile, match="more than 1 MB in"):
+        saved.parse(gzip.compress(bytes(2 << 20)))

@@ -228,6 +228,12 @@ def test_authorization_and_headers(tmp_path: Path) -> None:
         token.write_text("second\n")
         scrape(server.url, authorization={"type": "Token", "credentials_file": str(token)})
         scrape(server.url, http_headers={"X-Scope": {"values": ["a", "b"]}, "X-Key": {"secrets": ["k"]}})
+        token.write_text("sec\nret")
+        with pytest.raises(
+            ScrapeError, match="what is to stand in header Authorization is not one line"
+        ) as raised:
+            scrape(server.url, authorization={"credentials_file": str(token)})
+        assert "ret" not in str(raised.value)
     basic, first, second, headers = server.requests
     assert b"Authorization: Basic " + base64.b64encode("me:s€cret".encode()) in basic
     assert b"Authorization: Bearer first\r\n" in first

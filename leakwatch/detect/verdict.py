@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 
 import numpy as np
 
-from leakwatch.columns import BLOCKS, FLOOR, LEFT, SCRAPES_PER_BLOCK
+from leakwatch.columns import BLOCKS, DOWN, FLOOR, LEFT, SCRAPES_PER_BLOCK
 from leakwatch.detect.daily import Daily
 from leakwatch.detect.growth import Scores
 from leakwatch.detect.rate import everything, find_onset, growth_since, recent
@@ -266,6 +266,8 @@ def _departures(case: Case, series: Series, row: int) -> tuple[float, float] | N
     if len(usable) < MEANINGFUL or not series.interval:
         return None
     left = columns.values[LEFT, row, usable] / series.interval
+    if not columns.values[DOWN, row, usable].any():
+        left[:] = 0  # goroutines that come in batches vary as if others left
     ends = series.block_start - (len(columns.scrapes) - 1 - usable) * span
     before = left[ends <= case.onset] if (ends <= case.onset).sum() >= MEANINGFUL // 2 else left[: MEANINGFUL // 2]
     return float(np.median(before)), float(np.median(left[-MEANINGFUL // 2 :]))

@@ -97,9 +97,6 @@ class Api:
             headers = self._access.http.headers()  # anew each time: the token rotates
         except (OSError, UnicodeError) as error:
             raise ApiError("what makes us known to the API server cannot be read", str(error)) from error
-        if not all(value.isascii() and value.isprintable() for _, value in headers):
-            # Asked here, since the error of the client would show the value.
-            raise ApiError("what makes us known to the API server is not printable ASCII, so it is no header")
         timeout = httpx.Timeout(self._answer_time, read=read)
         request = client.build_request(
             "GET",

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Pins what the image installs, with hashes, at the newest versions that pyproject.toml allows: requirements.txt for
+# leakwatch with all its extras but `dev`, build.txt for what builds its wheel.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+.ci/tools.sh venv
+.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
+python=$(sed -nE 's/^FROM python:([0-9]+\.[0-9]+)\..*/\1/p' Dockerfile)
+compile=(.venv/bin/uv pip compile --quiet --upgrade --generate-hashes --no-header --python-platform linux --python-version "$python")
+
+read_project() { .venv/bin/python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb')); $1"; }
+mapfile -t extras < <(read_project 'print(*(f"--extra={e}" for e in project["project"]["optional-dependencies"] if e != "dev"), sep="\n")')
+"${compile[@]}" ${extras[0]:+"${extras[@]}"} --output-file deploy/image/requirements.txt pyproject.toml
+read_project 'print(*project["build-system"]["requires"], sep="\n")' | "${compile[@]}" --output-file deploy/image/build.txt -

@@ -1,0 +1,124 @@
+"""Copies what leakwatch needs to run, and nothing else, into the root of the final image: `rootfs.py VENV ROOT`.
+
+Runs in the builder stage, by that image's own Python, with nothing but the standard library.
+"""
+
+import compileall
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from functools import partial
+from pathlib import Path
+from py_compile import PycInvalidationMode
+
+USER = 65532
+UNUSED = ("__pycache__", "tests", "include", "*.pyi", "*.h", "*.a", "*.pxd")
+UNUSED_IN_PYTHON = (
+    *("config-*", "dist-packages", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test"),
+    *("tkinter", "turtledemo", "unittest", "venv", "_test*.so", "_tkinter*.so", "xx*.so"),
+    # each of these brings in a library, too
+    *("_codecs_*.so", "_curses*.so", "_dbm*.so", "_gdbm*.so", "_sqlite3*.so", "_uuid*.so", "readline*.so"),
+)
+UNUSED_IN_VENV = ("f2py", "_simd*.so", "_*_tests*.so")  # of numpy
+FILES = ("/etc/os-release", "/etc/nsswitch.conf", "/etc/ld.so.conf", "/etc/ssl/certs/ca-certificates.crt")
+
+
+class Root:
+    """The root that is being filled. All paths are those of this image; the new root has the same."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+
+    def place(self, path: Path | str) -> Path:
+        """Return where `path` is, or will be, below the new root."""
+        return self.path / Path(path).relative_to("/")
+
+    def tree(self, path: Path, *unused: str) -> None:
+        """Copy a folder but for what is `unused`; links stay links."""
+        shutil.copytree(path, self.place(path), symlinks=True, ignore=shutil.ignore_patterns(*unused))
+
+    def file(self, path: Path) -> None:
+        """Copy a file, or what a link leads to."""
+        self.place(path).parent.mkdir(parents=True, exist_ok=True)
+        if not self.place(path).exists():
+            shutil.copy2(path, self.place(path))
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file of its own."""
+        self.place(path).parent.mkdir(parents=True, exist_ok=True)
+        self.place(path).write_text(text)
+
+    def binaries(self) -> list[Path]:
+        """Return its programs and libraries."""
+        files = (path for path in self.path.rglob("*") if path.is_file() and not path.is_symlink())
+        return [Path("/") / path.relative_to(self.path) for path in files if path.open("rb").read(4) == b"\x7fELF"]
+
+
+def answer(*command: str | Path) -> str:
+    """Return what a program prints, also when it fails."""
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def libraries(binary: Path) -> list[Path]:
+    """Return the libraries that a program or library loads; ends the build if one is missing."""
+    linked = answer("ldd", binary)
+    if "not found" in linked:
+        sys.exit(f"{binary} lacks a library:\n{linked}")
+    return [Path(path) for path in re.findall(r"(/\S+) \(0x", linked)]
+
+
+def declare(root: Root, file: Path) -> None:
+    """Say from which Debian package a file is, where scanners look for that, and under which licence."""
+    package = answer("dpkg-query", "--search", file.resolve()).partition(":")[0]
+    if package:
+        root.write(f"/var/lib/dpkg/status.d/{package}", answer("dpkg-query", "--status", package))
+        root.file(Path(f"/usr/share/doc/{package}/copyright"))
+
+
+def compile_modules(root: Path) -> None:
+    """Compile all modules, since the root may be read-only; only leakwatch keeps its sources, for tracebacks."""
+    ours = re.compile("/site-packages/leakwatch/")
+    compile_dir = partial(
+        compileall.compile_dir,
+        root,
+        quiet=1,
+        stripdir=root,
+        prependdir="/",
+        invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+    )
+    done = compile_dir(legacy=True, rx=ours)
+    for source in root.rglob("*.py"):
+        if not ours.search(str(source)):
+            source.unlink()
+    if not (done and compile_dir()):
+        sys.exit("not all modules could be compiled")
+
+
+def main(venv: Path, root: Root) -> None:
+    """Fill `root`."""
+    root.tree(Path(sysconfig.get_path("stdlib")), *UNUSED, *UNUSED_IN_PYTHON)
+    root.tree(venv, *UNUSED, *UNUSED_IN_VENV)
+    for script in root.place(venv / "bin").iterdir():
+        if not (script.is_symlink() or script.name == "leakwatch"):
+            script.unlink()
+    root.file(Path(sys.executable))  # where the links there end
+    for binary in root.binaries():
+        for library in [binary, *libraries(binary)]:
+            root.file(library)
+            declare(root, library)
+    for file in FILES:
+        root.file(Path(file))
+    root.tree(Path("/etc/ld.so.conf.d"))
+    subprocess.run(["ldconfig", "-r", root.path], check=True)
+    root.write("/etc/passwd", f"root:x:0:0:root:/:\nleakwatch:x:{USER}:{USER}:leakwatch:/data:\n")
+    root.write("/etc/group", f"root:x:0:\nleakwatch:x:{USER}:\n")
+    root.place("/tmp").mkdir()  # noqa: S108  the folder itself, not a file in it
+    root.place("/tmp").chmod(0o1777)  # noqa: S108  the same
+    compile_modules(root.path)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Root(Path(sys.argv[2])))
