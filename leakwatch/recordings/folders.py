@@ -12,7 +12,7 @@ from pathlib import Path
 
 from leakwatch.errors import ProfileError
 from leakwatch.model import Target
-from leakwatch.profile import saved, symbol, text
+from leakwatch.profile import proto, saved, symbol, text
 from leakwatch.recordings import Kept, Observation, Say, unix
 from leakwatch.stacks import Identifier
 
@@ -36,7 +36,7 @@ class Folder:
         self.times = kept.times = [time for time, _ in bodies]
         self._bodies = bodies
         self._say = say
-        self._memory = text.Memory(symbols=symbols)
+        self._texts, self._protos = text.Memory(symbols=symbols), proto.Memory()
         self._identifier = identifier
 
     def observations(self) -> Iterator[Observation | None]:
@@ -44,7 +44,7 @@ class Folder:
         (kept,) = self.kept
         for time, path in self._bodies:
             try:
-                profile = saved.parse(path.read_bytes(), self._memory)
+                profile = saved.parse(path.read_bytes(), self._texts, self._protos)
             except (OSError, ProfileError) as error:
                 kept.skipped += 1
                 self._say(f"{path}: {error}")
