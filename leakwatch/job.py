@@ -137,8 +137,10 @@ class Job:
         symbols.follow(process, begin, fresh=self._scraper.fresh)
         traces = symbols.wanted(samples, watch.thoughts, begin)
         if traces:
-            await symbols.ask(traces, begin)
+            error = await symbols.ask(traces, begin)
             self._pace.charge(self._clock.stopwatch() - begin)
+            if error:
+                self._log.info("wait reasons of channels stay unknown", reason=error.reason, error=str(error))
         body.learn(symbols.names)
 
     def _succeeded(self) -> None:

@@ -63,8 +63,9 @@ async def _fetch(url: str, timeout: float) -> Profile:  # noqa: ASYNC109  of the
         profile = text.parse(bytes(body))
         symbols = Symbols(scraper.beside("symbol", SIZE_LIMIT))
         traces = symbols.wanted(Identifier().identify(profile), (), 0.0)
-        if traces:
-            await symbols.ask(traces, 0.0)
+        refusal = await symbols.ask(traces, 0.0) if traces else None
+        if refusal:
+            sys.stderr.write(f"leakwatch: wait reasons of channels stay unknown: {refusal}\n")
     finally:
         await client.close()
     return text.parse(bytes(body), text.Memory(symbols=symbols.names))

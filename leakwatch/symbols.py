@@ -8,15 +8,11 @@ needs none.
 from collections.abc import Container
 from typing import Final
 
-import structlog
-
 from leakwatch.errors import MalformedProfile, ScrapeError
 from leakwatch.model import Fingerprint, Samples, Trace
 from leakwatch.profile import symbol
 from leakwatch.profile.text import UNKNOWN
 from leakwatch.scrape import Scraper
-
-log = structlog.get_logger()
 
 SIZE_LIMIT: Final = 1 << 20
 AT_ONCE: Final = 100
@@ -35,7 +31,6 @@ class Symbols:
         self.names: dict[int, str] = {}
         """Address -> function, "" for one that has no name."""
         self._scraper = scraper
-        self._log = log.bind(url=str(scraper.url))
         self._process = ""
         self._asked = float("-inf")
         self._refused_until = float("-inf")
@@ -61,16 +56,16 @@ class Symbols:
         ranked = sorted(found.values(), key=lambda one: one[:2], reverse=True)
         return [trace for *_, trace in ranked[:AT_ONCE]]
 
-    async def ask(self, traces: list[Trace], now: float) -> None:
-        """Learn the names that `traces` hide, in one question; where no good answer comes, say so once."""
+    async def ask(self, traces: list[Trace], now: float) -> ScrapeError | None:
+        """Learn the names that `traces` hide, in one question; return why no good answer came, if that is news."""
         self._asked = now
         try:
             self.names |= await self._answer(traces)
         except ScrapeError as error:
             self._refused_until = float("inf") if error.reason in LASTING else now + PAUSE
-            if self._said != error.reason:
-                self._log.info("wait reasons of channels stay unknown", reason=error.reason, error=str(error))
-            self._said = error.reason
+            before, self._said = self._said, error.reason
+            return error if before != error.reason else None
+        return None
 
     async def _answer(self, traces: list[Trace]) -> dict[int, str]:
         """Return the names; raises ScrapeError.

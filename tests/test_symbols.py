@@ -1,6 +1,8 @@
 """Wait reasons that debug=1 hides: what is asked of /symbol, when, and what becomes of the answer."""
 
 import asyncio
+import json
+import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +14,11 @@ from answering import Answer, answering, http
 from hypothesis import given
 from hypothesis import strategies as st
 from simulated import START, TARGET
-from structlog.testing import capture_logs
 from test_job import FakeClock, World
+from typer.testing import CliRunner
 
+from leakwatch import stacks
+from leakwatch.cli import app
 from leakwatch.client import Client, HttpSettings, Tls, TlsConfig
 from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, Reason, ScrapeError
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Trace
@@ -74,11 +78,19 @@ def asking(process: FakeProcess) -> Symbols:
     return Symbols(cast("Scraper", process))
 
 
-def ask(symbols: Symbols, samples: Samples, now: float = 0.0, first: Sequence[Fingerprint] = ()) -> int:
-    """Ask for what is wanted; return for how many addresses."""
+def ask(
+    symbols: Symbols,
+    samples: Samples,
+    now: float = 0.0,
+    first: Sequence[Fingerprint] = (),
+    said: list[ScrapeError] | None = None,
+) -> int:
+    """Ask for what is wanted; return for how many addresses. What is news of failures goes to `said`."""
     traces = symbols.wanted(samples, first, now)
-    if traces:
-        asyncio.run(symbols.ask(traces, now))
+    error = asyncio.run(symbols.ask(traces, now)) if traces else None
+    if error:
+        assert said is not None, error
+        said.append(error)
     return len(traces)
 
 
@@ -185,11 +197,11 @@ def test_an_answer_that_fails_the_check_is_not_believed(names: dict[int, str], c
     process = FakeProcess(names)
     process.cut = cut
     symbols = asking(process)
-    with capture_logs() as logged:
-        ask(symbols, samples_of())
+    said: list[ScrapeError] = []
+    ask(symbols, samples_of(), said=said)
     assert symbols.names == {}
-    assert [line["reason"] for line in logged] == ["malformed"]
-    assert "main.send" in logged[0]["error"]
+    assert [error.reason for error in said] == ["malformed"]
+    assert "main.send" in str(said[0])
 
 
 def test_another_process_is_asked_anew() -> None:
@@ -228,36 +240,36 @@ def test_a_refusal_is_remembered_and_said_once(reason: Reason, again: bool) -> N
     process = FakeProcess(NAMES)
     process.error = ScrapeError(reason, "no")
     symbols, samples = asking(process), samples_of()
-    with capture_logs() as logged:
-        for second in (0.0, 15.0, PAUSE - 1):
-            symbols.follow("0x7f01", second, fresh=False)
-            ask(symbols, samples, second)
-        assert len(process.asked) == 1
-        ask(symbols, samples, PAUSE)
-        assert len(process.asked) == 1 + again
-        symbols.follow("0x7f02", PAUSE + 1, fresh=False)
-        assert ask(symbols, samples, PAUSE + 1) == 2  # a new build may have it
-    assert [line["reason"] for line in logged] == [reason]
+    said: list[ScrapeError] = []
+    for second in (0.0, 15.0, PAUSE - 1):
+        symbols.follow("0x7f01", second, fresh=False)
+        ask(symbols, samples, second, said=said)
+    assert len(process.asked) == 1
+    ask(symbols, samples, PAUSE, said=said)
+    assert len(process.asked) == 1 + again
+    symbols.follow("0x7f02", PAUSE + 1, fresh=False)
+    assert ask(symbols, samples, PAUSE + 1, said=said) == 2  # a new build may have it
+    assert [error.reason for error in said] == [reason]
 
 
-def refused(answer: Answer, timeout: float = 5.0) -> tuple[Symbols, list[str]]:
-    """Ask a real server that answers so; return the one who asked and the reasons that were logged."""
+def refused(answer: Answer, timeout: float = 5.0) -> tuple[Symbols, ScrapeError | None]:
+    """Ask a real server that answers so; return the one who asked, and why there was no answer."""
 
-    async def run(url: str) -> Symbols:
+    async def run(url: str) -> tuple[Symbols, ScrapeError | None]:
         client = Client(Tls(TlsConfig(), secure=False), timeout=timeout)
         profile = httpx.URL(f"{url}/prefix/debug/pprof/goroutine?debug=1")
         scraper = Scraper(client, profile, HttpSettings(), timeout=timeout, size_limit=1 << 20)
         symbols = Symbols(scraper.beside("symbol", 1 << 16))
-        await symbols.ask(symbols.wanted(samples_of(), (), 0.0), 0.0)
+        error = await symbols.ask(symbols.wanted(samples_of(), (), 0.0), 0.0)
         await scraper.close()
-        return symbols
+        return symbols, error
 
-    with answering(answer) as server, capture_logs() as logged:
-        symbols = asyncio.run(run(server.url))
+    with answering(answer) as server:
+        found = asyncio.run(run(server.url))
         assert [head.split(b"\r\n")[0] for head in server.requests] == [
             b"GET /prefix/debug/pprof/symbol?0x400100+0x400200+0x500010 HTTP/1.1"
         ]
-    return symbols, [line["reason"] for line in logged]
+    return found
 
 
 def silent(_: bytes, connection: socket.socket) -> None:
@@ -282,10 +294,35 @@ def silent(_: bytes, connection: socket.socket) -> None:
 )
 def test_servers_without_a_good_answer(answer: Answer, reason: str) -> None:
     """Each way to fail has its reason; the question is one GET with plain pluses, and nothing is learned."""
-    symbols, reasons = refused(answer, 0.3 if reason == "timeout" else 5.0)
-    assert reasons == [reason]
+    symbols, error = refused(answer, 0.3 if reason == "timeout" else 5.0)
+    assert error is not None
+    assert error.reason == reason
     assert symbols.names == {}
     assert symbols.wanted(samples_of(), (), PAUSE - 1) == []
+
+
+def test_one_look_without_symbols() -> None:
+    """`leakwatch scrape` of a service without /symbol says so on standard error, and shows what it has."""
+    page = http(b"404 page not found", "404 Not Found")
+
+    def answer(head: bytes, connection: socket.socket) -> None:
+        (http(BODY) if b"/goroutine?" in head else page)(head, connection)
+
+    with answering(answer) as server:
+        look = CliRunner().invoke(app, ["scrape", server.url, "--format", "json"])
+    assert json.loads(look.stdout)["goroutines"] == 7
+    assert look.stderr == (
+        "leakwatch: wait reasons of channels stay unknown:"
+        " HTTP 404 for /debug/pprof/symbol: '404 page not found'\n"
+    )
+
+
+def test_the_docs_have_all_words() -> None:
+    """The table of wait reasons is complete."""
+    page = (Path(__file__).parents[1] / "docs" / "how-it-judges.md").read_text()
+    table = page.partition("| where the goroutine is parked | reason |\n")[2].partition("\n\n")[0]
+    listed = {word for row in table.splitlines()[1:] for word in re.findall("`(.+?)`", row.split("|")[2])}
+    assert listed == {*stacks.PARKED.values(), *stacks.WAITS.values(), *stacks.LOCKS.values()}
 
 
 @given(st.binary())
@@ -370,8 +407,8 @@ def test_the_first_profile_has_its_reasons() -> None:
     process = FakeProcess(NAMES)
     world = watched(process)
     world.tick(1)
-    stacks = world.pipeline.watch(TARGET).history.stacks
-    assert {stack.wait for stack in stacks if stack} == {"chan send", "select"}
+    found = world.pipeline.watch(TARGET).history.stacks
+    assert {stack.wait for stack in found if stack} == {"chan send", "select"}
     world.tick(5)
     assert len(process.asked) == 1
 
