@@ -16,6 +16,7 @@ from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, without_u
 from leakwatch.look import KEYS, By, Row, as_json, folded, group, short
 from leakwatch.model import Profile
 from leakwatch.profile import pprof, saved, text
+from leakwatch.recordings.folders import SYMBOLS, read_symbols
 from leakwatch.scrape import Scraper
 from leakwatch.scraping import DEFAULT_SIZE
 from leakwatch.stacks import Identifier
@@ -38,13 +39,27 @@ def read(source: str, timeout: float) -> Profile:
     try:
         if "://" in source:
             return asyncio.run(_fetch(source, timeout))
-        body = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-        return saved.parse(body, pasted=True)
+        if source == "-":
+            return saved.parse(sys.stdin.buffer.read(), pasted=True)
+        return saved.parse(Path(source).read_bytes(), text.Memory(symbols=_beside(Path(source))), pasted=True)
     except ScrapeError as error:
         raise ScrapeError(error.reason, f"{without_user(source)}: {error}") from error
     except OSError as error:
         hint = f"; a service is http://{source}" if ADDRESS.match(source) else ""
         raise ConfigError(f"{source}: {error.strerror or error}{hint}") from error
+
+
+def _beside(path: Path) -> dict[int, str]:
+    """Return address -> function, from what was recorded beside a body."""
+    symbols: dict[int, str] = {}
+    for file in sorted(path.with_name(name) for name in SYMBOLS):
+        if file.is_file():
+            symbols |= read_symbols(file, _say)
+    return symbols
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"leakwatch: {line}\n")
 
 
 async def _fetch(url: str, timeout: float) -> Profile:  # noqa: ASYNC109  of the answer, not of this function
@@ -65,7 +80,7 @@ async def _fetch(url: str, timeout: float) -> Profile:  # noqa: ASYNC109  of the
         traces = symbols.wanted(Identifier().identify(profile), (), 0.0)
         refusal = await symbols.ask(traces, 0.0) if traces else None
         if refusal:
-            sys.stderr.write(f"leakwatch: wait reasons of channels stay unknown: {refusal}\n")
+            _say(f"wait reasons of channels stay unknown: {refusal}")
     finally:
         await client.close()
     return text.parse(bytes(body), text.Memory(symbols=symbols.names))

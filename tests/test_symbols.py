@@ -317,6 +317,20 @@ def test_one_look_without_symbols() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["symbol", "symbol.txt"])
+def test_one_look_at_a_file(tmp_path: Path, name: str) -> None:
+    """`leakwatch scrape FILE` takes the names from a recorded answer beside it; one that is none is named."""
+    (tmp_path / "body.txt").write_bytes(BODY)
+    (tmp_path / name).write_text("num_symbols: 1\n0x400100 runtime.chansend1\n0x400200 runtime.selectgo\n")
+    command = ["scrape", str(tmp_path / "body.txt"), "--format", "json", "--by", "reason"]
+    look = CliRunner().invoke(app, command)
+    assert [group["key"] for group in json.loads(look.stdout)["groups"]] == ["chan send", "select"]
+    (tmp_path / name).write_text("<html>")
+    look = CliRunner().invoke(app, command)
+    assert [group["key"] for group in json.loads(look.stdout)["groups"]] == ["(not told)"]
+    assert f"{name}: left out: not an answer of /symbol" in look.stderr
+
+
 def test_the_docs_have_all_words() -> None:
     """The table of wait reasons is complete."""
     page = (Path(__file__).parents[1] / "docs" / "how-it-judges.md").read_text()

@@ -124,7 +124,7 @@ def _folder(target: Target, files: Sequence[Path], identifier: Identifier, say: 
             time = _time(file.name)
         except ValueError as error:
             if file.name in SYMBOLS:
-                symbols |= _symbols(file, say)
+                symbols |= read_symbols(file, say)
             else:
                 say(f"{file}: left out: {error}")
             continue
@@ -136,7 +136,8 @@ def _folder(target: Target, files: Sequence[Path], identifier: Identifier, say: 
     return Folder(kept, sorted(bodies.items()), identifier, say, symbols)
 
 
-def _symbols(file: Path, say: Say) -> dict[int, str]:
+def read_symbols(file: Path, say: Say) -> dict[int, str]:
+    """Return address -> function, as a file beside bodies has it; say what is wrong with it."""
     try:
         return symbol.parse(file.read_bytes())
     except (OSError, ProfileError) as error:
