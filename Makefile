@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv test demo lint types detection bench image image-lock fmt clean
+.PHONY: help setup venv test demo lint types detection dashboards bench image image-lock fmt clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
@@ -37,10 +37,13 @@ lint: venv ## ruff: rules and format; hadolint
 	hadolint Dockerfile deploy/demo/service/Dockerfile
 
 types: venv ## mypy --strict
-	mypy --strict leakwatch tests benchmarks
+	mypy --strict leakwatch tests benchmarks deploy/grafana/source
 
 detection: venv ## fail if detection has become clearly worse than benchmarks/detection/quick.json
 	python benchmarks/detection/run.py --quick --check
+
+dashboards: venv ## make deploy/grafana/*.json from their script
+	python deploy/grafana/source
 
 bench: setup ## run the benchmarks, each next to its baseline
 	@set -e; for script in benchmarks/cost/*.py benchmarks/detection/run.py; do echo "== $$script"; python "$$script" $(ARGS); done

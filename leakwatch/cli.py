@@ -143,10 +143,18 @@ def config_schema() -> None:
     typer.echo(schema(), nl=False)
 
 
-@app.command(epilog="\b\nExamples:\n  leakwatch rules > /etc/prometheus/leakwatch.rules.yml")
-def rules() -> None:
+@app.command(
+    epilog="\b\nExamples:\n  leakwatch rules > /etc/prometheus/leakwatch.rules.yml\n"
+    "  leakwatch rules --recording > /etc/prometheus/leakwatch.recording.yml"
+)
+def rules(
+    *,
+    recording: Annotated[
+        bool, typer.Option("--recording", help="Print the recording rules, which the fleet dashboard needs.")
+    ] = False,
+) -> None:
     """Print the alert rules for Prometheus."""
-    typer.echo(shipped("leakwatch.rules.yml").read_text(), nl=False)
+    typer.echo(shipped(f"leakwatch.{'recording' if recording else 'rules'}.yml").read_text(), nl=False)
 
 
 @app.command(

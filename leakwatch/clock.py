@@ -26,8 +26,11 @@ class Clock:
         return time.monotonic()
 
     def wall(self, moment: float) -> float:
-        """Return `moment` as the wall clock shows it now, which somebody may have set since."""
-        return moment + time.time() - self.time()
+        """Return `moment` as the wall clock shows it now, which somebody may have set since, to a tenth of a second.
+
+        Evenly, so that what is exported does not change by microseconds each time.
+        """
+        return moment + round(time.time() - self.time(), 1)
 
     @staticmethod
     def _elapsed() -> float:

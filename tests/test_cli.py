@@ -113,8 +113,10 @@ def test_pasted_and_packed_bodies(tmp_path: Path) -> None:
 
 
 def test_rules_are_those_that_are_tested() -> None:
-    """`leakwatch rules` prints the file that promtool tests."""
-    assert said("rules") == (ROOT / "deploy" / "prometheus" / "leakwatch.rules.yml").read_text()
+    """`leakwatch rules` prints the files that promtool tests."""
+    folder = ROOT / "deploy" / "prometheus"
+    assert said("rules") == (folder / "leakwatch.rules.yml").read_text()
+    assert said("rules", "--recording") == (folder / "leakwatch.recording.yml").read_text()
 
 
 def test_schema_is_json() -> None:

@@ -388,6 +388,16 @@ def test_secured_chart_is_scraped_securely(everything: dict[str, list[Document]]
     assert endpoint["basicAuth"]["username"]["key"] == "username"
 
 
+def test_dashboards_are_taken_by_grafana(tools: Path) -> None:
+    """deploy/grafana is a ConfigMap of the three dashboards, with the label that Grafana's sidecar looks for."""
+    source = ROOT / "deploy" / "grafana"
+    (made,) = kustomized(tools, str(source))
+    assert made["kind"] == "ConfigMap"
+    assert made["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert made["data"] == {file.name: file.read_text() for file in source.glob("*.json")}
+    assert sum(map(len, made["data"].values())) < 900_000  # of the 1 MiB that a ConfigMap may hold
+
+
 def test_copies_are_what_they_are_copies_of(everything: dict[str, list[Document]]) -> None:
     """Rules and configuration are those of their one source; .ci/copies.sh makes them so."""
     source = ROOT / "deploy" / "prometheus" / "leakwatch.rules.yml"

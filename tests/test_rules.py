@@ -1,5 +1,6 @@
 """The Prometheus files that we ship are checked by Prometheus's own promtool."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,8 @@ import yaml
 SHIPPED = Path(__file__).parent.parent / "deploy" / "prometheus"
 RULES = SHIPPED / "leakwatch.rules.yml"
 RULE_TESTS = SHIPPED / "leakwatch.rules.test.yml"
+RECORDING = SHIPPED / "leakwatch.recording.yml"
+RECORDING_TESTS = SHIPPED / "leakwatch.recording.test.yml"
 
 
 def promtool(*arguments: str) -> None:
@@ -23,20 +26,36 @@ def promtool(*arguments: str) -> None:
         pytest.fail(f"promtool {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
 
 
-def rules() -> list[dict[str, Any]]:
-    """All rules of the shipped file."""
-    document = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+def rules(file: Path = RULES) -> list[dict[str, Any]]:
+    """All rules of a shipped file."""
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
     return [rule for group in document["groups"] for rule in group["rules"]]
 
 
-def test_rules_are_valid() -> None:
+@pytest.mark.parametrize("file", [RULES, RECORDING], ids=lambda file: file.name)
+def test_rules_are_valid(file: Path) -> None:
     """Prometheus loads the shipped rules."""
-    promtool("check", "rules", RULES.name)
+    promtool("check", "rules", file.name)
 
 
-def test_rules_fire_and_resolve_as_promised() -> None:
-    """Every case in leakwatch.rules.test.yml holds: labels, texts, when alerts fire and when they do not."""
-    promtool("test", "rules", RULE_TESTS.name)
+@pytest.mark.parametrize("file", [RULE_TESTS, RECORDING_TESTS], ids=lambda file: file.name)
+def test_rules_do_as_promised(file: Path) -> None:
+    """Every case holds: labels, texts, when alerts fire and when they do not, and what is recorded."""
+    promtool("test", "rules", file.name)
+
+
+def test_every_record_is_seen() -> None:
+    """The promtool cases show each record with exact labels."""
+    document = yaml.safe_load(RECORDING_TESTS.read_text(encoding="utf-8"))
+    cases = [case for test in document["tests"] for case in test["promql_expr_test"]]
+    seen = " ".join(case["expr"] for case in cases if case["exp_samples"])
+    assert [rule["record"] for rule in rules(RECORDING) if rule["record"] not in seen] == []
+
+
+def test_records_are_named_as_prometheus_advises() -> None:
+    """Each name says its level, a metric of ours and the operation, in this order."""
+    for rule in rules(RECORDING):
+        assert re.fullmatch(r"[a-z_]+:leakwatch_[a-z_]+:[a-z_]+", rule["record"]), rule["record"]
 
 
 def test_example_configuration_is_valid() -> None:

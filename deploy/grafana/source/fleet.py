@@ -1,0 +1,207 @@
+"""The whole fleet: what leaks, whose it is, how fast; what is not watched. It needs the recording rules."""
+
+from frame import Frame
+from frame import dashboard as framed
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.models.dashboard import Dashboard
+from parts import PER_HOUR, VERDICTS, Ask, Column, Look, Marks, Panels, bars, choice, figure, lines, number, rows
+
+FLEET = Frame(
+    uid="leakwatch-fleet",
+    title="leakwatch: fleet",
+    about="What leaks in all services, whose it is and how fast. Needs leakwatch.recording.yml in Prometheus.",
+    since="now-24h",
+    refresh="1m",
+    variables=[
+        choice("owner", "label_values(leak:leakwatch_leak_goroutines:max, owner)", "Who is told of a leak"),
+        choice("service", "label_values(service:leakwatch_up:count, service)", "The targets that run one program"),
+    ],
+    marks=[
+        Marks(
+            "New leaks",
+            "red",
+            "group by (service, function, stack) (leak:leakwatch_leak_goroutines:max"
+            '{service=~"$service",owner=~"$owner",verdict=~"leaking|proven"})'
+            " unless group by (service, function, stack) (max_over_time(leak:leakwatch_leak_goroutines:max"
+            '{service=~"$service",owner=~"$owner",verdict=~"leaking|proven"}[1d] offset $__interval))',
+            "{{service}} leaks",
+            "{{function}}, stack {{stack}}",
+        )
+    ],
+    page=True,
+)
+
+CHOSEN = 'service=~"$service",owner=~"$owner"'
+OPEN = f'{{{CHOSEN},verdict!="recovered"}}'
+CERTAIN = f'{{{CHOSEN},verdict=~"leaking|proven"}}'
+HELD = f'{{{CHOSEN},verdict=~"leaking|proven|plateau"}}'
+SERVICES = '{service=~"$service"}'
+TO_SERVICE = (
+    "/d/leakwatch-service?var-datasource=${datasource}&var-service=${__data.fields.service:percentencode}"
+    "&var-leak=${__data.fields.stack:percentencode}&${__url_time_range}"
+)
+ONE_SERVICE = (
+    "/d/leakwatch-service?var-datasource=${datasource}&var-service=${__field.labels.service:percentencode}"
+    "&${__url_time_range}"
+)
+MINUTE = "1m"
+
+
+NUMBERS: Panels = [
+    number(
+        "Leaks",
+        "Stacks that leak now, of the services and owners chosen above.",
+        figure(interval=MINUTE, levels={1: "red"}),
+        Ask(f"count(leak:leakwatch_leak_goroutines:max{CERTAIN}) or vector(0)", "leaks"),
+    ),
+    number(
+        "Suspected",
+        "Stacks where more come than leave, but not clearly enough to call it a leak.",
+        figure(interval=MINUTE, levels={1: "yellow"}),
+        Ask(
+            f'count(leak:leakwatch_leak_goroutines:max{{{CHOSEN},verdict="suspected"}}) or vector(0)',
+            "suspected",
+        ),
+    ),
+    number(
+        "Held by leaks",
+        "Goroutines in leaks, those that stopped growing included.",
+        figure(interval=MINUTE, levels={1: "orange"}),
+        Ask(f"sum(leak:leakwatch_leak_goroutines:max{HELD}) or vector(0)", "goroutines"),
+    ),
+    number(
+        "Growth",
+        "Goroutines that all leaks gain per hour.",
+        figure(PER_HOUR, interval=MINUTE, levels={1: "orange"}),
+        Ask(
+            f"3600 * sum(leak:leakwatch_leak_growth_goroutines_per_second:max{CERTAIN}) or vector(0)",
+            "growth",
+        ),
+    ),
+    number(
+        "Targets up",
+        "Targets whose latest scrape succeeded. Leaks of the others are not seen.",
+        figure("percentunit", interval=MINUTE, levels={0: "red", 0.95: "orange", 0.999: "green"}),
+        Ask(f"sum(service:leakwatch_up:sum{SERVICES}) / sum(service:leakwatch_up:count{SERVICES})", "up"),
+    ),
+    number(
+        "Watched",
+        "Services and their targets that leakwatch has scraped.",
+        figure(interval=MINUTE),
+        Ask(f"count(service:leakwatch_up:count{SERVICES})", "services"),
+        Ask(f"sum(service:leakwatch_up:count{SERVICES})", "targets"),
+    ),
+]
+
+
+def column(record: str, name: str, scale: str = "") -> Ask:
+    """Return the query for a column of the table of leaks."""
+    # `without ()` drops the name alone, so that labels of your own (cluster, namespace) are columns too.
+    return Ask(f"{scale}max without () (leak:{record}{OPEN})", name)
+
+
+LEAKS: Panels = [
+    rows(
+        "Open leaks",
+        "Every leak, worst first: its growth, how many goroutines it holds, since when, and where to look."
+        " A click on a function opens the service with this leak.",
+        Look(span=24, height=11, interval=MINUTE, empty="no leak"),
+        [
+            column("leakwatch_leak_goroutines:max", "goroutines"),
+            column("leakwatch_leak_growth_goroutines_per_second:max", "growth", "3600 * "),
+            column("leakwatch_leak_first_seen_timestamp_seconds:min", "since", "1000 * "),
+            column("leakwatch_leak_confidence_ratio:max", "confidence"),
+        ],
+        ["service", "function", "wait", "verdict", "owner"],
+        [
+            Column("service", width=180),
+            Column("function", links={"This leak": TO_SERVICE, "leakwatch's page": "${page}/"}),
+            Column("wait", width=120),
+            Column("verdict", width=100, colors=VERDICTS),
+            Column("owner", width=140),
+            Column("goroutines", "short", 110),
+            Column("growth", PER_HOUR, 110),
+            Column("since", "dateTimeFromNow", 140),
+            Column("confidence", "percentunit", 100),
+            Column("stack", width=160),
+        ],
+        "growth",
+    )
+]
+
+
+look = Look(interval=MINUTE, empty="no leak")
+OVER_TIME: Panels = [
+    lines(
+        "Leaks by verdict",
+        "How many stacks have each verdict.",
+        look,
+        Ask(f"count by (verdict) (leak:leakwatch_leak_goroutines:max{{{CHOSEN}}})", "{{verdict}}"),
+        stacked=True,
+    ),
+    lines(
+        "Goroutines held by leaks, largest services",
+        "The ten services whose leaks hold most now, those that stopped growing included.",
+        look,
+        Ask(f"topk(10, sum by (service) (leak:leakwatch_leak_goroutines:max{HELD}))", "{{service}}"),
+        stacked=True,
+    ),
+    bars(
+        "Fastest growing services",
+        "The ten services whose leaks grow fastest now, all their leaks together.",
+        Look(PER_HOUR, span=8, interval=MINUTE, levels={60.0: "orange", 1000.0: "red"}, empty="no leak"),
+        Ask(
+            f"topk(10, 3600 * sum by (service) (leak:leakwatch_leak_growth_goroutines_per_second:max{CERTAIN}))",
+            "{{service}}",
+        ),
+    ).data_links([build.DashboardLink("This service").url(ONE_SERVICE)]),
+    lines(
+        "Leaks by owner",
+        "Leaks that somebody should look at. No name: no prefix under `owners` in the configuration fits.",
+        Look(span=8, interval=MINUTE, empty="no leak"),
+        Ask(f"count by (owner) (leak:leakwatch_leak_goroutines:max{CERTAIN})", "{{owner}}"),
+        stacked=True,
+    ),
+    lines(
+        "Goroutines, largest services",
+        "All goroutines of the ten services that have most, leaked or not.",
+        Look(span=8, interval=MINUTE),
+        Ask(f"topk(10, service:leakwatch_goroutines:sum{SERVICES})", "{{service}}"),
+    ),
+]
+
+
+WATCH: Panels = [
+    lines(
+        "Targets down",
+        "Targets whose latest scrape failed, by service, the ten worst. Why: dashboard of the service.",
+        Look(span=8, interval=MINUTE, empty="none is down"),
+        Ask(f"topk(10, service:leakwatch_up:count{SERVICES} - service:leakwatch_up:sum > 0)", "{{service}}"),
+        stacked=True,
+    ),
+    lines(
+        "Cost of being watched",
+        "The share of one core that a target may spend on scrapes, in each of the ten services where it is"
+        " largest. leakwatch stretches its interval to stay below scrape_cost_limit, 1 % unless changed.",
+        Look("percentunit", span=8, interval=MINUTE, levels={0.01: "red"}),
+        Ask(f"topk(10, service:leakwatch_scrape_duration_per_interval:ratio_max{SERVICES})", "{{service}}"),
+    ),
+    rows(
+        "leakwatch processes",
+        "Each process, or shard, and how many targets it watches. up 0: it was seen within a day and is gone.",
+        Look(span=8, interval=MINUTE),
+        [
+            Ask("max by (instance) (up and on (instance, job) last_over_time(leakwatch_build_info[1d]))", "up"),
+            Ask("max by (instance) (instance:leakwatch_up:count)", "targets"),
+            Ask("max by (instance, version) (leakwatch_build_info)", ""),
+        ],
+        ["instance", "version"],
+        [Column("version", width=90), Column("up", width=60), Column("targets", width=90)],
+        "targets",
+    ),
+]
+
+
+def dashboard() -> Dashboard:
+    """Return the dashboard."""
+    return framed(FLEET, {"Now": NUMBERS, "Leaks": LEAKS, "Over time": OVER_TIME, "What is watched": WATCH})

@@ -1,0 +1,59 @@
+"""A whole dashboard: variables, marks, links and rows of panels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.cog.builder import Builder
+from grafana_foundation_sdk.models import dashboard as model
+from parts import TAG, Marks, Panels
+
+Variable = Builder[model.VariableModel]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a dashboard is, but for its panels. `uid` is part of its address, which others link to."""
+
+    uid: str
+    title: str
+    about: str
+    since: str
+    refresh: str
+    variables: Sequence[Variable]
+    marks: Sequence[Marks] = ()
+    page: bool = False
+    """Whether it links to leakwatch's own page, whose address is a variable."""
+
+
+def _links(frame: Frame) -> list[build.DashboardLink]:
+    others = build.DashboardLink("leakwatch").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
+    others.tooltip("The other dashboards of leakwatch").include_vars(include_vars=True).keep_time(keep_time=True)
+    page = build.DashboardLink("leakwatch's page").type(model.DashboardLinkType.LINK).icon("external link")
+    page.url("${page}/").tooltip("What leaks and what is down, as leakwatch itself shows it").target_blank(
+        target_blank=True
+    )
+    return [others, page] if frame.page else [others]
+
+
+def dashboard(frame: Frame, rows: dict[str, Panels]) -> model.Dashboard:
+    """Return the dashboard: `rows` from top to bottom, each with its title, its panels from left to right."""
+    made = build.Dashboard(frame.title).uid(frame.uid).description(frame.about).tags([TAG])
+    made.time(frame.since, "now").refresh(frame.refresh).tooltip(model.DashboardCursorSync.CROSSHAIR)
+    made.with_variable(build.DatasourceVariable("datasource").label("Data source").type("prometheus"))
+    for variable in frame.variables:
+        made.with_variable(variable)
+    if frame.page:
+        page = build.TextBoxVariable("page").label("leakwatch's page").default_value("http://127.0.0.1:9979")
+        page.description("Where your browser reaches leakwatch, for links; without a slash at the end")
+        made.with_variable(page)
+    made.links([*_links(frame)])
+    for title, panels in rows.items():
+        made.with_row(build.Row(title))
+        for panel in panels:
+            made.with_panel(panel)
+    whole = made.build()
+    whole.annotations.list_val = list(frame.marks)
+    for number, made_panel in enumerate(whole.panels or (), 1):
+        made_panel.id_val = number
+    return whole
