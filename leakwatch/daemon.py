@@ -27,6 +27,7 @@ from leakwatch.prometheus import Prometheus
 from leakwatch.schedule import Schedule, offset
 from leakwatch.scrape import Health, Scraper
 from leakwatch.shard import Shard
+from leakwatch.symbols import Symbols
 from leakwatch.targets import Plan, Targets
 from leakwatch.warm import Warmer
 from leakwatch.web.routes import make_app
@@ -238,9 +239,14 @@ class Daemon:
         url = plan.endpoint.url
         scraper = Scraper(client, url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
         pace = Pace(plan.interval, plan.cost_limit)
-        threads = url.copy_with(path=url.path.removesuffix("goroutine") + "threadcreate", params={"debug": "0"})
-        question = Question(Scraper(client, threads, plan.http, timeout=plan.timeout, size_limit=SIZE_LIMIT))
-        job = Job(target, scraper, self.pipeline, self._clock, self._lag.total, pace, question)
+        question = symbols = None
+        if plan.form == "proto":
+            scraper.url = url.copy_with(params={"debug": "0"})
+        else:
+            question = Question(scraper.beside("threadcreate", SIZE_LIMIT, debug="0"))
+            symbols = Symbols(scraper.beside("symbol", SIZE_LIMIT))
+        clock, lag = self._clock, self._lag.total
+        job = Job(target, scraper, self.pipeline, clock, lag, pace, question, symbols=symbols, form=plan.form)
         if old:
             job.health.results = old.health.results
         self._jobs[target] = job

@@ -1,5 +1,6 @@
 """The scrape job of one target: fetch, hand over, keep score, and stay within what the target agreed to pay."""
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from statistics import median
@@ -8,11 +9,12 @@ import structlog
 
 from leakwatch.clock import Clock
 from leakwatch.errors import ScrapeError
-from leakwatch.model import Event, Process, Target
+from leakwatch.model import Event, Process, Samples, Target
 from leakwatch.pace import Pace
-from leakwatch.pipeline import Pipeline
+from leakwatch.pipeline import Body, Format, Pipeline
 from leakwatch.process import Question
 from leakwatch.scrape import Health, Scraper
+from leakwatch.symbols import Symbols
 
 log = structlog.get_logger()
 
@@ -26,10 +28,11 @@ CALM = 20  # scrapes at the normal interval that end a stretch
 class Job:
     """Scrapes one target each time it is called, unless that would cost the target more than its share.
 
-    `lag`: for how long, in all, our own loop was late.
+    `lag`: for how long, in all, our own loop was late; `question` and `symbols`: asked for what the profile, in
+    the format `form`, does not say itself.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is a part with a life of its own
         self,
         target: Target,
         scraper: Scraper,
@@ -38,6 +41,9 @@ class Job:
         lag: Callable[[], float],
         pace: Pace,
         question: Question | None = None,
+        *,
+        symbols: Symbols | None = None,
+        form: Format = "text",
     ) -> None:
         self.target = target
         self.health = Health(interval=pace.interval)
@@ -48,6 +54,8 @@ class Job:
         self._lag = lag
         self._pace = pace
         self._question = question
+        self._symbols = symbols
+        self._form = form
         self._process: Process | None = None
         self._known: Process | None = None
         """The last that told its name; `_process` is None when the latest answer did not come."""
@@ -59,14 +67,18 @@ class Job:
         """Scrape once, if it is time; give the events to `tell`."""
         if self._gone() or not self._pace.due(self._clock.stopwatch()):
             return
-        time, body = self._clock.time(), self._pipeline.body()
+        time = self._clock.time()
+        body = self._pipeline.body(self._form, self._scraper.size_limit, self.target.service)
         try:
             await self._fetch(body.feed)
             if self._gone():
                 return  # the target went away meanwhile: nothing may bring it back
             self._watch_interval(time)
+            for _ in body.steps():
+                await asyncio.sleep(0)
             total, samples = body.close()
-            await self._identify(total)
+            await self._identify(total, body.process)
+            await self._name(body, samples)
             if self._gone():
                 return
             tell(self._pipeline.observe(self.target, time, total, samples, self._process))
@@ -100,17 +112,36 @@ class Job:
             self.health.duration, self.health.body_bytes = took, self._scraper.body_bytes
             self._say_interval(took)
 
-    async def _identify(self, total: int) -> None:
-        """Ask which process this is, if there is reason to; say when it is another one."""
+    async def _identify(self, total: int, told: Process | None) -> None:
+        """Learn which process this is, if it was `told` or there is reason to ask; say when it is another one."""
         begin, question = self._clock.stopwatch(), self._question
-        before = self._pipeline.watch(self.target).total
-        if question is None or not question.is_due(begin, before=before, total=total, fresh=self._scraper.fresh):
+        before, fresh = self._pipeline.watch(self.target).total, self._scraper.fresh
+        found = told
+        if told is None and question and question.is_due(begin, before=before, total=total, fresh=fresh):
+            found = await question.ask(begin)
+            self._pace.charge(self._clock.stopwatch() - begin)
+        elif told is None:
             return
-        found = self._process = await question.ask(begin)
-        self._pace.charge(self._clock.stopwatch() - begin)
+        self._process = found
         old, self._known = self._known, found or self._known
         if old and found and old.start != found.start:
             self._log.info("target has restarted", new_build=old.build != found.build)
+
+    async def _name(self, body: Body, samples: Samples) -> None:
+        """Name the wait reasons that the profile hides; ask the process for those that it has not told yet."""
+        symbols, watch = self._symbols, self._pipeline.watch(self.target)
+        if symbols is None or watch.identity.mixed:
+            return
+        begin = self._clock.stopwatch()
+        process = self._process.start if self._process else ""
+        symbols.follow(process, begin, fresh=self._scraper.fresh)
+        traces = symbols.wanted(samples, watch.thoughts, begin)
+        if traces:
+            error = await symbols.ask(traces, begin)
+            self._pace.charge(self._clock.stopwatch() - begin)
+            if error:
+                self._log.info("wait reasons of channels stay unknown", reason=error.reason, error=str(error))
+        body.learn(symbols.names)
 
     def _succeeded(self) -> None:
         health = self.health

@@ -29,7 +29,7 @@ KEYS: dict[By, Callable[[Stack], str]] = {
     By.STACK: lambda stack: stack.fingerprint,
     By.SITE: lambda stack: stack.blamed.function,
     By.ORIGIN: lambda stack: stack.origin or "(cut off)",
-    By.REASON: lambda stack: stack.wait or "(not told by debug=1)",
+    By.REASON: lambda stack: stack.wait or "(not told)",
 }
 
 

@@ -24,7 +24,9 @@ class Trace:
 
     `frames` are the visible ones, leaf first; `counters` are the raw program counters as text ("0x.." parted by
     spaces, leaf first, hidden runtime frames included). `truncated`: the profile cut the root side, so the
-    origin is unknown. Compared by identity, because a parser gives equal text the same object.
+    origin is unknown. `parked` is the hidden function that the innermost visible one called, "" where the profile
+    does not name it; `parked_at` is its address, 0 where nothing is hidden or where it is named. Compared by
+    identity, because a parser gives equal text the same object.
     """
 
     frames: tuple[Frame, ...]
@@ -32,6 +34,7 @@ class Trace:
     labels: tuple[tuple[str, str], ...] = ()
     truncated: bool = False
     parked: str = ""
+    parked_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,11 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A stack and its number of goroutines in one profile."""
+    """A stack and its number of goroutines in one profile; `trace` is its largest, None where there is no body."""
 
     stack: Stack
     goroutines: int
+    trace: Trace | None = field(default=None, compare=False)
 
 
 Samples = Mapping[Fingerprint, Sample]

@@ -14,24 +14,28 @@ One event loop, no locks. Time comes in as a parameter, so a year of profiles re
 code that watches a live service.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from leakwatch import succession
 from leakwatch.ignore import Rule, unmatched
 from leakwatch.leaks import POOLED, Judged, Leaks
 from leakwatch.model import Event, Fingerprint, Leak, Process, Sample, Samples, Target
-from leakwatch.profile import text
+from leakwatch.profile import proto, text
 from leakwatch.stacks import Identifier
 from leakwatch.watch import Service, Settings, Watch
 
 __all__ = ["Pipeline", "Settings", "Watch"]
 
+Format = Literal["text", "proto"]
+"""`debug=1` or `debug=0`."""
+
 
 class Body:
     """One body on its way in: fed in pieces, so that a large one neither fills memory nor holds up the loop."""
 
-    def __init__(self, memory: text.Memory, identifier: Identifier) -> None:
-        self._parser = text.Parser(memory)
+    def __init__(self, parser: text.Parser | proto.Parser, identifier: Identifier) -> None:
+        self._parser = parser
         self._identifier = identifier
         self._samples: dict[Fingerprint, Sample] = {}
 
@@ -39,10 +43,24 @@ class Body:
         """Take in the next piece; raises ProfileError."""
         self._identifier.merge(self._parser.feed(data), self._samples)
 
+    def steps(self) -> Iterator[None]:
+        """Do in small steps what is left to do when the body is over; raises ProfileError."""
+        return self._parser.steps()
+
+    @property
+    def process(self) -> Process | None:
+        """Which process it comes from, None if it does not say; after it was closed."""
+        process = self._parser.process if isinstance(self._parser, proto.Parser) else None
+        return process if process and process.start else None
+
     def close(self) -> tuple[int, Samples]:
         """Return the total and the samples of the whole body; raises ProfileError if it is not whole."""
-        self._parser.close()
+        self._identifier.merge(self._parser.close(), self._samples)
         return self._parser.total or 0, self._samples
+
+    def learn(self, symbols: Mapping[int, str]) -> None:
+        """Name the wait reasons of the samples by `symbols` of their process: address -> function."""
+        self._identifier.learn(self._samples, symbols)
 
 
 class Pipeline:
@@ -53,7 +71,8 @@ class Pipeline:
         self.watches: dict[Target, Watch] = {}
         self.leaks = Leaks(self.count, self._labels, settings.owners, settings.ignore)
         self._services: dict[str, Service] = {}
-        self._memory = text.Memory()
+        self._texts = text.Memory()
+        self._protos = proto.Memory()
         self._identifier = Identifier(settings.own_code)
 
     def configure(self, settings: Settings) -> bool:
@@ -71,9 +90,11 @@ class Pipeline:
         self.leaks.forget()
         return True
 
-    def body(self) -> Body:
-        """Return an empty body to be fed."""
-        return Body(self._memory, self._identifier)
+    def body(self, form: Format = "text", size_limit: int = 1 << 30, service: str = "") -> Body:
+        """Return an empty body to be fed; `size_limit`: bytes when decompressed."""
+        if form == "proto":
+            return Body(proto.Parser(self._protos, size_limit, service), self._identifier)
+        return Body(text.Parser(self._texts), self._identifier)
 
     def watch(self, target: Target) -> Watch:
         """Return all that is known of `target`; begins to watch it if it is new."""

@@ -68,10 +68,15 @@ class Scraper:
         self._socket: object = None
         self._client = client
         self._settings = settings
-        self._size_limit = size_limit
+        self.size_limit = size_limit
         self._extensions = (
             {"sni_hostname": settings.tls_config.server_name} if settings.tls_config.server_name else {}
         )
+
+    def beside(self, profile: str, size_limit: int, **params: str) -> "Scraper":
+        """Return a scraper of another profile of the same process, over the same connection."""
+        url = self.url.copy_with(path=self.url.path.removesuffix("goroutine") + profile, params=params)
+        return Scraper(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
 
     async def fetch(self, feed: Feed) -> None:
         """Give the body of one answer to `feed` piece by piece; raises ScrapeError."""
@@ -126,9 +131,9 @@ class Scraper:
         self.content_type = response.headers.get("Content-Type", "")
         async for piece in _pieces(response):
             self.body_bytes += len(piece)
-            if self.body_bytes > self._size_limit:
+            if self.body_bytes > self.size_limit:
                 raise ScrapeError(
-                    "too_large", f"the body is larger than {self._size_limit} bytes (body_size_limit)"
+                    "too_large", f"the body is larger than {self.size_limit} bytes (body_size_limit)"
                 )
             feed(piece)
 

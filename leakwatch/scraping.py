@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from leakwatch.client import HttpSettings, Settings
 from leakwatch.discovery.finder import DiscoverySettings
+from leakwatch.pipeline import Format
 from leakwatch.units import Duration, Size, format_duration
 
 DEFAULT_PATH = "/debug/pprof"
@@ -49,7 +50,7 @@ class ScrapeConfig(DiscoverySettings, HttpSettings):
     body_size_limit: Size | None = None
     scheme: Literal["http", "https"] = "http"
     profile_path: Annotated[str, Field(pattern="^/")] = DEFAULT_PATH
-    profile_format: Literal["text"] = "text"
+    profile_format: Format = "text"
     target_limit: Annotated[int, Field(ge=0)] = 0
     """The most targets after relabeling, 0 for any number: when more are found, the former ones stay."""
 

@@ -16,9 +16,11 @@ from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, without_u
 from leakwatch.look import KEYS, By, Row, as_json, folded, group, short
 from leakwatch.model import Profile
 from leakwatch.profile import pprof, saved, text
+from leakwatch.recordings.folders import SYMBOLS, read_symbols
 from leakwatch.scrape import Scraper
 from leakwatch.scraping import DEFAULT_SIZE
 from leakwatch.stacks import Identifier
+from leakwatch.symbols import SIZE_LIMIT, Symbols
 from leakwatch.target_option import target_job
 
 if TYPE_CHECKING:
@@ -36,9 +38,10 @@ def read(source: str, timeout: float) -> Profile:
     """Return the profile at a URL or in a file ("-": standard input); raises ConfigError and ScrapeError."""
     try:
         if "://" in source:
-            return text.parse(asyncio.run(_fetch(source, timeout)))
-        body = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-        return saved.parse(body, pasted=True)
+            return asyncio.run(_fetch(source, timeout))
+        if source == "-":
+            return saved.parse(sys.stdin.buffer.read(), pasted=True)
+        return saved.parse(Path(source).read_bytes(), text.Memory(symbols=_beside(Path(source))), pasted=True)
     except ScrapeError as error:
         raise ScrapeError(error.reason, f"{without_user(source)}: {error}") from error
     except OSError as error:
@@ -46,7 +49,20 @@ def read(source: str, timeout: float) -> Profile:
         raise ConfigError(f"{source}: {error.strerror or error}{hint}") from error
 
 
-async def _fetch(url: str, timeout: float) -> bytes:  # noqa: ASYNC109  of the answer, not of this function
+def _beside(path: Path) -> dict[int, str]:
+    """Return address -> function, from what was recorded beside a body."""
+    symbols: dict[int, str] = {}
+    for file in sorted(path.with_name(name) for name in SYMBOLS):
+        if file.is_file():
+            symbols |= read_symbols(file, _say)
+    return symbols
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"leakwatch: {line}\n")
+
+
+async def _fetch(url: str, timeout: float) -> Profile:  # noqa: ASYNC109  of the answer, not of this function
     job = target_job(url)
     (group,) = job.static_configs
     try:
@@ -55,12 +71,19 @@ async def _fetch(url: str, timeout: float) -> bytes:  # noqa: ASYNC109  of the a
         raise ConfigError(f"{without_user(url)}: {error}") from error
     tls = Tls(job.tls_config, secure=found.url.scheme == "https")
     client = Client(tls, timeout=timeout, socket=found.socket)
+    scraper = Scraper(client, found.url, job, timeout=timeout, size_limit=DEFAULT_SIZE)
     body = bytearray()
     try:
-        await Scraper(client, found.url, job, timeout=timeout, size_limit=DEFAULT_SIZE).fetch(body.extend)
+        await scraper.fetch(body.extend)
+        profile = text.parse(bytes(body))
+        symbols = Symbols(scraper.beside("symbol", SIZE_LIMIT))
+        traces = symbols.wanted(Identifier().identify(profile), (), 0.0)
+        refusal = await symbols.ask(traces, 0.0) if traces else None
+        if refusal:
+            _say(f"wait reasons of channels stay unknown: {refusal}")
     finally:
         await client.close()
-    return bytes(body)
+    return text.parse(bytes(body), text.Memory(symbols=symbols.names))
 
 
 def render(profile: Profile, by: By, output: str, limit: int) -> bytes:

@@ -6,7 +6,8 @@ is, which inner functions of package sync a lock went through, names that Go's o
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 
 from leakwatch.memo import Memo
@@ -30,10 +31,15 @@ RENAMED = {
 }
 """Functions of the standard library whose name changed while their source did not: old name -> new name."""
 
+RUNNABLE = "runnable"
+"""It does not wait, for a moment; where it waits at other times is what matters, so this is not remembered."""
+
 WAITS = {
     # Where the first visible frame alone says what the stack is blocked in, in debug=2's words (Go 1.24+).
     "time.Sleep": "sleep",
     "internal/poll.runtime_pollWait": "IO wait",
+    "internal/poll.runtime_Semacquire": "semacquire",
+    "os/signal.signal_recv": "syscall",
     "sync.runtime_notifyListWait": "sync.Cond.Wait",
     "sync.runtime_SemacquireMutex": "sync.Mutex.Lock",
     "sync.runtime_SemacquireRWMutexR": "sync.RWMutex.RLock",
@@ -56,8 +62,8 @@ PARKED = {
     "runtime.block": "select (no cases)",
     "runtime.coroswitch": "coroutine",
     "runtime.cgocall": "syscall",
-    "runtime.asyncPreempt": "running",
-    "runtime.Gosched": "runnable",
+    "runtime.asyncPreempt": RUNNABLE,
+    "runtime.Gosched": RUNNABLE,
 }
 
 
@@ -77,7 +83,8 @@ class Identifier:
         stack = self._by_trace.young.get(trace) or self._by_trace.get(trace)
         if stack is None:
             stack = self._identify(trace)
-            self._by_trace.put(trace, stack)
+            if stack.wait != RUNNABLE:
+                self._by_trace.put(trace, stack)
         return stack
 
     def identify(self, profile: Profile) -> Samples:
@@ -98,18 +105,37 @@ class Identifier:
             stack = known.get(trace) or self.stack(trace)
             fingerprint = stack.fingerprint
             sample = samples.get(fingerprint)
-            if sample is not None:
-                stack = sample.stack  # the largest group comes first: its lines are shown
-                goroutines += sample.goroutines  # noqa: PLW2901  the merged count takes the place of the group's
-            samples[fingerprint] = Sample(stack, goroutines)
+            if sample is None:
+                samples[fingerprint] = Sample(stack, goroutines, trace)
+            else:  # the largest group comes first: its lines are shown
+                samples[fingerprint] = Sample(sample.stack, sample.goroutines + goroutines, sample.trace)
         return samples
+
+    def learn(self, samples: dict[Fingerprint, Sample], symbols: Mapping[int, str]) -> None:
+        """Give `samples` the wait reasons that `symbols` tell, address -> function, of the process they come from.
+
+        They are remembered: an equal trace, and what comes after a restart, have them at once.
+        """
+        for fingerprint, sample in samples.items():
+            trace, stack = sample.trace, sample.stack
+            wait = PARKED.get(symbols.get(trace.parked_at, "")) if trace else None
+            if not trace or not wait or wait == stack.wait:
+                continue
+            known = self._by_fingerprint.get(fingerprint)
+            stack = replace(stack, wait=_better(wait, known))
+            if known == stack:
+                stack = known
+            self._by_fingerprint.put(fingerprint, stack)
+            if wait != RUNNABLE:
+                self._by_trace.put(trace, stack)
+            samples[fingerprint] = replace(sample, stack=stack)
 
     def _identify(self, trace: Trace) -> Stack:
         frames = trace.frames
         fingerprint = fingerprint_of([frame.function for frame in frames])
         known = self._by_fingerprint.get(fingerprint)
         # Replicas of one program and rebuilds share the object: a fleet has few stacks and many traces.
-        wait = wait_reason(frames, trace.parked) or (known.wait if known else "")
+        wait = _better(wait_reason(frames, trace.parked), known)
         if known is not None and (known.frames, known.wait, known.truncated) == (frames, wait, trace.truncated):
             return known
         stack = Stack(
@@ -167,6 +193,11 @@ def normalise(function: str) -> str:
         function = CLOSURE.sub(r"\1", function)  # Go's authors add and remove closures; ours are our user's names
         return RENAMED.get(function, function)
     return function
+
+
+def _better(wait: str, known: Stack | None) -> str:
+    """Return `wait`, or what is `known` of the stack where that says more."""
+    return known.wait or wait if known and wait in {"", RUNNABLE} else wait
 
 
 def _without_brackets(function: str) -> str:

@@ -12,6 +12,7 @@ from leakwatch.config import Config
 from leakwatch.discovery.finder import Finder
 from leakwatch.discovery.resolve import Endpoint, Found, Job, Resolver
 from leakwatch.model import Target
+from leakwatch.pipeline import Format
 from leakwatch.scraping import ScrapeConfig
 from leakwatch.shard import Shard
 
@@ -31,6 +32,7 @@ class Plan:
     timeout: float
     cost_limit: float
     size_limit: int
+    form: Format
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +154,11 @@ class Targets:
         twice: set[Target] = set()
         for job in config.scrape_configs:
             http = HttpSettings.model_construct(**{name: getattr(job, name) for name in HttpSettings.model_fields})
-            limits = config.cost_limit(job), config.size_limit(job)
+            how = config.cost_limit(job), config.size_limit(job), job.profile_format
             for endpoint in self._jobs[job.job_name].found.endpoints:
                 if not self._shard.owns(endpoint.target.service):
                     continue
-                plan = Plan(endpoint, job.job_name, http, endpoint.interval, endpoint.timeout, *limits)
+                plan = Plan(endpoint, job.job_name, http, endpoint.interval, endpoint.timeout, *how)
                 first = planned.setdefault(endpoint.target, plan)
                 if first is not plan and first != plan:
                     twice.add(endpoint.target)

@@ -160,6 +160,28 @@ def test_text_and_protobuf_mixed(tmp_path: Path) -> None:
     assert answer["targets"][0]["last"] == START + 10
 
 
+def test_symbols_beside_bodies(tmp_path: Path) -> None:
+    """A recorded answer of /symbol gives text its wait reasons; one that is none is named and changes nothing."""
+    folder = record(tmp_path / "shop")
+    (leak,) = judged(folder)["leaks"]
+    assert leak["wait"] == ""
+    for file in folder.glob("*.txt"):  # the leak's goroutines are parked by a hidden call before the visible one
+        file.write_bytes(file.read_bytes().replace(b" @ 0x102 ", b" @ 0x901 0x902 0x102 "))
+    hidden = min(folder.glob("*.txt")).read_bytes()
+    assert b" @ 0x901 0x902 0x102 " in hidden
+    (folder / "symbol").write_text("num_symbols: 1\n0x901 runtime.chansend1\n")
+    (leak,) = judged(folder)["leaks"]
+    assert leak["wait"] == "chan send"
+    (folder / "symbol").rename(folder / "symbol.txt")
+    assert judged(folder)["leaks"] == [leak]
+    (folder / "symbol.txt").write_text("<html>no</html>")
+    status, out, said = run(folder, "--format", "json")
+    assert (status, json.loads(out)["leaks"][0]["wait"]) == (0, "")
+    assert said == [
+        f"leakwatch: {folder}/symbol.txt: left out: not an answer of /symbol: it starts with '<html>no</html>'"
+    ]
+
+
 def test_nothing_to_judge(tmp_path: Path) -> None:
     """An empty folder, a single profile and garbage end with status 2 and say why; a missing path with 1."""
     empty = tmp_path / "empty"

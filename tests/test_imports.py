@@ -26,6 +26,7 @@ LAYERS = [
     ["leakwatch.notify.rules"],
     [
         "leakwatch.process",
+        "leakwatch.symbols",
         "leakwatch.warm",
         "leakwatch.web.routes",
         "leakwatch.metrics",
@@ -76,7 +77,13 @@ LAYERS = [
         "leakwatch.labels",
     ],
     ["leakwatch.profile.proto"],
-    ["leakwatch.profile.text", "leakwatch.profile.pprof", "leakwatch.profile"],
+    [
+        "leakwatch.profile.text",
+        "leakwatch.profile.pprof",
+        "leakwatch.profile.symbol",
+        "leakwatch.profile.wire",
+        "leakwatch.profile",
+    ],
     [
         "leakwatch.columns",
         "leakwatch.loader",

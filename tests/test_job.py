@@ -1,6 +1,7 @@
 """The scrape job and its schedule: what a target pays, when scrapes happen, what is said."""
 
 import asyncio
+import gzip
 import time
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +24,7 @@ from leakwatch.process import Question
 from leakwatch.schedule import Schedule, offset
 from leakwatch.scrape import Feed, Scraper
 
+PROFILES = Path(__file__).parent / "profiles"
 BODY = b"goroutine profile: total 2\n2 @ 0x11 0x21\n#\t0x10\tmain.f+0x1\t/src/main.go:7\n\n"
 
 
@@ -51,6 +53,7 @@ class FakeScraper:
         self.duration = 0.01
         self.error: Exception | None = None
         self.timeout = 10.0
+        self.size_limit = 1 << 20
         self.body = BODY
         self.paid = True
         self.fresh = False
@@ -412,6 +415,49 @@ def test_a_new_process_begins_a_new_lifetime() -> None:
     question.process = None  # it cannot be asked just now: no news
     world.tick(2)
     assert world.pipeline.watch(TARGET).restarts == 2
+
+
+def test_protobuf_says_itself_which_process_it_is() -> None:
+    """With profile_format proto nothing else is asked; another [vdso] in the body is another process."""
+    world = World()
+    world.job._form = "proto"
+    body = gzip.decompress((PROFILES / "1.27/goroutine.debug0.pb.gz").read_bytes())
+    world.scraper.body = body
+    world.tick(2)
+    watch = world.pipeline.watch(TARGET)
+    assert (watch.total, watch.restarts) == (183, 0)
+    first = watch.identity.process
+    assert first is not None
+    assert first.build
+    world.scraper.body = _moved(body, int(first.start, 16))
+    assert [line["new_build"] for line in world.tick(1) if "restarted" in line["event"]] == [False]
+    assert watch.restarts == 1
+    world.scraper.body = gzip.compress(body)[:-50]
+    world.tick(1)
+    world.scraper.body = BODY
+    world.tick(1)
+    world.scraper.body, world.scraper.size_limit = gzip.compress(body), 1000
+    world.tick(1)
+    assert {reason for reason, count in world.job.health.results.items() if count} == {
+        "success",
+        "truncated",
+        "not_a_profile",
+        "too_large",
+    }
+    assert watch.history.last.sum() == 182  # failures leave gaps, not zeros; one has not run yet
+
+
+def _moved(body: bytes, start: int) -> bytes:
+    """Return `body` with its [vdso] elsewhere in memory."""
+    return body.replace(_varint(start), _varint(start + 0x1000))
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])
 
 
 def test_when_to_ask_which_process_answers() -> None:

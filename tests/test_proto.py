@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, TruncatedProfile
+from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, ScrapeError, TruncatedProfile
+from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile import pprof, proto, saved, text
 from leakwatch.stacks import Identifier
 
@@ -74,14 +75,66 @@ def test_saved_profiles_of_any_kind_are_read() -> None:
         (BODY[:-20], TruncatedProfile, "gzip ends early"),
         (BODY[:50] + b"xxxx" + BODY[54:], MalformedProfile, "gzip"),
         (PLAIN[:-3], TruncatedProfile, "ends after"),
-        (gzip.compress(b"\0" * 10**6), MalformedProfile, "more than 100000 bytes"),
+        (gzip.compress(b"\0" * 10**6), ScrapeError, "larger than 100000 bytes"),
         ((VERSIONS[-1].parent / "goroutineleak.debug0.pb.gz").read_bytes(), NotAProfile, "goroutineleak"),
     ],
 )
-def test_what_is_no_profile_is_named(body: bytes, error: type[ProfileError], said: str) -> None:
+def test_what_is_no_profile_is_named(body: bytes, error: type[ScrapeError], said: str) -> None:
     """Pages, cut bodies, bombs and other profiles each raise their error, which says what is there."""
     with pytest.raises(error, match=said):
         proto.parse(body, 100_000)
+
+
+@pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.parent.name)
+def test_a_body_that_is_known_is_read_alike(path: Path) -> None:
+    """Stacks that are remembered are the same objects, whatever the size of the pieces."""
+    memory, body = proto.Memory(), path.read_bytes()
+    first = proto.parse(body, memory=memory)
+    parser = proto.Parser(memory)
+    assert [parser.feed(body[at : at + 1]) for at in range(len(body))] == [[]] * len(body)
+    assert parser.close() == list(first.groups)
+    assert parser.total == first.total
+    assert parser.process == proto.process(body)
+    assert first.groups == proto.parse(gzip.decompress(body), memory=memory).groups
+
+
+def test_one_service_does_not_name_the_stacks_of_another() -> None:
+    """Who claims to be of the same build, but has other names, is believed by its own service only."""
+    body, lie = PLAIN, PLAIN.replace(b"main.chanSend", b"evil.chanSend")
+    memory = proto.Memory()
+    names = {}
+    for service, data in (("evil", lie), ("shop", body), ("evil", lie)):
+        parser = proto.Parser(memory, whose=service)
+        parser.feed(data)
+        names[service] = {frame.function for trace, _ in parser.close() for frame in trace.frames}
+    assert "main.chanSend" in names["shop"]
+    assert "evil.chanSend" not in names["shop"]
+    assert "evil.chanSend" in names["evil"]
+
+
+def test_a_large_body_is_read_in_steps() -> None:
+    """Thousands of groups are made some hundred at a time, so that the loop has its turns; then all are there."""
+    traces = [(Trace((Frame(f"main.f{n}", "/f.go", n + 1),)), 3) for n in range(2600)]
+    parser = proto.Parser()
+    parser.feed(pprof.encode(Profile(7800, tuple(traces))))
+    assert len(list(parser.steps())) == 2600 // proto.STEP
+    assert (len(parser.close()), parser.total) == (2600, 7800)
+
+
+def test_ten_thousand_labels_are_one_stack() -> None:
+    """Goroutines that each have a label of their own come together; nothing is lost."""
+    frames = (Frame("main.wait", "/w.go", 1),)
+    groups = tuple((Trace(frames, labels=(("request", f"{n}"),)), 1) for n in range(10_000))
+    profile = proto.parse(pprof.encode(Profile(10_000, groups)))
+    (sample,) = Identifier().identify(profile).values()
+    assert sample.goroutines == 10_000
+
+
+def test_a_bomb_of_empty_parts_is_given_up() -> None:
+    """A few kB that would become millions of objects are no profile."""
+    with pytest.raises(ScrapeError, match="more than 1000000 parts") as caught:
+        proto.parse(gzip.compress(PLAIN + b"\x32\x00" * 2_000_000))
+    assert caught.value.reason == "too_large"
 
 
 @given(

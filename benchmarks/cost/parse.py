@@ -1,9 +1,10 @@
-"""How fast leakwatch parses debug=1, next to google/pprof's Go parser in the same run.
+"""How fast leakwatch parses debug=1, next to google/pprof's Go parser in the same run; and debug=0 next to that.
 
     python benchmarks/cost/parse.py [--rounds 3]
 
 Prints a Markdown table: MB/s of a first ("cold") and of a repeated parse, counts changed, and their ratios to
 google/pprof's `profile.ParseData`, which skips the names. Best of the rounds each, since the machine is shared.
+Then a second table: the same profile of a real program in both formats.
 """
 
 import argparse
@@ -16,10 +17,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from leakwatch.profile import text
+from leakwatch.profile import proto, text
 
 HERE = Path(__file__).parent
 RECORDED = HERE.parents[1] / "tests" / "profiles" / "1.27" / "goroutine.debug1.txt"
+PROTOBUF = RECORDED.with_name("goroutine.debug0.pb.gz")
 ENOUGH = 0.3  # seconds per measurement
 
 
@@ -80,6 +82,25 @@ def measure(name: str, body: bytes, go: Path, folder: Path, rounds: int) -> str:
     )
 
 
+def formats(rounds: int) -> list[str]:
+    """Return a row of the second table for each format."""
+    printed, packed = RECORDED.read_bytes(), PROTOBUF.read_bytes()
+    texts, protos = text.Memory(), proto.Memory()
+    runs: dict[str, tuple[bytes, Callable[[], object], Callable[[], object]]] = {
+        "text": (printed, lambda: text.parse(printed), lambda: text.parse(printed, texts)),
+        "proto": (packed, lambda: proto.parse(packed), lambda: proto.parse(packed, memory=protos)),
+    }
+    took = {name: [float("inf"), float("inf")] for name in runs}
+    for _ in range(rounds):
+        for name, (_, cold, warm) in runs.items():
+            warm()
+            took[name] = [min(took[name][0], best(cold)), min(took[name][1], best(warm))]
+    return [
+        f"| {name} | {len(body):,} | {took[name][0] * 1e3:.2f} ms | {took[name][1] * 1e3:.2f} ms |"
+        for name, (body, *_) in runs.items()
+    ]
+
+
 def main() -> None:
     """Print the table."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -94,6 +115,8 @@ def main() -> None:
         print(measure("recorded, Go 1.27", RECORDED.read_bytes(), go, folder, rounds), flush=True)
         for groups in (100, 2_000, 20_000):
             print(measure(f"{groups:,} groups", generated(groups), go, folder, rounds), flush=True)
+    print("\n| profile_format | bytes | cold | repeat |\n|---|---|---|---|")
+    print("\n".join(formats(rounds)))
 
 
 if __name__ == "__main__":

@@ -16,10 +16,13 @@ DUMP = re.compile(rb"goroutine \d+ .*\[")
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a]")
 
 
-def parse(body: bytes, memory: text.Memory | None = None, *, pasted: bool = False) -> Profile:
+def parse(
+    body: bytes, texts: text.Memory | None = None, protos: proto.Memory | None = None, *, pasted: bool = False
+) -> Profile:
     """Return the profile in `body`; raises ProfileError.
 
-    `pasted`: text may have come through a browser or a chat, with spaces for tabs.
+    `texts`, `protos`: what is remembered of bodies before. `pasted`: text may have come through a browser or a
+    chat, with spaces for tabs.
     """
     plain = body
     if body.startswith(proto.GZIP):
@@ -35,5 +38,5 @@ def parse(body: bytes, memory: text.Memory | None = None, *, pasted: bool = Fals
     if DUMP.match(plain):
         raise NotAProfile("a dump of goroutines (debug=2), not a profile: save /debug/pprof/goroutine?debug=1")
     if HEADER not in plain[:100] and CONTROL.search(plain[:100]):
-        return proto.parse(plain)
-    return text.parse(text.unpaste(plain) if pasted else plain, memory)
+        return proto.parse(plain, memory=protos)
+    return text.parse(text.unpaste(plain) if pasted else plain, texts)

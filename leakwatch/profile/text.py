@@ -12,6 +12,7 @@ count, so what follows the count is remembered as a Trace.
 """
 
 import re
+from collections.abc import Iterator, Mapping
 
 from leakwatch.errors import QUOTE_LIMIT, MalformedProfile, NotAProfile, TruncatedProfile, quote
 from leakwatch.memo import Memo
@@ -49,11 +50,13 @@ class Memory:
 
     Traces are keyed by the hash of their text and not by the text itself, which would be most of the memory of
     a fleet; Python's hash of bytes is keyed with a secret, so a collision is no more than a cosmic accident.
+    `symbols`: address -> function, where that is known of the one program whose bodies are parsed.
     """
 
-    __slots__ = ("frames", "traces")
+    __slots__ = ("frames", "symbols", "traces")
 
-    def __init__(self, size: int = 100_000) -> None:
+    def __init__(self, size: int = 100_000, symbols: Mapping[int, str] | None = None) -> None:
+        self.symbols = symbols or {}
         self.traces: Memo[int, Trace] = Memo(size)
         self.frames: Memo[tuple[bytes, bytes], Frame] = Memo(size)
 
@@ -88,8 +91,15 @@ class Parser:
         self._pieces = [rest] if rest else []
         return self._groups(text) if end else []
 
-    def close(self) -> None:
-        """Say that the body is over; raises NotAProfile and TruncatedProfile."""
+    def steps(self) -> Iterator[None]:
+        """Do the work of `close` in small steps: there is none."""
+        return iter(())
+
+    def close(self) -> list[Group]:
+        """Say that the body is over; return the groups that are left, none here.
+
+        Raises NotAProfile and TruncatedProfile.
+        """
         rest = b"".join(self._pieces)
         if self.total is None:
             what = f"starts with {quote(rest)}" if rest else "is empty"
@@ -100,6 +110,7 @@ class Parser:
             raise TruncatedProfile(
                 f"line 1: total {self.total}, but the counts of the groups add up to {self._sum}"
             )
+        return []
 
     def _read_header(self) -> None:
         text = b"".join(self._pieces)
@@ -183,7 +194,11 @@ class Parser:
         frames = tuple(
             known.get(line) or self._frame(line, self._line + at + i) for i, line in enumerate(lines[at:])
         )
-        return Trace(frames, counters, labels, truncated=bool(frames) and _is_cut(counters, lines[-1]))
+        if not frames:
+            return Trace(frames, counters, labels)
+        parked_at = _parked_at(counters, lines[at])
+        parked = self._memory.symbols.get(parked_at, "")
+        return Trace(frames, counters, labels, _is_cut(counters, lines[-1]), parked, 0 if parked else parked_at)
 
     def _frame(self, line: bytes, number: int) -> Frame:
         cells = [cell for cell in line.split(b"\t") if cell]
@@ -243,8 +258,17 @@ def unpaste(body: bytes) -> bytes:
 
 def _is_cut(counters: bytes, last_frame: bytes) -> bool:
     """Tell whether the root side is missing: Go hides runtime.goexit, so the last counter has no frame line."""
-    address = last_frame.split(b"\t", 2)[1]
-    return int(address, 16) == int(counters.rpartition(b" ")[2] or b"0", 16) - 1
+    return _address(last_frame) == int(counters.rpartition(b" ")[2] or b"0", 16) - 1
+
+
+def _parked_at(counters: bytes, first_frame: bytes) -> int:
+    """Return the address of the hidden frame next to the first that is shown, 0 where none is hidden."""
+    hidden, shown, _ = (counters + b" ").partition(b" %#x " % (_address(first_frame) + 1))
+    return int(hidden.rpartition(b" ")[2], 16) - 1 if hidden and shown else 0
+
+
+def _address(frame: bytes) -> int:
+    return int(next(cell for cell in frame.split(b"\t")[1:] if cell), 16)
 
 
 def _is_number(text: bytes) -> bool:

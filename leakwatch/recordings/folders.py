@@ -1,34 +1,42 @@
 """Folders of bodies as `curl` saves them.
 
 <unix seconds>[.fraction].txt|.pb[.gz]   a body; a folder of them is one target
+symbol[.txt]                             beside bodies: what /debug/pprof/symbol said, for their wait reasons
 service/target/<body>                    a folder of targets is a service
 any/service/target/<body>                a folder of services
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from leakwatch.errors import ProfileError
 from leakwatch.model import Target
-from leakwatch.profile import saved, text
+from leakwatch.profile import proto, saved, symbol, text
 from leakwatch.recordings import Kept, Observation, Say, unix
 from leakwatch.stacks import Identifier
 
 BODY = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\.(?:txt|pb)(?:\.gz)?")
-BESIDE = {"symbol"}
-"""Files that may lie beside bodies."""
+SYMBOLS = {"symbol", "symbol.txt"}
+"""Files beside bodies that name what their text hides."""
 
 
 class Folder:
-    """The bodies of one target, (time, path) in the order of time."""
+    """The bodies of one target, (time, path) in the order of time; `symbols`: address -> function."""
 
-    def __init__(self, kept: Kept, bodies: Sequence[tuple[float, Path]], identifier: Identifier, say: Say) -> None:
+    def __init__(
+        self,
+        kept: Kept,
+        bodies: Sequence[tuple[float, Path]],
+        identifier: Identifier,
+        say: Say,
+        symbols: Mapping[int, str],
+    ) -> None:
         self.kept = [kept]
         self.times = kept.times = [time for time, _ in bodies]
         self._bodies = bodies
         self._say = say
-        self._memory = text.Memory()
+        self._texts, self._protos = text.Memory(symbols=symbols), proto.Memory()
         self._identifier = identifier
 
     def observations(self) -> Iterator[Observation | None]:
@@ -36,7 +44,7 @@ class Folder:
         (kept,) = self.kept
         for time, path in self._bodies:
             try:
-                profile = saved.parse(path.read_bytes(), self._memory)
+                profile = saved.parse(path.read_bytes(), self._texts, self._protos)
             except (OSError, ProfileError) as error:
                 kept.skipped += 1
                 self._say(f"{path}: {error}")
@@ -109,12 +117,15 @@ def _name(path: Path) -> str:
 def _folder(target: Target, files: Sequence[Path], identifier: Identifier, say: Say) -> Folder:
     """Return the bodies among `files`, in the order of the times that their names say."""
     bodies: dict[float, Path] = {}
+    symbols: dict[int, str] = {}
     kept = Kept(target)
     for file in sorted(files):
         try:
             time = _time(file.name)
         except ValueError as error:
-            if file.name not in BESIDE:
+            if file.name in SYMBOLS:
+                symbols |= read_symbols(file, say)
+            else:
                 say(f"{file}: left out: {error}")
             continue
         if time in bodies:
@@ -122,7 +133,16 @@ def _folder(target: Target, files: Sequence[Path], identifier: Identifier, say: 
             say(f"{file}: left out: of the same time as {bodies[time].name}")
         else:
             bodies[time] = file
-    return Folder(kept, sorted(bodies.items()), identifier, say)
+    return Folder(kept, sorted(bodies.items()), identifier, say, symbols)
+
+
+def read_symbols(file: Path, say: Say) -> dict[int, str]:
+    """Return address -> function, as a file beside bodies has it; say what is wrong with it."""
+    try:
+        return symbol.parse(file.read_bytes())
+    except (OSError, ProfileError) as error:
+        say(f"{file}: left out: {error}")
+        return {}
 
 
 def _time(name: str) -> float:

@@ -15,8 +15,7 @@ from running import FAST, Daemon, Programs, eventually
 
 BEGIN = 3.0  # seconds of healthy load before the leaks begin
 IO = "IO wait"
-NOT_YET = ""
-"""The wait reason of channels and select, which debug=1 does not tell."""
+SELECT, SEND = "select", "chan send"
 
 
 @dataclass(frozen=True)
@@ -44,16 +43,16 @@ SESSION = "example.com/leaks/w1gateway/connect-tcp.tcpStartSession"
 
 CASES = [
     Case("gateway", "w1gateway", {SESSION: IO}, rate=8, flags=("-clients", "20", "-pause", "1us")),
-    Case("push", "w2push", {"main.(*session).reader": NOT_YET, "main.(*session).writer": NOT_YET}),
+    Case("push", "w2push", {"main.(*session).reader": SEND, "main.(*session).writer": SELECT}),
     Case(
         "grpc",
         "w3grpc",
         {
             # Client and server are in the same process.
-            f"{GRPC}transport.(*controlBuffer).get": NOT_YET,
-            f"{GRPC}grpcsync.(*CallbackSerializer).run": NOT_YET,
+            f"{GRPC}transport.(*controlBuffer).get": SELECT,
+            f"{GRPC}grpcsync.(*CallbackSerializer).run": SELECT,
             "golang.org/x/net/http2.readFrameHeader": IO,
-            f"{GRPC}transport.(*http2Server).keepalive": NOT_YET,
+            f"{GRPC}transport.(*http2Server).keepalive": SELECT,
             "main.(*SREClient).IMAlert": IO,
         },
         flags=("-alerts",),
@@ -61,7 +60,7 @@ CASES = [
     ),
     # Each instance leaks enough to be found alone. When they are judged together, a quarter of it will do.
     Case("ssh", "w4ssh", {"main.(*Runner).Run": IO}, rate=2.5, instances=4),
-    Case("pipeline", "w5pipeline", {"main.FilterService": NOT_YET}),
+    Case("pipeline", "w5pipeline", {"main.FilterService": SEND}),
 ]
 ALTERNATING = Case("alternating", "w1gateway", {SESSION: ""}, rate=8, flags=("-clients", "20"), within=110)
 """As in production: stuck sessions are in Read half of the time; their two stacks wait for different things."""

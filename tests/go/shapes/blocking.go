@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -95,6 +96,44 @@ func tcpRead() {
 	}
 	conn.Read(make([]byte, 1))
 	runtime.KeepAlive(listener)
+}
+
+// tcpWriteLock is one goroutine in "IO wait", which writes to a peer that reads nothing, and the others in "semacquire",
+// which wait for their turn.
+func tcpWriteLock() { oneConn().Write(make([]byte, 64<<20)) }
+
+var oneConn = sync.OnceValue(func() net.Conn {
+	listener := listen()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	held = append(held, listener)
+	return conn
+})
+
+var held []net.Listener
+
+// pipeRead waits in "syscall", in a read that the runtime knows nothing of.
+func pipeRead() {
+	var ends [2]int
+	if err := syscall.Pipe(ends[:]); err != nil {
+		log.Fatal(err)
+	}
+	syscall.Read(ends[0], make([]byte, 1))
+}
+
+// yield never waits: it is "runnable" most of the time.
+func yield() {
+	for {
+		runtime.Gosched()
+	}
+}
+
+// spin never waits: the runtime interrupts it.
+func spin() {
+	for {
+	}
 }
 
 // tcpAccept waits in "IO wait" below net.(*TCPListener).Accept.

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"flag"
 
 	"example.com/leaks/internal/serve"
 	"example.com/leaks/shapes/zoo.v2"
@@ -16,18 +17,25 @@ import (
 const each = 3
 
 func main() {
+	busy := flag.Bool("busy", false, "run yield and spin too, which never wait and use two cores")
 	for _, shape := range shapes {
 		for range each {
 			go shape()
 		}
 	}
-	serve.Main(func(context.Context, string) {})
+	serve.Main(func(context.Context, string) {
+		if *busy {
+			go yield()
+			go spin()
+		}
+	})
 }
 
 var shapes = []func(){
 	// blocking.go
 	chanSend, nilChanSend, chanReceive, chanReceiveOK, nilChanReceive, rangeChan, selectSingle, selectMany, selectNone,
-	mutexLock, rwMutexLock, rwMutexRLock, waitGroupWait, condWait, sleep, tcpRead, tcpAccept, iterPull,
+	mutexLock, rwMutexLock, rwMutexRLock, waitGroupWait, condWait, sleep, tcpRead, tcpWriteLock, pipeRead,
+	tcpAccept, iterPull,
 	// names.go
 	Generic[int], Generic[string], (&Box[int]{}).Wait, keeper{}.Feed, (&keeper{}).Wash, feeder(keeper{}), outer, literal,
 	größe, 待つ, rangeFunc, deferred, recursive, mutual, deep, zoo.Block, cage.Block,

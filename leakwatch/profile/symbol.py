@@ -1,0 +1,36 @@
+"""Asks and reads `/debug/pprof/symbol`: which functions lie at some addresses of a process.
+
+    symbol?0x416e36+0x417c91        question: a plain plus; the address of a call is its program counter - 1
+    num_symbols: 1                  answer: 0 if the program has no names
+    0x416e36 runtime.chansend1      one line for each address that has a name, in the order of the question
+
+The same lines, in a file `symbol` beside recorded bodies, name what their text hides.
+"""
+
+import re
+from collections.abc import Iterable
+
+from leakwatch.errors import MalformedProfile, NotAProfile, quote
+
+HEADER = re.compile(rb"num_symbols: \d+")
+LINE = re.compile(rb"0x([0-9a-f]{1,16}) (\S.*)")
+
+
+def query(addresses: Iterable[int]) -> bytes:
+    """Return what follows the question mark."""
+    return b"+".join(b"%#x" % address for address in addresses)
+
+
+def parse(body: bytes) -> dict[int, str]:
+    """Return address -> function; raises NotAProfile and MalformedProfile."""
+    names: dict[int, str] = {}
+    for number, line in enumerate(body.splitlines(), 1):
+        if HEADER.fullmatch(line) or not line:
+            continue
+        match = LINE.fullmatch(line)
+        if match is None and not names:
+            raise NotAProfile(f"not an answer of /symbol: it starts with {quote(body.lstrip())}")
+        if match is None:
+            raise MalformedProfile(f"line {number}: expected `address function`, found {quote(line)}")
+        names[int(match[1], 16)] = match[2].decode("utf-8", "backslashreplace")
+    return names

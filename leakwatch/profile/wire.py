@@ -1,0 +1,116 @@
+"""Reads protobuf's wire format: the fields of a message, and the numbers in them.
+
+https://protobuf.dev/programming-guides/encoding/. What a field means is for others to know.
+"""
+
+from collections.abc import Callable, Iterator
+
+from leakwatch.errors import MalformedProfile, TruncatedProfile
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+FIXED = {FIXED64: 8, FIXED32: 4}
+MAX_SHIFT = 63
+
+Value = int | bytes
+"""Of a field: a number, or what is made of bytes."""
+
+
+def fields(data: bytes) -> Iterator[tuple[int, Value]]:
+    """Yield number and value of each field of a message; raises MalformedProfile and TruncatedProfile."""
+    at, end = 0, len(data)
+    while at < end:
+        key = data[at]
+        at += 1
+        if key >= 0x80:
+            key, at = varint(data, at - 1)
+        kind = key & 7
+        if kind == VARINT:
+            if at < end and data[at] < 0x80:
+                yield key >> 3, data[at]
+                at += 1
+            else:
+                value, at = varint(data, at)
+                yield key >> 3, value
+            continue
+        size, at = _size(data, at, kind)
+        if at + size > end:
+            raise TruncatedProfile(f"byte {at}: a field of {size} bytes ends after {end - at}")
+        if kind == BYTES:
+            yield key >> 3, data[at : at + size]
+        at += size
+
+
+def whole_fields(data: bytearray, keep: Callable[[int, Value], None]) -> int:
+    """Give `keep` number and value of each field that is whole; return where the rest begins.
+
+    The value of a fixed number is left out: 0. Raises MalformedProfile.
+    """
+    at, end = 0, len(data)
+    while at < end:
+        try:
+            key, start = (data[at], at + 1) if data[at] < 0x80 else varint(data, at)
+            kind = key & 7
+            if kind == VARINT:
+                value, at = varint(data, start)
+                keep(key >> 3, value)
+                continue
+            size, start = _size(data, start, kind)
+        except TruncatedProfile:
+            return at
+        if start + size > end:
+            return at
+        keep(key >> 3, bytes(data[start : start + size]) if kind == BYTES else 0)
+        at = start + size
+    return at
+
+
+def _size(data: bytes | bytearray, at: int, kind: int) -> tuple[int, int]:
+    """Return how many bytes a value has, and where they begin."""
+    if kind == BYTES:
+        return (data[at], at + 1) if at < len(data) and data[at] < 0x80 else varint(data, at)
+    if kind not in FIXED:
+        raise MalformedProfile(f"byte {at}: no wire type {kind}")
+    return FIXED[kind], at
+
+
+def varint(data: bytes | bytearray, at: int) -> tuple[int, int]:
+    """Return the number at `at` and where it ends; raises MalformedProfile and TruncatedProfile."""
+    number = shift = 0
+    end = len(data)
+    while at < end:
+        byte = data[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, at
+        shift += 7
+        if shift > MAX_SHIFT:
+            raise MalformedProfile(f"byte {at}: a number without an end")
+    raise TruncatedProfile(f"byte {at}: a number without an end")
+
+
+def packed(value: Value) -> list[int]:
+    """Return the numbers of a repeated field, which may come packed or one by one."""
+    if isinstance(value, int):
+        return [value]
+    if value.isascii():  # all of one byte, as most are
+        return list(value)
+    numbers, at = [], 0
+    while at < len(value):
+        number, at = varint(value, at)
+        numbers.append(number)
+    return numbers
+
+
+def as_number(value: Value) -> int:
+    """Return a value that must be a number; raises MalformedProfile."""
+    if isinstance(value, bytes):
+        raise MalformedProfile("a number is expected where text is")
+    return value
+
+
+def as_bytes(value: Value) -> bytes:
+    """Return a value that must be bytes; raises MalformedProfile."""
+    if isinstance(value, int):
+        raise MalformedProfile("text is expected where a number is")
+    return value
