@@ -13,7 +13,7 @@ from leakwatch.client import Client, Tls
 from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.discovered import DiscoveryCollector
-from leakwatch.errors import ConfigError
+from leakwatch.errors import ConfigError, LeakwatchError
 from leakwatch.job import Job
 from leakwatch.judging import judging
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
@@ -65,8 +65,7 @@ class Daemon:
         self._tls: dict[tuple[str, bool], Tls] = {}
         """Per job, shared by its targets."""
         self._warmer: Warmer | None = None
-        self._warm: dict[str, asyncio.Task[None] | None] = {}
-        """Service -> the task that refills its history, None when that is over."""
+        self._warming: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._notifier = Notifier(self._clock, self.leaks, self.health)
         self._stop = asyncio.Event()
@@ -117,14 +116,16 @@ class Daemon:
         self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
         self._schedule.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
         if self.config.warm_from:
-            self._warmer = Warmer(Prometheus(self.config.warm_from), self.pipeline, self._clock.stopwatch)
+            server = Prometheus(self.config.warm_from)
+            self._warmer = Warmer(server, self.pipeline, self._clock, self._of_service)
+            self._warming = asyncio.create_task(self._warmer.run())
         await self._targets.configure(self.config)
         self._notifier.configure(self.config.alerting, self.url)
         self._notifier.start()
 
     async def _end_work(self, web: Web) -> None:
-        for task in filter(None, self._warm.values()):
-            task.cancel()
+        if self._warming:
+            self._warming.cancel()
         self._lag.stop()
         self._schedule.stop()
         self._targets.stop()
@@ -147,10 +148,7 @@ class Daemon:
     def ready(self) -> str:
         """Return "" when every discovery has told its targets, else what is waited for."""
         waiting, mechanisms = self._targets.waiting()
-        if waiting:
-            return f"waiting for {waiting} of {mechanisms} discoveries"
-        cold = sum(task is not None for task in self._warm.values())
-        return f"waiting for the history of {cold} services" if cold else ""
+        return f"waiting for {waiting} of {mechanisms} discoveries" if waiting else ""
 
     def _last_reload(self) -> tuple[bool, float]:
         successful, time = self._reloaded
@@ -171,9 +169,11 @@ class Daemon:
     async def reload(self) -> None:
         """Take the configuration anew; a bad one changes nothing. Raises ConfigError."""
         try:
-            config = self._load()
+            config = self._read()
             if config.web != self.config.web:
                 log.warning("what changed in web counts from the next start", **config.web.model_dump())
+            if config.warm_from != self.config.warm_from:
+                log.warning("what changed in warm_from counts from the next start")
         except ConfigError as error:
             self._reloaded = (False, self._reloaded[1])
             log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  the message says it all
@@ -189,6 +189,15 @@ class Daemon:
         await self._targets.configure(config)
         self._notifier.configure(config.alerting, self.url)
         log.info("configuration reloaded")
+
+    def _read(self) -> Config:
+        try:
+            return self._load()
+        except LeakwatchError:
+            raise
+        except Exception as error:
+            log.exception("the configuration cannot be read, by a mistake of ours")
+            raise ConfigError(f"the configuration cannot be read: {error!r}") from error
 
     async def _reload_quietly(self) -> None:
         with contextlib.suppress(ConfigError):  # is logged
@@ -208,27 +217,13 @@ class Daemon:
             self._tell(part(target, self._clock.time()))
         before, self._plans = self._plans, plans
         for target, plan in plans.items():
-            if (before.get(target) != plan or target not in self._jobs) and self._is_warm(target.service):
+            if before.get(target) != plan:
                 self._begin(target, plan)
+        if self._warmer:
+            self._warmer.want(target.service for target in plans)
 
-    def _is_warm(self, service: str) -> bool:
-        """Tell whether a service may be scraped: what was known of its targets before has been played."""
-        if self._warmer is None:
-            return True
-        if service not in self._warm:
-            self._warm[service] = asyncio.create_task(self._refill(self._warmer, service))
-        return self._warm[service] is None
-
-    async def _refill(self, warmer: Warmer, service: str) -> None:
-        time = self._clock.time()
-        now = self._clock.wall(time)
-        targets = [target for target in self._plans if target.service == service]
-        try:
-            await warmer.refill(service, targets, now, time - now)
-        except Exception:
-            log.exception("history cannot be refilled, by a mistake of ours", service=service)
-        self._warm[service] = None
-        self._reconcile()
+    def _of_service(self, service: str) -> list[Target]:
+        return [target for target in self._plans if target.service == service]
 
     def _begin(self, target: Target, plan: Plan) -> None:
         """Start the job of a target, in place of the one it had."""

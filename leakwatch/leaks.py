@@ -55,6 +55,14 @@ class Leaks:
         """Forget all leaks."""
         self._services.clear()
 
+    def told(self, service: str) -> Told:
+        """Return what is known and was told of a service."""
+        return self._services.get(service, Told())
+
+    def take(self, service: str, told: Told) -> None:
+        """Go on with what others know of a service, in place of ours."""
+        self._services[service] = told
+
     def rename(self, service: str, old: str, new: str) -> None:
         """Go on under the name of another target, `new`, with what is thought of target `old`."""
         known = self._services.get(service, Told())

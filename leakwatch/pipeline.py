@@ -196,6 +196,24 @@ class Pipeline:
         found = self._services.get(service)
         return {target.name: target.labels for target in (*found.gone, *found.watches)} if found else {}
 
+    def service(self, name: str) -> Service | None:
+        """Return all that is known of a service, None if it has no target."""
+        return self._services.get(name)
+
+    def take(self, service: str, other: "Pipeline") -> None:
+        """Go on with what `other` knows of a service, in place of what is known here.
+
+        A target that it does not know begins anew, as the heir of one that is gone if there is one.
+        """
+        mine, found = self.service(service), other.service(service)
+        if mine is None or found is None:
+            return
+        for target in mine.watches:
+            del self.watches[target]
+        self.watches |= found.watches
+        self._services[service] = found
+        self.leaks.take(service, other.leaks.told(service))
+
     def unmatched(self) -> list[Rule]:
         """Return the rules of `ignore` that match no stack of any target that is there or was there lately."""
         stacks = (

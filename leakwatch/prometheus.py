@@ -10,7 +10,8 @@ import httpx
 from pydantic import AfterValidator
 
 from leakwatch.client import Client, HttpSettings, Tls, TlsError
-from leakwatch.errors import QueryError, quote
+from leakwatch.errors import QueryError, quote, without_user
+from leakwatch.units import hidden
 
 TIMEOUT = 30.0  # seconds for one answer
 LIMIT = 256 * 1024**2  # bytes of one answer
@@ -18,11 +19,18 @@ TRIES = 3
 PAUSE = 1.0  # seconds until the second try, twice as long until the third
 
 
-def _base(url: str) -> str:
-    found = httpx.URL(url)
-    if found.scheme not in {"http", "https"} or not found.host:
-        raise ValueError(f"{url!r} must be a URL such as http://prometheus:9090")
-    return url.rstrip("/")
+def _base(text: str) -> str:
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{without_user(text)!r} is no URL: {error}") from error
+    if url.userinfo:
+        raise ValueError("a user or password in the URL would be shown in logs: write it in basic_auth")
+    if url.query or url.fragment:
+        raise hidden("must be without ? and #: what stands there would be shown in logs")
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ValueError(f"{text!r} must be a URL such as http://prometheus:9090")
+    return text.rstrip("/")
 
 
 class PrometheusConfig(HttpSettings):
@@ -64,7 +72,10 @@ class Prometheus:
         """Ask, and once more after a pause where the server is not there, or says that it is not well."""
         for tried in range(1, TRIES + 1):
             try:
-                status, body = await self._post(f"{self._config.url}/api/v1/{path}", form)
+                async with asyncio.timeout(TIMEOUT):
+                    status, body = await self._post(f"{self._config.url}/api/v1/{path}", form)
+            except TimeoutError:
+                problem = f"no whole answer within {TIMEOUT:g} s"
             except (httpx.HTTPError, TlsError, OSError) as error:
                 problem = f"{type(error).__name__}: {error}".rstrip(": ")
             else:
@@ -73,7 +84,7 @@ class Prometheus:
                 problem = f"HTTP {status}: {quote(body)}"
             if tried < TRIES:
                 await asyncio.sleep(PAUSE * 2 ** (tried - 1))
-        raise QueryError(f"{self._shown()}: {problem}")
+        raise QueryError(f"{self._config.url}: {problem}")
 
     async def _post(self, url: str, form: dict[str, str]) -> tuple[int, bytes]:
         client = await self._client.get()
@@ -82,22 +93,19 @@ class Prometheus:
             async for data in response.aiter_bytes():
                 body += data
                 if len(body) > LIMIT:
-                    raise QueryError(f"{self._shown()}: answers with more than {LIMIT >> 20} MB")
+                    raise QueryError(f"{self._config.url}: answers with more than {LIMIT >> 20} MB")
         return response.status_code, bytes(body)
 
     def _decode(self, status: int, body: bytes) -> list[Series]:
         try:
             answer = json.loads(body)
             if answer["status"] != "success":
-                raise QueryError(f"{self._shown()}: {answer.get('errorType', '')}: {answer.get('error', '')}")
+                raise QueryError(f"{self._config.url}: {answer.get('errorType', '')}: {answer.get('error', '')}")
             return [_series(found) for found in answer["data"]["result"]]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise QueryError(
-                f"{self._shown()}: HTTP {status}: no answer of a Prometheus API: {quote(body)}"
+                f"{self._config.url}: HTTP {status}: no answer of a Prometheus API: {quote(body)}"
             ) from error
-
-    def _shown(self) -> str:
-        return str(httpx.URL(self._config.url).copy_with(userinfo=b""))
 
 
 def _series(found: Mapping[str, Any]) -> Series:

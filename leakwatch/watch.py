@@ -145,10 +145,16 @@ class Pooled:
         self._pool.protected = self._detector.cases
         self._pool.advance(time)
         self._detector.judge(self._pool)
-        return {key: self._on_targets(key, *said) for key, said in self._detector.judgements(self._pool).items()}
+        said = self._detector.judgements(self._pool)
+        return {key: self._on_targets(key, *one, histories) for key, one in said.items()}
 
-    def _on_targets(self, key: Fingerprint, stack: Stack, judgement: Judgement) -> tuple[Stack, Judgement]:
+    def _on_targets(
+        self, key: Fingerprint, stack: Stack, judgement: Judgement, histories: Mapping[str, History]
+    ) -> tuple[Stack, Judgement]:
         targets = pooling.grown_targets(self._pool, self._pool.rows[key], 24)
+        for history in histories.values():  # theirs has the lines of the latest build
+            if key in history.rows:
+                stack = history.stacks[history.rows[key]] or stack
         return stack, replace(judgement, targets=tuple(targets))
 
 

@@ -426,6 +426,21 @@ def test_replicas_with_sidecars_are_told_apart(everything: dict[str, list[Docume
         assert made == {"pod": "shop-1", "target": "shop-1:6060"}
 
 
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("http://prometheus.monitoring:9090/p", 9090),
+        ("https://mimir.example.com/prometheus", 443),
+        ("http://a", 80),
+    ],
+)
+def test_the_policy_lets_warming_through(url: str, port: int) -> None:
+    """Whom the chart tells leakwatch to ask for its past, it may ask."""
+    policy = first(resources({"warmFrom": url, "networkPolicy": {"enabled": True}}), "NetworkPolicy")
+    ports = [one["port"] for rule in policy["spec"]["egress"] for one in rule["ports"]]
+    assert port in ports
+
+
 def test_versions_are_ours(everything: dict[str, list[Document]]) -> None:
     """Images and chart have the version of leakwatch."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())

@@ -1,6 +1,7 @@
 """Histories that are refilled from a real Prometheus."""
 
 import asyncio
+import contextlib
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,9 +10,10 @@ import numpy as np
 import pytest
 import structlog
 from answering import Answer, answering, endless, http
-from running import Process, eventually, free_port
+from running import Process, eventually, free_port, until
 from simulated import HOUR, samples, stack
 
+from leakwatch.clock import Clock
 from leakwatch.model import Process as Identity
 from leakwatch.model import Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
@@ -113,13 +115,32 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, fl
     server.stop()
 
 
+class At(Clock):
+    """A clock that stands still."""
+
+    def __init__(self, now: float, shift: float) -> None:
+        super().__init__()
+        self._now, self._shift = now, shift
+
+    def time(self) -> float:
+        """Return our own time."""
+        return self._now + self._shift
+
+    def wall(self, moment: float) -> float:
+        """Return the time of the server."""
+        return moment - self._shift
+
+
 def refill(url: str, targets: Sequence[Target], now: float, shift: float = 0.0) -> Pipeline:
-    """Return a pipeline whose history was refilled."""
+    """Return a pipeline that has just begun to scrape `targets`, and whose history was refilled then."""
 
     async def fill() -> Pipeline:
         pipeline = Pipeline(Settings())
-        warmer = Warmer(Prometheus(PrometheusConfig(url=url)), pipeline, time.monotonic)
-        await warmer.refill("shop", targets, now, shift)
+        for target in targets:
+            pipeline.observe(target, now + shift - 1, 20, samples({"busy": 20}))
+        server = Prometheus(PrometheusConfig(url=url))
+        warmer = Warmer(server, pipeline, At(now, shift), lambda _: targets)
+        await warmer.refill("shop")
         await warmer.close()
         return pipeline
 
@@ -162,12 +183,45 @@ def test_scraping_goes_on_from_there(recorded: tuple[str, float]) -> None:
     assert len(leak.stack.frames) == 2
 
 
-def test_only_what_is_asked_for_is_refilled(recorded: tuple[str, float]) -> None:
-    """Targets that are no more, and services that nobody knows, are no work for anybody."""
+def test_those_that_are_gone_have_heirs(recorded: tuple[str, float]) -> None:
+    """A pod that was replaced while nobody watched hands over what is known; a pod that is gone is no ghost."""
     url, begin = recorded
-    assert refill(url, [ONE], begin + HOURS * HOUR).watches.keys() == {ONE}
-    assert refill(url, [Target("shop", "10.9.9.9:6060")], begin + HOURS * HOUR).watches == {}
-    assert refill(url, [], begin + HOURS * HOUR).watches == {}
+    now = begin + HOURS * HOUR
+    pipeline = refill(url, [ONE], now)
+    assert pipeline.watches.keys() == {ONE}
+    assert pipeline.watch(ONE).target.name == ONE.name
+    (leak,) = pipeline.open_leaks()
+    assert leak.goroutines == pipeline.watch(ONE).count(leak.stack.fingerprint)
+    new = Target("shop", "10.9.9.9:6060")
+    pipeline = refill(url, [new], now)
+    assert pipeline.watches == {}
+    pipeline.observe(new, now + 15, 20, samples({"busy": 20}))
+    assert pipeline.watch(new).heir
+    (leak,) = pipeline.open_leaks()
+    assert leak.verdict is Verdict.LEAKING
+    assert refill(url, [], now).watches == {}
+
+
+def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> None:
+    """Metrics and alerts never see a past that is half played: a leak that was mended long ago is no news."""
+    url, begin = recorded
+
+    async def watch() -> list[int]:
+        pipeline, seen = Pipeline(Settings()), []
+        pipeline.observe(ONE, begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
+        clock = At(begin + HOURS * HOUR, 0.0)
+        warmer = Warmer(Prometheus(PrometheusConfig(url=url)), pipeline, clock, lambda _: [ONE, TWO])
+        running = asyncio.create_task(warmer.refill("shop"))
+        while not running.done():
+            seen.append(len(pipeline.open_leaks()))
+            await asyncio.sleep(0)
+        await warmer.close()
+        assert len(pipeline.open_leaks()) == 1
+        return seen
+
+    seen = asyncio.run(watch())
+    assert len(seen) > 100
+    assert set(seen[:-1]) == {0}
 
 
 @pytest.mark.parametrize(
@@ -181,24 +235,47 @@ def test_only_what_is_asked_for_is_refilled(recorded: tuple[str, float]) -> None
     ],
     ids=["html", "error", "401", "503", "other"],
 )
-def test_a_server_that_cannot_answer_is_said_once(
-    answer: Answer, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What it answered is quoted; judging begins anew, and it is left alone for a while."""
+def test_a_server_that_cannot_answer_is_said(answer: Answer, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it answered is quoted, it is left alone for a while, and what waits is watched meanwhile."""
     monkeypatch.setattr("leakwatch.prometheus.PAUSE", 0.01)
 
     async def fill(url: str) -> None:
-        warmer = Warmer(Prometheus(PrometheusConfig(url=url)), Pipeline(Settings()), time.monotonic)
-        for service in ("shop", "cart"):
-            await warmer.refill(service, [ONE], time.time(), 0.0)
+        pipeline = Pipeline(Settings())
+        warmer = Warmer(Prometheus(PrometheusConfig(url=url)), pipeline, Clock(), lambda _: [ONE])
+        warmer.want(["shop", "cart", "shop"])
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(warmer.run(), 1)
+        assert warmer.waiting() == 2
         await warmer.close()
 
     with answering(answer) as server, structlog.testing.capture_logs() as logs:
         asyncio.run(fill(server.url))
     (line,) = logs
     assert line["log_level"] == "warning"
+    assert line["services"] == 2
     assert said in line["error"]
     assert "localhost" in line["error"]
+
+
+def test_who_leaks_comes_first(recorded: tuple[str, float]) -> None:
+    """Services are refilled one after the other; what cannot be found is asked for once."""
+    url, begin = recorded
+
+    async def fill() -> None:
+        pipeline = Pipeline(Settings())
+        pipeline.observe(ONE, begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
+        clock = At(begin + HOURS * HOUR, 0.0)
+        warmer = Warmer(Prometheus(PrometheusConfig(url=url)), pipeline, clock, lambda _: [ONE, TWO])
+        running = asyncio.create_task(warmer.run())
+        warmer.want(["cart", "shop"])
+        await until(lambda: not warmer.waiting())
+        warmer.want(["cart", "shop"])
+        assert not warmer.waiting()
+        assert len(pipeline.open_leaks()) == 1
+        running.cancel()
+        await warmer.close()
+
+    asyncio.run(fill())
 
 
 def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
