@@ -35,16 +35,11 @@ from leakwatch.detect.growth import (
 )
 from leakwatch.detect.member import Member
 from leakwatch.detect.pool import Added, Pool
-from leakwatch.detect.windows import Window
+from leakwatch.detect.windows import BLOCK_WINDOWS, Window
 from leakwatch.history import History
 from leakwatch.lifetimes import LEAST, MARGIN, shapes
 from leakwatch.model import Fingerprint
 
-BLOCK_WINDOWS: Final = (
-    Window("P0", 8, 300, 8, None, (0.25, 0.50)),
-    Window("P2", 24, 30, 8, None, (0.22, 0.60)),
-    Window("C2", 24, 30, 8, 0.30, (0.22, 0.60)),
-)
 HOUR_WINDOWS: Final = (
     Window("P8", 8, 12, 10, None, (0.22, 0.60)),
     Window("C8", 8, 12, 10, 0.20, (0.22, 0.60)),
