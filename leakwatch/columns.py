@@ -19,7 +19,7 @@ GIVE_BACK_HALF_LIFE: Final = 72  # hours
 BRIEF, LASTING = range(2)
 """What `give_back` keeps: the fall from the highest hourly floor, and from one that lasted for LASTS hours."""
 LASTS: Final = 4  # hours; an incident is over by then, a pool or a working day is not
-PACE: Final = 1.5
+PACE: Final = 2.5
 """What leaves between two scrapes depends on how far apart they are: by up to this factor they may differ."""
 SCRAPES_PER_BLOCK: Final = 5
 """With fewer scrapes in a block, its turnover means nothing."""
