@@ -17,14 +17,12 @@ setup: ## install all that is missing: .venv, Go, and the servers and tools that
 venv:
 	@.ci/tools.sh venv
 
-# Detection takes minutes of one core, and the tests wait most of theirs: they run side by side.
 test: setup ## lint, types and all tests; ARGS go to pytest
 	@failed=; \
 	$(MAKE) lint || failed="$$failed lint"; \
 	$(MAKE) types || failed="$$failed types"; \
-	told=$$(mktemp); nice $(MAKE) detection >"$$told" 2>&1 & detection=$$!; \
 	pytest $(ARGS) || failed="$$failed pytest"; \
-	wait $$detection || failed="$$failed detection"; cat "$$told"; rm -f "$$told"; \
+	$(MAKE) detection || failed="$$failed detection"; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 demo: ## a leaking Go service and leakwatch watching it; ARGS go to leakwatch demo
