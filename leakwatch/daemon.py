@@ -8,7 +8,7 @@ from functools import partial
 
 import structlog
 
-from leakwatch import __version__
+from leakwatch import __version__, verdict_log
 from leakwatch.client import Client, Tls
 from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
@@ -17,7 +17,7 @@ from leakwatch.errors import ConfigError, LeakwatchError
 from leakwatch.job import Job
 from leakwatch.judging import judging
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
-from leakwatch.model import Event, Leak, Target, Verdict
+from leakwatch.model import Event, Leak, Target
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pace import Pace
@@ -30,6 +30,8 @@ from leakwatch.shard import Shard
 from leakwatch.symbols import Symbols
 from leakwatch.targets import Plan, Targets
 from leakwatch.warm import Warmer
+from leakwatch.web import later
+from leakwatch.web.api.source import Source
 from leakwatch.web.routes import make_app
 from leakwatch.web.server import Web, address, bind
 from leakwatch.web.web_file import WebFile
@@ -54,7 +56,8 @@ class Daemon:
         self._load = load
         self._clock = Clock()
         self._lag = Lag()
-        self._reloaded = (True, self._clock.time())
+        self._started = self._clock.time()
+        self._reloaded = (True, self._started)
         self.pipeline = Pipeline(judging(self.config.detection, self.config.owners, self.config.ignore))
         self._schedule = Schedule(self._clock)
         self._jobs: dict[Target, Job] = {}
@@ -101,7 +104,25 @@ class Daemon:
         own = DaemonCollector(self._last_reload, self._web_file.in_force)
         found = DiscoveryCollector(self._targets, self._clock.wall)
         registry = make_registry(self._stacks, own, found, NotificationCollector(self._notifier.senders))
-        return Web(make_app(self, registry, prefix), bound, self._web_file, here)
+        app = make_app(self, registry, later.api(self._source()), prefix)
+        return Web(app, bound, self._web_file, here)
+
+    def _source(self) -> Source:
+        return Source(
+            pipeline=self.pipeline,
+            clock=self._clock,
+            health=self.health,
+            config=lambda: self.config,
+            targets=self._targets,
+            senders=self._notifier.senders,
+            lag=self._lag,
+            reloaded=lambda: self._reloaded,
+            ready=self.ready,
+            started=self._started,
+            url=self.url,
+            web_file=self._web_file,
+            stop=self._stop,
+        )
 
     def _listen(self, reload_on: signal.Signals | None) -> None:
         loop = asyncio.get_running_loop()
@@ -261,28 +282,8 @@ class Daemon:
         if events:
             self._notifier.wake()
         for event in events:
-            leak = event.leak
-            at = leak.stack.blamed
-            say = log.warning if leak.verdict >= Verdict.LEAKING else log.info
-            say(
-                f"{event.before.word} -> {leak.verdict.word}",
-                reason=leak.reason,
-                service=leak.service,
-                function=at.function,
-                at=f"{at.file}:{at.line}" if at.file else "",
-                wait=leak.stack.wait,
-                goroutines=leak.goroutines,
-                per_hour=_hourly(leak.growth.rate),
-                per_hour_low=_hourly(leak.growth.low),
-                per_hour_high=_hourly(leak.growth.high),
-                confidence=round(leak.confidence, 2),
-                stack=leak.stack.fingerprint,
-            )
+            verdict_log.say(event)
 
 
 def _name(target: Target) -> str:
     return f"{target.service}\0{target.name}"
-
-
-def _hourly(rate: float) -> float:
-    return round(rate * 3600, 1) + 0.0  # no -0.0

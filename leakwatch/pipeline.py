@@ -20,7 +20,7 @@ from typing import Literal
 from leakwatch import succession
 from leakwatch.ignore import Rule, unmatched
 from leakwatch.leaks import POOLED, Judged, Leaks
-from leakwatch.model import Event, Fingerprint, Leak, Process, Sample, Samples, Target
+from leakwatch.model import Event, Fingerprint, Frame, Leak, Process, Sample, Samples, Target
 from leakwatch.profile import proto, text
 from leakwatch.stacks import Identifier
 from leakwatch.watch import Service, Settings, Watch
@@ -213,6 +213,14 @@ class Pipeline:
         self.watches |= found.watches
         self._services[service] = found
         self.leaks.take(service, other.leaks.told(service))
+
+    def is_own(self, frame: Frame) -> bool:
+        """Tell whether a frame is own code."""
+        return self._identifier.is_own(frame)
+
+    def services(self) -> Mapping[str, Service]:
+        """Return all that is known of each service."""
+        return self._services
 
     def unmatched(self) -> list[Rule]:
         """Return the rules of `ignore` that match no stack of any target that is there or was there lately."""

@@ -1,0 +1,169 @@
+"""Goroutines over time, for plots. Pure: state in, models out."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+
+from leakwatch.columns import BLOCKS, BLOCKS_PER_HOUR, FLOOR, HOURS, MEAN, Columns, Sums
+from leakwatch.detect.rate import slopes
+from leakwatch.errors import UnknownError
+from leakwatch.history import History
+from leakwatch.model import Fingerprint, Judgement, Leak
+from leakwatch.reason import combined
+from leakwatch.watch import Watch
+from leakwatch.web.api import models
+from leakwatch.web.api.leaks import find, hourly
+from leakwatch.web.api.levels import history_of, hour_end, seen, summed
+from leakwatch.web.api.source import Source
+from leakwatch.web.api.target_models import StackSeries
+from leakwatch.web.api.targets import find as find_target
+
+TARGETS: Final = 12  # small multiples
+MARKS: Final = 100
+
+
+def leak_series(source: Source, service: str, stack: str, targets: int = TARGETS) -> models.LeakSeries:
+    """Return a leak over time, and on the `targets` that grow fastest; raises UnknownError."""
+    leak = find(source, service, stack)
+    key = leak.stack.fingerprint
+    found = source.pipeline.service(leak.service)
+    watches = [watch for watch in found.watches.values() if history_of(watch, key)] if found else []
+    fastest = sorted(watches, key=lambda watch: (-_rate(watch, key), -watch.count(key), watch.target.name))
+    return models.LeakSeries(
+        service=leak.service,
+        stack=key,
+        now=source.wall(source.now()),
+        recent=_sum(source, watches, key, hourly_columns=False),
+        hours=_sum(source, watches, key, hourly_columns=True),
+        targets=[_target(source, watch, key) for watch in fastest[:targets]],
+        others=max(len(fastest) - targets, 0),
+        fit=_fit(source, leak, watches),
+        marks=sorted(_marks(source, leak, watches), key=lambda mark: mark.time)[-MARKS:],
+    )
+
+
+def target_series(source: Source, path: str, stack: str) -> StackSeries:
+    """Return one stack or site of the target at `path`, service/name, over time; raises UnknownError."""
+    target, _ = find_target(source, path)
+    watch = source.pipeline.watches.get(target)
+    found = history_of(watch, Fingerprint(stack)) if watch else None
+    if watch is None or found is None:
+        raise UnknownError(f"target {target.name!r} of {target.service!r} has no stack {stack}")
+    history, row = found
+    known = history.stacks[row]
+    recent, hours = lines(source, history, row)
+    return StackSeries(
+        service=watch.target.service,
+        target=watch.target.name,
+        stack=stack,
+        function=known.blamed.function if known else "",
+        now=source.wall(source.now()),
+        recent=recent,
+        hours=hours,
+    )
+
+
+def lines(source: Source, history: History, row: int) -> tuple[models.Line, models.Line]:
+    """Return the blocks and the hours of one series, each with the present count as its last point."""
+    hour = BLOCKS_PER_HOUR * history.block
+    return (
+        _line(source, history, row, history.blocks, history.block_start, history.block),
+        _line(source, history, row, history.hours, hour_end(history), hour),
+    )
+
+
+def _line(source: Source, history: History, row: int, columns: Columns, end: float, width: float) -> models.Line:
+    times = _middles(end, width, len(columns.scrapes))
+    known = columns.scrapes > 0
+    first = int(np.argmax(known)) if known.any() else len(times)
+    values = np.where(known, columns.values[:, row], np.nan)[:, first:]
+    last = float(history.last[row])
+    return _made(source, width, times[first:], values[MEAN], values[FLOOR], (history.time, last))
+
+
+def _middles(end: float, width: float, number: int) -> Sums:
+    return np.asarray(end + (np.arange(number) - number + 0.5) * width, np.float64)
+
+
+def _made(
+    source: Source, width: float, times: Sums, mean: Sums, floor: Sums, present: tuple[float | None, float]
+) -> models.Line:
+    """Return a line with the `present` time and count at its end."""
+    at, count = present
+    more = [] if at is None else [source.wall(at)]
+    return models.Line(
+        seconds=width,
+        times=[source.wall(time) for time in times.tolist()] + more,
+        mean=mean.round(2).tolist() + [count] * len(more),
+        floor=floor.round(2).tolist() + [count] * len(more),
+    )
+
+
+def _sum(source: Source, watches: Sequence[Watch], key: Fingerprint, *, hourly_columns: bool) -> models.Line:
+    """Return the line of a stack over all `watches`; null where none of them was scraped."""
+    known = [watch for watch in watches if watch.history.since is not None]
+    if not known:
+        return models.Line(seconds=0, times=[], mean=[], floor=[])
+    block = max(watch.history.block for watch in known)
+    width, number = (BLOCKS_PER_HOUR * block, HOURS) if hourly_columns else (block, BLOCKS)
+    ends = [hour_end(watch.history) if hourly_columns else watch.history.block_start for watch in known]
+    grid = _middles(max(ends), width, number)
+    some = np.any([seen(watch.history, grid, hourly=hourly_columns) for watch in known], axis=0)
+    some &= grid >= min(watch.history.since or 0.0 for watch in known)
+    first = int(np.argmax(some)) if some.any() else number
+    mean, floor = (np.where(some, summed(known, [key], grid, what)[0], np.nan)[first:] for what in (MEAN, FLOOR))
+    newest = max(watch.history.time or 0.0 for watch in known)
+    count = float(sum(watch.count(key) for watch in watches))
+    return _made(source, width, grid[first:], mean, floor, (newest, count))
+
+
+def _target(source: Source, watch: Watch, key: Fingerprint) -> models.TargetSeries:
+    history, row = history_of(watch, key) or (watch.history, 0)
+    recent, hours = lines(source, history, row)
+    said = _judgement(watch, key)
+    fit = None
+    if said is not None:
+        fit = models.Fit(since=source.wall(said.since), before=said.before, per_hour=hourly(said.grew))
+    return models.TargetSeries(
+        target=watch.target.name, goroutines=watch.count(key), recent=recent, hours=hours, fit=fit
+    )
+
+
+def _judgement(watch: Watch, key: Fingerprint) -> Judgement | None:
+    found = watch.judged.get(key) or watch.judged_sites.get(key)
+    return found[1] if found else None
+
+
+def _rate(watch: Watch, key: Fingerprint) -> float:
+    said, found = _judgement(watch, key), history_of(watch, key)
+    if said is not None:
+        return said.growth.rate
+    return float(slopes(found[0], [found[1]])[0]) if found else 0.0
+
+
+def _fit(source: Source, leak: Leak, watches: Sequence[Watch]) -> models.Fit | None:
+    """Return the growth that a leak is founded on: of the service as a whole, or of its targets together."""
+    life = source.pipeline.leaks.told(leak.service).lives.get(leak.stack.fingerprint)
+    said = life.said if life else ()
+    if not said:
+        return None
+    since = min(judgement.since for judgement in said)
+    before = sum(judgement.before for judgement in said)
+    if np.isnan(before):  # a service as a whole is known by what it gained: how many there were, its targets tell
+        before = float(summed(watches, [leak.stack.fingerprint], np.array([since]))[0, 0])
+    return models.Fit(
+        since=source.wall(since), before=before, per_hour=hourly(combined([one.grew for one in said]))
+    )
+
+
+def _marks(source: Source, leak: Leak, watches: Sequence[Watch]) -> Iterator[models.Mark]:
+    if not np.isnan(leak.first_seen):
+        yield models.Mark(time=source.wall(leak.first_seen), kind="first_seen", text="growth begins")
+    for turn in leak.life:
+        yield models.Mark(time=source.wall(turn.time), kind="verdict", text=turn.verdict.word)
+    for watch in watches:
+        if watch.restarts and watch.history.since is not None:
+            name = watch.target.name
+            since = source.wall(watch.history.since)
+            yield models.Mark(time=since, kind="restart", text=f"{name} restarted", target=name)
