@@ -32,6 +32,7 @@ from leakwatch.targets import Plan, Targets
 from leakwatch.warm import Warmer
 from leakwatch.web import later
 from leakwatch.web.api.source import Source
+from leakwatch.web.api.sparklines import Sparklines
 from leakwatch.web.routes import make_app
 from leakwatch.web.server import Web, address, bind
 from leakwatch.web.web_file import WebFile
@@ -39,6 +40,7 @@ from leakwatch.web.web_file import WebFile
 log = structlog.get_logger()
 
 HOUR = 3600.0
+SPARKLINES = 60.0  # seconds for which those of a service are believed
 RULES, EXPIRE = "ignore", "expire"  # names of jobs of the schedule
 
 
@@ -121,6 +123,7 @@ class Daemon:
             started=self._started,
             url=self.url,
             web_file=self._web_file,
+            sparklines=Sparklines(SPARKLINES),
             stop=self._stop,
         )
 

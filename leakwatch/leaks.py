@@ -138,6 +138,12 @@ class Leaks:
         ]
         return sorted(leaks, key=lambda leak: (leak.verdict, leak.growth.rate), reverse=True)
 
+    def one(self, service: str, fingerprint: Fingerprint) -> Leak | None:
+        """Return the leak that this stack or site tells, with its numbers of now; None if it tells none."""
+        known = self.told(service)
+        group = known.groups.get(fingerprint)
+        return self._leak(service, group) if group and fingerprint not in known.rules else None
+
     def ignored(self) -> dict[str, int]:
         """Return rule -> the leaks that it keeps out of sight now."""
         found = {str(rule): 0 for rule in self._rules}

@@ -105,10 +105,12 @@ class Watch:
 
     def count(self, fingerprint: Fingerprint) -> int:
         """Return the goroutines now in a stack or at a site."""
-        for series in (self.history, self.sites):
-            if fingerprint in series.rows:
-                return int(series.last[series.rows[fingerprint]])
-        return 0
+        series: History = self.history
+        row = series.rows.get(fingerprint)
+        if row is None:
+            series = self.sites
+            row = series.rows.get(fingerprint)
+        return 0 if row is None else int(series.last[row])
 
 
 @dataclass(frozen=True, slots=True)

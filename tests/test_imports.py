@@ -32,10 +32,12 @@ LAYERS = [
     ["leakwatch.web.api.services"],
     ["leakwatch.web.api.targets"],
     ["leakwatch.web.api.commands", "leakwatch.web.api.leaks"],
-    ["leakwatch.web.api.levels", "leakwatch.web.api.status", "leakwatch.web.api.changes"],
+    ["leakwatch.web.api.status", "leakwatch.web.api.changes"],
     ["leakwatch.web.api.status_models", "leakwatch.web.api.target_models"],
     ["leakwatch.web.api.models", "leakwatch.web.api.usage"],
     ["leakwatch.web.api.source"],
+    ["leakwatch.web.api.sparklines"],
+    ["leakwatch.web.api.levels"],
     ["leakwatch.web.api"],
     ["leakwatch.analyze"],
     ["leakwatch.job", "leakwatch.verdict_log", "leakwatch.notify.metrics", "leakwatch.notify.notifier"],
@@ -121,6 +123,8 @@ PURE += ["leakwatch.pipeline", "leakwatch.succession", "leakwatch.watch", "leakw
 PURE += ["leakwatch.discovery.relabel", "leakwatch.discovery.regex"]
 PURE += ["leakwatch.pipeline", "leakwatch.watch"]
 PURE += ["leakwatch.discovery.kubernetes.objects", "leakwatch.discovery.kubernetes.labels"]
+PURE += [f"leakwatch.web.api.{module}" for module in ("levels", "sparklines", "models", "leaks", "leak", "series")]
+PURE += [f"leakwatch.web.api.{module}" for module in ("targets", "services", "flame", "commands")]
 PURE += [f"leakwatch.notify.{module}" for module in ("rules", "text", "alerts", "outbox")]
 IO = {
     *(
@@ -142,6 +146,7 @@ ONLY_IN = {
     "dns": {"leakwatch.discovery.dns"},
     "re2": {"leakwatch.discovery.regex"},
     "apscheduler": {"leakwatch.schedule"},
+    "resource": {"leakwatch.web.api.usage"},
     "bcrypt": {"leakwatch.web.passwords"},
     "uvicorn": {"leakwatch.web.connection", "leakwatch.web.server"},
     "prometheus_client": {

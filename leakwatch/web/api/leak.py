@@ -30,7 +30,7 @@ def leak_view(source: Source, service: str, stack: str) -> models.Leak:
     watches = list(found.watches.values()) if found else []
     on = sorted((_on(source, leak, watch) for watch in watches), key=_rank)
     parts = _stacks(source, leak)
-    lines = sparklines(source, leak.service, [leak.stack.fingerprint])
+    lines = sparklines(source, leak.service, {leak.stack.fingerprint: leak.goroutines})
     return models.Leak(
         **summary(source, leak, lines),
         now=source.wall(source.now()),

@@ -6,7 +6,6 @@ from urllib.parse import quote
 from leakwatch.errors import UnknownError
 from leakwatch.model import Fingerprint, Growth, Leak, Stack, Verdict
 from leakwatch.web.api import models
-from leakwatch.web.api.levels import sparkline, summed
 from leakwatch.web.api.models import whole
 from leakwatch.web.api.source import Source
 
@@ -47,19 +46,16 @@ def leak_list(
         services=sorted({whole(leak.service) for leak in known}),
         owners=sorted({whole(leak.owner) for leak in known if leak.owner}),
         verdicts=[verdict.word for verdict in sorted({leak.verdict for leak in known}, reverse=True)],
-        leaks=summaries(source, found[offset : offset + limit]),
+        leaks=summaries(source, found[offset : offset + limit], known),
     )
 
 
-def summaries(source: Source, leaks: Sequence[Leak]) -> list[models.LeakSummary]:
-    """Return what a list says of `leaks`."""
-    by_service: dict[str, list[Leak]] = {}
-    for leak in leaks:
-        by_service.setdefault(leak.service, []).append(leak)
-    lines = {
-        name: sparklines(source, name, [leak.stack.fingerprint for leak in those])
-        for name, those in by_service.items()
-    }
+def summaries(source: Source, leaks: Sequence[Leak], known: Sequence[Leak]) -> list[models.LeakSummary]:
+    """Return what a list says of `leaks`, which are some of the `known` ones."""
+    counts: dict[str, dict[Fingerprint, int]] = {}
+    for leak in known:
+        counts.setdefault(leak.service, {})[leak.stack.fingerprint] = leak.goroutines
+    lines = {name: sparklines(source, name, counts[name]) for name in {leak.service for leak in leaks}}
     return [models.LeakSummary(**summary(source, leak, lines[leak.service])) for leak in leaks]
 
 
@@ -94,22 +90,21 @@ def summary(source: Source, leak: Leak, lines: Sparklines) -> dict[str, object]:
     }
 
 
-def sparklines(source: Source, service: str, stacks: Sequence[Fingerprint]) -> Sparklines:
-    """Return what the goroutines of `stacks` over all targets of a service were, until now."""
+def sparklines(source: Source, service: str, counts: Mapping[Fingerprint, int]) -> Sparklines:
+    """Return what the goroutines of stacks over all targets of a service were, until they became `counts`."""
     found = source.pipeline.service(service)
     watches = list(found.watches.values()) if found else []
-    counts = [source.pipeline.count(service, stack) for stack in stacks]
-    levels, start = sparkline(watches, summed(watches, stacks), counts)
-    begin = None if start is None else source.wall(start)
-    return {stack: (line, begin) for stack, line in zip(stacks, levels, strict=True)}
+    lines = source.sparklines.of(service, watches, counts, source.now())
+    return {key: (line, None if start is None else source.wall(start)) for key, (line, start) in lines.items()}
 
 
 def find(source: Source, service: str, stack: str) -> Leak:
     """Return one leak; raises UnknownError, which says where else it is told, or why it is not."""
-    for leak in source.leaks():
-        if leak.stack.fingerprint == stack and whole(leak.service) == service:
-            return leak
-    told = source.pipeline.leaks.told(service)
+    name = next((name for name in source.pipeline.services() if whole(name) == service), service)
+    found = source.pipeline.leaks.one(name, Fingerprint(stack))
+    if found:
+        return found
+    told = source.pipeline.leaks.told(name)
     for key, group in told.groups.items():
         if stack in {key, *(life.stack.fingerprint for life in group.related)}:
             if key in told.rules:

@@ -42,7 +42,7 @@ def service_view(source: Source, service: str) -> models.Service:
     return models.Service(
         **_summary(source, name, groups[name], leaks),
         now=source.wall(source.now()),
-        open_leaks=summaries(source, leaks[:LEAKS]),
+        open_leaks=summaries(source, leaks[:LEAKS], leaks),
         sparkline=line,
         sparkline_from=None if start is None else source.wall(start),
     )

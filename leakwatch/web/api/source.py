@@ -11,6 +11,7 @@ from leakwatch.notify.sender import Sender
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape import Health
 from leakwatch.targets import Targets
+from leakwatch.web.api.sparklines import Sparklines
 from leakwatch.web.web_file import WebFile
 
 
@@ -39,6 +40,7 @@ class Source:
     started: float = 0.0
     url: str = ""
     web_file: WebFile | None = None
+    sparklines: Sparklines = field(default_factory=Sparklines)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def leaks(self) -> list[Leak]:

@@ -1,0 +1,45 @@
+"""Sparklines that are remembered: what was changes by a column per block, and who looks at a fleet looks often.
+
+Pure; time comes in.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from leakwatch.model import Fingerprint
+from leakwatch.watch import Watch
+from leakwatch.web.api.levels import sparkline, summed
+
+Line = tuple[list[float], float | None]
+"""Levels, and when the first of them was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the sparklines of a service were, to be believed `until` then."""
+
+    until: float
+    start: float | None
+    lines: Mapping[Fingerprint, list[float]]
+
+
+class Sparklines:
+    """Those of all services, each believed for one to two times `lasts` seconds: they do not all end at once."""
+
+    def __init__(self, lasts: float = 0.0) -> None:
+        self._lasts = lasts
+        self._known: dict[str, Known] = {}
+
+    def of(
+        self, service: str, watches: Sequence[Watch], counts: Mapping[Fingerprint, int], time: float
+    ) -> dict[Fingerprint, Line]:
+        """Return the line of each stack in `counts`, which says how many goroutines it has now."""
+        known = self._known.get(service)
+        if known is None or time >= known.until or not counts.keys() <= known.lines.keys():
+            levels, start = sparkline(watches, summed(watches, list(counts)), list(counts.values()))
+            until = time + self._lasts * (1 + hash(service) % 256 / 256)
+            known = Known(until, start, dict(zip(counts, levels, strict=True)))
+            if self._lasts:
+                self._known = {name: one for name, one in self._known.items() if time < one.until}
+                self._known[service] = known
+        return {key: ([*known.lines[key][:-1], float(count)], known.start) for key, count in counts.items()}
