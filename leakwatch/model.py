@@ -24,7 +24,8 @@ class Trace:
 
     `frames` are the visible ones, leaf first; `counters` are the raw program counters as text ("0x.." parted by
     spaces, leaf first, hidden runtime frames included). `truncated`: the profile cut the root side, so the
-    origin is unknown. Compared by identity, because a parser gives equal text the same object.
+    origin is unknown. `parked` is the runtime function that the leaf called, `wait` the wait reason, where the
+    profile itself says so. Compared by identity, because a parser gives equal text the same object.
     """
 
     frames: tuple[Frame, ...]
@@ -32,6 +33,7 @@ class Trace:
     labels: tuple[tuple[str, str], ...] = ()
     truncated: bool = False
     parked: str = ""
+    wait: str = ""
 
 
 @dataclass(frozen=True, slots=True)
