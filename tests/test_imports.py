@@ -67,11 +67,12 @@ LAYERS = [
     ["leakwatch.detect.growth", "leakwatch.detect.rate"],
     ["leakwatch.detect.series", "leakwatch.detect.sites", "leakwatch.detect.pool", "leakwatch.detect.windows"],
     ["leakwatch.detect.member"],
+    ["leakwatch.profile.saved"],
+    ["leakwatch.profile.dump"],
     ["leakwatch.history", "leakwatch.stacks", "leakwatch.look", "leakwatch.detect"],
     [
         "leakwatch.block",
         "leakwatch.lifetimes",
-        "leakwatch.profile.saved",
         "leakwatch.recordings.spacing",
         "leakwatch.labels",
     ],
