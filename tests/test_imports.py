@@ -67,9 +67,10 @@ LAYERS = [
     ["leakwatch.detect.growth", "leakwatch.detect.rate"],
     ["leakwatch.detect.series", "leakwatch.detect.sites", "leakwatch.detect.pool", "leakwatch.detect.windows"],
     ["leakwatch.detect.member"],
-    ["leakwatch.profile.saved"],
+    ["leakwatch.look"],
+    ["leakwatch.profile.saved", "leakwatch.ages"],
     ["leakwatch.profile.dump"],
-    ["leakwatch.history", "leakwatch.stacks", "leakwatch.look", "leakwatch.detect"],
+    ["leakwatch.history", "leakwatch.stacks", "leakwatch.detect"],
     [
         "leakwatch.block",
         "leakwatch.lifetimes",
