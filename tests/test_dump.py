@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, TruncatedProfile
@@ -219,6 +219,13 @@ def test_a_dump_that_is_cut(line: bytes, more: int) -> None:
         assert found.truncated
 
 
+def test_the_main_goroutine_may_be_the_last() -> None:
+    """It has no creator: where a program starts tells that it is whole."""
+    for root in (b"main.main()", b"example.com/shop.init.0()", b"runtime.main()"):
+        found = dump.parse(b"goroutine 1 [select]:\nmain.wait()\n\t/x.go:1 +0x1\n" + root + b"\n\t/x.go:7 +0x1\n")
+        assert (len(found.goroutines), found.truncated) == (1, False)
+
+
 def test_a_dump_as_large_as_they_get() -> None:
     """Go cuts at 64 MiB: a dump of that size is said to be cut, even if its last goroutine is whole."""
     one = SMALL[SMALL.index(b"goroutine 35") :] + b"\n"
@@ -237,7 +244,7 @@ def test_a_dump_as_large_as_they_get() -> None:
         (b"", NotAProfile, "not a dump of goroutines: the body is empty"),
         (b"<!DOCTYPE html>\n<html>", NotAProfile, "the body starts with '<!DOCTYPE html>"),
         (b"goroutine profile: total 3\n2 @ 0x1\n", NotAProfile, "the body starts with 'goroutine profile"),
-        (b"x\n\n" * dump.NOISE, NotAProfile, "there is none in the first 1048576 bytes"),
+        (b"x\n\n" * dump.NOISE, NotAProfile, "none ends in the first 1048576 bytes"),
         (SMALL[:30], TruncatedProfile, "line 1: the dump ends within its first goroutine"),
         (b"panic: x\n\n" + SMALL[:60], TruncatedProfile, "line 3: the dump ends within its first goroutine"),
         (SMALL.replace(b"main.go:7", b"main.go"), MalformedProfile, "line 3: expected a call and its file:line"),
@@ -314,6 +321,7 @@ def test_cuts_and_damage(path: Path, data: st.DataObject) -> None:
 
 
 @given(st.integers(0, len(BODY) - 1))
+@example(BODY.index(b"internal/poll.(*pollDesc).wait("))
 def test_an_early_end_is_noticed(end: int) -> None:
     """All goroutines before a cut come out as in the whole, and unless one ends there, the cut is said."""
     whole = shape(dump.parse(BODY))[0]

@@ -29,7 +29,7 @@ FULL = 64 << 20
 """Go's dumps never are longer; one that is as long was cut."""
 
 NOISE = 1 << 20
-"""Bytes that may come before the first goroutine."""
+"""Bytes in which the first goroutine must have ended."""
 
 START = re.compile(rb"^goroutine \d+ (?:[a-z]+=\S+ )*\[", re.MULTILINE)
 HEADER = re.compile(rb"goroutine (\d{1,18})(?: [a-z]+=\S+)* \[([^\],{]*)((?:, [^\],{]*)*)")
@@ -125,7 +125,7 @@ class Parser:
             self._pieces = [rest] if rest else []
             found = self._goroutines(body)
         if not self._seen and self._size > NOISE:
-            raise NotAProfile(f"not a dump of goroutines: there is none in the first {NOISE} bytes")
+            raise NotAProfile(f"not a dump of goroutines: none ends in the first {NOISE} bytes")
         return found
 
     def close(self) -> list[Goroutine]:
@@ -268,8 +268,9 @@ def unpaste(body: bytes) -> bytes:
 
 
 def _has_root(goroutine: Goroutine) -> bool:
-    """Tell whether it has its last lines: nearly all goroutines but the first say who created them."""
-    return goroutine.creator is not None or goroutine.number == 1
+    """Tell whether its last lines are there: who created it or, of the first, where a program starts."""
+    first = goroutine.trace.frames[-1].function if goroutine.number == 1 and goroutine.trace.frames else ""
+    return goroutine.creator is not None or first in {"main.main", "runtime.main"} or ".init" in first
 
 
 def _labels(head: bytes, at: int, line: int) -> tuple[tuple[str, str], ...]:
