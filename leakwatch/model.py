@@ -25,8 +25,9 @@ class Trace:
     `frames` are the visible ones, leaf first; `counters` are the raw program counters as text ("0x.." parted by
     spaces, leaf first, hidden runtime frames included). `truncated`: the profile cut the root side, so the
     origin is unknown. `parked` is the hidden function that the innermost visible one called, "" where the profile
-    does not name it; `parked_at` is its address, 0 where nothing is hidden or where it is named. Compared by
-    identity, because a parser gives equal text the same object.
+    does not name it; `parked_at` is its address, 0 where nothing is hidden or where it is named. `wait` is the
+    wait reason, where the profile itself says so. Compared by identity, because a parser gives equal text the
+    same object.
     """
 
     frames: tuple[Frame, ...]
@@ -35,6 +36,7 @@ class Trace:
     truncated: bool = False
     parked: str = ""
     parked_at: int = 0
+    wait: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,7 +221,7 @@ class Parser:
             file, colon, at = place.rpartition(b":")  # the last one: Windows paths have one of their own
             if not colon or not _is_number(at):
                 raise self._malformed("expected file:line", line, number)
-            frame = Frame(_text(function), _text(file), int(at))
+            frame = Frame(decode(function), decode(file), int(at))
             frames.put((function, place), frame)
         return frame
 
@@ -229,7 +229,7 @@ class Parser:
         pairs = []
         at = len(LABELS)
         while match := LABEL.match(line, at):
-            pairs.append((_unquote(match[1]), _unquote(match[2])))
+            pairs.append((unquote(match[1]), unquote(match[2])))
             at = match.end()
         if at != len(line) and line[at:] != b"}":  # Go does print an empty set
             raise self._malformed("expected labels", line, self._line + 1)
@@ -275,12 +275,14 @@ def _is_number(text: bytes) -> bool:
     return text.isdigit() and len(text) <= DIGITS
 
 
-def _text(data: bytes) -> str:
+def decode(data: bytes) -> str:
+    """Return `data` as text; what is no UTF-8 is escaped."""
     return data.decode("utf-8", "backslashreplace")
 
 
-def _unquote(quoted: bytes) -> str:
-    return _text(ESCAPE.sub(_unescape, quoted) if b"\\" in quoted else quoted)
+def unquote(quoted: bytes) -> str:
+    """Return what stands between the quotes of Go's %q."""
+    return decode(ESCAPE.sub(_unescape, quoted) if b"\\" in quoted else quoted)
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:
