@@ -196,6 +196,8 @@ class Leak:
     life: tuple[Turn, ...]
     related: tuple[Stack, ...]
     reason: str
+    source: str = ""
+    """Where the source of the blamed frame is shown: a URL, "" where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
