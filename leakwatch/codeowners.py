@@ -21,7 +21,7 @@ LONGEST_PATH = 4096
 
 WORD = re.compile(r"(?:\\.|\S)+")
 SECTION = re.compile(r"\^?\[([^\]]+)\](?:\[\d+\])?(?:\s+(.*))?")
-OWNER = re.compile(r"@{0,2}[\w.+-]+(?:/[\w.-]+)*|[^\s@]+@[^\s@]+")
+OWNER = re.compile(r"@{1,2}[\w.-]+(?:/[\w.-]+)*|[\w.%+-]+@[\w.-]+")
 PART = re.compile(r"\\(.)|(\*+)|(\?)|(.)", re.DOTALL)
 
 
@@ -87,9 +87,8 @@ class CodeOwners:
         That is at the first directory from which on a rule names it from the root; else the file is in the root.
         """
         name = file.lstrip("/")
-        while len(file) <= LONGEST_PATH and "/" in name:
-            if any(rule.anchored and rule.beginning for rule in self._last(name)):
-                return self.owner(name)
+        spelled = [rule for rules in self._sections for rule in rules if rule.beginning]
+        while len(file) <= LONGEST_PATH and "/" in name and not any(rule.matches(name) for rule in spelled):
             name = name.partition("/")[2]
         return self.owner(name)
 
@@ -132,7 +131,7 @@ def _owners(words: Sequence[str], place: str) -> tuple[str, ...]:
     for word in words:
         if word.startswith("#"):
             break
-        if not OWNER.fullmatch(word) or "@" not in word:
+        if not OWNER.fullmatch(word):
             raise ConfigError(f"{place}: {quote(word)} is no owner; write @user, @org/team or an e-mail address")
         found.append(word)
     return tuple(found)
