@@ -144,7 +144,8 @@ class Leaks:
         """Return where the source of a frame is shown, "" if not known; `frames`: its stack, on these targets."""
         if not self._links:
             return ""
-        return self._links.link(frame, frames, [self._facts(service, name) for name in targets[:ASKED]])
+        asked = targets or sorted(self._labels(service))  # where a leak has ended, none of them has it
+        return self._links.link(frame, frames, [self._facts(service, name) for name in asked[:ASKED]])
 
     def _leak(self, service: str, group: Group) -> Leak:
         life, said = group.head, group.head.said
