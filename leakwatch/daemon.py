@@ -27,6 +27,7 @@ from leakwatch.schedule import Schedule, offset
 from leakwatch.scrape import Health
 from leakwatch.shard import Shard
 from leakwatch.targets import Plan, Targets
+from leakwatch.telling import how_long, unknown
 from leakwatch.warm import Warmer
 from leakwatch.web.routes import make_app
 from leakwatch.web.server import Web, address, bind
@@ -264,6 +265,8 @@ class Daemon:
                 per_hour_high=_hourly(leak.growth.high),
                 confidence=round(leak.confidence, 2),
                 stack=leak.stack.fingerprint,
+                age=how_long(leak.findings),
+                unknown=unknown(leak.findings),
             )
 
 
