@@ -1,16 +1,17 @@
 """All leaks of all services: what is thought of stacks and sites on each target, and what of it is told."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from leakwatch.grouping import Group, groups
 from leakwatch.ignore import Rule
 from leakwatch.life import POOLED, Life
 from leakwatch.links import Facts, Links
-from leakwatch.model import Event, Fingerprint, Frame, Judgement, Leak, Stack, Verdict
+from leakwatch.model import Event, Findings, Fingerprint, Frame, Judgement, Leak, Stack, Verdict
 from leakwatch.ownership import Owners
-from leakwatch.reason import combined, sentence
+from leakwatch.reason import combined, sentence, with_proof
 
 __all__ = ["POOLED", "Judged", "Leaks"]
 
@@ -22,6 +23,10 @@ FactsOf = Callable[[str, str], Facts]
 """Service, target -> what links may tell of it."""
 ASKED = 20  # targets of a leak, for what links tell of them
 Judged = Mapping[Fingerprint, tuple[Stack, Judgement]]
+Proven = Mapping[Fingerprint, int]
+"""Stack or site -> goroutines that the runtime of one target says are leaked."""
+Learned = Callable[[str, Sequence[Fingerprint], Collection[str]], Findings]
+"""Service, the stacks and sites of a leak, the targets it is on -> what closer looks told."""
 
 
 @dataclass(slots=True)
@@ -35,13 +40,16 @@ class Told:
 
 
 class Leaks:
-    """All leaks; `count`, `labels` and `facts` are asked about a service."""
+    """All leaks; `count`, `labels`, `facts` and `learned` are asked about a service."""
 
-    def __init__(self, count: Count, labels: Labels, facts: FactsOf) -> None:
+    def __init__(
+        self, count: Count, labels: Labels, facts: FactsOf, learned: Learned = lambda *_: Findings()
+    ) -> None:
         self._services: dict[str, Told] = {}
         self._count = count
         self._labels = labels
         self._facts = facts
+        self._learned = learned
         self._time = 0.0
         self.assign(Owners(), (), Links())
 
@@ -68,7 +76,9 @@ class Leaks:
             if old in life.judgements:
                 life.judgements.setdefault(new, life.judgements.pop(old))
 
-    def update(self, service: str, target: str, judged: Judged, time: float) -> list[Event]:
+    def update(
+        self, service: str, target: str, judged: Judged, time: float, proven: Proven = MappingProxyType({})
+    ) -> list[Event]:
         """Take in all that is thought of a target's stacks and sites at `time`; return the verdicts that changed.
 
         `target` is POOLED for what is thought of the service as a whole.
@@ -85,6 +95,7 @@ class Leaks:
         for fingerprint, life in lives.items():
             if fingerprint not in judged:
                 life.judgements.pop(target, None)
+            life.prove(target, proven.get(fingerprint, 0))
             life.settle(time)
         rules = {key: rule for key, life in lives.items() if (rule := self._rule(service, life))}
         known.groups = groups(lives, rules)
@@ -151,13 +162,17 @@ class Leaks:
         life, said = group.head, group.head.said
         stack, targets = life.stack, group.targets
         goroutines = self._count(service, stack.fingerprint)
+        keys = [one.stack.fingerprint for one in (life, *group.related)]
+        findings = self._learned(service, keys, targets)
+        proven = group.verdict is Verdict.PROVEN
+        why = sentence(group.verdict, said, goroutines, life.since, self._time) if said else ""
         return Leak(
             service,
             stack,
             group.verdict,
             goroutines,
             combined([judgement.growth for judgement in said]),
-            max((judgement.confidence for judgement in said), default=0.0),
+            1.0 if proven else max((judgement.confidence for judgement in said), default=0.0),
             min((judgement.first_seen for judgement in said), default=math.nan),
             life.detected_at,
             targets,
@@ -166,6 +181,18 @@ class Leaks:
             combined([judgement.grew for judgement in said]),
             tuple(life.turns),
             tuple(other.stack for other in group.related),
-            sentence(group.verdict, said, goroutines, life.since, self._time) if said else "",
+            with_proof(why, group.verdict, findings.proven),
+            findings,
             self.source(service, targets, stack.blamed, stack.frames),
         )
+
+    def suspects(self, service: str, target: str) -> Mapping[Fingerprint, Stack]:
+        """Return the stacks and sites that are told as a leak, and grow on a target."""
+        known = self._services.get(service, Told())
+        return {
+            life.stack.fingerprint: life.stack
+            for key, group in known.groups.items()
+            if key not in known.rules and group.verdict >= Verdict.SUSPECTED
+            for life in (group.head, *group.related)
+            if target in life.targets
+        }
