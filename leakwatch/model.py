@@ -129,6 +129,56 @@ NO_GROWTH: Final = Growth(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its 10-90 % band."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """When a target reaches its memory limit of `size` bytes, in seconds from now, if the leak goes on so.
+
+    `soonest` is None where the heap that its goroutines hold is not known, `latest` where it may not grow at all.
+    """
+
+    target: str
+    size: float
+    soonest: float | None
+    latest: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a leak costs in bytes, over all targets of its service.
+
+    `stack`: what each goroutine takes at least; `resident`: with the heap that it holds, None where that is not
+    known; `source` says how they are known. `limit` is that of the target that comes first.
+    """
+
+    stack: Estimate
+    resident: Estimate | None
+    source: str
+    goroutines: int
+    growth: Growth
+    limit: Limit | None = None
+
+    @property
+    def each(self) -> Estimate:
+        """The best that is known of one goroutine."""
+        return self.resident or self.stack
+
+    @property
+    def per_second(self) -> Estimate:
+        """How fast the leak grows: from the least that its slow end takes to the most that its fast end does."""
+        rates, stack, each = self.growth, self.stack, self.each
+        low = rates.low * (stack.low if rates.low > 0 else each.high)
+        return Estimate(rates.rate * each.value, low, rates.high * (each.high if rates.high > 0 else stack.low))
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """What the detector says of one series; times in unix seconds.
 
