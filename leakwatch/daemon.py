@@ -14,10 +14,12 @@ from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.discovered import DiscoveryCollector
 from leakwatch.errors import ConfigError, LeakwatchError
+from leakwatch.event_log import write
 from leakwatch.job import Job
 from leakwatch.judging import judging
+from leakwatch.meter import make_meter
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
-from leakwatch.model import Event, Leak, Target, Verdict
+from leakwatch.model import Event, Leak, Target
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pace import Pace
@@ -241,7 +243,19 @@ class Daemon:
             question = Question(scraper.beside("threadcreate", SIZE_LIMIT, debug="0"))
             symbols = Symbols(scraper.beside("symbol", SIZE_LIMIT))
         clock, lag = self._clock, self._lag.total
-        job = Job(target, scraper, self.pipeline, clock, lag, pace, question, symbols=symbols, form=plan.form)
+        meter = make_meter(scraper, plan.endpoint)
+        job = Job(
+            target,
+            scraper,
+            self.pipeline,
+            clock,
+            lag,
+            pace,
+            question,
+            symbols=symbols,
+            meter=meter,
+            form=plan.form,
+        )
         if old:
             job.health.results = old.health.results
         self._jobs[target] = job
@@ -261,28 +275,8 @@ class Daemon:
         if events:
             self._notifier.wake()
         for event in events:
-            leak = event.leak
-            at = leak.stack.blamed
-            say = log.warning if leak.verdict >= Verdict.LEAKING else log.info
-            say(
-                f"{event.before.word} -> {leak.verdict.word}",
-                reason=leak.reason,
-                service=leak.service,
-                function=at.function,
-                at=f"{at.file}:{at.line}" if at.file else "",
-                wait=leak.stack.wait,
-                goroutines=leak.goroutines,
-                per_hour=_hourly(leak.growth.rate),
-                per_hour_low=_hourly(leak.growth.low),
-                per_hour_high=_hourly(leak.growth.high),
-                confidence=round(leak.confidence, 2),
-                stack=leak.stack.fingerprint,
-            )
+            write(event)
 
 
 def _name(target: Target) -> str:
     return f"{target.service}\0{target.name}"
-
-
-def _hourly(rate: float) -> float:
-    return round(rate * 3600, 1) + 0.0  # no -0.0

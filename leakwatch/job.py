@@ -9,6 +9,8 @@ import structlog
 
 from leakwatch.clock import Clock
 from leakwatch.errors import ScrapeError
+from leakwatch.memory import Look
+from leakwatch.meter import Meter
 from leakwatch.model import Event, Process, Samples, Target
 from leakwatch.pace import Pace
 from leakwatch.pipeline import Body, Format, Pipeline
@@ -43,6 +45,7 @@ class Job:
         question: Question | None = None,
         *,
         symbols: Symbols | None = None,
+        meter: Meter | None = None,
         form: Format = "text",
     ) -> None:
         self.target = target
@@ -55,6 +58,7 @@ class Job:
         self._pace = pace
         self._question = question
         self._symbols = symbols
+        self._meter = meter
         self._form = form
         self._process: Process | None = None
         self._known: Process | None = None
@@ -82,6 +86,7 @@ class Job:
             if self._gone():
                 return
             tell(self._pipeline.observe(self.target, time, total, samples, self._process))
+            await self._measure()
         except ScrapeError as error:
             self._failed(error)
         except Exception as error:  # noqa: BLE001  a mistake of ours must not silence a target
@@ -142,6 +147,21 @@ class Job:
             if error:
                 self._log.info("wait reasons of channels stay unknown", reason=error.reason, error=str(error))
         body.learn(symbols.names)
+
+    async def _measure(self) -> None:
+        """Ask what memory the process uses, once per block while a leak is suspected in it."""
+        meter, watch, begin = self._meter, self._pipeline.watch(self.target), self._clock.stopwatch()
+        held = self._pipeline.suspects(self.target)
+        if meter is None or not held or watch.identity.mixed or not meter.is_due(begin, watch.history.block):
+            return
+        meter.follow(watch.restarts)
+        gauges, error = await meter.ask(begin, watch.total)
+        self._pace.charge(self._clock.stopwatch() - begin)
+        if error:
+            self._log.info("what memory the process uses is not told", reason=error.reason, error=str(error))
+        usage = await meter.usage(gauges, self._process.start if self._process else "")
+        watch.looks.missing = meter.missing
+        watch.looks.add(Look(usage, watch.total, held))
 
     def _succeeded(self) -> None:
         health = self.health

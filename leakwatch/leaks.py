@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from leakwatch.grouping import Group, groups
 from leakwatch.ignore import Rule
 from leakwatch.life import POOLED, Life
-from leakwatch.model import Event, Fingerprint, Judgement, Leak, Stack, Verdict
+from leakwatch.model import Event, Fingerprint, Judgement, Leak, Memory, Stack, Verdict
 from leakwatch.reason import combined, sentence
 
 __all__ = ["POOLED", "Judged", "Leaks"]
@@ -16,6 +16,7 @@ Count = Callable[[str, Fingerprint], int]
 """Service, fingerprint -> goroutines now, over all targets of the service."""
 Labels = Callable[[str], Mapping[str, Mapping[str, str]]]
 """Service -> the labels of its targets, by name."""
+Cost = Callable[[Leak], Memory | None]
 Judged = Mapping[Fingerprint, tuple[Stack, Judgement]]
 
 
@@ -32,12 +33,18 @@ class Told:
 class Leaks:
     """All leaks; `count` and `labels` are asked about a service.
 
-    `owners`: prefix of a package -> team.
+    `owners`: prefix of a package -> team; `cost`: says what a leak costs.
     """
 
     def __init__(
-        self, count: Count, labels: Labels, owners: Mapping[str, str], rules: Sequence[Rule] = ()
+        self,
+        count: Count,
+        labels: Labels,
+        owners: Mapping[str, str],
+        rules: Sequence[Rule] = (),
+        cost: Cost = lambda _: None,
     ) -> None:
+        self._cost = cost
         self._services: dict[str, Told] = {}
         self._count = count
         self._labels = labels
@@ -149,7 +156,7 @@ class Leaks:
     def _leak(self, service: str, group: Group) -> Leak:
         life, said = group.head, group.head.said
         goroutines = self._count(service, life.stack.fingerprint)
-        return Leak(
+        leak = Leak(
             service,
             life.stack,
             group.verdict,
@@ -166,3 +173,4 @@ class Leaks:
             tuple(other.stack for other in group.related),
             sentence(group.verdict, said, goroutines, life.since, self._time) if said else "",
         )
+        return replace(leak, memory=self._cost(leak))

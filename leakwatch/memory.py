@@ -7,7 +7,7 @@ holds, which comes and goes, is not taken for the leak's.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from leakwatch.units import format_duration, format_size
 LEAST: Final = 2048.0  # bytes: Go starts no goroutine with a smaller stack
 FEWEST: Final = 5  # looks that a line is drawn through
 MOST: Final = 48  # looks that are kept
+LEAKS: Final = 100  # of a target that are known
 SPAN: Final = 10  # goroutines that the leak must have gained between them
 CLEAR: Final = 0.5  # of the slope may its band be wide, to either side
 STEP: Final = 0.9  # correlation from which on the rest grows in step with the leak
@@ -67,32 +68,44 @@ class Each:
     known: bool = False
 
 
-@dataclass(slots=True)
 class Looks:
-    """Looks at one process, oldest first: as far apart as it takes to keep few of all its life."""
+    """Looks at one target, and what they say of each leak."""
 
-    kept: list[Look] = field(default_factory=list)
-    missing: str = ""
-    """Why the process does not tell what memory it uses."""
+    def __init__(self) -> None:
+        self.kept: list[Look] = []
+        """Of the process that runs now, oldest first: as far apart as it takes to keep few of all its life."""
+        self.missing = ""
+        """Why the process does not tell what memory it uses."""
+        self._known: dict[Fingerprint, Each] = {}
+
+    def restart(self) -> None:
+        """Begin a new process of the same program: what a goroutine takes stays."""
+        self.kept = []
 
     def add(self, look: Look) -> None:
-        """Keep one more."""
+        """Take in one more."""
         if len(self.kept) >= MOST:
             self.kept = self.kept[::2]
         self.kept.append(look)
+        for leak in look.held:
+            each, old = self._each(leak), self._known.pop(leak, None)
+            self._known[leak] = old if old and old.resident and not each.resident else each
+        for leak in list(self._known)[:-LEAKS]:
+            del self._known[leak]
 
     def each(self, leak: Fingerprint) -> Each:
         """Return what one goroutine of a leak takes."""
+        found = self._known.get(leak)
+        if found and found.known:
+            return found
+        return Each(source=f"{UNKNOWN}: {self.missing}" if self.missing else UNKNOWN)
+
+    def _each(self, leak: Fingerprint) -> Each:
         stack, average = self._slope(leak, [look.usage.stacks for look in self.kept]), self._average()
         resident = self._slope(leak, [look.usage.resident for look in self.kept])
-        if resident:
-            source = HEAP
-        elif stack:
-            source = STACKS
-        elif average:
-            source = AVERAGE
-        else:
-            return Each(source=f"{UNKNOWN}: {self.missing}" if self.missing else UNKNOWN)
+        if not (resident or stack or average):
+            return Each()
+        source = HEAP if resident else STACKS if stack else AVERAGE
         stack = _at_least(stack or average or UNKNOWN_STACK, LEAST)
         return Each(stack, resident and _at_least(resident, stack.low), source, known=True)
 

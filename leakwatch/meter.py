@@ -5,9 +5,12 @@ Only while a leak is suspected on it, once per block. Who has no such metrics is
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
+from leakwatch.discovery.resolve import PORTS, Endpoint
 from leakwatch.errors import MalformedProfile, ScrapeError
+from leakwatch.local import Local, is_loopback
 from leakwatch.memory import Usage
 from leakwatch.profile.gauges import Gauges, Parser
 from leakwatch.scrape import Scraper
@@ -18,6 +21,8 @@ LASTING: Final = {"status", "not_a_profile"}
 """Reasons for which the same process would give the same answer."""
 ALIKE: Final = 2.0  # times as many goroutines are those of another process
 FEW: Final = 100  # goroutines that may come or go between a profile and an answer
+
+UNTOLD: Final = Gauges(None, None, None)
 
 Look = Callable[[str], Usage]
 """Start of a process -> what its machine knows of it; takes a while."""
@@ -51,27 +56,31 @@ class Meter:
         """Tell whether to ask now, in seconds; once per block of so many."""
         return now - self._asked >= block
 
-    async def ask(self, now: float, goroutines: int, start: str) -> tuple[Usage, ScrapeError | None]:
-        """Return what a process of so many goroutines uses, and why its metrics do not tell, if that is news.
+    async def ask(self, now: float, goroutines: int) -> tuple[Gauges, ScrapeError | None]:
+        """Return what the metrics of a process of so many goroutines say, and why nothing, if that is news."""
+        self._asked = now
+        if self._scraper and now >= self._refused_until:
+            try:
+                found = await self._gauges(self._scraper, goroutines)
+            except ScrapeError as error:
+                self._refused_until = float("inf") if error.reason in LASTING else now + PAUSE
+                self.missing = f"no metrics of the process, {error}"
+                before, self._said = self._said, error.reason
+                return UNTOLD, error if before != error.reason else None
+            self.missing = self._said = ""
+            return found, None
+        return UNTOLD, None
+
+    async def usage(self, gauges: Gauges, start: str) -> Usage:
+        """Return all that is known of a process, by its metrics and its machine.
 
         `start`: where its [vdso] is, "" where that is not known.
         """
-        self._asked = now
-        gauges, error = Gauges(None, None, None), None
-        if self._scraper and now >= self._refused_until:
-            try:
-                gauges = await self._gauges(self._scraper, goroutines)
-                self.missing = self._said = ""
-            except ScrapeError as refusal:
-                self._refused_until = float("inf") if refusal.reason in LASTING else now + PAUSE
-                self.missing = f"no metrics of the process, {refusal}"
-                error = refusal if self._said != refusal.reason else None
-                self._said = refusal.reason
         here = await asyncio.to_thread(self._local, start) if self._local and start else Usage()
         resident = here.resident if gauges.resident is None else gauges.resident
         if self._limit is not None:
-            return Usage(gauges.stacks, resident, self._limit), error
-        return Usage(gauges.stacks, resident, here.limit, here.used), error
+            return Usage(gauges.stacks, resident, self._limit)
+        return Usage(gauges.stacks, resident, here.limit, here.used)
 
     async def _gauges(self, scraper: Scraper, goroutines: int) -> Gauges:
         """Return what the metrics say; raises ScrapeError, also when they are another process's."""
@@ -82,3 +91,11 @@ class Meter:
         if said is not None and not goroutines / ALIKE - FEW <= said <= goroutines * ALIKE + FEW:
             raise MalformedProfile(f"{said:.0f} goroutines there, {goroutines} in the profile: another process")
         return found
+
+
+def make_meter(scraper: Scraper, endpoint: Endpoint) -> Meter:
+    """Return what asks the process behind `endpoint`, over the connection of `scraper`."""
+    path, url, local = endpoint.metrics_path, endpoint.url, None
+    if not endpoint.socket and is_loopback(url.host):
+        local = partial(Local().usage, url.host, url.port or PORTS[url.scheme])
+    return Meter(scraper.at(path, SIZE_LIMIT) if path else None, endpoint.memory_limit, local)

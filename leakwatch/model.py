@@ -246,6 +246,7 @@ class Leak:
     life: tuple[Turn, ...]
     related: tuple[Stack, ...]
     reason: str
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)

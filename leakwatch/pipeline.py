@@ -18,9 +18,10 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from leakwatch import succession
+from leakwatch.bill import bill
 from leakwatch.ignore import Rule, unmatched
 from leakwatch.leaks import POOLED, Judged, Leaks
-from leakwatch.model import Event, Fingerprint, Leak, Process, Sample, Samples, Target
+from leakwatch.model import Event, Fingerprint, Leak, Memory, Process, Sample, Samples, Target, Verdict
 from leakwatch.profile import proto, text
 from leakwatch.stacks import Identifier
 from leakwatch.watch import Service, Settings, Watch
@@ -69,7 +70,7 @@ class Pipeline:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.watches: dict[Target, Watch] = {}
-        self.leaks = Leaks(self.count, self._labels, settings.owners, settings.ignore)
+        self.leaks = Leaks(self.count, self._labels, settings.owners, settings.ignore, self._cost)
         self._services: dict[str, Service] = {}
         self._texts = text.Memory()
         self._protos = proto.Memory()
@@ -191,6 +192,16 @@ class Pipeline:
         """Return the goroutines now in one stack or at one site, over all targets of `service`."""
         found = self._services.get(service)
         return sum(watch.count(fingerprint) for watch in found.watches.values()) if found else 0
+
+    def suspects(self, target: Target) -> dict[Fingerprint, int]:
+        """Return the stacks and sites that may leak on a target -> their goroutines there now."""
+        watch = self.watch(target)
+        judged = {**self._services[target.service].judged, **watch.thoughts}
+        return {key: watch.count(key) for key, (_, said) in judged.items() if said.verdict >= Verdict.SUSPECTED}
+
+    def _cost(self, leak: Leak) -> Memory | None:
+        service = self._services.get(leak.service)
+        return bill(service, leak) if service else None
 
     def _labels(self, service: str) -> dict[str, Mapping[str, str]]:
         found = self._services.get(service)

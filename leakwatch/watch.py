@@ -15,6 +15,7 @@ from leakwatch.history import History
 from leakwatch.identity import Identity
 from leakwatch.ignore import Rule
 from leakwatch.leaks import Judged
+from leakwatch.memory import Looks
 from leakwatch.model import NO_GROWTH, Fingerprint, Judgement, Stack, Target, Verdict
 
 
@@ -43,6 +44,7 @@ class Watch:
         self.heir = False
         """Whether it has taken another target's place."""
         self.identity = Identity()
+        self.looks = Looks()
         self._functions = functions
         self.forget(settings)
 
@@ -71,9 +73,14 @@ class Watch:
         """What is thought of stacks and sites."""
         return {**self.judged, **self.judged_sites}
 
+    def thought(self, fingerprint: Fingerprint) -> tuple[Stack, Judgement] | None:
+        """Return what is thought of a stack or site."""
+        return self.judged.get(fingerprint) or self.judged_sites.get(fingerprint)
+
     def restart(self) -> None:
         """Begin a new lifetime."""
         self.restarts += 1
+        self.looks.restart()
         self.history.restart()
         self.sites.restart()
         self.detector.restart(self.history)

@@ -192,8 +192,8 @@ def _seconds(labels: Labels, name: str, usual: float) -> float:
 
 def _metrics_path(labels: Labels, job: Job) -> str:
     path = labels.get("__metrics_path__", job.metrics_path)
-    if path == job.metrics_path:
-        return path
+    if not job.metrics_path or path == job.metrics_path:  # who says never means the labels of others too
+        return job.metrics_path
     if not path.startswith("/") or "?" in path or "#" in path:
         raise DiscoveryError(f"__metrics_path__ {path!r} must be a path that begins with /")
     try:
