@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from leakwatch import __version__
 from leakwatch.detect.rate import slopes
 from leakwatch.labels import leak_labels, shown
+from leakwatch.memory_metrics import families
 from leakwatch.model import Fingerprint, Leak, Stack, Target
 from leakwatch.pipeline import Pipeline, Watch
 from leakwatch.scrape import Health
@@ -146,6 +147,7 @@ class StackCollector(Collector):
             "Goroutines in a stack that grows in step with a leak and belongs to it.",
             labels=("service", "stack", "related", "function", "wait"),
         )
+        costs = []
         for leak in leaks:
             stack = leak.stack
             said = {**leak_labels(leak), "verdict": leak.verdict.word}
@@ -154,10 +156,13 @@ class StackCollector(Collector):
             growth.add_metric(labels, leak.growth.rate)
             confidence.add_metric(labels, leak.confidence)
             seen.add_metric(labels, self._wall(leak.first_seen))
+            if leak.memory:
+                costs.append((labels, leak.memory))
             for other in leak.related:
                 place = (shown(leak.service), stack.fingerprint, other.fingerprint, shown(other.blamed.function))
                 related.add_metric((*place, other.wait), self._pipeline.count(leak.service, other.fingerprint))
         yield from (goroutines, growth, confidence, seen, related)
+        yield from families(LEAK, costs)
 
 
 def _targets(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -> Iterator[Metric]:

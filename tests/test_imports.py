@@ -34,7 +34,7 @@ LAYERS = [
         "leakwatch.web.server",
         "leakwatch.targets",
     ],
-    ["leakwatch.web.guard", "leakwatch.web.connection"],
+    ["leakwatch.web.guard", "leakwatch.web.connection", "leakwatch.memory_metrics"],
     ["leakwatch.web.web_file", "leakwatch.web.passwords"],
     ["leakwatch.web.settings"],
     ["leakwatch.config", "leakwatch.web.page", "leakwatch.notify.text", "leakwatch.notify"],
@@ -132,6 +132,7 @@ ONLY_IN = {
     "uvicorn": {"leakwatch.web.connection", "leakwatch.web.server"},
     "prometheus_client": {
         "leakwatch.metrics",
+        "leakwatch.memory_metrics",
         "leakwatch.notify.metrics",
         "leakwatch.web.routes",
         "leakwatch.discovered",
