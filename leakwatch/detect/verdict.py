@@ -9,7 +9,7 @@ grow again and did not.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -31,9 +31,7 @@ QUIET: Final = 36  # blocks without a rise of the floor make a plateau
 RISES: Final = 8  # or as long as this many rises would take at the known rate
 REMEMBER: Final = 288  # blocks that recovered is told
 WATCHED: Final = (36, 288)  # blocks after a restart, at least and at most, that a leak is given to show itself
-GOES_ON: Final = (
-    0.5  # of the known rate, since a restart: it may not be seen to leak yet, but it has not recovered
-)
+GOES_ON: Final = 0.5  # of the known rate, since a restart: not seen to leak yet, but it has not recovered
 SHOWS: Final = 60  # or as long as this many rises would take at the known rate
 MEANINGFUL: Final = 6  # blocks that tell how many leave
 YOUNG: Final = 0.5  # the most confidence in a lifetime younger than the ring of blocks
@@ -147,6 +145,12 @@ class Detector(Generic[S]):
                 _follow(case, series, row, *scores.get(fingerprint, (0.0, "")))
             if row is None or case.verdict is Verdict.NORMAL:
                 del self.cases[fingerprint]
+
+    def convict(self, series: S, proven: Mapping[Fingerprint, int]) -> None:
+        """Call leaking what is suspected and `proven`."""
+        for key, case in self.cases.items():
+            if case.verdict is Verdict.SUSPECTED and proven.get(key):
+                case.verdict, case.verdict_block = Verdict.LEAKING, series.closed
 
     def judgements(self, series: S) -> dict[Fingerprint, tuple[Stack, Judgement]]:
         """Return what is thought of each series that is not normal."""
