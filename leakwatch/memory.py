@@ -22,14 +22,15 @@ MOST: Final = 48  # looks that are kept
 LEAKS: Final = 100  # of a target that are known
 SPAN: Final = 10  # goroutines that the leak must have gained between them
 CLEAR: Final = 0.5  # of the slope may its band be wide, to either side
+GARBAGE: Final = 2.0  # of the heap, what is live: Go lets it double (GOGC) until memory is short
 STEP: Final = 0.9  # correlation from which on the rest grows in step with the leak
 Z_90: Final = 1.2816  # of the normal distribution
 YEAR: Final = 365 * 86_400.0  # seconds; nobody plans further
 
 UNKNOWN: Final = "at least 2 KiB each"
-AVERAGE: Final = "its stacks alone, taken for average ones of the process"
-STACKS: Final = "its stacks alone, by which those of the process grow"
-HEAP: Final = "by which resident memory grows"
+AVERAGE: Final = "the average stack of the process"
+STACKS: Final = "stacks alone, which grow so with them"
+HEAP: Final = "resident memory grows so with them"
 UNKNOWN_STACK: Final = Estimate(LEAST, LEAST, LEAST)
 
 Points = npt.NDArray[np.float64]
@@ -178,16 +179,18 @@ def _mean(parts: Sequence[tuple[int, Estimate]]) -> Estimate:
 def reach(target: str, look: Look, each: Each, growth: Growth) -> Limit | None:
     """Return when a leak that goes on by `growth` brings a target to its limit; None where nothing can be said.
 
-    The soonest is at its fastest, with all the heap that comes with it; the latest at its slowest, with stacks
-    alone. What is used now counts at least as what all goroutines take.
+    The soonest is at its fastest, with all that resident memory grows by; the latest at its slowest, with what of
+    that Go cannot save by collecting garbage more often, or with stacks alone. What is used now counts at least as
+    what all goroutines take.
     """
     usage = look.usage
     if usage.limit is None or growth.high <= 0:
         return None
     used = max(usage.resident or 0.0, usage.used or 0.0)
     room = max(usage.limit - (used or look.goroutines * LEAST), 0.0)
+    least = max(each.stack.low, each.resident.low / GARBAGE if each.resident else 0.0)
     soonest = room / (growth.high * each.resident.high) if each.resident and used else None
-    latest = room / (growth.low * each.stack.low) if growth.low > 0 else None
+    latest = room / (growth.low * least) if growth.low > 0 else None
     return None if soonest is None and latest is None else Limit(target, usage.limit, soonest, latest)
 
 
@@ -202,15 +205,12 @@ def first(limits: Sequence[Limit | None]) -> Limit | None:
 
 def sentence(memory: Memory) -> str:
     """Return what a leak costs, for a reader."""
-    each = format_size(memory.each.value)
-    held = format_size(memory.each.value * memory.goroutines)
-    if memory.each.value == LEAST and memory.resident is None:
-        said = f"They hold at least {held}: {memory.source}"
-    else:
-        said = f"They hold {held}: {each} each, {memory.source}"
-    rate = 3600 * memory.per_second.value
-    more = f"; {format_size(rate)} more per hour" if rate >= 1 else ""
-    return f"{said}{more}.{_until(memory.limit)}"
+    each, rate = memory.each, memory.per_second
+    held = f"They hold {format_size(each.value * memory.goroutines)}"
+    known = "" if memory.source.startswith(UNKNOWN) else f"{format_size(each.value)} each: "
+    value, low, high = (format_size(max(3600 * one, 0.0)) for one in (rate.value, rate.low, rate.high))
+    more = f", {value} more per hour ({low} to {high})" if 3600 * rate.value >= 1 else ""
+    return f"{held} ({known}{memory.source}){more}.{_until(memory.limit)}"
 
 
 def _until(limit: Limit | None) -> str:

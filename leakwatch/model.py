@@ -172,10 +172,10 @@ class Memory:
 
     @property
     def per_second(self) -> Estimate:
-        """How fast the leak grows: from the least that its slow end takes to the most that its fast end does."""
-        rates, stack, each = self.growth, self.stack, self.each
-        low = rates.low * (stack.low if rates.low > 0 else each.high)
-        return Estimate(rates.rate * each.value, low, rates.high * (each.high if rates.high > 0 else stack.low))
+        """How many bytes more it takes each second."""
+        rate, each = self.growth, self.each
+        low, high = rate.low * (each.low if rate.low > 0 else each.high), rate.high * each.high
+        return Estimate(rate.rate * each.value, low, high)
 
 
 @dataclass(frozen=True, slots=True)
