@@ -32,6 +32,7 @@ class Answers:
     """All that one process answered; `asked` and `refused` are seconds of the stopwatch."""
 
     proof: Proof | None = None
+    first_proof: Proof | None = None
     dumped: Dumped | None = None
     missing: dict[str, str] = field(default_factory=dict)
     """What it did not answer -> why."""
@@ -42,9 +43,21 @@ class Answers:
     looks: Looks = field(default_factory=Looks)
     """At its memory."""
 
+    @property
+    def more_proven(self) -> list[Fingerprint]:
+        """The stacks and sites of which more are proven to be leaked than when it was first asked."""
+        if self.proof is None or self.first_proof is None:
+            return []
+        first = self.first_proof.goroutines
+        return [key for key, goroutines in self.proof.goroutines.items() if goroutines > first.get(key, 0)]
+
+    def prove(self, proof: Proof) -> None:
+        """Take in what the runtime said."""
+        self.proof, self.first_proof = proof, self.first_proof or proof
+
     def restart(self) -> None:
         """Forget what a process said that has ended; its successor is not asked sooner for that."""
-        self.proof = self.dumped = None
+        self.proof = self.first_proof = self.dumped = None
         self.looks.restart()
         self.missing.clear()
         self.refused.clear()

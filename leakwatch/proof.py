@@ -62,4 +62,4 @@ class ProofInquiry:
         for fingerprint, sample in samples.items():
             found[fingerprint] += sample.goroutines
             found[site_of(sample.stack.blamed.function)] += sample.goroutines
-        occasion.answers.proof = Proof(occasion.time, found)
+        occasion.answers.prove(Proof(occasion.time, found))

@@ -11,6 +11,7 @@ from leakwatch.detect.age import older
 from leakwatch.detect.daily import Daily
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.pool import Pool
+from leakwatch.detect.proof import convict
 from leakwatch.detect.series import Series
 from leakwatch.detect.sites import Functions, Sites
 from leakwatch.detect.verdict import Detector, patience
@@ -68,8 +69,8 @@ class Watch:
     def learn(self) -> None:
         """Judge by what is proven."""
         if self.proven:
-            self.detector.convict(self.history, self.proven)
-            self.site_detector.convict(self.sites, self.proven)
+            convict(self.detector, self.history, self.proven, self.answers.more_proven)
+            convict(self.site_detector, self.sites, self.proven)
         self.conclude()
 
     def conclude(self) -> None:

@@ -67,6 +67,7 @@ LAYERS = [
     ["leakwatch.client", "leakwatch.clock", "leakwatch.local"],
     ["leakwatch.leaks"],
     ["leakwatch.answers"],
+    ["leakwatch.detect.proof"],
     ["leakwatch.grouping", "leakwatch.detect.verdict", "leakwatch.detect.pooling", "leakwatch.identity"],
     ["leakwatch.life", "leakwatch.detect.daily", "leakwatch.detect.related", "leakwatch.ignore"],
     ["leakwatch.reason"],

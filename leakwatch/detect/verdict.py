@@ -9,7 +9,7 @@ grow again and did not.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -146,12 +146,6 @@ class Detector(Generic[S]):
             if row is None or case.verdict is Verdict.NORMAL:
                 del self.cases[fingerprint]
 
-    def convict(self, series: S, proven: Mapping[Fingerprint, int]) -> None:
-        """Call leaking what is suspected and `proven`."""
-        for key, case in self.cases.items():
-            if case.verdict is Verdict.SUSPECTED and proven.get(key):
-                case.verdict, case.verdict_block = Verdict.LEAKING, series.closed
-
     def judgements(self, series: S) -> dict[Fingerprint, tuple[Stack, Judgement]]:
         """Return what is thought of each series that is not normal."""
         growing = {key: case.onset for key, case in self.cases.items() if case.verdict >= Verdict.SUSPECTED}
@@ -176,7 +170,7 @@ def _follow(case: Case, series: Series, row: int, score: float, window: str) -> 
     if not series.blocks.scrapes.any():
         return  # after a gap of days nothing is left to look at
     if case.verdict is Verdict.SUSPECTED or (case.restarted and score >= SUSPECT):
-        case.onset, case.onset_floor = _onset(series, row)
+        case.onset, case.onset_floor = onset(series, row)
         if case.verdict is Verdict.SUSPECTED:
             case.began = case.onset
     case.growth = growth_since(*(everything if hourly else recent)(series, row), case.onset)
@@ -232,12 +226,12 @@ def patience(grew: Growth, block: float) -> float:
     return min(max(WATCHED[0] * block, shows), WATCHED[1] * block)
 
 
-def _onset(series: Series, row: int) -> tuple[float, float]:
+def onset(series: Series, row: int) -> tuple[float, float]:
     """Return when the growth of a series began, and the usual floor until then."""
     times, levels = everything(series, row)
-    onset = find_onset(times, levels)
+    began = find_onset(times, levels)
     floors = everything(series, row, FLOOR)[1]
-    return onset, float(np.median(floors[times <= onset]))
+    return began, float(np.median(floors[times <= began]))
 
 
 def _judgement(case: Case, series: Series, row: int) -> Judgement:

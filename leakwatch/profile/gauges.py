@@ -21,7 +21,7 @@ RESIDENT: Final = "process_resident_memory_bytes"
 NAMES: Final = (GOROUTINES, STACKS, RESIDENT)
 LONGEST: Final = 8_192  # bytes of a line; one of ours never is longer
 WANTED: Final = re.compile(rb"^(%s)(?=[ \t{])(.*)\n" % "|".join(NAMES).encode(), re.MULTILINE)
-REST: Final = re.compile(rb"(?:\{.*\})?[ \t]*([^ \t]+)(?:[ \t]+-?\d+)?[ \t]*\r?")
+REST: Final = re.compile(rb"[ \t]*(?:\{.*\})?[ \t]*([^ \t]+)(?:[ \t]+-?\d+)?[ \t]*\r?")
 
 
 @dataclass(frozen=True, slots=True)
