@@ -138,7 +138,10 @@ def slope(own: Points, rest: Points, values: Points) -> Estimate | None:
     step nobody can tell their shares apart: all then count as the leak's.
     """
     own, rest, values = own - own.mean(), rest - rest.mean(), values - values.mean()
-    if rest.any() and (own @ rest) / np.sqrt((own @ own) * (rest @ rest)) > STEP:
+    step = float(own @ rest / np.sqrt((own @ own) * (rest @ rest))) if rest.any() else 0.0
+    if step < -STEP:
+        return None  # what comes with the leak and what goes with the rest are one
+    if step > STEP:
         own, rest = own + rest, np.zeros_like(rest)
     columns = np.stack([own, rest] if rest.any() else [own], axis=1)
     free = len(values) - 1 - columns.shape[1]
@@ -218,7 +221,7 @@ def _until(limit: Limit | None) -> str:
         return ""
     soonest, latest = limit.soonest, limit.latest
     if soonest is None and latest is not None:
-        when = f"within {_duration(latest)} at the latest"
+        when = f"in {_duration(latest)} at the latest"
     elif soonest is not None and latest is None:
         when = f"in {_duration(soonest)} at the soonest"
     else:
