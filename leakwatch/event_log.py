@@ -4,6 +4,7 @@ import structlog
 
 from leakwatch.memory import sentence
 from leakwatch.model import Event, Verdict
+from leakwatch.telling import how_long, unknown
 
 log = structlog.get_logger()
 
@@ -27,6 +28,8 @@ def write(event: Event) -> None:
         confidence=round(leak.confidence, 2),
         memory=sentence(leak.memory) if leak.memory else "",
         stack=leak.stack.fingerprint,
+        age=how_long(leak.findings),
+        unknown=unknown(leak.findings),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from leakwatch.labels import shown
 from leakwatch.model import Estimate, Fingerprint, Growth, Limit, Memory
 from leakwatch.units import format_duration, format_size
 
@@ -138,20 +139,20 @@ def slope(own: Points, rest: Points, values: Points) -> Estimate | None:
     step nobody can tell their shares apart: all then count as the leak's.
     """
     own, rest, values = own - own.mean(), rest - rest.mean(), values - values.mean()
-    step = float(own @ rest / np.sqrt((own @ own) * (rest @ rest))) if rest.any() else 0.0
+    both = float(own @ rest)
+    step = both / float(np.sqrt((own @ own) * (rest @ rest))) if rest.any() else 0.0
     if step < -STEP:
         return None  # what comes with the leak and what goes with the rest are one
     if step > STEP:
-        own, rest = own + rest, np.zeros_like(rest)
-    columns = np.stack([own, rest] if rest.any() else [own], axis=1)
-    free = len(values) - 1 - columns.shape[1]
-    if free < 1:
-        return None
-    inverse = np.linalg.pinv(columns.T @ columns)
-    line = inverse @ columns.T @ values
-    error = float(((values - columns @ line) ** 2).sum()) / free
-    found = float(line[0])
-    band = (Z_90 + 1 / free) * float(np.sqrt(error * inverse[0, 0]))  # Student's quantile, nearly
+        own, rest, both = own + rest, np.zeros_like(rest), 0.0
+    # Least squares of one or two columns, by hand: there may be a hundred leaks.
+    alone, others = float(own @ own), float(rest @ rest) or 1.0
+    spread = alone * others - both**2
+    found = (others * float(own @ values) - both * float(rest @ values)) / spread
+    aside = (alone * float(rest @ values) - both * float(own @ values)) / spread
+    free = len(values) - 2 - int(rest.any())
+    error = float(((values - found * own - aside * rest) ** 2).sum()) / free
+    band = (Z_90 + 1 / free) * float(np.sqrt(error * others / spread))  # Student's quantile, nearly
     return Estimate(found, found - band, found + band) if found > 0 and band <= CLEAR * found else None
 
 
@@ -226,7 +227,9 @@ def _until(limit: Limit | None) -> str:
         when = f"in {_duration(soonest)} at the soonest"
     else:
         when = f"in {_duration(soonest or 0.0)} to {_duration(latest or 0.0)}"
-    return f" If it goes on so, {limit.target} reaches its memory limit of {format_size(limit.size)} {when}."
+    return (
+        f" If it goes on so, {shown(limit.target)} reaches its memory limit of {format_size(limit.size)} {when}."
+    )
 
 
 def _duration(seconds: float) -> str:

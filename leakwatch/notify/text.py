@@ -9,6 +9,7 @@ from leakwatch import memory
 from leakwatch.labels import shown
 from leakwatch.model import Frame, Leak, Verdict
 from leakwatch.reason import figure
+from leakwatch.telling import how_long, started_by
 
 LIMIT: Final = 16_000  # bytes of all annotations of an alert
 PART: Final = 2_500  # bytes of each but the stack
@@ -98,6 +99,8 @@ def _facts(leak: Leak, first_seen: float) -> list[str]:
     known = not math.isnan(first_seen)
     return [
         f"Since: {datetime.fromtimestamp(first_seen, UTC):%Y-%m-%d %H:%M:%S} UTC." if known else "",
+        shown(how_long(leak.findings)),
+        shown(started_by(leak.findings)),
         f"Confidence: {100 * leak.confidence:.0f} %.",
         memory.sentence(leak.memory) if leak.memory else "",
         f"Owner: {shown(leak.owner)}." if leak.owner else "",
