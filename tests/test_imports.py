@@ -69,7 +69,7 @@ LAYERS = [
     ["leakwatch.detect.series", "leakwatch.detect.sites", "leakwatch.detect.pool", "leakwatch.detect.windows"],
     ["leakwatch.detect.member"],
     ["leakwatch.look"],
-    ["leakwatch.profile.saved", "leakwatch.ages"],
+    ["leakwatch.profile.saved", "leakwatch.profile.redact", "leakwatch.ages"],
     ["leakwatch.profile.dump"],
     ["leakwatch.history", "leakwatch.stacks", "leakwatch.detect"],
     [
@@ -83,9 +83,9 @@ LAYERS = [
         "leakwatch.profile.text",
         "leakwatch.profile.pprof",
         "leakwatch.profile.symbol",
-        "leakwatch.profile.wire",
         "leakwatch.profile",
     ],
+    ["leakwatch.profile.wire"],
     [
         "leakwatch.columns",
         "leakwatch.loader",
