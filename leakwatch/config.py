@@ -11,6 +11,7 @@ from leakwatch.alerting import AlertingConfig
 from leakwatch.client import Settings
 from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
+from leakwatch.evidence.settings import EvidenceConfig
 from leakwatch.judging import DetectionConfig, IgnoreConfig
 from leakwatch.mistakes import reworded
 from leakwatch.prometheus import PrometheusConfig
@@ -40,6 +41,7 @@ class Config(Settings):
     """Prefix of a package -> team; the longest prefix of the blamed function counts."""
     metrics: MetricsConfig = MetricsConfig()
     alerting: AlertingConfig = AlertingConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
     web: WebConfig = WebConfig()
     warm_from: PrometheusConfig | None = None
     """Whom to ask for what was known before."""

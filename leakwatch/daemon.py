@@ -8,16 +8,18 @@ from functools import partial
 
 import structlog
 
-from leakwatch import __version__
+from leakwatch import __version__, verdict_log
 from leakwatch.client import Client, Tls
 from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.discovered import DiscoveryCollector
 from leakwatch.errors import ConfigError, LeakwatchError
+from leakwatch.evidence.metrics import EvidenceCollector
+from leakwatch.evidence.trail import Evidence
 from leakwatch.job import Job
 from leakwatch.judging import judging
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
-from leakwatch.model import Event, Leak, Target, Verdict
+from leakwatch.model import Event, Leak, Target
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pace import Pace
@@ -56,6 +58,7 @@ class Daemon:
         self._lag = Lag()
         self._reloaded = (True, self._clock.time())
         self.pipeline = Pipeline(judging(self.config.detection, self.config.owners, self.config.ignore))
+        self.evidence = Evidence(self.config.evidence, self.pipeline, self._clock.wall)
         self._schedule = Schedule(self._clock)
         self._jobs: dict[Target, Job] = {}
         self._plans: dict[Target, Plan] = {}
@@ -100,7 +103,8 @@ class Daemon:
         self.url = self.config.web.external_url or here
         own = DaemonCollector(self._last_reload, self._web_file.in_force)
         found = DiscoveryCollector(self._targets, self._clock.wall)
-        registry = make_registry(self._stacks, own, found, NotificationCollector(self._notifier.senders))
+        kept, sent = EvidenceCollector(self.evidence.store), NotificationCollector(self._notifier.senders)
+        registry = make_registry(self._stacks, own, found, kept, sent)
         return Web(make_app(self, registry, prefix), bound, self._web_file, here)
 
     def _listen(self, reload_on: signal.Signals | None) -> None:
@@ -112,6 +116,7 @@ class Daemon:
 
     async def _begin_work(self) -> None:
         self._lag.start()
+        self.evidence.store.start()
         self._schedule.start()
         self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
         self._schedule.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
@@ -130,6 +135,7 @@ class Daemon:
         self._schedule.stop()
         self._targets.stop()
         await asyncio.gather(web.stop(), self._notifier.stop(), *(job.close() for job in self._jobs.values()))
+        await self.evidence.store.stop()
         if self._warmer:
             await self._warmer.close()
 
@@ -174,6 +180,8 @@ class Daemon:
                 log.warning("what changed in web counts from the next start", **config.web.model_dump())
             if config.warm_from != self.config.warm_from:
                 log.warning("what changed in warm_from counts from the next start")
+            if config.evidence.path != self.config.evidence.path:
+                log.warning("what changed in evidence.path counts from the next start")
         except ConfigError as error:
             self._reloaded = (False, self._reloaded[1])
             log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  the message says it all
@@ -184,6 +192,7 @@ class Daemon:
         self._stacks.limit = config.metrics.series_limit
         if self.pipeline.configure(judging(config.detection, config.owners, config.ignore)):
             log.warning("all history starts over: detection.block or detection.series_limit changed")
+        self.evidence.store.configure(config.evidence)
         self._tls = {}
         self._reloading = True
         await self._targets.configure(config)
@@ -214,6 +223,7 @@ class Daemon:
             self._reloading = False
         for target in self._plans.keys() - plans.keys():
             self._drop(target)
+            self.evidence.leave(target)
             self._tell(part(target, self._clock.time()))
         before, self._plans = self._plans, plans
         for target, plan in plans.items():
@@ -240,8 +250,9 @@ class Daemon:
         else:
             question = Question(scraper.beside("threadcreate", SIZE_LIMIT, debug="0"))
             symbols = Symbols(scraper.beside("symbol", SIZE_LIMIT))
-        clock, lag = self._clock, self._lag.total
-        job = Job(target, scraper, self.pipeline, clock, lag, pace, question, symbols=symbols, form=plan.form)
+        clock, lag, trail = self._clock, self._lag.total, self.evidence.trail(target)
+        here = self.pipeline, clock, lag, pace, question
+        job = Job(target, scraper, *here, symbols=symbols, form=plan.form, trail=trail)
         if old:
             job.health.results = old.health.results
         self._jobs[target] = job
@@ -260,29 +271,10 @@ class Daemon:
     def _tell(self, events: list[Event]) -> None:
         if events:
             self._notifier.wake()
+            self.evidence.told(events)
         for event in events:
-            leak = event.leak
-            at = leak.stack.blamed
-            say = log.warning if leak.verdict >= Verdict.LEAKING else log.info
-            say(
-                f"{event.before.word} -> {leak.verdict.word}",
-                reason=leak.reason,
-                service=leak.service,
-                function=at.function,
-                at=f"{at.file}:{at.line}" if at.file else "",
-                wait=leak.stack.wait,
-                goroutines=leak.goroutines,
-                per_hour=_hourly(leak.growth.rate),
-                per_hour_low=_hourly(leak.growth.low),
-                per_hour_high=_hourly(leak.growth.high),
-                confidence=round(leak.confidence, 2),
-                stack=leak.stack.fingerprint,
-            )
+            verdict_log.say(event)
 
 
 def _name(target: Target) -> str:
     return f"{target.service}\0{target.name}"
-
-
-def _hourly(rate: float) -> float:
-    return round(rate * 3600, 1) + 0.0  # no -0.0

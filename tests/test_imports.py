@@ -19,7 +19,7 @@ LAYERS = [
     ["leakwatch.daemon", "leakwatch.show", "leakwatch.report"],
     ["leakwatch.discovered"],
     ["leakwatch.analyze"],
-    ["leakwatch.job", "leakwatch.notify.metrics", "leakwatch.notify.notifier"],
+    ["leakwatch.job", "leakwatch.verdict_log", "leakwatch.notify.metrics", "leakwatch.notify.notifier"],
     ["leakwatch.notify.sender"],
     ["leakwatch.notify.outbox"],
     ["leakwatch.notify.alerts"],
@@ -33,16 +33,26 @@ LAYERS = [
         "leakwatch.web.server",
         "leakwatch.targets",
     ],
+    ["leakwatch.evidence.trail", "leakwatch.evidence.metrics", "leakwatch.web.profiles"],
+    ["leakwatch.evidence.store"],
+    ["leakwatch.evidence.packing", "leakwatch.evidence.disk", "leakwatch.evidence.retention"],
     ["leakwatch.web.guard", "leakwatch.web.connection"],
     ["leakwatch.web.web_file", "leakwatch.web.passwords"],
     ["leakwatch.web.settings"],
     ["leakwatch.config", "leakwatch.web.page", "leakwatch.notify.text", "leakwatch.notify"],
     ["leakwatch.settings_file", "leakwatch.web.address", "leakwatch.web.tls"],
     ["leakwatch.target_option"],
-    ["leakwatch.judging", "leakwatch.scraping", "leakwatch.prometheus", "leakwatch.alerting"],
+    [
+        "leakwatch.judging",
+        "leakwatch.scraping",
+        "leakwatch.prometheus",
+        "leakwatch.alerting",
+        "leakwatch.evidence.settings",
+    ],
     ["leakwatch.pipeline"],
     ["leakwatch.succession"],
     ["leakwatch.watch", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
+    ["leakwatch.evidence.record"],
     ["leakwatch.recordings.folders", "leakwatch.recordings.table", "leakwatch.discovery.finder"],
     [
         "leakwatch.discovery.resolve",
@@ -94,6 +104,8 @@ LAYERS = [
         "leakwatch.pace",
         "leakwatch.model",
         "leakwatch.errors",
+        "leakwatch.evidence.names",
+        "leakwatch.evidence",
         "leakwatch.units",
     ],
     ["leakwatch"],
@@ -102,6 +114,7 @@ LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in mod
 
 PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
 PURE += ["leakwatch.pipeline", "leakwatch.succession", "leakwatch.watch", "leakwatch.shard"]
+PURE += ["leakwatch.evidence.record", "leakwatch.evidence.retention"]
 PURE += ["leakwatch.discovery.relabel", "leakwatch.discovery.regex"]
 PURE += ["leakwatch.pipeline", "leakwatch.watch"]
 PURE += ["leakwatch.discovery.kubernetes.objects", "leakwatch.discovery.kubernetes.labels"]
@@ -131,6 +144,7 @@ ONLY_IN = {
     "prometheus_client": {
         "leakwatch.metrics",
         "leakwatch.notify.metrics",
+        "leakwatch.evidence.metrics",
         "leakwatch.web.routes",
         "leakwatch.discovered",
     },

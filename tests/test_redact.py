@@ -29,7 +29,7 @@ def redacted(body: bytes, redaction: Redaction = ALL, size: int = 1 << 16) -> by
 def many_labels(number: int) -> bytes:
     """Return a body of so many goroutines with a label of their own each."""
     groups = (
-        b'1 @ 0x11 0x21\n# labels: {"request":"secret-%d", "tenant":"t\\"}, {%d"}\n#\t0x10\tmain.f+0x1\t/a.go:7\n\n'
+        b'1 @ 0x11 0x21\n# labels: {"request":"secret-%d", "tenant":"t\\"}, {%d"}\n#\t0x10\tmain.f+0x1\ta.go:7\n\n'
         % (i, i)
         for i in range(number)
     )
