@@ -12,16 +12,20 @@ from leakwatch.profile.wire import bytes_field, encoded, number_field
 
 
 def encode(profile: Profile) -> bytes:
-    """Return `profile`, symbolised, as gzipped protobuf; a location is a frame, counters are not kept."""
+    """Return `profile`, symbolised, as gzipped protobuf; a location is a frame, counters are not kept.
+
+    The hidden function that parks a goroutine is shown where it is known, as it tells the wait reason.
+    """
     strings: dict[str, int] = {"": 0}
     functions: dict[tuple[str, str], int] = {}
     locations: dict[Frame, int] = {}
     samples = []
     for trace, goroutines in profile.groups:
-        for frame in trace.frames:
+        frames = (Frame(trace.parked), *trace.frames) if trace.parked else trace.frames
+        for frame in frames:
             locations.setdefault(frame, len(locations) + 1)
             functions.setdefault((frame.function, frame.file), len(functions) + 1)
-        where = b"".join(encoded(locations[frame]) for frame in trace.frames)
+        where = b"".join(encoded(locations[frame]) for frame in frames)
         labels = [
             bytes_field(3, number_field(1, _index(strings, key)) + number_field(2, _index(strings, value)))
             for key, value in trace.labels
