@@ -80,6 +80,11 @@ class Config(Settings):
         known = self.warm_from.model_dump(exclude_unset=True) if self.warm_from else {}
         return self._changed("warm_from", known | {"url": url}, "--warm-from")
 
+    def keeping(self, path: str) -> "Config":
+        """Return the configuration with another `evidence.path`; raises UsageError."""
+        known = self.evidence.model_dump(exclude_unset=True)
+        return self._changed("evidence", known | {"path": path}, "--evidence.path")
+
     def _changed(self, key: str, value: Any, option: str) -> "Config":
         known = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
         try:

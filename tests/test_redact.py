@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kept_bodies import many_labels
 
 from leakwatch.errors import MalformedProfile, TruncatedProfile
 from leakwatch.ignore import glob
@@ -24,16 +25,6 @@ def redacted(body: bytes, redaction: Redaction = ALL, size: int = 1 << 16) -> by
     """Return a text body, fed in pieces of `size` bytes, without its secrets."""
     redactor = TextRedactor(redaction)
     return b"".join(redactor.feed(body[at : at + size]) for at in range(0, len(body), size)) + redactor.close()
-
-
-def many_labels(number: int) -> bytes:
-    """Return a body of so many goroutines with a label of their own each."""
-    groups = (
-        b'1 @ 0x11 0x21\n# labels: {"request":"secret-%d", "tenant":"t\\"}, {%d"}\n#\t0x10\tmain.f+0x1\ta.go:7\n\n'
-        % (i, i)
-        for i in range(number)
-    )
-    return b"goroutine profile: total %d\n" % number + b"".join(groups)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

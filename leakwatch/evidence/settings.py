@@ -1,24 +1,41 @@
 """What the configuration says of evidence: `evidence`."""
 
 import re
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Any
 
-from pydantic import Field, StrictBool
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from leakwatch.client import Settings
 from leakwatch.ignore import glob
-from leakwatch.profile.redact import EVERYTHING, Redaction
+from leakwatch.profile.redact import Redaction
 from leakwatch.units import ConfigPath, Size
 
-Globs = tuple[Annotated[str, Field(min_length=1)], ...]
+
+def _globs(value: Any) -> Any:
+    if isinstance(value, bool):
+        return ("*",) if value else ()
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be true, false or a list of globs")  # noqa: TRY004  pydantic takes ValueErrors
+    return value
+
+
+Globs = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(_globs),
+    WithJsonSchema(
+        {"anyOf": [{"type": "boolean"}, {"type": "array", "items": {"type": "string", "minLength": 1}}]}
+    ),
+]
+"""Globs of `*` and `?`; true is any, false is none."""
 
 
 class RedactConfig(Settings):
-    """`redact`: what is taken out before a body is kept: all, nothing, or what globs of `*` and `?` match."""
+    """`redact`: what is taken out before a body is kept."""
 
-    labels: StrictBool | Globs = True
+    labels: Globs = ("*",)
     """Values of pprof labels, by their keys, which stay."""
-    arguments: StrictBool | Globs = True
+    arguments: Globs = ("*",)
     """Argument words of full dumps, by the function they are passed to."""
 
     def redaction(self) -> Redaction:
@@ -39,8 +56,6 @@ class EvidenceConfig(Settings):
     redact: RedactConfig = RedactConfig()
 
 
-def _pattern(said: bool | Globs) -> re.Pattern[str] | None:
-    if isinstance(said, bool):
-        return EVERYTHING if said else None
-    patterns = [glob(one).pattern for one in said]
+def _pattern(globs: Iterable[str]) -> re.Pattern[str] | None:
+    patterns = [glob(one).pattern for one in globs]
     return re.compile("|".join(f"(?:{one})" for one in patterns), re.DOTALL) if patterns else None

@@ -6,6 +6,7 @@ waits for the disk.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -21,6 +22,7 @@ from leakwatch.evidence.settings import EvidenceConfig
 
 log = structlog.get_logger()
 
+GRACE = 1.0  # seconds to write in at the end
 BESIDE = 4096  # bytes; of what is said of a body, and of its symbols
 
 
@@ -89,8 +91,10 @@ class Store:
         """Write what is not written, as far as that goes, within a second."""
         for body in list(self._bodies.values()):
             self.save(body)
-        if self._pending:
-            await asyncio.wait(self._pending, timeout=1.0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                while self._pending:  # what is written may lead to more
+                    await asyncio.wait(self._pending)
         self._packing.stop(wait=False)
         self._writing.stop(wait=False)
 
