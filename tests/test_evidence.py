@@ -5,6 +5,7 @@ import errno
 import gzip
 import json
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -312,13 +313,15 @@ def test_a_packer_that_is_behind() -> None:
 
     async def run() -> None:
         worker = Worker("test")
+        free = threading.Event()
         for _ in range(MOST_WAITING):
-            worker.call(lambda: time.sleep(0.002))
+            worker.call(free.wait)
         packer = Packer("text", Redaction(), worker)
         packer.feed(bytes(BATCH))
         with pytest.raises(EvidenceError, match="behind"):
             await packer.close()
         assert packer._batch == []
+        free.set()
         worker.stop(wait=True)
         assert worker.waiting == 0
 

@@ -53,6 +53,6 @@ def test_commands_run(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert result.exit_code == {"scrape": 0, "analyze": 2}[words[0]], result.output  # one profile is not judged
     assert "left out" not in result.stderr
     if "--by" in words:
-        assert "main.main" in result.stdout
+        assert "main.chanRecv" in result.stdout
     if words[0] == "analyze":
         assert "10.0.0.1:6060" in result.stderr
