@@ -546,7 +546,7 @@ def test_redaction_comes_first(tmp_path: Path) -> None:
         world.store.start()
         world.says(Verdict.LEAKING)
         await world.scrape(0, 10_000, body=many_labels(10_000))
-        await world.trail.dump(dumped, START + 1, 1, Process("0x1"))
+        await world.trail.dump(dumped, START + 1, 1)
         held = [body.parts for body in world.store.bodies if body.parts]
         await settled(world.store)
         assert not any(

@@ -45,6 +45,7 @@ class Trail:
         self._written = float("-inf")
         self._lifetime = ""
         self._lifetimes = 0
+        self._process: Process | None = None
         self._restarts = 0
 
     def begin(self, form: Kept, size_limit: int) -> Packer | None:
@@ -71,8 +72,8 @@ class Trail:
         except Exception:  # a mistake of ours must not silence a target
             log.exception("evidence was not kept, by a mistake of ours", service=self._target.service)
 
-    async def dump(self, body: bytes, time: float, goroutines: int, process: Process | None = None) -> None:
-        """Keep a full dump (debug=2), for what is thought of the target's leaks."""
+    async def dump(self, body: bytes, time: float, goroutines: int) -> None:
+        """Keep a full dump (debug=2) of the process that was scraped last, for what is thought of its leaks."""
         verdict = max((verdict for _, verdict, _ in self._leaks()), default=Verdict.SUSPECTED)
         packer = self._store.packer("dump", len(body))
         packer.feed(body)
@@ -82,7 +83,7 @@ class Trail:
             self._drop(error)
             return
         kinds = (KINDS.get(verdict, "suspected"),)
-        record = self._record("dump", time, goroutines, process, kinds, len(packed))
+        record = self._record("dump", time, goroutines, self._process, kinds, len(packed))
         self._store.save(self._store.add(record, {SUFFIXES["dump"]: packed}, self._lifetime))
 
     def failed(self) -> None:
@@ -110,6 +111,7 @@ class Trail:
             return
         if watch.restarts != self._restarts:
             self.freeze()
+        self._process = process
         self._restarts = watch.restarts
         kinds: tuple[Kind, ...] = tuple(sorted(self.wanted))
         if not kinds and not self._leaks():
