@@ -19,6 +19,7 @@ from leaking import leak as made_leak
 from simulated import START, TARGET, samples
 from structlog.testing import capture_logs
 
+from leakwatch import show
 from leakwatch.errors import EvidenceError
 from leakwatch.evidence.disk import Disk
 from leakwatch.evidence.names import LONGEST, original, quoted
@@ -32,6 +33,8 @@ from leakwatch.model import Event, Process, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile import saved, symbol
 from leakwatch.profile.redact import Redaction
+from leakwatch.recordings.folders import find
+from leakwatch.stacks import Identifier
 
 HOSTILE = [
     "..",
@@ -632,3 +635,22 @@ def test_a_reload(tmp_path: Path) -> None:
         await store.stop()
 
     lives(run)
+
+
+def test_symbols_of_each_body(tmp_path: Path) -> None:
+    """A body is read with the symbols beside it; one without, with those of its folder: processes differ."""
+    body = b"goroutine profile: total 3\n3 @ 0x11 0x21 0x31\n#\t0x20\tmain.f+0x1\t/a.go:7\n\n"
+    folder = tmp_path / "shop" / "a"
+    folder.mkdir(parents=True)
+    (folder / "symbol").write_bytes(symbol.answer({0x10: "runtime.selectgo"}))
+    for at, parked in ((1, "runtime.chansend1"), (2, "runtime.chanrecv1"), (3, "")):
+        (folder / f"170000000{at}.000.txt.gz").write_bytes(gzip.compress(body))
+        if parked:
+            (folder / f"170000000{at}.000.symbol").write_bytes(symbol.answer({0x10: parked, 0x11: ""}))
+        (folder / f"170000000{at}.000.json").write_text("{}")
+    said: list[str] = []
+    (found,) = find([tmp_path / "shop"], Identifier(), said.append)
+    waits = [sample.stack.wait for one in found.observations() if one for sample in one[3].values()]
+    assert waits == ["chan send", "chan receive", "select"]
+    assert said == []
+    assert show.read(str(folder / "1700000002.000.txt.gz"), 1).groups[0][0].parked == "runtime.chanrecv1"  # type: ignore[union-attr]  # it is no dump
