@@ -3,6 +3,7 @@
 import structlog
 
 from leakwatch.model import Event, Verdict
+from leakwatch.telling import how_long, unknown
 
 log = structlog.get_logger()
 
@@ -25,6 +26,8 @@ def say(event: Event) -> None:
         per_hour_high=_hourly(leak.growth.high),
         confidence=round(leak.confidence, 2),
         stack=leak.stack.fingerprint,
+        age=how_long(leak.findings),
+        unknown=unknown(leak.findings),
     )
 
 

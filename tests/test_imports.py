@@ -80,7 +80,7 @@ LAYERS = [
     ["leakwatch.detect.proof"],
     ["leakwatch.grouping", "leakwatch.detect.verdict", "leakwatch.detect.pooling", "leakwatch.identity"],
     ["leakwatch.life", "leakwatch.detect.daily", "leakwatch.detect.related", "leakwatch.ignore"],
-    ["leakwatch.reason"],
+    ["leakwatch.reason", "leakwatch.telling"],
     ["leakwatch.detect.age"],
     ["leakwatch.detect.growth", "leakwatch.detect.rate"],
     ["leakwatch.detect.series", "leakwatch.detect.sites", "leakwatch.detect.pool", "leakwatch.detect.windows"],
