@@ -30,6 +30,8 @@ from leakwatch.scrape import Health
 from leakwatch.shard import Shard
 from leakwatch.targets import Plan, Targets
 from leakwatch.warm import Warmer
+from leakwatch.web import later
+from leakwatch.web.api.source import Source
 from leakwatch.web.routes import make_app
 from leakwatch.web.server import Web, address, bind
 from leakwatch.web.web_file import WebFile
@@ -54,7 +56,8 @@ class Daemon:
         self._load = load
         self._clock = Clock()
         self._lag = Lag()
-        self._reloaded = (True, self._clock.time())
+        self._started = self._clock.time()
+        self._reloaded = ("", self._started)
         self.pipeline = Pipeline(self.config.judging())
         self.evidence = Evidence(self.config.evidence, self.pipeline, self._clock.wall)
         self._schedule = Schedule(self._clock)
@@ -103,7 +106,26 @@ class Daemon:
         found = DiscoveryCollector(self._targets, self._clock.wall)
         kept, sent = EvidenceCollector(self.evidence.store), NotificationCollector(self._notifier.senders)
         registry = make_registry(self._stacks, own, found, kept, sent)
-        return Web(make_app(self, registry, prefix), bound, self._web_file, here)
+        app = make_app(self, registry, later.api(self._source()), prefix)
+        return Web(app, bound, self._web_file, here)
+
+    def _source(self) -> Source:
+        return Source(
+            pipeline=self.pipeline,
+            clock=self._clock,
+            health=self.health,
+            config=lambda: self.config,
+            targets=self._targets,
+            senders=self._notifier.senders,
+            lag=self._lag,
+            reloaded=lambda: self._reloaded,
+            ready=self.ready,
+            started=self._started,
+            url=self.url,
+            web_file=self._web_file,
+            stop=self._stop,
+            evidence=self.evidence.store,
+        )
 
     def _listen(self, reload_on: signal.Signals | None) -> None:
         loop = asyncio.get_running_loop()
@@ -155,8 +177,8 @@ class Daemon:
         return f"waiting for {waiting} of {mechanisms} discoveries" if waiting else ""
 
     def _last_reload(self) -> tuple[bool, float]:
-        successful, time = self._reloaded
-        return successful, self._clock.wall(time)
+        mistake, time = self._reloaded
+        return not mistake, self._clock.wall(time)
 
     def leaks(self) -> list[Leak]:
         """Return the leaks, the most urgent first."""
@@ -181,10 +203,10 @@ class Daemon:
             if config.evidence.path != self.config.evidence.path:
                 log.warning("what changed in evidence.path counts from the next start")
         except ConfigError as error:
-            self._reloaded = (False, self._reloaded[1])
+            self._reloaded = (str(error), self._reloaded[1])
             log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  the message says it all
             raise
-        self._reloaded = (True, self._clock.time())
+        self._reloaded = ("", self._clock.time())
         self.config = config
         self._stacks.per_target = config.metrics.stacks_per_target
         self._stacks.limit = config.metrics.series_limit

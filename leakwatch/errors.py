@@ -12,6 +12,7 @@
   - EvidenceError           this body is not kept, or cannot be read again
   - DeliveryError           these alerts have not arrived, the next attempt may succeed
     - RefusedError          Alertmanager cannot take one of them as it is: no attempt will succeed
+  - UnknownError            what a reader asks for is not there, or no more
 """
 
 import re
@@ -101,3 +102,11 @@ class DeliveryError(LeakwatchError):
 
 class RefusedError(DeliveryError):
     """Alertmanager said that something is wrong with the alerts themselves."""
+
+
+class UnknownError(LeakwatchError):
+    """There is no such leak, stack, target or service; `told_as`: the leak that tells it now, "" if none does."""
+
+    def __init__(self, message: str, told_as: str = "") -> None:
+        super().__init__(message)
+        self.told_as = told_as

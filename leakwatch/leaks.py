@@ -59,6 +59,8 @@ class Leaks:
         self._learned = learned
         self._cost = cost
         self._time = 0.0
+        self.turns = 0
+        """How many verdicts have turned."""
         self.assign(Owners(), (), Links())
 
     def assign(self, owners: Owners, rules: Sequence[Rule], links: Links) -> None:
@@ -68,6 +70,7 @@ class Leaks:
     def forget(self) -> None:
         """Forget all leaks."""
         self._services.clear()
+        self.turns += 1
 
     def told(self, service: str) -> Told:
         """Return what is known and was told of a service."""
@@ -109,6 +112,7 @@ class Leaks:
         known.groups = groups(lives, rules)
         known.rules = {key: rules[key] for key in known.groups.keys() & rules.keys()}
         events = self._tell(service, known, time)
+        self.turns += len(events)
         for fingerprint in [key for key, life in lives.items() if life.verdict is Verdict.NORMAL]:
             del lives[fingerprint]
         if not lives:

@@ -40,12 +40,12 @@ class Body:
 
     def __init__(self, parser: text.Parser | proto.Parser, identifier: Identifier) -> None:
         self._parser = parser
-        self._identifier = identifier
+        self.identifier = identifier
         self._samples: dict[Fingerprint, Sample] = {}
 
     def feed(self, data: bytes) -> None:
         """Take in the next piece; raises ProfileError."""
-        self._identifier.merge(self._parser.feed(data), self._samples)
+        self.identifier.merge(self._parser.feed(data), self._samples)
 
     def steps(self) -> Iterator[None]:
         """Do in small steps what is left to do when the body is over; raises ProfileError."""
@@ -59,12 +59,12 @@ class Body:
 
     def close(self) -> tuple[int, Samples]:
         """Return the total and the samples of the whole body; raises ProfileError if it is not whole."""
-        self._identifier.merge(self._parser.close(), self._samples)
+        self.identifier.merge(self._parser.close(), self._samples)
         return self._parser.total or 0, self._samples
 
     def learn(self, symbols: Mapping[int, str]) -> None:
         """Name the wait reasons of the samples by `symbols` of their process: address -> function."""
-        self._identifier.learn(self._samples, symbols)
+        self.identifier.learn(self._samples, symbols)
 
 
 class Pipeline:
@@ -73,6 +73,8 @@ class Pipeline:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.watches: dict[Target, Watch] = {}
+        self.blocks = 0
+        """How many blocks of targets have closed."""
         self.leaks = Leaks(self.count, self._labels, self._facts, self._findings, self._cost)
         self._assign(settings)
         self._services: dict[str, Service] = {}
@@ -134,6 +136,7 @@ class Pipeline:
         watch.sites.follow(time, samples)
         if not closed:
             return events
+        self.blocks += 1
         watch.judge([other for other in service.watches.values() if other is not watch])
         events += self._update(watch, time)
         judged = service.judge(time, self.settings.block)
@@ -258,6 +261,14 @@ class Pipeline:
         self.watches |= found.watches
         self._services[service] = found
         self.leaks.take(service, other.leaks.told(service))
+
+    def is_own(self, frame: Frame) -> bool:
+        """Tell whether a frame is own code."""
+        return self.identifier.is_own(frame)
+
+    def services(self) -> Mapping[str, Service]:
+        """Return all that is known of each service."""
+        return self._services
 
     def unmatched(self) -> list[Rule]:
         """Return the rules of `ignore` that match no stack of any target that is there or was there lately."""

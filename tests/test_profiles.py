@@ -13,8 +13,10 @@ from simulated import START
 from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept
 from leakwatch.evidence.settings import EvidenceConfig
 from leakwatch.evidence.store import Store
+from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile import proto, saved
-from leakwatch.web.profiles import make_app
+from leakwatch.web.api.app import make_api
+from leakwatch.web.api.source import Source
 
 PROFILES = Path(__file__).parent / "profiles" / "1.27"
 FORMS: dict[Kept, bytes] = {
@@ -43,9 +45,10 @@ def got(store: Store, path: str) -> httpx.Response:
     """Ask the application."""
 
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(make_app(store))
+        api = make_api(Source(pipeline=Pipeline(Settings()), evidence=store))
+        transport = httpx.ASGITransport(api)
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
-            return await client.get(path)
+            return await client.get(f"/v1{path}")
 
     return asyncio.run(ask())
 
@@ -82,7 +85,7 @@ def test_all_are_listed_the_newest_first(store: Store) -> None:
         ("target=10.0.0.1:6060&kind=leaking", ["text"]),
         (f"stack={STACK}&service=shop", ["proto", "text"]),
         ("stack=0000000000000000", []),
-        ("service=", []),
+        ("service=", ["dump", "proto", "text"]),
     ],
 )
 def test_filters(store: Store, query: str, forms: list[str]) -> None:
