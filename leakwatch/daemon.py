@@ -14,10 +14,11 @@ from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.discovered import DiscoveryCollector
 from leakwatch.errors import ConfigError, LeakwatchError
+from leakwatch.event_log import write
 from leakwatch.job import Job
 from leakwatch.jobs import make_job
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
-from leakwatch.model import Event, Leak, Target, Verdict
+from leakwatch.model import Event, Leak, Target
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pipeline import Pipeline
@@ -26,7 +27,6 @@ from leakwatch.schedule import Schedule, offset
 from leakwatch.scrape import Health
 from leakwatch.shard import Shard
 from leakwatch.targets import Plan, Targets
-from leakwatch.telling import how_long, unknown
 from leakwatch.warm import Warmer
 from leakwatch.web.routes import make_app
 from leakwatch.web.server import Web, address, bind
@@ -248,32 +248,8 @@ class Daemon:
         if events:
             self._notifier.wake()
         for event in events:
-            leak = event.leak
-            at = leak.stack.blamed
-            say = log.warning if leak.verdict >= Verdict.LEAKING else log.info
-            say(
-                f"{event.before.word} -> {leak.verdict.word}",
-                reason=leak.reason,
-                service=leak.service,
-                function=at.function,
-                at=f"{at.file}:{at.line}" if at.file else "",
-                source=leak.source,
-                owner=leak.owner,
-                wait=leak.stack.wait,
-                goroutines=leak.goroutines,
-                per_hour=_hourly(leak.growth.rate),
-                per_hour_low=_hourly(leak.growth.low),
-                per_hour_high=_hourly(leak.growth.high),
-                confidence=round(leak.confidence, 2),
-                stack=leak.stack.fingerprint,
-                age=how_long(leak.findings),
-                unknown=unknown(leak.findings),
-            )
+            write(event)
 
 
 def _name(target: Target) -> str:
     return f"{target.service}\0{target.name}"
-
-
-def _hourly(rate: float) -> float:
-    return round(rate * 3600, 1) + 0.0  # no -0.0

@@ -9,7 +9,7 @@ from leakwatch.grouping import Group, groups
 from leakwatch.ignore import Rule
 from leakwatch.life import POOLED, Life
 from leakwatch.links import Facts, Links
-from leakwatch.model import Event, Findings, Fingerprint, Frame, Judgement, Leak, Stack, Verdict
+from leakwatch.model import Event, Findings, Fingerprint, Frame, Judgement, Leak, Memory, Stack, Verdict
 from leakwatch.ownership import Owners
 from leakwatch.reason import combined, sentence, with_proof
 
@@ -27,6 +27,8 @@ Proven = Mapping[Fingerprint, int]
 """Stack or site -> goroutines that the runtime of one target says are leaked."""
 Learned = Callable[[str, Sequence[Fingerprint], Collection[str]], Findings]
 """Service, the stacks and sites of a leak, the targets it is on -> what closer looks told."""
+Cost = Callable[[Leak], Memory | None]
+"""What a leak takes."""
 
 
 @dataclass(slots=True)
@@ -43,13 +45,19 @@ class Leaks:
     """All leaks; `count`, `labels`, `facts` and `learned` are asked about a service."""
 
     def __init__(
-        self, count: Count, labels: Labels, facts: FactsOf, learned: Learned = lambda *_: Findings()
+        self,
+        count: Count,
+        labels: Labels,
+        facts: FactsOf,
+        learned: Learned = lambda *_: Findings(),
+        cost: Cost = lambda _: None,
     ) -> None:
         self._services: dict[str, Told] = {}
         self._count = count
         self._labels = labels
         self._facts = facts
         self._learned = learned
+        self._cost = cost
         self._time = 0.0
         self.assign(Owners(), (), Links())
 
@@ -166,7 +174,7 @@ class Leaks:
         findings = self._learned(service, keys, targets)
         proven = group.verdict is Verdict.PROVEN
         why = sentence(group.verdict, said, goroutines, life.since, self._time) if said else ""
-        return Leak(
+        leak = Leak(
             service,
             stack,
             group.verdict,
@@ -185,6 +193,7 @@ class Leaks:
             findings,
             self.source(service, targets, stack.blamed, stack.frames),
         )
+        return replace(leak, memory=self._cost(leak))
 
     def suspects(self, service: str, target: str) -> Mapping[Fingerprint, Stack]:
         """Return the stacks and sites that are told as a leak, and grow on a target."""

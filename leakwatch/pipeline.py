@@ -19,10 +19,11 @@ from typing import Literal
 
 from leakwatch import succession
 from leakwatch.answers import Suspects, findings
+from leakwatch.bill import bill
 from leakwatch.ignore import Rule, unmatched
 from leakwatch.leaks import POOLED, Judged, Leaks
 from leakwatch.links import Facts
-from leakwatch.model import Event, Findings, Fingerprint, Frame, Leak, Process, Sample, Samples, Target
+from leakwatch.model import Event, Findings, Fingerprint, Frame, Leak, Memory, Process, Sample, Samples, Target
 from leakwatch.ownership import Owners
 from leakwatch.profile import proto, text
 from leakwatch.stacks import Identifier
@@ -72,7 +73,7 @@ class Pipeline:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.watches: dict[Target, Watch] = {}
-        self.leaks = Leaks(self.count, self._labels, self._facts, self._findings)
+        self.leaks = Leaks(self.count, self._labels, self._facts, self._findings, self._cost)
         self._assign(settings)
         self._services: dict[str, Service] = {}
         self._texts = text.Memory()
@@ -215,6 +216,10 @@ class Pipeline:
         found = self._services.get(service)
         on = [watch for target, watch in found.watches.items() if target.name in targets] if found else []
         return findings(keys, [watch.answers for watch in on], [watch.older(keys[0]) for watch in on])
+
+    def _cost(self, leak: Leak) -> Memory | None:
+        service = self._services.get(leak.service)
+        return bill(service, leak) if service else None
 
     def _labels(self, service: str) -> dict[str, Mapping[str, str]]:
         found = self._services.get(service)

@@ -17,7 +17,7 @@ LAYERS = [
     ["leakwatch.cli"],
     ["leakwatch.demo", "leakwatch.run_options"],
     ["leakwatch.daemon", "leakwatch.show", "leakwatch.report"],
-    ["leakwatch.discovered", "leakwatch.jobs"],
+    ["leakwatch.discovered", "leakwatch.event_log", "leakwatch.jobs"],
     ["leakwatch.analyze"],
     ["leakwatch.job", "leakwatch.notify.metrics", "leakwatch.notify.notifier"],
     ["leakwatch.notify.sender"],
@@ -42,10 +42,10 @@ LAYERS = [
     ["leakwatch.target_option"],
     ["leakwatch.judging", "leakwatch.whose", "leakwatch.scraping", "leakwatch.prometheus", "leakwatch.alerting"],
     ["leakwatch.inquiries"],
-    ["leakwatch.proof", "leakwatch.dumping"],
+    ["leakwatch.proof", "leakwatch.dumping", "leakwatch.metering"],
     ["leakwatch.inquiry"],
     ["leakwatch.pipeline"],
-    ["leakwatch.succession"],
+    ["leakwatch.bill", "leakwatch.succession"],
     ["leakwatch.watch", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
     ["leakwatch.recordings.folders", "leakwatch.recordings.table", "leakwatch.discovery.finder"],
     [
@@ -64,7 +64,7 @@ LAYERS = [
     ["leakwatch.discovery.progress", "leakwatch.discovery.relabel"],
     ["leakwatch.discovery.regex"],
     ["leakwatch.discovery", "leakwatch.scrape", "leakwatch.recordings", "leakwatch.mistakes"],
-    ["leakwatch.client", "leakwatch.clock"],
+    ["leakwatch.client", "leakwatch.clock", "leakwatch.local"],
     ["leakwatch.leaks"],
     ["leakwatch.links"],
     ["leakwatch.ownership"],
@@ -78,7 +78,7 @@ LAYERS = [
     ["leakwatch.detect.age"],
     ["leakwatch.detect.growth", "leakwatch.detect.rate"],
     ["leakwatch.detect.series", "leakwatch.detect.sites", "leakwatch.detect.pool", "leakwatch.detect.windows"],
-    ["leakwatch.detect.member"],
+    ["leakwatch.detect.member", "leakwatch.memory"],
     ["leakwatch.look"],
     ["leakwatch.profile.saved", "leakwatch.waits"],
     ["leakwatch.profile.dump"],
@@ -94,6 +94,7 @@ LAYERS = [
     [
         "leakwatch.profile.text",
         "leakwatch.profile.pprof",
+        "leakwatch.profile.gauges",
         "leakwatch.profile.symbol",
         "leakwatch.profile.wire",
         "leakwatch.profile",
@@ -113,7 +114,7 @@ LAYERS = [
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
 
 PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
-PURE += ["leakwatch.pipeline", "leakwatch.succession", "leakwatch.watch", "leakwatch.shard"]
+PURE += ["leakwatch.pipeline", "leakwatch.bill", "leakwatch.succession", "leakwatch.watch", "leakwatch.shard"]
 PURE += ["leakwatch.discovery.relabel", "leakwatch.discovery.regex"]
 PURE += ["leakwatch.pipeline", "leakwatch.watch"]
 PURE += ["leakwatch.discovery.kubernetes.objects", "leakwatch.discovery.kubernetes.labels"]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from leakwatch import memory
 from leakwatch.labels import shown
 from leakwatch.model import Frame, Leak, Verdict
 from leakwatch.reason import figure
@@ -103,6 +104,7 @@ def _facts(leak: Leak, first_seen: float) -> list[str]:
         shown(how_long(leak.findings)),
         shown(started_by(leak.findings)),
         f"Confidence: {100 * leak.confidence:.0f} %.",
+        memory.sentence(leak.memory) if leak.memory else "",
         f"Owner: {shown(leak.owner)}." if leak.owner else "",
         f"In step with it grows {', '.join(related[:RELATED])}{_more(related, RELATED)}." if related else "",
     ]
