@@ -151,6 +151,20 @@ class Leaks:
         ]
         return sorted(leaks, key=lambda leak: (leak.verdict, leak.growth.rate), reverse=True)
 
+    def on(self, service: str, target: str) -> list[tuple[Stack, Verdict, float]]:
+        """Return the leaks of a service that grow or grew on one target: verdict, and goroutines per second there.
+
+        Asked at each scrape, so it costs little where many targets leak, and nothing where none does.
+        """
+        known = self._services.get(service)
+        if known is None:
+            return []
+        return [
+            (group.head.stack, group.verdict, group.head.rate_on(target))
+            for fingerprint, group in known.groups.items()
+            if fingerprint not in known.rules and any(life.is_on(target) for life in (group.head, *group.related))
+        ]
+
     def ignored(self) -> dict[str, int]:
         """Return rule -> the leaks that it keeps out of sight now."""
         found = {str(rule): 0 for rule in self._rules}
