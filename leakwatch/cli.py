@@ -200,7 +200,8 @@ def analyze(
         str | None, typer.Option(metavar="DURATION", help="Scales every window (default: 5m, or what fits).")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Take detection, owners and ignore from this file.")
+        Path | None,
+        typer.Option("--config", "-c", help="Take detection, owners, links and ignore from this file."),
     ] = None,
     output: Annotated[Answer, typer.Option("--format", help="How to print it.")] = Answer.TABLE,
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 if there is such a leak.")] = None,

@@ -21,7 +21,7 @@ Labels = Callable[[str], Mapping[str, Mapping[str, str]]]
 """Service -> the labels of its targets, by name."""
 FactsOf = Callable[[str, str], Facts]
 """Service, target -> what links may tell of it."""
-ASKED = 20  # targets of a leak, for what links tell of them
+ASKED = 8  # targets of a leak, for what links tell of them: /metrics makes those of all leaks
 Judged = Mapping[Fingerprint, tuple[Stack, Judgement]]
 Proven = Mapping[Fingerprint, int]
 """Stack or site -> goroutines that the runtime of one target says are leaked."""

@@ -22,7 +22,7 @@ from leakwatch.answers import Suspects, findings
 from leakwatch.bill import bill
 from leakwatch.ignore import Rule, unmatched
 from leakwatch.leaks import POOLED, Judged, Leaks
-from leakwatch.links import Facts, facts_of
+from leakwatch.links import Facts
 from leakwatch.model import Event, Findings, Fingerprint, Frame, Leak, Memory, Process, Sample, Samples, Target
 from leakwatch.ownership import Owners
 from leakwatch.profile import proto, text
@@ -236,9 +236,9 @@ class Pipeline:
         gone = found.gone.get(target) if found else None
         watch = self.watches.get(target) or (gone.watch if gone else None)
         if watch is None:
-            return facts_of(service, {})
+            return Facts(service, {})
         process = watch.identity.process
-        return facts_of(service, watch.target.labels, process.build if process else "")
+        return Facts(service, watch.target.labels, process.build if process else "")
 
     def source_link(self, leak: Leak, frame: Frame) -> str:
         """Return where the source of a frame of `leak` is shown: a URL, "" where that is not known."""
