@@ -227,6 +227,7 @@ def _leak(leak: Leak) -> dict[str, object]:
         "growth_per_hour_high": leak.grew.high * 3600,
         "confidence": leak.confidence,
         "owner": leak.owner,
+        "source": leak.source,
         **_memory(leak.memory),
         "now": leak.verdict.word,
         "reason": leak.reason,

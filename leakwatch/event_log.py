@@ -20,6 +20,8 @@ def write(event: Event) -> None:
         service=leak.service,
         function=at.function,
         at=f"{at.file}:{at.line}" if at.file else "",
+        source=leak.source,
+        owner=leak.owner,
         wait=leak.stack.wait,
         goroutines=leak.goroutines,
         per_hour=_hourly(leak.growth.rate),

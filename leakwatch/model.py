@@ -271,6 +271,8 @@ class Leak:
     related: tuple[Stack, ...]
     reason: str
     findings: Findings = Findings()
+    source: str = ""
+    """Where the source of the blamed frame is shown: a URL, "" where that is not known."""
     memory: Memory | None = None
 
 

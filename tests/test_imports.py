@@ -33,6 +33,9 @@ LAYERS = [
         "leakwatch.web.server",
         "leakwatch.targets",
     ],
+    ["leakwatch.evidence.trail", "leakwatch.evidence.metrics", "leakwatch.web.profiles"],
+    ["leakwatch.evidence.store"],
+    ["leakwatch.evidence.packing", "leakwatch.evidence.disk", "leakwatch.evidence.retention"],
     ["leakwatch.leak_metrics"],
     ["leakwatch.web.guard", "leakwatch.web.connection"],
     ["leakwatch.web.web_file", "leakwatch.web.passwords"],
@@ -40,13 +43,21 @@ LAYERS = [
     ["leakwatch.config", "leakwatch.web.page", "leakwatch.notify.text", "leakwatch.notify"],
     ["leakwatch.settings_file", "leakwatch.web.address", "leakwatch.web.tls"],
     ["leakwatch.target_option"],
-    ["leakwatch.judging", "leakwatch.scraping", "leakwatch.prometheus", "leakwatch.alerting"],
+    [
+        "leakwatch.judging",
+        "leakwatch.whose",
+        "leakwatch.scraping",
+        "leakwatch.prometheus",
+        "leakwatch.alerting",
+        "leakwatch.evidence.settings",
+    ],
     ["leakwatch.inquiries"],
     ["leakwatch.proof", "leakwatch.dumping", "leakwatch.metering"],
     ["leakwatch.inquiry"],
     ["leakwatch.pipeline"],
     ["leakwatch.bill", "leakwatch.succession"],
     ["leakwatch.watch", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
+    ["leakwatch.evidence.record"],
     ["leakwatch.recordings.folders", "leakwatch.recordings.table", "leakwatch.discovery.finder"],
     [
         "leakwatch.discovery.resolve",
@@ -66,6 +77,10 @@ LAYERS = [
     ["leakwatch.discovery", "leakwatch.scrape", "leakwatch.recordings", "leakwatch.mistakes"],
     ["leakwatch.client", "leakwatch.clock", "leakwatch.local"],
     ["leakwatch.leaks"],
+    ["leakwatch.links"],
+    ["leakwatch.ownership"],
+    ["leakwatch.repository"],
+    ["leakwatch.codeowners"],
     ["leakwatch.answers"],
     ["leakwatch.detect.proof"],
     ["leakwatch.grouping", "leakwatch.detect.verdict", "leakwatch.detect.pooling", "leakwatch.identity"],
@@ -76,7 +91,7 @@ LAYERS = [
     ["leakwatch.detect.series", "leakwatch.detect.sites", "leakwatch.detect.pool", "leakwatch.detect.windows"],
     ["leakwatch.detect.member", "leakwatch.memory"],
     ["leakwatch.look"],
-    ["leakwatch.profile.saved", "leakwatch.waits"],
+    ["leakwatch.profile.saved", "leakwatch.profile.redact", "leakwatch.waits"],
     ["leakwatch.profile.dump"],
     ["leakwatch.history", "leakwatch.stacks", "leakwatch.detect"],
     [
@@ -92,9 +107,9 @@ LAYERS = [
         "leakwatch.profile.pprof",
         "leakwatch.profile.gauges",
         "leakwatch.profile.symbol",
-        "leakwatch.profile.wire",
         "leakwatch.profile",
     ],
+    ["leakwatch.profile.wire"],
     [
         "leakwatch.columns",
         "leakwatch.loader",
@@ -103,6 +118,8 @@ LAYERS = [
         "leakwatch.pace",
         "leakwatch.model",
         "leakwatch.errors",
+        "leakwatch.evidence.names",
+        "leakwatch.evidence",
         "leakwatch.units",
     ],
     ["leakwatch"],
@@ -111,6 +128,7 @@ LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in mod
 
 PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
 PURE += ["leakwatch.pipeline", "leakwatch.bill", "leakwatch.succession", "leakwatch.watch", "leakwatch.shard"]
+PURE += ["leakwatch.evidence.record", "leakwatch.evidence.retention"]
 PURE += ["leakwatch.discovery.relabel", "leakwatch.discovery.regex"]
 PURE += ["leakwatch.pipeline", "leakwatch.watch"]
 PURE += ["leakwatch.discovery.kubernetes.objects", "leakwatch.discovery.kubernetes.labels"]
@@ -141,6 +159,7 @@ ONLY_IN = {
         "leakwatch.leak_metrics",
         "leakwatch.metrics",
         "leakwatch.notify.metrics",
+        "leakwatch.evidence.metrics",
         "leakwatch.web.routes",
         "leakwatch.discovered",
     },

@@ -13,8 +13,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.types import Receive, Scope, Send
 
 from leakwatch.errors import ConfigError
+from leakwatch.evidence.trail import Evidence
 from leakwatch.model import Leak, Target
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape import Health
@@ -25,6 +27,7 @@ class Daemon(Protocol):
     """What the routes ask of the daemon."""
 
     pipeline: Pipeline
+    evidence: Evidence
 
     def ready(self) -> str:
         """Return "" when leakwatch does its work, else what it still waits for."""
@@ -93,8 +96,14 @@ def make_app(daemon: Daemon, registry: CollectorRegistry, prefix: str = "") -> S
         watches = daemon.pipeline.watches
         return HTMLResponse(front_page(daemon.leaks(), watches, daemon.health(), daemon.time()))
 
+    async def profiles(scope: Scope, receive: Receive, send: Send) -> None:
+        from leakwatch.web.profiles import make_app  # noqa: PLC0415  FastAPI is 10 MB: who asks nothing pays nothing
+
+        await make_app(daemon.evidence.store)(scope, receive, send)
+
     routes = [
         Route("/", front),
+        Mount("/api/v1", app=profiles),
         Route("/metrics", metrics),
         Route("/-/healthy", healthy),
         Route("/-/ready", ready),
