@@ -8,26 +8,26 @@ from functools import partial
 
 import structlog
 
-from leakwatch import __version__, verdict_log
-from leakwatch.client import Client, Tls
+from leakwatch import __version__
+from leakwatch.client import Tls
 from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.discovered import DiscoveryCollector
 from leakwatch.errors import ConfigError, LeakwatchError
+from leakwatch.event_log import write
+from leakwatch.evidence.metrics import EvidenceCollector
+from leakwatch.evidence.trail import Evidence
 from leakwatch.job import Job
-from leakwatch.judging import judging
+from leakwatch.jobs import make_job
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
 from leakwatch.model import Event, Leak, Target
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
-from leakwatch.pace import Pace
 from leakwatch.pipeline import Pipeline
-from leakwatch.process import SIZE_LIMIT, Question
 from leakwatch.prometheus import Prometheus
 from leakwatch.schedule import Schedule, offset
-from leakwatch.scrape import Health, Scraper
+from leakwatch.scrape import Health
 from leakwatch.shard import Shard
-from leakwatch.symbols import Symbols
 from leakwatch.targets import Plan, Targets
 from leakwatch.warm import Warmer
 from leakwatch.web import later
@@ -60,7 +60,8 @@ class Daemon:
         self._lag = Lag()
         self._started = self._clock.time()
         self._reloaded = ("", self._started)
-        self.pipeline = Pipeline(judging(self.config.detection, self.config.owners, self.config.ignore))
+        self.pipeline = Pipeline(self.config.judging())
+        self.evidence = Evidence(self.config.evidence, self.pipeline, self._clock.wall)
         self._schedule = Schedule(self._clock)
         self._jobs: dict[Target, Job] = {}
         self._plans: dict[Target, Plan] = {}
@@ -105,7 +106,8 @@ class Daemon:
         self.url = self.config.web.external_url or here
         own = DaemonCollector(self._last_reload, self._web_file.in_force)
         found = DiscoveryCollector(self._targets, self._clock.wall)
-        registry = make_registry(self._stacks, own, found, NotificationCollector(self._notifier.senders))
+        kept, sent = EvidenceCollector(self.evidence.store), NotificationCollector(self._notifier.senders)
+        registry = make_registry(self._stacks, own, found, kept, sent)
         app = make_app(self, registry, later.api(self._source()), prefix)
         return Web(app, bound, self._web_file, here)
 
@@ -125,6 +127,7 @@ class Daemon:
             web_file=self._web_file,
             sparklines=Sparklines(SPARKLINES),
             stop=self._stop,
+            evidence=self.evidence.store,
         )
 
     def _listen(self, reload_on: signal.Signals | None) -> None:
@@ -136,6 +139,7 @@ class Daemon:
 
     async def _begin_work(self) -> None:
         self._lag.start()
+        self.evidence.store.start()
         self._schedule.start()
         self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
         self._schedule.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
@@ -154,6 +158,7 @@ class Daemon:
         self._schedule.stop()
         self._targets.stop()
         await asyncio.gather(web.stop(), self._notifier.stop(), *(job.close() for job in self._jobs.values()))
+        await self.evidence.store.stop()
         if self._warmer:
             await self._warmer.close()
 
@@ -198,6 +203,8 @@ class Daemon:
                 log.warning("what changed in web counts from the next start", **config.web.model_dump())
             if config.warm_from != self.config.warm_from:
                 log.warning("what changed in warm_from counts from the next start")
+            if config.evidence.path != self.config.evidence.path:
+                log.warning("what changed in evidence.path counts from the next start")
         except ConfigError as error:
             self._reloaded = (str(error), self._reloaded[1])
             log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  the message says it all
@@ -206,8 +213,9 @@ class Daemon:
         self.config = config
         self._stacks.per_target = config.metrics.stacks_per_target
         self._stacks.limit = config.metrics.series_limit
-        if self.pipeline.configure(judging(config.detection, config.owners, config.ignore)):
+        if self.pipeline.configure(config.judging()):
             log.warning("all history starts over: detection.block or detection.series_limit changed")
+        self.evidence.store.configure(config.evidence)
         self._tls = {}
         self._reloading = True
         await self._targets.configure(config)
@@ -238,6 +246,7 @@ class Daemon:
             self._reloading = False
         for target in self._plans.keys() - plans.keys():
             self._drop(target)
+            self.evidence.leave(target)
             self._tell(part(target, self._clock.time()))
         before, self._plans = self._plans, plans
         for target, plan in plans.items():
@@ -254,18 +263,8 @@ class Daemon:
         old = self._drop(target)
         secure = plan.endpoint.url.scheme == "https"
         tls = self._tls.setdefault((plan.job, secure), Tls(plan.http.tls_config, secure=secure))
-        client = Client(tls, timeout=plan.timeout, socket=plan.endpoint.socket)
-        url = plan.endpoint.url
-        scraper = Scraper(client, url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
-        pace = Pace(plan.interval, plan.cost_limit)
-        question = symbols = None
-        if plan.form == "proto":
-            scraper.url = url.copy_with(params={"debug": "0"})
-        else:
-            question = Question(scraper.beside("threadcreate", SIZE_LIMIT, debug="0"))
-            symbols = Symbols(scraper.beside("symbol", SIZE_LIMIT))
-        clock, lag = self._clock, self._lag.total
-        job = Job(target, scraper, self.pipeline, clock, lag, pace, question, symbols=symbols, form=plan.form)
+        trail = self.evidence.trail(target)
+        job = make_job(target, plan, tls, self.pipeline, self._clock, self._lag.total, trail)
         if old:
             job.health.results = old.health.results
         self._jobs[target] = job
@@ -284,8 +283,9 @@ class Daemon:
     def _tell(self, events: list[Event]) -> None:
         if events:
             self._notifier.wake()
+            self.evidence.told(events)
         for event in events:
-            verdict_log.say(event)
+            write(event)
 
 
 def _name(target: Target) -> str:

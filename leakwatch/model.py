@@ -25,8 +25,9 @@ class Trace:
     `frames` are the visible ones, leaf first; `counters` are the raw program counters as text ("0x.." parted by
     spaces, leaf first, hidden runtime frames included). `truncated`: the profile cut the root side, so the
     origin is unknown. `parked` is the hidden function that the innermost visible one called, "" where the profile
-    does not name it; `parked_at` is its address, 0 where nothing is hidden or where it is named. Compared by
-    identity, because a parser gives equal text the same object.
+    does not name it; `parked_at` is its address, 0 where nothing is hidden or where it is named. `wait` is the
+    wait reason, where the profile itself says so. Compared by identity, because a parser gives equal text the
+    same object.
     """
 
     frames: tuple[Frame, ...]
@@ -35,6 +36,7 @@ class Trace:
     truncated: bool = False
     parked: str = ""
     parked_at: int = 0
+    wait: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,56 @@ NO_GROWTH: Final = Growth(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its 10-90 % band."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """When a target reaches its memory limit of `size` bytes, in seconds from now, if the leak goes on so.
+
+    `soonest` is None where the heap that its goroutines hold is not known, `latest` where it may not grow at all.
+    """
+
+    target: str
+    size: float
+    soonest: float | None
+    latest: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a leak costs in bytes, over all targets of its service.
+
+    `stack`: what each goroutine takes at least; `resident`: with the heap that it holds, None where that is not
+    known; `source` says how they are known. `limit` is that of the target that comes first.
+    """
+
+    stack: Estimate
+    resident: Estimate | None
+    source: str
+    goroutines: int
+    growth: Growth
+    limit: Limit | None = None
+
+    @property
+    def each(self) -> Estimate:
+        """The best that is known of one goroutine."""
+        return self.resident or self.stack
+
+    @property
+    def per_second(self) -> Estimate:
+        """How many bytes more it takes each second."""
+        rate, each = self.growth, self.each
+        low, high = rate.low * (each.low if rate.low > 0 else each.high), rate.high * each.high
+        return Estimate(rate.rate * each.value, low, high)
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """What the detector says of one series; times in unix seconds.
 
@@ -158,6 +210,30 @@ class Judgement:
     """Of a whole service: those that it grows on."""
     rose: float = 0.0
     """When its floor last rose to where it had not been."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How some goroutines wait: how many for so many minutes (None: not said), in each state, by each creator."""
+
+    minutes: Mapping[int | None, int]
+    states: Mapping[str, int]
+    creators: Mapping[Frame, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What closer looks told of a leak, over all its targets.
+
+    `proven`: goroutines of which the runtime itself says that nothing can wake them; None where it was not asked
+    or cannot tell. `waiting`: from the latest full dumps, None where there is none. `older`: seconds -> at least
+    so many goroutines are older, as the counts show. `missing`: what could not be learned -> why.
+    """
+
+    proven: int | None = None
+    waiting: Waiting | None = None
+    older: Mapping[float, int] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +270,10 @@ class Leak:
     life: tuple[Turn, ...]
     related: tuple[Stack, ...]
     reason: str
+    findings: Findings = Findings()
+    source: str = ""
+    """Where the source of the blamed frame is shown: a URL, "" where that is not known."""
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,12 @@ from pydantic import Field, model_validator
 
 from leakwatch.client import HttpSettings, Settings
 from leakwatch.discovery.finder import DiscoverySettings
+from leakwatch.inquiries import InquirySettings
 from leakwatch.pipeline import Format
 from leakwatch.units import Duration, Size, format_duration
 
 DEFAULT_PATH = "/debug/pprof"
+DEFAULT_METRICS = "/metrics"
 DEFAULT_SIZE = 64 * 1024**2
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -40,7 +42,7 @@ class GlobalConfig(Settings):
         return self
 
 
-class ScrapeConfig(DiscoverySettings, HttpSettings):
+class ScrapeConfig(DiscoverySettings, HttpSettings, InquirySettings):
     """One of `scrape_configs`: which targets, and how to scrape them."""
 
     job_name: Annotated[str, Field(min_length=1)]
@@ -51,6 +53,10 @@ class ScrapeConfig(DiscoverySettings, HttpSettings):
     scheme: Literal["http", "https"] = "http"
     profile_path: Annotated[str, Field(pattern="^/")] = DEFAULT_PATH
     profile_format: Format = "text"
+    metrics_path: Annotated[str, Field(pattern=r"^(/[^?#]*)?$")] = DEFAULT_METRICS
+    """Where the service's own metrics are, which say what memory it uses; "" to never ask."""
+    memory_limit: Size | None = None
+    """Of each target, in bytes; where it is not said, that of the cgroup of a process on this machine."""
     target_limit: Annotated[int, Field(ge=0)] = 0
     """The most targets after relabeling, 0 for any number: when more are found, the former ones stay."""
 

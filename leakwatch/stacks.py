@@ -2,7 +2,8 @@
 
 The fingerprint must survive restarts, rebuilds and Go upgrades, so it sees function names only, and those
 without what differs between builds of the same source: generic arguments, build hashes, how deep a recursion
-is, which inner functions of package sync a lock went through, names that Go's own authors changed.
+is, which inner functions of package sync a lock went through, names that Go's own authors changed. Nor does it
+see the runtime's own functions, of which each format of a profile shows others.
 """
 
 import re
@@ -20,6 +21,9 @@ strconv strings structs sync syscall testing text time unicode unique unsafe ven
 """
 STD = frozenset(STD_NAMES.split())
 """First path elements of Go's standard library; a test compares them with `go list std`."""
+
+RUNTIME = ("runtime.", "internal/runtime/", "runtime/internal/")
+"""Prefixes of the runtime's own functions; runtime/pprof and the like are no part of it."""
 
 DEPENDENCY = re.compile(r"/pkg/mod/|@v|/vendor/")
 BRACKET = re.compile(r"[\[\]]")
@@ -135,7 +139,7 @@ class Identifier:
         fingerprint = fingerprint_of([frame.function for frame in frames])
         known = self._by_fingerprint.get(fingerprint)
         # Replicas of one program and rebuilds share the object: a fleet has few stacks and many traces.
-        wait = _better(wait_reason(frames, trace.parked), known)
+        wait = _better(trace.wait or wait_reason(frames, trace.parked), known)
         if known is not None and (known.frames, known.wait, known.truncated) == (frames, wait, trace.truncated):
             return known
         stack = Stack(
@@ -168,7 +172,7 @@ class Identifier:
             return True
         if is_std(frame.function):
             return False
-        return not DEPENDENCY.search(frame.file) or frame.function.startswith("main.")
+        return not is_dependency(frame)
 
 
 def is_std(function: str) -> bool:
@@ -178,18 +182,33 @@ def is_std(function: str) -> bool:
     return element.partition(".")[0] in STD and (not slash or "." not in path)
 
 
+def is_dependency(frame: Frame) -> bool:
+    """Tell whether a frame lies in the module cache or in vendor/; package main is always own code."""
+    return bool(DEPENDENCY.search(frame.file)) and not frame.function.startswith("main.")
+
+
 def fingerprint_of(functions: Sequence[str]) -> Fingerprint:
     """Return the fingerprint of a stack of `functions`, leaf first: 16 hex digits."""
-    names = _without_lock_internals([normalise(function) for function in functions])
     # Only the innermost call of each function: recursion, also mutual, gives one stack whatever its depth.
-    distinct = dict.fromkeys(names)
+    distinct = dict.fromkeys(names_of(functions))
     return Fingerprint(blake2b("\0".join(distinct).encode("utf-8", "replace"), digest_size=8).hexdigest())
+
+
+def site_of(function: str) -> Fingerprint:
+    """Return the fingerprint of the site of all stacks that blame `function`."""
+    return fingerprint_of(("site", function))
+
+
+def names_of(functions: Sequence[str]) -> list[str]:
+    """Return the names that tell stacks apart, leaf first; the runtime's only if there are no others."""
+    names = [normalise(function) for function in functions if not function.startswith(RUNTIME)]
+    return _without_lock_internals(names or [normalise(function) for function in functions])
 
 
 def normalise(function: str) -> str:
     """Return `function` without what differs between builds and Go versions."""
     if "[" in function:
-        function = _without_brackets(function)
+        function = without_brackets(function)
     if function.startswith("_cgoexp_"):
         return CGO_EXPORT.sub("_cgoexp_", function)
     if is_std(function):
@@ -200,12 +219,7 @@ def normalise(function: str) -> str:
     return function
 
 
-def _better(wait: str, known: Stack | None) -> str:
-    """Return `wait`, or what is `known` of the stack where that says more."""
-    return known.wait or wait if known and wait in {"", RUNNABLE} else wait
-
-
-def _without_brackets(function: str) -> str:
+def without_brackets(function: str) -> str:
     """Return `function` without generic arguments, nested ones too."""
     depth, kept, at = 0, [], 0
     for bracket in BRACKET.finditer(function):
@@ -217,6 +231,11 @@ def _without_brackets(function: str) -> str:
             depth -= 1
             at = bracket.end()
     return "".join(kept) + function[at:] if depth == 0 else function
+
+
+def _better(wait: str, known: Stack | None) -> str:
+    """Return `wait`, or what is `known` of the stack where that says more."""
+    return known.wait or wait if known and wait in {"", RUNNABLE} else wait
 
 
 def _without_lock_internals(names: list[str]) -> list[str]:

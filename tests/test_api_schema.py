@@ -1,11 +1,20 @@
 """schemathesis: what OpenAPI promises holds for whatever is asked of the API, of known names and of others."""
 
+import gzip
+from pathlib import Path
 from typing import Any
 
 import schemathesis
-from api_world import HOSTILE, LONG, ODD, ONE, TWO, app, get, odd_stack
+from api_world import HOSTILE, LONG, ODD, ONE, TWO, app, get, odd_stack, source
 from hypothesis import HealthCheck, settings
+from kept_bodies import record
 from simulated import stack
+
+from leakwatch.evidence.record import SUFFIXES, Kept
+from leakwatch.evidence.settings import EvidenceConfig
+from leakwatch.evidence.store import Store
+
+PROFILES = Path(__file__).parent / "profiles" / "1.27"
 
 KNOWN: dict[str, list[str]] = {
     "service": ["shop", HOSTILE, "shop"],
@@ -14,16 +23,31 @@ KNOWN: dict[str, list[str]] = {
 }
 
 
+def kept() -> Store:
+    """Return evidence: a body as text and one as protobuf, and one that is no profile."""
+    store = Store(EvidenceConfig())
+    bodies: dict[Kept, bytes] = {
+        "text": gzip.compress((PROFILES / "goroutine.debug1.txt").read_bytes()),
+        "proto": (PROFILES / "goroutine.debug0.pb.gz").read_bytes(),
+        "dump": gzip.compress(b"broken"),
+    }
+    for form, body in bodies.items():
+        store.add(record().model_copy(update={"format": form, "bytes": len(body)}), {SUFFIXES[form]: body}, "")
+    return store
+
+
 def published() -> Any:
     """Return what the API publishes of itself, with names that lead to something as examples."""
+    known = source(evidence=kept())
     schema = get("/api/v1/openapi.json").json()
+    KNOWN["key"] = [one["id"] for one in get("/api/v1/profiles", known).json()["profiles"]]
     for operations in schema["paths"].values():
         for parameter in operations["get"].get("parameters", ()):
             if parameter["required"]:
                 names = enumerate(KNOWN[parameter["name"]])
                 parameter["examples"] = {f"known{i}": {"value": name} for i, name in names}
     found = schemathesis.openapi.from_dict(schema)
-    found.app = app()
+    found.app = app(known)
     return found
 
 

@@ -4,8 +4,9 @@ from shlex import quote
 
 from leakwatch.model import Leak, Target
 from leakwatch.targets import Plan
-from leakwatch.web.api.models import Command, whole
+from leakwatch.web.api.models import Command
 from leakwatch.web.api.source import Source
+from leakwatch.web.api.values import whole
 
 LINES = 12  # of a stack, after the line with its count
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from leakwatch.detect.rate import slopes
 from leakwatch.model import Frame
-from leakwatch.web.api.models import whole
 from leakwatch.web.api.source import Source
 from leakwatch.web.api.target_models import Flame, FlameGraph
 from leakwatch.web.api.targets import find
+from leakwatch.web.api.values import whole
 
 STACKS: Final = 1000  # with the most goroutines, or the fastest
 DEEPEST: Final = 60  # frames; of a deeper stack those in the middle are one

@@ -8,16 +8,16 @@ import yaml
 
 from leakwatch.detect.rate import slopes
 from leakwatch.labels import leak_labels, leak_url
-from leakwatch.model import Leak, Verdict
+from leakwatch.model import Frame, Leak, Verdict
 from leakwatch.notify import text
 from leakwatch.notify.rules import LEAK, SUSPECTED, alert_labels
 from leakwatch.watch import Watch
-from leakwatch.web.api import models
+from leakwatch.web.api import closer, models
 from leakwatch.web.api.commands import commands
 from leakwatch.web.api.leaks import find, hourly, per_hour, reference, sparklines, summary
 from leakwatch.web.api.levels import history_of
-from leakwatch.web.api.models import whole
 from leakwatch.web.api.source import Source
+from leakwatch.web.api.values import whole
 
 ON = 100  # targets of one leak; beyond, there is the list of targets
 STACKS = 20  # of a site
@@ -37,10 +37,8 @@ def leak_view(source: Source, service: str, stack: str) -> models.Leak:
         highest=leak.highest.word,
         grew_per_hour=hourly(leak.grew),
         truncated=leak.stack.truncated,
-        frames=[
-            models.Frame(function=at.function, file=at.file, line=at.line, own=source.pipeline.is_own(at))
-            for at in leak.stack.frames
-        ],
+        findings=closer.findings(leak.findings),
+        frames=[_frame(source, leak, at) for at in leak.stack.frames],
         stacks=parts[:STACKS],
         stacks_total=len(parts),
         related_stacks=_related(source, leak),
@@ -49,6 +47,16 @@ def leak_view(source: Source, service: str, stack: str) -> models.Leak:
         ignore=ignore_rule(leak, [watch.target.labels for watch in watches], source.now()),
         commands=commands(source, leak),
         alert=alert(source, leak),
+    )
+
+
+def _frame(source: Source, leak: Leak, at: Frame) -> models.Frame:
+    return models.Frame(
+        function=at.function,
+        file=at.file,
+        line=at.line,
+        own=source.pipeline.is_own(at),
+        source=source.pipeline.leaks.source(leak.service, leak.targets, at, leak.stack.frames),
     )
 
 

@@ -5,9 +5,9 @@ from urllib.parse import quote
 
 from leakwatch.errors import UnknownError
 from leakwatch.model import Fingerprint, Growth, Leak, Stack, Verdict
-from leakwatch.web.api import models
-from leakwatch.web.api.models import whole
+from leakwatch.web.api import closer, models
 from leakwatch.web.api.source import Source
+from leakwatch.web.api.values import whole
 
 NAMED = 20  # targets of a leak in a list; related ones too
 
@@ -85,6 +85,8 @@ def summary(source: Source, leak: Leak, lines: Sparklines) -> dict[str, object]:
         "owner": leak.owner,
         "related": [other.blamed.function for other in leak.related[:NAMED]],
         "reason": leak.reason,
+        "memory": closer.memory(leak.memory),
+        "source": leak.source,
         "sparkline": levels,
         "sparkline_from": start,
     }

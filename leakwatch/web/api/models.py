@@ -1,33 +1,17 @@
 """What the API says of leaks. Times are unix seconds of the wall clock, rates goroutines per hour."""
 
-import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import Field
+
+from leakwatch.web.api.closer_models import Findings, Memory
+from leakwatch.web.api.values import Model, Number, Text
 
 VerdictWord = Literal["normal", "recovered", "plateau", "suspected", "leaking", "proven"]
 
 
-def _number(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def whole(text: str) -> str:
-    """Return `text` without halves of letters, which no UTF-8 can hold: a question mark stands for each."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
-
-
-Text = Annotated[str, AfterValidator(whole)]
-Number = Annotated[float | None, BeforeValidator(_number)]
-"""null where nothing is known."""
 Levels = list[Number]
 Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
-
-
-class Model(BaseModel):
-    """An answer, or a part of one."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Rate(Model):
@@ -65,6 +49,8 @@ class Frame(Model):
     file: Text
     line: int
     own: bool
+    source: Text = ""
+    """URL of its source, where the configuration says how to make one."""
 
 
 class LeakSummary(Model):
@@ -94,6 +80,9 @@ class LeakSummary(Model):
     related: list[Text]
     """Functions that grow in step with it."""
     reason: Text
+    memory: Memory | None
+    source: Text
+    """URL of the source of the blamed function, "" where that is not known."""
     sparkline: Levels
     """Goroutines over all targets at even steps from `sparkline_from` until now."""
     sparkline_from: Number
@@ -147,6 +136,7 @@ class Leak(LeakSummary):
     highest: VerdictWord
     grew_per_hour: Rate
     """The rate while it last grew."""
+    findings: Findings
     truncated: bool
     """The profile has cut the root of the stack."""
     frames: list[Frame]

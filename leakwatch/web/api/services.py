@@ -10,9 +10,9 @@ from leakwatch.units import format_duration
 from leakwatch.web.api import target_models as models
 from leakwatch.web.api.leaks import summaries
 from leakwatch.web.api.levels import sparkline, totals
-from leakwatch.web.api.models import whole
 from leakwatch.web.api.source import Source
 from leakwatch.web.api.targets import judged_in
+from leakwatch.web.api.values import whole
 
 LEAKS = 100  # of one service; beyond, there is the list of leaks
 

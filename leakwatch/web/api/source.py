@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
+from leakwatch.evidence.store import Store
 from leakwatch.model import Leak, Target
 from leakwatch.notify.sender import Sender
 from leakwatch.pipeline import Pipeline
@@ -42,6 +43,7 @@ class Source:
     web_file: WebFile | None = None
     sparklines: Sparklines = field(default_factory=Sparklines)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    evidence: Store | None = None
 
     def leaks(self) -> list[Leak]:
         """Return the leaks, the most urgent first."""

@@ -1,6 +1,6 @@
 """What the API says of leakwatch itself. Times are unix seconds of the wall clock."""
 
-from leakwatch.web.api.models import Model, Number, Text
+from leakwatch.web.api.values import Model, Number, Text
 
 
 class Mechanism(Model):

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from leakwatch.web.api.models import Fingerprint, LeakSummary, Line, Model, Number, Rate, Text, VerdictWord
+from leakwatch.web.api.models import Fingerprint, LeakSummary, Line, Rate, VerdictWord
+from leakwatch.web.api.values import Model, Number, Text
 
 Sort = Literal["growth", "count", "name"]
 

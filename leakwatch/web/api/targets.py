@@ -14,8 +14,8 @@ from leakwatch.watch import Watch
 from leakwatch.web.api import target_models as models
 from leakwatch.web.api.commands import plan_of
 from leakwatch.web.api.leaks import hourly, per_hour, quoted
-from leakwatch.web.api.models import whole
 from leakwatch.web.api.source import Source
+from leakwatch.web.api.values import whole
 
 FIRST = min(window.columns for window in BLOCK_WINDOWS)
 """Blocks that the shortest window needs: before, there is no verdict."""
