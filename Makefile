@@ -12,7 +12,7 @@ help: ## list the targets
 
 setup: ## install all that is missing: .venv, Go, and the servers and tools that tests run
 	@.ci/tools.sh venv go go1.27 prometheus promtool alertmanager amtool nats-server checkov buildah debootstrap podman runc \
-	  catatonit ip
+	  catatonit ip curl jq
 
 venv:
 	@.ci/tools.sh venv

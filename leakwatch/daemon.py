@@ -31,8 +31,8 @@ from leakwatch.shard import Shard
 from leakwatch.targets import Plan, Targets
 from leakwatch.warm import Warmer
 from leakwatch.web import later
+from leakwatch.web.api.remembered import Recent, Sparklines
 from leakwatch.web.api.source import Source
-from leakwatch.web.api.sparklines import Sparklines
 from leakwatch.web.routes import make_app
 from leakwatch.web.server import Web, address, bind
 from leakwatch.web.web_file import WebFile
@@ -40,7 +40,6 @@ from leakwatch.web.web_file import WebFile
 log = structlog.get_logger()
 
 HOUR = 3600.0
-SPARKLINES = 60.0  # seconds for which those of a service are believed
 RULES, EXPIRE = "ignore", "expire"  # names of jobs of the schedule
 
 
@@ -125,7 +124,8 @@ class Daemon:
             started=self._started,
             url=self.url,
             web_file=self._web_file,
-            sparklines=Sparklines(SPARKLINES),
+            recent=Recent(5),
+            sparklines=Sparklines(60),
             stop=self._stop,
             evidence=self.evidence.store,
         )

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 import pytest
-from api_world import DOWN, END, HOSTILE, LONG, MINUTES, NEW, ODD, ONE, TWO, app, get, pipeline, sample, source
+from api_world import DOWN, END, HOSTILE, LONG, MINUTES, NEW, ODD, ONE, TWO, At, app, get, pipeline, sample, source
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from leaking import leak as made_up
@@ -24,6 +24,7 @@ from leakwatch.web.api.flame import DEEPEST
 from leakwatch.web.api.leak import ignore_rule
 from leakwatch.web.api.levels import summed
 from leakwatch.web.api.problems import PROBLEM
+from leakwatch.web.api.remembered import Recent, Sparklines
 
 SHOP = f"shop/{stack('leak').fingerprint}"
 
@@ -439,3 +440,30 @@ def test_fifty_at_once() -> None:
     answers = asyncio.run(ask())
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.content for answer in answers} == {get(f"/api/v1/leaks/{SHOP}/series").content}
+
+
+def test_what_is_remembered() -> None:
+    """With a memory, leaks are a moment old and past counts a minute; the count of now and a verdict never are."""
+    fed, clock, recent = Pipeline(Settings()), At(START), Recent(5)
+    known = source(pipeline=fed, clock=clock, recent=recent, sparklines=Sparklines(60))
+
+    def scrape(minute: int) -> None:
+        fed.observe(ONE, START + 60 * minute, 0, sample(stack("leak"), 9 * minute))
+
+    for minute in range(150):
+        scrape(minute)
+    before = recent.leaks(fed, 100.0)
+    scrape(150)
+    assert recent.leaks(fed, 104.9) is before
+    assert recent.leaks(fed, 105.0)[0].goroutines == 9 * 150
+    fed.leaks.turns += 1
+    assert recent.leaks(fed, 105.1) is not before
+    watches, key = list(fed.watches.values()), stack("leak").fingerprint
+    first, _ = known.sparklines.of("shop", watches, {key: 5}, 0.0)[key]
+    for minute in range(151, 250):
+        scrape(minute)
+    second, _ = known.sparklines.of("shop", watches, {key: 7}, 59.9)[key]
+    assert (second[:-1], first[-1], second[-1]) == (first[:-1], 5, 7)
+    third, _ = known.sparklines.of("shop", watches, {key: 7}, 120.0)[key]
+    assert third[:-1] != first[:-1]
+    assert known.sparklines.of("shop", watches, {stack("other").fingerprint: 1}, 121.0)

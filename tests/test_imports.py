@@ -43,7 +43,7 @@ LAYERS = [
     ["leakwatch.web.api.closer_models"],
     ["leakwatch.web.api.values"],
     ["leakwatch.web.api.source"],
-    ["leakwatch.web.api.sparklines"],
+    ["leakwatch.web.api.remembered"],
     ["leakwatch.web.api.levels"],
     ["leakwatch.web.api"],
     ["leakwatch.analyze"],
@@ -159,7 +159,7 @@ PURE += ["leakwatch.evidence.record", "leakwatch.evidence.retention"]
 PURE += ["leakwatch.discovery.relabel", "leakwatch.discovery.regex"]
 PURE += ["leakwatch.pipeline", "leakwatch.watch"]
 PURE += ["leakwatch.discovery.kubernetes.objects", "leakwatch.discovery.kubernetes.labels"]
-PURE += [f"leakwatch.web.api.{module}" for module in ("levels", "sparklines", "models", "leaks", "leak", "series")]
+PURE += [f"leakwatch.web.api.{module}" for module in ("levels", "remembered", "models", "leaks", "leak", "series")]
 PURE += [f"leakwatch.web.api.{module}" for module in ("targets", "services", "flame", "commands", "closer")]
 PURE += [f"leakwatch.notify.{module}" for module in ("rules", "text", "alerts", "outbox")]
 IO = {

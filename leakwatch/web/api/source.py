@@ -12,7 +12,7 @@ from leakwatch.notify.sender import Sender
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape import Health
 from leakwatch.targets import Targets
-from leakwatch.web.api.sparklines import Sparklines
+from leakwatch.web.api.remembered import Recent, Sparklines
 from leakwatch.web.web_file import WebFile
 
 
@@ -41,13 +41,14 @@ class Source:
     started: float = 0.0
     url: str = ""
     web_file: WebFile | None = None
+    recent: Recent = field(default_factory=Recent)
     sparklines: Sparklines = field(default_factory=Sparklines)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     evidence: Store | None = None
 
     def leaks(self) -> list[Leak]:
-        """Return the leaks, the most urgent first."""
-        return self.pipeline.open_leaks()
+        """Return the leaks, the most urgent first; their numbers may be a moment old."""
+        return self.recent.leaks(self.pipeline, self.clock.stopwatch())
 
     def now(self) -> float:
         """Return the daemon's time, which all times of the pipeline are to be compared with, in unix seconds."""

@@ -1,4 +1,4 @@
-"""Sparklines that are remembered: what was changes by a column per block, and who looks at a fleet looks often.
+"""What is remembered for a while, because who looks at a fleet looks often, and others look too.
 
 Pure; time comes in.
 """
@@ -6,12 +6,33 @@ Pure; time comes in.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from leakwatch.model import Fingerprint
+from leakwatch.model import Fingerprint, Leak
+from leakwatch.pipeline import Pipeline
 from leakwatch.watch import Watch
 from leakwatch.web.api.levels import sparkline, summed
 
 Line = tuple[list[float], float | None]
 """Levels, and when the first of them was."""
+
+
+class Recent:
+    """The leaks as they were up to `lasts` seconds ago; a verdict that turns is known at once.
+
+    What 500 leaks of 2,000 targets have come to takes a tenth of a second, and as long is nobody else served.
+    """
+
+    def __init__(self, lasts: float = 0.0) -> None:
+        self._lasts = lasts
+        self._leaks: list[Leak] = []
+        self._turns = -1
+        self._until = float("-inf")
+
+    def leaks(self, pipeline: Pipeline, time: float) -> list[Leak]:
+        """Return the leaks, the most urgent first; `time` in seconds on any clock, always the same one."""
+        if time >= self._until or pipeline.leaks.turns != self._turns:
+            self._leaks, self._turns = pipeline.open_leaks(), pipeline.leaks.turns
+            self._until = time + self._lasts
+        return self._leaks
 
 
 @dataclass(frozen=True, slots=True)
