@@ -15,6 +15,13 @@ LAYERS = [
     # The top first; a module imports from its own layer's package or from below.
     ["leakwatch.__main__", "leakwatch.health"],
     ["leakwatch.cli"],
+    [
+        "leakwatch.commands.serve",
+        "leakwatch.commands.look",
+        "leakwatch.commands.judge",
+        "leakwatch.commands.files",
+    ],
+    ["leakwatch.commands"],
     ["leakwatch.demo", "leakwatch.run_options"],
     ["leakwatch.daemon", "leakwatch.show", "leakwatch.report"],
     ["leakwatch.discovered"],
@@ -134,7 +141,11 @@ ONLY_IN = {
         "leakwatch.web.routes",
         "leakwatch.discovered",
     },
-    "typer": {"leakwatch.cli", "leakwatch.run_options"},
+    "typer": {
+        "leakwatch.cli",
+        "leakwatch.run_options",
+        *(f"leakwatch.commands.{name}" for name in ("serve", "look", "judge", "files")),
+    },
     "time": {"leakwatch.clock"},
 }
 
