@@ -13,6 +13,14 @@ from leakwatch.look import By
 commands = typer.Typer()
 
 
+class Changes(StrEnum):
+    """How to print a difference."""
+
+    TEXT = "text"
+    JSON = "json"
+    FOLDED = "folded"
+
+
 class Format(StrEnum):
     """How to print one look."""
 
@@ -41,10 +49,37 @@ def scrape(
     from leakwatch import show
 
     check_positive("--timeout", timeout)
-    if limit < 0:
-        raise UsageError(f"--limit {limit}: must be 0 or more")
+    _check_limit(limit)
     profile = show.read(source, timeout)
     if output is Format.PPROF and sys.stdout.isatty():
         raise UsageError("pprof format is binary: redirect it to a file")
     sys.stdout.buffer.write(show.render(profile, by, output.value, limit))
     sys.stdout.buffer.flush()
+
+
+@commands.command(
+    epilog="\b\nExamples:\n  leakwatch diff old.txt new.txt\n"
+    "  leakwatch diff yesterday.pb.gz http://127.0.0.1:6060 --by site\n"
+    "  leakwatch diff shop/10.0.0.1/    # of a folder of profiles the first and the last\n"
+    "  leakwatch diff old.txt new.txt --format folded | flamegraph.pl > grown.svg"
+)
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A service, a saved body, a folder of them, or -.")],
+    new: Annotated[str | None, typer.Argument(metavar="NEW", help="Another; or none after a folder.")] = None,
+    *,
+    by: Annotated[By, typer.Option(help="What to group by.")] = By.STACK,
+    output: Annotated[Changes, typer.Option("--format", help="How to print it.")] = Changes.TEXT,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a service.")] = 10.0,
+    limit: Annotated[int, typer.Option(help="Rows of the text; 0 for all.")] = 30,
+) -> None:
+    """Say what grew between two profiles of a service."""
+    from leakwatch import diff as difference
+
+    check_positive("--timeout", timeout)
+    _check_limit(limit)
+    difference.run((old, new), by, output.value, limit, timeout)
+
+
+def _check_limit(limit: int) -> None:
+    if limit < 0:
+        raise UsageError(f"--limit {limit}: must be 0 or more")
