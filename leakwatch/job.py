@@ -7,14 +7,17 @@ from statistics import median
 
 import structlog
 
+from leakwatch.client import Client, Tls
 from leakwatch.clock import Clock
 from leakwatch.errors import ScrapeError
 from leakwatch.model import Event, Process, Samples, Target
 from leakwatch.pace import Pace
 from leakwatch.pipeline import Body, Format, Pipeline
-from leakwatch.process import Question
+from leakwatch.process import SIZE_LIMIT, Question
 from leakwatch.scrape import Health, Scraper
+from leakwatch.symbols import SIZE_LIMIT as SYMBOLS_LIMIT
 from leakwatch.symbols import Symbols
+from leakwatch.targets import Plan
 
 log = structlog.get_logger()
 
@@ -183,3 +186,20 @@ class Job:
         if self._pipeline.stretch(self.target, median(self._intervals) / JITTER):
             block = self._pipeline.watch(self.target).history.block
             self._log.info("block grows with the interval: judged later", block=block)
+
+
+def job_of(
+    target: Target, plan: Plan, tls: Tls, pipeline: Pipeline, clock: Clock, lag: Callable[[], float]
+) -> Job:
+    """Return the job that scrapes `target` as planned; `tls` may be shared with others."""
+    client = Client(tls, timeout=plan.timeout, socket=plan.endpoint.socket)
+    url = plan.endpoint.url
+    scraper = Scraper(client, url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
+    question = symbols = None
+    if plan.form == "proto":
+        scraper.url = url.copy_with(params={"debug": "0"})
+    else:
+        question = Question(scraper.beside("threadcreate", SIZE_LIMIT, debug="0"))
+        symbols = Symbols(scraper.beside("symbol", SYMBOLS_LIMIT))
+    pace = Pace(plan.interval, plan.cost_limit)
+    return Job(target, scraper, pipeline, clock, lag, pace, question, symbols=symbols, form=plan.form)
