@@ -23,11 +23,14 @@ LAYERS = [
     ],
     ["leakwatch.commands"],
     ["leakwatch.demo", "leakwatch.run_options"],
-    ["leakwatch.diff"],
+    ["leakwatch.diff", "leakwatch.check", "leakwatch.top"],
+    ["leakwatch.live"],
     ["leakwatch.daemon", "leakwatch.show", "leakwatch.report"],
+    ["leakwatch.leak_text"],
     ["leakwatch.terminal"],
     ["leakwatch.discovered"],
-    ["leakwatch.analyze"],
+    ["leakwatch.outcome_formats"],
+    ["leakwatch.analyze", "leakwatch.outcome", "leakwatch.watching"],
     ["leakwatch.job", "leakwatch.notify.metrics", "leakwatch.notify.notifier"],
     ["leakwatch.notify.sender"],
     ["leakwatch.notify.outbox"],
@@ -114,7 +117,7 @@ LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in mod
 PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
 PURE += ["leakwatch.pipeline", "leakwatch.succession", "leakwatch.watch", "leakwatch.shard"]
 PURE += ["leakwatch.discovery.relabel", "leakwatch.discovery.regex"]
-PURE += ["leakwatch.pipeline", "leakwatch.watch"]
+PURE += ["leakwatch.pipeline", "leakwatch.watch", "leakwatch.outcome", "leakwatch.outcome_formats"]
 PURE += ["leakwatch.discovery.kubernetes.objects", "leakwatch.discovery.kubernetes.labels"]
 PURE += [f"leakwatch.notify.{module}" for module in ("rules", "text", "alerts", "outbox")]
 IO = {

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from running import eventually
 
-from leakwatch.demo import tenths
+from leakwatch.live import tenths
 
 COMMAND = [sys.executable, "-m", "leakwatch", "demo", "--listen", "127.0.0.1:0"]
 
