@@ -15,6 +15,7 @@ from rich.text import Text
 from leakwatch import live, logs, terminal
 from leakwatch.clock import Clock
 from leakwatch.config import Config, read_config
+from leakwatch.detect.verdict import RUNNING
 from leakwatch.errors import UsageError
 from leakwatch.judging import judging
 from leakwatch.leak_text import COLOURS, about
@@ -23,11 +24,11 @@ from leakwatch.outcome import (
     CLEAN,
     UNKNOWN,
     Checked,
+    Looks,
     Outcome,
     Terms,
     choose_terms,
     conclusion,
-    is_whole,
     plan,
     split,
     why_unknown,
@@ -53,7 +54,7 @@ class Wanted:
     cost_limit: float
     config: Path | None
     output: str
-    fail_on_suspects: bool
+    strict: bool
 
 
 def run(urls: Sequence[str], wanted: Wanted) -> int:
@@ -66,30 +67,32 @@ def run(urls: Sequence[str], wanted: Wanted) -> int:
     given = read_config(wanted.config) if wanted.config else Config()
     settings = replace(judging(given.detection, given.owners, given.ignore), block=terms.block)
     how = How(wanted.interval, wanted.timeout, wanted.cost_limit)
-    check = Check(Watching(urls, settings, how, _tell), terms, how.timeout)
+    check = Check(Watching(urls, settings, how, _tell), terms, wanted)
     outcome = asyncio.run(check.run())
     sys.stdout.buffer.write(_printed(outcome, wanted).encode("utf-8", "replace"))
     sys.stdout.buffer.flush()
-    return outcome.status(fail_on_suspects=wanted.fail_on_suspects)
+    return outcome.status
 
 
 def _printed(outcome: Outcome, wanted: Wanted) -> str:
     if wanted.output == "json":
         return to_json(outcome)
     if wanted.output == "junit":
-        return to_junit(outcome, fail_on_suspects=wanted.fail_on_suspects)
+        return to_junit(outcome)
     if wanted.output == "github":
-        return to_github(outcome, _in_repository, fail_on_suspects=wanted.fail_on_suspects)
-    return text(outcome, fail_on_suspects=wanted.fail_on_suspects)
+        return to_github(outcome, _in_repository)
+    return text(outcome)
 
 
 class Check:
     """Watches until every target has been watched for as long as it takes, or has been silent for too long."""
 
-    def __init__(self, watching: Watching, terms: Terms, timeout: float) -> None:
+    def __init__(self, watching: Watching, terms: Terms, wanted: Wanted) -> None:
         self._watching = watching
         self._terms = terms
-        self._patience = max(timeout, SILENT * terms.block)
+        self._strict = wanted.strict
+        self._patience = max(wanted.timeout, SILENT * terms.block)
+        self._looks = {target: Looks() for target in watching.targets}
         self._clock: Clock = watching.clock
 
     async def run(self) -> Outcome:
@@ -98,26 +101,37 @@ class Check:
             await self._watching.run(self._is_over, show)
         checked = [self._checked(one) for one in self._watching.vigils]
         leaks, suspects = split(self._watching.pipeline.open_leaks())
-        return Outcome(self._terms, checked, leaks, suspects, self._watching.stopped)
+        return Outcome(self._terms, checked, leaks, suspects, self._watching.stopped, self._strict)
 
     def _is_over(self, one: Vigil) -> bool:
-        now = self._clock.stopwatch()
+        now, target = self._clock.stopwatch(), one.job.target
+        self._looks[target].follow(self._watching.pipeline.watch(target).history)
         if now - one.answered >= self._patience:
             return True
         if one.up is None:
             return False
         watched = now - one.up
-        if watched >= self._terms.span + self._terms.block:
-            return True  # a scrape that failed at the very end was given a second chance
-        return watched >= self._terms.span and is_whole(self._watching.pipeline.watch(one.job.target))
+        if watched >= self._terms.span + RUNNING * self._terms.block:
+            return True  # what failed at the very end was given a second chance
+        return watched >= self._terms.span and self._looks[target].enough
 
     def _checked(self, one: Vigil) -> Checked:
         watch, health = self._watching.pipeline.watch(one.job.target), one.job.health
         failed = sum(health.results.values()) - health.results["success"]
         error = "" if health.up else health.error
-        why = why_unknown(watch, self._terms, failed=failed, stopped=self._watching.stopped, error=error)
         if one.up is None:
             why = f"no profile could be had: {error or 'stopped before the first answer'}"
+        elif self._looks[watch.target].enough and not watch.identity.mixed:
+            why = ""
+        else:
+            why = why_unknown(
+                watch,
+                self._terms,
+                scrapes=one.scrapes,
+                failed=failed,
+                stopped=self._watching.stopped,
+                error=error,
+            )
         return Checked(
             watch.target,
             one.scrapes,
@@ -179,7 +193,7 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def text(outcome: Outcome, *, fail_on_suspects: bool) -> str:
+def text(outcome: Outcome) -> str:
     """Return the outcome to be read: each target, each leak with its reason and its stack, all in one line."""
     console = terminal.recorder(160)
     for one in outcome.checked:
@@ -197,8 +211,7 @@ def text(outcome: Outcome, *, fail_on_suspects: bool) -> str:
         console.print()
         console.print("What is suspected only needs a longer --for to be told.", soft_wrap=True)
     console.print()
-    status = outcome.status(fail_on_suspects=fail_on_suspects)
-    style = {CLEAN: "bold green", UNKNOWN: "bold yellow"}.get(status, COLOURS[Verdict.LEAKING])
+    style = {CLEAN: "bold green", UNKNOWN: "bold yellow"}.get(outcome.status, COLOURS[Verdict.LEAKING])
     console.print(Text(conclusion(outcome), style), soft_wrap=True)
     return terminal.recorded(console)
 

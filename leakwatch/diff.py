@@ -112,8 +112,8 @@ def text(old: Side, new: Side, found: list[Change], moves: list[Move], by: By, l
     later = ""
     if old.time is not None and new.time is not None and new.time != old.time:
         when = "later" if new.time > old.time else "earlier"
-        later = f" {format_duration(abs(new.time - old.time))} {when}"
-    console.print(_signed(new.total - old.total), f" goroutines{later}: {summary(moves)}", sep="", soft_wrap=True)
+        later = f", {format_duration(abs(new.time - old.time))} {when}"
+    console.print("total ", _signed(new.total - old.total), f"{later}: {summary(moves)}", sep="", soft_wrap=True)
     return terminal.recorded(console)
 
 

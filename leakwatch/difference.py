@@ -98,16 +98,19 @@ def largest(found: list[Change], limit: int) -> list[Change]:
 
 
 def summary(moves: Iterable[Move]) -> str:
-    """Return how many stacks grew, shrank and stayed."""
+    """Return in one line how many stacks grew, shrank and stayed."""
     moves = list(moves)
     grew = [move for move in moves if move.change > 0]
     shrank = [move for move in moves if move.change < 0]
     stayed = len(moves) - len(grew) - len(shrank)
-    return (
-        f"{_stacks(grew)} grew by {sum(move.change for move in grew)}{_marked(grew, 'new')},"
-        f" {_stacks(shrank)} shrank by {-sum(move.change for move in shrank)}{_marked(shrank, 'gone')},"
-        f" {stayed} stayed"
-    )
+    parts = [f"{_stacks(grew)} grew by {sum(move.change for move in grew)}{_marked(grew, 'new')}"] if grew else []
+    if shrank:
+        parts.append(
+            f"{_stacks(shrank)} shrank by {-sum(move.change for move in shrank)}{_marked(shrank, 'gone')}"
+        )
+    if stayed:
+        parts.append(f"{stayed} stayed")
+    return ", ".join(parts) or "no stacks"
 
 
 def _stacks(moves: list[Move]) -> str:

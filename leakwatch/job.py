@@ -189,9 +189,18 @@ class Job:
 
 
 def job_of(
-    target: Target, plan: Plan, tls: Tls, pipeline: Pipeline, clock: Clock, lag: Callable[[], float]
+    target: Target,
+    plan: Plan,
+    tls: Tls,
+    pipeline: Pipeline,
+    clock: Clock,
+    lag: Callable[[], float],
+    credit: float = 0.0,
 ) -> Job:
-    """Return the job that scrapes `target` as planned; `tls` may be shared with others."""
+    """Return the job that scrapes `target` as planned; `tls` may be shared with others.
+
+    `credit`: seconds of a core that it has not to pay for.
+    """
     client = Client(tls, timeout=plan.timeout, socket=plan.endpoint.socket)
     url = plan.endpoint.url
     scraper = Scraper(client, url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
@@ -202,4 +211,5 @@ def job_of(
         question = Question(scraper.beside("threadcreate", SIZE_LIMIT, debug="0"))
         symbols = Symbols(scraper.beside("symbol", SYMBOLS_LIMIT))
     pace = Pace(plan.interval, plan.cost_limit)
+    pace.charge(-credit)
     return Job(target, scraper, pipeline, clock, lag, pace, question, symbols=symbols, form=plan.form)

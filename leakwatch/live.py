@@ -1,6 +1,6 @@
 """What a live table says of the stacks of a target."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from rich import box
@@ -10,7 +10,7 @@ from rich.text import Text
 from leakwatch.detect.rate import slopes
 from leakwatch.leak_text import COLOURS
 from leakwatch.look import short
-from leakwatch.model import Stack, Verdict
+from leakwatch.model import Fingerprint, Stack, Verdict
 from leakwatch.pipeline import Watch
 from leakwatch.printable import printable
 from leakwatch.show import cut
@@ -51,14 +51,27 @@ def tenths(rate: float) -> float:
     return round(rate, 1) + 0.0
 
 
-def table(watches: Iterable[Watch], rows: int, *, by_count: bool = False) -> Table:
-    """Return the stacks that grow most, or the largest, of all targets; `rows`: how many."""
+def table(
+    watches: Iterable[Watch], rows: int, *, by_count: bool = False, first: Mapping[Fingerprint, int] | None = None
+) -> Table:
+    """Return the stacks that grow most, or the largest, of all targets; `rows`: how many.
+
+    `first`: goroutines at first, to tell by how much each has changed since.
+    """
     watches = list(watches)
     several = len(watches) > 1
-    found = [line for watch in watches for line in lines(watch)]
-    found.sort(key=lambda line: (line.goroutines if by_count else line.growth, line.goroutines), reverse=True)
+    before = first or {}
+    found = [line for watch in watches for line in lines(watch) if line.goroutines or line.verdict]
+    found.sort(
+        key=lambda line: (
+            0.0 if by_count else line.growth,
+            0 if by_count or first is None else line.goroutines - before.get(line.stack.fingerprint, 0),
+            line.goroutines,
+        ),
+        reverse=True,
+    )
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("goroutines", "growth"):
+    for column in ("goroutines", *(["change"] if first is not None else []), "growth"):
         table.add_column(column, justify="right", no_wrap=True)
     for column in ("verdict", "wait", *(["service"] if several else []), "function"):
         table.add_column(column, no_wrap=True, overflow="ellipsis")
@@ -67,7 +80,10 @@ def table(watches: Iterable[Watch], rows: int, *, by_count: bool = False) -> Tab
         name = cut(at.function, style)
         if at.file:
             name.append(f"  {short(printable(at.file))}:{at.line}", "not bold dim")
-        cells: list[str | Text] = [Text(str(line.goroutines), style), f"{tenths(60 * line.growth):+.1f}/min"]
+        cells: list[str | Text] = [Text(str(line.goroutines), style)]
+        if first is not None:
+            cells.append(f"{line.goroutines - before.get(line.stack.fingerprint, 0):+d}")
+        cells.append(f"{tenths(60 * line.growth):+.1f}/min")
         cells += [Text(line.verdict.word, style) if line.verdict else "", cut(line.stack.wait)]
         table.add_row(*cells, *([cut(line.service)] if several else []), name)
     return table

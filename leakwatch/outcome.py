@@ -6,7 +6,9 @@ from typing import Final
 
 from leakwatch.columns import BLOCKS, SCRAPES_PER_BLOCK
 from leakwatch.detect.growth import quarter_columns
+from leakwatch.detect.verdict import RUNNING
 from leakwatch.detect.windows import BLOCK_WINDOWS
+from leakwatch.history import History
 from leakwatch.model import Leak, Target, Verdict
 from leakwatch.units import exact_duration, format_duration
 from leakwatch.watch import Watch
@@ -61,24 +63,31 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a check says in all; `stopped`: before its time."""
+    """What a check says in all; `stopped`: before its time; `strict`: a suspicion counts as a leak."""
 
     terms: Terms
     checked: Sequence[Checked]
     leaks: Sequence[Leak]
     suspects: Sequence[Leak]
     stopped: bool = False
+    strict: bool = False
 
     @property
     def unknown(self) -> list[Checked]:
         """The targets that could not be judged."""
         return [one for one in self.checked if one.why]
 
-    def status(self, *, fail_on_suspects: bool = False) -> int:
-        """Return the exit status."""
+    @property
+    def guilty(self) -> list[Leak]:
+        """What makes the check fail."""
+        return [*self.leaks, *(self.suspects if self.strict else ())]
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
         if self.stopped:
             return UNKNOWN
-        if self.leaks or (fail_on_suspects and self.suspects):
+        if self.guilty:
             return LEAKS
         return UNKNOWN if self.unknown else CLEAN
 
@@ -104,22 +113,37 @@ def choose_terms(span: float, interval: float, block: float | None) -> Terms:
     return Terms(span, interval, block or min(span / BLOCKS, max(LONGEST, shortest)))
 
 
-def is_whole(watch: Watch) -> bool:
-    """Tell whether all windows of a check have been looked at, in this lifetime of the process."""
-    history = watch.history
-    return history.closed >= BLOCKS and quarter_columns(history.blocks, WHOLE) is not None
+class Looks:
+    """Counts how often in a row all windows of a check could be looked at, which a verdict takes three of."""
+
+    def __init__(self) -> None:
+        self._closed = 0
+        self._running = 0
+
+    def follow(self, history: History) -> None:
+        """Take in what a scrape may have closed."""
+        if history.closed == self._closed:
+            return
+        self._closed = history.closed
+        self._running = self._running + 1 if quarter_columns(history.blocks, WHOLE) is not None else 0
+
+    @property
+    def enough(self) -> bool:
+        """Whether a leak would have been told."""
+        return self._running >= RUNNING
 
 
-def why_unknown(watch: Watch, terms: Terms, *, failed: int, stopped: bool, error: str) -> str:
-    """Return why a target that answered could not be judged, "" if it could; `error`: of the latest scrape."""
-    if watch.identity.mixed:
-        return "several processes answer in turn: check them one by one"
-    if is_whole(watch):
-        return ""
+def why_unknown(watch: Watch, terms: Terms, *, scrapes: int, failed: int, stopped: bool, error: str) -> str:
+    """Return why a target that answered was not judged; `error`: of the latest scrape."""
     block, times = watch.history.block, "" if watch.restarts == 1 else f" {watch.restarts} times"
     reasons = (
+        (watch.identity.mixed, "several processes answer in turn: check them one by one"),
         (stopped, "stopped before its time"),
         (error, f"it answers no more: {error}"),
+        (
+            watch.restarts,
+            f"its process restarted{times}: one process has to be watched for {exact_duration(terms.span)}",
+        ),
         (
             block > GROWN * terms.block,
             (
@@ -127,12 +151,12 @@ def why_unknown(watch: Watch, terms: Terms, *, failed: int, stopped: bool, error
                 f" {format_duration(BLOCKS * block)} at least, or a higher --cost-limit"
             ),
         ),
-        (
-            watch.restarts,
-            f"its process restarted{times}: one process has to be watched for {exact_duration(terms.span)}",
-        ),
     )
-    return next((why for holds, why in reasons if holds), f"{failed} scrapes failed: too few are left to judge")
+    few = (
+        f"only {scrapes} of {terms.span / terms.interval:.0f} scrapes were made, and {failed} failed, with gaps"
+        " too long to judge: it takes a longer --for, or a higher --cost-limit"
+    )
+    return next((why for holds, why in reasons if holds), few)
 
 
 def split(leaks: Sequence[Leak]) -> tuple[list[Leak], list[Leak]]:

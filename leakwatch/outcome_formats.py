@@ -19,7 +19,7 @@ Place = Callable[[str], str]
 def to_json(outcome: Outcome) -> str:
     """Return the outcome as one JSON object, times in unix seconds, spans in seconds."""
     answer = {
-        "result": WORDS[outcome.status()],
+        "result": WORDS[outcome.status],
         "stopped": outcome.stopped,
         "for": outcome.terms.span,
         "interval": outcome.terms.interval,
@@ -49,7 +49,7 @@ def _target(one: Checked) -> dict[str, object]:
     }
 
 
-def to_junit(outcome: Outcome, *, fail_on_suspects: bool = False) -> str:
+def to_junit(outcome: Outcome) -> str:
     """Return the outcome as JUnit XML: each leak a failure, each target that could not be judged an error."""
     cases: list[ET.Element] = []
     for one in outcome.checked:
@@ -59,7 +59,7 @@ def to_junit(outcome: Outcome, *, fail_on_suspects: bool = False) -> str:
         cases.append(case)
     for leak in (*outcome.leaks, *outcome.suspects):
         case = _case(f"{leak.stack.blamed.function} ({leak.stack.fingerprint})", leak.service, 0.0)
-        if leak in outcome.leaks or fail_on_suspects:
+        if leak in outcome.guilty:
             found = ET.SubElement(case, "failure", message=_headline(leak), type=leak.verdict.word)
             found.text = _details(leak)
         else:
@@ -86,11 +86,11 @@ def _case(name: str, service: str, seconds: float) -> ET.Element:
     return ET.Element("testcase", name=printable(name), classname=printable(service), time=f"{seconds:.3f}")
 
 
-def to_github(outcome: Outcome, place: Place, *, fail_on_suspects: bool = False) -> str:
+def to_github(outcome: Outcome, place: Place) -> str:
     """Return the outcome as commands that make annotations in a GitHub workflow, and nothing else."""
     lines = []
     for leak in (*outcome.leaks, *outcome.suspects):
-        kind = "error" if leak in outcome.leaks or fail_on_suspects else "warning"
+        kind = "error" if leak in outcome.guilty else "warning"
         title = f"goroutine leak{'' if leak in outcome.leaks else ' suspected'} in {leak.stack.blamed.function}"
         lines.append(_command(kind, title, f"{_headline(leak)}\n{_details(leak)}", _where(leak, place)))
     lines += [_command("error", f"could not tell: {one.name}", printable(one.why)) for one in outcome.unknown]

@@ -14,6 +14,7 @@ from rich.text import Text
 from leakwatch import live, logs, terminal
 from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ScrapeError
+from leakwatch.model import Fingerprint
 from leakwatch.pipeline import Settings
 from leakwatch.printable import printable
 from leakwatch.units import exact_duration
@@ -56,6 +57,7 @@ class Top:
         self._wanted = wanted
         self._console = console
         self._scrapes = 0
+        self._first: dict[Fingerprint, int] | None = None
 
     def is_over(self, one: Vigil) -> bool:
         """Tell whether it has been shown for long enough, or never answered."""
@@ -78,7 +80,9 @@ class Top:
         scrapes = sum(one.scrapes for one in self._watching.vigils)
         if scrapes > self._scrapes:
             self._scrapes = scrapes
-            self._console.print(self._picture())
+            recorder = terminal.recorder()
+            recorder.print(self._picture())
+            sys.stdout.write(terminal.recorded(recorder) + "\n")
             sys.stdout.flush()
 
     def _picture(self) -> Group:
@@ -94,8 +98,11 @@ class Top:
             shown.append(Text(printable(head), no_wrap=True, overflow="ellipsis"))
             if health.error:
                 shown.append(Text(printable(health.error), "yellow"))
+        watches = list(self._watching.pipeline.watches.values())
+        if self._first is None and watches and self._watching.vigils[0].scrapes:
+            self._first = {line.stack.fingerprint: line.goroutines for line in live.lines(watches[0])}
         rows = self._wanted.rows or max(self._console.height - HEAD, 3)
         if self._console.is_terminal:
             rows = min(rows, max(self._console.height - HEAD, 3))
-        table = live.table(self._watching.pipeline.watches.values(), rows, by_count=self._wanted.by_count)
+        table = live.table(watches, rows, by_count=self._wanted.by_count, first=self._first)
         return Group(*shown, table)

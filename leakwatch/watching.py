@@ -18,6 +18,9 @@ from leakwatch.scraping import DEFAULT_SIZE
 from leakwatch.target_option import target_job
 from leakwatch.targets import Plan
 
+CREDIT = 0.25
+"""Seconds of a core for the first scrapes, which make connections and ask for names: no gap shall come of them."""
+
 Tell = Callable[[list[Event]], None]
 
 
@@ -97,7 +100,7 @@ class Watching:
 
     def _job(self, target: Target, plan: Plan, lag: Lag) -> Job:
         tls = Tls(plan.http.tls_config, secure=plan.endpoint.url.scheme == "https")
-        return job_of(target, plan, tls, self.pipeline, self.clock, lag.total)
+        return job_of(target, plan, tls, self.pipeline, self.clock, lag.total, CREDIT)
 
     async def _watch(self, one: Vigil, over: Callable[[Vigil], bool]) -> None:
         """Scrape at every interval, from the first good answer on half an interval off it.
