@@ -71,10 +71,12 @@ def table(
         reverse=True,
     )
     table = Table(box=box.SIMPLE_HEAD)
-    for column in ("goroutines", *(["change"] if first is not None else []), "growth"):
+    for column in ("goroutines", *(["change"] if first is not None else []), "per min"):
         table.add_column(column, justify="right", no_wrap=True)
-    for column in ("verdict", "wait", *(["service"] if several else []), "function"):
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
+    for column in ("verdict", "wait"):
+        table.add_column(column, no_wrap=True)
+    for column in (*(["service"] if several else []), "function"):
+        table.add_column(column, overflow="ellipsis")  # these give way: what is in them is cut, not wrapped
     for line in found[:rows]:
         style, at = COLOURS.get(line.verdict, ""), line.stack.blamed
         name = cut(at.function, style)
@@ -83,7 +85,7 @@ def table(
         cells: list[str | Text] = [Text(str(line.goroutines), style)]
         if first is not None:
             cells.append(f"{line.goroutines - before.get(line.stack.fingerprint, 0):+d}")
-        cells.append(f"{tenths(60 * line.growth):+.1f}/min")
+        cells.append(f"{tenths(60 * line.growth):+.1f}")
         cells += [Text(line.verdict.word, style) if line.verdict else "", cut(line.stack.wait)]
         table.add_row(*cells, *([cut(line.service)] if several else []), name)
     return table

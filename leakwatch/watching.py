@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from leakwatch.client import Tls
@@ -20,6 +20,8 @@ from leakwatch.targets import Plan
 
 CREDIT = 0.25
 """Seconds of a core for the first scrapes, which make connections and ask for names: no gap shall come of them."""
+
+REFRESH = 0.25  # seconds between two looks
 
 Tell = Callable[[list[Event]], None]
 
@@ -85,18 +87,37 @@ class Watching:
         lag.start()
         now = self.clock.stopwatch()
         self.vigils = [Vigil(self._job(target, plan, lag), now) for target, plan in self._plans.items()]
+        watching = asyncio.gather(*(self._watch(one, over) for one in self.vigils))
         try:
-            async with _stoppable(asyncio.gather(*(self._watch(one, over) for one in self.vigils))) as watching:
+            with self._stopping(watching):
                 while not watching.done():
                     look()
-                    await asyncio.wait([watching], timeout=0.25)
-                self.stopped = watching.cancelled()
+                    await asyncio.wait([watching], timeout=REFRESH)
                 if not self.stopped:
                     watching.result()
         finally:
             lag.stop()
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
             await asyncio.gather(*(one.job.close() for one in self.vigils))
         look()
+
+    @contextlib.contextmanager
+    def _stopping(self, watching: "asyncio.Future[list[None]]") -> Iterator[None]:
+        """Let SIGINT and SIGTERM end it."""
+
+        def stop() -> None:
+            self.stopped = True
+            watching.cancel()
+
+        loop, numbers = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+        for number in numbers:
+            loop.add_signal_handler(number, stop)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
 
     def _job(self, target: Target, plan: Plan, lag: Lag) -> Job:
         tls = Tls(plan.http.tls_config, secure=plan.endpoint.url.scheme == "https")
@@ -134,18 +155,3 @@ def _plan(url: str, how: How) -> tuple[Target, Plan]:
     return found.target, Plan(
         found, http.job_name, http, how.interval, how.timeout, how.cost_limit, DEFAULT_SIZE, http.profile_format
     )
-
-
-@contextlib.asynccontextmanager
-async def _stoppable(running: "asyncio.Future[list[None]]") -> AsyncIterator["asyncio.Future[list[None]]"]:
-    """Let SIGINT and SIGTERM cancel `running`."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    for number in numbers:
-        loop.add_signal_handler(number, running.cancel)
-    try:
-        yield running
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-        running.cancel()

@@ -84,7 +84,7 @@ def check(  # noqa: PLR0913  each is an option
         float, typer.Option(metavar="SHARE", help="Of one core of a service: scrape less often beyond.")
     ] = 0.05,
 ) -> None:
-    """Watch services for a while and fail if they leak: for CI and canaries."""
+    """Watch services for a while and fail if they leak."""
     from leakwatch import check as checking
 
     check_share("--cost-limit", cost_limit)
