@@ -17,6 +17,7 @@ from leakwatch.clock import Clock
 from leakwatch.config import Config, read_config
 from leakwatch.detect.verdict import RUNNING
 from leakwatch.errors import UsageError
+from leakwatch.inquiries import InquirySettings
 from leakwatch.judging import judging
 from leakwatch.leak_text import COLOURS, about
 from leakwatch.model import Event, Verdict
@@ -66,7 +67,7 @@ def run(urls: Sequence[str], wanted: Wanted) -> int:
         raise UsageError(str(error)) from error
     given = read_config(wanted.config) if wanted.config else Config()
     settings = replace(judging(given.detection, given.owners, given.ignore), block=terms.block)
-    how = How(wanted.interval, wanted.timeout, wanted.cost_limit)
+    how = How(wanted.interval, wanted.timeout, wanted.cost_limit, InquirySettings(full_dump="off"))
     check = Check(Watching(urls, settings, how, _tell), terms, wanted)
     outcome = asyncio.run(check.run())
     sys.stdout.buffer.write(_printed(outcome, wanted).encode("utf-8", "replace"))

@@ -14,7 +14,8 @@ from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.discovered import DiscoveryCollector
 from leakwatch.errors import ConfigError, LeakwatchError
-from leakwatch.job import Job, job_of
+from leakwatch.job import Job
+from leakwatch.jobs import make_job
 from leakwatch.judging import judging
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
 from leakwatch.model import Event, Leak, Target, Verdict
@@ -26,6 +27,7 @@ from leakwatch.schedule import Schedule, offset
 from leakwatch.scrape import Health
 from leakwatch.shard import Shard
 from leakwatch.targets import Plan, Targets
+from leakwatch.telling import how_long, unknown
 from leakwatch.warm import Warmer
 from leakwatch.web.routes import make_app
 from leakwatch.web.server import Web, address, bind
@@ -227,7 +229,7 @@ class Daemon:
         old = self._drop(target)
         secure = plan.endpoint.url.scheme == "https"
         tls = self._tls.setdefault((plan.job, secure), Tls(plan.http.tls_config, secure=secure))
-        job = job_of(target, plan, tls, self.pipeline, self._clock, self._lag.total)
+        job = make_job(target, plan, tls, self.pipeline, self._clock, self._lag.total)
         if old:
             job.health.results = old.health.results
         self._jobs[target] = job
@@ -263,6 +265,8 @@ class Daemon:
                 per_hour_high=_hourly(leak.growth.high),
                 confidence=round(leak.confidence, 2),
                 stack=leak.stack.fingerprint,
+                age=how_long(leak.findings),
+                unknown=unknown(leak.findings),
             )
 
 

@@ -2,22 +2,20 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import structlog
 
-from leakwatch.client import Client, Tls
 from leakwatch.clock import Clock
 from leakwatch.errors import ScrapeError
+from leakwatch.inquiry import Inquiry, Occasion, ask, is_due
 from leakwatch.model import Event, Process, Samples, Target
 from leakwatch.pace import Pace
 from leakwatch.pipeline import Body, Format, Pipeline
-from leakwatch.process import SIZE_LIMIT, Question
+from leakwatch.process import Question
 from leakwatch.scrape import Health, Scraper
-from leakwatch.symbols import SIZE_LIMIT as SYMBOLS_LIMIT
 from leakwatch.symbols import Symbols
-from leakwatch.targets import Plan
 
 log = structlog.get_logger()
 
@@ -32,7 +30,7 @@ class Job:
     """Scrapes one target each time it is called, unless that would cost the target more than its share.
 
     `lag`: for how long, in all, our own loop was late; `question` and `symbols`: asked for what the profile, in
-    the format `form`, does not say itself.
+    the format `form`, does not say itself; `inquiries`: what is asked besides, when there is reason to.
     """
 
     def __init__(  # noqa: PLR0913  each is a part with a life of its own
@@ -47,6 +45,7 @@ class Job:
         *,
         symbols: Symbols | None = None,
         form: Format = "text",
+        inquiries: Sequence[Inquiry] = (),
     ) -> None:
         self.target = target
         self.health = Health(interval=pace.interval)
@@ -59,6 +58,7 @@ class Job:
         self._question = question
         self._symbols = symbols
         self._form = form
+        self._inquiries = inquiries
         self._process: Process | None = None
         self._known: Process | None = None
         """The last that told its name; `_process` is None when the latest answer did not come."""
@@ -85,6 +85,7 @@ class Job:
             if self._gone():
                 return
             tell(self._pipeline.observe(self.target, time, total, samples, self._process))
+            tell(await self._look_closer(time, total))
         except ScrapeError as error:
             self._failed(error)
         except Exception as error:  # noqa: BLE001  a mistake of ours must not silence a target
@@ -146,6 +147,24 @@ class Job:
                 self._log.info("wait reasons of channels stay unknown", reason=error.reason, error=str(error))
         body.learn(symbols.names)
 
+    async def _look_closer(self, time: float, total: int) -> list[Event]:
+        """Ask for what is due beside the profile; return the leaks whose verdict that changed."""
+        watch, suspects = self._pipeline.watch(self.target), self._pipeline.suspects(self.target)
+        events: list[Event] = []
+        for inquiry in self._inquiries:
+            begin = self._clock.stopwatch()
+            occasion = Occasion(
+                self.target, time, begin, total, suspects, watch.answers, self._pipeline.identifier
+            )
+            if watch.identity.mixed or not is_due(inquiry, occasion):
+                continue
+            await ask(inquiry, occasion)
+            self._pace.charge(self._clock.stopwatch() - begin)
+            if self._gone():
+                break
+            events += self._pipeline.learn(self.target, time)
+        return events
+
     def _succeeded(self) -> None:
         health = self.health
         if health.up is not True:
@@ -186,30 +205,3 @@ class Job:
         if self._pipeline.stretch(self.target, median(self._intervals) / JITTER):
             block = self._pipeline.watch(self.target).history.block
             self._log.info("block grows with the interval: judged later", block=block)
-
-
-def job_of(
-    target: Target,
-    plan: Plan,
-    tls: Tls,
-    pipeline: Pipeline,
-    clock: Clock,
-    lag: Callable[[], float],
-    credit: float = 0.0,
-) -> Job:
-    """Return the job that scrapes `target` as planned; `tls` may be shared with others.
-
-    `credit`: seconds of a core that it has not to pay for.
-    """
-    client = Client(tls, timeout=plan.timeout, socket=plan.endpoint.socket)
-    url = plan.endpoint.url
-    scraper = Scraper(client, url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
-    question = symbols = None
-    if plan.form == "proto":
-        scraper.url = url.copy_with(params={"debug": "0"})
-    else:
-        question = Question(scraper.beside("threadcreate", SIZE_LIMIT, debug="0"))
-        symbols = Symbols(scraper.beside("symbol", SYMBOLS_LIMIT))
-    pace = Pace(plan.interval, plan.cost_limit)
-    pace.charge(-credit)
-    return Job(target, scraper, pipeline, clock, lag, pace, question, symbols=symbols, form=plan.form)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from leakwatch.ages import Waiting
-from leakwatch.model import Fingerprint, Sample, Stack
+from leakwatch.ages import ages
+from leakwatch.model import Fingerprint, Sample, Stack, Waiting
 from leakwatch.printable import escaped
 
 Waitings = Mapping[Fingerprint, Waiting]
@@ -80,9 +80,9 @@ def _waiting(waitings: Waitings, sample: Sample) -> dict[str, object]:
     waiting = waitings.get(sample.stack.fingerprint)
     if waiting is None:
         return {}
-    ages = waiting.ages
+    found = ages(waiting)
     return {
-        "ages": {"known": ages.known, "oldest_minutes": ages.oldest, "median_minutes": ages.median},
+        "ages": {"known": found.known, "oldest_minutes": found.oldest, "median_minutes": found.median},
         "states": waiting.states,
         "created_by": [
             {"function": frame.function, "file": frame.file, "line": frame.line, "goroutines": goroutines}

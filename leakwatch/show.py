@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leakwatch.ages import Waits, waiting
+from leakwatch.ages import ages
 from leakwatch.client import Client, Tls
 from leakwatch.discovery.resolve import Job, endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, without_user
@@ -25,6 +25,7 @@ from leakwatch.stacks import Identifier
 from leakwatch.symbols import SIZE_LIMIT, Symbols
 from leakwatch.target_option import target_job
 from leakwatch.units import format_duration
+from leakwatch.waits import Waits, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -151,15 +152,17 @@ def _empty(title: str, *columns: str) -> Table:
 
 
 def _stacks(rows: list[Row], title: str, waitings: Waitings) -> Table:
-    ages = ("oldest", "median") if waitings else ()
-    table = _empty(title, "goroutines", "stack", "wait", *ages, "function", "created by" if ages else "started by")
+    aged = ("oldest", "median", "function", "created by")
+    columns = aged if waitings else ("function", "started by")
+    table = _empty(title, "goroutines", "stack", "wait", *columns)
     for row in rows:
         stack = row.samples[0].stack
         cells: list[str | Text] = [str(row.goroutines), stack.fingerprint, _styled(stack.wait)]
         starter = _styled(KEYS[By.ORIGIN](stack))
         if waitings:
             told = waitings[stack.fingerprint]
-            cells += [_minutes(told.ages.oldest), _minutes(told.ages.median)]
+            found = ages(told)
+            cells += [_minutes(found.oldest), _minutes(found.median)]
             starter = _creator(told.creators)
         table.add_row(*cells, _placed(stack.blamed, "bold"), starter)
     return table
@@ -175,7 +178,7 @@ def _stacks_short(rows: list[Row], title: str, waitings: Waitings) -> Table:
             at.append(f"\n{short(printable(stack.blamed.file))}:{stack.blamed.line}", "not bold dim")
         cells = [str(row.goroutines), f"{stack.fingerprint}\n{stack.wait}".strip()]
         if waitings:
-            cells.append(_minutes(waitings[stack.fingerprint].ages.oldest))
+            cells.append(_minutes(ages(waitings[stack.fingerprint]).oldest))
         table.add_row(*cells, at)
     return table
 

@@ -184,6 +184,11 @@ def fingerprint_of(functions: Sequence[str]) -> Fingerprint:
     return Fingerprint(blake2b("\0".join(distinct).encode("utf-8", "replace"), digest_size=8).hexdigest())
 
 
+def site_of(function: str) -> Fingerprint:
+    """Return the fingerprint of the site of all stacks that blame `function`."""
+    return fingerprint_of(("site", function))
+
+
 def names_of(functions: Sequence[str]) -> list[str]:
     """Return the names that tell stacks apart, leaf first; the runtime's only if there are no others."""
     names = [normalise(function) for function in functions if not function.startswith(RUNTIME)]

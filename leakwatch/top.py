@@ -14,6 +14,7 @@ from rich.text import Text
 from leakwatch import live, logs, terminal
 from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ScrapeError
+from leakwatch.inquiries import InquirySettings
 from leakwatch.model import Fingerprint
 from leakwatch.pipeline import Settings
 from leakwatch.printable import printable
@@ -39,7 +40,8 @@ def run(url: str, wanted: Wanted) -> None:
     """Show the stacks at `url` until it is told to stop; raises ConfigError, and ScrapeError if none ever came."""
     logs.configure("error")
     settings = Settings(block=SCRAPES_PER_BLOCK * wanted.interval)
-    watching = Watching([url], settings, How(wanted.interval, wanted.timeout, wanted.cost_limit))
+    closer = InquirySettings(leak_proof="off", full_dump="off")
+    watching = Watching([url], settings, How(wanted.interval, wanted.timeout, wanted.cost_limit, closer))
     top = Top(watching, wanted, terminal.console())
     with top.shown() as show:
         asyncio.run(watching.run(top.is_over, show))

@@ -11,7 +11,9 @@ from leakwatch.clock import Clock, Lag
 from leakwatch.discovery.resolve import Job as Start
 from leakwatch.discovery.resolve import endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, UsageError, without_user
-from leakwatch.job import Job, job_of
+from leakwatch.inquiries import InquirySettings
+from leakwatch.job import Job
+from leakwatch.jobs import make_job
 from leakwatch.model import Event, Target
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.scraping import DEFAULT_SIZE
@@ -28,11 +30,12 @@ Tell = Callable[[list[Event]], None]
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How to scrape, in seconds; `cost_limit`: share of one core of each target."""
+    """How to scrape, in seconds; `cost_limit`: share of one core of each target; `closer`: what to ask besides."""
 
     interval: float
     timeout: float
     cost_limit: float
+    closer: InquirySettings
 
 
 class Vigil:
@@ -121,7 +124,7 @@ class Watching:
 
     def _job(self, target: Target, plan: Plan, lag: Lag) -> Job:
         tls = Tls(plan.http.tls_config, secure=plan.endpoint.url.scheme == "https")
-        return job_of(target, plan, tls, self.pipeline, self.clock, lag.total, CREDIT)
+        return make_job(target, plan, tls, self.pipeline, self.clock, lag.total, CREDIT)
 
     async def _watch(self, one: Vigil, over: Callable[[Vigil], bool]) -> None:
         """Scrape at every interval, from the first good answer on half an interval off it.
@@ -152,6 +155,5 @@ def _plan(url: str, how: How) -> tuple[Target, Plan]:
         found = endpoint(labels, Start(http.job_name, http.scheme, http.profile_path))
     except DiscoveryError as error:
         raise ConfigError(f"{without_user(url)}: {error}") from error
-    return found.target, Plan(
-        found, http.job_name, http, how.interval, how.timeout, how.cost_limit, DEFAULT_SIZE, http.profile_format
-    )
+    limits = how.cost_limit, DEFAULT_SIZE, http.profile_format, how.closer
+    return found.target, Plan(found, http.job_name, http, how.interval, how.timeout, *limits)

@@ -1,18 +1,26 @@
 """What a full dump adds to a stack: ages, states, creators, and which of its goroutines are of a stack."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.ages import Ages, Waits, ages, waiting
-from leakwatch.model import Frame, Stack, Trace
+from leakwatch.ages import Ages, ages, together
+from leakwatch.model import Frame, Stack, Trace, Waiting
 from leakwatch.profile import dump, text
 from leakwatch.profile.dump import Dump, Goroutine
 from leakwatch.stacks import Identifier, fingerprint_of
+from leakwatch.waits import Waits, waiting
 
 RECORDED = sorted((Path(__file__).parent / "profiles").glob("*/goroutine.debug2.txt"))
+
+
+def after(minutes: Sequence[int | None]) -> Ages:
+    """Return the ages of goroutines that wait for so many minutes each."""
+    return ages(Waiting(Counter(minutes), {}, {}))
 
 
 @pytest.mark.parametrize(
@@ -29,13 +37,13 @@ RECORDED = sorted((Path(__file__).parent / "profiles").glob("*/goroutine.debug2.
 )
 def test_ages(minutes: list[int | None], expected: Ages) -> None:
     """A goroutine that does not say its age is the youngest: it never makes the others look older."""
-    assert ages(minutes) == expected
+    assert after(minutes) == expected
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=1), st.integers(0, 50))
 def test_the_median_is_the_age_of_one(minutes: list[int], silent: int) -> None:
     """At least half of the goroutines are as old as the median or older than it, at most half are older."""
-    found = ages([*minutes, *[None] * silent])
+    found = after([*minutes, *[None] * silent])
     assert (found.goroutines, found.known, found.oldest) == (len(minutes) + silent, len(minutes), max(minutes))
     if found.median is not None:
         assert 2 * sum(number >= found.median for number in minutes) >= found.goroutines
@@ -50,10 +58,10 @@ def test_states_and_creators_are_counted() -> None:
     trace = Trace((Frame("main.f"),))
     goroutines = [Goroutine(1, trace, "running")]
     goroutines += [Goroutine(i, trace, "select", i, serve if i % 3 else accept, 1) for i in range(2, 9)]
-    told = waiting(goroutines)
+    told = together([waiting(goroutines[:4]), waiting(goroutines[4:])])
     assert list(told.states.items()) == [("select", 7), ("running", 1)]
     assert list(told.creators.items()) == [(serve, 5), (accept, 2)]
-    assert told.ages == Ages(8, 7, 8, 4)
+    assert ages(told) == Ages(8, 7, 8, 4)
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)

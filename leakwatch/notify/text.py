@@ -8,6 +8,7 @@ from typing import Final
 from leakwatch.labels import shown
 from leakwatch.model import Frame, Leak, Verdict
 from leakwatch.reason import figure
+from leakwatch.telling import how_long, started_by
 
 LIMIT: Final = 16_000  # bytes of all annotations of an alert
 PART: Final = 2_500  # bytes of each but the stack
@@ -97,6 +98,8 @@ def _facts(leak: Leak, first_seen: float) -> list[str]:
     known = not math.isnan(first_seen)
     return [
         f"Since: {datetime.fromtimestamp(first_seen, UTC):%Y-%m-%d %H:%M:%S} UTC." if known else "",
+        shown(how_long(leak.findings)),
+        shown(started_by(leak.findings)),
         f"Confidence: {100 * leak.confidence:.0f} %.",
         f"Owner: {shown(leak.owner)}." if leak.owner else "",
         f"In step with it grows {', '.join(related[:RELATED])}{_more(related, RELATED)}." if related else "",

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import httpx
 
-from leakwatch.ages import Waits
 from leakwatch.profile import dump, text
 from leakwatch.stacks import Identifier
+from leakwatch.waits import Waits
 
 
 def body(url: str, debug: int = 1) -> bytes:
