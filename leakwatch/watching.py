@@ -144,7 +144,7 @@ class Watching:
                 return
             if fresh and one.up is not None:
                 due -= interval / 2
-            due += interval * max(1, (now - due) // interval + 1)
+            due += interval * max(1, (now - due) // interval)  # one that is late comes at once, more are left out
 
 
 def _plan(url: str, how: How) -> tuple[Target, Plan]:
