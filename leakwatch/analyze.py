@@ -228,6 +228,7 @@ def leak_json(leak: Leak) -> dict[str, object]:
         "growth_per_hour_high": leak.grew.high * 3600,
         "confidence": leak.confidence,
         "owner": leak.owner,
+        "source": leak.source,
         "now": leak.verdict.word,
         "reason": leak.reason,
         "life": [{"verdict": turn.verdict.word, "time": turn.time} for turn in leak.life],

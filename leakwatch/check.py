@@ -18,7 +18,6 @@ from leakwatch.config import Config, read_config
 from leakwatch.detect.verdict import RUNNING
 from leakwatch.errors import UsageError
 from leakwatch.inquiries import InquirySettings
-from leakwatch.judging import judging
 from leakwatch.leak_text import COLOURS, about
 from leakwatch.model import Event, Verdict
 from leakwatch.outcome import (
@@ -66,7 +65,7 @@ def run(urls: Sequence[str], wanted: Wanted) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from error
     given = read_config(wanted.config) if wanted.config else Config()
-    settings = replace(judging(given.detection, given.owners, given.ignore), block=terms.block)
+    settings = replace(given.judging(), block=terms.block)
     how = How(wanted.interval, wanted.timeout, wanted.cost_limit, InquirySettings(full_dump="off"))
     check = Check(Watching(urls, settings, how, _tell), terms, wanted)
     outcome = asyncio.run(check.run())

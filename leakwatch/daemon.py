@@ -16,7 +16,6 @@ from leakwatch.discovered import DiscoveryCollector
 from leakwatch.errors import ConfigError, LeakwatchError
 from leakwatch.job import Job
 from leakwatch.jobs import make_job
-from leakwatch.judging import judging
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
 from leakwatch.model import Event, Leak, Target, Verdict
 from leakwatch.notify.metrics import NotificationCollector
@@ -54,7 +53,7 @@ class Daemon:
         self._clock = Clock()
         self._lag = Lag()
         self._reloaded = (True, self._clock.time())
-        self.pipeline = Pipeline(judging(self.config.detection, self.config.owners, self.config.ignore))
+        self.pipeline = Pipeline(self.config.judging())
         self._schedule = Schedule(self._clock)
         self._jobs: dict[Target, Job] = {}
         self._plans: dict[Target, Plan] = {}
@@ -181,7 +180,7 @@ class Daemon:
         self.config = config
         self._stacks.per_target = config.metrics.stacks_per_target
         self._stacks.limit = config.metrics.series_limit
-        if self.pipeline.configure(judging(config.detection, config.owners, config.ignore)):
+        if self.pipeline.configure(config.judging()):
             log.warning("all history starts over: detection.block or detection.series_limit changed")
         self._tls = {}
         self._reloading = True
@@ -258,6 +257,8 @@ class Daemon:
                 service=leak.service,
                 function=at.function,
                 at=f"{at.file}:{at.line}" if at.file else "",
+                source=leak.source,
+                owner=leak.owner,
                 wait=leak.stack.wait,
                 goroutines=leak.goroutines,
                 per_hour=_hourly(leak.growth.rate),

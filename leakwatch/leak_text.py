@@ -32,6 +32,8 @@ def about(leak: Leak, verdict: Verdict) -> Iterator[Text]:
     if leak.owner:
         words.append(f"owner {leak.owner}")
     yield styled("  " + ", ".join(words))
+    if leak.source:
+        yield styled(f"  {leak.source}")
     yield Text(f"  {leak.goroutines} goroutines now, {rate([leak.grew])}, confidence {leak.confidence:.0%}")
     yield Text(f"  {leak.reason}")
     for name, when in (("began", leak.first_seen), ("first told", leak.detected_at)):

@@ -221,6 +221,8 @@ class Leak:
     related: tuple[Stack, ...]
     reason: str
     findings: Findings = Findings()
+    source: str = ""
+    """Where the source of the blamed frame is shown: a URL, "" where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,8 @@ def _details(leak: Leak) -> str:
     about = [f"{leak.goroutines} goroutines in {leak.service}, stack {leak.stack.fingerprint}"]
     if leak.owner:
         about.append(f"owner {leak.owner}")
+    if leak.source:
+        about.append(leak.source)
     about += [f"with it grows {related.blamed.function}" for related in leak.related]
     for frame in leak.stack.frames:
         about.append(frame.function)

@@ -15,7 +15,6 @@ from leakwatch.analyze import Analysis, Complaints, analyze, read, to_json
 from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.config import Config, read_config
 from leakwatch.errors import ConfigError, UsageError
-from leakwatch.judging import judging
 from leakwatch.leak_text import about, moment
 from leakwatch.model import Verdict
 from leakwatch.recordings.spacing import DEFAULT_BLOCK, Spacing, choose_block
@@ -39,7 +38,7 @@ def run(
     """Print what the recordings at `paths` say; return the exit status. Raises ConfigError."""
     complaints = Complaints(_say)
     given = read_config(config) if config else Config()
-    settings = judging(given.detection, given.owners, given.ignore)
+    settings = given.judging()
     recordings = read(paths, settings.own_code, complaints)
     spacings = [kept.spacing for one in recordings for kept in one.kept]
     said = block is not None or "block" in given.detection.model_fields_set

@@ -79,7 +79,7 @@ def test_a_leak_with_its_numbers() -> None:
     assert f"{leak.confidence:.0%}" in said
     assert "shop-team &lt;a&amp;b&gt;" in said
     assert ">wait" not in said
-    pipeline.leaks.assign({}, ())
+    pipeline.configure(Settings())
     assert ">owner" not in page(pipeline, 4)
 
 

@@ -47,6 +47,7 @@ def leaking(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
         "summary": f"{shown(leak.service)} leaks goroutines in {where}: {leak.goroutines}, {rate}",
         "description": _sentences(parts),
         "targets": _listed([shown(name) for name in leak.targets]),
+        "source": leak.source,
         "next_step": LEAKING_STEP.format(url=url, function=shown(leak.stack.blamed.function)),
     }
     return _with_stack(said, leak)
@@ -65,6 +66,7 @@ def suspected(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
         "summary": f"{shown(leak.service)} may leak goroutines in {where}: {leak.goroutines}",
         "description": _sentences(parts),
         "targets": _listed([shown(name) for name in leak.targets]),
+        "source": leak.source,
         "next_step": SUSPECTED_STEP.format(url=url),
     }
     return _with_stack(said, leak)

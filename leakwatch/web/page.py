@@ -116,14 +116,14 @@ def _down(health: Mapping[Target, Health], now: float) -> str:
 def _leak(leak: Leak, now: float) -> dict[str, str]:
     """Return the cells of one leak by the name of their column."""
     at, growth = leak.stack.blamed, leak.growth
-    place = f"{at.file}:{at.line}" if at.file else ""
+    place = _linked(f"{at.file}:{at.line}" if at.file else "", leak.source)
     band = f"{hourly(growth.low)} to {hourly(growth.high)}"
     more = " …" if len(leak.targets) > 5 else ""
     related = "".join(f"<br><small>with {escape(other.blamed.function)}</small>" for other in leak.related[:5])
     return {
         "verdict": f'<span class="{leak.verdict.word}">{leak.verdict.word}</span>',
         "service": escape(leak.service),
-        "function": f"<span><code>{escape(at.function)}</code><br><small>{escape(place)}</small>{related}</span>",
+        "function": f"<span><code>{escape(at.function)}</code><br><small>{place}</small>{related}</span>",
         "why": f"<small>{escape(leak.reason)}</small>",
         "wait": escape(leak.stack.wait),
         "goroutines": f"{leak.goroutines:,}",
@@ -133,6 +133,13 @@ def _leak(leak: Leak, now: float) -> dict[str, str]:
         "owner": escape(leak.owner),
         "targets": escape(", ".join(leak.targets[:5])) + more,
     }
+
+
+def _linked(text: str, url: str) -> str:
+    """Return HTML of `text` that leads to `url`, or to nothing where that is empty."""
+    if not url:
+        return escape(text)
+    return f'<a href="{escape(url)}" rel="noreferrer">{escape(text or "source")}</a>'
 
 
 def hourly(rate: float) -> str:
