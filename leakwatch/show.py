@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import re
 import sys
@@ -16,6 +15,7 @@ from leakwatch.discovery.resolve import Job, endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, without_user
 from leakwatch.look import KEYS, By, Row, Waitings, as_json, folded, group, short
 from leakwatch.model import Frame, Profile
+from leakwatch.printable import printable
 from leakwatch.profile import pprof, saved, text
 from leakwatch.profile.dump import Dump
 from leakwatch.recordings.folders import SYMBOLS, own_symbols, read_symbols
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 ADDRESS = re.compile(r"[^/\s]+:\d+(/|$)")
 """What looks like host:port, with a path perhaps."""
 NUMBERS = {"goroutines", "stacks", "oldest", "median"}
-WIDEST = 240  # columns of a table that is piped
 
 
 def read(source: str, timeout: float) -> Profile | Dump:
@@ -118,35 +117,31 @@ def render(found: Profile | Dump, by: By, output: str, limit: int) -> bytes:
 
 def table(title: str, rows: list[Row], waitings: Waitings, by: By, limit: int) -> str:
     """Return the largest rows as a table: as wide as the terminal, or as needed when piped."""
-    from rich.console import Console
+    from leakwatch import terminal
 
-    terminal = sys.stdout.isatty()
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=terminal, width=None if terminal else WIDEST, highlight=False)
+    console = terminal.recorder()
     shown = rows[:limit] if limit else rows
     printed = _stacks(shown, title, waitings) if by is By.STACK else _groups(shown, title, by)
-    needed = console.measure(printed, options=console.options.update(max_width=WIDEST)).maximum
-    if terminal and needed > console.width:
+    if not terminal.fits(console, printed):
         narrow = by is By.STACK
         printed = _stacks_short(shown, title, waitings) if narrow else _groups(shown, title, by, cell=cut)
     console.print(printed)
     if len(shown) < len(rows):
         console.print(f"{len(rows) - len(shown)} more; --limit 0 shows all")
-    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+    return terminal.recorded(console)
 
 
 def _styled(text: str, style: str = "") -> Text:
-    """Return a cell in which brackets are no markup."""
-    from rich.text import Text
+    from leakwatch.terminal import styled
 
-    return Text(text, style)
+    return styled(text, style)
 
 
 def cut(text: str, style: str = "") -> Text:
     """Return a cell for a narrow table: short, and … where it still is too long, as nobody reads half a name."""
     from rich.text import Text
 
-    return Text(short(text), style, no_wrap=True, overflow="ellipsis")
+    return Text(short(printable(text)), style, no_wrap=True, overflow="ellipsis")
 
 
 def _empty(title: str, *columns: str) -> Table:
@@ -183,7 +178,7 @@ def _stacks_short(rows: list[Row], title: str, waitings: Waitings) -> Table:
         stack = row.samples[0].stack
         at = cut(stack.blamed.function, "bold")
         if stack.blamed.file:
-            at.append(f"\n{short(stack.blamed.file)}:{stack.blamed.line}", "not bold dim")
+            at.append(f"\n{short(printable(stack.blamed.file))}:{stack.blamed.line}", "not bold dim")
         cells = [str(row.goroutines), f"{stack.fingerprint}\n{stack.wait}".strip()]
         if waitings:
             cells.append(_minutes(ages(waitings[stack.fingerprint]).oldest))
@@ -194,7 +189,7 @@ def _stacks_short(rows: list[Row], title: str, waitings: Waitings) -> Table:
 def _placed(frame: Frame, style: str = "") -> Text:
     at = _styled(frame.function, style)
     if frame.file:
-        at.append(f"\n{frame.file}:{frame.line}", "not bold dim")
+        at.append(f"\n{printable(frame.file)}:{frame.line}", "not bold dim")
     return at
 
 
