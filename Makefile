@@ -17,13 +17,13 @@ setup: ## install all that is missing: .venv, Go, and the servers and tools that
 venv:
 	@.ci/tools.sh venv
 
-test: setup ## lint, types and all tests; ARGS go to pytest
+# What runs for real is judged by the clock, and alone.
+test: setup ## lint, types and all tests
 	@failed=; \
 	$(MAKE) lint || failed="$$failed lint"; \
 	$(MAKE) types || failed="$$failed types"; \
-	: what runs for real is judged by the clock, and alone; \
-	pytest -n 2 --dist loadfile --ignore tests/e2e $(ARGS) || failed="$$failed unit-tests"; \
-	pytest tests/e2e $(ARGS) || failed="$$failed e2e-tests"; \
+	pytest -n 2 --dist loadfile --ignore tests/e2e || failed="$$failed unit-tests"; \
+	pytest tests/e2e || failed="$$failed e2e-tests"; \
 	$(MAKE) detection || failed="$$failed detection"; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
