@@ -57,7 +57,7 @@ class Daemon:
         self._clock = Clock()
         self._lag = Lag()
         self._started = self._clock.time()
-        self._reloaded = (True, self._started)
+        self._reloaded = ("", self._started)
         self.pipeline = Pipeline(judging(self.config.detection, self.config.owners, self.config.ignore))
         self._schedule = Schedule(self._clock)
         self._jobs: dict[Target, Job] = {}
@@ -172,8 +172,8 @@ class Daemon:
         return f"waiting for {waiting} of {mechanisms} discoveries" if waiting else ""
 
     def _last_reload(self) -> tuple[bool, float]:
-        successful, time = self._reloaded
-        return successful, self._clock.wall(time)
+        mistake, time = self._reloaded
+        return not mistake, self._clock.wall(time)
 
     def leaks(self) -> list[Leak]:
         """Return the leaks, the most urgent first."""
@@ -196,10 +196,10 @@ class Daemon:
             if config.warm_from != self.config.warm_from:
                 log.warning("what changed in warm_from counts from the next start")
         except ConfigError as error:
-            self._reloaded = (False, self._reloaded[1])
+            self._reloaded = (str(error), self._reloaded[1])
             log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  the message says it all
             raise
-        self._reloaded = (True, self._clock.time())
+        self._reloaded = ("", self._clock.time())
         self.config = config
         self._stacks.per_target = config.metrics.stacks_per_target
         self._stacks.limit = config.metrics.series_limit

@@ -44,6 +44,8 @@ class Leaks:
         self._time = 0.0
         self._owners: list[tuple[str, str]] = []
         self._rules: Sequence[Rule] = ()
+        self.turns = 0
+        """How many verdicts have turned."""
         self.assign(owners, rules)
 
     def assign(self, owners: Mapping[str, str], rules: Sequence[Rule]) -> None:
@@ -54,6 +56,7 @@ class Leaks:
     def forget(self) -> None:
         """Forget all leaks."""
         self._services.clear()
+        self.turns += 1
 
     def told(self, service: str) -> Told:
         """Return what is known and was told of a service."""
@@ -92,6 +95,7 @@ class Leaks:
         known.groups = groups(lives, rules)
         known.rules = {key: rules[key] for key in known.groups.keys() & rules.keys()}
         events = self._tell(service, known, time)
+        self.turns += len(events)
         for fingerprint in [key for key, life in lives.items() if life.verdict is Verdict.NORMAL]:
             del lives[fingerprint]
         if not lives:

@@ -69,6 +69,8 @@ class Pipeline:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.watches: dict[Target, Watch] = {}
+        self.blocks = 0
+        """How many blocks of targets have closed."""
         self.leaks = Leaks(self.count, self._labels, settings.owners, settings.ignore)
         self._services: dict[str, Service] = {}
         self._texts = text.Memory()
@@ -124,6 +126,7 @@ class Pipeline:
         watch.sites.follow(time, samples)
         if not closed:
             return events
+        self.blocks += 1
         watch.judge([other for other in service.watches.values() if other is not watch])
         events += self._update(watch, time)
         judged = service.judge(time, self.settings.block)

@@ -6,7 +6,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
@@ -59,6 +67,14 @@ def parse_size(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is no size; write for example 512KB or 64MB")
     return int(float(match[1]) * 1024 ** PREFIXES.index(match[2].upper()))
+
+
+def exact_size(size: int) -> str:
+    """Return bytes in the largest unit that says them exactly: "64MB"; `parse_size` reads it."""
+    power = 0
+    while size and size % 1024 == 0 and power < len(PREFIXES) - 1:
+        size, power = size // 1024, power + 1
+    return f"{size}{PREFIXES[power]}B"
 
 
 def expand(text: str) -> str:
@@ -126,6 +142,7 @@ Duration = Annotated[
     WithJsonSchema(
         {"type": "string", "pattern": r"^(\d+(y|w|d|h|ms|m|s))+$", "examples": ["15s", "1h30m", "200ms"]}
     ),
+    PlainSerializer(exact_duration, when_used="json"),
 ]
 """Seconds, written as in Prometheus; longer than nothing."""
 
@@ -142,6 +159,7 @@ Size = Annotated[
     BeforeValidator(_size),
     Field(gt=0),
     WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KMGTPE]?i?B?$", "examples": ["64MB"]}),
+    PlainSerializer(exact_size, when_used="json"),
 ]
 """Bytes, written as in Prometheus."""
 

@@ -4,12 +4,13 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from leakwatch import __version__
-from leakwatch.web.api import leak_routes, target_routes
+from leakwatch.web.api import leak_routes, status_routes, target_routes
+from leakwatch.web.api.changes import Changes
 from leakwatch.web.api.problems import NoTraceback, say_problems
 from leakwatch.web.api.source import Source
 
 V1 = "/v1"
-ROUTERS: tuple[APIRouter, ...] = (leak_routes.router, target_routes.router)
+ROUTERS: tuple[APIRouter, ...] = (leak_routes.router, target_routes.router, status_routes.router)
 
 
 def make_api(source: Source) -> ASGIApp:
@@ -25,7 +26,7 @@ def make_api(source: Source) -> ASGIApp:
         servers=[{"url": f"{source.url.rstrip('/')}/api"}],
         root_path_in_servers=False,
     )
-    app.state.source = source
+    app.state.source, app.state.changes = source, Changes(source)
     for router in ROUTERS:
         app.include_router(router, prefix=V1)
     say_problems(app)

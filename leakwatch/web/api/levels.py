@@ -1,12 +1,12 @@
 """Counts as they were at given times, out of blocks and hours of many targets. Pure.
 
-Targets begin at different moments, so their columns do not lie beneath each other: a sum takes of each target the
-column that a time falls into. Through a gap the last known count goes on, for a target that was not seen has not
-lost its goroutines; before a lifetime there are none.
+Targets begin at different moments, so their columns do not lie beneath each other: a sum takes of each target what
+lies on the line between its columns. So it does through a gap, for a target that was not seen has not lost its
+goroutines; before a lifetime there are none.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,9 @@ from leakwatch.watch import Watch
 
 POINTS: Final = 48  # of a sparkline
 Rows = npt.NDArray[np.intp]
+Reach = Literal["blocks", "hours"]
+BOTH: Final[tuple[Reach, ...]] = ("blocks", "hours")
+"""The hours, and then the blocks after them."""
 
 
 def history_of(watch: Watch, fingerprint: Fingerprint) -> tuple[History, int] | None:
@@ -29,37 +32,60 @@ def history_of(watch: Watch, fingerprint: Fingerprint) -> tuple[History, int] | 
     return None
 
 
-def hour_end(history: History) -> float:
-    """Return when the newest closed hour ended."""
-    return history.block_start - history.closed % BLOCKS_PER_HOUR * history.block
+def columns_of(history: History, reach: Reach) -> tuple[Columns, float, float]:
+    """Return the blocks or hours, when the newest of them ended, and the seconds of one."""
+    if reach == "blocks":
+        return history.blocks, history.block_start, history.block
+    end = history.block_start - history.closed % BLOCKS_PER_HOUR * history.block
+    return history.hours, end, BLOCKS_PER_HOUR * history.block
 
 
-def sampled(history: History, rows: Rows, grid: Sums, what: int = MEAN) -> Sums:
+def middles(end: float, width: float, number: int) -> Sums:
+    """Return the middles of `number` columns of `width` seconds, of which the last one ends at `end`."""
+    return np.asarray(end + (np.arange(number) - number + 0.5) * width, np.float64)
+
+
+def sampled(history: History, rows: Rows, grid: Sums, reach: Sequence[Reach], what: int = MEAN) -> Sums:
     """Return the goroutines of `rows` at the times of `grid`, shape (rows, times)."""
-    found = np.zeros((len(rows), len(grid)))
-    if history.since is None:
-        return found
-    hour = BLOCKS_PER_HOUR * history.block
-    for columns, end, width in ((history.hours, hour_end(history), hour), _blocks(history)):
-        inside, taken = _columns_at(columns, end, width, grid)
-        found[:, inside] = columns.values[what][np.ix_(rows, taken)]
-    found[:, grid >= history.block_start] = history.last[rows, None]
+    if history.since is None or history.time is None:
+        return np.zeros((len(rows), len(grid)))
+    times, parts = np.array([history.time]), [history.last[rows, None]]
+    for kind in reach:
+        columns, end, width = columns_of(history, kind)
+        middle = middles(end, width, len(columns.scrapes))
+        known = np.flatnonzero((columns.scrapes > 0) & (middle < times[0]))
+        times = np.concatenate([middle[known], times])
+        parts.insert(0, columns.values[what][np.ix_(rows, known)])
+    found = _between(times, np.concatenate(parts, axis=1), grid)
     found[:, grid < history.since] = 0
     return found
 
 
-def seen(history: History, grid: Sums, *, hourly: bool = False) -> npt.NDArray[np.bool_]:
+def _between(times: Sums, levels: Sums, grid: Sums) -> Sums:
+    """Return the `levels` of all rows, known at `times`, on the lines between them."""
+    if len(times) == 1:
+        return np.repeat(levels, len(grid), axis=1)
+    after = np.clip(np.searchsorted(times, grid), 1, len(times) - 1)
+    share = np.clip((grid - times[after - 1]) / (times[after] - times[after - 1]), 0, 1)
+    return np.asarray(levels[:, after - 1] * (1 - share) + levels[:, after] * share, np.float64)
+
+
+def seen(history: History, grid: Sums, reach: Reach) -> npt.NDArray[np.bool_]:
     """Tell for which times of `grid` the target was scraped within the block, or hour, that they fall into."""
-    hour = BLOCKS_PER_HOUR * history.block
-    columns, end, width = (history.hours, hour_end(history), hour) if hourly else _blocks(history)
-    at = _at(columns, end, width, grid)
-    inside = (at >= 0) & (at < len(columns.scrapes))
-    found = at >= len(columns.scrapes)
-    found[inside] = columns.scrapes[at[inside]] > 0
-    return np.asarray(found & (history.since is not None), np.bool_)
+    columns, end, width = columns_of(history, reach)
+    length = len(columns.scrapes)
+    at = np.asarray(np.floor((grid - end) / width), np.intp) + length
+    found = columns.scrapes[np.clip(at, 0, length - 1)] > 0
+    return np.asarray(found & (at >= 0) & (at < length), np.bool_)
 
 
-def summed(watches: Iterable[Watch], stacks: Sequence[Fingerprint], grid: Sums, what: int = MEAN) -> Sums:
+def summed(
+    watches: Iterable[Watch],
+    stacks: Sequence[Fingerprint],
+    grid: Sums,
+    reach: Sequence[Reach] = BOTH,
+    what: int = MEAN,
+) -> Sums:
     """Return the goroutines of each of `stacks` over all `watches` at the times of `grid`."""
     total = np.zeros((len(stacks), len(grid)))
     for watch in watches:
@@ -69,7 +95,7 @@ def summed(watches: Iterable[Watch], stacks: Sequence[Fingerprint], grid: Sums, 
             ]
             if pairs:
                 at, rows = np.array(pairs, np.intp).T
-                total[at] += sampled(series, rows, grid, what)
+                total[at] += sampled(series, rows, grid, reach, what)
     return total
 
 
@@ -78,7 +104,7 @@ def totals(watches: Iterable[Watch], grid: Sums) -> Sums:
     total = np.zeros(len(grid))
     for watch in watches:
         rows = np.fromiter(watch.history.rows.values(), np.intp, len(watch.history.rows))
-        total += sampled(watch.history, rows, grid).sum(axis=0)
+        total += sampled(watch.history, rows, grid, BOTH).sum(axis=0)
     return total
 
 
@@ -91,21 +117,3 @@ def span(watches: Iterable[Watch], points: int = POINTS) -> Sums:
     longest = max(history.block for history in known) * HOURS * BLOCKS_PER_HOUR
     start = max(min(history.since or end for history in known), end - longest)
     return np.linspace(start, end, points) if end > start else np.array([end])
-
-
-def _blocks(history: History) -> tuple[Columns, float, float]:
-    return history.blocks, history.block_start, history.block
-
-
-def _at(columns: Columns, end: float, width: float, grid: Sums) -> Rows:
-    return np.asarray(np.floor((grid - end) / width), np.intp) + len(columns.scrapes)
-
-
-def _columns_at(columns: Columns, end: float, width: float, grid: Sums) -> tuple[Rows, Rows]:
-    """Return which times of `grid` are known, and for each the column: in a gap the last one before it."""
-    length = len(columns.scrapes)
-    at = _at(columns, end, width, grid)
-    latest = np.maximum.accumulate(np.where(columns.scrapes > 0, np.arange(length), -1))
-    inside = np.flatnonzero((at >= 0) & (at < length))
-    taken = latest[at[inside]]
-    return inside[taken >= 0], taken[taken >= 0]

@@ -1,11 +1,12 @@
 """Goroutines over time, for plots. Pure: state in, models out."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from leakwatch.columns import BLOCKS, BLOCKS_PER_HOUR, FLOOR, HOURS, MEAN, Columns, Sums
+from leakwatch.columns import FLOOR, MEAN, Sums
 from leakwatch.detect.rate import slopes
 from leakwatch.errors import UnknownError
 from leakwatch.history import History
@@ -14,7 +15,7 @@ from leakwatch.reason import combined
 from leakwatch.watch import Watch
 from leakwatch.web.api import models
 from leakwatch.web.api.leaks import find, hourly
-from leakwatch.web.api.levels import history_of, hour_end, seen, summed
+from leakwatch.web.api.levels import Reach, columns_of, history_of, middles, seen, summed
 from leakwatch.web.api.source import Source
 from leakwatch.web.api.target_models import StackSeries
 from leakwatch.web.api.targets import find as find_target
@@ -34,8 +35,8 @@ def leak_series(source: Source, service: str, stack: str, targets: int = TARGETS
         service=leak.service,
         stack=key,
         now=source.wall(source.now()),
-        recent=_sum(source, watches, key, hourly_columns=False),
-        hours=_sum(source, watches, key, hourly_columns=True),
+        recent=_sum(source, watches, key, "blocks"),
+        hours=_sum(source, watches, key, "hours"),
         targets=[_target(source, watch, key) for watch in fastest[:targets]],
         others=max(len(fastest) - targets, 0),
         fit=_fit(source, leak, watches),
@@ -66,56 +67,51 @@ def target_series(source: Source, path: str, stack: str) -> StackSeries:
 
 def lines(source: Source, history: History, row: int) -> tuple[models.Line, models.Line]:
     """Return the blocks and the hours of one series, each with the present count as its last point."""
-    hour = BLOCKS_PER_HOUR * history.block
-    return (
-        _line(source, history, row, history.blocks, history.block_start, history.block),
-        _line(source, history, row, history.hours, hour_end(history), hour),
-    )
+    return _line(source, history, row, "blocks"), _line(source, history, row, "hours")
 
 
-def _line(source: Source, history: History, row: int, columns: Columns, end: float, width: float) -> models.Line:
-    times = _middles(end, width, len(columns.scrapes))
+def _line(source: Source, history: History, row: int, reach: Reach) -> models.Line:
+    columns, end, width = columns_of(history, reach)
     known = columns.scrapes > 0
-    first = int(np.argmax(known)) if known.any() else len(times)
-    values = np.where(known, columns.values[:, row], np.nan)[:, first:]
-    last = float(history.last[row])
-    return _made(source, width, times[first:], values[MEAN], values[FLOOR], (history.time, last))
+    values = np.where(known, columns.values[:, row], np.nan)
+    line = Drawn(width, middles(end, width, len(known)), values[MEAN], values[FLOOR])
+    return line.model(source, history.time, float(history.last[row]))
 
 
-def _middles(end: float, width: float, number: int) -> Sums:
-    return np.asarray(end + (np.arange(number) - number + 0.5) * width, np.float64)
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Columns of `width` seconds and their middles; nan where nothing is known."""
+
+    width: float
+    times: Sums
+    mean: Sums
+    floor: Sums
+
+    def model(self, source: Source, now: float | None, count: float) -> models.Line:
+        """Return the line from its first known column on, with the `count` of `now` as its last point."""
+        known = np.flatnonzero(~np.isnan(self.mean))
+        first = int(known[0]) if len(known) else len(self.times)
+        more = [] if now is None else [count]
+        return models.Line(
+            seconds=self.width,
+            times=[source.wall(time) for time in (*self.times[first:].tolist(), *([] if now is None else [now]))],
+            mean=self.mean[first:].round(2).tolist() + more,
+            floor=self.floor[first:].round(2).tolist() + more,
+        )
 
 
-def _made(
-    source: Source, width: float, times: Sums, mean: Sums, floor: Sums, present: tuple[float | None, float]
-) -> models.Line:
-    """Return a line with the `present` time and count at its end."""
-    at, count = present
-    more = [] if at is None else [source.wall(at)]
-    return models.Line(
-        seconds=width,
-        times=[source.wall(time) for time in times.tolist()] + more,
-        mean=mean.round(2).tolist() + [count] * len(more),
-        floor=floor.round(2).tolist() + [count] * len(more),
-    )
-
-
-def _sum(source: Source, watches: Sequence[Watch], key: Fingerprint, *, hourly_columns: bool) -> models.Line:
+def _sum(source: Source, watches: Sequence[Watch], key: Fingerprint, reach: Reach) -> models.Line:
     """Return the line of a stack over all `watches`; null where none of them was scraped."""
     known = [watch for watch in watches if watch.history.since is not None]
     if not known:
         return models.Line(seconds=0, times=[], mean=[], floor=[])
-    block = max(watch.history.block for watch in known)
-    width, number = (BLOCKS_PER_HOUR * block, HOURS) if hourly_columns else (block, BLOCKS)
-    ends = [hour_end(watch.history) if hourly_columns else watch.history.block_start for watch in known]
-    grid = _middles(max(ends), width, number)
-    some = np.any([seen(watch.history, grid, hourly=hourly_columns) for watch in known], axis=0)
-    some &= grid >= min(watch.history.since or 0.0 for watch in known)
-    first = int(np.argmax(some)) if some.any() else number
-    mean, floor = (np.where(some, summed(known, [key], grid, what)[0], np.nan)[first:] for what in (MEAN, FLOOR))
-    newest = max(watch.history.time or 0.0 for watch in known)
-    count = float(sum(watch.count(key) for watch in watches))
-    return _made(source, width, grid[first:], mean, floor, (newest, count))
+    parts = [columns_of(watch.history, reach) for watch in known]
+    width = max(width for _, _, width in parts)
+    grid = middles(max(end for _, end, _ in parts), width, len(parts[0][0].scrapes))
+    some = np.any([seen(watch.history, grid, reach) for watch in known], axis=0)
+    mean, floor = (np.where(some, summed(known, [key], grid, [reach], what)[0], np.nan) for what in (MEAN, FLOOR))
+    now = max(watch.history.time or 0.0 for watch in known)
+    return Drawn(width, grid, mean, floor).model(source, now, sum(watch.count(key) for watch in watches))
 
 
 def _target(source: Source, watch: Watch, key: Fingerprint) -> models.TargetSeries:

@@ -14,17 +14,17 @@ from leakwatch.targets import Targets
 from leakwatch.web.web_file import WebFile
 
 
-def _loaded() -> tuple[bool, float]:
-    return True, 0.0
+def _loaded() -> tuple[str, float]:
+    return "", 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Read access to all that is known; nothing of it is ever written.
 
-    `health`, `config`, `reloaded` (whether the latest reload succeeded, and when the configuration in force was
-    taken) and `ready` ("" or what is waited for) are asked each time; `url`: of our first page; `stop` is set when
-    the daemon ends.
+    `health`, `config`, `reloaded` (why the latest reload failed, "" if it did not, and when the configuration in
+    force was taken) and `ready` ("" or what is waited for) are asked each time; `url`: of our first page; `stop`
+    is set when the daemon ends.
     """
 
     pipeline: Pipeline
@@ -34,7 +34,7 @@ class Source:
     targets: Targets | None = None
     senders: Mapping[str, Sender] = field(default_factory=dict)
     lag: Lag = field(default_factory=Lag)
-    reloaded: Callable[[], tuple[bool, float]] = _loaded
+    reloaded: Callable[[], tuple[str, float]] = _loaded
     ready: Callable[[], str] = str
     started: float = 0.0
     url: str = ""
