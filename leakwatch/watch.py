@@ -110,6 +110,7 @@ class Watch:
         """Take over what is known of a target that is gone, and whose place this one takes."""
         old.restart()
         self.heir = True
+        self.identity.inherit(old.identity)
         for history, its in ((self.history, old.history), (self.sites, old.sites)):
             history.adopt(its)
         self.detector.inherit(old.detector, self.history)

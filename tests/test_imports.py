@@ -29,6 +29,9 @@ LAYERS = [
         "leakwatch.web.api.series",
         "leakwatch.web.api.flame",
     ],
+    [
+        "leakwatch.web.api.findings",
+    ],
     ["leakwatch.web.api.services"],
     ["leakwatch.web.api.targets"],
     ["leakwatch.web.api.commands", "leakwatch.web.api.leaks"],

@@ -159,7 +159,10 @@ def _marks(source: Source, leak: Leak, watches: Sequence[Watch]) -> Iterator[mod
     for turn in leak.life:
         yield models.Mark(time=source.wall(turn.time), kind="verdict", text=turn.verdict.word)
     for watch in watches:
-        if watch.restarts and watch.history.since is not None:
-            name = watch.target.name
-            since = source.wall(watch.history.since)
-            yield models.Mark(time=since, kind="restart", text=f"{name} restarted", target=name)
+        if (watch.restarts or watch.heir) and watch.history.since is not None:
+            name, since = watch.target.name, source.wall(watch.history.since)
+            if watch.identity.rebuilt:
+                yield models.Mark(time=since, kind="deploy", text=f"{name} runs another build", target=name)
+            else:
+                said = f"{name} restarted" if watch.restarts else f"{name} came for one that went"
+                yield models.Mark(time=since, kind="restart", text=said, target=name)
