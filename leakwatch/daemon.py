@@ -102,7 +102,8 @@ class Daemon:
         own = DaemonCollector(self._last_reload, self._web_file.in_force)
         found = DiscoveryCollector(self._targets, self._clock.wall)
         registry = make_registry(self._stacks, own, found, NotificationCollector(self._notifier.senders))
-        app = make_app(self, registry, later.api(self._source()), prefix)
+        source = self._source()
+        app = make_app(self, registry, later.api(source), later.pages(source), prefix)
         return Web(app, bound, self._web_file, here)
 
     def _source(self) -> Source:

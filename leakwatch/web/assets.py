@@ -26,7 +26,7 @@ class Assets:
             found.update(f"{name}\0{len(body)}\0".encode() + body)
         self.version = found.hexdigest()[:12]
 
-    async def __call__(self, request: Request) -> Response:
+    async def answer(self, request: Request) -> Response:
         """Answer `/static/{version}/{name}`; another version gets what there is, and keeps it for nothing."""
         name = request.path_params["name"]
         body = self._files.get(name)

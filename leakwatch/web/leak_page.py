@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from starlette.requests import Request
 
@@ -36,7 +37,12 @@ def leak_page(source: Source, request: Request) -> Mapping[str, object]:
 def smalls(leak: models.Leak, series: models.LeakSeries) -> list[Small]:
     """Return the targets that have a small plot, those that grow fastest first."""
     on = {one.target: one for one in leak.on}
-    return [Small(on.get(one.target), one, f"{i}") for i, one in enumerate(series.targets)]
+    return [Small(on.get(one.target), one, named(one.target)) for one in series.targets]
+
+
+def named(target: str) -> str:
+    """Return what a page calls an element that is about a target, whose own name may hold anything."""
+    return blake2b(target.encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
 def blamed(frames: Sequence[models.Frame], function: str) -> int:

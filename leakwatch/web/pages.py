@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route, Router, get_route_path
+from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from leakwatch import __version__
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 TEMPLATES = Path(__file__).parent / "templates"
 View = Callable[[Source, Request], Mapping[str, object]]
-"""From state to what a template shows; raises UnknownError. Runs in the loop, so that what it reads fits together."""
+"""From state to what a template shows; raises UnknownError. Runs in the loop: what it reads fits together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ def make_pages(source: Source) -> ASGIApp:
     assets = Assets()
     show = Show(source, assets)
     routes = [Route(page.path, show.page(page)) for page in PAGES]
-    routes.append(Route("/static/{version}/{name:path}", assets))
-    app = Starlette(exception_handlers={HTTPException: show.refused, UnknownError: show.unknown})
+    routes.append(Route("/static/{version}/{name:path}", assets.answer))
+    app = Starlette(exception_handlers={HTTPException: show.refused})
     app.router = Router(routes, redirect_slashes=False)
     return app
 
@@ -84,8 +84,8 @@ class Show:
 
         async def answer(request: Request) -> Response:
             try:
-                found = page.view(self._source, request)
-                return await self._html(page.template, page.depth, **found)
+                shown = page.view(self._source, request)
+                return await self._html(page.template, page.depth, shown)
             except UnknownError as error:
                 return await self._error(404, str(error), page.depth, error.told_as)
             except Exception:
@@ -94,21 +94,20 @@ class Show:
 
         return answer
 
-    async def unknown(self, request: Request, error: Exception) -> Response:
-        """Answer where there is nothing."""
-
     async def refused(self, request: Request, error: Exception) -> Response:
         """Answer what is asked for in vain."""
         status = error.status_code if isinstance(error, HTTPException) else 500
-        depth = max(get_route_path(request.scope).count("/") - 1, 0)
+        below = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+        depth = max(below.count("/") - 1, 0)
         return await self._error(status, "There is no such page." if status == 404 else "", depth)
 
     async def _error(self, status: int, detail: str, depth: int, told_as: str = "") -> Response:
-        title = HTTPStatus(status).phrase
-        return await self._html("error.html", depth, status, title=title, detail=detail, told_as=told_as)
+        shown = {"active": "", "title": HTTPStatus(status).phrase, "detail": detail, "told_as": told_as}
+        return await self._html("error.html", depth, shown, status)
 
-    async def _html(self, template: str, depth: int, status: int = 200, **shown: object) -> Response:
+    async def _html(self, template: str, depth: int, shown: Mapping[str, object], status: int = 200) -> Response:
         """Return a page; written in a thread, for a long one takes longer than a scrape may wait."""
-        found = self._templates.get_template(template)
-        text = await asyncio.to_thread(found.render, **shown, root="../" * depth, now=self._source.wall(self._source.now()))
+        fill = self._templates.get_template(template).render
+        now = self._source.wall(self._source.now())
+        text = await asyncio.to_thread(fill, shown, root="../" * depth, now=now)
         return HTMLResponse(text.encode("utf-8", "replace"), status, NO_STORE)

@@ -30,7 +30,7 @@ def sparkline(
     It begins at zero, so that a slope looks as steep as it is.
     """
     known = [value for value in values if value is not None]
-    if len(known) < 2 or start is None:  # noqa: PLR2004  two points make a line
+    if len(known) < 2 or start is None:
         return None
     top = max(*known, 1.0)
     step = (WIDTH - 2 * PAD) / (len(values) - 1)

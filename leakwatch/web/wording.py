@@ -6,7 +6,7 @@ from leakwatch.units import format_duration
 
 LONGEST = 240
 """Letters of a name that are shown; its page has more."""
-UNKNOWN = "–"
+UNKNOWN = "\N{EN DASH}"
 SMALL = 10  # from here on, a rate needs no decimals
 
 
@@ -27,7 +27,7 @@ def percent(ratio: float | None) -> str:
     """Return a ratio: "97 %", "0.4 %"."""
     if ratio is None:
         return UNKNOWN
-    return f"{ratio:.0%}"[:-1] + " %" if ratio >= 0.1 or not ratio else f"{100 * ratio:.2g} %"  # noqa: PLR2004  10 %
+    return f"{ratio:.0%}"[:-1] + " %" if ratio >= 0.1 or not ratio else f"{100 * ratio:.2g} %"
 
 
 def duration(seconds: float | None) -> str:
@@ -45,7 +45,7 @@ def _spaced(said: str) -> list[str]:
 def size(value: float) -> str:
     """Return bytes: "1.4 MiB"."""
     for unit in ("B", "KiB", "MiB"):
-        if value < 1024:  # noqa: PLR2004  what a KiB is
+        if value < 1024:
             return f"{value:,.0f} {unit}" if unit == "B" or value >= SMALL else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:,.1f} GiB"
@@ -54,6 +54,14 @@ def size(value: float) -> str:
 def moment(time: float | None) -> str:
     """Return a time for people, in UTC: "2026-11-21 14:54:43 UTC"."""
     return UNKNOWN if time is None else f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def clock(time: float | None, now: float) -> str:
+    """Return a time for people who know today's date, in UTC: "14:54 UTC", "Nov 20 14:54 UTC"."""
+    if time is None:
+        return ""
+    then, today = datetime.fromtimestamp(time, UTC), datetime.fromtimestamp(now, UTC)
+    return f"{then:%H:%M} UTC" if then.date() == today.date() else f"{then:%b %d %H:%M} UTC"
 
 
 def iso(time: float) -> str:
@@ -77,10 +85,10 @@ def place(file: str, line: int = 0) -> str:
     if not file:
         return ""
     parts = file.split("/")
-    end = "/".join(parts[-3:]) if len(parts) > 4 else file  # noqa: PLR2004  a short path is shown as it is
+    end = "/".join(parts[-3:]) if len(parts) > 4 else file
     return cut(end) + (f":{line}" if line else "")
 
 
 FILTERS = {
-    one.__name__: one for one in (number, rate, percent, duration, size, moment, iso, cut, short, place)
+    one.__name__: one for one in (number, rate, percent, duration, size, moment, clock, iso, cut, short, place)
 }

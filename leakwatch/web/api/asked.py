@@ -8,7 +8,6 @@ from leakwatch.web.api.problems import PROBLEM, Problem
 from leakwatch.web.api.source import Source
 from leakwatch.web.paths import register
 
-
 register()
 
 

@@ -19,7 +19,6 @@
     return done;
   }
 
-  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = false;
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copy]");
     if (button) copy(button);

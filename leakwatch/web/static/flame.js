@@ -2,7 +2,7 @@
 //
 //   <div class="flame" data-flame="../../api/v1/targets/shop/10.0.0.1%3A6060/flame">
 //
-// Drawn when the page has come, and again on "leakwatch:changed" at the document; says how many calls it shows in
+// Drawn when the page has come, and again on "leakwatch:refreshed" at the document; says how many calls it shows in
 // data-calls, how many are found in data-found.
 (() => {
   "use strict";
@@ -160,7 +160,6 @@
   new ResizeObserver(() => {
     if (chart && at.clientWidth && at.clientWidth !== chart.width()) chart.width(at.clientWidth).update();
   }).observe(at);
-  document.addEventListener("leakwatch:changed", quietly);
-  document.getElementById("flame-tools").hidden = false;
+  document.addEventListener("leakwatch:refreshed", quietly);
   quietly();
 })();

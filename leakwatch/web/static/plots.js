@@ -3,7 +3,7 @@
 //   <div class="plot" data-plot="leak" data-series="../../api/v1/leaks/shop/0123456789abcdef/series">
 //   <div class="plot" data-plot="target" data-target="10.0.0.1:6060">
 //
-// Drawn when the page has come, and again on "leakwatch:changed" at the document. A plot that is drawn says how many
+// Drawn when the page has come, and again on "leakwatch:refreshed" at the document. A plot that is drawn says how many
 // points it has in data-points, of each line in data-lines.
 (() => {
   "use strict";
@@ -234,6 +234,6 @@
 
   const quietly = () => load().catch((error) => console.warn("the plots are as they were:", error.message));
   dark.addEventListener("change", () => plots.forEach(({ u }) => u.redraw(false)));
-  document.addEventListener("leakwatch:changed", quietly);
+  document.addEventListener("leakwatch:refreshed", quietly);
   quietly();
 })();

@@ -1,0 +1,2 @@
+// Keeps a page as it is now, without reloading it.
+"use strict";
