@@ -235,7 +235,7 @@ class Pipeline:
 
     def is_own(self, frame: Frame) -> bool:
         """Tell whether a frame is own code."""
-        return self._identifier.is_own(frame)
+        return self.identifier.is_own(frame)
 
     def services(self) -> Mapping[str, Service]:
         """Return all that is known of each service."""

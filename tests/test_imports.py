@@ -20,6 +20,7 @@ LAYERS = [
     ["leakwatch.discovered", "leakwatch.jobs", "leakwatch.web.routes"],
     ["leakwatch.web.later"],
     ["leakwatch.web.pages"],
+    ["leakwatch.web.leak_page", "leakwatch.web.target_page"],
     ["leakwatch.web.overview", "leakwatch.web.assets"],
     ["leakwatch.web.api.app"],
     ["leakwatch.web.api.leak_routes", "leakwatch.web.api.status_routes", "leakwatch.web.api.target_routes"],

@@ -46,8 +46,6 @@ def target_page(source: Source, request: Request) -> Mapping[str, object]:
     """Return what the template shows of the target that an address names; raises UnknownError."""
     asked = wanted(request)
     path = f"{request.path_params['service']}/{request.path_params['target']}"
-    target = target_view(
-        source, path, sort=asked.sort, q=asked.q, limit=ROWS, offset=(asked.stacks - 1) * ROWS
-    )
+    target = target_view(source, path, sort=asked.sort, q=asked.q, limit=ROWS, offset=(asked.stacks - 1) * ROWS)
     at = Portion("stacks", asked.stacks, ROWS, target.stacks_found)
     return {"target": target, "wanted": asked, "stacks_at": at, "sorts": SORTS}

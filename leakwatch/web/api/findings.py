@@ -15,13 +15,18 @@ def findings(found: model.Findings) -> models.Findings:
     return models.Findings(
         proven=found.proven,
         waiting=_waiting(found.waiting) if found.waiting else None,
-        older=[
-            models.Older(seconds=seconds, goroutines=number)
-            for seconds, number in sorted(found.older.items(), reverse=True)
-            if number
-        ],
+        older=_older(found.older),
         missing=[models.Missing(what=what, why=why) for what, why in found.missing.items()],
     )
+
+
+def _older(bounds: Mapping[float, int]) -> list[models.Older]:
+    """Return the bounds, the oldest first, and of the younger ones those that tell of more."""
+    told: list[models.Older] = []
+    for seconds, number in sorted(bounds.items(), reverse=True):
+        if number > (told[-1].goroutines if told else 0):
+            told.append(models.Older(seconds=seconds, goroutines=number))
+    return told
 
 
 def _waiting(waiting: model.Waiting) -> models.Waiting:

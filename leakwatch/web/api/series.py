@@ -145,7 +145,9 @@ def _fit(source: Source, leak: Leak, watches: Sequence[Watch]) -> models.Fit | N
     if not said:
         return None
     since = min(judgement.since for judgement in said)
-    before = sum(judgement.before for judgement in said)
+    before = sum(
+        max(one.before - one.grew.rate * (one.since - since), 0.0) for one in said
+    )  # those that came later
     if np.isnan(before):  # a service as a whole is known by what it gained: how many there were, its targets tell
         before = float(summed(watches, [leak.stack.fingerprint], np.array([since]))[0, 0])
     return models.Fit(

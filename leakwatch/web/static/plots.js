@@ -11,8 +11,10 @@
   const LANES = 3; // of labels above each other
   const LANE = 15; // pixels
   const NEAR = 26; // pixels: restarts that are closer are one mark
+  const KEY = ["none", "line", "floor", "fit"]; // colours in the legend
   const plots = new Map();
   const dark = matchMedia("(prefers-color-scheme: dark)");
+  let latest = null; // what was last told
 
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--plot-${name}`).trim();
   const count = (value) => (value == null ? "–" : Math.round(value).toLocaleString("en-US"));
@@ -160,14 +162,17 @@
       series: lines(wide),
       bands: [{ series: [5, 4], fill: () => color("band") }],
       axes: axes(wide),
-      legend: { show: wide, live: true },
+      legend: { show: wide, live: true, markers: { width: 0, fill: (_, i) => color(KEY[i]) } },
       cursor: {
         show: wide, drag: { x: wide, y: false }, points: { size: 7 },
-        bind: {},
       },
-      hooks: { draw: [(u) => drawMarks(u, wide ? marks() : [])] },
+      hooks: { draw: [(u) => drawMarks(u, wide ? marks() : [])], setCursor: [(u) => u.cursor.idx ?? present(u)] },
     };
   }
+
+  // What the legend says while nobody points at a moment: the latest.
+  const present = (u) => wideEnough(u) && u.setLegend({ idx: u.data[0].length - 1 }, false);
+  const wideEnough = (u) => u.legend.show && u.data[0].length > 0;
 
   const height = (at, wide) => (wide ? (at.clientWidth < 560 ? 260 : 330) : 92);
 
@@ -177,11 +182,13 @@
     if (plot) {
       plot.marks = marks;
       plot.u.setData(rows);
+      present(plot.u);
     } else {
       at.replaceChildren();
       plot = { marks };
       plot.u = new uPlot(options(at, wide, () => plot.marks), rows, at);
       plots.set(at, plot);
+      present(plot.u);
       if (wide) byKeyboard(at, plot.u);
       new ResizeObserver(() => resize(at, plot.u, wide)).observe(at);
     }
@@ -208,6 +215,7 @@
   }
 
   function show(found) {
+    latest = found;
     for (const at of document.querySelectorAll("[data-plot]")) {
       if (at.dataset.plot === "leak") {
         const until = end(found.marks, found.now);
@@ -233,7 +241,10 @@
   }
 
   const quietly = () => load().catch((error) => console.warn("the plots are as they were:", error.message));
-  dark.addEventListener("change", () => plots.forEach(({ u }) => u.redraw(false)));
+  dark.addEventListener("change", () => {
+    [...plots.keys()].forEach(forget);
+    if (latest) show(latest);
+  });
   document.addEventListener("leakwatch:refreshed", quietly);
   quietly();
 })();
