@@ -70,6 +70,7 @@
       .resetHeightOnZoom(true)
       .transitionDuration(calm.matches ? 0 : 250)
       .setColorMapper(shade)
+      .getName(({ data }) => data.name.slice(data.name.split("[")[0].lastIndexOf("/") + 1))
       .setLabelHandler(describe)
       .setSearchMatch((d, term) => d.data.name.toLowerCase().includes(term.toLowerCase()))
       .setSearchHandler(tell)

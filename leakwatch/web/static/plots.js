@@ -79,17 +79,18 @@
   function drawMarks(u, marks) {
     const { ctx, bbox } = u;
     const ratio = devicePixelRatio;
-    const ends = Array(LANES).fill(-Infinity);
+    const begins = Array(LANES).fill(Infinity); // of the labels in each, drawn from right to left: no line crosses one
     ctx.save();
     ctx.font = `${11 * ratio}px system-ui, sans-serif`;
     ctx.textBaseline = "bottom";
-    for (const mark of clustered(marks, u)) {
+    ctx.textAlign = "left";
+    for (const mark of clustered(marks, u).reverse()) {
       if (mark.x < bbox.left || mark.x > bbox.left + bbox.width) continue;
       ctx.strokeStyle = ctx.fillStyle = color(mark.kind === "verdict" ? mark.text : mark.kind) || color("text");
       const text = label(mark);
       const width = ctx.measureText(text).width;
-      const x = Math.min(mark.x - 3 * ratio, u.width * ratio - width - 2 * ratio);
-      const lane = ends.findIndex((taken) => taken + 10 * ratio < x);
+      const x = Math.max(Math.min(mark.x - 3 * ratio, u.width * ratio - width - 2 * ratio), bbox.left);
+      const lane = begins.findIndex((taken) => x + width + 8 * ratio < taken);
       const foot = bbox.top - (lane < 0 ? 0 : lane) * LANE * ratio;
       ctx.lineWidth = ratio;
       ctx.setLineDash(mark.kind === "verdict" ? [] : [3 * ratio, 3 * ratio]);
@@ -98,7 +99,7 @@
       ctx.lineTo(mark.x, bbox.top + bbox.height);
       ctx.stroke();
       if (lane < 0) continue;
-      ends[lane] = x + width;
+      begins[lane] = x;
       ctx.fillText(text, x, foot - 2 * ratio);
     }
     ctx.restore();
@@ -157,7 +158,7 @@
   function options(at, wide, marks) {
     return {
       width: at.clientWidth, height: height(at, wide), ms: 1e-3,
-      padding: wide ? [LANES * LANE + 2, 12, 0, 0] : [6, 4, 4, 0],
+      padding: wide ? [LANES * LANE + 2, 26, 0, 0] : [6, 4, 4, 0],
       scales: { x: { time: true }, y: { range } },
       series: lines(wide),
       bands: [{ series: [5, 4], fill: () => color("band") }],
