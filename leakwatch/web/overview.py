@@ -1,7 +1,7 @@
 """What the overview shows: leaks, what is down, services and targets, filtered and in portions. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlencode
@@ -109,23 +109,22 @@ def overview(source: Source, request: Request) -> Mapping[str, object]:
     names = {one.service for one in every.services} | set(leaks.services)
     if here and here not in names:
         raise UnknownError(f"There is no service {here[:LONGEST]!r}.")
+    counted = [one for one in every.services if wanted.service in {"", one.service}]
     services, services_at = _services(every, wanted)
     targets, targets_at = _targets(source, wanted)
     wide = bool(wanted.service or wanted.state or (wanted.q and targets.total) or targets.known <= FEW)
-    down = target_list(source, service=wanted.service, states=("down",), limit=DOWN)
     return {
         "active": "" if here else "overview",
         "here": here,
         "wanted": wanted,
         "names": sorted(names),
         "words": VERDICTS,
-        "tally": _tally(every),
-        "goroutines": sum(one.goroutines for one in every.services),
+        "counted": counted,
+        "tally": _tally(counted),
         "waiting": every.waiting,
         "leaks": leaks,
         "leaks_at": leaks_at,
-        "down": down,
-        "targets_up": down.up,
+        "down": target_list(source, service=wanted.service, states=("down",), limit=DOWN),
         "services": services,
         "services_known": len(every.services),
         "services_at": services_at,
@@ -134,9 +133,9 @@ def overview(source: Source, request: Request) -> Mapping[str, object]:
     }
 
 
-def _tally(every: target_models.ServiceList) -> dict[str, int]:
+def _tally(services: Sequence[target_models.ServiceSummary]) -> dict[str, int]:
     """Return how many leaks there are of each verdict, the worst first."""
-    sums = {word: sum(one.leaks.get(word, 0) for one in every.services) for word in VERDICTS}  # type: ignore[call-overload]  # the keys are those words
+    sums = {word: sum(one.leaks.get(word, 0) for one in services) for word in VERDICTS}  # type: ignore[call-overload]  # the keys are those words
     return {word: count for word, count in sums.items() if count}
 
 

@@ -19,6 +19,7 @@ from leakwatch import __version__
 from leakwatch.errors import UnknownError
 from leakwatch.web.api.responses import NO_STORE
 from leakwatch.web.api.source import Source
+from leakwatch.web.api.status import status
 from leakwatch.web.assets import Assets
 from leakwatch.web.leak_page import leak_page
 from leakwatch.web.overview import overview
@@ -47,8 +48,14 @@ class Page:
     depth: int = 0
 
 
+def status_page(source: Source, _: Request) -> Mapping[str, object]:
+    """Return how leakwatch itself fares."""
+    return {"active": "status", "status": status(source)}
+
+
 PAGES = (
     Page("/", "overview.html", overview),
+    Page("/status", "status.html", status_page),
     Page("/services/{service:anything}", "overview.html", overview, depth=1),
     Page("/leaks/{service:anything}/{stack:hash}", "leak.html", leak_page, depth=2),
     Page("/targets/{service:anything}/{target:anything}", "target.html", target_page, depth=2),
