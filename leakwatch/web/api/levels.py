@@ -137,7 +137,7 @@ def _empty(watches: Sequence[Watch], stacks: int) -> list[Sum]:
 
 
 def curve(sums: Sequence[Sum], counts: Sequence[float], now: float) -> tuple[Sums, Sums]:
-    """Return times and levels of all that is known of some stacks: hours, then blocks, then the `counts` of now."""
+    """Return times and levels of all that is known of some stacks: hours, then blocks, then `counts` now."""
     blocks, hours = sums
     times, levels = np.array([now]), [np.array(counts, np.float64)[:, None]]
     for part in (blocks, hours):
