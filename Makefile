@@ -12,7 +12,7 @@ help: ## list the targets
 
 setup: ## install all that is missing: .venv, Go, and the servers and tools that tests run
 	@.ci/tools.sh venv go prometheus promtool alertmanager amtool nats-server checkov buildah debootstrap podman runc \
-	  catatonit ip
+	  catatonit ip chromium
 
 venv:
 	@.ci/tools.sh venv

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 
 from leakwatch.web.api import target_models as models
+from leakwatch.web.api.models import whole
 from leakwatch.web.api.source import Source
 from leakwatch.web.api.targets import target_view
 from leakwatch.web.overview import Portion, page_number
@@ -48,4 +49,9 @@ def target_page(source: Source, request: Request) -> Mapping[str, object]:
     path = f"{request.path_params['service']}/{request.path_params['target']}"
     target = target_view(source, path, sort=asked.sort, q=asked.q, limit=ROWS, offset=(asked.stacks - 1) * ROWS)
     at = Portion("stacks", asked.stacks, ROWS, target.stacks_found)
-    return {"target": target, "wanted": asked, "stacks_at": at, "sorts": SORTS}
+    told = {
+        leak.stack.fingerprint: leak.verdict.word
+        for leak in source.leaks()
+        if whole(leak.service) == target.service
+    }
+    return {"target": target, "wanted": asked, "stacks_at": at, "sorts": SORTS, "told": told}

@@ -137,7 +137,8 @@ def _rate(watch: Watch, key: Fingerprint) -> float:
 def _fit(source: Source, leak: Leak, sums: Sequence[Sum], now: float | None) -> models.Fit | None:
     """Return the growth that a leak is founded on: of the service as a whole, or of its targets together."""
     life = source.pipeline.leaks.told(leak.service).lives.get(leak.stack.fingerprint)
-    said = life.said if life else ()
+    # What was before a restart is forgotten, and no part of the line.
+    said = [judgement for judgement in life.said if not judgement.restarted] if life else []
     if not said:
         return None
     since = min(judgement.since for judgement in said)
