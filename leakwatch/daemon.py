@@ -8,15 +8,15 @@ from functools import partial
 
 import structlog
 
-from leakwatch import __version__, verdict_log
+from leakwatch import __version__
 from leakwatch.client import Tls
 from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.discovered import DiscoveryCollector
 from leakwatch.errors import ConfigError, LeakwatchError
+from leakwatch.event_log import write
 from leakwatch.job import Job
 from leakwatch.jobs import make_job
-from leakwatch.judging import judging
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
 from leakwatch.model import Event, Leak, Target
 from leakwatch.notify.metrics import NotificationCollector
@@ -56,7 +56,7 @@ class Daemon:
         self._lag = Lag()
         self._started = self._clock.time()
         self._reloaded = ("", self._started)
-        self.pipeline = Pipeline(judging(self.config.detection, self.config.owners, self.config.ignore))
+        self.pipeline = Pipeline(self.config.judging())
         self._schedule = Schedule(self._clock)
         self._jobs: dict[Target, Job] = {}
         self._plans: dict[Target, Plan] = {}
@@ -202,7 +202,7 @@ class Daemon:
         self.config = config
         self._stacks.per_target = config.metrics.stacks_per_target
         self._stacks.limit = config.metrics.series_limit
-        if self.pipeline.configure(judging(config.detection, config.owners, config.ignore)):
+        if self.pipeline.configure(config.judging()):
             log.warning("all history starts over: detection.block or detection.series_limit changed")
         self._tls = {}
         self._reloading = True
@@ -270,7 +270,7 @@ class Daemon:
         if events:
             self._notifier.wake()
         for event in events:
-            verdict_log.say(event)
+            write(event)
 
 
 def _name(target: Target) -> str:

@@ -154,7 +154,16 @@ class Job:
         for inquiry in self._inquiries:
             begin = self._clock.stopwatch()
             occasion = Occasion(
-                self.target, time, begin, total, suspects, watch.answers, self._pipeline.identifier
+                self.target,
+                time,
+                begin,
+                total,
+                suspects,
+                watch.answers,
+                self._pipeline.identifier,
+                {key: watch.count(key) for key in suspects},
+                watch.history.block,
+                self._process.start if self._process else "",
             )
             if watch.identity.mixed or not is_due(inquiry, occasion):
                 continue

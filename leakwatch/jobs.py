@@ -37,5 +37,5 @@ def make_job(
         question,
         symbols=symbols,
         form=plan.form,
-        inquiries=inquiries(plan.closer, scraper),
+        inquiries=inquiries(plan.closer, scraper, plan.endpoint),
     )

@@ -17,7 +17,7 @@ LAYERS = [
     ["leakwatch.cli"],
     ["leakwatch.demo", "leakwatch.run_options"],
     ["leakwatch.daemon", "leakwatch.show", "leakwatch.report"],
-    ["leakwatch.discovered", "leakwatch.jobs", "leakwatch.web.routes"],
+    ["leakwatch.discovered", "leakwatch.event_log", "leakwatch.jobs", "leakwatch.web.routes"],
     ["leakwatch.web.later"],
     ["leakwatch.web.pages"],
     ["leakwatch.web.leak_page", "leakwatch.web.target_page"],
@@ -44,7 +44,7 @@ LAYERS = [
     ["leakwatch.web.api.source"],
     ["leakwatch.web.api"],
     ["leakwatch.analyze"],
-    ["leakwatch.job", "leakwatch.verdict_log", "leakwatch.notify.metrics", "leakwatch.notify.notifier"],
+    ["leakwatch.job", "leakwatch.notify.metrics", "leakwatch.notify.notifier"],
     ["leakwatch.notify.sender"],
     ["leakwatch.notify.outbox"],
     ["leakwatch.notify.alerts"],
@@ -64,12 +64,12 @@ LAYERS = [
     ["leakwatch.config", "leakwatch.notify.text", "leakwatch.notify"],
     ["leakwatch.settings_file", "leakwatch.web.address", "leakwatch.web.tls", "leakwatch.web.paths"],
     ["leakwatch.target_option"],
-    ["leakwatch.judging", "leakwatch.scraping", "leakwatch.prometheus", "leakwatch.alerting"],
+    ["leakwatch.judging", "leakwatch.whose", "leakwatch.scraping", "leakwatch.prometheus", "leakwatch.alerting"],
     ["leakwatch.inquiries"],
-    ["leakwatch.proof", "leakwatch.dumping"],
+    ["leakwatch.proof", "leakwatch.dumping", "leakwatch.metering"],
     ["leakwatch.inquiry"],
     ["leakwatch.pipeline"],
-    ["leakwatch.succession"],
+    ["leakwatch.bill", "leakwatch.succession"],
     ["leakwatch.watch", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
     ["leakwatch.recordings.folders", "leakwatch.recordings.table", "leakwatch.discovery.finder"],
     [
@@ -88,17 +88,21 @@ LAYERS = [
     ["leakwatch.discovery.progress", "leakwatch.discovery.relabel"],
     ["leakwatch.discovery.regex"],
     ["leakwatch.discovery", "leakwatch.scrape", "leakwatch.recordings", "leakwatch.mistakes"],
-    ["leakwatch.client", "leakwatch.clock"],
+    ["leakwatch.client", "leakwatch.clock", "leakwatch.local"],
     ["leakwatch.leaks"],
+    ["leakwatch.links"],
+    ["leakwatch.ownership"],
+    ["leakwatch.repository"],
+    ["leakwatch.codeowners"],
     ["leakwatch.answers"],
     ["leakwatch.detect.proof"],
     ["leakwatch.grouping", "leakwatch.detect.verdict", "leakwatch.detect.pooling", "leakwatch.identity"],
     ["leakwatch.life", "leakwatch.detect.daily", "leakwatch.detect.related", "leakwatch.ignore"],
-    ["leakwatch.reason"],
+    ["leakwatch.reason", "leakwatch.telling"],
     ["leakwatch.detect.age"],
     ["leakwatch.detect.growth", "leakwatch.detect.rate"],
     ["leakwatch.detect.series", "leakwatch.detect.sites", "leakwatch.detect.pool", "leakwatch.detect.windows"],
-    ["leakwatch.detect.member"],
+    ["leakwatch.detect.member", "leakwatch.memory"],
     ["leakwatch.look"],
     ["leakwatch.profile.saved", "leakwatch.waits"],
     ["leakwatch.profile.dump"],
@@ -116,6 +120,7 @@ LAYERS = [
     [
         "leakwatch.profile.text",
         "leakwatch.profile.pprof",
+        "leakwatch.profile.gauges",
         "leakwatch.profile.symbol",
         "leakwatch.profile.wire",
         "leakwatch.profile",
@@ -135,7 +140,7 @@ LAYERS = [
 LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in modules}
 
 PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
-PURE += ["leakwatch.pipeline", "leakwatch.succession", "leakwatch.watch", "leakwatch.shard"]
+PURE += ["leakwatch.pipeline", "leakwatch.bill", "leakwatch.succession", "leakwatch.watch", "leakwatch.shard"]
 PURE += ["leakwatch.discovery.relabel", "leakwatch.discovery.regex"]
 PURE += ["leakwatch.pipeline", "leakwatch.watch"]
 PURE += ["leakwatch.discovery.kubernetes.objects", "leakwatch.discovery.kubernetes.labels"]

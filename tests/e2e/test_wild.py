@@ -187,3 +187,12 @@ def test_nothing_else_was_ever_accused(wild: Wild) -> None:
     accused = {(service, name) for service, name, change, _ in wild.verdicts() if change.endswith("-> leaking")}
     assert accused <= guilty
     assert {change for *_, change, _ in wild.verdicts() if change.startswith("leaking")} == set()
+
+
+def test_a_program_that_cannot_prove_is_asked_once(wild: Wild) -> None:
+    """An older Go has no such profile: that is said once of each target, and its leaks stay."""
+    asked = [(e["service"], e["target"]) for e in wild.daemon.events() if e["event"] == "a closer look failed"]
+    leaking = {url.removeprefix("http://") for case in CASES for url in wild.urls[case.service]}
+    assert sorted(asked) == sorted(set(asked))
+    assert leaking <= {target for _, target in asked}
+    assert {labels["verdict"] for labels, _ in wild.daemon.series("leakwatch_leak_goroutines")} >= {"leaking"}
