@@ -1,5 +1,6 @@
 """One leak: its stack, the targets that it is on, and what to do about it. Pure: state in, models out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -120,7 +121,20 @@ def ignore_rule(leak: Leak, labels: Sequence[Mapping[str, str]], now: float) -> 
         f"why this is no leak, or who mends it; known since {datetime.fromtimestamp(now, UTC):%Y-%m-%d}"
     )
     rule["at_most"] = _ceiling(leak.goroutines)
-    return yaml.safe_dump({"ignore": [rule]}, sort_keys=False, allow_unicode=True, width=1000)
+    text: str = yaml.dump({"ignore": [rule]}, Dumper=Plain, sort_keys=False, allow_unicode=True, width=math.inf)
+    return text
+
+
+class Plain(yaml.SafeDumper):
+    """Writes text as it is where it is plain, and with escapes where it is not: no line end may get lost."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    plain = text.isascii() and text.isprintable()
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+Plain.add_representer(str, _text)
 
 
 def _ceiling(goroutines: int) -> int:
