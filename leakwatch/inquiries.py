@@ -7,7 +7,7 @@ from pydantic import Field
 from leakwatch import dumping, proof
 from leakwatch.client import Settings
 from leakwatch.discovery.resolve import Endpoint
-from leakwatch.dumping import DumpInquiry
+from leakwatch.dumping import DumpInquiry, Keep
 from leakwatch.inquiry import Inquiry
 from leakwatch.metering import memory_inquiry
 from leakwatch.proof import ProofInquiry
@@ -27,12 +27,17 @@ class InquirySettings(Settings):
     """The most that a process may have: it stands still meanwhile."""
 
 
-def inquiries(settings: InquirySettings, scraper: Scraper, endpoint: Endpoint) -> list[Inquiry]:
-    """Return what is to be asked of the target at `endpoint`, in this order; `scraper`: of its profile."""
+def inquiries(
+    settings: InquirySettings, scraper: Scraper, endpoint: Endpoint, keep: Keep | None = None
+) -> list[Inquiry]:
+    """Return what is to be asked of the target at `endpoint`, in this order.
+
+    `scraper`: of its profile; `keep`: keeps a full dump.
+    """
     leaked = scraper.beside("goroutineleak", scraper.size_limit, debug="1")
     dumped = scraper.beside("goroutine", scraper.size_limit, debug="2")
     return [
         memory_inquiry(scraper, endpoint),
         ProofInquiry(leaked, settings.leak_proof, settings.leak_proof_goroutines),
-        DumpInquiry(dumped, settings.full_dump, settings.full_dump_goroutines),
+        DumpInquiry(dumped, settings.full_dump, settings.full_dump_goroutines, keep),
     ]

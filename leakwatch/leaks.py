@@ -21,7 +21,7 @@ Labels = Callable[[str], Mapping[str, Mapping[str, str]]]
 """Service -> the labels of its targets, by name."""
 FactsOf = Callable[[str, str], Facts]
 """Service, target -> what links may tell of it."""
-ASKED = 20  # targets of a leak, for what links tell of them
+ASKED = 8  # targets of a leak, for what links tell of them: /metrics makes those of all leaks
 Judged = Mapping[Fingerprint, tuple[Stack, Judgement]]
 Proven = Mapping[Fingerprint, int]
 """Stack or site -> goroutines that the runtime of one target says are leaked."""
@@ -154,6 +154,20 @@ class Leaks:
             if fingerprint not in known.rules
         ]
         return sorted(leaks, key=lambda leak: (leak.verdict, leak.growth.rate), reverse=True)
+
+    def on(self, service: str, target: str) -> list[tuple[Stack, Verdict, float]]:
+        """Return the leaks of a service that grow or grew on one target: verdict, and goroutines per second there.
+
+        Asked at each scrape, so it costs little where many targets leak, and nothing where none does.
+        """
+        known = self._services.get(service)
+        if known is None:
+            return []
+        return [
+            (group.head.stack, group.verdict, group.head.rate_on(target))
+            for fingerprint, group in known.groups.items()
+            if fingerprint not in known.rules and any(life.is_on(target) for life in (group.head, *group.related))
+        ]
 
     def ignored(self) -> dict[str, int]:
         """Return rule -> the leaks that it keeps out of sight now."""

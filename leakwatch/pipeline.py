@@ -22,7 +22,7 @@ from leakwatch.answers import Suspects, findings
 from leakwatch.bill import bill
 from leakwatch.ignore import Rule, unmatched
 from leakwatch.leaks import POOLED, Judged, Leaks
-from leakwatch.links import Facts, facts_of
+from leakwatch.links import Facts
 from leakwatch.model import Event, Findings, Fingerprint, Frame, Leak, Memory, Process, Sample, Samples, Target
 from leakwatch.ownership import Owners
 from leakwatch.profile import proto, text
@@ -40,12 +40,12 @@ class Body:
 
     def __init__(self, parser: text.Parser | proto.Parser, identifier: Identifier) -> None:
         self._parser = parser
-        self._identifier = identifier
+        self.identifier = identifier
         self._samples: dict[Fingerprint, Sample] = {}
 
     def feed(self, data: bytes) -> None:
         """Take in the next piece; raises ProfileError."""
-        self._identifier.merge(self._parser.feed(data), self._samples)
+        self.identifier.merge(self._parser.feed(data), self._samples)
 
     def steps(self) -> Iterator[None]:
         """Do in small steps what is left to do when the body is over; raises ProfileError."""
@@ -59,12 +59,12 @@ class Body:
 
     def close(self) -> tuple[int, Samples]:
         """Return the total and the samples of the whole body; raises ProfileError if it is not whole."""
-        self._identifier.merge(self._parser.close(), self._samples)
+        self.identifier.merge(self._parser.close(), self._samples)
         return self._parser.total or 0, self._samples
 
     def learn(self, symbols: Mapping[int, str]) -> None:
         """Name the wait reasons of the samples by `symbols` of their process: address -> function."""
-        self._identifier.learn(self._samples, symbols)
+        self.identifier.learn(self._samples, symbols)
 
 
 class Pipeline:
@@ -236,9 +236,9 @@ class Pipeline:
         gone = found.gone.get(target) if found else None
         watch = self.watches.get(target) or (gone.watch if gone else None)
         if watch is None:
-            return facts_of(service, {})
+            return Facts(service, {})
         process = watch.identity.process
-        return facts_of(service, watch.target.labels, process.build if process else "")
+        return Facts(service, watch.target.labels, process.build if process else "")
 
     def source_link(self, leak: Leak, frame: Frame) -> str:
         """Return where the source of a frame of `leak` is shown: a URL, "" where that is not known."""

@@ -23,12 +23,18 @@ LAYERS = [
     ["leakwatch.web.leak_page", "leakwatch.web.target_page"],
     ["leakwatch.web.overview", "leakwatch.web.assets"],
     ["leakwatch.web.api.app"],
-    ["leakwatch.web.api.leak_routes", "leakwatch.web.api.status_routes", "leakwatch.web.api.target_routes"],
+    [
+        "leakwatch.web.api.leak_routes",
+        "leakwatch.web.api.profile_routes",
+        "leakwatch.web.api.status_routes",
+        "leakwatch.web.api.target_routes",
+    ],
     ["leakwatch.web.api.asked"],
     ["leakwatch.web.api.problems"],
     [
         "leakwatch.web.api.responses",
         "leakwatch.web.api.leak",
+        "leakwatch.web.api.profiles",
         "leakwatch.web.api.series",
         "leakwatch.web.api.flame",
     ],
@@ -57,6 +63,9 @@ LAYERS = [
         "leakwatch.web.server",
         "leakwatch.targets",
     ],
+    ["leakwatch.evidence.trail", "leakwatch.evidence.metrics"],
+    ["leakwatch.evidence.store"],
+    ["leakwatch.evidence.packing", "leakwatch.evidence.disk", "leakwatch.evidence.retention"],
     ["leakwatch.leak_metrics"],
     ["leakwatch.web.guard", "leakwatch.web.connection"],
     ["leakwatch.web.web_file", "leakwatch.web.passwords"],
@@ -64,13 +73,21 @@ LAYERS = [
     ["leakwatch.config", "leakwatch.notify.text", "leakwatch.notify"],
     ["leakwatch.settings_file", "leakwatch.web.address", "leakwatch.web.tls", "leakwatch.web.paths"],
     ["leakwatch.target_option"],
-    ["leakwatch.judging", "leakwatch.whose", "leakwatch.scraping", "leakwatch.prometheus", "leakwatch.alerting"],
+    [
+        "leakwatch.judging",
+        "leakwatch.whose",
+        "leakwatch.scraping",
+        "leakwatch.prometheus",
+        "leakwatch.alerting",
+        "leakwatch.evidence.settings",
+    ],
     ["leakwatch.inquiries"],
     ["leakwatch.proof", "leakwatch.dumping", "leakwatch.metering"],
     ["leakwatch.inquiry"],
     ["leakwatch.pipeline"],
     ["leakwatch.bill", "leakwatch.succession"],
     ["leakwatch.watch", "leakwatch.schedule", "leakwatch.logs", "leakwatch.web"],
+    ["leakwatch.evidence.record"],
     ["leakwatch.recordings.folders", "leakwatch.recordings.table", "leakwatch.discovery.finder"],
     [
         "leakwatch.discovery.resolve",
@@ -104,7 +121,7 @@ LAYERS = [
     ["leakwatch.detect.series", "leakwatch.detect.sites", "leakwatch.detect.pool", "leakwatch.detect.windows"],
     ["leakwatch.detect.member", "leakwatch.memory"],
     ["leakwatch.look"],
-    ["leakwatch.profile.saved", "leakwatch.waits"],
+    ["leakwatch.profile.saved", "leakwatch.profile.redact", "leakwatch.waits"],
     ["leakwatch.profile.dump"],
     ["leakwatch.history", "leakwatch.stacks", "leakwatch.detect"],
     [
@@ -122,9 +139,9 @@ LAYERS = [
         "leakwatch.profile.pprof",
         "leakwatch.profile.gauges",
         "leakwatch.profile.symbol",
-        "leakwatch.profile.wire",
         "leakwatch.profile",
     ],
+    ["leakwatch.profile.wire"],
     [
         "leakwatch.columns",
         "leakwatch.loader",
@@ -133,6 +150,8 @@ LAYERS = [
         "leakwatch.pace",
         "leakwatch.model",
         "leakwatch.errors",
+        "leakwatch.evidence.names",
+        "leakwatch.evidence",
         "leakwatch.units",
     ],
     ["leakwatch"],
@@ -141,6 +160,7 @@ LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in mod
 
 PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
 PURE += ["leakwatch.pipeline", "leakwatch.bill", "leakwatch.succession", "leakwatch.watch", "leakwatch.shard"]
+PURE += ["leakwatch.evidence.record", "leakwatch.evidence.retention"]
 PURE += ["leakwatch.discovery.relabel", "leakwatch.discovery.regex"]
 PURE += ["leakwatch.pipeline", "leakwatch.watch"]
 PURE += ["leakwatch.discovery.kubernetes.objects", "leakwatch.discovery.kubernetes.labels"]
@@ -171,6 +191,7 @@ ONLY_IN = {
         "leakwatch.leak_metrics",
         "leakwatch.metrics",
         "leakwatch.notify.metrics",
+        "leakwatch.evidence.metrics",
         "leakwatch.web.routes",
         "leakwatch.discovered",
     },

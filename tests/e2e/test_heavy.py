@@ -9,12 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
-from running import FAST, Daemon, Programs, eventually
+from running import FAST, PATIENCE, Daemon, Programs, eventually
 
 KIB, MIB = 1024, 1 << 20
 HOLDS = 64 * KIB
 RATE = 30
 LIMIT = 224 * MIB
+NO_METRICS = "HTTP 404 for /metrics: '404 page not found'"
 LEAK = "main.Convert"
 CONFIG = """
 scrape_configs:
@@ -56,7 +57,7 @@ def resident(url: str) -> float:
 
 def of(daemon: Daemon, what: str, service: str, **labels: str) -> float:
     """Return a number of the leak of a service, 0 where there is none."""
-    wanted = {"function": LEAK, "service": service, "verdict": "leaking", **labels}.items()
+    wanted = {"function": LEAK, "service": service, **labels}.items()
     found = [value for said, value in daemon.series(f"leakwatch_leak_{what}") if wanted <= said.items()]
     return found[0] if found else 0.0
 
@@ -89,13 +90,18 @@ def test_what_leaks_take_and_when_the_limit_is_reached(
         assert of(daemon, "bytes", "told") >= 2 * KIB * of(daemon, "goroutines", "told") * 0.9
         assert of(daemon, "growth_bytes_per_second", "told") > RATE * HOLDS / 2
 
-        assert eventually(lambda: of(daemon, "goroutines", "silent"))
-        assert of(daemon, "resident_bytes", "silent") == 0
-        assert of(daemon, "until_memory_limit_seconds", "silent", bound="soonest") == 0
-        assert of(daemon, "until_memory_limit_seconds", "silent", bound="latest") > latest
-
         assert eventually(lambda: resident(told) >= LIMIT)
         took = time.monotonic() - asked
         assert 0.8 * soonest <= took <= latest
-        lines = [e["memory"] for e in daemon.events() if e.get("service") == "silent" and "memory" in e]
-        assert "at least 2 KiB each: HTTP 404 for /metrics" in lines[-1]
+
+        # Forwarded by this busy process, so it may take longer.
+        def latest_of_silent() -> float:
+            return of(daemon, "until_memory_limit_seconds", "silent", bound="latest")
+
+        assert eventually(latest_of_silent, 2 * PATIENCE)
+        assert of(daemon, "resident_bytes", "silent") == 0
+        assert of(daemon, "until_memory_limit_seconds", "silent", bound="soonest") == 0
+        said = [event for event in daemon.events() if event.get("service") == "silent"]
+        assert [event for event in said if "memory" in event]
+        assert all("at least 2 KiB each" in event["memory"] for event in said if "memory" in event)
+        assert [event["error"] for event in said if event.get("what") == "metrics"] == [NO_METRICS]

@@ -6,13 +6,18 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from leakwatch import __version__
-from leakwatch.web.api import leak_routes, status_routes, target_routes
+from leakwatch.web.api import leak_routes, profile_routes, status_routes, target_routes
 from leakwatch.web.api.changes import Changes
 from leakwatch.web.api.problems import NoTraceback, publish, say_problems
 from leakwatch.web.api.source import Source
 
 V1 = "/v1"
-ROUTERS: tuple[APIRouter, ...] = (leak_routes.router, target_routes.router, status_routes.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    leak_routes.router,
+    target_routes.router,
+    profile_routes.router,
+    status_routes.router,
+)
 
 
 class Api(FastAPI):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
+from leakwatch.evidence.store import Store
 from leakwatch.model import Leak, Target
 from leakwatch.notify.sender import Sender
 from leakwatch.pipeline import Pipeline
@@ -40,6 +41,7 @@ class Source:
     url: str = ""
     web_file: WebFile | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    evidence: Store | None = None
 
     def leaks(self) -> list[Leak]:
         """Return the leaks, the most urgent first."""
