@@ -20,7 +20,8 @@ LAYERS = [
     ["leakwatch.discovered", "leakwatch.event_log", "leakwatch.jobs", "leakwatch.web.routes"],
     ["leakwatch.web.later"],
     ["leakwatch.web.pages"],
-    ["leakwatch.web.leak_page", "leakwatch.web.target_page"],
+    ["leakwatch.web.target_page"],
+    ["leakwatch.web.leak_page"],
     ["leakwatch.web.overview", "leakwatch.web.assets"],
     ["leakwatch.web.api.app"],
     [

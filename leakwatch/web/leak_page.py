@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from leakwatch.web.api import models
 from leakwatch.web.api.leak import leak_view
+from leakwatch.web.api.profiles import KeptProfile, listed
 from leakwatch.web.api.series import leak_series
 from leakwatch.web.api.source import Source
 
@@ -31,7 +32,15 @@ def leak_page(source: Source, request: Request) -> Mapping[str, object]:
         "smalls": smalls(leak, series),
         "blamed": blamed(leak.frames, leak.function),
         "numbers": numbers(series),
+        "kept": kept_of(source, leak.service, stack=leak.stack),
     }
+
+
+def kept_of(
+    source: Source, service: str, *, target: str | None = None, stack: str | None = None
+) -> list[KeptProfile]:
+    """Return the bodies that are kept of a service's leak or target, the newest first."""
+    return listed(source.evidence, service, target, stack).profiles if source.evidence else []
 
 
 def smalls(leak: models.Leak, series: models.LeakSeries) -> list[Small]:

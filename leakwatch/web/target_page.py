@@ -11,6 +11,7 @@ from leakwatch.web.api import target_models as models
 from leakwatch.web.api.models import whole
 from leakwatch.web.api.source import Source
 from leakwatch.web.api.targets import target_view
+from leakwatch.web.leak_page import kept_of
 from leakwatch.web.overview import Portion, page_number
 
 ROWS = 50
@@ -54,4 +55,5 @@ def target_page(source: Source, request: Request) -> Mapping[str, object]:
         for leak in source.leaks()
         if whole(leak.service) == target.service
     }
-    return {"target": target, "wanted": asked, "stacks_at": at, "sorts": SORTS, "told": told}
+    kept = kept_of(source, target.service, target=target.target)
+    return {"target": target, "wanted": asked, "stacks_at": at, "sorts": SORTS, "told": told, "kept": kept}

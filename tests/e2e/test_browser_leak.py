@@ -44,7 +44,8 @@ def world(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         addresses = [start("w5pipeline", "-rate", rate).removeprefix("http://") for rate in ("6", "4")]
         config = tmp_path_factory.mktemp("browser") / "leakwatch.yml"
         jobs = [{"job_name": SERVICE, "static_configs": [{"targets": addresses}]}]
-        config.write_text(FAST + yaml.safe_dump({"scrape_configs": jobs}))
+        kept = {"path": str(config.parent / "evidence")}
+        config.write_text(FAST + yaml.safe_dump({"scrape_configs": jobs, "evidence": kept}))
         daemon = Daemon("--config", config)
         try:
             (leak, *_) = eventually(lambda: daemon.get("/api/v1/leaks?verdict=leaking").json()["leaks"])
@@ -124,6 +125,16 @@ def test_what_is_to_be_pasted_can_be_copied(world: World, browser: Browser) -> N
         expect(page.locator("[data-copy=ignore-rule]")).to_have_text("Copied")
         copied = yaml.safe_load(page.evaluate("navigator.clipboard.readText()"))
         assert copied["ignore"][0]["function"] == "main.FilterService"
+
+
+def test_evidence_can_be_downloaded(world: World, browser: Browser) -> None:
+    """What was kept when the verdict turned is listed, and comes as a file."""
+    with Visit(browser, world.daemon.url) as page:
+        for path in (world.leak, world.target):
+            page.goto(world.daemon.url + path)
+            with page.expect_download() as download:
+                page.locator("#kept").get_by_role("link", name="for go tool pprof").first.click()
+            assert download.value.path().read_bytes().startswith(b"\x1f\x8b")
 
 
 def test_the_flame_graph_can_be_searched(world: World, browser: Browser) -> None:
