@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 from starlette.requests import Request
 
+from leakwatch.model import Target
 from leakwatch.web.api import models
 from leakwatch.web.api.leak import leak_view
 from leakwatch.web.api.profiles import KeptProfile, listed
@@ -39,8 +40,19 @@ def leak_page(source: Source, request: Request) -> Mapping[str, object]:
 def kept_of(
     source: Source, service: str, *, target: str | None = None, stack: str | None = None
 ) -> list[KeptProfile]:
-    """Return the bodies that are kept of a service's leak or target, the newest first."""
-    return listed(source.evidence, service, target, stack).profiles if source.evidence else []
+    """Return the bodies that are kept of a service's leak or target, the newest first.
+
+    Not those that only the next scrape would replace: they are gone before somebody has clicked.
+    """
+    found = listed(source.evidence, service, target, stack).profiles if source.evidence else []
+    return [one for one in found if set(one.kinds) != {"last"} or not _goes_on(source, one)]
+
+
+def _goes_on(source: Source, one: KeptProfile) -> bool:
+    """Tell whether the process that a body is of still runs."""
+    watch = source.pipeline.watches.get(Target(one.service, one.target))
+    since = watch.history.since if watch else None
+    return since is not None and one.time > source.wall(since)
 
 
 def smalls(leak: models.Leak, series: models.LeakSeries) -> list[Small]:
