@@ -143,8 +143,8 @@ def _cut(part: str, limit: int) -> str:
     """Return `part` in at most `limit` bytes, with a mark where it is cut."""
     if _size(part) <= limit:
         return part
-    return part.encode()[: limit - _size("…")].decode(errors="ignore") + "…"
+    return part.encode("utf-8", "replace")[: limit - _size("…")].decode(errors="ignore") + "…"
 
 
 def _size(part: str) -> int:
-    return len(part.encode())
+    return len(part.encode("utf-8", "replace"))  # half a letter becomes a question mark on its way

@@ -13,8 +13,8 @@ V1 = "/v1"
 ROUTERS: tuple[APIRouter, ...] = (leak_routes.router, target_routes.router, status_routes.router)
 
 
-def make_api(source: Source) -> ASGIApp:
-    """Return the API on `source`, for a mount at /api."""
+def make_api(source: Source, changes: Changes | None = None) -> ASGIApp:
+    """Return the API on `source`, for a mount at /api; `changes`: who tells the news."""
     app = FastAPI(
         title="leakwatch",
         version=__version__,
@@ -26,7 +26,7 @@ def make_api(source: Source) -> ASGIApp:
         servers=[{"url": f"{source.url.rstrip('/')}/api"}],
         root_path_in_servers=False,
     )
-    app.state.source, app.state.changes = source, Changes(source)
+    app.state.source, app.state.changes = source, changes or Changes(source)
     for router in ROUTERS:
         app.include_router(router, prefix=V1)
     say_problems(app)

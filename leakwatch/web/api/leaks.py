@@ -6,7 +6,7 @@ from urllib.parse import quote
 from leakwatch.errors import UnknownError
 from leakwatch.model import Fingerprint, Growth, Leak, Stack, Verdict
 from leakwatch.web.api import models
-from leakwatch.web.api.levels import span, summed
+from leakwatch.web.api.levels import sparkline, summed
 from leakwatch.web.api.models import whole
 from leakwatch.web.api.source import Source
 
@@ -98,10 +98,10 @@ def sparklines(source: Source, service: str, stacks: Sequence[Fingerprint]) -> S
     """Return what the goroutines of `stacks` over all targets of a service were, until now."""
     found = source.pipeline.service(service)
     watches = list(found.watches.values()) if found else []
-    grid = span(watches)
-    levels = summed(watches, stacks, grid).round(1).tolist()
-    start = source.wall(float(grid[0])) if len(grid) else None
-    return {stack: (line, start) for stack, line in zip(stacks, levels, strict=True)}
+    counts = [source.pipeline.count(service, stack) for stack in stacks]
+    levels, start = sparkline(watches, summed(watches, stacks), counts)
+    begin = None if start is None else source.wall(start)
+    return {stack: (line, begin) for stack, line in zip(stacks, levels, strict=True)}
 
 
 def find(source: Source, service: str, stack: str) -> Leak:

@@ -71,32 +71,36 @@ async def _wrong(_: Request, error: Exception) -> Response:
     return problem(422, "; ".join(f"{one.parameter}: {one.message}" for one in mistakes), errors=mistakes)
 
 
+async def _broken(_: Request, __: Exception) -> Response:
+    return problem(500, "leakwatch made a mistake; its log has more")
+
+
 def say_problems(app: FastAPI) -> None:
     """Make `app` answer its errors as problems."""
+    app.add_exception_handler(Exception, _broken)  # and it is raised all the same: see NoTraceback
     app.add_exception_handler(UnknownError, _unknown)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _wrong)
 
 
 class NoTraceback:
-    """Wraps an application: a mistake of ours is logged, and is a problem to whoever asked."""
+    """Wraps an application: a mistake of ours is logged here, once."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        begun = False
+        whole = False
 
         async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
+            nonlocal whole
+            whole = message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
         try:
             await self._app(scope, receive, watched)
         except Exception:
             log.exception("an answer of the API broke, by a mistake of ours", path=scope.get("path"))
-            if begun:
-                raise
-            await problem(500, "leakwatch made a mistake; its log has more")(scope, receive, send)
+            if not whole:
+                raise  # nobody may take a part for the answer: the server cuts the connection

@@ -15,13 +15,14 @@ from leakwatch.reason import combined
 from leakwatch.watch import Watch
 from leakwatch.web.api import models
 from leakwatch.web.api.leaks import find, hourly
-from leakwatch.web.api.levels import Reach, columns_of, history_of, middles, seen, summed
+from leakwatch.web.api.levels import Reach, Sum, between, columns_of, curve, history_of, middles, summed
 from leakwatch.web.api.source import Source
 from leakwatch.web.api.target_models import StackSeries
 from leakwatch.web.api.targets import find as find_target
 
 TARGETS: Final = 12  # small multiples
 MARKS: Final = 100
+EMPTY: Final = models.Line(seconds=0, times=[], mean=[], floor=[])
 
 
 def leak_series(source: Source, service: str, stack: str, targets: int = TARGETS) -> models.LeakSeries:
@@ -31,15 +32,18 @@ def leak_series(source: Source, service: str, stack: str, targets: int = TARGETS
     found = source.pipeline.service(leak.service)
     watches = [watch for watch in found.watches.values() if history_of(watch, key)] if found else []
     fastest = sorted(watches, key=lambda watch: (-_rate(watch, key), -watch.count(key), watch.target.name))
+    sums, count = summed(watches, [key]), float(source.pipeline.count(leak.service, key))
+    newest = max((watch.history.time or 0.0 for watch in watches), default=None)
+    recent, hours = (_drawn(one).model(source, newest, count) for one in sums) if sums else (EMPTY, EMPTY)
     return models.LeakSeries(
         service=leak.service,
         stack=key,
         now=source.wall(source.now()),
-        recent=_sum(source, watches, key, "blocks"),
-        hours=_sum(source, watches, key, "hours"),
+        recent=recent,
+        hours=hours,
         targets=[_target(source, watch, key) for watch in fastest[:targets]],
         others=max(len(fastest) - targets, 0),
-        fit=_fit(source, leak, watches),
+        fit=_fit(source, leak, sums, newest),
         marks=sorted(_marks(source, leak, watches), key=lambda mark: mark.time)[-MARKS:],
     )
 
@@ -100,18 +104,10 @@ class Drawn:
         )
 
 
-def _sum(source: Source, watches: Sequence[Watch], key: Fingerprint, reach: Reach) -> models.Line:
-    """Return the line of a stack over all `watches`; null where none of them was scraped."""
-    known = [watch for watch in watches if watch.history.since is not None]
-    if not known:
-        return models.Line(seconds=0, times=[], mean=[], floor=[])
-    parts = [columns_of(watch.history, reach) for watch in known]
-    width = max(width for _, _, width in parts)
-    grid = middles(max(end for _, end, _ in parts), width, len(parts[0][0].scrapes))
-    some = np.any([seen(watch.history, grid, reach) for watch in known], axis=0)
-    mean, floor = (np.where(some, summed(known, [key], grid, [reach], what)[0], np.nan) for what in (MEAN, FLOOR))
-    now = max(watch.history.time or 0.0 for watch in known)
-    return Drawn(width, grid, mean, floor).model(source, now, sum(watch.count(key) for watch in watches))
+def _drawn(one: Sum) -> Drawn:
+    """Return the line of a sum; there is nothing where no target was scraped."""
+    mean, floor = (np.where(one.seen, values[0], np.nan) for values in (one.mean, one.floor))
+    return Drawn(one.width, one.times, mean, floor)
 
 
 def _target(source: Source, watch: Watch, key: Fingerprint) -> models.TargetSeries:
@@ -138,7 +134,7 @@ def _rate(watch: Watch, key: Fingerprint) -> float:
     return float(slopes(found[0], [found[1]])[0]) if found else 0.0
 
 
-def _fit(source: Source, leak: Leak, watches: Sequence[Watch]) -> models.Fit | None:
+def _fit(source: Source, leak: Leak, sums: Sequence[Sum], now: float | None) -> models.Fit | None:
     """Return the growth that a leak is founded on: of the service as a whole, or of its targets together."""
     life = source.pipeline.leaks.told(leak.service).lives.get(leak.stack.fingerprint)
     said = life.said if life else ()
@@ -147,7 +143,8 @@ def _fit(source: Source, leak: Leak, watches: Sequence[Watch]) -> models.Fit | N
     since = min(judgement.since for judgement in said)
     before = sum(judgement.before for judgement in said)
     if np.isnan(before):  # a service as a whole is known by what it gained: how many there were, its targets tell
-        before = float(summed(watches, [leak.stack.fingerprint], np.array([since]))[0, 0])
+        times, levels = curve(sums, [leak.goroutines], now or since) if sums else (np.zeros(1), np.zeros((1, 1)))
+        before = float(between(times, levels, np.array([since]))[0, 0])
     return models.Fit(
         since=source.wall(since), before=before, per_hour=hourly(combined([one.grew for one in said]))
     )

@@ -9,7 +9,7 @@ from leakwatch.scrape import Health
 from leakwatch.units import format_duration
 from leakwatch.web.api import target_models as models
 from leakwatch.web.api.leaks import summaries
-from leakwatch.web.api.levels import span, totals
+from leakwatch.web.api.levels import sparkline, totals
 from leakwatch.web.api.models import whole
 from leakwatch.web.api.source import Source
 from leakwatch.web.api.targets import judged_in
@@ -38,13 +38,13 @@ def service_view(source: Source, service: str) -> models.Service:
     leaks = [leak for leak in source.leaks() if leak.service == name]
     found = source.pipeline.service(name)
     watches = list(found.watches.values()) if found else []
-    grid = span(watches)
+    (line,), start = sparkline(watches, totals(watches), [sum(watch.history.last.sum() for watch in watches)])
     return models.Service(
         **_summary(source, name, groups[name], leaks),
         now=source.wall(source.now()),
         open_leaks=summaries(source, leaks[:LEAKS]),
-        sparkline=totals(watches, grid).round(1).tolist(),
-        sparkline_from=source.wall(float(grid[0])) if len(grid) else None,
+        sparkline=line,
+        sparkline_from=None if start is None else source.wall(start),
     )
 
 
