@@ -161,6 +161,7 @@ def rules(
     epilog="\b\nExamples:\n  leakwatch scrape http://127.0.0.1:6060 --by site\n"
     "  curl -s 'http://127.0.0.1:6060/debug/pprof/goroutine?debug=1' | leakwatch scrape -\n"
     "  leakwatch scrape http://127.0.0.1:6060 --format folded | flamegraph.pl > goroutines.svg\n"
+    "  curl -s 'http://127.0.0.1:6060/debug/pprof/goroutine?debug=2' > dump.txt; leakwatch scrape dump.txt\n"
     "  leakwatch scrape old.txt --format pprof > old.pb.gz; go tool pprof -top old.pb.gz"
 )
 def scrape(
@@ -171,7 +172,7 @@ def scrape(
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a service.")] = 10.0,
     limit: Annotated[int, typer.Option(help="Rows of the table; 0 for all.")] = 30,
 ) -> None:
-    """Take one look at a service or at a saved profile."""
+    """Take one look at a service, a saved profile or a dump."""
     from leakwatch import show
 
     _positive("--timeout", timeout)

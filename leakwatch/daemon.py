@@ -9,25 +9,23 @@ from functools import partial
 import structlog
 
 from leakwatch import __version__, verdict_log
-from leakwatch.client import Client, Tls
+from leakwatch.client import Tls
 from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.discovered import DiscoveryCollector
 from leakwatch.errors import ConfigError, LeakwatchError
 from leakwatch.job import Job
+from leakwatch.jobs import make_job
 from leakwatch.judging import judging
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
 from leakwatch.model import Event, Leak, Target
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
-from leakwatch.pace import Pace
 from leakwatch.pipeline import Pipeline
-from leakwatch.process import SIZE_LIMIT, Question
 from leakwatch.prometheus import Prometheus
 from leakwatch.schedule import Schedule, offset
-from leakwatch.scrape import Health, Scraper
+from leakwatch.scrape import Health
 from leakwatch.shard import Shard
-from leakwatch.symbols import Symbols
 from leakwatch.targets import Plan, Targets
 from leakwatch.warm import Warmer
 from leakwatch.web import later
@@ -252,18 +250,7 @@ class Daemon:
         old = self._drop(target)
         secure = plan.endpoint.url.scheme == "https"
         tls = self._tls.setdefault((plan.job, secure), Tls(plan.http.tls_config, secure=secure))
-        client = Client(tls, timeout=plan.timeout, socket=plan.endpoint.socket)
-        url = plan.endpoint.url
-        scraper = Scraper(client, url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
-        pace = Pace(plan.interval, plan.cost_limit)
-        question = symbols = None
-        if plan.form == "proto":
-            scraper.url = url.copy_with(params={"debug": "0"})
-        else:
-            question = Question(scraper.beside("threadcreate", SIZE_LIMIT, debug="0"))
-            symbols = Symbols(scraper.beside("symbol", SIZE_LIMIT))
-        clock, lag = self._clock, self._lag.total
-        job = Job(target, scraper, self.pipeline, clock, lag, pace, question, symbols=symbols, form=plan.form)
+        job = make_job(target, plan, tls, self.pipeline, self._clock, self._lag.total)
         if old:
             job.health.results = old.health.results
         self._jobs[target] = job

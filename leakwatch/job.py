@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import structlog
 
 from leakwatch.clock import Clock
 from leakwatch.errors import ScrapeError
+from leakwatch.inquiry import Inquiry, Occasion, ask, is_due
 from leakwatch.model import Event, Process, Samples, Target
 from leakwatch.pace import Pace
 from leakwatch.pipeline import Body, Format, Pipeline
@@ -29,7 +30,7 @@ class Job:
     """Scrapes one target each time it is called, unless that would cost the target more than its share.
 
     `lag`: for how long, in all, our own loop was late; `question` and `symbols`: asked for what the profile, in
-    the format `form`, does not say itself.
+    the format `form`, does not say itself; `inquiries`: what is asked besides, when there is reason to.
     """
 
     def __init__(  # noqa: PLR0913  each is a part with a life of its own
@@ -44,6 +45,7 @@ class Job:
         *,
         symbols: Symbols | None = None,
         form: Format = "text",
+        inquiries: Sequence[Inquiry] = (),
     ) -> None:
         self.target = target
         self.health = Health(interval=pace.interval)
@@ -56,6 +58,7 @@ class Job:
         self._question = question
         self._symbols = symbols
         self._form = form
+        self._inquiries = inquiries
         self._process: Process | None = None
         self._known: Process | None = None
         """The last that told its name; `_process` is None when the latest answer did not come."""
@@ -82,6 +85,7 @@ class Job:
             if self._gone():
                 return
             tell(self._pipeline.observe(self.target, time, total, samples, self._process))
+            tell(await self._look_closer(time, total))
         except ScrapeError as error:
             self._failed(error)
         except Exception as error:  # noqa: BLE001  a mistake of ours must not silence a target
@@ -142,6 +146,24 @@ class Job:
             if error:
                 self._log.info("wait reasons of channels stay unknown", reason=error.reason, error=str(error))
         body.learn(symbols.names)
+
+    async def _look_closer(self, time: float, total: int) -> list[Event]:
+        """Ask for what is due beside the profile; return the leaks whose verdict that changed."""
+        watch, suspects = self._pipeline.watch(self.target), self._pipeline.suspects(self.target)
+        events: list[Event] = []
+        for inquiry in self._inquiries:
+            begin = self._clock.stopwatch()
+            occasion = Occasion(
+                self.target, time, begin, total, suspects, watch.answers, self._pipeline.identifier
+            )
+            if watch.identity.mixed or not is_due(inquiry, occasion):
+                continue
+            await ask(inquiry, occasion)
+            self._pace.charge(self._clock.stopwatch() - begin)
+            if self._gone():
+                break
+            events += self._pipeline.learn(self.target, time)
+        return events
 
     def _succeeded(self) -> None:
         health = self.health

@@ -1,14 +1,15 @@
 """All leaks of all services: what is thought of stacks and sites on each target, and what of it is told."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from leakwatch.grouping import Group, groups
 from leakwatch.ignore import Rule
 from leakwatch.life import POOLED, Life
-from leakwatch.model import Event, Fingerprint, Judgement, Leak, Stack, Verdict
-from leakwatch.reason import combined, sentence
+from leakwatch.model import Event, Findings, Fingerprint, Judgement, Leak, Stack, Verdict
+from leakwatch.reason import combined, sentence, with_proof
 
 __all__ = ["POOLED", "Judged", "Leaks"]
 
@@ -17,6 +18,10 @@ Count = Callable[[str, Fingerprint], int]
 Labels = Callable[[str], Mapping[str, Mapping[str, str]]]
 """Service -> the labels of its targets, by name."""
 Judged = Mapping[Fingerprint, tuple[Stack, Judgement]]
+Proven = Mapping[Fingerprint, int]
+"""Stack or site -> goroutines that the runtime of one target says are leaked."""
+Learned = Callable[[str, Sequence[Fingerprint], Collection[str]], Findings]
+"""Service, the stacks and sites of a leak, the targets it is on -> what closer looks told."""
 
 
 @dataclass(slots=True)
@@ -30,17 +35,23 @@ class Told:
 
 
 class Leaks:
-    """All leaks; `count` and `labels` are asked about a service.
+    """All leaks; `count`, `labels` and `learned` are asked about a service.
 
     `owners`: prefix of a package -> team.
     """
 
     def __init__(
-        self, count: Count, labels: Labels, owners: Mapping[str, str], rules: Sequence[Rule] = ()
+        self,
+        count: Count,
+        labels: Labels,
+        owners: Mapping[str, str],
+        rules: Sequence[Rule] = (),
+        learned: Learned = lambda *_: Findings(),
     ) -> None:
         self._services: dict[str, Told] = {}
         self._count = count
         self._labels = labels
+        self._learned = learned
         self._time = 0.0
         self._owners: list[tuple[str, str]] = []
         self._rules: Sequence[Rule] = ()
@@ -73,7 +84,9 @@ class Leaks:
             if old in life.judgements:
                 life.judgements.setdefault(new, life.judgements.pop(old))
 
-    def update(self, service: str, target: str, judged: Judged, time: float) -> list[Event]:
+    def update(
+        self, service: str, target: str, judged: Judged, time: float, proven: Proven = MappingProxyType({})
+    ) -> list[Event]:
         """Take in all that is thought of a target's stacks and sites at `time`; return the verdicts that changed.
 
         `target` is POOLED for what is thought of the service as a whole.
@@ -90,6 +103,7 @@ class Leaks:
         for fingerprint, life in lives.items():
             if fingerprint not in judged:
                 life.judgements.pop(target, None)
+            life.prove(target, proven.get(fingerprint, 0))
             life.settle(time)
         rules = {key: rule for key, life in lives.items() if (rule := self._rule(service, life))}
         known.groups = groups(lives, rules)
@@ -153,13 +167,17 @@ class Leaks:
     def _leak(self, service: str, group: Group) -> Leak:
         life, said = group.head, group.head.said
         goroutines = self._count(service, life.stack.fingerprint)
+        keys = [one.stack.fingerprint for one in (life, *group.related)]
+        findings = self._learned(service, keys, group.targets)
+        proven = group.verdict is Verdict.PROVEN
+        why = sentence(group.verdict, said, goroutines, life.since, self._time) if said else ""
         return Leak(
             service,
             life.stack,
             group.verdict,
             goroutines,
             combined([judgement.growth for judgement in said]),
-            max((judgement.confidence for judgement in said), default=0.0),
+            1.0 if proven else max((judgement.confidence for judgement in said), default=0.0),
             min((judgement.first_seen for judgement in said), default=math.nan),
             life.detected_at,
             group.targets,
@@ -168,5 +186,17 @@ class Leaks:
             combined([judgement.grew for judgement in said]),
             tuple(life.turns),
             tuple(other.stack for other in group.related),
-            sentence(group.verdict, said, goroutines, life.since, self._time) if said else "",
+            with_proof(why, group.verdict, findings.proven),
+            findings,
         )
+
+    def suspects(self, service: str, target: str) -> Mapping[Fingerprint, Stack]:
+        """Return the stacks and sites that are told as a leak, and grow on a target."""
+        known = self._services.get(service, Told())
+        return {
+            life.stack.fingerprint: life.stack
+            for key, group in known.groups.items()
+            if key not in known.rules and group.verdict >= Verdict.SUSPECTED
+            for life in (group.head, *group.related)
+            if target in life.targets
+        }

@@ -25,6 +25,8 @@ class Life:
     judgements: dict[str, Judgement] = field(default_factory=dict)
     verdict: Verdict = Verdict.NORMAL
     highest: Verdict = Verdict.NORMAL
+    proofs: dict[str, int] = field(default_factory=dict)
+    """Target -> goroutines that the runtime itself says are leaked."""
     told: Verdict = Verdict.NORMAL
     """Normal also while another one speaks for it, or it is ignored."""
     detected_at: float | None = None
@@ -34,9 +36,18 @@ class Life:
     exceeded: dict[int, float] = field(default_factory=dict)
     """Ceiling -> until when it counts as exceeded."""
 
+    def prove(self, target: str, goroutines: int) -> None:
+        """Take in how many goroutines of a target are proven to be leaked."""
+        if goroutines:
+            self.proofs[target] = goroutines
+        else:
+            self.proofs.pop(target, None)
+
     def settle(self, time: float) -> None:
-        """Come to a verdict on the judgements of now."""
-        verdict = max((judgement.verdict for judgement in self.judgements.values()), default=Verdict.NORMAL)
+        """Come to a verdict on the judgements of now, and on what is proven of one that grows."""
+        verdict = self._judged
+        if verdict is Verdict.LEAKING and self.proofs:
+            verdict = Verdict.PROVEN
         if verdict >= Verdict.LEAKING and self.detected_at is None:
             self.detected_at = time
         if verdict is not self.verdict:
@@ -45,13 +56,18 @@ class Life:
             self.since = self.rose if verdict is Verdict.PLATEAU else time
 
     @property
+    def _judged(self) -> Verdict:
+        """The highest that its counts give."""
+        return max((judgement.verdict for judgement in self.judgements.values()), default=Verdict.NORMAL)
+
+    @property
     def said(self) -> Sequence[Judgement]:
         """What the verdict is founded on: the service as a whole if it says so, else its targets one by one.
 
         While it goes on somewhere, those where it is over grow by nothing.
         """
         pooled = self.judgements.get(POOLED)
-        if pooled is not None and pooled.verdict is self.verdict:
+        if pooled is not None and pooled.verdict is self._judged:
             return [pooled]
         own = [judgement for target, judgement in self.judgements.items() if target != POOLED]
         if self.verdict < Verdict.SUSPECTED:

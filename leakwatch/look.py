@@ -1,10 +1,14 @@
 """One look at one profile: its stacks grouped and counted. Pure; the command line prints it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from leakwatch.model import Sample, Stack
+from leakwatch.ages import ages
+from leakwatch.model import Fingerprint, Sample, Stack, Waiting
+
+Waitings = Mapping[Fingerprint, Waiting]
+"""What a full dump tells of each stack; nothing of any, where it was no dump."""
 
 
 class By(StrEnum):
@@ -52,13 +56,33 @@ def folded(samples: Iterable[Sample]) -> str:
     return "".join(lines)
 
 
-def as_json(total: int, rows: Iterable[Row]) -> dict[str, object]:
-    """Return what JSON says of a look."""
+def as_json(total: int, rows: Iterable[Row], waitings: Waitings, *, truncated: bool) -> dict[str, object]:
+    """Return what JSON says of a look; `truncated`: there were more goroutines, which are lost."""
     return {
         "goroutines": total,
+        "truncated": truncated,
         "groups": [
-            {"key": row.key, "goroutines": row.goroutines, "stacks": [_stack(sample) for sample in row.samples]}
+            {
+                "key": row.key,
+                "goroutines": row.goroutines,
+                "stacks": [_stack(sample) | _waiting(waitings, sample) for sample in row.samples],
+            }
             for row in rows
+        ],
+    }
+
+
+def _waiting(waitings: Waitings, sample: Sample) -> dict[str, object]:
+    waiting = waitings.get(sample.stack.fingerprint)
+    if waiting is None:
+        return {}
+    found = ages(waiting)
+    return {
+        "ages": {"known": found.known, "oldest_minutes": found.oldest, "median_minutes": found.median},
+        "states": waiting.states,
+        "created_by": [
+            {"function": frame.function, "file": frame.file, "line": frame.line, "goroutines": goroutines}
+            for frame, goroutines in waiting.creators.items()
         ],
     }
 

@@ -14,8 +14,9 @@ from prometheus_client.registry import Collector
 
 from leakwatch import __version__
 from leakwatch.detect.rate import slopes
-from leakwatch.labels import leak_labels, shown
-from leakwatch.model import Fingerprint, Leak, Stack, Target
+from leakwatch.labels import shown
+from leakwatch.leak_metrics import leak_metrics
+from leakwatch.model import Fingerprint, Stack, Target
 from leakwatch.pipeline import Pipeline, Watch
 from leakwatch.scrape import Health
 
@@ -23,7 +24,6 @@ STAYS = 1.5  # a stack enters among the first K and leaves when it is not among 
 
 TARGET = ("service", "target")
 STACK = (*TARGET, "stack", "function")
-LEAK = ("service", "stack", "function", "wait", "verdict", "owner")
 
 
 class StackCollector(Collector):
@@ -61,7 +61,7 @@ class StackCollector(Collector):
         leaks = self._pipeline.open_leaks()
         stacks = {leak.stack.fingerprint: leak.stack for leak in leaks}
         yield from self._stacks(stacks, {target for target, state in health.items() if state.up})
-        yield from self._leaks(leaks)
+        yield from leak_metrics(leaks, self._pipeline.count, self._wall)
         ignored = GaugeMetricFamily(
             "leakwatch_ignored_leaks", "Leaks that a rule keeps out of sight.", labels=("rule",)
         )
@@ -125,39 +125,6 @@ class StackCollector(Collector):
         chosen |= {row for row in ranked[:most].tolist() if history.last[row] > 0}
         self._shown[target] = chosen
         return chosen | {history.rows[key] for key in watch.judged if key in history.rows}
-
-    def _leaks(self, leaks: list[Leak]) -> Iterator[Metric]:
-        goroutines = GaugeMetricFamily(
-            "leakwatch_leak_goroutines",
-            "Goroutines in a judged stack, over all targets of the service.",
-            labels=LEAK,
-        )
-        growth = GaugeMetricFamily(
-            "leakwatch_leak_growth_goroutines_per_second", "Their growth, over all targets.", labels=LEAK
-        )
-        confidence = GaugeMetricFamily(
-            "leakwatch_leak_confidence_ratio", "How sure we are, from 0 to 1.", labels=LEAK
-        )
-        seen = GaugeMetricFamily(
-            "leakwatch_leak_first_seen_timestamp_seconds", "When the growth began.", labels=LEAK
-        )
-        related = GaugeMetricFamily(
-            "leakwatch_leak_related_goroutines",
-            "Goroutines in a stack that grows in step with a leak and belongs to it.",
-            labels=("service", "stack", "related", "function", "wait"),
-        )
-        for leak in leaks:
-            stack = leak.stack
-            said = {**leak_labels(leak), "verdict": leak.verdict.word}
-            labels = tuple(said[name] for name in LEAK)
-            goroutines.add_metric(labels, leak.goroutines)
-            growth.add_metric(labels, leak.growth.rate)
-            confidence.add_metric(labels, leak.confidence)
-            seen.add_metric(labels, self._wall(leak.first_seen))
-            for other in leak.related:
-                place = (shown(leak.service), stack.fingerprint, other.fingerprint, shown(other.blamed.function))
-                related.add_metric((*place, other.wait), self._pipeline.count(leak.service, other.fingerprint))
-        yield from (goroutines, growth, confidence, seen, related)
 
 
 def _targets(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -> Iterator[Metric]:

@@ -25,8 +25,9 @@ class Trace:
     `frames` are the visible ones, leaf first; `counters` are the raw program counters as text ("0x.." parted by
     spaces, leaf first, hidden runtime frames included). `truncated`: the profile cut the root side, so the
     origin is unknown. `parked` is the hidden function that the innermost visible one called, "" where the profile
-    does not name it; `parked_at` is its address, 0 where nothing is hidden or where it is named. Compared by
-    identity, because a parser gives equal text the same object.
+    does not name it; `parked_at` is its address, 0 where nothing is hidden or where it is named. `wait` is the
+    wait reason, where the profile itself says so. Compared by identity, because a parser gives equal text the
+    same object.
     """
 
     frames: tuple[Frame, ...]
@@ -35,6 +36,7 @@ class Trace:
     truncated: bool = False
     parked: str = ""
     parked_at: int = 0
+    wait: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,30 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """How some goroutines wait: how many for so many minutes (None: not said), in each state, by each creator."""
+
+    minutes: Mapping[int | None, int]
+    states: Mapping[str, int]
+    creators: Mapping[Frame, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What closer looks told of a leak, over all its targets.
+
+    `proven`: goroutines of which the runtime itself says that nothing can wake them; None where it was not asked
+    or cannot tell. `waiting`: from the latest full dumps, None where there is none. `older`: seconds -> at least
+    so many goroutines are older, as the counts show. `missing`: what could not be learned -> why.
+    """
+
+    proven: int | None = None
+    waiting: Waiting | None = None
+    older: Mapping[float, int] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """A leak had `verdict` from `time` on, in unix seconds."""
 
@@ -194,6 +220,7 @@ class Leak:
     life: tuple[Turn, ...]
     related: tuple[Stack, ...]
     reason: str
+    findings: Findings = Findings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,14 @@ One event loop, no locks. Time comes in as a parameter, so a year of profiles re
 code that watches a live service.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal
 
 from leakwatch import succession
+from leakwatch.answers import Suspects, findings
 from leakwatch.ignore import Rule, unmatched
 from leakwatch.leaks import POOLED, Judged, Leaks
-from leakwatch.model import Event, Fingerprint, Frame, Leak, Process, Sample, Samples, Target
+from leakwatch.model import Event, Findings, Fingerprint, Frame, Leak, Process, Sample, Samples, Target
 from leakwatch.profile import proto, text
 from leakwatch.stacks import Identifier
 from leakwatch.watch import Service, Settings, Watch
@@ -71,17 +72,17 @@ class Pipeline:
         self.watches: dict[Target, Watch] = {}
         self.blocks = 0
         """How many blocks of targets have closed."""
-        self.leaks = Leaks(self.count, self._labels, settings.owners, settings.ignore)
+        self.leaks = Leaks(self.count, self._labels, settings.owners, settings.ignore, self._findings)
         self._services: dict[str, Service] = {}
         self._texts = text.Memory()
         self._protos = proto.Memory()
-        self._identifier = Identifier(settings.own_code)
+        self.identifier = Identifier(settings.own_code)
 
     def configure(self, settings: Settings) -> bool:
         """Judge by `settings` from now on; tell whether that forgot all history."""
         old, self.settings = self.settings, settings
         if settings.own_code != old.own_code:
-            self._identifier = Identifier(settings.own_code)
+            self.identifier = Identifier(settings.own_code)
         self.leaks.assign(settings.owners, settings.ignore)
         if (settings.block, settings.series_limit) == (old.block, old.series_limit):
             return False
@@ -95,8 +96,8 @@ class Pipeline:
     def body(self, form: Format = "text", size_limit: int = 1 << 30, service: str = "") -> Body:
         """Return an empty body to be fed; `size_limit`: bytes when decompressed."""
         if form == "proto":
-            return Body(proto.Parser(self._protos, size_limit, service), self._identifier)
-        return Body(text.Parser(self._texts), self._identifier)
+            return Body(proto.Parser(self._protos, size_limit, service), self.identifier)
+        return Body(text.Parser(self._texts), self.identifier)
 
     def watch(self, target: Target) -> Watch:
         """Return all that is known of `target`; begins to watch it if it is new."""
@@ -142,7 +143,17 @@ class Pipeline:
 
     def _update(self, watch: Watch, time: float) -> list[Event]:
         target = watch.target
-        return self.leaks.update(target.service, target.name, watch.thoughts, time)
+        return self.leaks.update(target.service, target.name, watch.thoughts, time, watch.proven)
+
+    def suspects(self, target: Target) -> Suspects:
+        """Return the stacks and sites of `target` that are told as leaks."""
+        return self.leaks.suspects(target.service, target.name)
+
+    def learn(self, target: Target, time: float) -> list[Event]:
+        """Judge by what `target` has answered to a closer look; return the leaks whose verdict that changed."""
+        watch = self.watch(target)
+        watch.learn()
+        return self._update(watch, time)
 
     def stretch(self, target: Target, interval: float) -> bool:
         """Say that `target` is scraped every `interval` seconds; tell whether its block had to grow with it."""
@@ -195,6 +206,11 @@ class Pipeline:
         found = self._services.get(service)
         return sum(watch.count(fingerprint) for watch in found.watches.values()) if found else 0
 
+    def _findings(self, service: str, keys: Sequence[Fingerprint], targets: Collection[str]) -> Findings:
+        found = self._services.get(service)
+        on = [watch for target, watch in found.watches.items() if target.name in targets] if found else []
+        return findings(keys, [watch.answers for watch in on], [watch.older(keys[0]) for watch in on])
+
     def _labels(self, service: str) -> dict[str, Mapping[str, str]]:
         found = self._services.get(service)
         return {target.name: target.labels for target in (*found.gone, *found.watches)} if found else {}
@@ -219,7 +235,7 @@ class Pipeline:
 
     def is_own(self, frame: Frame) -> bool:
         """Tell whether a frame is own code."""
-        return self._identifier.is_own(frame)
+        return self.identifier.is_own(frame)
 
     def services(self) -> Mapping[str, Service]:
         """Return all that is known of each service."""

@@ -34,6 +34,15 @@ def sentence(verdict: Verdict, judgements: Sequence[Judgement], goroutines: int,
     return f"{how_much} in {format_duration(max(time - began, 1.0))}{left}; {grew}"
 
 
+def with_proof(why: str, verdict: Verdict, proven: int | None) -> str:
+    """Return `why` with what the runtime says: how many are `proven` to be leaked, None if it was not asked."""
+    if proven is None or verdict < Verdict.SUSPECTED:
+        return why
+    if proven:
+        return f"{why}; proven: the runtime says that nothing can wake {proven:,} of them"
+    return f"{why}; reachable: the runtime sees a way they could still end"
+
+
 def departures(before: float, now: float) -> str:
     """Return what is to be said of goroutines that leave, per second before and now."""
     before, now = 60 * before, 60 * now

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from leakwatch.client import HttpSettings, Settings
 from leakwatch.discovery.finder import DiscoverySettings
+from leakwatch.inquiries import InquirySettings
 from leakwatch.pipeline import Format
 from leakwatch.units import Duration, Size, format_duration
 
@@ -40,7 +41,7 @@ class GlobalConfig(Settings):
         return self
 
 
-class ScrapeConfig(DiscoverySettings, HttpSettings):
+class ScrapeConfig(DiscoverySettings, HttpSettings, InquirySettings):
     """One of `scrape_configs`: which targets, and how to scrape them."""
 
     job_name: Annotated[str, Field(min_length=1)]

@@ -10,38 +10,43 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from leakwatch.ages import ages
 from leakwatch.client import Client, Tls
 from leakwatch.discovery.resolve import Job, endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, without_user
-from leakwatch.look import KEYS, By, Row, as_json, folded, group, short
-from leakwatch.model import Profile
+from leakwatch.look import KEYS, By, Row, Waitings, as_json, folded, group, short
+from leakwatch.model import Frame, Profile
 from leakwatch.profile import pprof, saved, text
+from leakwatch.profile.dump import Dump
 from leakwatch.recordings.folders import SYMBOLS, read_symbols
 from leakwatch.scrape import Scraper
 from leakwatch.scraping import DEFAULT_SIZE
 from leakwatch.stacks import Identifier
 from leakwatch.symbols import SIZE_LIMIT, Symbols
 from leakwatch.target_option import target_job
+from leakwatch.units import format_duration
+from leakwatch.waits import Waits, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from rich.table import Table
     from rich.text import Text
 
 ADDRESS = re.compile(r"[^/\s]+:\d+(/|$)")
 """What looks like host:port, with a path perhaps."""
+NUMBERS = {"goroutines", "stacks", "oldest", "median"}
 WIDEST = 240  # columns of a table that is piped
 
 
-def read(source: str, timeout: float) -> Profile:
-    """Return the profile at a URL or in a file ("-": standard input); raises ConfigError and ScrapeError."""
+def read(source: str, timeout: float) -> Profile | Dump:
+    """Return what is at a URL or in a file ("-": standard input); raises ConfigError and ScrapeError."""
     try:
         if "://" in source:
             return asyncio.run(_fetch(source, timeout))
         if source == "-":
-            return saved.parse(sys.stdin.buffer.read(), pasted=True)
-        return saved.parse(Path(source).read_bytes(), text.Memory(symbols=_beside(Path(source))), pasted=True)
+            return saved.read(sys.stdin.buffer.read(), pasted=True)
+        return saved.read(Path(source).read_bytes(), text.Memory(symbols=_beside(Path(source))), pasted=True)
     except ScrapeError as error:
         raise ScrapeError(error.reason, f"{without_user(source)}: {error}") from error
     except OSError as error:
@@ -86,20 +91,29 @@ async def _fetch(url: str, timeout: float) -> Profile:  # noqa: ASYNC109  of the
     return text.parse(bytes(body), text.Memory(symbols=symbols.names))
 
 
-def render(profile: Profile, by: By, output: str, limit: int) -> bytes:
-    """Return `profile` as "table", "json", "folded" or "pprof"; a table has `limit` rows, 0 for all."""
+def render(found: Profile | Dump, by: By, output: str, limit: int) -> bytes:
+    """Return `found` as "table", "json", "folded" or "pprof"; a table has `limit` rows, 0 for all."""
+    profile = found.profile() if isinstance(found, Dump) else found
     if output == "pprof":
         return pprof.encode(profile)
-    samples = Identifier().identify(profile).values()
+    identifier = Identifier()
+    samples = identifier.identify(profile).values()
     if output == "folded":
         return folded(samples).encode("utf-8", "replace")
     rows = group(samples, by)
+    truncated = isinstance(found, Dump) and found.truncated
+    waitings: Waitings = {}
+    if isinstance(found, Dump):
+        waitings = {key: waiting(goroutines) for key, goroutines in Waits(found, identifier).by_stack.items()}
     if output == "json":
-        return (json.dumps(as_json(profile.total, rows), indent=2, ensure_ascii=False) + "\n").encode()
-    return table(profile.total, rows, by, limit).encode("utf-8", "replace")
+        said = as_json(profile.total, rows, waitings, truncated=truncated)
+        return (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()
+    title = f"{profile.total} goroutines in {len(samples)} stacks"
+    title += "; the dump is cut, there were more" if truncated else ""
+    return table(title, rows, waitings, by, limit).encode("utf-8", "replace")
 
 
-def table(total: int, rows: list[Row], by: By, limit: int) -> str:
+def table(title: str, rows: list[Row], waitings: Waitings, by: By, limit: int) -> str:
     """Return the largest rows as a table: as wide as the terminal, or as needed when piped."""
     from rich.console import Console
 
@@ -107,12 +121,11 @@ def table(total: int, rows: list[Row], by: By, limit: int) -> str:
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=None if terminal else WIDEST, highlight=False)
     shown = rows[:limit] if limit else rows
-    stacks = sum(len(row.samples) for row in rows)
-    title = f"{total} goroutines in {stacks} stacks"
-    printed = _stacks(shown, title) if by is By.STACK else _groups(shown, title, by)
+    printed = _stacks(shown, title, waitings) if by is By.STACK else _groups(shown, title, by)
     needed = console.measure(printed, options=console.options.update(max_width=WIDEST)).maximum
     if terminal and needed > console.width:
-        printed = _stacks_short(shown, title) if by is By.STACK else _groups(shown, title, by, cell=cut)
+        narrow = by is By.STACK
+        printed = _stacks_short(shown, title, waitings) if narrow else _groups(shown, title, by, cell=cut)
     console.print(printed)
     if len(shown) < len(rows):
         console.print(f"{len(rows) - len(shown)} more; --limit 0 shows all")
@@ -139,32 +152,61 @@ def _empty(title: str, *columns: str) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     for name in columns:
-        table.add_column(name, justify="right" if name in {"goroutines", "stacks"} else "left", overflow="fold")
+        table.add_column(name, justify="right" if name in NUMBERS else "left", overflow="fold")
     return table
 
 
-def _stacks(rows: list[Row], title: str) -> Table:
-    table = _empty(title, "goroutines", "stack", "wait", "function", "started by")
+def _stacks(rows: list[Row], title: str, waitings: Waitings) -> Table:
+    aged = ("oldest", "median", "function", "created by")
+    columns = aged if waitings else ("function", "started by")
+    table = _empty(title, "goroutines", "stack", "wait", *columns)
     for row in rows:
         stack = row.samples[0].stack
-        at = _styled(stack.blamed.function, "bold")
-        if stack.blamed.file:
-            at.append(f"\n{stack.blamed.file}:{stack.blamed.line}", "not bold dim")
-        names = (_styled(stack.wait), at, _styled(KEYS[By.ORIGIN](stack)))
-        table.add_row(str(row.goroutines), stack.fingerprint, *names)
+        cells: list[str | Text] = [str(row.goroutines), stack.fingerprint, _styled(stack.wait)]
+        starter = _styled(KEYS[By.ORIGIN](stack))
+        if waitings:
+            told = waitings[stack.fingerprint]
+            found = ages(told)
+            cells += [_minutes(found.oldest), _minutes(found.median)]
+            starter = _creator(told.creators)
+        table.add_row(*cells, _placed(stack.blamed, "bold"), starter)
     return table
 
 
-def _stacks_short(rows: list[Row], title: str) -> Table:
+def _stacks_short(rows: list[Row], title: str, waitings: Waitings) -> Table:
     """Return two lines for each stack, with file and function without their paths."""
-    table = _empty(title, "goroutines", "stack", "function")
+    table = _empty(title, "goroutines", "stack", *(["oldest"] if waitings else []), "function")
     for row in rows:
         stack = row.samples[0].stack
         at = cut(stack.blamed.function, "bold")
         if stack.blamed.file:
             at.append(f"\n{short(stack.blamed.file)}:{stack.blamed.line}", "not bold dim")
-        table.add_row(str(row.goroutines), f"{stack.fingerprint}\n{stack.wait}".strip(), at)
+        cells = [str(row.goroutines), f"{stack.fingerprint}\n{stack.wait}".strip()]
+        if waitings:
+            cells.append(_minutes(ages(waitings[stack.fingerprint]).oldest))
+        table.add_row(*cells, at)
     return table
+
+
+def _placed(frame: Frame, style: str = "") -> Text:
+    at = _styled(frame.function, style)
+    if frame.file:
+        at.append(f"\n{frame.file}:{frame.line}", "not bold dim")
+    return at
+
+
+def _creator(creators: Mapping[Frame, int]) -> Text:
+    """Return who started most of a stack's goroutines."""
+    if not creators:
+        return _styled("")
+    cell = _placed(next(iter(creators)))
+    if len(creators) > 1:
+        cell.append(f"\nand {len(creators) - 1} more", "not bold dim")
+    return cell
+
+
+def _minutes(minutes: int | None) -> str:
+    return "" if minutes is None else format_duration(60 * minutes)
 
 
 def _groups(rows: list[Row], title: str, by: By, cell: Callable[[str], Text] = _styled) -> Table:

@@ -2,7 +2,8 @@
 
 The fingerprint must survive restarts, rebuilds and Go upgrades, so it sees function names only, and those
 without what differs between builds of the same source: generic arguments, build hashes, how deep a recursion
-is, which inner functions of package sync a lock went through, names that Go's own authors changed.
+is, which inner functions of package sync a lock went through, names that Go's own authors changed. Nor does it
+see the runtime's own functions, of which each format of a profile shows others.
 """
 
 import re
@@ -20,6 +21,9 @@ strconv strings structs sync syscall testing text time unicode unique unsafe ven
 """
 STD = frozenset(STD_NAMES.split())
 """First path elements of Go's standard library; a test compares them with `go list std`."""
+
+RUNTIME = ("runtime.", "internal/runtime/", "runtime/internal/")
+"""Prefixes of the runtime's own functions; runtime/pprof and the like are no part of it."""
 
 DEPENDENCY = re.compile(r"/pkg/mod/|@v|/vendor/")
 BRACKET = re.compile(r"[\[\]]")
@@ -135,7 +139,7 @@ class Identifier:
         fingerprint = fingerprint_of([frame.function for frame in frames])
         known = self._by_fingerprint.get(fingerprint)
         # Replicas of one program and rebuilds share the object: a fleet has few stacks and many traces.
-        wait = _better(wait_reason(frames, trace.parked), known)
+        wait = _better(trace.wait or wait_reason(frames, trace.parked), known)
         if known is not None and (known.frames, known.wait, known.truncated) == (frames, wait, trace.truncated):
             return known
         stack = Stack(
@@ -180,10 +184,20 @@ def is_std(function: str) -> bool:
 
 def fingerprint_of(functions: Sequence[str]) -> Fingerprint:
     """Return the fingerprint of a stack of `functions`, leaf first: 16 hex digits."""
-    names = _without_lock_internals([normalise(function) for function in functions])
     # Only the innermost call of each function: recursion, also mutual, gives one stack whatever its depth.
-    distinct = dict.fromkeys(names)
+    distinct = dict.fromkeys(names_of(functions))
     return Fingerprint(blake2b("\0".join(distinct).encode("utf-8", "replace"), digest_size=8).hexdigest())
+
+
+def site_of(function: str) -> Fingerprint:
+    """Return the fingerprint of the site of all stacks that blame `function`."""
+    return fingerprint_of(("site", function))
+
+
+def names_of(functions: Sequence[str]) -> list[str]:
+    """Return the names that tell stacks apart, leaf first; the runtime's only if there are no others."""
+    names = [normalise(function) for function in functions if not function.startswith(RUNTIME)]
+    return _without_lock_internals(names or [normalise(function) for function in functions])
 
 
 def normalise(function: str) -> str:

@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
-from leakwatch.client import HttpSettings
+from leakwatch.client import HttpSettings, Settings
 from leakwatch.clock import Clock
 from leakwatch.config import Config
 from leakwatch.discovery.finder import Finder
 from leakwatch.discovery.resolve import Endpoint, Found, Job, Resolver
+from leakwatch.inquiries import InquirySettings
 from leakwatch.model import Target
 from leakwatch.pipeline import Format
 from leakwatch.scraping import ScrapeConfig
@@ -33,6 +35,7 @@ class Plan:
     cost_limit: float
     size_limit: int
     form: Format
+    closer: InquirySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +156,9 @@ class Targets:
         planned: dict[Target, Plan] = {}
         twice: set[Target] = set()
         for job in config.scrape_configs:
-            http = HttpSettings.model_construct(**{name: getattr(job, name) for name in HttpSettings.model_fields})
-            how = config.cost_limit(job), config.size_limit(job), job.profile_format
+            http = HttpSettings.model_construct(**_part(HttpSettings, job))
+            closer = InquirySettings.model_construct(**_part(InquirySettings, job))
+            how = config.cost_limit(job), config.size_limit(job), job.profile_format, closer
             for endpoint in self._jobs[job.job_name].found.endpoints:
                 if not self._shard.owns(endpoint.target.service):
                     continue
@@ -169,3 +173,8 @@ class Targets:
             )
         self._twice = twice
         return planned
+
+
+def _part(kind: type[Settings], job: ScrapeConfig) -> dict[str, Any]:
+    """Return the settings of a job that are of one kind."""
+    return {name: getattr(job, name) for name in kind.model_fields}

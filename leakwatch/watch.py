@@ -1,20 +1,24 @@
 """What is known and thought of one target, and of all targets of a service together. State; time comes in."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from leakwatch.answers import Answers
 from leakwatch.columns import BLOCKS, SCRAPES_PER_BLOCK
 from leakwatch.detect import pooling
+from leakwatch.detect.age import older
 from leakwatch.detect.daily import Daily
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.pool import Pool
+from leakwatch.detect.proof import convict
 from leakwatch.detect.series import Series
 from leakwatch.detect.sites import Functions, Sites
 from leakwatch.detect.verdict import Detector, patience
 from leakwatch.history import History
 from leakwatch.identity import Identity
 from leakwatch.ignore import Rule
-from leakwatch.leaks import Judged
+from leakwatch.leaks import Judged, Proven
 from leakwatch.model import NO_GROWTH, Fingerprint, Judgement, Stack, Target, Verdict
 
 
@@ -43,6 +47,7 @@ class Watch:
         self.heir = False
         """Whether it has taken another target's place."""
         self.identity = Identity()
+        self.answers = Answers()
         self._functions = functions
         self.forget(settings)
 
@@ -59,6 +64,13 @@ class Watch:
         """Judge stacks and sites when a block has closed; `siblings`: the other targets of the service."""
         _judge(self.detector, self.history, [other.history for other in siblings])
         _judge(self.site_detector, self.sites, [other.sites for other in siblings])
+        self.learn()
+
+    def learn(self) -> None:
+        """Judge by what is proven."""
+        if self.proven:
+            convict(self.detector, self.history, self.proven, self.answers.more_proven)
+            convict(self.site_detector, self.sites, self.proven)
         self.conclude()
 
     def conclude(self) -> None:
@@ -71,9 +83,23 @@ class Watch:
         """What is thought of stacks and sites."""
         return {**self.judged, **self.judged_sites}
 
+    @property
+    def proven(self) -> Proven:
+        """Stack or site -> goroutines of which the runtime says that nothing can wake them."""
+        return self.answers.proof.goroutines if self.answers.proof else {}
+
+    def older(self, fingerprint: Fingerprint) -> Mapping[float, int]:
+        """Return seconds -> goroutines of a stack or site that are at least as old, as their counts show."""
+        for series in (self.history, self.sites):
+            if fingerprint in series.rows:
+                said = self.thoughts.get(fingerprint)
+                return older(series, series.rows[fingerprint], said[1].before if said else math.nan)
+        return {}
+
     def restart(self) -> None:
         """Begin a new lifetime."""
         self.restarts += 1
+        self.answers.restart()
         self.history.restart()
         self.sites.restart()
         self.detector.restart(self.history)
@@ -84,6 +110,7 @@ class Watch:
         """Take over what is known of a target that is gone, and whose place this one takes."""
         old.restart()
         self.heir = True
+        self.identity.inherit(old.identity)
         for history, its in ((self.history, old.history), (self.sites, old.sites)):
             history.adopt(its)
         self.detector.inherit(old.detector, self.history)

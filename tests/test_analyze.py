@@ -182,6 +182,20 @@ def test_symbols_beside_bodies(tmp_path: Path) -> None:
     ]
 
 
+def test_dumps_are_counted(tmp_path: Path) -> None:
+    """Full dumps are bodies of a recording too; one that is cut is left out, as it would look like departures."""
+    folder = tmp_path / "zoo"
+    folder.mkdir()
+    body = (RECORDED / "goroutine.debug2.txt").read_bytes()
+    for i in range(3):
+        (folder / f"{START + i}.txt").write_bytes(body)
+    (folder / f"{START + 9}.txt").write_bytes(body[:60_000])
+    status, _, said = run(folder)
+    assert f"leakwatch: {folder}/{START + 9}.txt: the dump ends early, after 46 goroutines" in said
+    target = judged(folder, status=status)["targets"][0]
+    assert (target["profiles"], target["skipped"]) == (3, 1)
+
+
 def test_nothing_to_judge(tmp_path: Path) -> None:
     """An empty folder, a single profile and garbage end with status 2 and say why; a missing path with 1."""
     empty = tmp_path / "empty"

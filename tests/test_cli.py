@@ -13,6 +13,7 @@ from answering import answering, http
 
 ROOT = Path(__file__).parents[1]
 RECORDED = ROOT / "tests" / "profiles" / "1.27" / "goroutine.debug1.txt"
+DUMP = RECORDED.with_name("goroutine.debug2.txt")
 BODY = RECORDED.read_bytes()
 
 
@@ -48,6 +49,43 @@ def test_one_look_at_a_file() -> None:
     assert "main.mutexLock" in table
     assert "sync.Mutex.Lock" in table
     assert "/src/zoo/" in table
+
+
+def test_one_look_at_a_dump(tmp_path: Path) -> None:
+    """A full dump tells of each stack how long it has waited and who created it; what is cut off is said."""
+    table = said("scrape", DUMP, "--limit", "0")
+    assert "183 goroutines in 63 stacks\n" in table
+    assert re.search(r"goroutines +stack +wait +oldest +median +function +created by\n", table)
+    lines = table.splitlines()
+    run, at, more = lines[next(i for i, line in enumerate(lines) if "main.(*S).run" in line) :][:3]
+    assert re.fullmatch(
+        r" +9 +\w{16} +chan receive +1m +1m +main\.\(\*S\)\.run +main\.registerKinds\.func\d+", run
+    )
+    assert re.fullmatch(r" +/src/zoo/main.go:124 +/src/zoo/main.go:\d+", at)
+    assert more.strip() == "and 2 more"
+    (tmp_path / "cut.txt").write_bytes(DUMP.read_bytes()[:60_000])
+    assert "46 goroutines in 19 stacks; the dump is cut, there were more" in said("scrape", tmp_path / "cut.txt")
+    assert json.loads(said("scrape", tmp_path / "cut.txt", "--format", "json"))["truncated"]
+
+
+def test_a_dump_as_json() -> None:
+    """Each stack of a dump has ages, states and creators; of a profile none has, not even empty ones."""
+    groups = json.loads(said("scrape", DUMP, "--by", "site", "--format", "json"))["groups"]
+    (run,) = next(group for group in groups if group["key"] == "main.(*S).run")["stacks"]
+    assert run["ages"] == {"known": 9, "oldest_minutes": 1, "median_minutes": 1}
+    assert run["states"] == {"chan receive": 9}
+    assert [(creator["goroutines"], creator["line"] > 0) for creator in run["created_by"]] == [(3, True)] * 3
+    assert "ages" not in json.loads(said("scrape", RECORDED, "--format", "json"))["groups"][0]["stacks"][0]
+
+
+def test_a_dump_in_other_formats() -> None:
+    """Whatever can be said of a profile can be said of a dump."""
+    assert (
+        sum(int(line.rpartition(" ")[2]) for line in said("scrape", DUMP, "--format", "folded").splitlines())
+        == 182
+    )
+    assert re.search(r" +100 +\d+ +chan receive\n", said("scrape", DUMP, "--by", "reason"))
+    assert leakwatch("scrape", DUMP, "--format", "pprof").stdout.startswith(b"\x1f\x8b")
 
 
 @pytest.mark.parametrize("by", ["stack", "site"])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, ScrapeError, TruncatedProfile
 from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile import pprof, proto, saved, text
+from leakwatch.profile.dump import Dump
 from leakwatch.stacks import Identifier
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -65,6 +66,27 @@ def test_saved_profiles_of_any_kind_are_read() -> None:
     printed = (VERSIONS[-1].parent / "goroutine.debug1.txt").read_bytes()
     totals = {saved.parse(body).total for body in (printed, gzip.compress(printed), BODY, PLAIN)}
     assert totals == {183}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PROFILES.glob("*/goroutine.debug2.txt")), ids=lambda path: path.parent.name
+)
+def test_saved_dumps_are_read(path: Path) -> None:
+    """A full dump is a profile too, gzipped, after a panic's message, pasted; of a cut one the rest is kept."""
+    body = path.read_bytes()
+    total = saved.parse(body).total
+    assert total in {177, 183, 185}
+    assert saved.parse(gzip.compress(body)).total == saved.parse(b"panic: boom\n\n" + body).total == total
+    pasted = saved.read(body.replace(b"\t", b"  ").replace(b"\n", b"\r\n"), pasted=True)
+    assert isinstance(pasted, Dump)
+    assert len(pasted.goroutines) == total
+    for cut in (body[:-300], gzip.compress(body)[:-300]):
+        found = saved.read(cut)
+        assert isinstance(found, Dump)
+        assert found.truncated
+        assert total - 40 < len(found.goroutines) < total
+        with pytest.raises(TruncatedProfile, match=f"the dump ends early, after {len(found.goroutines)} gorout"):
+            saved.parse(cut)
 
 
 @pytest.mark.parametrize(

@@ -74,10 +74,15 @@ def test_fingerprint_sees_function_names_only(names: list[str], random: object) 
         ),
         (["context.propagateCancel.func1"], ["context.(*cancelCtx).propagateCancel.func2"]),
         (["net/http.(*Server).Serve.func1"], ["net/http.(*Server).Serve.func3"]),
+        (
+            ["main.f.func1", "runtime.gopanic", "runtime.panicmem", "runtime.sigpanic", "main.f"],
+            ["main.f.func1", "runtime.gopanic", "main.f"],
+        ),
+        (["internal/runtime/syscall.Syscall6", "main.main", "runtime.main"], ["main.main"]),
     ],
 )
 def test_the_same_stack_of_another_build(one: list[str], two: list[str]) -> None:
-    """Generic arguments, recursion depth, build hashes, lock internals and toolchain renames are folded."""
+    """Generic arguments, recursion depth, build hashes, lock and runtime internals, renames are folded."""
     assert fingerprint_of(one) == fingerprint_of(two)
 
 
@@ -183,6 +188,12 @@ def test_wait_reasons_that_frames_tell(version: str) -> None:
         "main.chanSend": "",
     }
     assert {name: waits[name] for name in expected} == expected
+
+
+def test_stacks_of_the_runtime_alone_differ() -> None:
+    """Where nothing else is visible the runtime's functions tell; runtime/pprof and the like always do."""
+    stacks = [["runtime.bgsweep"], ["runtime.bgscavenge"], ["runtime/pprof.f", "main.f"], ["main.f"]]
+    assert len({fingerprint_of(stack) for stack in stacks}) == 4
 
 
 def test_wait_reason_of_nothing_known() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from leakwatch.columns import MEAN, Columns, Floats
 from leakwatch.history import History
 from leakwatch.model import Fingerprint, Sample, Samples, Stack
-from leakwatch.stacks import fingerprint_of
+from leakwatch.stacks import site_of
 
 
 class Functions:
@@ -109,7 +109,7 @@ def _together(one: Stack, other: Stack) -> Stack:
     """Return the site of two stacks, or of a site and one more of its stacks, with what they have in common."""
     site = one
     if not one.site:
-        name = fingerprint_of(("site", one.blamed.function))
+        name = site_of(one.blamed.function)
         site = Stack(name, (one.blamed,), one.blamed, one.origin, one.wait, site=True)
     origin = site.origin if site.origin == other.origin else ""
     wait = site.wait if site.wait == other.wait else ""

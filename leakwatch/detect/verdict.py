@@ -31,9 +31,7 @@ QUIET: Final = 36  # blocks without a rise of the floor make a plateau
 RISES: Final = 8  # or as long as this many rises would take at the known rate
 REMEMBER: Final = 288  # blocks that recovered is told
 WATCHED: Final = (36, 288)  # blocks after a restart, at least and at most, that a leak is given to show itself
-GOES_ON: Final = (
-    0.5  # of the known rate, since a restart: it may not be seen to leak yet, but it has not recovered
-)
+GOES_ON: Final = 0.5  # of the known rate, since a restart: not seen to leak yet, but it has not recovered
 SHOWS: Final = 60  # or as long as this many rises would take at the known rate
 MEANINGFUL: Final = 6  # blocks that tell how many leave
 YOUNG: Final = 0.5  # the most confidence in a lifetime younger than the ring of blocks
@@ -172,7 +170,7 @@ def _follow(case: Case, series: Series, row: int, score: float, window: str) -> 
     if not series.blocks.scrapes.any():
         return  # after a gap of days nothing is left to look at
     if case.verdict is Verdict.SUSPECTED or (case.restarted and score >= SUSPECT):
-        case.onset, case.onset_floor = _onset(series, row)
+        case.onset, case.onset_floor = onset(series, row)
         if case.verdict is Verdict.SUSPECTED:
             case.began = case.onset
     case.growth = growth_since(*(everything if hourly else recent)(series, row), case.onset)
@@ -228,12 +226,12 @@ def patience(grew: Growth, block: float) -> float:
     return min(max(WATCHED[0] * block, shows), WATCHED[1] * block)
 
 
-def _onset(series: Series, row: int) -> tuple[float, float]:
+def onset(series: Series, row: int) -> tuple[float, float]:
     """Return when the growth of a series began, and the usual floor until then."""
     times, levels = everything(series, row)
-    onset = find_onset(times, levels)
+    began = find_onset(times, levels)
     floors = everything(series, row, FLOOR)[1]
-    return onset, float(np.median(floors[times <= onset]))
+    return began, float(np.median(floors[times <= began]))
 
 
 def _judgement(case: Case, series: Series, row: int) -> Judgement:

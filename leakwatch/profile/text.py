@@ -62,13 +62,14 @@ class Memory:
 
 
 class Parser:
-    """Reads one body in pieces of any size and gives each group when it is complete."""
+    """Reads one body of a `profile` in pieces of any size and gives each group when it is complete."""
 
-    __slots__ = ("_frames", "_line", "_memory", "_pieces", "_sum", "total")
+    __slots__ = ("_frames", "_line", "_memory", "_pieces", "_profile", "_sum", "total")
 
-    def __init__(self, memory: Memory | None = None) -> None:
+    def __init__(self, memory: Memory | None = None, profile: bytes = b"goroutine") -> None:
         self.total: int | None = None
         """What the header says, None before it was read."""
+        self._profile = profile
         self._memory = memory or Memory()
         self._frames: dict[bytes, Frame] = {}
         self._pieces: list[bytes] = []
@@ -103,7 +104,7 @@ class Parser:
         rest = b"".join(self._pieces)
         if self.total is None:
             what = f"starts with {quote(rest)}" if rest else "is empty"
-            raise NotAProfile(f"not a goroutine profile: the body {what}")
+            raise NotAProfile(f"not a {self._profile.decode()} profile: the body {what}")
         if rest.strip():
             raise TruncatedProfile(f"line {self._line}: the body ends within a group: {quote(rest[-100:])}")
         if self._sum != self.total:
@@ -115,14 +116,14 @@ class Parser:
     def _read_header(self) -> None:
         text = b"".join(self._pieces)
         header, end, rest = text.partition(b"\n")
-        if not end and len(text) < HEADER_LIMIT and b"goroutine profile: total".startswith(text[:24]):
+        if not end and len(text) < HEADER_LIMIT and (self._profile + b" profile: total").startswith(text[:24]):
             self._pieces = [text]
             return
         match = HEADER.fullmatch(header)
         if match is None or not end:
-            raise NotAProfile(f"not a goroutine profile: the body starts with {quote(header)}")
-        if match[1] != b"goroutine":
-            raise NotAProfile(f"not a goroutine profile but a {quote(match[1])} profile")
+            raise NotAProfile(f"not a {self._profile.decode()} profile: the body starts with {quote(header)}")
+        if match[1] != self._profile:
+            raise NotAProfile(f"not a {self._profile.decode()} profile but a {quote(match[1])} profile")
         self.total = int(match[2])
         self._pieces = [rest] if rest else []
         self._line = 2
@@ -221,7 +222,7 @@ class Parser:
             file, colon, at = place.rpartition(b":")  # the last one: Windows paths have one of their own
             if not colon or not _is_number(at):
                 raise self._malformed("expected file:line", line, number)
-            frame = Frame(_text(function), _text(file), int(at))
+            frame = Frame(decode(function), decode(file), int(at))
             frames.put((function, place), frame)
         return frame
 
@@ -229,7 +230,7 @@ class Parser:
         pairs = []
         at = len(LABELS)
         while match := LABEL.match(line, at):
-            pairs.append((_unquote(match[1]), _unquote(match[2])))
+            pairs.append((unquote(match[1]), unquote(match[2])))
             at = match.end()
         if at != len(line) and line[at:] != b"}":  # Go does print an empty set
             raise self._malformed("expected labels", line, self._line + 1)
@@ -275,12 +276,14 @@ def _is_number(text: bytes) -> bool:
     return text.isdigit() and len(text) <= DIGITS
 
 
-def _text(data: bytes) -> str:
+def decode(data: bytes) -> str:
+    """Return `data` as text; what is no UTF-8 is escaped."""
     return data.decode("utf-8", "backslashreplace")
 
 
-def _unquote(quoted: bytes) -> str:
-    return _text(ESCAPE.sub(_unescape, quoted) if b"\\" in quoted else quoted)
+def unquote(quoted: bytes) -> str:
+    """Return what stands between the quotes of Go's %q."""
+    return decode(ESCAPE.sub(_unescape, quoted) if b"\\" in quoted else quoted)
 
 
 def _unescape(match: re.Match[bytes]) -> bytes:

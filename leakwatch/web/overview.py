@@ -49,7 +49,7 @@ class Wanted:
             owner=query.get("owner", ""),
             verdict=verdict if verdict in VERDICTS else "",
             state=state if state in {"up", "down"} else "",
-            **{name: _page(query.get(name, "")) for name in ("leaks", "services", "targets")},
+            **{name: page_number(query.get(name, "")) for name in ("leaks", "services", "targets")},
         )
 
     def __bool__(self) -> bool:
@@ -63,7 +63,8 @@ class Wanted:
         return f"?{urlencode(said, errors='replace')}"
 
 
-def _page(text: str) -> int:
+def page_number(text: str) -> int:
+    """Return the number of a portion, 1 where a query says nothing that makes sense."""
     return max(int(text), 1) if PAGE.fullmatch(text) else 1
 
 

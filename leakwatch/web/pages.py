@@ -21,9 +21,11 @@ from leakwatch.web.api.responses import NO_STORE
 from leakwatch.web.api.source import Source
 from leakwatch.web.api.status import status
 from leakwatch.web.assets import Assets
+from leakwatch.web.leak_page import leak_page
 from leakwatch.web.overview import overview
 from leakwatch.web.paths import register
 from leakwatch.web.sparkline import sparkline
+from leakwatch.web.target_page import target_page
 from leakwatch.web.wording import FILTERS
 
 log = structlog.get_logger()
@@ -55,6 +57,8 @@ PAGES = (
     Page("/", "overview.html", overview),
     Page("/status", "status.html", status_page),
     Page("/services/{service:anything}", "overview.html", overview, depth=1),
+    Page("/leaks/{service:anything}/{stack:hash}", "leak.html", leak_page, depth=2),
+    Page("/targets/{service:anything}/{target:anything}", "target.html", target_page, depth=2),
 )
 
 

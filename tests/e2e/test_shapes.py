@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 import httpx
 
-from leakwatch.profile import text
+from leakwatch.profile import dump, text
 from leakwatch.stacks import Identifier
+from leakwatch.waits import Waits
 
 
-def body(url: str) -> bytes:
+def body(url: str, debug: int = 1) -> bytes:
     """Fetch the profile of a program."""
-    return httpx.get(f"{url}/debug/pprof/goroutine?debug=1", trust_env=False).content
+    return httpx.get(f"{url}/debug/pprof/goroutine?debug={debug}", trust_env=False).content
 
 
 def test_every_shape_is_read(start: Callable[..., str]) -> None:
@@ -35,6 +36,28 @@ def test_every_shape_is_read(start: Callable[..., str]) -> None:
         assert f"main.{name}" in waits
     assert any(sample.stack.truncated for sample in samples)
     assert any("zoo%2ev2" in function or "zoo.v2" in function for function in waits)
+
+
+def test_a_dump_of_every_shape(start: Callable[..., str]) -> None:
+    """Each stack of debug=1 is found in debug=2, as large, cut ones and gaps included, with its wait reason."""
+    url = start("shapes")
+    identifier = Identifier()
+    printed = identifier.identify(text.parse(body(url)))
+    found = dump.parse(body(url, 2))
+    assert not found.truncated
+    waits = Waits(found, identifier)
+    counts = {
+        sample.stack.frames[0].function: (sample.goroutines, len(waits.of(sample.stack)))
+        for sample in printed.values()
+        if not any(frame.function.startswith("net/http.") for frame in sample.stack.frames)
+    }
+    assert {name: both for name, both in counts.items() if both[0] != both[1]} == {}
+    assert len(counts) > 25
+    assert all(g.creator for g in found.goroutines if g.number != 1)
+    states = {g.trace.frames[0].function: g.state for g in found.goroutines if g.trace.frames}
+    expected = {"chanSend": "chan send", "chanReceive": "chan receive", "selectMany": "select"}
+    assert {name: states[f"main.{name}"] for name in expected} == expected
+    assert any(g.gap for g in found.goroutines)
 
 
 def test_labels_of_real_bodies(start: Callable[..., str]) -> None:

@@ -13,6 +13,7 @@ from leakwatch.notify.rules import LEAK, SUSPECTED, alert_labels
 from leakwatch.watch import Watch
 from leakwatch.web.api import models
 from leakwatch.web.api.commands import commands
+from leakwatch.web.api.findings import findings
 from leakwatch.web.api.leaks import find, hourly, per_hour, reference, sparklines, summary
 from leakwatch.web.api.levels import history_of
 from leakwatch.web.api.models import whole
@@ -43,6 +44,7 @@ def leak_view(source: Source, service: str, stack: str) -> models.Leak:
         stacks=parts[:STACKS],
         stacks_total=len(parts),
         related_stacks=_related(source, leak),
+        findings=findings(leak.findings),
         on=on[:ON],
         on_total=len(on),
         ignore=ignore_rule(leak, [watch.target.labels for watch in watches], source.now()),

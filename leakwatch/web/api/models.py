@@ -140,6 +140,47 @@ class Alert(Model):
     annotations: dict[Text, Text]
 
 
+class Count(Model):
+    """So many goroutines are in a state, or come from a creator."""
+
+    name: Text
+    goroutines: int
+
+
+class Waiting(Model):
+    """How long goroutines wait, as full dumps tell: `known` of `goroutines` say, the others are the youngest."""
+
+    goroutines: int
+    known: int
+    oldest_minutes: int | None
+    median_minutes: int | None
+    states: list[Count]
+    creators: list[Count]
+
+
+class Older(Model):
+    """At least so many goroutines are older than `seconds`, as the counts show."""
+
+    seconds: float
+    goroutines: int
+
+
+class Missing(Model):
+    """What could not be learned, and why."""
+
+    what: Text
+    why: Text
+
+
+class Findings(Model):
+    """What closer looks told; `proven`: goroutines of which Go's runtime says that nothing can wake them."""
+
+    proven: int | None
+    waiting: Waiting | None
+    older: list[Older]
+    missing: list[Missing]
+
+
 class Leak(LeakSummary):
     """All of a leak. `targets` is cut as in a list; `on` has the fastest targets, of `on_total`."""
 
@@ -154,6 +195,7 @@ class Leak(LeakSummary):
     stacks: list[StackRef]
     stacks_total: int
     related_stacks: list[StackRef]
+    findings: Findings
     on: list[OnTarget]
     on_total: int
     ignore: Text
@@ -194,10 +236,10 @@ class TargetSeries(Model):
 
 
 class Mark(Model):
-    """Something that happened: the leak was first seen, its verdict turned, a target restarted."""
+    """The leak was first seen, its verdict turned, a target restarted, or did so with another build."""
 
     time: float
-    kind: Literal["first_seen", "verdict", "restart"]
+    kind: Literal["first_seen", "verdict", "restart", "deploy"]
     text: Text
     target: Text = ""
 

@@ -1,0 +1,35 @@
+"""What the configuration says of closer looks, and the inquiries of one target that this makes."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from leakwatch import dumping, proof
+from leakwatch.client import Settings
+from leakwatch.dumping import DumpInquiry
+from leakwatch.inquiry import Inquiry
+from leakwatch.proof import ProofInquiry
+from leakwatch.scrape import Scraper
+
+Goroutines = Annotated[int, Field(ge=0)]
+
+
+class InquirySettings(Settings):
+    """The keys of a scrape configuration that say what may be asked beside the profile."""
+
+    leak_proof: proof.When = "suspicion"
+    leak_proof_goroutines: Goroutines = 100_000
+    """The most that a process may have: it pays a garbage collection."""
+    full_dump: dumping.When = "suspicion"
+    full_dump_goroutines: Goroutines = 1000
+    """The most that a process may have: it stands still meanwhile."""
+
+
+def inquiries(settings: InquirySettings, scraper: Scraper) -> list[Inquiry]:
+    """Return what is to be asked of the target of `scraper`, in this order."""
+    leaked = scraper.beside("goroutineleak", scraper.size_limit, debug="1")
+    dumped = scraper.beside("goroutine", scraper.size_limit, debug="2")
+    return [
+        ProofInquiry(leaked, settings.leak_proof, settings.leak_proof_goroutines),
+        DumpInquiry(dumped, settings.full_dump, settings.full_dump_goroutines),
+    ]

@@ -1,0 +1,41 @@
+"""Makes the job of a target, as its plan says."""
+
+from collections.abc import Callable
+
+from leakwatch.client import Client, Tls
+from leakwatch.clock import Clock
+from leakwatch.inquiries import inquiries
+from leakwatch.job import Job
+from leakwatch.model import Target
+from leakwatch.pace import Pace
+from leakwatch.pipeline import Pipeline
+from leakwatch.process import SIZE_LIMIT, Question
+from leakwatch.scrape import Scraper
+from leakwatch.symbols import Symbols
+from leakwatch.targets import Plan
+
+
+def make_job(
+    target: Target, plan: Plan, tls: Tls, pipeline: Pipeline, clock: Clock, lag: Callable[[], float]
+) -> Job:
+    """Return the job that scrapes `target` and asks it for more; `tls`: shared by the targets of a job."""
+    client = Client(tls, timeout=plan.timeout, socket=plan.endpoint.socket)
+    scraper = Scraper(client, plan.endpoint.url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
+    question = symbols = None
+    if plan.form == "proto":
+        scraper.url = scraper.url.copy_with(params={"debug": "0"})
+    else:
+        question = Question(scraper.beside("threadcreate", SIZE_LIMIT, debug="0"))
+        symbols = Symbols(scraper.beside("symbol", SIZE_LIMIT))
+    return Job(
+        target,
+        scraper,
+        pipeline,
+        clock,
+        lag,
+        Pace(plan.interval, plan.cost_limit),
+        question,
+        symbols=symbols,
+        form=plan.form,
+        inquiries=inquiries(plan.closer, scraper),
+    )
