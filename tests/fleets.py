@@ -1,4 +1,4 @@
-"""Fleets that were never scraped: one service plays in virtual time, the others are its copies under other names."""
+"""Fleets that were never scraped: one service plays in virtual time, the others are its copies."""
 
 import pickle
 import random
@@ -29,7 +29,9 @@ class Stopped(Clock):
         return moment
 
 
-def fleet(services: int, targets: int, leaks: int, stacks: int = 5, health: Mapping[int, Health] | None = None) -> Source:
+def fleet(
+    services: int, targets: int, leaks: int, stacks: int = 5, health: Mapping[int, Health] | None = None
+) -> Source:
     """Return `services` of `targets` each, where `leaks` stacks of each service leak, each on all targets.
 
     Beside them are `stacks` that do not. `health`: of the targets with these numbers; all others are up.
