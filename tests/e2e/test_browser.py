@@ -22,7 +22,7 @@ class World:
 
     daemon: Daemon
     seen: dict[str, str]
-    """What the page said before the verdict and after; `document`: whether it was the same one; what had the focus."""
+    """What the page said before the verdict and after, whether it was the same one, and what had the focus."""
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +42,10 @@ def world(programs: Path, browser: Browser, tmp_path_factory: pytest.TempPathFac
             "gone": DOWN,
         }
         config = tmp_path_factory.mktemp("browser") / "leakwatch.yml"
-        scraped = [{"job_name": name, "static_configs": [{"targets": [at]}]} for name, at in jobs.items()]
-        secret = {"authorization": {"credentials": "hunter2"}}
-        scraped[1] |= secret
+        scraped = [
+            {"job_name": name, "static_configs": [{"targets": [at]}], "authorization": {"credentials": "hunter2"}}
+            for name, at in jobs.items()
+        ]
         settings = {"scrape_configs": scraped, "owners": {"main.": "team-pipeline"}}
         config.write_text(FAST + yaml.safe_dump(settings))
         daemon = Daemon("--config", config)

@@ -60,7 +60,7 @@
         continue;
       }
       // What is moved loses the focus: rather take away what stands before it and is not needed.
-      while (child.id && at && at !== match && !stays.has(at.id)) drop();
+      while (match && child.id && at && at !== match && !stays.has(at.id)) drop();
       if (match === at) at = at.nextSibling;
       else old.insertBefore(match, at);
       morph(match, child);
