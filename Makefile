@@ -11,7 +11,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install all that is missing: .venv, Go, and the servers and tools that tests run
-	@.ci/tools.sh venv go prometheus promtool alertmanager amtool nats-server checkov buildah debootstrap podman runc \
+	@.ci/tools.sh venv go go1.27 prometheus promtool alertmanager amtool nats-server checkov buildah debootstrap podman runc \
 	  catatonit ip chromium
 
 venv:

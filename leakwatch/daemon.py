@@ -8,15 +8,17 @@ from functools import partial
 
 import structlog
 
-from leakwatch import __version__, verdict_log
+from leakwatch import __version__
 from leakwatch.client import Tls
 from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.discovered import DiscoveryCollector
 from leakwatch.errors import ConfigError, LeakwatchError
+from leakwatch.event_log import write
+from leakwatch.evidence.metrics import EvidenceCollector
+from leakwatch.evidence.trail import Evidence
 from leakwatch.job import Job
 from leakwatch.jobs import make_job
-from leakwatch.judging import judging
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
 from leakwatch.model import Event, Leak, Target
 from leakwatch.notify.metrics import NotificationCollector
@@ -56,7 +58,8 @@ class Daemon:
         self._lag = Lag()
         self._started = self._clock.time()
         self._reloaded = ("", self._started)
-        self.pipeline = Pipeline(judging(self.config.detection, self.config.owners, self.config.ignore))
+        self.pipeline = Pipeline(self.config.judging())
+        self.evidence = Evidence(self.config.evidence, self.pipeline, self._clock.wall)
         self._schedule = Schedule(self._clock)
         self._jobs: dict[Target, Job] = {}
         self._plans: dict[Target, Plan] = {}
@@ -101,7 +104,8 @@ class Daemon:
         self.url = self.config.web.external_url or here
         own = DaemonCollector(self._last_reload, self._web_file.in_force)
         found = DiscoveryCollector(self._targets, self._clock.wall)
-        registry = make_registry(self._stacks, own, found, NotificationCollector(self._notifier.senders))
+        kept, sent = EvidenceCollector(self.evidence.store), NotificationCollector(self._notifier.senders)
+        registry = make_registry(self._stacks, own, found, kept, sent)
         source = self._source()
         app = make_app(self, registry, later.api(source), later.pages(source), prefix)
         return Web(app, bound, self._web_file, here)
@@ -121,6 +125,7 @@ class Daemon:
             url=self.url,
             web_file=self._web_file,
             stop=self._stop,
+            evidence=self.evidence.store,
         )
 
     def _listen(self, reload_on: signal.Signals | None) -> None:
@@ -132,6 +137,7 @@ class Daemon:
 
     async def _begin_work(self) -> None:
         self._lag.start()
+        self.evidence.store.start()
         self._schedule.start()
         self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
         self._schedule.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
@@ -150,6 +156,7 @@ class Daemon:
         self._schedule.stop()
         self._targets.stop()
         await asyncio.gather(web.stop(), self._notifier.stop(), *(job.close() for job in self._jobs.values()))
+        await self.evidence.store.stop()
         if self._warmer:
             await self._warmer.close()
 
@@ -194,6 +201,8 @@ class Daemon:
                 log.warning("what changed in web counts from the next start", **config.web.model_dump())
             if config.warm_from != self.config.warm_from:
                 log.warning("what changed in warm_from counts from the next start")
+            if config.evidence.path != self.config.evidence.path:
+                log.warning("what changed in evidence.path counts from the next start")
         except ConfigError as error:
             self._reloaded = (str(error), self._reloaded[1])
             log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  the message says it all
@@ -202,8 +211,9 @@ class Daemon:
         self.config = config
         self._stacks.per_target = config.metrics.stacks_per_target
         self._stacks.limit = config.metrics.series_limit
-        if self.pipeline.configure(judging(config.detection, config.owners, config.ignore)):
+        if self.pipeline.configure(config.judging()):
             log.warning("all history starts over: detection.block or detection.series_limit changed")
+        self.evidence.store.configure(config.evidence)
         self._tls = {}
         self._reloading = True
         await self._targets.configure(config)
@@ -234,6 +244,7 @@ class Daemon:
             self._reloading = False
         for target in self._plans.keys() - plans.keys():
             self._drop(target)
+            self.evidence.leave(target)
             self._tell(part(target, self._clock.time()))
         before, self._plans = self._plans, plans
         for target, plan in plans.items():
@@ -250,7 +261,8 @@ class Daemon:
         old = self._drop(target)
         secure = plan.endpoint.url.scheme == "https"
         tls = self._tls.setdefault((plan.job, secure), Tls(plan.http.tls_config, secure=secure))
-        job = make_job(target, plan, tls, self.pipeline, self._clock, self._lag.total)
+        trail = self.evidence.trail(target)
+        job = make_job(target, plan, tls, self.pipeline, self._clock, self._lag.total, trail)
         if old:
             job.health.results = old.health.results
         self._jobs[target] = job
@@ -269,8 +281,9 @@ class Daemon:
     def _tell(self, events: list[Event]) -> None:
         if events:
             self._notifier.wake()
+            self.evidence.told(events)
         for event in events:
-            verdict_log.say(event)
+            write(event)
 
 
 def _name(target: Target) -> str:

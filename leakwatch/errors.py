@@ -9,6 +9,7 @@
       - NotAProfile         another format or page: another parser may try
       - TruncatedProfile    the body ends early: counts would be too low
       - MalformedProfile    the format is right, a line is not
+  - EvidenceError           this body is not kept, or cannot be read again
   - DeliveryError           these alerts have not arrived, the next attempt may succeed
     - RefusedError          Alertmanager cannot take one of them as it is: no attempt will succeed
   - UnknownError            what a reader asks for is not there, or no more
@@ -89,6 +90,10 @@ class MalformedProfile(ProfileError):  # noqa: N818  see NotAProfile
     """A line does not fit the format; the message names its number and quotes it."""
 
     kind: ClassVar[Reason] = "malformed"
+
+
+class EvidenceError(LeakwatchError):
+    """A body cannot be kept, or what was kept of it cannot be used."""
 
 
 class DeliveryError(LeakwatchError):

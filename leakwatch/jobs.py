@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from leakwatch.client import Client, Tls
 from leakwatch.clock import Clock
+from leakwatch.evidence.trail import Trail
 from leakwatch.inquiries import inquiries
 from leakwatch.job import Job
 from leakwatch.model import Target
@@ -16,7 +17,13 @@ from leakwatch.targets import Plan
 
 
 def make_job(
-    target: Target, plan: Plan, tls: Tls, pipeline: Pipeline, clock: Clock, lag: Callable[[], float]
+    target: Target,
+    plan: Plan,
+    tls: Tls,
+    pipeline: Pipeline,
+    clock: Clock,
+    lag: Callable[[], float],
+    trail: Trail | None = None,
 ) -> Job:
     """Return the job that scrapes `target` and asks it for more; `tls`: shared by the targets of a job."""
     client = Client(tls, timeout=plan.timeout, socket=plan.endpoint.socket)
@@ -37,5 +44,6 @@ def make_job(
         question,
         symbols=symbols,
         form=plan.form,
-        inquiries=inquiries(plan.closer, scraper),
+        inquiries=inquiries(plan.closer, scraper, plan.endpoint, trail.dump if trail else None),
+        trail=trail,
     )

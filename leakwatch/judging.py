@@ -1,6 +1,5 @@
-"""What the configuration says of judging: `detection`, `owners` and `ignore`."""
+"""What the configuration says of judging: `detection` and `ignore`."""
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Self
 
@@ -8,7 +7,6 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from leakwatch.client import Settings
 from leakwatch.ignore import Rule
-from leakwatch.pipeline import Settings as Judging
 from leakwatch.units import Duration
 
 
@@ -68,9 +66,3 @@ class IgnoreConfig(Settings):
         return Rule(
             self.function, self.file, self.origin, self.labels, self.owner, self.reason, until, self.at_most
         )
-
-
-def judging(detection: DetectionConfig, owners: Mapping[str, str], ignore: Sequence[IgnoreConfig]) -> Judging:
-    """Return how the pipeline is to judge."""
-    rules = tuple(one.rule() for one in ignore)
-    return Judging(detection.block, detection.own_code, owners, detection.series_limit, rules)

@@ -8,7 +8,9 @@ from types import MappingProxyType
 from leakwatch.grouping import Group, groups
 from leakwatch.ignore import Rule
 from leakwatch.life import POOLED, Life
-from leakwatch.model import Event, Findings, Fingerprint, Judgement, Leak, Stack, Verdict
+from leakwatch.links import Facts, Links
+from leakwatch.model import Event, Findings, Fingerprint, Frame, Judgement, Leak, Memory, Stack, Verdict
+from leakwatch.ownership import Owners
 from leakwatch.reason import combined, sentence, with_proof
 
 __all__ = ["POOLED", "Judged", "Leaks"]
@@ -17,11 +19,16 @@ Count = Callable[[str, Fingerprint], int]
 """Service, fingerprint -> goroutines now, over all targets of the service."""
 Labels = Callable[[str], Mapping[str, Mapping[str, str]]]
 """Service -> the labels of its targets, by name."""
+FactsOf = Callable[[str, str], Facts]
+"""Service, target -> what links may tell of it."""
+ASKED = 8  # targets of a leak, for what links tell of them: /metrics makes those of all leaks
 Judged = Mapping[Fingerprint, tuple[Stack, Judgement]]
 Proven = Mapping[Fingerprint, int]
 """Stack or site -> goroutines that the runtime of one target says are leaked."""
 Learned = Callable[[str, Sequence[Fingerprint], Collection[str]], Findings]
 """Service, the stacks and sites of a leak, the targets it is on -> what closer looks told."""
+Cost = Callable[[Leak], Memory | None]
+"""What a leak takes."""
 
 
 @dataclass(slots=True)
@@ -35,34 +42,30 @@ class Told:
 
 
 class Leaks:
-    """All leaks; `count`, `labels` and `learned` are asked about a service.
-
-    `owners`: prefix of a package -> team.
-    """
+    """All leaks; `count`, `labels`, `facts` and `learned` are asked about a service."""
 
     def __init__(
         self,
         count: Count,
         labels: Labels,
-        owners: Mapping[str, str],
-        rules: Sequence[Rule] = (),
+        facts: FactsOf,
         learned: Learned = lambda *_: Findings(),
+        cost: Cost = lambda _: None,
     ) -> None:
         self._services: dict[str, Told] = {}
         self._count = count
         self._labels = labels
+        self._facts = facts
         self._learned = learned
+        self._cost = cost
         self._time = 0.0
-        self._owners: list[tuple[str, str]] = []
-        self._rules: Sequence[Rule] = ()
         self.turns = 0
         """How many verdicts have turned."""
-        self.assign(owners, rules)
+        self.assign(Owners(), (), Links())
 
-    def assign(self, owners: Mapping[str, str], rules: Sequence[Rule]) -> None:
-        """Take `owners` and `rules` from now on."""
-        self._owners = sorted(owners.items(), key=lambda item: len(item[0]), reverse=True)
-        self._rules = rules
+    def assign(self, owners: Owners, rules: Sequence[Rule], links: Links) -> None:
+        """Take what tells whose a leak is, what is kept out of sight and where sources are shown, from now on."""
+        self._owners, self._rules, self._links = owners, rules, links
 
     def forget(self) -> None:
         """Forget all leaks."""
@@ -152,6 +155,20 @@ class Leaks:
         ]
         return sorted(leaks, key=lambda leak: (leak.verdict, leak.growth.rate), reverse=True)
 
+    def on(self, service: str, target: str) -> list[tuple[Stack, Verdict, float]]:
+        """Return the leaks of a service that grow or grew on one target: verdict, and goroutines per second there.
+
+        Asked at each scrape, so it costs little where many targets leak, and nothing where none does.
+        """
+        known = self._services.get(service)
+        if known is None:
+            return []
+        return [
+            (group.head.stack, group.verdict, group.head.rate_on(target))
+            for fingerprint, group in known.groups.items()
+            if fingerprint not in known.rules and any(life.is_on(target) for life in (group.head, *group.related))
+        ]
+
     def ignored(self) -> dict[str, int]:
         """Return rule -> the leaks that it keeps out of sight now."""
         found = {str(rule): 0 for rule in self._rules}
@@ -160,35 +177,41 @@ class Leaks:
                 found[str(rule)] += 1
         return found
 
-    def owner(self, function: str) -> str:
-        """Return the team whose prefix of `function` is the longest, "" where there is none."""
-        return next((team for prefix, team in self._owners if function.startswith(prefix)), "")
+    def source(self, service: str, targets: Sequence[str], frame: Frame, frames: Sequence[Frame]) -> str:
+        """Return where the source of a frame is shown, "" if not known; `frames`: its stack, on these targets."""
+        if not self._links:
+            return ""
+        asked = targets or sorted(self._labels(service))  # where a leak has ended, none of them has it
+        return self._links.link(frame, frames, [self._facts(service, name) for name in asked[:ASKED]])
 
     def _leak(self, service: str, group: Group) -> Leak:
         life, said = group.head, group.head.said
-        goroutines = self._count(service, life.stack.fingerprint)
+        stack, targets = life.stack, group.targets
+        goroutines = self._count(service, stack.fingerprint)
         keys = [one.stack.fingerprint for one in (life, *group.related)]
-        findings = self._learned(service, keys, group.targets)
+        findings = self._learned(service, keys, targets)
         proven = group.verdict is Verdict.PROVEN
         why = sentence(group.verdict, said, goroutines, life.since, self._time) if said else ""
-        return Leak(
+        leak = Leak(
             service,
-            life.stack,
+            stack,
             group.verdict,
             goroutines,
             combined([judgement.growth for judgement in said]),
             1.0 if proven else max((judgement.confidence for judgement in said), default=0.0),
             min((judgement.first_seen for judgement in said), default=math.nan),
             life.detected_at,
-            group.targets,
-            self.owner(life.stack.blamed.function),
+            targets,
+            self._owners.owner(stack),
             life.highest,
             combined([judgement.grew for judgement in said]),
             tuple(life.turns),
             tuple(other.stack for other in group.related),
             with_proof(why, group.verdict, findings.proven),
             findings,
+            self.source(service, targets, stack.blamed, stack.frames),
         )
+        return replace(leak, memory=self._cost(leak))
 
     def suspects(self, service: str, target: str) -> Mapping[Fingerprint, Stack]:
         """Return the stacks and sites that are told as a leak, and grow on a target."""

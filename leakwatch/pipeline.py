@@ -19,9 +19,12 @@ from typing import Literal
 
 from leakwatch import succession
 from leakwatch.answers import Suspects, findings
+from leakwatch.bill import bill
 from leakwatch.ignore import Rule, unmatched
 from leakwatch.leaks import POOLED, Judged, Leaks
-from leakwatch.model import Event, Findings, Fingerprint, Frame, Leak, Process, Sample, Samples, Target
+from leakwatch.links import Facts
+from leakwatch.model import Event, Findings, Fingerprint, Frame, Leak, Memory, Process, Sample, Samples, Target
+from leakwatch.ownership import Owners
 from leakwatch.profile import proto, text
 from leakwatch.stacks import Identifier
 from leakwatch.watch import Service, Settings, Watch
@@ -37,12 +40,12 @@ class Body:
 
     def __init__(self, parser: text.Parser | proto.Parser, identifier: Identifier) -> None:
         self._parser = parser
-        self._identifier = identifier
+        self.identifier = identifier
         self._samples: dict[Fingerprint, Sample] = {}
 
     def feed(self, data: bytes) -> None:
         """Take in the next piece; raises ProfileError."""
-        self._identifier.merge(self._parser.feed(data), self._samples)
+        self.identifier.merge(self._parser.feed(data), self._samples)
 
     def steps(self) -> Iterator[None]:
         """Do in small steps what is left to do when the body is over; raises ProfileError."""
@@ -56,12 +59,12 @@ class Body:
 
     def close(self) -> tuple[int, Samples]:
         """Return the total and the samples of the whole body; raises ProfileError if it is not whole."""
-        self._identifier.merge(self._parser.close(), self._samples)
+        self.identifier.merge(self._parser.close(), self._samples)
         return self._parser.total or 0, self._samples
 
     def learn(self, symbols: Mapping[int, str]) -> None:
         """Name the wait reasons of the samples by `symbols` of their process: address -> function."""
-        self._identifier.learn(self._samples, symbols)
+        self.identifier.learn(self._samples, symbols)
 
 
 class Pipeline:
@@ -72,7 +75,8 @@ class Pipeline:
         self.watches: dict[Target, Watch] = {}
         self.blocks = 0
         """How many blocks of targets have closed."""
-        self.leaks = Leaks(self.count, self._labels, settings.owners, settings.ignore, self._findings)
+        self.leaks = Leaks(self.count, self._labels, self._facts, self._findings, self._cost)
+        self._assign(settings)
         self._services: dict[str, Service] = {}
         self._texts = text.Memory()
         self._protos = proto.Memory()
@@ -83,7 +87,7 @@ class Pipeline:
         old, self.settings = self.settings, settings
         if settings.own_code != old.own_code:
             self.identifier = Identifier(settings.own_code)
-        self.leaks.assign(settings.owners, settings.ignore)
+        self._assign(settings)
         if (settings.block, settings.series_limit) == (old.block, old.series_limit):
             return False
         for watch in self.watches.values():
@@ -92,6 +96,10 @@ class Pipeline:
             service.forget()
         self.leaks.forget()
         return True
+
+    def _assign(self, settings: Settings) -> None:
+        owners = Owners(settings.owners, settings.repositories)
+        self.leaks.assign(owners, settings.ignore, settings.links)
 
     def body(self, form: Format = "text", size_limit: int = 1 << 30, service: str = "") -> Body:
         """Return an empty body to be fed; `size_limit`: bytes when decompressed."""
@@ -106,6 +114,7 @@ class Pipeline:
             service = self._services.setdefault(target.service, Service())
             found = succession.arrive(service, target, self.settings, self.leaks)
             self.watches[target] = service.watches[target] = found
+        found.target = target  # the same one, but its labels may have changed
         return found
 
     def observe(
@@ -211,9 +220,29 @@ class Pipeline:
         on = [watch for target, watch in found.watches.items() if target.name in targets] if found else []
         return findings(keys, [watch.answers for watch in on], [watch.older(keys[0]) for watch in on])
 
+    def _cost(self, leak: Leak) -> Memory | None:
+        service = self._services.get(leak.service)
+        return bill(service, leak) if service else None
+
     def _labels(self, service: str) -> dict[str, Mapping[str, str]]:
         found = self._services.get(service)
-        return {target.name: target.labels for target in (*found.gone, *found.watches)} if found else {}
+        if found is None:
+            return {}
+        watches = (*(gone.watch for gone in found.gone.values()), *found.watches.values())
+        return {watch.target.name: watch.target.labels for watch in watches}
+
+    def _facts(self, service: str, name: str) -> Facts:
+        found, target = self._services.get(service), Target(service, name)
+        gone = found.gone.get(target) if found else None
+        watch = self.watches.get(target) or (gone.watch if gone else None)
+        if watch is None:
+            return Facts(service, {})
+        process = watch.identity.process
+        return Facts(service, watch.target.labels, process.build if process else "")
+
+    def source_link(self, leak: Leak, frame: Frame) -> str:
+        """Return where the source of a frame of `leak` is shown: a URL, "" where that is not known."""
+        return self.leaks.source(leak.service, leak.targets, frame, leak.stack.frames)
 
     def service(self, name: str) -> Service | None:
         """Return all that is known of a service, None if it has no target."""

@@ -17,7 +17,6 @@ from leakwatch.analyze import Analysis, Complaints, analyze, read, to_json
 from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.config import Config, read_config
 from leakwatch.errors import ConfigError, UsageError
-from leakwatch.judging import judging
 from leakwatch.model import Leak, Verdict
 from leakwatch.reason import rate
 from leakwatch.recordings.spacing import DEFAULT_BLOCK, Spacing, choose_block
@@ -41,7 +40,7 @@ def run(
     """Print what the recordings at `paths` say; return the exit status. Raises ConfigError."""
     complaints = Complaints(_say)
     given = read_config(config) if config else Config()
-    settings = judging(given.detection, given.owners, given.ignore)
+    settings = given.judging()
     recordings = read(paths, settings.own_code, complaints)
     spacings = [kept.spacing for one in recordings for kept in one.kept]
     said = block is not None or "block" in given.detection.model_fields_set
@@ -197,6 +196,8 @@ def _lines(leak: Leak) -> Iterator[object]:
     if leak.owner:
         about.append(f"owner {leak.owner}")
     yield Text("  " + ", ".join(about))
+    if leak.source:
+        yield Text(f"  {leak.source}")
     yield Text(f"  {leak.goroutines} goroutines now, {rate([leak.grew])}, confidence {leak.confidence:.0%}")
     yield Text(f"  {leak.reason}")
     for name, when in (("began", leak.first_seen), ("first told", leak.detected_at)):

@@ -18,7 +18,7 @@ from leakwatch.look import KEYS, By, Row, Waitings, as_json, folded, group, shor
 from leakwatch.model import Frame, Profile
 from leakwatch.profile import pprof, saved, text
 from leakwatch.profile.dump import Dump
-from leakwatch.recordings.folders import SYMBOLS, read_symbols
+from leakwatch.recordings.folders import SYMBOLS, own_symbols, read_symbols
 from leakwatch.scrape import Scraper
 from leakwatch.scraping import DEFAULT_SIZE
 from leakwatch.stacks import Identifier
@@ -55,7 +55,10 @@ def read(source: str, timeout: float) -> Profile | Dump:
 
 
 def _beside(path: Path) -> dict[int, str]:
-    """Return address -> function, from what was recorded beside a body."""
+    """Return address -> function, from what was recorded beside a body, for it alone if there is such a file."""
+    own = own_symbols(path, _say)
+    if own:
+        return own
     symbols: dict[int, str] = {}
     for file in sorted(path.with_name(name) for name in SYMBOLS):
         if file.is_file():

@@ -172,7 +172,7 @@ class Identifier:
             return True
         if is_std(frame.function):
             return False
-        return not DEPENDENCY.search(frame.file) or frame.function.startswith("main.")
+        return not is_dependency(frame)
 
 
 def is_std(function: str) -> bool:
@@ -180,6 +180,11 @@ def is_std(function: str) -> bool:
     path, slash, rest = function.partition("/")
     element = path if slash else rest or path
     return element.partition(".")[0] in STD and (not slash or "." not in path)
+
+
+def is_dependency(frame: Frame) -> bool:
+    """Tell whether a frame lies in the module cache or in vendor/; package main is always own code."""
+    return bool(DEPENDENCY.search(frame.file)) and not frame.function.startswith("main.")
 
 
 def fingerprint_of(functions: Sequence[str]) -> Fingerprint:
@@ -203,7 +208,7 @@ def names_of(functions: Sequence[str]) -> list[str]:
 def normalise(function: str) -> str:
     """Return `function` without what differs between builds and Go versions."""
     if "[" in function:
-        function = _without_brackets(function)
+        function = without_brackets(function)
     if function.startswith("_cgoexp_"):
         return CGO_EXPORT.sub("_cgoexp_", function)
     if is_std(function):
@@ -214,12 +219,7 @@ def normalise(function: str) -> str:
     return function
 
 
-def _better(wait: str, known: Stack | None) -> str:
-    """Return `wait`, or what is `known` of the stack where that says more."""
-    return known.wait or wait if known and wait in {"", RUNNABLE} else wait
-
-
-def _without_brackets(function: str) -> str:
+def without_brackets(function: str) -> str:
     """Return `function` without generic arguments, nested ones too."""
     depth, kept, at = 0, [], 0
     for bracket in BRACKET.finditer(function):
@@ -231,6 +231,11 @@ def _without_brackets(function: str) -> str:
             depth -= 1
             at = bracket.end()
     return "".join(kept) + function[at:] if depth == 0 else function
+
+
+def _better(wait: str, known: Stack | None) -> str:
+    """Return `wait`, or what is `known` of the stack where that says more."""
+    return known.wait or wait if known and wait in {"", RUNNABLE} else wait
 
 
 def _without_lock_internals(names: list[str]) -> list[str]:

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
 SECONDS = (365 * 86400, 7 * 86400, 86400, 3600, 60, 1, 0.001)
-SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(?:i?B)?", re.IGNORECASE)
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGTPE])i?)?B?", re.IGNORECASE)
 PREFIXES = ("", "K", "M", "G", "T", "P", "E")
 HIDDEN = "hidden"
 """Type of the mistakes whose text is never quoted."""
@@ -62,11 +62,19 @@ def exact_duration(seconds: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes of `text` ("64MB", powers of 1024 as in Prometheus); raises ValueError."""
+    """Return the bytes of `text` ("64MB", "512Mi"; powers of 1024 as in Prometheus); raises ValueError."""
     match = SIZE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is no size; write for example 512KB or 64MB")
-    return int(float(match[1]) * 1024 ** PREFIXES.index(match[2].upper()))
+    return int(float(match[1]) * 1024 ** PREFIXES.index((match[2] or "").upper()))
+
+
+def format_size(size: float) -> str:
+    """Return bytes as a person would say them, three digits that count: "812 B", "2.25 KiB", "512 MiB"."""
+    unit = 0
+    while float(f"{size:.3g}") >= 1000 and unit < len(PREFIXES) - 1:
+        size, unit = size / 1024, unit + 1
+    return f"{float(f'{size:.3g}'):g} {PREFIXES[unit]}{'iB' if unit else 'B'}"
 
 
 def exact_size(size: int) -> str:
@@ -158,7 +166,7 @@ Size = Annotated[
     int,
     BeforeValidator(_size),
     Field(gt=0),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KMGTPE]?i?B?$", "examples": ["64MB"]}),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*([KMGTPE]i?)?B?$", "examples": ["64MB"]}),
     PlainSerializer(exact_size, when_used="json"),
 ]
 """Bytes, written as in Prometheus."""

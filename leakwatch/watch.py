@@ -19,15 +19,18 @@ from leakwatch.history import History
 from leakwatch.identity import Identity
 from leakwatch.ignore import Rule
 from leakwatch.leaks import Judged, Proven
+from leakwatch.links import Links
 from leakwatch.model import NO_GROWTH, Fingerprint, Judgement, Stack, Target, Verdict
+from leakwatch.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How to judge.
 
-    `block`: seconds; `own_code`: prefixes; `owners`: prefix of a package -> team; `series_limit`: kept per target;
-    `ignore`: what is kept out of sight.
+    `block`: seconds; `own_code`: prefixes; `owners`: package, type or function -> team; `series_limit`: kept per
+    target; `ignore`: what is kept out of sight; `repositories`: whose that is which `owners` does not name;
+    `links`: where sources are shown.
     """
 
     block: float = 300.0
@@ -35,6 +38,8 @@ class Settings:
     owners: Mapping[str, str] = field(default_factory=dict)
     series_limit: int = 1000
     ignore: tuple[Rule, ...] = ()
+    repositories: tuple[Repository, ...] = ()
+    links: Links = field(default_factory=Links)
 
 
 class Watch:
@@ -95,6 +100,11 @@ class Watch:
                 said = self.thoughts.get(fingerprint)
                 return older(series, series.rows[fingerprint], said[1].before if said else math.nan)
         return {}
+
+    def thought(self, fingerprint: Fingerprint) -> Judgement | None:
+        """Return what is thought of a stack or site."""
+        found = self.judged.get(fingerprint) or self.judged_sites.get(fingerprint)
+        return found[1] if found else None
 
     def restart(self) -> None:
         """Begin a new lifetime."""

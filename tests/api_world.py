@@ -68,7 +68,7 @@ def sample(one: Stack, goroutines: int) -> dict[Fingerprint, Sample]:
 
 def _shop(minute: int, *, restarted: int | None) -> Samples:
     uptime = minute if restarted is None or minute < restarted else minute - restarted
-    paths = [sample(_path(i), uptime // 7 if uptime % 4 == i else uptime // 9) for i in range(4)]
+    paths = [sample(_path(i), (uptime + 5 * i) // 20 * 10) for i in range(4)]
     sites = {key: value for one in paths for key, value in one.items()}
     return {**sample(stack("leak"), 3 * uptime), **sample(stack("idle", "main.worker"), 7), **sites}
 
@@ -109,7 +109,8 @@ def health() -> Mapping[Target, Health]:
 
 def source(**other: Any) -> Source:
     """Return what the API may read of that world."""
-    return Source(**{"pipeline": pipeline(), "clock": At(), "health": health, "started": START} | other)
+    known: dict[str, Any] = {"pipeline": pipeline(), "clock": At(), "health": health, "started": START}
+    return Source(**known | other)
 
 
 class Idle:
@@ -129,10 +130,10 @@ class Idle:
         """Do nothing."""
 
 
-def app(known: Source | None = None, prefix: str = "") -> Starlette:
+def app(known: Source | None = None, prefix: str = "", changes: Changes | None = None) -> Starlette:
     """Return the application as the daemon serves it; its events end soon."""
     known = known or source()
-    api = Later(lambda: make_api(known, Changes(known, tick=0.01, lasts=0.05)))
+    api = Later(lambda: make_api(known, changes or Changes(known, tick=0.01, lasts=0.05)))
     return make_app(Idle(known), CollectorRegistry(), api, later.pages(known), prefix)
 
 

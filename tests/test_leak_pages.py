@@ -11,9 +11,12 @@ from urllib.parse import quote
 import httpx
 import pytest
 from api_world import DOWN, HOSTILE, LONG, NEW, ODD, ONE, source
+from simulated import play
 from starlette.types import ASGIApp
 
+from leakwatch.links import Links, Template
 from leakwatch.model import Findings, Frame, Target, Waiting
+from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.web import assets
 from leakwatch.web.api.findings import findings
 from leakwatch.web.api.leaks import leak_id
@@ -54,11 +57,11 @@ def pages() -> ASGIApp:
     return make_pages(source())
 
 
-def get(path: str) -> httpx.Response:
+def get(path: str, app: ASGIApp | None = None) -> httpx.Response:
     """Return what the pages answer."""
 
     async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(pages())
+        transport = httpx.ASGITransport(app or pages())
         async with httpx.AsyncClient(transport=transport, base_url="http://leakwatch") as client:
             return await client.get(path)
 
@@ -170,6 +173,20 @@ def test_a_target_says_how_it_is_scraped() -> None:
     assert "connection" in Seen(get(path_of(DOWN)).text).text
     assert "no <way>" in Seen(get(path_of(DOWN)).text).text
     assert "The first verdict is possible in" in Seen(get(path_of(NEW)).text).text
+
+
+def test_frames_link_to_their_source() -> None:
+    """Each place leads to where it is shown, if that is known; the link is an attribute, whatever is in it."""
+    template = Template.of('https://git.example/x?a="b"&file={file}#L{line}')
+    pipeline, _ = play(
+        lambda at: {"leak": int(at / 60), "idle": 7}, 3, Pipeline(Settings(links=Links({"": template})))
+    )
+    (leak,) = pipeline.open_leaks()
+    page = Seen(get(f"/leaks/{leak_id(leak)}", make_pages(source(pipeline=pipeline))).text)
+    links = [link for link in page.attributes("href") if link.startswith("https:")]
+    assert len(links) == 1 + len(leak.stack.frames)
+    assert {link.rpartition("#")[2] for link in links} == {f"L{frame.line}" for frame in leak.stack.frames}
+    assert all(link.startswith('https://git.example/x?a="b"&file=') for link in links)
 
 
 def test_findings_are_told_in_order() -> None:

@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from leakwatch import memory
 from leakwatch.labels import shown
 from leakwatch.model import Frame, Leak, Verdict
 from leakwatch.reason import figure
+from leakwatch.telling import how_long, started_by
 
 LIMIT: Final = 16_000  # bytes of all annotations of an alert
 PART: Final = 2_500  # bytes of each but the stack
@@ -46,6 +48,7 @@ def leaking(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
         "summary": f"{shown(leak.service)} leaks goroutines in {where}: {leak.goroutines}, {rate}",
         "description": _sentences(parts),
         "targets": _listed([shown(name) for name in leak.targets]),
+        "source": leak.source,
         "next_step": LEAKING_STEP.format(url=url, function=shown(leak.stack.blamed.function)),
     }
     return _with_stack(said, leak)
@@ -64,6 +67,7 @@ def suspected(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
         "summary": f"{shown(leak.service)} may leak goroutines in {where}: {leak.goroutines}",
         "description": _sentences(parts),
         "targets": _listed([shown(name) for name in leak.targets]),
+        "source": leak.source,
         "next_step": SUSPECTED_STEP.format(url=url),
     }
     return _with_stack(said, leak)
@@ -97,7 +101,10 @@ def _facts(leak: Leak, first_seen: float) -> list[str]:
     known = not math.isnan(first_seen)
     return [
         f"Since: {datetime.fromtimestamp(first_seen, UTC):%Y-%m-%d %H:%M:%S} UTC." if known else "",
+        shown(how_long(leak.findings)),
+        shown(started_by(leak.findings)),
         f"Confidence: {100 * leak.confidence:.0f} %.",
+        memory.sentence(leak.memory) if leak.memory else "",
         f"Owner: {shown(leak.owner)}." if leak.owner else "",
         f"In step with it grows {', '.join(related[:RELATED])}{_more(related, RELATED)}." if related else "",
     ]

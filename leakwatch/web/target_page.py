@@ -39,7 +39,7 @@ class Wanted:
 def wanted(request: Request) -> Wanted:
     """Return what a query asks for; what makes no sense in it counts as not said."""
     query = request.query_params
-    sort = next((sort for sort in SORTS if sort == query.get("sort")), "growth")
+    sort: models.Sort = next((sort for sort in SORTS if sort == query.get("sort")), "growth")
     return Wanted(query.get("q", "").strip()[:LONGEST], sort, page_number(query.get("stacks", "")))
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import yaml
 from browsing import PHONE, Visit, chromium, hard_to_use, too_wide
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from running import FAST, Daemon, Programs, eventually
 
 SERVICE = 'ns/<script>alert("1")</script>'
@@ -54,10 +54,16 @@ def world(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             daemon.stop()
 
 
+def told(at: Locator, name: str) -> int:
+    """Return a number that a script has set as an attribute, 0 before."""
+    return int(at.get_attribute(name) or 0)
+
+
 def drawn(page: Page, points: int = 5) -> int:
     """Wait for the large plot; return how many points it has."""
-    page.wait_for_function(f"Number(document.querySelector('[data-plot=leak]')?.dataset.points) >= {points}")
-    return int(page.locator("[data-plot=leak]").get_attribute("data-points") or 0)
+    plot = page.locator("[data-plot=leak]")
+    assert eventually(lambda: told(plot, "data-points") >= points)
+    return told(plot, "data-points")
 
 
 def test_the_plots_of_a_leak_have_data(world: World, browser: Browser) -> None:
@@ -88,9 +94,7 @@ def test_a_leak_stays_as_it_is_now(world: World, browser: Browser) -> None:
         page.get_by_text("The same as numbers").click()
         count = page.locator(".headline .tally dd").first
         said = count.inner_text()
-        page.wait_for_function(
-            "(said) => document.querySelector('.headline .tally dd').innerText !== said", arg=said
-        )
+        assert eventually(lambda: count.inner_text() != said)
         assert int(count.inner_text().replace(",", "")) > int(said.replace(",", ""))
         assert drawn(page, before) >= before
         assert page.evaluate("window.sameDocument") is True
@@ -102,14 +106,14 @@ def test_keys_move_along_the_line(world: World, browser: Browser) -> None:
     with Visit(browser, world.daemon.url) as page:
         page.goto(world.daemon.url + world.leak)
         drawn(page)
-        told = page.locator(".u-legend .u-value").nth(1)
-        expect(told).to_have_text(re.compile("[0-9]+"))
+        value = page.locator(".u-legend .u-value").nth(1)
+        expect(value).to_have_text(re.compile("[0-9]+"))
         page.locator("[data-plot=leak]").focus()
         page.keyboard.press("ArrowLeft")
-        latest = told.inner_text()
+        latest = value.inner_text()
         for _ in range(4):
             page.keyboard.press("ArrowLeft")
-        assert int(told.inner_text()) < int(latest)
+        assert int(value.inner_text()) < int(latest)
 
 
 def test_what_is_to_be_pasted_can_be_copied(world: World, browser: Browser) -> None:
@@ -127,7 +131,7 @@ def test_the_flame_graph_can_be_searched(world: World, browser: Browser) -> None
     with Visit(browser, world.daemon.url) as page:
         page.goto(world.daemon.url + world.target)
         flame = page.locator("[data-flame]")
-        page.wait_for_function("Number(document.querySelector('[data-flame]').dataset.calls) > 5")
+        assert eventually(lambda: told(flame, "data-calls") > 5)
         colours = flame.locator("rect").evaluate_all(
             "all => [...new Set(all.map((one) => one.getAttribute('fill')))]"
         )
@@ -176,9 +180,10 @@ def test_plots_follow_the_scheme(world: World, browser: Browser) -> None:
     with Visit(browser, world.daemon.url) as page:
         page.goto(world.daemon.url + world.leak)
         drawn(page)
-        light = page.locator("[data-plot=leak] canvas").evaluate("canvas => canvas.toDataURL()")
+        canvas = page.locator("[data-plot=leak] canvas")
+        light = canvas.evaluate("canvas => canvas.toDataURL()")
         page.emulate_media(color_scheme="dark")
-        page.wait_for_function("(light) => document.querySelector('canvas')?.toDataURL() !== light", arg=light)
+        assert eventually(lambda: canvas.evaluate("canvas => canvas.toDataURL()") != light)
         drawn(page)
 
 

@@ -1,21 +1,38 @@
 """The API, published as OpenAPI at /api/v1/openapi.json."""
 
+from typing import Any
+
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from leakwatch import __version__
-from leakwatch.web.api import leak_routes, status_routes, target_routes
+from leakwatch.web.api import leak_routes, profile_routes, status_routes, target_routes
 from leakwatch.web.api.changes import Changes
-from leakwatch.web.api.problems import NoTraceback, say_problems
+from leakwatch.web.api.problems import NoTraceback, publish, say_problems
 from leakwatch.web.api.source import Source
 
 V1 = "/v1"
-ROUTERS: tuple[APIRouter, ...] = (leak_routes.router, target_routes.router, status_routes.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    leak_routes.router,
+    target_routes.router,
+    profile_routes.router,
+    status_routes.router,
+)
+
+
+class Api(FastAPI):
+    """The application, which publishes its errors as what they are."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return what it publishes of itself."""
+        if self.openapi_schema is None:
+            self.openapi_schema = publish(super().openapi())
+        return self.openapi_schema
 
 
 def make_api(source: Source, changes: Changes | None = None) -> ASGIApp:
     """Return the API on `source`, for a mount at /api; `changes`: who tells the news."""
-    app = FastAPI(
+    app = Api(
         title="leakwatch",
         version=__version__,
         description="Which Go services leak goroutines, and where. Times are unix seconds, rates per hour.",

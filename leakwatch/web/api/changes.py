@@ -11,13 +11,13 @@ counts of a block that has closed less often: a large fleet closes one at each m
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from leakwatch.web.api.source import Source
 from leakwatch.web.connection import REQUEST_TIME
 
 TICK = 1.0  # seconds between two looks
-CALM = 10.0  # seconds at least between two events that tell of no verdict and no target
+CALM = 10  # looks at least between two events that tell of no verdict and no target
 HEARTBEAT = 15.0  # seconds after which an empty line says that we are here
 AGAIN = 2000  # milliseconds after which a browser comes back
 LASTS = REQUEST_TIME - 10
@@ -29,28 +29,32 @@ State = tuple[int, ...]
 
 
 class Changes:
-    """Tells those who listen that something has changed."""
+    """Tells those who listen that something has changed; all times in seconds."""
 
-    def __init__(self, source: Source, tick: float = TICK, lasts: float = LASTS) -> None:
+    def __init__(
+        self, source: Source, tick: float = TICK, lasts: float = LASTS, heartbeat: float = HEARTBEAT
+    ) -> None:
         self.listeners = 0
         self._source = source
         self._tick = tick
         self._lasts = lasts
+        self._heartbeat = heartbeat
 
     def full(self) -> bool:
         """Tell whether there are as many listeners as there may be."""
         return self.listeners >= LISTENERS
 
-    async def stream(self, last: str = "") -> AsyncIterator[bytes]:
+    async def stream(self, last: str = "") -> AsyncGenerator[bytes]:
         """Yield events until it is time to come back or the daemon ends; `last`: id of the last one heard."""
         self.listeners += 1
         try:
-            async for line in self._stream(last):
-                yield line
+            async with contextlib.aclosing(self._stream(last)) as lines:
+                async for line in lines:
+                    yield line
         finally:
             self.listeners -= 1
 
-    async def _stream(self, last: str) -> AsyncIterator[bytes]:
+    async def _stream(self, last: str) -> AsyncGenerator[bytes]:
         loop = asyncio.get_running_loop()
         begin = said = loop.time()
         told = self._urgent(), self._source.pipeline.blocks
@@ -63,7 +67,7 @@ class Changes:
             if verdict or (blocks != told[1] and now - said >= CALM * self._tick):
                 told, said = (urgent, blocks), now
                 yield self._event(urgent, blocks, verdict=verdict)
-            elif now - said >= HEARTBEAT:
+            elif now - said >= self._heartbeat:
                 said = now
                 yield b":\n\n"
             if now - begin >= self._lasts:

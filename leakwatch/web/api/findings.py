@@ -1,10 +1,11 @@
-"""What closer looks told of a leak: proof, ages, and what could not be learned. Pure."""
+"""What closer looks told of a leak: proof, ages, memory, and what could not be learned. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping
 
 from leakwatch import model
 from leakwatch.ages import ages
+from leakwatch.memory import sentence
 from leakwatch.web.api import models
 
 NAMED = 10  # states, and creators
@@ -18,6 +19,26 @@ def findings(found: model.Findings) -> models.Findings:
         older=_older(found.older),
         missing=[models.Missing(what=what, why=why) for what, why in found.missing.items()],
     )
+
+
+def cost(memory: model.Memory) -> models.Memory:
+    """Return what a leak costs."""
+    limit = memory.limit
+    return models.Memory(
+        said=sentence(memory),
+        bytes=memory.each.value * memory.goroutines,
+        bytes_each=_estimate(memory.each),
+        bytes_per_hour=_estimate(memory.per_second, 3600),
+        source=memory.source,
+        limit=limit
+        and models.MemoryLimit(
+            target=limit.target, bytes=limit.size, soonest_seconds=limit.soonest, latest_seconds=limit.latest
+        ),
+    )
+
+
+def _estimate(found: model.Estimate, times: float = 1) -> models.Estimate:
+    return models.Estimate(value=times * found.value, low=times * found.low, high=times * found.high)
 
 
 def _older(bounds: Mapping[float, int]) -> list[models.Older]:

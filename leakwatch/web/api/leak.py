@@ -1,5 +1,6 @@
 """One leak: its stack, the targets that it is on, and what to do about it. Pure: state in, models out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -7,13 +8,13 @@ import yaml
 
 from leakwatch.detect.rate import slopes
 from leakwatch.labels import leak_labels, leak_url
-from leakwatch.model import Leak, Verdict
+from leakwatch.model import Frame, Leak, Verdict
 from leakwatch.notify import text
 from leakwatch.notify.rules import LEAK, SUSPECTED, alert_labels
 from leakwatch.watch import Watch
 from leakwatch.web.api import models
 from leakwatch.web.api.commands import commands
-from leakwatch.web.api.findings import findings
+from leakwatch.web.api.findings import cost, findings
 from leakwatch.web.api.leaks import find, hourly, per_hour, reference, sparklines, summary
 from leakwatch.web.api.levels import history_of
 from leakwatch.web.api.models import whole
@@ -37,20 +38,23 @@ def leak_view(source: Source, service: str, stack: str) -> models.Leak:
         highest=leak.highest.word,
         grew_per_hour=hourly(leak.grew),
         truncated=leak.stack.truncated,
-        frames=[
-            models.Frame(function=at.function, file=at.file, line=at.line, own=source.pipeline.is_own(at))
-            for at in leak.stack.frames
-        ],
+        frames=[_frame(source, leak, at) for at in leak.stack.frames],
         stacks=parts[:STACKS],
         stacks_total=len(parts),
         related_stacks=_related(source, leak),
         findings=findings(leak.findings),
+        memory=cost(leak.memory) if leak.memory else None,
         on=on[:ON],
         on_total=len(on),
         ignore=ignore_rule(leak, [watch.target.labels for watch in watches], source.now()),
         commands=commands(source, leak),
         alert=alert(source, leak),
     )
+
+
+def _frame(source: Source, leak: Leak, at: Frame) -> models.Frame:
+    own, link = source.pipeline.is_own(at), source.pipeline.source_link(leak, at)
+    return models.Frame(function=at.function, file=at.file, line=at.line, own=own, source=link)
 
 
 def _on(source: Source, leak: Leak, watch: Watch) -> models.OnTarget:
@@ -117,7 +121,20 @@ def ignore_rule(leak: Leak, labels: Sequence[Mapping[str, str]], now: float) -> 
         f"why this is no leak, or who mends it; known since {datetime.fromtimestamp(now, UTC):%Y-%m-%d}"
     )
     rule["at_most"] = _ceiling(leak.goroutines)
-    return yaml.safe_dump({"ignore": [rule]}, sort_keys=False, allow_unicode=True, width=1000)
+    text: str = yaml.dump({"ignore": [rule]}, Dumper=Plain, sort_keys=False, allow_unicode=True, width=math.inf)
+    return text
+
+
+class Plain(yaml.SafeDumper):
+    """Writes text as it is where it is plain, and with escapes where it is not: no line end may get lost."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    plain = text.isascii() and text.isprintable()
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+Plain.add_representer(str, _text)
 
 
 def _ceiling(goroutines: int) -> int:

@@ -59,12 +59,13 @@ class StackRef(Model):
 
 
 class Frame(Model):
-    """One call; `own`: neither the standard library nor a dependency."""
+    """One call; `own`: neither the standard library nor a dependency; `source`: a link to it, "" if unknown."""
 
     function: Text
     file: Text
     line: int
     own: bool
+    source: Text
 
 
 class LeakSummary(Model):
@@ -181,6 +182,35 @@ class Findings(Model):
     missing: list[Missing]
 
 
+class Estimate(Model):
+    """A number with its 10-90 % band."""
+
+    value: Number
+    low: Number
+    high: Number
+
+
+class MemoryLimit(Model):
+    """When a target reaches its memory limit, if the leak goes on so; null where that is not known."""
+
+    target: Text
+    bytes: float
+    soonest_seconds: Number
+    latest_seconds: Number
+
+
+class Memory(Model):
+    """What a leak costs over all targets; `bytes_each`: of one goroutine, known by `source`."""
+
+    said: Text
+    """All of it in a sentence or two."""
+    bytes: float
+    bytes_each: Estimate
+    bytes_per_hour: Estimate
+    source: Text
+    limit: MemoryLimit | None
+
+
 class Leak(LeakSummary):
     """All of a leak. `targets` is cut as in a list; `on` has the fastest targets, of `on_total`."""
 
@@ -196,6 +226,7 @@ class Leak(LeakSummary):
     stacks_total: int
     related_stacks: list[StackRef]
     findings: Findings
+    memory: Memory | None
     on: list[OnTarget]
     on_total: int
     ignore: Text

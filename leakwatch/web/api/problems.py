@@ -83,6 +83,22 @@ def say_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _wrong)
 
 
+def publish(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return what OpenAPI says, with problems as what all errors are."""
+    known = schema["components"]["schemas"]
+    known["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    known |= known["Problem"].pop("$defs", {})
+    for unused in ("HTTPValidationError", "ValidationError"):  # FastAPI's own
+        known.pop(unused, None)
+    content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for path in schema["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                if status >= "400":
+                    response["content"] = content
+    return schema
+
+
 class NoTraceback:
     """Wraps an application: a mistake of ours is logged here, once."""
 

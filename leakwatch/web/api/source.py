@@ -7,6 +7,7 @@ from functools import cache
 
 from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
+from leakwatch.evidence.store import Store
 from leakwatch.model import Leak, Target
 from leakwatch.notify.sender import Sender
 from leakwatch.pipeline import Pipeline
@@ -41,6 +42,7 @@ class Source:
     url: str = ""
     web_file: WebFile | None = None
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    evidence: Store | None = None
 
     known: Callable[[], list[Leak]] | None = None
 

@@ -1,6 +1,6 @@
 """Endpoints of leakwatch itself: its status, and news."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
 from starlette.responses import Response, StreamingResponse
@@ -14,10 +14,12 @@ from leakwatch.web.api.status import status
 
 router = APIRouter(tags=["leakwatch"])
 
-STREAM = {
-    "description": "Server-sent events `changed`.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+EVENT = {
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "event": {"const": "changed"}, "data": {"type": "string"}},
+    "required": ["id", "event", "data"],
 }
+STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": EVENT}}}}
 
 
 @router.get("/status", response_model=models.Status)
@@ -26,7 +28,7 @@ async def own_status(source: Known) -> Response:
     return answer(status(source))
 
 
-@router.get("/events", response_class=StreamingResponse, responses={200: {"content": STREAM}, **problems(503)})
+@router.get("/events", response_class=StreamingResponse, responses=STREAM | problems(422, 503))
 async def events(request: Request, last_event_id: Annotated[str, Header()] = "") -> Response:
     """Tell at once when something has changed; a stream ends within a minute, browsers come back by themselves."""
     changes: Changes = request.app.state.changes

@@ -1,30 +1,37 @@
-"""Says in the log that a verdict has turned."""
+"""Writes into the log what becomes of leaks."""
 
 import structlog
 
+from leakwatch.memory import sentence
 from leakwatch.model import Event, Verdict
+from leakwatch.telling import how_long, unknown
 
 log = structlog.get_logger()
 
 
-def say(event: Event) -> None:
-    """Log one event: a warning from leaking on."""
+def write(event: Event) -> None:
+    """Write one line, a warning if something leaks."""
     leak = event.leak
     at = leak.stack.blamed
-    tell = log.warning if leak.verdict >= Verdict.LEAKING else log.info
-    tell(
+    say = log.warning if leak.verdict >= Verdict.LEAKING else log.info
+    say(
         f"{event.before.word} -> {leak.verdict.word}",
         reason=leak.reason,
         service=leak.service,
         function=at.function,
         at=f"{at.file}:{at.line}" if at.file else "",
+        source=leak.source,
+        owner=leak.owner,
         wait=leak.stack.wait,
         goroutines=leak.goroutines,
         per_hour=_hourly(leak.growth.rate),
         per_hour_low=_hourly(leak.growth.low),
         per_hour_high=_hourly(leak.growth.high),
         confidence=round(leak.confidence, 2),
+        memory=sentence(leak.memory) if leak.memory else "",
         stack=leak.stack.fingerprint,
+        age=how_long(leak.findings),
+        unknown=unknown(leak.findings),
     )
 
 

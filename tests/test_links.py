@@ -1,0 +1,181 @@
+"""Links to the source: whole and well quoted, or none."""
+
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leakwatch.links import LONGEST, Facts, Links, Template
+from leakwatch.model import Frame
+from leakwatch.repository import Repository
+
+SHOP = "example.com/acme/shop"
+BLOB = "https://git.example/acme/shop/blob/{commit}/{path}#L{line}"
+FILTER = Frame(f"{SHOP}/pipeline.FilterService", "/src/pipeline/filter.go", 61)
+FACTS = Facts("shop", {"commit": "0123abc", "cluster": "east/1"}, "b1d")
+
+
+def link(template: str, frame: Frame = FILTER, facts: dict[str, str] | None = None, prefix: str = SHOP) -> str:
+    """Return the link of a frame by one template."""
+    said = FACTS if facts is None else Facts("shop", facts)
+    return Links({prefix: Template.of(template)}).link(frame, (frame,), [said])
+
+
+def test_a_link() -> None:
+    """Plain builds and those with -trimpath are shown at the same place."""
+    assert link(BLOB) == "https://git.example/acme/shop/blob/0123abc/pipeline/filter.go#L61"
+    trimmed = Frame(FILTER.function, f"{SHOP}/pipeline/filter.go", 61)
+    assert link(BLOB, trimmed) == link(BLOB)
+    main = Frame("main.main", f"{SHOP}/cmd/server/main.go", 7)
+    assert link(BLOB, main) == "https://git.example/acme/shop/blob/0123abc/cmd/server/main.go#L7"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("file", "/src/pipeline/filter.go"),
+        ("path", "pipeline/filter.go"),
+        ("line", "61"),
+        ("function", "example.com%2Facme%2Fshop%2Fpipeline.FilterService"),
+        ("package", "example.com/acme/shop/pipeline"),
+        ("commit", "0123abc"),
+        ("build", "b1d"),
+        ("service", "shop"),
+        ("label.cluster", "east%2F1"),
+        ("label.commit", "0123abc"),
+    ],
+)
+def test_fields(field: str, value: str) -> None:
+    """Each field is what it says."""
+    assert link(f"http://x/?q={{{field}}}&{{{field}}}") == f"http://x/?q={value}&{value}"
+
+
+@pytest.mark.parametrize(
+    ("labels", "commit"),
+    [
+        ({"commit": "a"}, "a"),
+        ({"git_commit": "b"}, "b"),
+        ({"revision": "c", "git_commit": ""}, "c"),
+        ({"commit": "a", "revision": "c"}, "a"),
+        ({"commit": "release/1.2"}, "release/1.2"),
+        ({"commit": "0123abc-dirty"}, "0123abc"),
+        ({"commit": "unknown"}, ""),
+        ({"commit": "(devel)"}, ""),
+        ({"version": "1.2"}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_commit_of_a_target(labels: dict[str, str], commit: str) -> None:
+    """It is in one of three labels; where a build does not know it, there is no link."""
+    assert link("https://x/{commit}", facts=labels) == (f"https://x/{commit}" if commit else "")
+
+
+def test_what_is_not_known_makes_no_link() -> None:
+    """No line, no file, no such label, no path: there is nothing rather than a link that leads nowhere."""
+    assert link(BLOB, Frame(FILTER.function, FILTER.file, 0)) == ""
+    assert link(BLOB, Frame(FILTER.function)) == ""
+    assert link(BLOB, Frame("example.com/other.F", "/src/f.go", 1)) == ""
+    assert link(BLOB, Frame("main.main", "/src/main.go", 1)) == ""
+    assert link("https://x/{label.zone}") == ""
+    assert link("https://x/{build}", facts={}) == ""
+    assert Links().link(FILTER, (FILTER,), [FACTS]) == ""
+    assert Links({SHOP: Template.of(BLOB)}).link(FILTER, (FILTER,), []) == ""
+    assert Links({SHOP: Template.of("https://x/{line}")}).link(FILTER, (FILTER,), []) == "https://x/61"
+
+
+def test_most_targets_tell() -> None:
+    """While a new version is rolled out, the commit that most targets run; all fields of one link are of one."""
+    facts = [Facts("shop", {"commit": c, "zone": z}) for c, z in (("a", "1"), ("b", "2"), ("b", "2"), ("a", "3"))]
+    assert Links({SHOP: Template.of("https://x/{commit}/{label.zone}")}).link(FILTER, (), facts) == "https://x/b/2"
+
+
+def test_a_template_for_each_module() -> None:
+    """The closest prefix has the template; a repository that is known says where its module lies."""
+    shop, tools = Repository(SHOP, "go", "/build"), Repository(f"{SHOP}/tools")
+    templates = {
+        SHOP: "https://shop/{path}",
+        f"{SHOP}/tools": "https://tools/{path}",
+        "": "https://search/?q={function}",
+    }
+    links = Links({prefix: Template.of(text) for prefix, text in templates.items()}, [shop, tools])
+
+    def of(function: str, file: str) -> str:
+        return links.link(Frame(function, file, 1), (), [FACTS])
+
+    assert of(f"{SHOP}/cart.F", "/build/go/cart/f.go") == "https://shop/go/cart/f.go"
+    assert of("main.F", "/build/go/main.go") == "https://shop/go/main.go"
+    assert of(f"{SHOP}/tools/x.F", "/build/tools/x/f.go") == "https://tools/x/f.go"
+    assert (
+        of("net/http.(*conn).serve", "/usr/lib/go/src/net/http/server.go")
+        == "https://search/?q=net%2Fhttp.%28%2Aconn%29.serve"
+    )
+    one = Links({"": Template.of("https://all/{path}")}, [shop, tools])
+    assert one.link(FILTER, (), []) == "https://all/go/pipeline/filter.go"
+    assert one.link(Frame("example.com/other.F", "/src/f.go", 1), (), []) == ""
+    above = Links({"example.com/acme": Template.of("https://x/{package}/{path}")}, [shop])
+    assert above.link(FILTER, (), []) == f"https://x/{SHOP}/pipeline/go/pipeline/filter.go"
+
+
+def test_a_dependency_is_shown_at_its_version() -> None:
+    """Its commit is its tag, never that of the target; one in vendor/ does not say its version."""
+    nats = "github.com/nats-io/nats.go"
+    template = "https://github.com/nats-io/nats.go/blob/{commit}/{path}#L{line}"
+    frame = Frame("github.com/nats-io/nats%2ego.(*Conn).readLoop", f"/root/go/pkg/mod/{nats}@v1.31.0/nats.go", 9)
+    assert link(template, frame, prefix=nats) == "https://github.com/nats-io/nats.go/blob/v1.31.0/nats.go#L9"
+    vendored = Frame(frame.function, f"/src/vendor/{nats}/nats.go", 9)
+    assert link(template, vendored, prefix=nats) == ""
+    assert link("https://x/{commit}/{file}", vendored, prefix="") == ""
+    assert (
+        link("https://x/{commit}", Frame("net/http.Get", "/usr/lib/go/src/net/http/client.go", 1), prefix="") == ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("ftp://x/{path}", "must begin with https:// or http://"),
+        ("javascript:alert(1)", "must begin with"),
+        ("//x/{path}", "must begin with"),
+        ("https://x", "must begin with"),
+        ("https://{label.host}/x", "a host that has no fields"),
+        ("https://user:pass@x/y", "must begin with"),
+        ("https://x/{sha}", r"\{sha\} is no field; there are file, path, line"),
+        ("https://x/{}", r"\{\} is no field"),
+        ("https://x/{label.}", r"\{label\.\} is no field"),
+        ("https://x/{label.a-b}", r"\{label\.a-b\} is no field"),
+        ("https://x/{path", "has a brace"),
+        ("https://x/{{path}}", "has a brace"),
+        ("https://x/ {path}", "a space"),
+        ("https://x/\n{path}", "a character"),
+    ],
+)
+def test_bad_templates(template: str, message: str) -> None:
+    """Each mistake is named."""
+    with pytest.raises(ValueError, match=message):
+        Template.of(template)
+
+
+@settings(deadline=None)
+@given(st.text(), st.text(), st.text(), st.integers())
+def test_hostile_values(name: str, file: str, label: str, line: int) -> None:
+    """Whatever a service is called and says, a link stays on its host and below what the template spells."""
+    frame = Frame(f"{SHOP}/{name}.F", f"/{file}", line)
+    links = Links({SHOP: Template.of("https://x/a/{path}/{function}/{label.l}/{file}#L{line}")})
+    found = links.link(frame, (frame,), [Facts(name, {"l": label})])
+    assert len(found) <= LONGEST
+    if found:
+        parts = urlsplit(found)
+        assert (parts.scheme, parts.netloc, parts.query) == ("https", "x", "")
+        assert parts.path.startswith("/a/")
+        assert not {".", ".."} & set(unquote(parts.path).split("/")) or "/" in label + name
+        assert not set(found) & set("<>\"'` \\\n")
+
+
+def test_no_way_up() -> None:
+    """A file that climbs out of its directory is not linked to, nor one whose link would be absurdly long."""
+    assert link("https://x/{file}", Frame(FILTER.function, "/src/../../admin.go", 1)) == ""
+    assert link("https://x/{label.l}/", facts={"l": ".."}) == ""
+    assert link("https://x/{file}", Frame(FILTER.function, "/" + "a" * LONGEST, 1)) == ""
+    script = Frame(FILTER.function, "/src/<script>\"'.go", 1)
+    assert link("https://x/{path}", script) == "https://x/pipeline/%3Cscript%3E%22%27.go"

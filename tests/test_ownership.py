@@ -1,0 +1,260 @@
+"""Whose a leak is: which function decides, what a prefix names, and which file of a repository a frame is in."""
+
+import pytest
+
+from leakwatch.codeowners import CodeOwners, parse
+from leakwatch.model import Frame, Stack
+from leakwatch.ownership import Owners
+from leakwatch.repository import Repository, package_of, scopes, split, version_of
+from leakwatch.stacks import Identifier, fingerprint_of
+
+SHOP = "example.com/acme/shop"
+CACHE = "/root/go/pkg/mod"
+
+
+def stack(*frames: Frame, origin: str = "") -> Stack:
+    """Return a stack of these frames, leaf first, that blames what leakwatch would blame."""
+    blamed = Identifier().blame(frames)
+    return Stack(fingerprint_of([at.function for at in frames]), frames, blamed, origin or frames[-1].function, "")
+
+
+def owner(teams: dict[str, str], function: str) -> str:
+    """Return whose a function is."""
+    return Owners(teams).owner(stack(Frame(function, "/src/a.go", 1)))
+
+
+def rules(text: str) -> CodeOwners:
+    """Return what a CODEOWNERS file with this text says."""
+    return parse(text, "CODEOWNERS")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "function", "owned"),
+    [
+        ("example.com/shop", "example.com/shop.F", True),
+        ("example.com/shop", "example.com/shop/x.F", True),
+        ("example.com/shop", "example.com/shopping.F", False),
+        ("example.com/shop", "example.com/shop-x.F", False),
+        ("example.com/shop/", "example.com/shop/x.F", True),
+        ("example.com/shop/", "example.com/shop.F", True),
+        ("example.com/shop/...", "example.com/shop/x.F", True),
+        ("example.com/shop/", "example.com/shopping/x.F", False),
+        ("example.com", "example.com/shop.F", True),
+        ("example.co", "example.com/shop.F", False),
+        # Functions and types, closures and generic ones.
+        ("example.com/shop.F", "example.com/shop.F", True),
+        ("example.com/shop.F", "example.com/shop.F.func1.2", True),
+        ("example.com/shop.F", "example.com/shop.F-range1", True),
+        ("example.com/shop.F", "example.com/shop.Filter", False),
+        ("example.com/shop.(*Cart)", "example.com/shop.(*Cart).Add.func1", True),
+        ("example.com/shop.Cart", "example.com/shop.(*Cart).Add", True),
+        ("example.com/shop.(*Cart).Add", "example.com/shop.(*Cart).Add-fm", True),
+        ("example.com/shop.(*Cart).Add", "example.com/shop.(*Cart).AddAll", False),
+        ("example.com/shop.Box", "example.com/shop.(*Box[...]).Wait", True),
+        ("example.com/shop.Box[int]", "example.com/shop.(*Box[go.shape.int]).Wait", True),
+        ("example.com/shop", "example.com/shop.Map[example.com/cart.T]", True),
+        ("example.com/cart", "example.com/shop.Map[example.com/cart.T]", False),
+        # Dots in the last element of a path are escaped in names of functions.
+        ("example.com/zoo.v2/pool.v3", "example.com/zoo.v2/pool%2ev3.Block", True),
+        ("example.com/zoo.v2/pool%2ev3", "example.com/zoo.v2/pool%2ev3.Block", True),
+        ("example.com/zoo.v2/pool.v3.Block", "example.com/zoo.v2/pool%2ev3.Block.func1", True),
+        ("example.com/zoo.v2/pool", "example.com/zoo.v2/pool%2ev3.Block", False),
+        ("example.com/zoo", "example.com/zoo.v2/pool%2ev3.Block", False),
+        ("gopkg.in/yaml.v3", "gopkg.in/yaml%2ev3.Unmarshal", True),
+        ("main", "main.main", True),
+        ("main.", "main.F.func1", True),
+        ("main", "maintain.F", False),
+        ("größe/x", "größe/x.Ö", True),
+        ("", "any/thing.F", True),
+    ],
+)
+def test_prefixes(prefix: str, function: str, owned: bool) -> None:
+    """A prefix names a package and those below it, a type or a function; it never ends within a name."""
+    assert owner({prefix: "team"}, function) == ("team" if owned else "")
+
+
+def test_the_closest_counts() -> None:
+    """Of several that name it, whatever their order."""
+    teams = {
+        "example.com": "all",
+        "example.com/shop/pool.v3": "pools",
+        "example.com/shop": "shop",
+        "": "rest",
+        "example.com/shop.(*Cart).Add": "adders",
+        "example.com/shop.Cart": "carts",
+    }
+    said = {
+        "example.com/shop.(*Cart).Add.func1": "adders",
+        "example.com/shop.(*Cart).Drop": "carts",
+        "example.com/shop/x/y.F": "shop",
+        "example.com/shop/pool%2ev3/sub.F": "pools",
+        "example.com/mail.F": "all",
+        "example.org/mail.F": "rest",
+    }
+    for order in (teams, dict(reversed(teams.items()))):
+        assert {function: owner(order, function) for function in said} == said
+
+
+def test_the_blamed_function_decides() -> None:
+    """Its callers do not, also where nobody is named for it: own code without a team is a gap to be closed."""
+    own = Frame("example.com/shop.Send", "/src/send.go", 1)
+    caller = Frame("example.com/cart.Add", "/src/add.go", 1)
+    assert Owners({"example.com/cart": "cart"}).owner(stack(own, caller)) == ""
+    assert Owners({"example.com/cart": "cart", "": "rest"}).owner(stack(own, caller)) == "rest"
+    assert Owners({"example.com/cart": "cart", "example.com/shop": "shop"}).owner(stack(own, caller)) == "shop"
+
+
+def test_who_started_a_dependency() -> None:
+    """Where all visible frames are of others: the next one outwards that has a team, up to the origin."""
+    read = Frame("internal/poll.(*FD).Read", "/usr/lib/go/src/internal/poll/fd_unix.go", 1)
+    loop = Frame(
+        "github.com/nats-io/nats%2ego.(*Conn).readLoop", f"{CACHE}/github.com/nats-io/nats.go@v1.31.0/n.go", 1
+    )
+    lib = Frame("example.com/acme/lib.Go", f"{CACHE}/example.com/acme/lib@v1.0.0/go.go", 1)
+    three = stack(read, loop, lib)
+    assert three.blamed is loop
+    assert Owners({"github.com/nats-io/nats.go": "messages"}).owner(three) == "messages"
+    assert Owners({"example.com/acme": "platform"}).owner(three) == "platform"
+    assert Owners({"internal/poll": "go"}).owner(three) == ""
+    assert Owners({"": "rest", "example.com/acme": "platform"}).owner(three) == "platform"
+    lib_rules = Repository("example.com/acme/lib", owners=rules("*.go @acme/lib"))
+    assert Owners({}, [lib_rules]).owner(three) == "@acme/lib"
+    # A site has its function only, but it knows what all its stacks began with.
+    site = stack(loop, origin="example.com/acme/lib.Go")
+    assert Owners({"example.com/acme": "platform"}).owner(site) == "platform"
+    assert Owners({}, [lib_rules]).owner(site) == "@acme/lib"  # though the file of the origin is not known
+    named = Repository("example.com/acme/lib", owners=rules("go.go @one"))
+    assert Owners({}, [named]).owner(site) == ""
+    main = stack(Frame("main.F"), origin="main.main")
+    assert Owners({}, [Repository(SHOP, owners=rules("* @all"))]).owner(main) == ""
+    # As the standard library alone has been started by itself.
+    serve = stack(read, Frame("net/http.(*conn).serve", "/usr/lib/go/src/net/http/server.go", 1))
+    assert Owners({"net/http": "web"}).owner(serve) == "web"
+    assert Owners({"example.com": "x"}).owner(serve) == ""
+
+
+def test_own_code_in_the_module_cache() -> None:
+    """What `own_code` names is blamed there, and has the team of its package."""
+    send = Frame("example.com/acme/lib.Send", f"{CACHE}/example.com/acme/lib@v1.0.0/send.go", 1)
+    frames = (send, Frame("example.com/acme/shop.F", "/src/f.go", 1))
+    blamed = Identifier(["example.com/acme/lib"]).blame(frames)
+    found = Stack(fingerprint_of(["x"]), frames, blamed, "example.com/acme/shop.F", "")
+    assert Owners({"example.com/acme/lib": "platform", SHOP: "shop"}).owner(found) == "platform"
+
+
+def test_teams_before_files() -> None:
+    """What `owners` names counts; then the file of the innermost module; the rest is left to ""."""
+    shop = Repository(SHOP, owners=rules("* @acme/all\n/pipeline/ @acme/ingest\n/gen/\n/README.md @x"))
+    api = Repository(f"{SHOP}/api", owners=rules("/v1/ @acme/api"))
+    owners = Owners({f"{SHOP}/pipeline.Filter": "filters", "": "rest"}, [shop, api])
+
+    def whose(function: str, file: str = "/src/a.go") -> str:
+        return owners.owner(stack(Frame(function, file, 1)))
+
+    assert whose(f"{SHOP}/pipeline.Filter.func1") == "filters"
+    assert whose(f"{SHOP}/pipeline.Collect") == "@acme/ingest"
+    assert whose(f"{SHOP}/cart.Add") == "@acme/all"
+    assert whose(f"{SHOP}.Add") == "@acme/all"
+    assert whose(f"{SHOP}/api/v1.Serve") == "@acme/api"
+    assert whose(f"{SHOP}/api/v2.Serve") == "rest"  # nobody of its own file
+    assert whose(f"{SHOP}/gen.Make") == "rest"  # nobody, as the file says
+    assert whose(f"{SHOP}/pipeline.Made", "<autogenerated>") == "rest"
+    assert whose(f"{SHOP}ping/pipeline.F") == "rest"
+    assert Owners({}, [shop]).owner(stack(Frame(f"{SHOP}/gen.Make", "/src/gen.go", 1))) == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "others", "path"),
+    [
+        (f"{SHOP}/cmd/server/main.go", (), "go/cmd/server/main.go"),
+        (f"{SHOP}@v1.2.3/cmd/server/main.go", (), "go/cmd/server/main.go"),
+        (f"{CACHE}/{SHOP}@v1.2.3/cmd/server/main.go", (), "go/cmd/server/main.go"),
+        ("/work/repo/go/cmd/server/main.go", (), "go/cmd/server/main.go"),
+        ("/work/repository/go/main.go", (), ""),
+        ("/home/ci/x/cmd/server/main.go", (), ""),
+        (
+            "/home/ci/x/cmd/main.go",
+            (Frame(f"{SHOP}/pipeline.F", "/home/ci/x/pipeline/f.go", 1),),
+            "go/cmd/main.go",
+        ),
+        ("/home/ci/x/main.go", (Frame(f"{SHOP}.F", "/home/ci/x/f.go", 1),), "go/main.go"),
+        ("/home/ci/xy/main.go", (Frame(f"{SHOP}.F", "/home/ci/x/f.go", 1),), ""),
+        ("/home/ci/x/main.go", (Frame("example.com/other.F", "/home/ci/x/f.go", 1),), ""),
+        ("/home/ci/x/main.go", (Frame(f"{SHOP}/a.F", f"{CACHE}/{SHOP}@v1.0.0/a/f.go", 1),), ""),
+        ("./main.go", (), ""),
+        ("", (), ""),
+    ],
+)
+def test_the_path_of_a_main_package(file: str, others: tuple[Frame, ...], path: str) -> None:
+    """From -trimpath, from `root`, or from where other frames of the module were built."""
+    shop = Repository(SHOP, "go", "/work/repo")
+    frame = Frame("main.main.func1", file, 7)
+    assert shop.path(frame, (frame, *others)) == path
+
+
+def test_the_team_of_a_main_package() -> None:
+    """Its path counts where it is known, else `main`; to CODEOWNERS a rule with its directory is enough."""
+    teams = {f"{SHOP}/cmd/server": "servers", "main": "mains"}
+    trimmed = stack(Frame("main.F", f"{SHOP}/cmd/server/main.go", 1))
+    assert Owners(teams).owner(trimmed) == "servers"
+    assert Owners({"main": "mains"}).owner(trimmed) == "mains"
+    plain = stack(Frame("main.F", "/home/ci/x/cmd/server/main.go", 1))
+    assert Owners(teams).owner(plain) == "mains"
+    assert Owners(teams, [Repository(SHOP, root="/home/ci/x")]).owner(plain) == "servers"
+    shop = Repository(SHOP, owners=rules("* @all\n/cmd/server/ @servers"))
+    mail = Repository("example.com/mail", owners=rules("* @mail"))
+    assert Owners({}, [shop]).owner(plain) == "@servers"
+    assert Owners({}, [shop, mail]).owner(plain) == ""  # it may be of either
+    assert Owners({}, [Repository(SHOP, root="/x", owners=rules("* @a")), mail]).owner(plain) == ""
+
+
+def test_a_service_of_two_modules_with_one_root() -> None:
+    """Containers build all at /src: a main package there is nobody's unless both files say the same."""
+    plain = stack(Frame("main.F", "/src/main.go", 1))
+    shop = Repository(SHOP, root="/src", owners=rules("* @shop"))
+    mail = Repository("example.com/mail", root="/src", owners=rules("* @mail"))
+    assert Owners({}, [shop]).owner(plain) == "@shop"
+    assert Owners({}, [shop, mail]).owner(plain) == ""
+    own = Frame("example.com/mail/send.F", "/src/send/f.go", 1)
+    assert Owners({}, [mail]).owner(stack(Frame("main.F", "/src/main.go", 1), own)) == "@mail"
+
+
+def test_names_apart() -> None:
+    """Package and name of whatever Go and others call a function."""
+    assert split("main.(*Box[...]).Wait") == ("main", "Box.Wait")
+    assert split("net/http.(*conn).serve") == ("net/http", "conn.serve")
+    assert split("main.glob..func1") == ("main", "glob..func1")
+    assert split("_cgoexp_0123456789ab_x") == ("", "_cgoexp_0123456789ab_x")
+    assert split("") == ("", "")
+    assert list(scopes("a.b/c", "D.E-fm")) == ["a.b/c.D.E-fm", "a.b/c.D.E", "a.b/c.D", "a.b/c", "a.b"]
+    assert package_of(Frame("main.F", "C:/src/main.go", 1)) == "main"
+    assert package_of(Frame("main.F", "", 0)) == "main"
+
+
+def test_hostile_names() -> None:
+    """Names of any length and kind have no team, and disturb nobody."""
+    repository = Repository(SHOP, owners=rules("* @a"))
+    for name in ("<script>alert(1)</script>", "a" * 1_000_000, "/" * 50_000, "x[" * 50_000, "\x00\n\ud800", "%"):
+        frames = stack(Frame(name, name, -1), Frame(f"main.{name}", f"/{name}", 0))
+        assert Owners({"x": "y"}, [Repository("y")]).owner(frames) == ""
+        Owners({}, [repository]).owner(frames)
+    hostile = stack(Frame(f"{SHOP}.F", "/src/<script>.go", 1))
+    assert Owners({}, [repository]).owner(hostile) == "@a"
+
+
+def test_versions() -> None:
+    """What the module cache says of module, version and commit."""
+    cached = version_of(Frame("x", f"{CACHE}/github.com/!azure/go@v1.2.3+incompatible/a/b.go", 1))
+    assert cached is not None
+    assert (cached.module, cached.file) == ("github.com/Azure/go", "a/b.go")
+    assert cached.commit("github.com/Azure/go") == "v1.2.3"
+    sub = version_of(Frame("x", "github.com/x/y/sub/v2@v2.0.1/z.go", 1))
+    assert sub is not None
+    assert sub.commit("github.com/x/y") == "sub/v2.0.1"
+    assert Repository("github.com/x/y").path(
+        Frame("github.com/x/y/sub/v2.F", "github.com/x/y/sub/v2@v2.0.1/z.go", 1)
+    ) == ("sub/z.go")
+    pseudo = version_of(Frame("x", "golang.org/x/net@v0.0.0-20240101120000-0123456789ab/z.go", 1))
+    assert pseudo is not None
+    assert pseudo.commit("golang.org/x/net") == "0123456789ab"
+    assert version_of(Frame("x", "/src/vendor/golang.org/x/net/z.go", 1)) is None
