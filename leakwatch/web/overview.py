@@ -13,6 +13,7 @@ from leakwatch.errors import UnknownError
 from leakwatch.model import Verdict
 from leakwatch.web.api import models, target_models
 from leakwatch.web.api.leaks import leak_list
+from leakwatch.web.api.models import whole
 from leakwatch.web.api.services import service_list
 from leakwatch.web.api.source import Source
 from leakwatch.web.api.targets import target_list
@@ -101,7 +102,7 @@ class Portion:
 def overview(source: Source, request: Request) -> Mapping[str, object]:
     """Return what the overview shows; raises UnknownError for a service that nobody knows."""
     wanted = Wanted.read(request.query_params)
-    here = models.whole(request.path_params.get("service", ""))
+    here = whole(request.path_params.get("service", ""))
     if here:
         wanted = replace(wanted, service=here)
     every = service_list(source)
@@ -143,7 +144,7 @@ def _leaks(source: Source, wanted: Wanted) -> tuple[models.LeakList, Portion]:
     def look(at: Portion) -> models.LeakList:
         return leak_list(
             source,
-            service=models.whole(wanted.service),
+            service=whole(wanted.service),
             owner=wanted.owner,
             verdicts=(wanted.verdict,) if wanted.verdict else (),
             q=wanted.q,

@@ -95,7 +95,7 @@ class Show:
 
         async def answer(request: Request) -> Response:
             try:
-                shown = page.view(self._source, request)
+                shown = page.view(self._source.at_once(), request)
                 return await self._html(page.template, page.depth, shown)
             except UnknownError as error:
                 return await self._error(404, str(error), page.depth, error.told_as)

@@ -45,7 +45,13 @@
 
   function morphChildren(old, fresh) {
     const named = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+    const stays = new Set([...fresh.children].filter((child) => child.id).map((child) => child.id));
     let at = old.firstChild;
+    const drop = () => {
+      const gone = at;
+      at = at.nextSibling;
+      gone.remove();
+    };
     for (const child of [...fresh.childNodes]) {
       let match = child.id ? named.get(child.id) : at;
       if (match && !same(match, child)) match = null;
@@ -53,15 +59,13 @@
         old.insertBefore(document.importNode(child, true), at);
         continue;
       }
+      // What is moved loses the focus: rather take away what stands before it and is not needed.
+      while (match && child.id && at && at !== match && !stays.has(at.id)) drop();
       if (match === at) at = at.nextSibling;
       else old.insertBefore(match, at);
       morph(match, child);
     }
-    while (at) {
-      const gone = at;
-      at = at.nextSibling;
-      gone.remove();
-    }
+    while (at) drop();
   }
 
   // --- fetch ---
@@ -92,12 +96,14 @@
   }
 
   function show(fresh) {
+    const focused = document.activeElement;
     document.title = fresh.title;
     for (const part of ["main", "footer"]) {
       const old = document.querySelector(part);
       const other = fresh.querySelector(part);
       if (old && other) morph(old, other);
     }
+    if (document.activeElement !== focused && focused.isConnected) focused.focus({ preventScroll: true });
     learnTime();
     tick();
     document.dispatchEvent(new CustomEvent("leakwatch:refreshed"));
