@@ -203,12 +203,13 @@ def to_json(analysis: Analysis) -> str:
             }
             for kept in analysis.kept
         ],
-        "leaks": [_leak(leak) for leak in analysis.leaks],
+        "leaks": [leak_json(leak) for leak in analysis.leaks],
     }
     return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
 
 
-def _leak(leak: Leak) -> dict[str, object]:
+def leak_json(leak: Leak) -> dict[str, object]:
+    """Return what JSON says of a leak, times in unix seconds."""
     stack = leak.stack
     return {
         "service": leak.service,

@@ -262,7 +262,7 @@ class Daemon:
         secure = plan.endpoint.url.scheme == "https"
         tls = self._tls.setdefault((plan.job, secure), Tls(plan.http.tls_config, secure=secure))
         trail = self.evidence.trail(target)
-        job = make_job(target, plan, tls, self.pipeline, self._clock, self._lag.total, trail)
+        job = make_job(target, plan, tls, self.pipeline, self._clock, self._lag.total, trail=trail)
         if old:
             job.health.results = old.health.results
         self._jobs[target] = job

@@ -23,8 +23,8 @@ from rich.text import Text
 from leakwatch import logs
 from leakwatch.config import parse
 from leakwatch.daemon import Daemon
-from leakwatch.detect.rate import slopes
 from leakwatch.errors import ConfigError
+from leakwatch.live import COLOURS, lines, tenths
 from leakwatch.look import short
 from leakwatch.model import Leak, Verdict
 from leakwatch.pipeline import Watch
@@ -39,7 +39,6 @@ HEALTHY = 20.0  # seconds before the leak begins
 PATIENCE = 150.0  # seconds until a demo that was to end by itself gives up
 ROWS = 10
 PIPED_WIDTH = 120
-COLOURS = {Verdict.SUSPECTED: "yellow", Verdict.LEAKING: "bold red", Verdict.PROVEN: "bold red"}
 
 
 async def play(source: Path, *, rate: float, listen: str, once: bool, picture: Path | None, command: str) -> None:
@@ -184,21 +183,13 @@ class Show:
 
 
 def _largest(watch: Watch) -> list[tuple[RenderableType, ...]]:
-    history = watch.history
-    rising = slopes(history)
     rows: list[tuple[RenderableType, ...]] = []
-    for row in sorted(history.rows.values(), key=lambda row: -history.last[row])[:ROWS]:
-        stack = history.stacks[row]
-        if stack is None:
-            continue
-        judged = watch.judged.get(stack.fingerprint)
-        verdict = judged[1].verdict if judged else Verdict.NORMAL
-        growth = judged[1].growth.rate if judged else rising[row]
-        style = COLOURS.get(verdict, "")
+    for line in sorted(lines(watch), key=lambda line: -line.goroutines)[:ROWS]:
+        stack, style = line.stack, COLOURS.get(line.verdict, "")
         at = f"{Path(stack.blamed.file).name}:{stack.blamed.line}"
-        count = Text(f"{history.last[row]:.0f}", style)
+        count = Text(f"{line.goroutines}", style)
         names = cut(short(stack.blamed.function), style), cut(at)
-        rows.append((count, f"{tenths(growth):+.1f}/s", Text(verdict.word, style), *names))
+        rows.append((count, f"{tenths(line.growth):+.1f}/s", Text(line.verdict.word, style), *names))
     return rows
 
 
@@ -209,11 +200,6 @@ def _sentence(leak: Leak) -> str:
         f"{short(at.function)} at {Path(at.file).name}:{at.line}: {leak.goroutines} goroutines, "
         f"{tenths(rate):+.1f} per second ({tenths(low):.1f} to {tenths(high):.1f})"
     )
-
-
-def tenths(rate: float) -> float:
-    """Return `rate` as it is shown; never -0.0."""
-    return round(rate, 1) + 0.0
 
 
 def _go() -> str:

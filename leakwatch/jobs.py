@@ -16,16 +16,21 @@ from leakwatch.symbols import Symbols
 from leakwatch.targets import Plan
 
 
-def make_job(
+def make_job(  # noqa: PLR0913  each is a part with a life of its own
     target: Target,
     plan: Plan,
     tls: Tls,
     pipeline: Pipeline,
     clock: Clock,
     lag: Callable[[], float],
+    *,
     trail: Trail | None = None,
+    credit: float = 0.0,
 ) -> Job:
-    """Return the job that scrapes `target` and asks it for more; `tls`: shared by the targets of a job."""
+    """Return the job that scrapes `target` and asks it for more; `tls`: shared by the targets of a job.
+
+    `trail`: keeps what is evidence; `credit`: seconds of a core that count as saved from the beginning.
+    """
     client = Client(tls, timeout=plan.timeout, socket=plan.endpoint.socket)
     scraper = Scraper(client, plan.endpoint.url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
     question = symbols = None
@@ -34,13 +39,15 @@ def make_job(
     else:
         question = Question(scraper.beside("threadcreate", SIZE_LIMIT, debug="0"))
         symbols = Symbols(scraper.beside("symbol", SIZE_LIMIT))
+    pace = Pace(plan.interval, plan.cost_limit)
+    pace.charge(-credit)
     return Job(
         target,
         scraper,
         pipeline,
         clock,
         lag,
-        Pace(plan.interval, plan.cost_limit),
+        pace,
         question,
         symbols=symbols,
         form=plan.form,

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from leakwatch.ages import ages
 from leakwatch.model import Fingerprint, Sample, Stack, Waiting
+from leakwatch.printable import escaped
 
 Waitings = Mapping[Fingerprint, Waiting]
 """What a full dump tells of each stack; nothing of any, where it was no dump."""
@@ -48,12 +49,12 @@ def group(samples: Iterable[Sample], by: By) -> list[Row]:
 
 def folded(samples: Iterable[Sample]) -> str:
     """Return `samples` as folded stacks, root first, as flame graphs take them."""
-    lines = [
-        ";".join(frame.function.replace(";", ":") for frame in reversed(sample.stack.frames))
-        + f" {sample.goroutines}\n"
-        for sample in samples
-    ]
-    return "".join(lines)
+    return "".join(f"{folded_stack(sample.stack)} {sample.goroutines}\n" for sample in samples)
+
+
+def folded_stack(stack: Stack) -> str:
+    """Return `stack` as folded stacks have it: one line, root first."""
+    return ";".join(escaped(frame.function.replace(";", ":")) for frame in reversed(stack.frames))
 
 
 def as_json(total: int, rows: Iterable[Row], waitings: Waitings, *, truncated: bool) -> dict[str, object]:
@@ -65,7 +66,10 @@ def as_json(total: int, rows: Iterable[Row], waitings: Waitings, *, truncated: b
             {
                 "key": row.key,
                 "goroutines": row.goroutines,
-                "stacks": [_stack(sample) | _waiting(waitings, sample) for sample in row.samples],
+                "stacks": [
+                    {"goroutines": sample.goroutines} | stack_json(sample.stack) | _waiting(waitings, sample)
+                    for sample in row.samples
+                ],
             }
             for row in rows
         ],
@@ -87,11 +91,10 @@ def _waiting(waitings: Waitings, sample: Sample) -> dict[str, object]:
     }
 
 
-def _stack(sample: Sample) -> dict[str, object]:
-    stack = sample.stack
+def stack_json(stack: Stack) -> dict[str, object]:
+    """Return what JSON says of a stack."""
     return {
         "stack": stack.fingerprint,
-        "goroutines": sample.goroutines,
         "function": stack.blamed.function,
         "file": stack.blamed.file,
         "line": stack.blamed.line,

@@ -1,24 +1,22 @@
 """Runs `leakwatch analyze`: reads recordings, shows progress, prints what they say."""
 
-import io
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
+from leakwatch import terminal
 from leakwatch.analyze import Analysis, Complaints, analyze, read, to_json
 from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.config import Config, read_config
 from leakwatch.errors import ConfigError, UsageError
-from leakwatch.model import Leak, Verdict
-from leakwatch.reason import rate
+from leakwatch.leak_text import about, moment
+from leakwatch.model import Verdict
 from leakwatch.recordings.spacing import DEFAULT_BLOCK, Spacing, choose_block
 from leakwatch.units import format_duration, parse_duration
 
@@ -77,7 +75,7 @@ def _say_gaps(found: Analysis) -> None:
         if gaps:
             longest, before = max(gaps)
             more = f", and {len(gaps) - 1} more such gaps" if len(gaps) > 1 else ""
-            complaints(f"{kept.name}: no profiles for {format_duration(longest)} after {_moment(before)}{more}")
+            complaints(f"{kept.name}: no profiles for {format_duration(longest)} after {moment(before)}{more}")
     complaints.close()
 
 
@@ -107,10 +105,6 @@ def _say_sparse(found: Analysis) -> None:
             f"blocks of {format_duration(found.block)} hold fewer than {SCRAPES_PER_BLOCK} profiles of {sparse}"
             f" {'target' if sparse == 1 else 'targets'}: only stacks that nobody leaves could be judged there"
         )
-
-
-def _moment(time: float) -> str:
-    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _check(block: float, spacings: Sequence[Spacing]) -> None:
@@ -158,9 +152,7 @@ def _progress(total: int) -> Iterator[Advance]:
 
 def table(found: Analysis, *, given: bool) -> str:
     """Return what a person wants to read: what was looked at, and each leak with its reason and its stack."""
-    terminal = sys.stdout.isatty()
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=terminal, width=None if terminal else 160, highlight=False)
+    console = terminal.recorder(160)
     profiles, skipped = (sum(getattr(kept, name) for kept in found.kept) for name in ("profiles", "skipped"))
     targets = len({kept.target for kept in found.kept})
     times = [t for kept in found.kept for t in (kept.first, kept.last) if t is not None]
@@ -173,41 +165,10 @@ def table(found: Analysis, *, given: bool) -> str:
     )
     for leak in found.leaks:
         console.print()
-        for line in _lines(leak):
+        for line in about(leak, leak.highest):
             console.print(line, soft_wrap=True)
     if found.judged and not found.leaks:
         judged, targets = len(found.kept) - len(found.unjudged), len(found.kept)
         where = f" on the {judged} of {targets} targets that could be judged" if found.unjudged else ""
         console.print(f"No stack leaks{where}.")
-    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
-
-
-def _lines(leak: Leak) -> Iterator[object]:
-    stack = leak.stack
-    style = {Verdict.LEAKING: "bold red", Verdict.PROVEN: "bold red", Verdict.SUSPECTED: "yellow"}
-    head = Text(leak.highest.word.upper(), style.get(leak.highest, "bold"))
-    head.append(f"  {stack.blamed.function}", "bold")
-    if stack.blamed.file:
-        head.append(f"  {stack.blamed.file}:{stack.blamed.line}", "not bold dim")
-    yield head
-    about = [f"service {leak.service}", f"stack {stack.fingerprint}"]
-    if stack.wait:
-        about.append(f"waits in {stack.wait}")
-    if leak.owner:
-        about.append(f"owner {leak.owner}")
-    yield Text("  " + ", ".join(about))
-    if leak.source:
-        yield Text(f"  {leak.source}")
-    yield Text(f"  {leak.goroutines} goroutines now, {rate([leak.grew])}, confidence {leak.confidence:.0%}")
-    yield Text(f"  {leak.reason}")
-    for name, when in (("began", leak.first_seen), ("first told", leak.detected_at)):
-        if when is not None:
-            yield Text(f"  {name} {_moment(when)}")
-    if len(leak.targets) > 1:
-        yield Text(
-            f"  on {len(leak.targets)} targets: {', '.join(leak.targets[:5])}{' ...' * (len(leak.targets) > 5)}"
-        )
-    for related in leak.related:
-        yield Text(f"  with it grows {related.blamed.function} ({related.fingerprint})")
-    for frame in stack.frames:
-        yield Text(f"    {frame.function}" + (f"  {frame.file}:{frame.line}" if frame.file else ""), "dim")
+    return terminal.recorded(console)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import re
 import sys
@@ -13,10 +12,11 @@ from typing import TYPE_CHECKING
 from leakwatch.ages import ages
 from leakwatch.client import Client, Tls
 from leakwatch.discovery.resolve import Job, endpoint
-from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, without_user
+from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, UsageError, without_user
 from leakwatch.look import KEYS, By, Row, Waitings, as_json, folded, group, short
 from leakwatch.model import Frame, Profile
-from leakwatch.profile import pprof, saved, text
+from leakwatch.printable import printable
+from leakwatch.profile import dump, pprof, saved, text
 from leakwatch.profile.dump import Dump
 from leakwatch.recordings.folders import SYMBOLS, own_symbols, read_symbols
 from leakwatch.scrape import Scraper
@@ -36,14 +36,16 @@ if TYPE_CHECKING:
 ADDRESS = re.compile(r"[^/\s]+:\d+(/|$)")
 """What looks like host:port, with a path perhaps."""
 NUMBERS = {"goroutines", "stacks", "oldest", "median"}
-WIDEST = 240  # columns of a table that is piped
 
 
-def read(source: str, timeout: float) -> Profile | Dump:
-    """Return what is at a URL or in a file ("-": standard input); raises ConfigError and ScrapeError."""
+def read(source: str, timeout: float, dump_limit: int | None = None) -> Profile | Dump:
+    """Return what is at a URL or in a file ("-": standard input); raises ConfigError, ScrapeError and UsageError.
+
+    `dump_limit`: of a URL take a full dump, if the service has no more goroutines.
+    """
     try:
         if "://" in source:
-            return asyncio.run(_fetch(source, timeout))
+            return asyncio.run(_fetch(source, timeout, dump_limit))
         if source == "-":
             return saved.read(sys.stdin.buffer.read(), pasted=True)
         return saved.read(Path(source).read_bytes(), text.Memory(symbols=_beside(Path(source))), pasted=True)
@@ -70,7 +72,19 @@ def _say(line: str) -> None:
     sys.stderr.write(f"leakwatch: {line}\n")
 
 
-async def _fetch(url: str, timeout: float) -> Profile:  # noqa: ASYNC109  of the answer, not of this function
+async def _dump(scraper: Scraper, total: int, limit: int) -> Dump:
+    """Return a full dump, of a process that is not too large: it stands still meanwhile."""
+    if total > limit:
+        raise UsageError(
+            f"the service has {total:,} goroutines, and would stand still for a full dump of them;"
+            f" if that is all right, allow it with --full-dump-limit {total}"
+        )
+    body = bytearray()
+    await scraper.beside("goroutine", DEFAULT_SIZE, debug="2").fetch(body.extend)
+    return dump.parse(bytes(body))
+
+
+async def _fetch(url: str, timeout: float, dump_limit: int | None) -> Profile | Dump:  # noqa: ASYNC109  of the answer
     job = target_job(url)
     (group,) = job.static_configs
     try:
@@ -84,6 +98,8 @@ async def _fetch(url: str, timeout: float) -> Profile:  # noqa: ASYNC109  of the
     try:
         await scraper.fetch(body.extend)
         profile = text.parse(bytes(body))
+        if dump_limit is not None:
+            return await _dump(scraper, profile.total, dump_limit)
         symbols = Symbols(scraper.beside("symbol", SIZE_LIMIT))
         traces = symbols.wanted(Identifier().identify(profile), (), 0.0)
         refusal = await symbols.ask(traces, 0.0) if traces else None
@@ -118,35 +134,31 @@ def render(found: Profile | Dump, by: By, output: str, limit: int) -> bytes:
 
 def table(title: str, rows: list[Row], waitings: Waitings, by: By, limit: int) -> str:
     """Return the largest rows as a table: as wide as the terminal, or as needed when piped."""
-    from rich.console import Console
+    from leakwatch import terminal
 
-    terminal = sys.stdout.isatty()
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=terminal, width=None if terminal else WIDEST, highlight=False)
+    console = terminal.recorder()
     shown = rows[:limit] if limit else rows
     printed = _stacks(shown, title, waitings) if by is By.STACK else _groups(shown, title, by)
-    needed = console.measure(printed, options=console.options.update(max_width=WIDEST)).maximum
-    if terminal and needed > console.width:
+    if not terminal.fits(console, printed):
         narrow = by is By.STACK
         printed = _stacks_short(shown, title, waitings) if narrow else _groups(shown, title, by, cell=cut)
     console.print(printed)
     if len(shown) < len(rows):
         console.print(f"{len(rows) - len(shown)} more; --limit 0 shows all")
-    return "".join(f"{line.rstrip()}\n" for line in out.getvalue().splitlines())
+    return terminal.recorded(console)
 
 
 def _styled(text: str, style: str = "") -> Text:
-    """Return a cell in which brackets are no markup."""
-    from rich.text import Text
+    from leakwatch.terminal import styled
 
-    return Text(text, style)
+    return styled(text, style)
 
 
 def cut(text: str, style: str = "") -> Text:
     """Return a cell for a narrow table: short, and … where it still is too long, as nobody reads half a name."""
     from rich.text import Text
 
-    return Text(short(text), style, no_wrap=True, overflow="ellipsis")
+    return Text(short(printable(text)), style, no_wrap=True, overflow="ellipsis")
 
 
 def _empty(title: str, *columns: str) -> Table:
@@ -183,7 +195,7 @@ def _stacks_short(rows: list[Row], title: str, waitings: Waitings) -> Table:
         stack = row.samples[0].stack
         at = cut(stack.blamed.function, "bold")
         if stack.blamed.file:
-            at.append(f"\n{short(stack.blamed.file)}:{stack.blamed.line}", "not bold dim")
+            at.append(f"\n{short(printable(stack.blamed.file))}:{stack.blamed.line}", "not bold dim")
         cells = [str(row.goroutines), f"{stack.fingerprint}\n{stack.wait}".strip()]
         if waitings:
             cells.append(_minutes(ages(waitings[stack.fingerprint]).oldest))
@@ -194,7 +206,7 @@ def _stacks_short(rows: list[Row], title: str, waitings: Waitings) -> Table:
 def _placed(frame: Frame, style: str = "") -> Text:
     at = _styled(frame.function, style)
     if frame.file:
-        at.append(f"\n{frame.file}:{frame.line}", "not bold dim")
+        at.append(f"\n{printable(frame.file)}:{frame.line}", "not bold dim")
     return at
 
 

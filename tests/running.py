@@ -104,6 +104,10 @@ class Programs:
         self._running[url] = process, name, flags
         return url
 
+    def stop(self, url: str) -> None:
+        """Stop the program that serves `url`."""
+        self._running.pop(url)[0].stop()
+
     def restart(self, url: str) -> None:
         """Stop the program that serves `url`, and start it there again."""
         process, name, flags = self._running.pop(url)

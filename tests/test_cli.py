@@ -34,7 +34,18 @@ def said(*arguments: str | Path, stdin: bytes | None = None) -> str:
 def test_help_has_examples() -> None:
     """Every command explains itself, with an example to copy."""
     listed = said("--help")
-    for command in ("run", "check-config", "check-web-config", "config-schema", "rules", "scrape", "demo"):
+    names = (
+        "run",
+        "check-config",
+        "check-web-config",
+        "config-schema",
+        "rules",
+        "scrape",
+        "diff",
+        "check",
+        "demo",
+    )
+    for command in names:
         assert command in listed
         shown = said(command, "--help")
         assert command == "config-schema" or "Examples:" in shown or command == "rules"
@@ -273,3 +284,21 @@ def test_a_reader_that_goes_away() -> None:
     command = f"{sys.executable} -m leakwatch rules | head -1"
     piped = subprocess.run(command, shell=True, capture_output=True, check=True)  # noqa: S602  a pipe
     assert b"Traceback" not in piped.stderr
+
+
+def test_the_shell_completes_commands_and_options() -> None:
+    """Completion as `--show-completion` prints it: commands, then options of a command."""
+    program = Path(sys.executable).parent / "leakwatch"
+
+    def complete(words: str, at: int) -> list[str]:
+        asked = {"_LEAKWATCH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+        env = {"PATH": "/usr/bin:/bin", **asked}
+        return subprocess.run([program], capture_output=True, text=True, check=True, env=env).stdout.split()
+
+    assert complete("leakwatch d", 1) == ["demo", "diff"]
+    assert {"--for", "--format"} <= set(complete("leakwatch check --fo", 2))
+    assert complete("leakwatch check --format j", 3) == ["json", "junit"]
+    shown = subprocess.run(
+        ["bash", "-c", f"{program} --show-completion bash"], capture_output=True, text=True, check=True
+    )
+    assert "_LEAKWATCH_COMPLETE=complete_bash" in shown.stdout

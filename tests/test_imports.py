@@ -15,8 +15,20 @@ LAYERS = [
     # The top first; a module imports from its own layer's package or from below.
     ["leakwatch.__main__", "leakwatch.health"],
     ["leakwatch.cli"],
+    [
+        "leakwatch.commands.serve",
+        "leakwatch.commands.look",
+        "leakwatch.commands.judge",
+        "leakwatch.commands.files",
+    ],
+    ["leakwatch.commands"],
     ["leakwatch.demo", "leakwatch.run_options"],
+    ["leakwatch.diff", "leakwatch.check", "leakwatch.top"],
+    ["leakwatch.live"],
     ["leakwatch.daemon", "leakwatch.show", "leakwatch.report"],
+    ["leakwatch.leak_text"],
+    ["leakwatch.terminal"],
+    ["leakwatch.outcome_formats", "leakwatch.watching"],
     ["leakwatch.discovered", "leakwatch.event_log", "leakwatch.jobs", "leakwatch.web.routes"],
     ["leakwatch.web.later"],
     ["leakwatch.web.pages"],
@@ -50,7 +62,7 @@ LAYERS = [
     ["leakwatch.web.api.models", "leakwatch.web.api.usage"],
     ["leakwatch.web.api.source"],
     ["leakwatch.web.api"],
-    ["leakwatch.analyze"],
+    ["leakwatch.analyze", "leakwatch.outcome"],
     ["leakwatch.job", "leakwatch.notify.metrics", "leakwatch.notify.notifier"],
     ["leakwatch.notify.sender"],
     ["leakwatch.notify.outbox"],
@@ -121,6 +133,7 @@ LAYERS = [
     ["leakwatch.detect.growth", "leakwatch.detect.rate"],
     ["leakwatch.detect.series", "leakwatch.detect.sites", "leakwatch.detect.pool", "leakwatch.detect.windows"],
     ["leakwatch.detect.member", "leakwatch.memory"],
+    ["leakwatch.difference"],
     ["leakwatch.look"],
     ["leakwatch.profile.saved", "leakwatch.profile.redact", "leakwatch.waits"],
     ["leakwatch.profile.dump"],
@@ -149,6 +162,7 @@ LAYERS = [
         "leakwatch.memo",
         "leakwatch.shard",
         "leakwatch.pace",
+        "leakwatch.printable",
         "leakwatch.model",
         "leakwatch.errors",
         "leakwatch.evidence.names",
@@ -163,7 +177,7 @@ PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"
 PURE += ["leakwatch.pipeline", "leakwatch.bill", "leakwatch.succession", "leakwatch.watch", "leakwatch.shard"]
 PURE += ["leakwatch.evidence.record", "leakwatch.evidence.retention"]
 PURE += ["leakwatch.discovery.relabel", "leakwatch.discovery.regex"]
-PURE += ["leakwatch.pipeline", "leakwatch.watch"]
+PURE += ["leakwatch.pipeline", "leakwatch.watch", "leakwatch.outcome", "leakwatch.outcome_formats"]
 PURE += ["leakwatch.discovery.kubernetes.objects", "leakwatch.discovery.kubernetes.labels"]
 PURE += [f"leakwatch.notify.{module}" for module in ("rules", "text", "alerts", "outbox")]
 IO = {
@@ -196,7 +210,11 @@ ONLY_IN = {
         "leakwatch.web.routes",
         "leakwatch.discovered",
     },
-    "typer": {"leakwatch.cli", "leakwatch.run_options"},
+    "typer": {
+        "leakwatch.cli",
+        "leakwatch.run_options",
+        *(f"leakwatch.commands.{name}" for name in ("serve", "look", "judge", "files")),
+    },
     "time": {"leakwatch.clock"},
 }
 

@@ -1,8 +1,6 @@
 """`leakwatch demo` as a user runs it: what it says, and that nothing is left behind when it ends."""
 
 import contextlib
-import os
-import pty
 import re
 import signal
 import socket
@@ -13,17 +11,11 @@ from pathlib import Path
 
 import pytest
 from running import eventually
+from terminals import Terminal, children
 
-from leakwatch.demo import tenths
+from leakwatch.live import tenths
 
 COMMAND = [sys.executable, "-m", "leakwatch", "demo", "--listen", "127.0.0.1:0"]
-
-
-def children(pid: int) -> set[int]:
-    """Return the processes that this one started and that still run."""
-    with contextlib.suppress(OSError):
-        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
-    return set()
 
 
 def runs(pid: int) -> bool:
@@ -33,47 +25,13 @@ def runs(pid: int) -> bool:
     return False
 
 
-class Terminal:
-    """A demo on a terminal of its own, 80 columns wide."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.master, slave = pty.openpty()
-        subprocess.run(["stty", "cols", "80", "rows", "40"], stdin=slave, check=True)
-        command = ["setsid", "--ctty", *COMMAND, *arguments]
-        self.popen = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave)
-        os.close(slave)
-        os.set_blocking(self.master, False)
-        self._said = b""
-
-    def said(self) -> str:
-        """Return all that was shown so far, without colours."""
-        with contextlib.suppress(OSError):
-            while data := os.read(self.master, 65536):
-                self._said += data
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._said.decode("utf-8", "replace"))
-
-    def hang_up(self) -> None:
-        """Close the window."""
-        os.close(self.master)
-        self.master = -1
-
-    def close(self) -> None:
-        """Leave nothing behind, even when the test has failed."""
-        for pid in {*children(self.popen.pid), self.popen.pid}:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.popen.wait()
-        if self.master >= 0:
-            self.hang_up()
-
-
 @pytest.fixture
 def demo() -> Iterator[Callable[..., Terminal]]:
     """Start a demo with these arguments; it ends with the test."""
     started: list[Terminal] = []
 
     def run(*arguments: str) -> Terminal:
-        started.append(Terminal(*arguments))
+        started.append(Terminal([*COMMAND, *arguments]))
         return started[-1]
 
     yield run

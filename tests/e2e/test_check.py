@@ -1,0 +1,305 @@
+"""`leakwatch check` and `scrape --watch` as users run them, on real Go programs and on what is none."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import junitparser
+import pytest
+from answering import answering, http
+from running import Programs, eventually
+from terminals import Terminal
+
+LEAKWATCH = [sys.executable, "-m", "leakwatch"]
+QUICK = (  # five intervals are less than a block, so that a busy machine does not make the block grow
+    "--for",
+    "24s",
+    "--interval",
+    "150ms",
+    "--cost-limit",
+    "1",
+)
+ROOT = Path(__file__).parents[2]
+BODY = (ROOT / "tests" / "profiles" / "1.27" / "goroutine.debug1.txt").read_bytes()
+
+
+class Checks:
+    """Checks that run side by side: each takes half a minute, and says at its end what it found."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._done: dict[str, tuple[int, str, str]] = {}
+
+    def start(self, name: str, *arguments: str) -> subprocess.Popen[str]:
+        """Begin one."""
+        command = [*LEAKWATCH, "check", *arguments]
+        with (self._folder / name).open("w") as errors:
+            popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=ROOT)
+        self._running[name] = popen
+        return popen
+
+    def errors(self, name: str) -> str:
+        """Return what one has said of how it goes on."""
+        return (self._folder / name).read_text()
+
+    def done(self, name: str) -> tuple[int, str, str]:
+        """Return the status, the output and the errors of one, when it has ended."""
+        if name not in self._done:
+            out, _ = self._running[name].communicate(timeout=120)
+            self._done[name] = self._running[name].returncode, out, self.errors(name)
+        return self._done[name]
+
+    def close(self) -> None:
+        """Leave none behind."""
+        for popen in self._running.values():
+            popen.kill()
+            popen.communicate()
+
+
+@pytest.fixture(scope="module")
+def checks(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checks]:
+    """Start all that take their time, and the services they check."""
+    checks = Checks(tmp_path_factory.mktemp("checks"))
+    with Programs(programs) as start:
+        leaking = [start("w5pipeline", "-rate", "10") for _ in range(3)]
+        for form, url in zip(("table", "junit", "github"), leaking, strict=True):
+            checks.start(form, f"shop={url}", *QUICK, "--format", form)
+        checks.start("healthy", start("healthy", "-period", "10s"), *QUICK, "--format", "json")
+        restarted, dying = start("healthy"), start("healthy")
+        checks.start("restarted", restarted, *QUICK, "--format", "json")
+        checks.start(
+            "dying", f"shop={dying}", f"cart={start('healthy')}", *QUICK, "--format", "json", "--timeout", "2s"
+        )
+        assert eventually(lambda: all("watching" in checks.errors(name) for name in ("restarted", "dying")))
+        time.sleep(8)  # they have looked at it by then
+        start.restart(restarted)
+        start.stop(dying)
+        try:
+            yield checks
+        finally:
+            checks.close()
+
+
+def test_a_leak_fails_the_check(checks: Checks) -> None:
+    """Status 1; the leak with its place, wait reason, rate and reason, for how long it was watched."""
+    status, out, err = checks.done("table")
+    assert status == 1, out + err
+    assert "LEAKING  main.FilterService" in out
+    assert "waits in chan send" in out
+    assert re.search(r"grew from \d+ to \d+ in .* while nobody left; \+3\d,\d00/h", out)
+    assert re.search(r"1 leak; watched for 2\ds, 1\d\d scrapes, blocks of 1s; less than 100 goroutines", out)
+    assert "leakwatch: watching shop for 24s, every 150ms, in 24 blocks of 1s\n" in err
+    assert "leakwatch: leaking: main.FilterService grew from" in err
+    assert "\x1b" not in out + err
+
+
+def test_a_leak_in_junit_and_on_github(checks: Checks) -> None:
+    """The report alone is on standard output; the annotation points into the repository."""
+    status, out, _ = checks.done("junit")
+    assert status == 1
+    (suite,) = junitparser.JUnitXml.fromstring(out.encode())
+    assert (suite.tests, suite.failures) == (2, 1)
+    status, out, _ = checks.done("github")
+    assert status == 1
+    assert out.startswith("::error file=tests/go/w5pipeline/main.go,line=")
+    assert "title=goroutine leak in main.FilterService::leaking: " in out
+
+
+def test_a_busy_service_passes(checks: Checks) -> None:
+    """Status 0 with a load that swings, bursts and reconnects all the time."""
+    status, out, err = checks.done("healthy")
+    assert status == 0, out + err
+    found = json.loads(out)
+    assert (found["result"], found["leaks"], found["suspects"]) == ("clean", [], [])
+    (target,) = found["targets"]
+    assert target["judged"]
+    assert target["scrapes"] > 100
+
+
+def test_a_restart_is_said(checks: Checks) -> None:
+    """A process that restarts half-way was not watched for long enough: status 2."""
+    status, out, _ = checks.done("restarted")
+    assert status == 2, out
+    (target,) = json.loads(out)["targets"]
+    assert target["restarts"] == 1
+    assert target["why_not"] == "its process restarted: one process has to be watched for 24s"
+    assert "its process restarted once meanwhile" in target["notes"]
+
+
+def test_a_target_that_dies_half_way(checks: Checks) -> None:
+    """It could not be told of, at once and with the reason; the other one is judged all the same."""
+    status, out, _ = checks.done("dying")
+    assert status == 2
+    shop, cart = json.loads(out)["targets"]
+    assert shop["why_not"].startswith("it answers no more: ")
+    assert shop["seconds"] < 12
+    assert (cart["judged"], cart["why_not"]) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [(b"<!doctype html><title>\x1b[31m</title>", "not a goroutine profile"), (b"", "the body is empty")],
+    ids=["html", "empty"],
+)
+def test_what_serves_no_profile(tmp_path: Path, body: bytes, reason: str) -> None:
+    """Status 2 within the timeout, with what came instead, and nothing raw of it."""
+    with answering(http(body)) as server:
+        checks = Checks(tmp_path)
+        checks.start("it", server.url, "--timeout", "1s", *QUICK)
+        status, out, err = checks.done("it")
+    assert status == 2
+    assert "no profile could be had: " in out
+    assert reason in out
+    assert "could not tell of 1 of 1 targets" in out
+    assert "\x1b" not in out + err
+
+
+def test_a_target_that_is_down(tmp_path: Path) -> None:
+    """Status 2, once the time for an answer is over."""
+    checks = Checks(tmp_path)
+    checks.start("it", "http://user:hunter2@127.0.0.1:1", "--timeout", "500ms", *QUICK)
+    status, out, err = checks.done("it")
+    assert (status, "Connection refused" in out) == (2, True)
+    assert "hunter2" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["http://x:1", "--for", "1m"], "--for 1m: too short to judge: at --interval 1s it takes at least 2m"),
+        (["http://x:1", "--for", "soon"], "--for: 'soon' is no duration"),
+        (["http://x:1", "--for", "0s"], "--for 0: must be a number greater than 0"),
+        (["http://x:1", "--cost-limit", "2"], "--cost-limit 2: must be above 0 and at most 1"),
+        (["http://x:1", "--cost-limit", "nan"], "--cost-limit nan: must be"),
+        (["http://x:1", "http://x:1"], "a target is given twice"),
+        (["ftp://x"], "target 'ftp://x': must be 'http' or 'https'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_check_that_cannot_be(arguments: list[str], message: str) -> None:
+    """One line, status 2, before anything is scraped."""
+    done = subprocess.run([*LEAKWATCH, "check", *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_check_that_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
+    """It says what it has, status 2."""
+    with answering(http(BODY)) as server:
+        checks = Checks(tmp_path)
+        popen = checks.start("it", server.url, *QUICK)
+        assert eventually(lambda: len(server.requests) > 5)
+        popen.send_signal(number)
+        status, out, err = checks.done("it")
+    assert status == 2, err
+    assert "not judged: stopped before its time" in out
+    assert "Traceback" not in err
+
+
+def test_a_dear_target_is_spared(tmp_path: Path) -> None:
+    """What takes long is scraped less often, and how long it would take is said."""
+
+    def slow(head: bytes, connection: socket.socket) -> None:
+        time.sleep(0.15)
+        http(BODY)(head, connection)
+
+    with answering(slow) as server:
+        checks = Checks(tmp_path)
+        checks.start("it", server.url, "--for", "12s", "--interval", "100ms", "--format", "json")
+        status, out, _ = checks.done("it")
+        assert len(server.requests) < 30
+    assert status == 2
+    (target,) = json.loads(out)["targets"]
+    assert (
+        "would cost it too much: it takes --for" in target["why_not"] or "scrapes were made" in target["why_not"]
+    )
+
+
+@contextmanager
+def shown(*arguments: str, **environment: str) -> Iterator[Terminal]:
+    """Run leakwatch on a terminal."""
+    terminal = Terminal([*LEAKWATCH, *arguments], **environment)
+    try:
+        yield terminal
+    finally:
+        terminal.close()
+
+
+def hostile() -> bytes:
+    """Return a profile with a function that would steer a terminal."""
+    return (
+        b"goroutine profile: total 3\n3 @ 0x1 0x2\n#\t0x1\tmain.\x1b]0;owned\x07\x9b2J+0x1\t/src/\x1b[2Ja.go:7\n\n"
+    )
+
+
+def test_a_check_on_a_terminal() -> None:
+    """How far it is, live; the table fits; no name steers the terminal; Ctrl-C ends it."""
+    with answering(http(hostile())) as server, shown("check", server.url, *QUICK) as terminal:
+        assert eventually(lambda: re.search(r"[3-9]s of 24s", terminal.said()))
+        terminal.popen.send_signal(signal.SIGINT)
+        assert eventually(lambda: terminal.raw() and terminal.popen.poll() is not None)
+        assert "stopped before its time" in terminal.said().replace("\r\n", " ")
+        assert b"\x1b]0;" not in terminal.raw()
+        assert b"\x07" not in terminal.raw()
+    assert terminal.popen.returncode == 2
+
+
+def test_a_live_top() -> None:
+    """Stacks by growth on a terminal, fitting into it, for as long as was asked."""
+    with (
+        answering(http(BODY)) as server,
+        shown("scrape", server.url, "--watch", "--interval", "200ms", "--for", "3s", NO_COLOR="1") as terminal,
+    ):
+        assert eventually(lambda: terminal.raw() and terminal.popen.poll() is not None)
+        lines = terminal.said().replace("\r", "\n").split("\n")
+    assert terminal.popen.returncode == 0
+    assert "183 goroutines in 60 stacks" in terminal.said()
+    assert max(map(len, lines)) <= 80
+    assert any(re.search(r"^ +\d+ +\+0 +\+0\.0 .*main\.", line) for line in lines)
+
+
+def watch(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a live table into a pipe."""
+    command = [*LEAKWATCH, "scrape", "--watch", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_a_top_in_a_pipe(start: Programs) -> None:
+    """One plain table for each scrape; what grows is first, by how much since the first look."""
+    done = watch(start("w5pipeline", "-rate", "20"), "--interval", "500ms", "--for", "3s", "--limit", "3")
+    assert done.returncode == 0, done.stderr
+    tables = done.stdout.split("goroutines   change")
+    assert len(tables) > 4
+    assert "\x1b" not in done.stdout
+    first: Any = re.search(r"\n\s+(\d+)\s+\+(\d+)\s+.*main\.FilterService", tables[-1])
+    assert first
+    assert int(first[2]) > 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["file.txt"], 2, "--watch takes the URL of a service"),
+        (["http://x:1", "--format", "json"], 2, "it goes with neither --by nor --format"),
+        (["http://x:1", "--for", "x"], 2, "--for: 'x' is no duration"),
+        (["http://127.0.0.1:1", "--timeout", "0.5"], 1, "127.0.0.1:1: Connection refused"),
+    ],
+    ids=["file", "format", "for", "down"],
+)
+def test_a_top_that_cannot_be(arguments: list[str], status: int, message: str) -> None:
+    """One line that says why."""
+    done = watch(*arguments)
+    assert done.returncode == status
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
