@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv test demo lint types detection dashboards bench image image-lock fmt clean
+.PHONY: help setup venv test demo lint types detection dashboards vendor bench image image-lock fmt clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
@@ -12,7 +12,7 @@ help: ## list the targets
 
 setup: ## install all that is missing: .venv, Go, and the servers and tools that tests run
 	@.ci/tools.sh venv go go1.27 prometheus promtool alertmanager amtool nats-server checkov buildah debootstrap podman runc \
-	  catatonit ip curl jq
+	  catatonit ip curl jq chromium
 
 venv:
 	@.ci/tools.sh venv
@@ -44,6 +44,9 @@ detection: venv ## fail if detection has become clearly worse than benchmarks/de
 
 dashboards: venv ## make deploy/grafana/*.json from their script
 	python deploy/grafana/source
+
+vendor: ## fetch anew what pages take from npm (leakwatch/web/static/vendor)
+	@.ci/vendor.sh
 
 bench: setup ## run the benchmarks, each next to its baseline
 	@set -e; for script in benchmarks/cost/*.py benchmarks/detection/run.py; do echo "== $$script"; python "$$script" $(ARGS); done

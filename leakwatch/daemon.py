@@ -107,7 +107,8 @@ class Daemon:
         found = DiscoveryCollector(self._targets, self._clock.wall)
         kept, sent = EvidenceCollector(self.evidence.store), NotificationCollector(self._notifier.senders)
         registry = make_registry(self._stacks, own, found, kept, sent)
-        app = make_app(self, registry, later.api(self._source()), prefix)
+        source = self._source()
+        app = make_app(self, registry, later.api(source), later.pages(source), prefix)
         return Web(app, bound, self._web_file, here)
 
     def _source(self) -> Source:

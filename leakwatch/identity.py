@@ -28,6 +28,10 @@ class Identity:
         self.process: Process | None = None
         self.mixed = False
         """Whether several processes answer in turn, as behind a load balancer."""
+        self.build = ""
+        """The latest that is known."""
+        self.rebuilt = False
+        """Whether the process before this one was another build."""
         self._starts: deque[str] = deque(maxlen=REMEMBERED)
         self._returned = float("-inf")
 
@@ -39,12 +43,24 @@ class Identity:
                 self.process = None  # which one it is now is not known
             return fallen
         old, self.process = self.process, process
+        if old is None or old.start != process.start:
+            self._takes(process.build or self.build)
         if process.start not in self._starts:
             self._starts.append(process.start)
         elif old is not None and old.start != process.start:
             self._returned = time
         self.mixed = time - self._returned < MIXED
         return old is not None and old.start != process.start
+
+    def inherit(self, old: "Identity") -> None:
+        """Compare with the build of a process whose place this one takes, now or once it tells its own."""
+        build, self.build = self.build, old.build
+        if build:
+            self._takes(build)
+
+    def _takes(self, build: str) -> None:
+        self.rebuilt = bool(self.build) and build != self.build
+        self.build = build
 
 
 def has_fallen(history: History, samples: Samples) -> bool:

@@ -31,11 +31,11 @@ def leak_labels(leak: Leak) -> Mapping[str, str]:
     }
 
 
-def anchor(leak: Leak) -> str:
-    """Return what the first page calls the row of a leak: the stack alone may leak in several services."""
+def leak_path(leak: Leak) -> str:
+    """Return what names a leak in addresses: the stack alone may leak in several services."""
     return f"{quote(leak.service, safe='', errors='replace')}/{leak.stack.fingerprint}"
 
 
 def leak_url(base: str, leak: Leak) -> str:
     """Return where our pages tell of a leak; `base`: the URL of our first page."""
-    return f"{base.rstrip('/')}/#{anchor(leak)}"
+    return f"{base.rstrip('/')}/leaks/{leak_path(leak)}"

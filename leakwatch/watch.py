@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from leakwatch.answers import Answers
 from leakwatch.columns import BLOCKS, SCRAPES_PER_BLOCK
 from leakwatch.detect import pooling
-from leakwatch.detect.age import older
+from leakwatch.detect.age import Lows, lows, older
 from leakwatch.detect.daily import Daily
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.pool import Pool
@@ -49,6 +49,8 @@ class Watch:
         self.target = target
         self.total = 0
         self.restarts = 0
+        self._lows: dict[Fingerprint, Lows] = {}
+        self._lows_at = (0.0, 0.0, 0)
         self.heir = False
         """Whether it has taken another target's place."""
         self.identity = Identity()
@@ -97,9 +99,20 @@ class Watch:
         """Return seconds -> goroutines of a stack or site that are at least as old, as their counts show."""
         for series in (self.history, self.sites):
             if fingerprint in series.rows:
-                said = self.thoughts.get(fingerprint)
-                return older(series, series.rows[fingerprint], said[1].before if said else math.nan)
+                row, said = series.rows[fingerprint], self.thoughts.get(fingerprint)
+                before = said[1].before if said else math.nan
+                return older(self._lows_of(series, fingerprint), int(series.last[row]), before)
         return {}
+
+    def _lows_of(self, series: History, fingerprint: Fingerprint) -> Lows:
+        """Return the lows of a stack or site, which are asked for far more often than blocks close."""
+        block = (series.block_start, series.block, self.restarts)
+        if self._lows_at != block:
+            self._lows_at, self._lows = block, {}
+        found = self._lows.get(fingerprint)
+        if found is None:
+            found = self._lows[fingerprint] = lows(series, series.rows[fingerprint])
+        return found
 
     def thought(self, fingerprint: Fingerprint) -> Judgement | None:
         """Return what is thought of a stack or site."""
@@ -120,6 +133,7 @@ class Watch:
         """Take over what is known of a target that is gone, and whose place this one takes."""
         old.restart()
         self.heir = True
+        self.identity.inherit(old.identity)
         for history, its in ((self.history, old.history), (self.sites, old.sites)):
             history.adopt(its)
         self.detector.inherit(old.detector, self.history)

@@ -16,6 +16,7 @@ from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack,
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.scrape import Health
 from leakwatch.stacks import fingerprint_of
+from leakwatch.web import later
 from leakwatch.web.api.app import make_api
 from leakwatch.web.api.changes import Changes
 from leakwatch.web.api.source import Source
@@ -133,7 +134,7 @@ def app(known: Source | None = None, prefix: str = "", changes: Changes | None =
     """Return the application as the daemon serves it; its events end soon."""
     known = known or source()
     api = Later(lambda: make_api(known, changes or Changes(known, tick=0.01, lasts=0.05)))
-    return make_app(Idle(known), CollectorRegistry(), api, prefix)
+    return make_app(Idle(known), CollectorRegistry(), api, later.pages(known), prefix)
 
 
 def get(path: str, known: Source | None = None, prefix: str = "", **named: Any) -> httpx.Response:

@@ -37,7 +37,7 @@ def test_a_leak_fires_at_once_and_is_sent_again() -> None:
         "owner": "team-shop",
     }
     assert (alert.starts, alert.ends, alert.resolved) == (START, START + 20 + 240, False)
-    assert alert.url == f"https://leakwatch.example.com/#shop/{leak().stack.fingerprint}"
+    assert alert.url == f"https://leakwatch.example.com/leaks/shop/{leak().stack.fingerprint}"
     assert play.at(35, [leak()]) == []
     (again,) = play.at(80, [leak(goroutines=400)])
     assert (again.starts, again.ends) == (START, START + 80 + 240)

@@ -31,6 +31,10 @@ LAYERS = [
     ["leakwatch.outcome_formats", "leakwatch.watching"],
     ["leakwatch.discovered", "leakwatch.event_log", "leakwatch.jobs", "leakwatch.web.routes"],
     ["leakwatch.web.later"],
+    ["leakwatch.web.pages"],
+    ["leakwatch.web.target_page"],
+    ["leakwatch.web.leak_page"],
+    ["leakwatch.web.overview", "leakwatch.web.assets"],
     ["leakwatch.web.api.app"],
     [
         "leakwatch.web.api.leak_routes",
@@ -79,8 +83,8 @@ LAYERS = [
     ["leakwatch.web.guard", "leakwatch.web.connection"],
     ["leakwatch.web.web_file", "leakwatch.web.passwords"],
     ["leakwatch.web.settings"],
-    ["leakwatch.config", "leakwatch.web.page", "leakwatch.notify.text", "leakwatch.notify"],
-    ["leakwatch.settings_file", "leakwatch.web.address", "leakwatch.web.tls"],
+    ["leakwatch.config", "leakwatch.notify.text", "leakwatch.notify"],
+    ["leakwatch.settings_file", "leakwatch.web.address", "leakwatch.web.tls", "leakwatch.web.paths"],
     ["leakwatch.target_option"],
     [
         "leakwatch.judging",
@@ -140,6 +144,8 @@ LAYERS = [
         "leakwatch.recordings.spacing",
         "leakwatch.labels",
         "leakwatch.ages",
+        "leakwatch.web.wording",
+        "leakwatch.web.sparkline",
     ],
     ["leakwatch.profile.proto"],
     [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from simulated import HOUR, INTERVAL, START, TARGET, play, samples, stack
 
 from leakwatch.answers import Answers, Dumped, Proof, findings
-from leakwatch.detect.age import older
+from leakwatch.detect.age import lows, older
 from leakwatch.dumping import DumpInquiry
 from leakwatch.errors import ScrapeError
 from leakwatch.history import History
@@ -301,7 +301,7 @@ def test_bounds_of_age_are_true(ends: list[tuple[int, int]], pool: int) -> None:
         history.record(START + i * INTERVAL, samples({name: len(alive) + pool, "x": 1}))
     row = history.rows[key_of(name)] if len(born) + pool else None
     assert row is not None
-    for seconds, goroutines in older(history, row, float(pool)).items():
+    for seconds, goroutines in older(lows(history, row), int(history.last[row]), float(pool)).items():
         since = last - seconds / INTERVAL
         true = sum(b <= since and (kind < 2 or last < b + life) for kind, b, life in born)
         steady = sum(b <= since for kind, b, life in born)

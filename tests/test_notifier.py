@@ -70,7 +70,7 @@ def test_every_alertmanager_is_told_at_once() -> None:
         play(steps)
         assert one.posted == two.posted
         assert one.posted[0][0]["labels"]["cluster"] == "east"
-        assert one.posted[0][0]["generatorURL"].startswith(f"{BASE}/#shop/")
+        assert one.posted[0][0]["generatorURL"].startswith(f"{BASE}/leaks/shop/")
 
 
 def test_a_reload_keeps_what_is_due() -> None:

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 from leaking import START, Play, leak
-from simulated import HOUR, TARGET, play, samples
+from simulated import TARGET, play, samples
 
 from leakwatch.config import Config, load, parse
 from leakwatch.errors import ConfigError
 from leakwatch.model import Frame, Process, Stack, Target
 from leakwatch.pipeline import Pipeline
 from leakwatch.stacks import fingerprint_of
-from leakwatch.web.page import front_page
 from leakwatch.whose import LARGEST, read
 
 PAGE = Path(__file__).parents[1] / "docs" / "owners.md"
@@ -156,8 +155,8 @@ def test_labels_that_change_count_for_ignore_too() -> None:
     assert pipeline.leaks._labels("shop") == {TARGET.name: {"track": "canary"}}
 
 
-def test_alerts_and_page_link_to_the_source() -> None:
-    """The alert has it as an annotation, the page at the place; both leave it out where it is not known."""
+def test_alerts_link_to_the_source() -> None:
+    """The alert has it as an annotation, and leaves it out where it is not known."""
     url = "https://git.example/x/<a>?b=1&c=2#L7"
     one = replace(leak(), source=url)
     (alert,) = Play().at(0, [one])
@@ -165,13 +164,6 @@ def test_alerts_and_page_link_to_the_source() -> None:
     assert "source" not in dict(alert.labels)
     (silent,) = Play().at(0, [leak()])
     assert "source" not in silent.annotations
-    said = front_page([one], {}, {}, START + HOUR)
-    assert 'href="https://git.example/x/&lt;a&gt;?b=1&amp;c=2#L7" rel="noreferrer">/src/pipeline.go:42</a>' in said
-    hostile = Stack(one.stack.fingerprint, (), Frame("main.<b>", '/x/<script>".go', 7), "", "")
-    said = front_page([replace(one, stack=hostile)], {}, {}, START + HOUR)
-    assert "<script" not in said
-    assert "&lt;script&gt;&quot;.go:7</a>" in said
-    assert "<a href" not in front_page([leak()], {}, {}, START + HOUR).partition("<p><a href")[0]
 
 
 def test_a_template_for_all_needs_a_module(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """How old goroutines are at least, as their counts show: those that were there before and never went away."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -12,23 +13,33 @@ from leakwatch.detect.series import Series
 AGES: Final = (2, 12, 72, 288)  # blocks: ten minutes, an hour, six hours, a day
 
 
-def older(series: Series, row: int, before: float) -> Mapping[float, int]:
-    """Return seconds -> goroutines that are at least as old, in this lifetime.
+@dataclass(frozen=True, slots=True)
+class Lows:
+    """What a row has not gone below: when it was first seen, and since so many seconds ago."""
 
-    `before`: so many come and go; nan where that is not known, then those that were there first are left out.
-    """
+    first: float
+    since: Mapping[float, float]
+
+
+def lows(series: Series, row: int) -> Lows:
+    """Return the lows of a row in this lifetime, which stay the same until the next block closes."""
     times, floors = everything(series, row, FLOOR)
-    if not len(times):
-        return {}
-    usual = floors[0] if np.isnan(before) else before
-    found = {}
-    for blocks in AGES:
+    found: dict[float, float] = {}
+    for blocks in AGES if len(times) else ():
         seconds = blocks * series.block
         width = series.block if blocks <= len(series.blocks.scrapes) else BLOCKS_PER_HOUR * series.block
         since = times >= series.block_start - seconds - width / 2
         if since.all() and times[0] - width / 2 > series.block_start - seconds:
             break  # not watched for so long
-        goroutines = int(min(floors[since].min(initial=series.last[row]), series.last[row]) - usual)
-        if goroutines > 0:
-            found[seconds] = goroutines
-    return found
+        found[seconds] = float(floors[since].min(initial=np.inf))
+    return Lows(float(floors[0]) if len(times) else 0.0, found)
+
+
+def older(known: Lows, now: int, before: float) -> Mapping[float, int]:
+    """Return seconds -> goroutines that are at least as old, of a row that has so many `now`.
+
+    `before`: so many come and go; nan where that is not known, then those that were there first are left out.
+    """
+    usual = known.first if np.isnan(before) else before
+    found = {seconds: int(min(low, now) - usual) for seconds, low in known.since.items()}
+    return {seconds: goroutines for seconds, goroutines in found.items() if goroutines > 0}

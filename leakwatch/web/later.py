@@ -21,6 +21,17 @@ def api(source: Source) -> "Later":
     return Later(make)
 
 
+def pages(source: Source) -> "Later":
+    """Return what answers with pages."""
+
+    def make() -> ASGIApp:
+        from leakwatch.web.pages import make_pages  # noqa: PLC0415  Jinja2 is 5 MB
+
+        return make_pages(source)
+
+    return Later(make)
+
+
 class Later:
     """Answers as the application that `make` returns; imports that it needs are its own business."""
 

@@ -1,8 +1,7 @@
-"""The routes: metrics, health, reload, and a first page that says what there is."""
+"""The routes: metrics, health, reload; the API has its own, and the pages have all others."""
 
 import asyncio
 import gzip
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,37 +10,22 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
 from leakwatch.errors import ConfigError
-from leakwatch.model import Leak, Target
-from leakwatch.pipeline import Pipeline
-from leakwatch.scrape import Health
 from leakwatch.web.later import mount
-from leakwatch.web.page import front_page
 
 
 class Daemon(Protocol):
     """What the routes ask of the daemon."""
-
-    pipeline: Pipeline
 
     def ready(self) -> str:
         """Return "" when leakwatch does its work, else what it still waits for."""
 
     async def reload(self) -> None:
         """Take the configuration from its file anew; raises ConfigError."""
-
-    def leaks(self) -> list[Leak]:
-        """Return the leaks, the most urgent first."""
-
-    def health(self) -> dict[Target, Health]:
-        """Return the health of each target."""
-
-    def time(self) -> float:
-        """Return the time that first_seen is to be compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +53,10 @@ async def exposition(request: Request, registry: CollectorRegistry) -> Response:
     return Response(body, headers=headers | ({"Content-Encoding": "gzip"} if zipped else {}))
 
 
-def make_app(daemon: Daemon, registry: CollectorRegistry, api: ASGIApp, prefix: str = "") -> Starlette:
-    """Return the application; `api` answers below /api.
+def make_app(
+    daemon: Daemon, registry: CollectorRegistry, api: ASGIApp, pages: ASGIApp, prefix: str = ""
+) -> Starlette:
+    """Return the application; `api` answers below /api, `pages` wherever nothing else does.
 
     `prefix`: what all its paths begin with, "" or like "/leakwatch".
     """
@@ -94,27 +80,22 @@ def make_app(daemon: Daemon, registry: CollectorRegistry, api: ASGIApp, prefix: 
             return PlainTextResponse(f"the old configuration stays in force:\n{error}\n", 500)
         return PlainTextResponse("configuration reloaded.\n")
 
-    async def front(_: Request) -> Response:
-        watches = daemon.pipeline.watches
-        return HTMLResponse(front_page(daemon.leaks(), watches, daemon.health(), daemon.time()))
-
     routes = [
-        Route("/", front),
         Route("/metrics", metrics),
         Route("/-/healthy", healthy),
         Route("/-/ready", ready),
         Route("/-/reload", reload, methods=["POST", "PUT"]),
         mount("/api", api),
     ]
-    return Starlette(routes=_under(prefix, routes))
+    return Starlette(routes=_under(prefix, Router(routes, redirect_slashes=False, default=pages)))
 
 
-def _under(prefix: str, routes: Sequence[BaseRoute]) -> list[BaseRoute]:
-    """Return `routes` with `prefix` before their paths, and the redirects to the front page that it needs."""
+def _under(prefix: str, router: Router) -> list[BaseRoute]:
+    """Return `router` with `prefix` before its paths, and the redirects to the front page that it needs."""
 
     async def to_front(_: Request) -> Response:
         return RedirectResponse(f"{prefix}/", 302)
 
     # A redirect because of a slash would name the address in the Host header, which is wrong behind a proxy.
-    mounted = mount(prefix, Router(routes, redirect_slashes=False))
+    mounted = mount(prefix, router)
     return [Route("/", to_front), Route(prefix, to_front), mounted] if prefix else [mounted]

@@ -11,9 +11,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from leakwatch.client import HeaderValue, Settings
 from leakwatch.units import Secret, hidden
-from leakwatch.web.page import CONTENT_POLICY
 from leakwatch.web.tls import TlsServerConfig
 
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+"""What a browser may do with our pages: use the styles and scripts that we serve, and ask us; nothing else."""
 HASH = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 COSTS = range(4, 15)
 """Of a hash. 14 takes a second of a core for each password; each step doubles it."""

@@ -97,7 +97,7 @@ def test_firing_grouped_sent_again_and_resolved(begin: Begin, webhook: Receiver)
     assert eventually(lambda: notified(webhook)) == [("firing", ["main.a", "main.b"])]
     (first, _) = webhook.posted[0]["alerts"]
     assert first["annotations"]["stack"].endswith("main.main\n\t/src/main.go:7")
-    assert first["generatorURL"].startswith("https://leakwatch.example.com/#shop/")
+    assert first["generatorURL"].startswith("https://leakwatch.example.com/leaks/shop/")
     for _ in range(5):
         pushing.after(60, *both)
     assert len(alertmanager.alerts()) == 2
@@ -188,7 +188,7 @@ def test_both_ways_at_once_give_one_alert(
     def both() -> bool:
         found = leaks(alertmanager)
         assert len(found) <= 1, found
-        seen.update(alert["generatorURL"].partition("/#")[0].partition("/graph")[0] for alert in found)
+        seen.update(alert["generatorURL"].partition("/leaks/")[0].partition("/graph")[0] for alert in found)
         return seen == {daemon.url, f"http://127.0.0.1:{port}"}
 
     flags = ("--rules.alert.resend-delay=1s", f"--web.external-url=http://127.0.0.1:{port}/")

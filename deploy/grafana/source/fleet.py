@@ -40,6 +40,7 @@ TO_SERVICE = (
     "/d/leakwatch-service?var-datasource=${datasource}&var-service=${__data.fields.service:percentencode}"
     "&var-leak=${__data.fields.stack:percentencode}&${__url_time_range}"
 )
+TO_PAGE = "${page}/leaks/${__data.fields.service:percentencode}/${__data.fields.stack:percentencode}"
 ONE_SERVICE = (
     "/d/leakwatch-service?var-datasource=${datasource}&var-service=${__field.labels.service:percentencode}"
     "&${__url_time_range}"
@@ -115,7 +116,7 @@ LEAKS: Panels = [
         ["service", "function", "wait", "verdict", "owner"],
         [
             Column("service", width=180),
-            Column("function", links={"This leak": TO_SERVICE, "leakwatch's page": "${page}/"}),
+            Column("function", links={"This leak": TO_SERVICE, "leakwatch's page": TO_PAGE}),
             Column("wait", width=120),
             Column("verdict", width=100, colors=VERDICTS),
             Column("owner", width=140),

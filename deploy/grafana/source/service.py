@@ -132,6 +132,7 @@ THOUGHT = " or ".join(
     f'stack=~"$leak",verdict="{verdict}"}})'
     for place, verdict in enumerate(VERDICTS, 1)
 )
+TO_PAGE = "${page}/leaks/${service:percentencode}/${__data.fields.stack:percentencode}"
 LEAKS: Panels = [
     rows(
         "Leaks",
@@ -145,7 +146,7 @@ LEAKS: Panels = [
         ],
         ["function", "file", "line", "wait", "verdict", "owner"],
         [
-            Column("function", links={"leakwatch's page": "${page}/"}),
+            Column("function", links={"leakwatch's page": TO_PAGE}),
             Column("line", width=60),
             Column("wait", width=120),
             Column("verdict", width=100, colors=VERDICTS),

@@ -4,25 +4,11 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
-from starlette.convertors import StringConvertor, register_url_convertor
 
 from leakwatch.web.api.source import Source
+from leakwatch.web.paths import register
 
-
-class Anything(StringConvertor):
-    """A name in a path: it may have slashes and line ends in it."""
-
-    regex = r"(?s:.+)"
-
-
-class Hash(StringConvertor):
-    """A fingerprint in a path."""
-
-    regex = "[0-9a-f]{16}"
-
-
-register_url_convertor("anything", Anything())
-register_url_convertor("hash", Hash())
+register()
 
 
 async def _source(request: Request) -> Source:

@@ -1,5 +1,7 @@
 """What closer looks tell of a leak: memory, proof, ages. Pure: state in, models out."""
 
+from collections.abc import Mapping
+
 from leakwatch import memory as costs
 from leakwatch.ages import ages
 from leakwatch.model import Estimate, Findings, Memory
@@ -48,10 +50,19 @@ def findings(found: Findings) -> models.Findings:
         )
         if known and waiting
         else None,
-        older=[models.Older(seconds=age, goroutines=number) for age, number in sorted(found.older.items())],
+        older=_older(found.older),
         missing=dict(found.missing),
         text=" ".join(filter(None, (how_long(found), started_by(found), unknown(found)))),
     )
+
+
+def _older(bounds: Mapping[float, int]) -> list[models.Older]:
+    """Return the bounds, the oldest first, and of the younger ones those that tell of more."""
+    told: list[models.Older] = []
+    for seconds, number in sorted(bounds.items(), reverse=True):
+        if number > (told[-1].goroutines if told else 0):
+            told.append(models.Older(seconds=seconds, goroutines=number))
+    return told
 
 
 def _band(estimate: Estimate, times: float = 1.0) -> models.Band:

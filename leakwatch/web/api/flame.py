@@ -33,8 +33,34 @@ class Call:
         return Flame(name=name, value=self.value, growth=round(self.growth, 3), own=self.own, children=below)
 
 
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """All calls of a profile; to make a model of them takes long, and needs nothing of what changes meanwhile."""
+
+    service: str
+    target: str
+    scraped_at: float | None
+    left_out: int
+    root: Call
+
+    def model(self) -> FlameGraph:
+        """Return the graph."""
+        return FlameGraph(
+            service=self.service,
+            target=self.target,
+            scraped_at=self.scraped_at,
+            left_out=self.left_out,
+            root=self.root.model(f"{whole(self.service)} {whole(self.target)}"),
+        )
+
+
 def flame_graph(source: Source, path: str, stacks: int = STACKS) -> FlameGraph:
     """Return the latest profile of the target at `path`, service/name; raises UnknownError."""
+    return calls(source, path, stacks).model()
+
+
+def calls(source: Source, path: str, stacks: int = STACKS) -> Calls:
+    """Return the calls in the latest profile of the target at `path`, service/name; raises UnknownError."""
     target, state = find(source, path)
     watch = source.pipeline.watches.get(target)
     root, total = Call(), 0
@@ -47,13 +73,8 @@ def flame_graph(source: Source, path: str, stacks: int = STACKS) -> FlameGraph:
             stack, count = history.stacks[row], int(history.last[row])
             if stack is not None and count:
                 _add(root, source, stack.frames, count, float(slope[row]))
-    return FlameGraph(
-        service=target.service,
-        target=target.name,
-        scraped_at=source.wall(state.time) if state.time else None,
-        left_out=total - root.value,
-        root=root.model(f"{whole(target.service)} {whole(target.name)}"),
-    )
+    scraped_at = source.wall(state.time) if state.time else None
+    return Calls(target.service, target.name, scraped_at, total - root.value, root)
 
 
 def _add(root: Call, source: Source, frames: tuple[Frame, ...], count: int, growth: float) -> None:

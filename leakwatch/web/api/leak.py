@@ -51,13 +51,8 @@ def leak_view(source: Source, service: str, stack: str) -> models.Leak:
 
 
 def _frame(source: Source, leak: Leak, at: Frame) -> models.Frame:
-    return models.Frame(
-        function=at.function,
-        file=at.file,
-        line=at.line,
-        own=source.pipeline.is_own(at),
-        source=source.pipeline.leaks.source(leak.service, leak.targets, at, leak.stack.frames),
-    )
+    own, link = source.pipeline.is_own(at), source.pipeline.source_link(leak, at)
+    return models.Frame(function=at.function, file=at.file, line=at.line, own=own, source=link)
 
 
 def _on(source: Source, leak: Leak, watch: Watch) -> models.OnTarget:

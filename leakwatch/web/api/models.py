@@ -43,7 +43,7 @@ class StackRef(Model):
 
 
 class Frame(Model):
-    """One call; `own`: neither the standard library nor a dependency."""
+    """One call; `own`: neither the standard library nor a dependency; `source`: a link to it, "" if unknown."""
 
     function: Text
     file: Text
@@ -184,10 +184,10 @@ class TargetSeries(Model):
 
 
 class Mark(Model):
-    """Something that happened: the leak was first seen, its verdict turned, a target restarted."""
+    """The leak was first seen, its verdict turned, a target restarted, or did so with another build."""
 
     time: float
-    kind: Literal["first_seen", "verdict", "restart"]
+    kind: Literal["first_seen", "verdict", "restart", "deploy"]
     text: Text
     target: Text = ""
 

@@ -137,11 +137,14 @@ def _rate(watch: Watch, key: Fingerprint) -> float:
 def _fit(source: Source, leak: Leak, sums: Sequence[Sum], now: float | None) -> models.Fit | None:
     """Return the growth that a leak is founded on: of the service as a whole, or of its targets together."""
     life = source.pipeline.leaks.told(leak.service).lives.get(leak.stack.fingerprint)
-    said = life.said if life else ()
+    # What was before a restart is forgotten, and no part of the line.
+    said = [judgement for judgement in life.said if not judgement.restarted] if life else []
     if not said:
         return None
     since = min(judgement.since for judgement in said)
-    before = sum(judgement.before for judgement in said)
+    before = sum(
+        max(one.before - one.grew.rate * (one.since - since), 0.0) for one in said
+    )  # those that came later
     if np.isnan(before):  # a service as a whole is known by what it gained: how many there were, its targets tell
         times, levels = curve(sums, [leak.goroutines], now or since) if sums else (np.zeros(1), np.zeros((1, 1)))
         before = float(between(times, levels, np.array([since]))[0, 0])
@@ -156,7 +159,10 @@ def _marks(source: Source, leak: Leak, watches: Sequence[Watch]) -> Iterator[mod
     for turn in leak.life:
         yield models.Mark(time=source.wall(turn.time), kind="verdict", text=turn.verdict.word)
     for watch in watches:
-        if watch.restarts and watch.history.since is not None:
-            name = watch.target.name
-            since = source.wall(watch.history.since)
-            yield models.Mark(time=since, kind="restart", text=f"{name} restarted", target=name)
+        if (watch.restarts or watch.heir) and watch.history.since is not None:
+            name, since = watch.target.name, source.wall(watch.history.since)
+            if watch.identity.rebuilt:
+                yield models.Mark(time=since, kind="deploy", text=f"{name} runs another build", target=name)
+            else:
+                said = f"{name} restarted" if watch.restarts else f"{name} came for one that went"
+                yield models.Mark(time=since, kind="restart", text=said, target=name)

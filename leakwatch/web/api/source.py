@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 
 from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
@@ -46,9 +47,15 @@ class Source:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     evidence: Store | None = None
 
+    known: Callable[[], list[Leak]] | None = None
+
     def leaks(self) -> list[Leak]:
         """Return the leaks, the most urgent first; their numbers may be a moment old."""
-        return self.recent.leaks(self.pipeline, self.clock.stopwatch())
+        return self.known() if self.known else self.recent.leaks(self.pipeline, self.clock.stopwatch())
+
+    def at_once(self) -> "Source":
+        """Return the same for one answer: it looks the leaks up once, however often they are asked for."""
+        return replace(self, known=cache(self.leaks))
 
     def now(self) -> float:
         """Return the daemon's time, which all times of the pipeline are to be compared with, in unix seconds."""

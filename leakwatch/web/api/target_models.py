@@ -77,6 +77,8 @@ class Target(TargetSummary):
     job: Text
     url: Text
     """Of the profile; "" where it is not known."""
+    configured_interval_seconds: Number
+    """From scrape to scrape, where the target would not pay too much; null where it is not known."""
     labels: dict[Text, Text]
     process: Process | None
     results: dict[str, int]

@@ -1,5 +1,6 @@
 """Endpoints of targets."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -7,7 +8,7 @@ from starlette.responses import Response
 
 from leakwatch.web.api import target_models as models
 from leakwatch.web.api.asked import Known, Limit, Name, Offset, OneOf, Service, Words, problems
-from leakwatch.web.api.flame import flame_graph
+from leakwatch.web.api.flame import calls
 from leakwatch.web.api.responses import answer
 from leakwatch.web.api.series import target_series
 from leakwatch.web.api.targets import State, target_list, target_view
@@ -33,7 +34,9 @@ async def targets(
 @router.get(f"{TARGET}/flame", response_model=models.FlameGraph, responses=problems(404))
 async def flame(source: Known, service: Service, target: Name) -> Response:
     """Tell the latest profile of a target as a tree of calls."""
-    return answer(flame_graph(source, f"{service}/{target}"))
+    found = calls(source, f"{service}/{target}")
+    # A large one takes longer to write down than a scrape may wait.
+    return await asyncio.to_thread(lambda: answer(found.model()))
 
 
 @router.get(f"{TARGET}/series", response_model=models.StackSeries, responses=problems(404))

@@ -127,6 +127,7 @@ def target_view(
         now=source.wall(source.now()),
         job=plan.job if plan else "",
         url=str(plan.endpoint.url) if plan else "",
+        configured_interval_seconds=plan.interval if plan else None,
         labels=dict(target.labels),
         process=models.Process(start=process.start, build=process.build) if process else None,
         results=dict(state.results),

@@ -1,0 +1,26 @@
+// <button data-copy="id"> copies the text of the element with that id.
+(() => {
+  "use strict";
+
+  async function copy(button) {
+    const text = document.getElementById(button.dataset.copy).textContent;
+    button.textContent = (await written(text)) ? "Copied" : "Select it and copy by hand";
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  }
+
+  // Over plain HTTP there is no clipboard, but a selection can still be copied.
+  async function written(text) {
+    if (navigator.clipboard) return navigator.clipboard.writeText(text).then(() => true, () => false);
+    const area = Object.assign(document.createElement("textarea"), { value: text, className: "away" });
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    return done;
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (button) copy(button);
+  });
+})();

@@ -1,0 +1,251 @@
+// The plots of a leak: goroutines over time, all targets together and one by one. Needs uPlot.
+//
+//   <div class="plot" data-plot="leak" data-series="../../api/v1/leaks/shop/0123456789abcdef/series">
+//   <div class="plot" data-plot="target" data-target="10.0.0.1:6060">
+//
+// Drawn when the page has come, and again on "leakwatch:refreshed" at the document. A plot that is drawn says how many
+// points it has in data-points, of each line in data-lines.
+(() => {
+  "use strict";
+
+  const LANES = 3; // of labels above each other
+  const LANE = 15; // pixels
+  const NEAR = 26; // pixels: restarts that are closer are one mark
+  const KEY = ["none", "line", "floor", "fit"]; // colours in the legend
+  const plots = new Map();
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  let latest = null; // what was last told
+
+  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--plot-${name}`).trim();
+  const count = (value) => (value == null ? "–" : Math.round(value).toLocaleString("en-US"));
+  const clock = new Intl.DateTimeFormat("en-GB", {
+    weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit",
+  });
+
+  // The hours, and after them the blocks, which tell more: [times, mean, floor].
+  function joined({ hours, recent }) {
+    const begin = recent.times[0] ?? Infinity;
+    const older = hours.times.findIndex((time) => time + hours.seconds / 2 > begin);
+    const kept = older < 0 ? hours.times.length : older;
+    const take = (what) => [...hours[what].slice(0, kept), ...recent[what]];
+    return [take("times"), take("mean"), take("floor")];
+  }
+
+  // When the growth ended that the fit is of; the present while it goes on.
+  function end(marks, now) {
+    const last = marks.filter((mark) => mark.kind === "verdict").at(-1);
+    return last && ["plateau", "recovered", "normal"].includes(last.text) ? last.time : now;
+  }
+
+  // Adds the fitted growth: three more rows, known from its beginning to its end.
+  function fitted([times, mean, floor], fit, until) {
+    if (!fit || fit.since == null || fit.before == null || fit.per_hour.value == null) {
+      const none = times.map(() => null);
+      return [times, mean, floor, none, none, none];
+    }
+    const since = Math.max(fit.since, times[0]);
+    const all = [...new Set([...times, since, Math.min(until, times.at(-1))])].sort((a, b) => a - b);
+    const at = new Map(times.map((time, i) => [time, i]));
+    const known = (row) => all.map((time) => (at.has(time) ? row[at.get(time)] : undefined));
+    const grown = (rate) =>
+      all.map((time) =>
+        rate == null || time < since || time > until
+          ? null
+          : Math.max(fit.before + (rate * (time - fit.since)) / 3600, 0),
+      );
+    const { value, low, high } = fit.per_hour;
+    return [all, known(mean), known(floor), grown(value), grown(low), grown(high)];
+  }
+
+  // Restarts that would stand on each other become one.
+  function clustered(marks, u) {
+    const found = [];
+    for (const mark of marks) {
+      const x = u.valToPos(mark.time, "x", true);
+      const last = found.findLast((one) => one.kind === mark.kind);
+      const many = ["restart", "deploy"].includes(mark.kind);
+      if (many && last && x - last.x < NEAR * devicePixelRatio) last.times += 1;
+      else found.push({ ...mark, x, times: 1 });
+    }
+    return found;
+  }
+
+  function label(mark) {
+    const text = mark.times > 1 ? `${mark.times} ${mark.kind}s` : mark.text;
+    return text.length > 42 ? `${text.slice(0, 41)}…` : text;
+  }
+
+  // Draws what happened: a line at its time, and above it what it was, where there is room.
+  function drawMarks(u, marks) {
+    const { ctx, bbox } = u;
+    const ratio = devicePixelRatio;
+    const begins = Array(LANES).fill(Infinity); // of the labels in each, drawn from right to left: no line crosses one
+    ctx.save();
+    ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+    ctx.textBaseline = "bottom";
+    ctx.textAlign = "left";
+    for (const mark of clustered(marks, u).reverse()) {
+      if (mark.x < bbox.left || mark.x > bbox.left + bbox.width) continue;
+      ctx.strokeStyle = ctx.fillStyle = color(mark.kind === "verdict" ? mark.text : mark.kind) || color("text");
+      const text = label(mark);
+      const width = ctx.measureText(text).width;
+      const x = Math.max(Math.min(mark.x - 3 * ratio, u.width * ratio - width - 2 * ratio), bbox.left);
+      const lane = begins.findIndex((taken) => x + width + 8 * ratio < taken);
+      const foot = bbox.top - (lane < 0 ? 0 : lane) * LANE * ratio;
+      ctx.lineWidth = ratio;
+      ctx.setLineDash(mark.kind === "verdict" ? [] : [3 * ratio, 3 * ratio]);
+      ctx.beginPath();
+      ctx.moveTo(mark.x, foot);
+      ctx.lineTo(mark.x, bbox.top + bbox.height);
+      ctx.stroke();
+      if (lane < 0) continue;
+      begins[lane] = x;
+      ctx.fillText(text, x, foot - 2 * ratio);
+    }
+    ctx.restore();
+  }
+
+  // From zero, unless all that happens is far above it.
+  function range(_, low, high) {
+    if (low == null) return [0, 1];
+    const from = low > 0.6 * high ? low - 0.6 * (high - low) : 0;
+    return [Math.max(Math.floor(from), 0), Math.max(high * 1.04, from + 2)];
+  }
+
+  function lines(wide) {
+    const value = (_, raw) => count(raw);
+    const band = (u, raw, series, i) => {
+      const [low, high] = [u.data[4], u.data[5]].map((row) => (i == null ? null : row[i]));
+      return raw == null ? "–" : `${count(raw)} (${count(low)} to ${count(high)})`;
+    };
+    return [
+      { label: "time", value: (_, raw) => (raw == null ? "–" : clock.format(raw * 1000)) },
+      { label: "goroutines", stroke: () => color("line"), width: wide ? 2 : 1.5, points: { show: false }, value },
+      { label: "floor", stroke: () => color("floor"), width: 1, points: { show: false }, value },
+      {
+        label: "fitted growth (10–90 %)", stroke: () => color("fit"), width: 1.5, dash: [6, 4],
+        points: { show: false }, value: band,
+      },
+      { label: "low", stroke: "transparent", points: { show: false } },
+      { label: "high", stroke: "transparent", points: { show: false } },
+    ];
+  }
+
+  const short = (value) =>
+    value >= 1e6 ? `${+(value / 1e6).toFixed(1)}M` : value >= 1e4 ? `${+(value / 1e3).toFixed(1)}k` : `${value}`;
+
+  function axes(wide) {
+    const look = {
+      stroke: () => color("text"), font: "11px system-ui, sans-serif",
+      grid: { stroke: () => color("grid"), width: 1 }, ticks: { show: false },
+    };
+    const times = [
+      [86400, "{D} {MMM}", null, null, null, null, null, null, 1],
+      [3600, "{HH}:{mm}", "\n{D} {MMM}", null, "\n{D} {MMM}", null, null, null, 1],
+      [60, "{HH}:{mm}", "\n{D} {MMM}", null, "\n{D} {MMM}", null, null, null, 1],
+      [1, "{HH}:{mm}:{ss}", "\n{D} {MMM}", null, "\n{D} {MMM}", null, null, null, 1],
+    ];
+    return [
+      { ...look, space: wide ? 70 : 90, values: times, size: wide ? 34 : 18, show: wide },
+      {
+        ...look, space: wide ? 36 : 30, size: wide ? 46 : 34, gap: 4,
+        incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6],
+        values: (_, splits) => splits.map(short),
+      },
+    ];
+  }
+
+  function options(at, wide, marks) {
+    return {
+      width: at.clientWidth, height: height(at, wide), ms: 1e-3,
+      padding: wide ? [LANES * LANE + 2, 26, 0, 0] : [6, 4, 4, 0],
+      scales: { x: { time: true }, y: { range } },
+      series: lines(wide),
+      bands: [{ series: [5, 4], fill: () => color("band") }],
+      axes: axes(wide),
+      legend: { show: wide, live: true, markers: { width: 0, fill: (_, i) => color(KEY[i]) } },
+      cursor: {
+        show: wide, drag: { x: wide, y: false }, points: { size: 7 },
+      },
+      hooks: { draw: [(u) => drawMarks(u, wide ? marks() : [])], setCursor: [(u) => u.cursor.idx ?? present(u)] },
+    };
+  }
+
+  // What the legend says while nobody points at a moment: the latest.
+  const present = (u) => wideEnough(u) && u.setLegend({ idx: u.data[0].length - 1 }, false);
+  const wideEnough = (u) => u.legend.show && u.data[0].length > 0;
+
+  const height = (at, wide) => (wide ? (at.clientWidth < 560 ? 260 : 330) : 92);
+
+  function draw(at, rows, marks) {
+    const wide = at.dataset.plot === "leak";
+    let plot = plots.get(at);
+    if (plot) {
+      plot.marks = marks;
+      plot.u.setData(rows);
+      present(plot.u);
+    } else {
+      at.replaceChildren();
+      plot = { marks };
+      plot.u = new uPlot(options(at, wide, () => plot.marks), rows, at);
+      plots.set(at, plot);
+      present(plot.u);
+      if (wide) byKeyboard(at, plot.u);
+      new ResizeObserver(() => resize(at, plot.u, wide)).observe(at);
+    }
+    at.dataset.points = rows[0].length;
+    at.dataset.lines = rows.slice(1).map((row) => row.filter((value) => value != null).length).join(" ");
+  }
+
+  function resize(at, u, wide) {
+    const width = at.clientWidth;
+    if (width && width !== u.width) u.setSize({ width, height: height(at, wide) });
+  }
+
+  // Left and right move along the line, as the mouse does.
+  function byKeyboard(at, u) {
+    at.tabIndex = 0;
+    at.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const last = u.data[0].length - 1;
+      const next = Math.min(Math.max((u.cursor.idx ?? (step < 0 ? last + 1 : -1)) + step, 0), last);
+      u.setCursor({ left: u.valToPos(u.data[0][next], "x"), top: 10 });
+    });
+  }
+
+  function show(found) {
+    latest = found;
+    for (const at of document.querySelectorAll("[data-plot]")) {
+      if (at.dataset.plot === "leak") {
+        const until = end(found.marks, found.now);
+        draw(at, fitted(joined(found), found.fit, until), found.marks);
+        continue;
+      }
+      const one = found.targets.find((target) => target.target === at.dataset.target);
+      if (one) draw(at, fitted(joined(one), one.fit, end(found.marks, found.now)), []);
+    }
+    for (const at of plots.keys()) if (!at.isConnected) forget(at);
+  }
+
+  function forget(at) {
+    plots.get(at).u.destroy();
+    plots.delete(at);
+  }
+
+  async function load() {
+    const at = document.querySelector("[data-series]");
+    if (!at) return;
+    const answer = await fetch(at.dataset.series, { headers: { Accept: "application/json" } });
+    if (answer.ok) show(await answer.json());
+  }
+
+  const quietly = () => load().catch((error) => console.warn("the plots are as they were:", error.message));
+  dark.addEventListener("change", () => {
+    [...plots.keys()].forEach(forget);
+    if (latest) show(latest);
+  });
+  document.addEventListener("leakwatch:refreshed", quietly);
+  quietly();
+})();

@@ -1,0 +1,59 @@
+"""What the page of a target shows. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import get_args
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from leakwatch.web.api import target_models as models
+from leakwatch.web.api.source import Source
+from leakwatch.web.api.targets import target_view
+from leakwatch.web.api.values import whole
+from leakwatch.web.leak_page import kept_of
+from leakwatch.web.overview import Portion, page_number
+
+ROWS = 50
+LONGEST = 1000
+"""Letters of a text to look for."""
+SORTS: tuple[models.Sort, ...] = get_args(models.Sort)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which stacks to show: those with a text in them, sorted, and which portion of them."""
+
+    q: str = ""
+    sort: models.Sort = "growth"
+    stacks: int = 1
+
+    def link(self, **changes: str | int) -> str:
+        """Return the query that asks for the same, but for `changes`."""
+        other = replace(self, **changes)  # type: ignore[arg-type]  # mypy takes all for one type
+        asked = {"q": other.q, "sort": other.sort, "stacks": other.stacks}
+        plain = {"q": "", "sort": "growth", "stacks": 1}
+        said = {name: value for name, value in asked.items() if value != plain[name]}
+        return f"?{urlencode(said, errors='replace')}"
+
+
+def wanted(request: Request) -> Wanted:
+    """Return what a query asks for; what makes no sense in it counts as not said."""
+    query = request.query_params
+    sort: models.Sort = next((sort for sort in SORTS if sort == query.get("sort")), "growth")
+    return Wanted(query.get("q", "").strip()[:LONGEST], sort, page_number(query.get("stacks", "")))
+
+
+def target_page(source: Source, request: Request) -> Mapping[str, object]:
+    """Return what the template shows of the target that an address names; raises UnknownError."""
+    asked = wanted(request)
+    path = f"{request.path_params['service']}/{request.path_params['target']}"
+    target = target_view(source, path, sort=asked.sort, q=asked.q, limit=ROWS, offset=(asked.stacks - 1) * ROWS)
+    at = Portion("stacks", asked.stacks, ROWS, target.stacks_found)
+    told = {
+        leak.stack.fingerprint: leak.verdict.word
+        for leak in source.leaks()
+        if whole(leak.service) == target.service
+    }
+    kept = kept_of(source, target.service, target=target.target)
+    return {"target": target, "wanted": asked, "stacks_at": at, "sorts": SORTS, "told": told, "kept": kept}

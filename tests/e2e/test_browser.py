@@ -1,0 +1,182 @@
+"""The overview and the status in a real browser, on a real service that begins to leak."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import yaml
+from browsing import PHONE, Visit, chromium, hard_to_use, too_wide
+from playwright.sync_api import Browser, expect
+from running import FAST, Daemon, Programs
+
+SERVICE = 'ns/<script>alert("1")</script> \u202etfel'
+DOWN = "127.0.0.1:1"
+
+
+@dataclass(frozen=True)
+class World:
+    """A service that leaks, one that does not, one that is down; the daemon, and its page before any verdict."""
+
+    daemon: Daemon
+    seen: dict[str, str]
+    """What the page said before the verdict and after, whether it was the same one, and what had the focus."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Run the browser."""
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def world(programs: Path, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Start services and daemon, and look at the page until the leak stands on it."""
+    with Programs(programs) as start:
+        jobs = {
+            SERVICE: start("w5pipeline", "-rate", "6").removeprefix("http://"),
+            "healthy": start("healthy").removeprefix("http://"),
+            "gone": DOWN,
+        }
+        config = tmp_path_factory.mktemp("browser") / "leakwatch.yml"
+        scraped = [
+            {"job_name": name, "static_configs": [{"targets": [at]}], "authorization": {"credentials": "hunter2"}}
+            for name, at in jobs.items()
+        ]
+        settings = {"scrape_configs": scraped, "owners": {"main.": "team-pipeline"}}
+        config.write_text(FAST + yaml.safe_dump(settings))
+        daemon = Daemon("--config", config)
+        try:
+            yield World(daemon, watched(browser, daemon))
+        finally:
+            daemon.stop()
+
+
+def watched(browser: Browser, daemon: Daemon) -> dict[str, str]:
+    """Open the page before anything can be known, type, and wait; return what it said."""
+    with Visit(browser, daemon.url) as page:
+        page.goto(f"{daemon.url}/")
+        page.evaluate("window.sameDocument = true")
+        before = page.locator("main").inner_text()
+        page.get_by_label("Text").focus()
+        page.locator("tr.leaking").first.wait_for()
+        focus = page.evaluate("document.activeElement.name")
+        same = str(page.evaluate("window.sameDocument === true"))
+        after = page.locator("section#leaks").inner_text()
+        return {"before": before, "after": after, "document": same, "focus": focus}
+
+
+def test_a_leak_appears_by_itself(world: World) -> None:
+    """The page that said until when nothing can be known shows the leak without a reload; focus stays."""
+    assert "The first verdict is possible in" in world.seen["before"] or "No target has" in world.seen["before"]
+    assert "main.FilterService" not in world.seen["before"]
+    assert "main.FilterService" in world.seen["after"]
+    assert SERVICE in world.seen["after"]
+    assert "team-pipeline" in world.seen["after"]
+    assert world.seen["document"] == "True"
+    assert world.seen["focus"] == "q"
+
+
+def test_filters(world: World, browser: Browser) -> None:
+    """Each filter counts at once, stands in the address, and stays while the page follows what happens."""
+    with Visit(browser, world.daemon.url) as page:
+        page.goto(f"{world.daemon.url}/")
+        leaks, services = page.locator("table.leaks tbody tr"), page.locator("table.services tbody tr")
+        expect(leaks).not_to_have_count(0)
+        expect(services).to_have_count(3)
+        page.get_by_label("Text").type("no such thing")
+        expect(page.locator("#leaks")).to_contain_text("No leak passes the filter.")
+        assert page.url.endswith("?q=no+such+thing")
+        page.get_by_label("Text").fill("filterservice")
+        expect(leaks).not_to_have_count(0)
+        page.get_by_label("Service").select_option("healthy")
+        expect(page.locator("#leaks")).to_contain_text("No leak passes the filter.")
+        page.get_by_label("Service").select_option(SERVICE)
+        page.get_by_label("Owner").select_option("team-pipeline")
+        expect(leaks).not_to_have_count(0)
+        page.get_by_label("Verdict").select_option("proven")
+        expect(page.locator("#leaks")).to_contain_text("No leak passes the filter.")
+        page.reload()
+        expect(page.get_by_label("Verdict")).to_have_value("proven")
+        expect(page.get_by_label("Service")).to_have_value(SERVICE)
+        page.get_by_role("link", name="Show all", exact=True).click()
+        expect(services).to_have_count(3)
+
+
+def test_numbers_stay_live(world: World, browser: Browser) -> None:
+    """Counts go up and what somebody has typed stays."""
+    with Visit(browser, world.daemon.url) as page:
+        page.goto(f"{world.daemon.url}/")
+        count = page.locator("tr.leaking .big").first
+        said = count.inner_text()
+        page.get_by_label("Text").focus()
+        page.wait_for_function("(said) => document.querySelector('.leaking .big').innerText !== said", arg=said)
+        assert int(count.inner_text().replace(",", "")) > int(said.replace(",", ""))
+        expect(page.get_by_label("Text")).to_be_focused()
+        expect(page.locator("#live")).to_have_text("live")
+
+
+def test_the_keyboard_is_enough(world: World, browser: Browser) -> None:
+    """The first stop skips to the content; a leak is opened by Enter, in the colours of the reader."""
+    with Visit(browser, world.daemon.url) as page:
+        page.goto(f"{world.daemon.url}/")
+        page.keyboard.press("Tab")
+        expect(page.get_by_text("Skip to content")).to_be_focused()
+        page.keyboard.press("Enter")
+        page.locator("tr.leaking th a").first.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/leaks/**")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("main.FilterService")
+
+
+def test_without_scripts(world: World, browser: Browser) -> None:
+    """Filters are a form with a button, and everything stands there."""
+    with Visit(browser, world.daemon.url, scripts=False) as page:
+        page.goto(f"{world.daemon.url}/")
+        page.get_by_label("Text").fill("nothing like it")
+        page.get_by_role("button", name="Show").click()
+        expect(page.locator("#leaks")).to_contain_text("No leak passes the filter.")
+        page.get_by_role("link", name="Show all", exact=True).click()
+        expect(page.locator("tr.leaking").first).to_be_visible()
+        expect(page.locator("#down")).to_contain_text(DOWN)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_them(world: World, browser: Browser, scheme: Literal["light", "dark"]) -> None:
+    """axe-core finds nothing serious, in both schemes; on a phone nothing is wider than the screen."""
+    for width in (1280, PHONE):
+        with Visit(browser, world.daemon.url, scheme=scheme, width=width) as page:
+            for path in ("/", "/status", "/services/healthy", "/?q=nothing"):
+                page.goto(world.daemon.url + path)
+                assert hard_to_use(page) == []
+                assert too_wide(page) <= 0
+
+
+def test_status_hides_secrets(world: World, browser: Browser) -> None:
+    """The configuration in force stands there without its secrets, with the jobs."""
+    with Visit(browser, world.daemon.url) as page:
+        page.goto(f"{world.daemon.url}/status")
+        main = page.locator("main")
+        expect(main).to_contain_text("scrape_cost_limit: 1")
+        expect(main).to_contain_text("credentials:")
+        assert "hunter2" not in page.content()
+        expect(page.locator("section", has_text="Discovery").locator("tbody tr")).to_have_count(3)
+
+
+def test_what_is_not_there(world: World, browser: Browser) -> None:
+    """An unknown address is a page that leads back; a service that goes is said to be gone."""
+    with Visit(browser, world.daemon.url, allowed="404 (Not Found)") as page:
+        page.goto(f"{world.daemon.url}/services/nobody")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Not Found")
+        page.get_by_role("link", name="What leaks now").click()
+        expect(page.locator("tr.leaking").first).to_be_visible()
+
+
+def test_fifty_readers_at_once(world: World) -> None:
+    """All get their page."""
+    with ThreadPoolExecutor(50) as readers:
+        answers = list(readers.map(lambda _: world.daemon.get("/"), range(50)))
+    assert {(answer.status_code, "main.FilterService" in answer.text) for answer in answers} == {(200, True)}

@@ -1,0 +1,231 @@
+"""The pages of a leak and of a target in a real browser, on a real service that leaks."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from browsing import PHONE, Visit, chromium, hard_to_use, too_wide
+from playwright.sync_api import Browser, Locator, Page, expect
+from running import FAST, Daemon, Programs, eventually
+
+SERVICE = 'ns/<script>alert("1")</script>'
+NOT_EMPTY = (
+    """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)"""
+)
+
+
+@dataclass(frozen=True)
+class World:
+    """Two instances of a service that leaks, and the daemon that has told so."""
+
+    daemon: Daemon
+    config: Path
+    leak: str
+    """Path of the page of the leak."""
+    target: str
+    """Path of the page of one of its targets."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Run the browser."""
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def world(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Start service and daemon, and wait for the verdict."""
+    with Programs(programs) as start:
+        addresses = [start("w5pipeline", "-rate", rate).removeprefix("http://") for rate in ("6", "4")]
+        config = tmp_path_factory.mktemp("browser") / "leakwatch.yml"
+        jobs = [{"job_name": SERVICE, "static_configs": [{"targets": addresses}]}]
+        kept = {"path": str(config.parent / "evidence")}
+        config.write_text(FAST + yaml.safe_dump({"scrape_configs": jobs, "evidence": kept}))
+        daemon = Daemon("--config", config)
+        try:
+            (leak, *_) = eventually(lambda: daemon.get("/api/v1/leaks?verdict=leaking").json()["leaks"])
+            target = daemon.get("/api/v1/targets").json()["targets"][0]
+            yield World(daemon, config, f"/leaks/{leak['id']}", f"/targets/{target['id']}")
+        finally:
+            daemon.stop()
+
+
+def told(at: Locator, name: str) -> int:
+    """Return a number that a script has set as an attribute, 0 before."""
+    return int(at.get_attribute(name) or 0)
+
+
+def drawn(page: Page, points: int = 5) -> int:
+    """Wait for the large plot; return how many points it has."""
+    plot = page.locator("[data-plot=leak]")
+    assert eventually(lambda: told(plot, "data-points") >= points)
+    return told(plot, "data-points")
+
+
+def test_the_plots_of_a_leak_have_data(world: World, browser: Browser) -> None:
+    """Count, floor and fitted growth are drawn, for all targets and for each; names are text."""
+    with Visit(browser, world.daemon.url) as page:
+        page.goto(world.daemon.url + world.leak)
+        drawn(page)
+        large = page.locator("[data-plot=leak]")
+        mean, floor, fit, low, high = map(int, (large.get_attribute("data-lines") or "").split())
+        assert min(mean, floor) >= 5
+        assert fit == low == high >= 2
+        assert large.locator("canvas").evaluate(NOT_EMPTY)
+        small = page.locator("[data-plot=target]")
+        expect(small).to_have_count(2)
+        expect(small.locator("canvas")).to_have_count(2)
+        assert all(one.evaluate(NOT_EMPTY) for one in small.locator("canvas").all())
+        expect(page.get_by_role("heading", level=1)).to_have_text("main.FilterService")
+        expect(page.locator(".crumb")).to_contain_text(f"leaking in {SERVICE}")
+        expect(page.locator(".stack .blamed")).to_contain_text("main.FilterService")
+
+
+def test_a_leak_stays_as_it_is_now(world: World, browser: Browser) -> None:
+    """Without a reload the count goes up, the plot grows, and a reader's place in it stays."""
+    with Visit(browser, world.daemon.url) as page:
+        page.goto(world.daemon.url + world.leak)
+        before = drawn(page)
+        page.evaluate("window.sameDocument = true")
+        page.get_by_text("The same as numbers").click()
+        count = page.locator(".headline .tally dd").first
+        said = count.inner_text()
+        assert eventually(lambda: count.inner_text() != said)
+        assert int(count.inner_text().replace(",", "")) > int(said.replace(",", ""))
+        assert drawn(page, before) >= before
+        assert page.evaluate("window.sameDocument") is True
+        expect(page.locator("details").first).to_have_attribute("open", "")
+
+
+def test_keys_move_along_the_line(world: World, browser: Browser) -> None:
+    """Arrow keys tell one moment after the other; without them the legend tells the latest."""
+    with Visit(browser, world.daemon.url) as page:
+        page.goto(world.daemon.url + world.leak)
+        drawn(page)
+        value = page.locator(".u-legend .u-value").nth(1)
+        expect(value).to_have_text(re.compile("[0-9]+"))
+        page.locator("[data-plot=leak]").focus()
+        page.keyboard.press("ArrowLeft")
+        latest = value.inner_text()
+        for _ in range(4):
+            page.keyboard.press("ArrowLeft")
+        assert int(value.inner_text()) < int(latest)
+
+
+def test_what_is_to_be_pasted_can_be_copied(world: World, browser: Browser) -> None:
+    """The button copies the rule, which is YAML that names the function."""
+    with Visit(browser, world.daemon.url) as page:
+        page.goto(world.daemon.url + world.leak)
+        page.locator("[data-copy=ignore-rule]").click()
+        expect(page.locator("[data-copy=ignore-rule]")).to_have_text("Copied")
+        copied = yaml.safe_load(page.evaluate("navigator.clipboard.readText()"))
+        assert copied["ignore"][0]["function"] == "main.FilterService"
+
+
+def test_evidence_can_be_downloaded(world: World, browser: Browser) -> None:
+    """What was kept when the verdict turned is listed, and comes as a file."""
+    with Visit(browser, world.daemon.url) as page:
+        for path in (world.leak, world.target):
+            page.goto(world.daemon.url + path)
+            with page.expect_download() as download:
+                page.locator("#kept").get_by_role("link", name="for go tool pprof").first.click()
+            assert download.value.path().read_bytes().startswith(b"\x1f\x8b")
+
+
+def test_the_flame_graph_can_be_searched(world: World, browser: Browser) -> None:
+    """Calls are drawn and coloured by growth; what is searched is found, and can be zoomed into."""
+    with Visit(browser, world.daemon.url) as page:
+        page.goto(world.daemon.url + world.target)
+        flame = page.locator("[data-flame]")
+        assert eventually(lambda: told(flame, "data-calls") > 5)
+        colours = flame.locator("rect").evaluate_all(
+            "all => [...new Set(all.map((one) => one.getAttribute('fill')))]"
+        )
+        assert len(colours) >= 2
+        search = page.get_by_label("Find a function")
+        search.fill("filterservice")
+        expect(flame).to_have_attribute("data-found", "1")
+        expect(page.locator("#flame-said")).to_contain_text("goroutines are in them")
+        search.press("Enter")
+        page.get_by_role("button", name="Show all").click()
+        expect(page.get_by_role("button", name="Show all")).to_be_hidden()
+        search.fill("[")
+        expect(flame).to_have_attribute("data-found", "0")
+        search.press("Escape")
+        expect(search).to_have_value("")
+
+
+def test_stacks_are_sorted_and_found(world: World, browser: Browser) -> None:
+    """The table can be sorted and searched; the stack that leaks leads to the page of its leak."""
+    with Visit(browser, world.daemon.url) as page:
+        page.goto(world.daemon.url + world.target)
+        page.get_by_role("link", name="count", exact=True).click()
+        counts = [
+            int(text.replace(",", "")) for text in page.locator("#stacks tbody td:first-child").all_inner_texts()
+        ]
+        assert counts == sorted(counts, reverse=True)
+        page.locator("#stacks input[type=search]").fill("FilterService")
+        expect(page.locator("#stacks tbody tr")).to_have_count(1)
+        page.locator("#stacks tbody").get_by_role("link", name="leaking").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("main.FilterService")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_them(world: World, browser: Browser, scheme: str) -> None:
+    """axe-core finds nothing serious, in both schemes; a phone shows them without scrolling aside."""
+    with Visit(browser, world.daemon.url, scheme="dark" if scheme == "dark" else "light", width=PHONE) as page:
+        for path in (world.leak, world.target):
+            page.goto(world.daemon.url + path)
+            page.wait_for_selector("canvas, g.frame")
+            assert hard_to_use(page) == []
+            assert too_wide(page) == 0
+
+
+def test_plots_follow_the_scheme(world: World, browser: Browser) -> None:
+    """When it gets dark, plots are drawn anew in other colours."""
+    with Visit(browser, world.daemon.url) as page:
+        page.goto(world.daemon.url + world.leak)
+        drawn(page)
+        canvas = page.locator("[data-plot=leak] canvas")
+        light = canvas.evaluate("canvas => canvas.toDataURL()")
+        page.emulate_media(color_scheme="dark")
+        assert eventually(lambda: canvas.evaluate("canvas => canvas.toDataURL()") != light)
+        drawn(page)
+
+
+def test_without_scripts_the_numbers_stand_there(world: World, browser: Browser) -> None:
+    """Both pages say the same as tables."""
+    with Visit(browser, world.daemon.url, scripts=False) as page:
+        page.goto(world.daemon.url + world.leak)
+        page.get_by_text("The same as numbers").click()
+        assert page.locator("#numbers table").first.locator("tbody tr").count() >= 5
+        expect(page.locator("[data-copy]").first).to_be_hidden()
+        page.goto(world.daemon.url + world.target)
+        assert page.locator("#stacks tbody tr").count() > 5
+        expect(page.locator("#flame-tools")).to_be_hidden()
+
+
+def reload(world: World) -> None:
+    """Let the daemon take its configuration anew."""
+    assert httpx.post(f"{world.daemon.url}/-/reload", trust_env=False).status_code == 200
+
+
+def test_a_leak_that_vanishes_says_so(world: World, browser: Browser) -> None:
+    """When a rule takes it out of sight while somebody looks, the page says by which; nothing else changes."""
+    with Visit(browser, world.daemon.url, allowed="404") as page:
+        page.goto(world.daemon.url + world.leak)
+        drawn(page)
+        rule = {"ignore": [{"function": "main.Filter*", "reason": "known", "owner": "me"}]}
+        before = world.config.read_text()
+        world.config.write_text(before + yaml.safe_dump(rule))
+        try:
+            reload(world)
+            expect(page.locator("main")).to_contain_text("kept out of sight by", timeout=40_000)
+        finally:
+            world.config.write_text(before)
+            reload(world)
