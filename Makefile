@@ -17,11 +17,13 @@ setup: ## install all that is missing: .venv, Go, and the servers and tools that
 venv:
 	@.ci/tools.sh venv
 
-test: setup ## lint, types and all tests; ARGS go to pytest
+# What runs for real is judged by the clock, and alone.
+test: setup ## lint, types and all tests
 	@failed=; \
 	$(MAKE) lint || failed="$$failed lint"; \
 	$(MAKE) types || failed="$$failed types"; \
-	pytest $(ARGS) || failed="$$failed pytest"; \
+	pytest -n 2 --dist loadfile --ignore tests/e2e || failed="$$failed unit-tests"; \
+	pytest tests/e2e || failed="$$failed e2e-tests"; \
 	$(MAKE) detection || failed="$$failed detection"; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
@@ -38,7 +40,7 @@ types: venv ## mypy --strict
 	mypy --strict leakwatch tests benchmarks deploy/grafana/source
 
 detection: venv ## fail if detection has become clearly worse than benchmarks/detection/quick.json
-	python benchmarks/detection/run.py --quick --check
+	python benchmarks/detection/run.py --quick --check --jobs 2
 
 dashboards: venv ## make deploy/grafana/*.json from their script
 	python deploy/grafana/source

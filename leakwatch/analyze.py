@@ -10,7 +10,7 @@ from leakwatch.detect.windows import BLOCK_WINDOWS, HOUR_WINDOWS
 from leakwatch.errors import ConfigError
 from leakwatch.history import History
 from leakwatch.ignore import Rule, unmatched
-from leakwatch.model import Event, Fingerprint, Leak, Target, Verdict
+from leakwatch.model import Event, Fingerprint, Leak, Memory, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.recordings import Kept, Recording, Say, merge, tell_apart
 from leakwatch.recordings.folders import find
@@ -229,9 +229,21 @@ def leak_json(leak: Leak) -> dict[str, object]:
         "confidence": leak.confidence,
         "owner": leak.owner,
         "source": leak.source,
+        **_memory(leak.memory),
         "now": leak.verdict.word,
         "reason": leak.reason,
         "life": [{"verdict": turn.verdict.word, "time": turn.time} for turn in leak.life],
         "related": [related.fingerprint for related in leak.related],
         "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
+    }
+
+
+def _memory(memory: Memory | None) -> dict[str, object]:
+    """Return what a leak costs: at least its stacks, which are all that profiles tell."""
+    if memory is None:
+        return {}
+    return {
+        "bytes": memory.each.value * memory.goroutines,
+        "bytes_per_hour": memory.per_second.value * 3600,
+        "bytes_source": memory.source,
     }

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from leakwatch.ages import together
+from leakwatch.memory import Looks
 from leakwatch.model import Findings, Fingerprint, Stack, Waiting
 
 Suspects = Mapping[Fingerprint, Stack]
@@ -39,6 +40,8 @@ class Answers:
     """What it was asked -> when that was."""
     refused: dict[str, float] = field(default_factory=dict)
     """What it did not answer -> until when it is not asked again."""
+    looks: Looks = field(default_factory=Looks)
+    """At its memory."""
 
     @property
     def more_proven(self) -> list[Fingerprint]:
@@ -55,6 +58,7 @@ class Answers:
     def restart(self) -> None:
         """Forget what a process said that has ended; its successor is not asked sooner for that."""
         self.proof = self.first_proof = self.dumped = None
+        self.looks.restart()
         self.missing.clear()
         self.refused.clear()
 

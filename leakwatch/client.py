@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Annotated, Self
 
 import httpx
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 from leakwatch import __version__
 from leakwatch.units import ConfigFile, Secret
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 USER_AGENT = f"leakwatch/{__version__}"
+HIDDEN = "**********"
+"""What pydantic shows of a secret."""
 
 
 class Settings(BaseModel):
@@ -118,6 +120,10 @@ class HttpHeader(Settings):
     values: tuple[HeaderValue, ...] = ()
     secrets: tuple[Secret, ...] = ()
     files: tuple[ConfigFile, ...] = ()
+
+    @field_serializer("values", when_used="json")
+    def _hide(self, values: tuple[str, ...]) -> list[str]:
+        return [HIDDEN] * len(values)  # a key may stand in the open here; it is shown nowhere else
 
     def all(self) -> list[str]:
         """Return every value; reads the files."""

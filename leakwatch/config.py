@@ -11,6 +11,7 @@ from leakwatch.alerting import AlertingConfig
 from leakwatch.client import Settings
 from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
+from leakwatch.evidence.settings import EvidenceConfig
 from leakwatch.judging import DetectionConfig, IgnoreConfig
 from leakwatch.mistakes import reworded
 from leakwatch.pipeline import Settings as Judging
@@ -45,6 +46,7 @@ class Config(Settings):
     links: LinksConfig = LinksConfig()
     metrics: MetricsConfig = MetricsConfig()
     alerting: AlertingConfig = AlertingConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
     web: WebConfig = WebConfig()
     warm_from: PrometheusConfig | None = None
     """Whom to ask for what was known before."""
@@ -87,6 +89,11 @@ class Config(Settings):
         """Return the configuration with another `warm_from.url`; raises UsageError."""
         known = self.warm_from.model_dump(exclude_unset=True) if self.warm_from else {}
         return self._changed("warm_from", known | {"url": url}, "--warm-from")
+
+    def keeping(self, path: str) -> "Config":
+        """Return the configuration with another `evidence.path`; raises UsageError."""
+        known = self.evidence.model_dump(exclude_unset=True)
+        return self._changed("evidence", known | {"path": path}, "--evidence.path")
 
     def judging(self) -> Judging:
         """Return how the pipeline is to judge, and whose what it finds is."""

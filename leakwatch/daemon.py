@@ -14,10 +14,13 @@ from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.discovered import DiscoveryCollector
 from leakwatch.errors import ConfigError, LeakwatchError
+from leakwatch.event_log import write
+from leakwatch.evidence.metrics import EvidenceCollector
+from leakwatch.evidence.trail import Evidence
 from leakwatch.job import Job
 from leakwatch.jobs import make_job
 from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
-from leakwatch.model import Event, Leak, Target, Verdict
+from leakwatch.model import Event, Leak, Target
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pipeline import Pipeline
@@ -26,8 +29,9 @@ from leakwatch.schedule import Schedule, offset
 from leakwatch.scrape import Health
 from leakwatch.shard import Shard
 from leakwatch.targets import Plan, Targets
-from leakwatch.telling import how_long, unknown
 from leakwatch.warm import Warmer
+from leakwatch.web import later
+from leakwatch.web.api.source import Source
 from leakwatch.web.routes import make_app
 from leakwatch.web.server import Web, address, bind
 from leakwatch.web.web_file import WebFile
@@ -52,8 +56,10 @@ class Daemon:
         self._load = load
         self._clock = Clock()
         self._lag = Lag()
-        self._reloaded = (True, self._clock.time())
+        self._started = self._clock.time()
+        self._reloaded = ("", self._started)
         self.pipeline = Pipeline(self.config.judging())
+        self.evidence = Evidence(self.config.evidence, self.pipeline, self._clock.wall)
         self._schedule = Schedule(self._clock)
         self._jobs: dict[Target, Job] = {}
         self._plans: dict[Target, Plan] = {}
@@ -98,8 +104,28 @@ class Daemon:
         self.url = self.config.web.external_url or here
         own = DaemonCollector(self._last_reload, self._web_file.in_force)
         found = DiscoveryCollector(self._targets, self._clock.wall)
-        registry = make_registry(self._stacks, own, found, NotificationCollector(self._notifier.senders))
-        return Web(make_app(self, registry, prefix), bound, self._web_file, here)
+        kept, sent = EvidenceCollector(self.evidence.store), NotificationCollector(self._notifier.senders)
+        registry = make_registry(self._stacks, own, found, kept, sent)
+        app = make_app(self, registry, later.api(self._source()), prefix)
+        return Web(app, bound, self._web_file, here)
+
+    def _source(self) -> Source:
+        return Source(
+            pipeline=self.pipeline,
+            clock=self._clock,
+            health=self.health,
+            config=lambda: self.config,
+            targets=self._targets,
+            senders=self._notifier.senders,
+            lag=self._lag,
+            reloaded=lambda: self._reloaded,
+            ready=self.ready,
+            started=self._started,
+            url=self.url,
+            web_file=self._web_file,
+            stop=self._stop,
+            evidence=self.evidence.store,
+        )
 
     def _listen(self, reload_on: signal.Signals | None) -> None:
         loop = asyncio.get_running_loop()
@@ -110,6 +136,7 @@ class Daemon:
 
     async def _begin_work(self) -> None:
         self._lag.start()
+        self.evidence.store.start()
         self._schedule.start()
         self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
         self._schedule.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
@@ -128,6 +155,7 @@ class Daemon:
         self._schedule.stop()
         self._targets.stop()
         await asyncio.gather(web.stop(), self._notifier.stop(), *(job.close() for job in self._jobs.values()))
+        await self.evidence.store.stop()
         if self._warmer:
             await self._warmer.close()
 
@@ -149,8 +177,8 @@ class Daemon:
         return f"waiting for {waiting} of {mechanisms} discoveries" if waiting else ""
 
     def _last_reload(self) -> tuple[bool, float]:
-        successful, time = self._reloaded
-        return successful, self._clock.wall(time)
+        mistake, time = self._reloaded
+        return not mistake, self._clock.wall(time)
 
     def leaks(self) -> list[Leak]:
         """Return the leaks, the most urgent first."""
@@ -172,16 +200,19 @@ class Daemon:
                 log.warning("what changed in web counts from the next start", **config.web.model_dump())
             if config.warm_from != self.config.warm_from:
                 log.warning("what changed in warm_from counts from the next start")
+            if config.evidence.path != self.config.evidence.path:
+                log.warning("what changed in evidence.path counts from the next start")
         except ConfigError as error:
-            self._reloaded = (False, self._reloaded[1])
+            self._reloaded = (str(error), self._reloaded[1])
             log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  the message says it all
             raise
-        self._reloaded = (True, self._clock.time())
+        self._reloaded = ("", self._clock.time())
         self.config = config
         self._stacks.per_target = config.metrics.stacks_per_target
         self._stacks.limit = config.metrics.series_limit
         if self.pipeline.configure(config.judging()):
             log.warning("all history starts over: detection.block or detection.series_limit changed")
+        self.evidence.store.configure(config.evidence)
         self._tls = {}
         self._reloading = True
         await self._targets.configure(config)
@@ -212,6 +243,7 @@ class Daemon:
             self._reloading = False
         for target in self._plans.keys() - plans.keys():
             self._drop(target)
+            self.evidence.leave(target)
             self._tell(part(target, self._clock.time()))
         before, self._plans = self._plans, plans
         for target, plan in plans.items():
@@ -228,7 +260,8 @@ class Daemon:
         old = self._drop(target)
         secure = plan.endpoint.url.scheme == "https"
         tls = self._tls.setdefault((plan.job, secure), Tls(plan.http.tls_config, secure=secure))
-        job = make_job(target, plan, tls, self.pipeline, self._clock, self._lag.total)
+        trail = self.evidence.trail(target)
+        job = make_job(target, plan, tls, self.pipeline, self._clock, self._lag.total, trail=trail)
         if old:
             job.health.results = old.health.results
         self._jobs[target] = job
@@ -247,33 +280,10 @@ class Daemon:
     def _tell(self, events: list[Event]) -> None:
         if events:
             self._notifier.wake()
+            self.evidence.told(events)
         for event in events:
-            leak = event.leak
-            at = leak.stack.blamed
-            say = log.warning if leak.verdict >= Verdict.LEAKING else log.info
-            say(
-                f"{event.before.word} -> {leak.verdict.word}",
-                reason=leak.reason,
-                service=leak.service,
-                function=at.function,
-                at=f"{at.file}:{at.line}" if at.file else "",
-                source=leak.source,
-                owner=leak.owner,
-                wait=leak.stack.wait,
-                goroutines=leak.goroutines,
-                per_hour=_hourly(leak.growth.rate),
-                per_hour_low=_hourly(leak.growth.low),
-                per_hour_high=_hourly(leak.growth.high),
-                confidence=round(leak.confidence, 2),
-                stack=leak.stack.fingerprint,
-                age=how_long(leak.findings),
-                unknown=unknown(leak.findings),
-            )
+            write(event)
 
 
 def _name(target: Target) -> str:
     return f"{target.service}\0{target.name}"
-
-
-def _hourly(rate: float) -> float:
-    return round(rate * 3600, 1) + 0.0  # no -0.0

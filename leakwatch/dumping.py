@@ -4,6 +4,7 @@ The service stands still for it: 27 ms at 1,000 goroutines, 10 s at 100,000. So 
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
 from leakwatch.answers import Dumped
@@ -15,18 +16,24 @@ from leakwatch.waits import Waits, waiting
 
 PAUSE: Final = 3600.0
 When = Literal["off", "suspicion"]
+Keep = Callable[[bytes, float, int], Awaitable[None]]
+"""Keeps a body as evidence, with its time in unix seconds and its goroutines."""
 
 
 class DumpInquiry:
-    """Asks one target; `scraper` is pointed at its full dump, `limit`: goroutines that it may have."""
+    """Asks one target; `scraper` is pointed at its full dump, `limit`: goroutines that it may have.
+
+    `keep`: keeps the dump, without its secrets.
+    """
 
     name = "age"
     pause = PAUSE
 
-    def __init__(self, scraper: Scraper, when: When, limit: int) -> None:
+    def __init__(self, scraper: Scraper, when: When, limit: int, keep: Keep | None = None) -> None:
         self._scraper = scraper
         self._when = when
         self._limit = limit
+        self._keep = keep
 
     def wants(self, occasion: Occasion) -> bool:
         """Tell whether something is suspected and the process is small."""
@@ -43,3 +50,5 @@ class DumpInquiry:
         told = {key: waits.of(stack) for key, stack in occasion.suspects.items()}
         waiting_now = {key: waiting(those) for key, those in told.items() if those}
         occasion.answers.dumped = Dumped(occasion.time, waiting_now)
+        if self._keep:
+            await self._keep(bytes(body), occasion.time, len(found.goroutines))

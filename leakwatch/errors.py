@@ -9,8 +9,10 @@
       - NotAProfile         another format or page: another parser may try
       - TruncatedProfile    the body ends early: counts would be too low
       - MalformedProfile    the format is right, a line is not
+  - EvidenceError           this body is not kept, or cannot be read again
   - DeliveryError           these alerts have not arrived, the next attempt may succeed
     - RefusedError          Alertmanager cannot take one of them as it is: no attempt will succeed
+  - UnknownError            what a reader asks for is not there, or no more
 """
 
 import re
@@ -90,9 +92,21 @@ class MalformedProfile(ProfileError):  # noqa: N818  see NotAProfile
     kind: ClassVar[Reason] = "malformed"
 
 
+class EvidenceError(LeakwatchError):
+    """A body cannot be kept, or what was kept of it cannot be used."""
+
+
 class DeliveryError(LeakwatchError):
     """Alerts could not be delivered now."""
 
 
 class RefusedError(DeliveryError):
     """Alertmanager said that something is wrong with the alerts themselves."""
+
+
+class UnknownError(LeakwatchError):
+    """There is no such leak, stack, target or service; `told_as`: the leak that tells it now, "" if none does."""
+
+    def __init__(self, message: str, told_as: str = "") -> None:
+        super().__init__(message)
+        self.told_as = told_as

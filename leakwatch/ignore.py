@@ -37,13 +37,20 @@ class Rule:
 
     def matches(self, stack: Stack, labels: Mapping[str, str]) -> bool:
         """Tell whether the patterns match a stack of a target with these labels."""
+        return self.matches_stack(stack) and self.matches_labels(labels)
+
+    def matches_stack(self, stack: Stack) -> bool:
+        """Tell whether the patterns match a stack, on whichever target."""
         function, file, origin = self._patterns
         return (
             bool(function.fullmatch(stack.blamed.function))
             and bool(file.fullmatch(stack.blamed.file))
             and bool(origin.fullmatch(stack.origin))
-            and all(pattern.fullmatch(labels.get(name, "")) for name, pattern in self._label_patterns.items())
         )
+
+    def matches_labels(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether the patterns match a target with these labels, whatever the stack."""
+        return all(pattern.fullmatch(labels.get(name, "")) for name, pattern in self._label_patterns.items())
 
     def is_over(self, time: float) -> bool:
         """Tell whether the rule counts no more."""
@@ -65,9 +72,16 @@ def glob(pattern: str) -> re.Pattern[str]:
 
 def unmatched(rules: Sequence[Rule], stacks: Iterable[tuple[Stack, Mapping[str, str]]]) -> list[Rule]:
     """Return the rules that match none of `stacks`, each with the labels of its target."""
-    left = list(rules)
+    if not rules:
+        return []
+    # A fleet has few stacks on many targets, which share them.
+    found: dict[int, tuple[Stack, list[Mapping[str, str]]]] = {}
     for stack, labels in stacks:
-        if not left:
-            break
-        left = [rule for rule in left if not rule.matches(stack, labels)]
-    return left
+        found.setdefault(id(stack), (stack, []))[1].append(labels)
+    return [
+        rule
+        for rule in rules
+        if not any(
+            rule.matches_stack(stack) and any(map(rule.matches_labels, labels)) for stack, labels in found.values()
+        )
+    ]

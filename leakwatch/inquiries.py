@@ -6,8 +6,10 @@ from pydantic import Field
 
 from leakwatch import dumping, proof
 from leakwatch.client import Settings
-from leakwatch.dumping import DumpInquiry
+from leakwatch.discovery.resolve import Endpoint
+from leakwatch.dumping import DumpInquiry, Keep
 from leakwatch.inquiry import Inquiry
+from leakwatch.metering import memory_inquiry
 from leakwatch.proof import ProofInquiry
 from leakwatch.scrape import Scraper
 
@@ -25,11 +27,17 @@ class InquirySettings(Settings):
     """The most that a process may have: it stands still meanwhile."""
 
 
-def inquiries(settings: InquirySettings, scraper: Scraper) -> list[Inquiry]:
-    """Return what is to be asked of the target of `scraper`, in this order."""
+def inquiries(
+    settings: InquirySettings, scraper: Scraper, endpoint: Endpoint, keep: Keep | None = None
+) -> list[Inquiry]:
+    """Return what is to be asked of the target at `endpoint`, in this order.
+
+    `scraper`: of its profile; `keep`: keeps a full dump.
+    """
     leaked = scraper.beside("goroutineleak", scraper.size_limit, debug="1")
     dumped = scraper.beside("goroutine", scraper.size_limit, debug="2")
     return [
+        memory_inquiry(scraper, endpoint),
         ProofInquiry(leaked, settings.leak_proof, settings.leak_proof_goroutines),
-        DumpInquiry(dumped, settings.full_dump, settings.full_dump_goroutines),
+        DumpInquiry(dumped, settings.full_dump, settings.full_dump_goroutines, keep),
     ]

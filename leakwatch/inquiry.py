@@ -4,14 +4,15 @@ Each inquiry is one file: the runtime's proof, a full dump. Whatever goes wrong 
 what is missing.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import structlog
 
 from leakwatch.answers import Answers, Suspects
 from leakwatch.errors import ScrapeError
-from leakwatch.model import Target
+from leakwatch.model import Fingerprint, Target
 from leakwatch.stacks import Identifier
 
 log = structlog.get_logger()
@@ -23,7 +24,10 @@ LASTING: Final = {"status", "not_a_profile", "malformed", "too_large"}
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """A target has been scraped: at `time` in unix seconds, `now` on the stopwatch; it has `total` goroutines."""
+    """A target has been scraped: at `time` in unix seconds, `now` on the stopwatch; it has `total` goroutines.
+
+    `held`: how many of them each suspect has; `block`: seconds; `start`: of its process, "" where that is unknown.
+    """
 
     target: Target
     time: float
@@ -32,6 +36,9 @@ class Occasion:
     suspects: Suspects
     answers: Answers
     identifier: Identifier
+    held: Mapping[Fingerprint, int] = field(default_factory=dict)
+    block: float = 300.0
+    start: str = ""
 
 
 class Inquiry(Protocol):

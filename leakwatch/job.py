@@ -9,6 +9,7 @@ import structlog
 
 from leakwatch.clock import Clock
 from leakwatch.errors import ScrapeError
+from leakwatch.evidence.trail import Trail
 from leakwatch.inquiry import Inquiry, Occasion, ask, is_due
 from leakwatch.model import Event, Process, Samples, Target
 from leakwatch.pace import Pace
@@ -30,7 +31,8 @@ class Job:
     """Scrapes one target each time it is called, unless that would cost the target more than its share.
 
     `lag`: for how long, in all, our own loop was late; `question` and `symbols`: asked for what the profile, in
-    the format `form`, does not say itself; `inquiries`: what is asked besides, when there is reason to.
+    the format `form`, does not say itself; `inquiries`: what is asked besides, when there is reason to;
+    `trail`: keeps bodies as evidence.
     """
 
     def __init__(  # noqa: PLR0913  each is a part with a life of its own
@@ -46,6 +48,7 @@ class Job:
         symbols: Symbols | None = None,
         form: Format = "text",
         inquiries: Sequence[Inquiry] = (),
+        trail: Trail | None = None,
     ) -> None:
         self.target = target
         self.health = Health(interval=pace.interval)
@@ -57,7 +60,8 @@ class Job:
         self._pace = pace
         self._question = question
         self._symbols = symbols
-        self._form = form
+        self._form: Format = form
+        self._trail = trail
         self._inquiries = inquiries
         self._process: Process | None = None
         self._known: Process | None = None
@@ -72,8 +76,9 @@ class Job:
             return
         time = self._clock.time()
         body = self._pipeline.body(self._form, self._scraper.size_limit, self.target.service)
+        packer = self._trail.begin(self._form, self._scraper.size_limit) if self._trail else None
         try:
-            await self._fetch(body.feed)
+            await self._fetch(packer.tee(body.feed) if packer else body.feed)
             if self._gone():
                 return  # the target went away meanwhile: nothing may bring it back
             self._watch_interval(time)
@@ -85,6 +90,9 @@ class Job:
             if self._gone():
                 return
             tell(self._pipeline.observe(self.target, time, total, samples, self._process))
+            if self._trail and packer:
+                names = self._symbols.names if self._symbols else {}
+                await self._trail.end(packer, self._form, time, total, self._process, names)
             tell(await self._look_closer(time, total))
         except ScrapeError as error:
             self._failed(error)
@@ -154,7 +162,16 @@ class Job:
         for inquiry in self._inquiries:
             begin = self._clock.stopwatch()
             occasion = Occasion(
-                self.target, time, begin, total, suspects, watch.answers, self._pipeline.identifier
+                self.target,
+                time,
+                begin,
+                total,
+                suspects,
+                watch.answers,
+                self._pipeline.identifier,
+                {key: watch.count(key) for key in suspects},
+                watch.history.block,
+                self._process.start if self._process else "",
             )
             if watch.identity.mixed or not is_due(inquiry, occasion):
                 continue
@@ -176,6 +193,8 @@ class Job:
     def _failed(self, error: ScrapeError) -> None:
         if self._gone():
             return
+        if self._trail:
+            self._trail.failed()
         health = self.health
         health.results[error.reason] += 1
         if health.up is not False or health.reason != error.reason:  # once, not at every interval

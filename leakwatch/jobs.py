@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from leakwatch.client import Client, Tls
 from leakwatch.clock import Clock
+from leakwatch.evidence.trail import Trail
 from leakwatch.inquiries import inquiries
 from leakwatch.job import Job
 from leakwatch.model import Target
@@ -15,18 +16,20 @@ from leakwatch.symbols import Symbols
 from leakwatch.targets import Plan
 
 
-def make_job(
+def make_job(  # noqa: PLR0913  each is a part with a life of its own
     target: Target,
     plan: Plan,
     tls: Tls,
     pipeline: Pipeline,
     clock: Clock,
     lag: Callable[[], float],
+    *,
+    trail: Trail | None = None,
     credit: float = 0.0,
 ) -> Job:
     """Return the job that scrapes `target` and asks it for more; `tls`: shared by the targets of a job.
 
-    `credit`: seconds of a core that count as saved from the beginning.
+    `trail`: keeps what is evidence; `credit`: seconds of a core that count as saved from the beginning.
     """
     client = Client(tls, timeout=plan.timeout, socket=plan.endpoint.socket)
     scraper = Scraper(client, plan.endpoint.url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
@@ -48,5 +51,6 @@ def make_job(
         question,
         symbols=symbols,
         form=plan.form,
-        inquiries=inquiries(plan.closer, scraper),
+        inquiries=inquiries(plan.closer, scraper, plan.endpoint, trail.dump if trail else None),
+        trail=trail,
     )

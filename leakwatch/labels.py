@@ -33,7 +33,7 @@ def leak_labels(leak: Leak) -> Mapping[str, str]:
 
 def anchor(leak: Leak) -> str:
     """Return what the first page calls the row of a leak: the stack alone may leak in several services."""
-    return f"{quote(leak.service, safe='')}/{leak.stack.fingerprint}"
+    return f"{quote(leak.service, safe='', errors='replace')}/{leak.stack.fingerprint}"
 
 
 def leak_url(base: str, leak: Leak) -> str:

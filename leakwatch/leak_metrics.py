@@ -45,6 +45,7 @@ def leak_metrics(
     yield from (family.metric for family in (goroutines, growth, confidence, seen))
     yield _related(leaks, count)
     yield from _looked_at(leaks)
+    yield from _costs(leaks)
 
 
 def _looked_at(leaks: Sequence[Leak]) -> Iterator[Metric]:
@@ -63,6 +64,27 @@ def _looked_at(leaks: Sequence[Leak]) -> Iterator[Metric]:
         for seconds, goroutines in found.older.items():
             older.add(leak, goroutines, format_duration(seconds))
     yield from (family.metric for family in (proven, oldest, median, older))
+
+
+def _costs(leaks: Sequence[Leak]) -> Iterator[Metric]:
+    """Yield what the leaks take of memory."""
+    stacks = Family("bytes", "Memory that their stacks take, at least 2 KiB each.")
+    resident = Family("resident_bytes", "The same with the heap that comes with them, where that is known.")
+    growth = Family("growth_bytes_per_second", "How fast that grows, with the heap where it is known.")
+    until = Family(
+        "until_memory_limit_seconds", "Until the first target reaches its memory limit, if it goes on so.", "bound"
+    )
+    for leak in leaks:
+        memory = leak.memory
+        if memory is None:
+            continue
+        stacks.add(leak, memory.stack.value * memory.goroutines)
+        resident.add(leak, memory.resident.value * memory.goroutines if memory.resident else None)
+        growth.add(leak, memory.per_second.value)
+        if memory.limit:
+            until.add(leak, memory.limit.soonest, "soonest")
+            until.add(leak, memory.limit.latest, "latest")
+    yield from (family.metric for family in (stacks, resident, growth, until))
 
 
 def _related(leaks: Sequence[Leak], count: Callable[[str, Fingerprint], int]) -> Metric:

@@ -9,7 +9,7 @@ from leakwatch.grouping import Group, groups
 from leakwatch.ignore import Rule
 from leakwatch.life import POOLED, Life
 from leakwatch.links import Facts, Links
-from leakwatch.model import Event, Findings, Fingerprint, Frame, Judgement, Leak, Stack, Verdict
+from leakwatch.model import Event, Findings, Fingerprint, Frame, Judgement, Leak, Memory, Stack, Verdict
 from leakwatch.ownership import Owners
 from leakwatch.reason import combined, sentence, with_proof
 
@@ -21,12 +21,14 @@ Labels = Callable[[str], Mapping[str, Mapping[str, str]]]
 """Service -> the labels of its targets, by name."""
 FactsOf = Callable[[str, str], Facts]
 """Service, target -> what links may tell of it."""
-ASKED = 20  # targets of a leak, for what links tell of them
+ASKED = 8  # targets of a leak, for what links tell of them: /metrics makes those of all leaks
 Judged = Mapping[Fingerprint, tuple[Stack, Judgement]]
 Proven = Mapping[Fingerprint, int]
 """Stack or site -> goroutines that the runtime of one target says are leaked."""
 Learned = Callable[[str, Sequence[Fingerprint], Collection[str]], Findings]
 """Service, the stacks and sites of a leak, the targets it is on -> what closer looks told."""
+Cost = Callable[[Leak], Memory | None]
+"""What a leak takes."""
 
 
 @dataclass(slots=True)
@@ -43,14 +45,22 @@ class Leaks:
     """All leaks; `count`, `labels`, `facts` and `learned` are asked about a service."""
 
     def __init__(
-        self, count: Count, labels: Labels, facts: FactsOf, learned: Learned = lambda *_: Findings()
+        self,
+        count: Count,
+        labels: Labels,
+        facts: FactsOf,
+        learned: Learned = lambda *_: Findings(),
+        cost: Cost = lambda _: None,
     ) -> None:
         self._services: dict[str, Told] = {}
         self._count = count
         self._labels = labels
         self._facts = facts
         self._learned = learned
+        self._cost = cost
         self._time = 0.0
+        self.turns = 0
+        """How many verdicts have turned."""
         self.assign(Owners(), (), Links())
 
     def assign(self, owners: Owners, rules: Sequence[Rule], links: Links) -> None:
@@ -60,6 +70,7 @@ class Leaks:
     def forget(self) -> None:
         """Forget all leaks."""
         self._services.clear()
+        self.turns += 1
 
     def told(self, service: str) -> Told:
         """Return what is known and was told of a service."""
@@ -101,6 +112,7 @@ class Leaks:
         known.groups = groups(lives, rules)
         known.rules = {key: rules[key] for key in known.groups.keys() & rules.keys()}
         events = self._tell(service, known, time)
+        self.turns += len(events)
         for fingerprint in [key for key, life in lives.items() if life.verdict is Verdict.NORMAL]:
             del lives[fingerprint]
         if not lives:
@@ -143,6 +155,20 @@ class Leaks:
         ]
         return sorted(leaks, key=lambda leak: (leak.verdict, leak.growth.rate), reverse=True)
 
+    def on(self, service: str, target: str) -> list[tuple[Stack, Verdict, float]]:
+        """Return the leaks of a service that grow or grew on one target: verdict, and goroutines per second there.
+
+        Asked at each scrape, so it costs little where many targets leak, and nothing where none does.
+        """
+        known = self._services.get(service)
+        if known is None:
+            return []
+        return [
+            (group.head.stack, group.verdict, group.head.rate_on(target))
+            for fingerprint, group in known.groups.items()
+            if fingerprint not in known.rules and any(life.is_on(target) for life in (group.head, *group.related))
+        ]
+
     def ignored(self) -> dict[str, int]:
         """Return rule -> the leaks that it keeps out of sight now."""
         found = {str(rule): 0 for rule in self._rules}
@@ -166,7 +192,7 @@ class Leaks:
         findings = self._learned(service, keys, targets)
         proven = group.verdict is Verdict.PROVEN
         why = sentence(group.verdict, said, goroutines, life.since, self._time) if said else ""
-        return Leak(
+        leak = Leak(
             service,
             stack,
             group.verdict,
@@ -185,6 +211,7 @@ class Leaks:
             findings,
             self.source(service, targets, stack.blamed, stack.frames),
         )
+        return replace(leak, memory=self._cost(leak))
 
     def suspects(self, service: str, target: str) -> Mapping[Fingerprint, Stack]:
         """Return the stacks and sites that are told as a leak, and grow on a target."""

@@ -80,6 +80,16 @@ class Life:
         own = self.judgements.keys() - {POOLED}
         return own.union(*(judgement.targets for judgement in self.judgements.values()))
 
+    def is_on(self, target: str) -> bool:
+        """Tell whether it grows or grew on a target."""
+        pooled = self.judgements.get(POOLED)
+        return target in self.judgements or (pooled is not None and target in pooled.targets)
+
+    def rate_on(self, target: str) -> float:
+        """Return the goroutines per second on a target, or on all where it cannot be told, while it last grew."""
+        said = self.judgements.get(target) or self.judgements.get(POOLED)
+        return said.grew.rate if said else 0.0
+
     @property
     def rate(self) -> float:
         """Goroutines per second, over all targets, while it last grew."""

@@ -27,8 +27,24 @@ FIELD = re.compile(r"\{([^{}]*)\}")
 BEGINNING = re.compile(r"https?://[^/?#{}\s@]+/")
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
-Facts = Mapping[str, str]
-"""What is known of a target: service, build, and each label as label.NAME."""
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a target; `build`: of its process, "" where that is not known."""
+
+    service: str
+    labels: Mapping[str, str]
+    build: str = ""
+
+    def value(self, field: str) -> str:
+        """Return the value of a field, "" where it is not known."""
+        if field == "commit":
+            commit = next(filter(None, map(self.labels.get, COMMITS)), "")
+            commit = commit.removesuffix("-dirty").removesuffix("+dirty")
+            return "" if commit.lower() in NO_COMMIT else commit
+        if field.startswith(LABEL):
+            return self.labels.get(field.removeprefix(LABEL), "")
+        return {"service": self.service, "build": self.build}.get(field, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +142,7 @@ class Links:
             values = source.values(frame, frames)
             if values is not None:
                 names = [name for name in source.template.fields if name not in values]
-                said = Counter(tuple(fact.get(name, "") for name in names) for fact in facts)
+                said = Counter(tuple(fact.value(name) for name in names) for fact in facts)
                 most = said.most_common(1)[0][0] if said else ()
                 return source.template.fill(dict(zip(names, most, strict=False)) | values)
         return ""
-
-
-def facts_of(service: str, labels: Mapping[str, str], build: str = "") -> Facts:
-    """Return what is known of a target of `service`; `build`: of its process, "" where that is not known."""
-    commit = next((labels[name] for name in COMMITS if labels.get(name)), "")
-    commit = commit.removesuffix("-dirty").removesuffix("+dirty")
-    said = {f"{LABEL}{name}": value for name, value in labels.items()}
-    return {**said, "service": service, "build": build, "commit": "" if commit.lower() in NO_COMMIT else commit}

@@ -129,6 +129,56 @@ NO_GROWTH: Final = Growth(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its 10-90 % band."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """When a target reaches its memory limit of `size` bytes, in seconds from now, if the leak goes on so.
+
+    `soonest` is None where the heap that its goroutines hold is not known, `latest` where it may not grow at all.
+    """
+
+    target: str
+    size: float
+    soonest: float | None
+    latest: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a leak costs in bytes, over all targets of its service.
+
+    `stack`: what each goroutine takes at least; `resident`: with the heap that it holds, None where that is not
+    known; `source` says how they are known. `limit` is that of the target that comes first.
+    """
+
+    stack: Estimate
+    resident: Estimate | None
+    source: str
+    goroutines: int
+    growth: Growth
+    limit: Limit | None = None
+
+    @property
+    def each(self) -> Estimate:
+        """The best that is known of one goroutine."""
+        return self.resident or self.stack
+
+    @property
+    def per_second(self) -> Estimate:
+        """How many bytes more it takes each second."""
+        rate, each = self.growth, self.each
+        low, high = rate.low * (each.low if rate.low > 0 else each.high), rate.high * each.high
+        return Estimate(rate.rate * each.value, low, high)
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """What the detector says of one series; times in unix seconds.
 
@@ -223,6 +273,7 @@ class Leak:
     findings: Findings = Findings()
     source: str = ""
     """Where the source of the blamed frame is shown: a URL, "" where that is not known."""
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)

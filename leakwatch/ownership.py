@@ -12,6 +12,8 @@ from leakwatch.stacks import is_dependency, is_std, without_brackets
 REMEMBERED: Final = 10_000  # frames
 UNKNOWN: Final = "\0"
 """Nobody says whose it is, which is not the same as that it is nobody's."""
+SOME_FILE: Final = "_.go"
+"""Stands for a file whose name is not known, as of an origin: Go would not build it, so no rule names it alone."""
 
 
 class Owners:
@@ -59,6 +61,8 @@ class Owners:
         return next((self._teams[place] for place in places if place in self._teams), UNKNOWN)
 
     def _of_file(self, frame: Frame, frames: Sequence[Frame]) -> str:
+        if not frame.file:
+            frame = Frame(frame.function, SOME_FILE)
         places = [(one, path) for one in self._repositories if (path := one.path(frame, frames))]
         if not places:
             return self._guess(frame)
@@ -68,7 +72,7 @@ class Owners:
 
     def _guess(self, frame: Frame) -> str:
         """Return the team of a main package that may lie in any of the repositories, if they agree."""
-        if package_of(frame) != "main" or not frame.file:
+        if package_of(frame) != "main" or frame.file == SOME_FILE:
             return UNKNOWN
         return _agreed(one.owners.guess(frame.file) for one in self._repositories if one.owners)
 

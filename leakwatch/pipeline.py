@@ -19,10 +19,11 @@ from typing import Literal
 
 from leakwatch import succession
 from leakwatch.answers import Suspects, findings
+from leakwatch.bill import bill
 from leakwatch.ignore import Rule, unmatched
 from leakwatch.leaks import POOLED, Judged, Leaks
-from leakwatch.links import Facts, facts_of
-from leakwatch.model import Event, Findings, Fingerprint, Frame, Leak, Process, Sample, Samples, Target
+from leakwatch.links import Facts
+from leakwatch.model import Event, Findings, Fingerprint, Frame, Leak, Memory, Process, Sample, Samples, Target
 from leakwatch.ownership import Owners
 from leakwatch.profile import proto, text
 from leakwatch.stacks import Identifier
@@ -39,12 +40,12 @@ class Body:
 
     def __init__(self, parser: text.Parser | proto.Parser, identifier: Identifier) -> None:
         self._parser = parser
-        self._identifier = identifier
+        self.identifier = identifier
         self._samples: dict[Fingerprint, Sample] = {}
 
     def feed(self, data: bytes) -> None:
         """Take in the next piece; raises ProfileError."""
-        self._identifier.merge(self._parser.feed(data), self._samples)
+        self.identifier.merge(self._parser.feed(data), self._samples)
 
     def steps(self) -> Iterator[None]:
         """Do in small steps what is left to do when the body is over; raises ProfileError."""
@@ -58,12 +59,12 @@ class Body:
 
     def close(self) -> tuple[int, Samples]:
         """Return the total and the samples of the whole body; raises ProfileError if it is not whole."""
-        self._identifier.merge(self._parser.close(), self._samples)
+        self.identifier.merge(self._parser.close(), self._samples)
         return self._parser.total or 0, self._samples
 
     def learn(self, symbols: Mapping[int, str]) -> None:
         """Name the wait reasons of the samples by `symbols` of their process: address -> function."""
-        self._identifier.learn(self._samples, symbols)
+        self.identifier.learn(self._samples, symbols)
 
 
 class Pipeline:
@@ -72,7 +73,9 @@ class Pipeline:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.watches: dict[Target, Watch] = {}
-        self.leaks = Leaks(self.count, self._labels, self._facts, self._findings)
+        self.blocks = 0
+        """How many blocks of targets have closed."""
+        self.leaks = Leaks(self.count, self._labels, self._facts, self._findings, self._cost)
         self._assign(settings)
         self._services: dict[str, Service] = {}
         self._texts = text.Memory()
@@ -133,6 +136,7 @@ class Pipeline:
         watch.sites.follow(time, samples)
         if not closed:
             return events
+        self.blocks += 1
         watch.judge([other for other in service.watches.values() if other is not watch])
         events += self._update(watch, time)
         judged = service.judge(time, self.settings.block)
@@ -216,6 +220,10 @@ class Pipeline:
         on = [watch for target, watch in found.watches.items() if target.name in targets] if found else []
         return findings(keys, [watch.answers for watch in on], [watch.older(keys[0]) for watch in on])
 
+    def _cost(self, leak: Leak) -> Memory | None:
+        service = self._services.get(leak.service)
+        return bill(service, leak) if service else None
+
     def _labels(self, service: str) -> dict[str, Mapping[str, str]]:
         found = self._services.get(service)
         if found is None:
@@ -228,9 +236,9 @@ class Pipeline:
         gone = found.gone.get(target) if found else None
         watch = self.watches.get(target) or (gone.watch if gone else None)
         if watch is None:
-            return facts_of(service, {})
+            return Facts(service, {})
         process = watch.identity.process
-        return facts_of(service, watch.target.labels, process.build if process else "")
+        return Facts(service, watch.target.labels, process.build if process else "")
 
     def source_link(self, leak: Leak, frame: Frame) -> str:
         """Return where the source of a frame of `leak` is shown: a URL, "" where that is not known."""
@@ -253,6 +261,14 @@ class Pipeline:
         self.watches |= found.watches
         self._services[service] = found
         self.leaks.take(service, other.leaks.told(service))
+
+    def is_own(self, frame: Frame) -> bool:
+        """Tell whether a frame is own code."""
+        return self.identifier.is_own(frame)
+
+    def services(self) -> Mapping[str, Service]:
+        """Return all that is known of each service."""
+        return self._services
 
     def unmatched(self) -> list[Rule]:
         """Return the rules of `ignore` that match no stack of any target that is there or was there lately."""

@@ -26,6 +26,9 @@ RoutePrefix = Annotated[
     str | None,
     typer.Option("--web.route-prefix", metavar="PATH", help="Path before ours (default: the URL's)."),
 ]
+EvidencePath = Annotated[
+    str | None, typer.Option("--evidence.path", metavar="DIR", help="Where to keep profiles of what leaks.")
+]
 OfShard = Annotated[
     str | None,
     typer.Option("--shard", metavar="I/N", help="Watch the I-th of N shares of the services, from 0; or auto/N."),

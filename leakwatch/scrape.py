@@ -78,6 +78,11 @@ class Scraper:
         url = self.url.copy_with(path=self.url.path.removesuffix("goroutine") + profile, params=params)
         return Scraper(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
 
+    def at(self, path: str, size_limit: int) -> "Scraper":
+        """Return a scraper of another path of the same address, over the same connection."""
+        url = self.url.copy_with(path=path, query=None)
+        return Scraper(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
+
     async def fetch(self, feed: Feed) -> None:
         """Give the body of one answer to `feed` piece by piece; raises ScrapeError."""
         self.body_bytes = 0

@@ -11,6 +11,7 @@ from leakwatch.pipeline import Format
 from leakwatch.units import Duration, Size, format_duration
 
 DEFAULT_PATH = "/debug/pprof"
+DEFAULT_METRICS = "/metrics"
 DEFAULT_SIZE = 64 * 1024**2
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -52,6 +53,10 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, InquirySettings):
     scheme: Literal["http", "https"] = "http"
     profile_path: Annotated[str, Field(pattern="^/")] = DEFAULT_PATH
     profile_format: Format = "text"
+    metrics_path: Annotated[str, Field(pattern=r"^(/[^?#]*)?$")] = DEFAULT_METRICS
+    """Where the service's own metrics are, which say what memory it uses; "" to never ask."""
+    memory_limit: Size | None = None
+    """Of each target, in bytes; where it is not said, that of the cgroup of a process on this machine."""
     target_limit: Annotated[int, Field(ge=0)] = 0
     """The most targets after relabeling, 0 for any number: when more are found, the former ones stay."""
 

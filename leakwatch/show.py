@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from leakwatch.ages import ages
 from leakwatch.client import Client, Tls
 from leakwatch.discovery.resolve import Job, endpoint
-from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, without_user
+from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, UsageError, without_user
 from leakwatch.look import KEYS, By, Row, Waitings, as_json, folded, group, short
 from leakwatch.model import Frame, Profile
 from leakwatch.printable import printable
-from leakwatch.profile import pprof, saved, text
+from leakwatch.profile import dump, pprof, saved, text
 from leakwatch.profile.dump import Dump
-from leakwatch.recordings.folders import SYMBOLS, read_symbols
+from leakwatch.recordings.folders import SYMBOLS, own_symbols, read_symbols
 from leakwatch.scrape import Scraper
 from leakwatch.scraping import DEFAULT_SIZE
 from leakwatch.stacks import Identifier
@@ -38,11 +38,14 @@ ADDRESS = re.compile(r"[^/\s]+:\d+(/|$)")
 NUMBERS = {"goroutines", "stacks", "oldest", "median"}
 
 
-def read(source: str, timeout: float) -> Profile | Dump:
-    """Return what is at a URL or in a file ("-": standard input); raises ConfigError and ScrapeError."""
+def read(source: str, timeout: float, dump_limit: int | None = None) -> Profile | Dump:
+    """Return what is at a URL or in a file ("-": standard input); raises ConfigError, ScrapeError and UsageError.
+
+    `dump_limit`: of a URL take a full dump, if the service has no more goroutines.
+    """
     try:
         if "://" in source:
-            return asyncio.run(_fetch(source, timeout))
+            return asyncio.run(_fetch(source, timeout, dump_limit))
         if source == "-":
             return saved.read(sys.stdin.buffer.read(), pasted=True)
         return saved.read(Path(source).read_bytes(), text.Memory(symbols=_beside(Path(source))), pasted=True)
@@ -54,7 +57,10 @@ def read(source: str, timeout: float) -> Profile | Dump:
 
 
 def _beside(path: Path) -> dict[int, str]:
-    """Return address -> function, from what was recorded beside a body."""
+    """Return address -> function, from what was recorded beside a body, for it alone if there is such a file."""
+    own = own_symbols(path, _say)
+    if own:
+        return own
     symbols: dict[int, str] = {}
     for file in sorted(path.with_name(name) for name in SYMBOLS):
         if file.is_file():
@@ -66,7 +72,19 @@ def _say(line: str) -> None:
     sys.stderr.write(f"leakwatch: {line}\n")
 
 
-async def _fetch(url: str, timeout: float) -> Profile:  # noqa: ASYNC109  of the answer, not of this function
+async def _dump(scraper: Scraper, total: int, limit: int) -> Dump:
+    """Return a full dump, of a process that is not too large: it stands still meanwhile."""
+    if total > limit:
+        raise UsageError(
+            f"the service has {total:,} goroutines, and would stand still for a full dump of them;"
+            f" if that is all right, allow it with --full-dump-limit {total}"
+        )
+    body = bytearray()
+    await scraper.beside("goroutine", DEFAULT_SIZE, debug="2").fetch(body.extend)
+    return dump.parse(bytes(body))
+
+
+async def _fetch(url: str, timeout: float, dump_limit: int | None) -> Profile | Dump:  # noqa: ASYNC109  of the answer
     job = target_job(url)
     (group,) = job.static_configs
     try:
@@ -80,6 +98,8 @@ async def _fetch(url: str, timeout: float) -> Profile:  # noqa: ASYNC109  of the
     try:
         await scraper.fetch(body.extend)
         profile = text.parse(bytes(body))
+        if dump_limit is not None:
+            return await _dump(scraper, profile.total, dump_limit)
         symbols = Symbols(scraper.beside("symbol", SIZE_LIMIT))
         traces = symbols.wanted(Identifier().identify(profile), (), 0.0)
         refusal = await symbols.ask(traces, 0.0) if traces else None

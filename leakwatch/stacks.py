@@ -160,14 +160,19 @@ class Identifier:
         """
         dependency = None
         for frame in frames:
-            if self._own_code and frame.function.startswith(self._own_code):
+            if self.is_own(frame):
                 return frame
-            if is_std(frame.function):
-                continue
-            if not is_dependency(frame):
-                return frame
-            dependency = dependency or frame
+            if not is_std(frame.function):
+                dependency = dependency or frame
         return dependency or frames[-1]
+
+    def is_own(self, frame: Frame) -> bool:
+        """Tell whether a frame is own code: neither the standard library nor a dependency."""
+        if self._own_code and frame.function.startswith(self._own_code):
+            return True
+        if is_std(frame.function):
+            return False
+        return not is_dependency(frame)
 
 
 def is_std(function: str) -> bool:

@@ -133,7 +133,8 @@ class Targets:
 
     async def _endpoints(self, config: Config, job: ScrapeConfig) -> Known:
         times = config.interval(job), config.timeout(job)
-        start = Job(job.job_name, job.scheme, job.profile_path, *times, job.relabel_configs)
+        memory = job.metrics_path, job.memory_limit
+        start = Job(job.job_name, job.scheme, job.profile_path, *times, job.relabel_configs, *memory)
         old = self._jobs.get(job.job_name)
         resolver = old.resolver if old and old.resolver.job == start else Resolver(start)
         found = await resolver.resolve(self._finder.groups(job.job_name))

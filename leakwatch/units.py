@@ -6,12 +6,20 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
 SECONDS = (365 * 86400, 7 * 86400, 86400, 3600, 60, 1, 0.001)
-SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTPE]?)(?:i?B)?", re.IGNORECASE)
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([KMGTPE])i?)?B?", re.IGNORECASE)
 PREFIXES = ("", "K", "M", "G", "T", "P", "E")
 HIDDEN = "hidden"
 """Type of the mistakes whose text is never quoted."""
@@ -54,11 +62,27 @@ def exact_duration(seconds: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes of `text` ("64MB", powers of 1024 as in Prometheus); raises ValueError."""
+    """Return the bytes of `text` ("64MB", "512Mi"; powers of 1024 as in Prometheus); raises ValueError."""
     match = SIZE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is no size; write for example 512KB or 64MB")
-    return int(float(match[1]) * 1024 ** PREFIXES.index(match[2].upper()))
+    return int(float(match[1]) * 1024 ** PREFIXES.index((match[2] or "").upper()))
+
+
+def format_size(size: float) -> str:
+    """Return bytes as a person would say them, three digits that count: "812 B", "2.25 KiB", "512 MiB"."""
+    unit = 0
+    while float(f"{size:.3g}") >= 1000 and unit < len(PREFIXES) - 1:
+        size, unit = size / 1024, unit + 1
+    return f"{float(f'{size:.3g}'):g} {PREFIXES[unit]}{'iB' if unit else 'B'}"
+
+
+def exact_size(size: int) -> str:
+    """Return bytes in the largest unit that says them exactly: "64MB"; `parse_size` reads it."""
+    power = 0
+    while size and size % 1024 == 0 and power < len(PREFIXES) - 1:
+        size, power = size // 1024, power + 1
+    return f"{size}{PREFIXES[power]}B"
 
 
 def expand(text: str) -> str:
@@ -126,6 +150,7 @@ Duration = Annotated[
     WithJsonSchema(
         {"type": "string", "pattern": r"^(\d+(y|w|d|h|ms|m|s))+$", "examples": ["15s", "1h30m", "200ms"]}
     ),
+    PlainSerializer(exact_duration, when_used="json"),
 ]
 """Seconds, written as in Prometheus; longer than nothing."""
 
@@ -141,7 +166,8 @@ Size = Annotated[
     int,
     BeforeValidator(_size),
     Field(gt=0),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*[KMGTPE]?i?B?$", "examples": ["64MB"]}),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*([KMGTPE]i?)?B?$", "examples": ["64MB"]}),
+    PlainSerializer(exact_size, when_used="json"),
 ]
 """Bytes, written as in Prometheus."""
 

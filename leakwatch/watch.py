@@ -101,6 +101,11 @@ class Watch:
                 return older(series, series.rows[fingerprint], said[1].before if said else math.nan)
         return {}
 
+    def thought(self, fingerprint: Fingerprint) -> Judgement | None:
+        """Return what is thought of a stack or site."""
+        found = self.judged.get(fingerprint) or self.judged_sites.get(fingerprint)
+        return found[1] if found else None
+
     def restart(self) -> None:
         """Begin a new lifetime."""
         self.restarts += 1

@@ -124,7 +124,7 @@ class Watching:
 
     def _job(self, target: Target, plan: Plan, lag: Lag) -> Job:
         tls = Tls(plan.http.tls_config, secure=plan.endpoint.url.scheme == "https")
-        return make_job(target, plan, tls, self.pipeline, self.clock, lag.total, CREDIT)
+        return make_job(target, plan, tls, self.pipeline, self.clock, lag.total, credit=CREDIT)
 
     async def _watch(self, one: Vigil, over: Callable[[Vigil], bool]) -> None:
         """Scrape at every interval, from the first good answer on half an interval off it.

@@ -104,6 +104,7 @@ def test_the_shipped_file_tells_the_defaults() -> None:
     assert config.metrics == default.metrics
     assert config.web == default.web
     assert config.alerting.resend_delay == default.alerting.resend_delay
+    assert config.evidence.model_copy(update={"path": None}) == default.evidence
     assert config.detection.model_copy(update={"own_code": ()}) == default.detection
     shop, fleet, discovered, kubernetes = config.scrape_configs
     fields = ScrapeConfig.model_fields
@@ -136,7 +137,7 @@ def test_the_shipped_file_tells_the_defaults() -> None:
     examples = (
         "job_name:",
         "targets:",
-        "labels:",
+        "labels: {",
         "url:",
         "names:",
         "regex:",
@@ -195,6 +196,14 @@ def test_jobs_inherit_from_global() -> None:
     a, b = config.scrape_configs
     assert (config.interval(a), config.timeout(a), config.size_limit(a)) == (4.0, 4.0, 1024**2)
     assert (config.interval(b), config.timeout(b), config.cost_limit(b)) == (30.0, 10.0, 0.01)
+
+
+def test_the_folder_of_evidence_by_option() -> None:
+    """--evidence.path stands for evidence.path, and leaves the rest as the file says."""
+    config = parse("evidence: {path: here, body_limit: 7}\n", "f", Path("/etc/leakwatch"))
+    assert config.evidence.path == Path("/etc/leakwatch/here")
+    kept = config.keeping("there").evidence
+    assert (kept.path, kept.body_limit) == (Path("there"), 7)
 
 
 def test_an_empty_file_with_a_target(tmp_path: Path) -> None:

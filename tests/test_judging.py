@@ -9,7 +9,7 @@ from simulated import HOUR, INTERVAL, START, TARGET, Load, play, samples, verdic
 
 from leakwatch.detect.rate import find_onset, theil_sen
 from leakwatch.leaks import Leaks
-from leakwatch.links import Links
+from leakwatch.links import Facts, Links
 from leakwatch.model import Growth, Judgement, Target, Verdict
 from leakwatch.ownership import Owners
 from leakwatch.pipeline import Pipeline, Settings
@@ -231,7 +231,7 @@ def judgement(verdict: Verdict, rate: float, first_seen: float) -> Judgement:
 
 def test_a_leak_over_two_targets() -> None:
     """The worst verdict counts, rates add up with their errors in quadrature, the earliest onset is told."""
-    leaks = Leaks(lambda *_: 123, lambda _: {}, lambda *_: {})
+    leaks = Leaks(lambda *_: 123, lambda _: {}, lambda name, _: Facts(name, {}))
     leaks.assign(Owners({"main.": "everyone", "main.leak": "storage"}), (), Links())
     (fingerprint, sample), *_ = samples({"leak": 1}).items()
     leaks.update("shop", "a", {fingerprint: (sample.stack, judgement(Verdict.SUSPECTED, 10, 5.0))}, 1.0)

@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leakwatch.links import LONGEST, Links, Template, facts_of
+from leakwatch.links import LONGEST, Facts, Links, Template
 from leakwatch.model import Frame
 from leakwatch.repository import Repository
 
 SHOP = "example.com/acme/shop"
 BLOB = "https://git.example/acme/shop/blob/{commit}/{path}#L{line}"
 FILTER = Frame(f"{SHOP}/pipeline.FilterService", "/src/pipeline/filter.go", 61)
-FACTS = facts_of("shop", {"commit": "0123abc", "cluster": "east/1"}, "b1d")
+FACTS = Facts("shop", {"commit": "0123abc", "cluster": "east/1"}, "b1d")
 
 
 def link(template: str, frame: Frame = FILTER, facts: dict[str, str] | None = None, prefix: str = SHOP) -> str:
     """Return the link of a frame by one template."""
-    said = FACTS if facts is None else facts_of("shop", facts)
+    said = FACTS if facts is None else Facts("shop", facts)
     return Links({prefix: Template.of(template)}).link(frame, (frame,), [said])
 
 
@@ -86,9 +86,7 @@ def test_what_is_not_known_makes_no_link() -> None:
 
 def test_most_targets_tell() -> None:
     """While a new version is rolled out, the commit that most targets run; all fields of one link are of one."""
-    facts = [
-        facts_of("shop", {"commit": c, "zone": z}) for c, z in (("a", "1"), ("b", "2"), ("b", "2"), ("a", "3"))
-    ]
+    facts = [Facts("shop", {"commit": c, "zone": z}) for c, z in (("a", "1"), ("b", "2"), ("b", "2"), ("a", "3"))]
     assert Links({SHOP: Template.of("https://x/{commit}/{label.zone}")}).link(FILTER, (), facts) == "https://x/b/2"
 
 
@@ -164,7 +162,7 @@ def test_hostile_values(name: str, file: str, label: str, line: int) -> None:
     """Whatever a service is called and says, a link stays on its host and below what the template spells."""
     frame = Frame(f"{SHOP}/{name}.F", f"/{file}", line)
     links = Links({SHOP: Template.of("https://x/a/{path}/{function}/{label.l}/{file}#L{line}")})
-    found = links.link(frame, (frame,), [facts_of(name, {"l": label})])
+    found = links.link(frame, (frame,), [Facts(name, {"l": label})])
     assert len(found) <= LONGEST
     if found:
         parts = urlsplit(found)

@@ -122,6 +122,11 @@ def test_who_started_a_dependency() -> None:
     # A site has its function only, but it knows what all its stacks began with.
     site = stack(loop, origin="example.com/acme/lib.Go")
     assert Owners({"example.com/acme": "platform"}).owner(site) == "platform"
+    assert Owners({}, [lib_rules]).owner(site) == "@acme/lib"  # though the file of the origin is not known
+    named = Repository("example.com/acme/lib", owners=rules("go.go @one"))
+    assert Owners({}, [named]).owner(site) == ""
+    main = stack(Frame("main.F"), origin="main.main")
+    assert Owners({}, [Repository(SHOP, owners=rules("* @all"))]).owner(main) == ""
     # As the standard library alone has been started by itself.
     serve = stack(read, Frame("net/http.(*conn).serve", "/usr/lib/go/src/net/http/server.go", 1))
     assert Owners({"net/http": "web"}).owner(serve) == "web"

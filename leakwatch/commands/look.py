@@ -42,6 +42,7 @@ class Format(StrEnum):
     "  curl -s 'http://127.0.0.1:6060/debug/pprof/goroutine?debug=1' | leakwatch scrape -\n"
     "  leakwatch scrape http://127.0.0.1:6060 --format folded | flamegraph.pl > goroutines.svg\n"
     "  curl -s 'http://127.0.0.1:6060/debug/pprof/goroutine?debug=2' > dump.txt; leakwatch scrape dump.txt\n"
+    "  leakwatch scrape http://127.0.0.1:6060 --full-dump\n"
     "  leakwatch scrape http://127.0.0.1:6060 --watch --sort count\n"
     "  leakwatch scrape old.txt --format pprof > old.pb.gz; go tool pprof -top old.pb.gz"
 )
@@ -52,6 +53,13 @@ def scrape(  # noqa: PLR0913  each is an option
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a service.")] = 10.0,
     limit: Annotated[int, typer.Option(help="Rows of the table; 0 for all.")] = 30,
+    full_dump: Annotated[
+        bool, typer.Option("--full-dump", help="Ask for debug=2: how long each waits, started by whom.")
+    ] = False,
+    full_dump_limit: Annotated[
+        int,
+        typer.Option(help="With --full-dump: the most goroutines; the service stands still."),
+    ] = 1000,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again and again, until Ctrl-C.")] = False,
     interval: Annotated[str, typer.Option(metavar="DURATION", help="With --watch: how often.")] = "1s",
     span: Annotated[str | None, typer.Option("--for", metavar="DURATION", help="With --watch: how long.")] = None,
@@ -64,6 +72,8 @@ def scrape(  # noqa: PLR0913  each is an option
     check_positive("--timeout", timeout)
     _check_limit(limit)
     if watch:
+        if full_dump:
+            raise UsageError("--full-dump goes without --watch: it is too dear to take often")
         if "://" not in source:
             raise UsageError("--watch takes the URL of a service")
         if output is not Format.TABLE or by is not By.STACK:
@@ -79,7 +89,9 @@ def scrape(  # noqa: PLR0913  each is an option
         raise UsageError("--for goes with --watch")
     from leakwatch import show
 
-    profile = show.read(source, timeout)
+    if full_dump and "://" not in source:
+        raise UsageError("--full-dump takes the URL of a service; a saved dump needs no option")
+    profile = show.read(source, timeout, full_dump_limit if full_dump else None)
     if output is Format.PPROF and sys.stdout.isatty():
         raise UsageError("pprof format is binary: redirect it to a file")
     sys.stdout.buffer.write(show.render(profile, by, output.value, limit))

@@ -41,6 +41,7 @@ def run(  # noqa: PLR0913  each is an option
     route_prefix: options.RoutePrefix = None,
     shard: options.OfShard = None,
     warm_from: options.WarmFrom = None,
+    evidence_path: options.EvidencePath = None,
     log_level: Annotated[Level, typer.Option(help="What to log.")] = Level.INFO,
 ) -> None:
     """Watch services: the daemon."""
@@ -59,6 +60,7 @@ def run(  # noqa: PLR0913  each is an option
     def read() -> Config:
         found = load(config, target or ()) if config else Config().with_targets(target or ())
         found = found.warmed(warm_from) if warm_from else found
+        found = found.keeping(evidence_path) if evidence_path else found
         return found.serving(listen=listen, route_prefix=route_prefix, external_url=external_url)
 
     try:

@@ -6,6 +6,7 @@ Onset: the knee of the least-squares line that is flat first and straight after.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -20,6 +21,7 @@ Points = npt.NDArray[np.float64]
 
 Z_90: Final = 1.2816  # of the normal distribution
 FEWEST: Final = 4  # points that a rate is made of
+ALL: Final = slice(None)
 
 
 def recent(series: Series, row: int, what: int = MEAN) -> tuple[Points, Points]:
@@ -91,11 +93,12 @@ def find_onset(times: Points, levels: Points) -> float:
     return float(knees[int(np.argmax(explained))])
 
 
-def slopes(series: Series) -> npt.NDArray[np.float64]:
-    """Return each row's least-squares slope over the known blocks, per second; 0 where there are too few."""
+def slopes(series: Series, rows: Sequence[int] | slice = ALL) -> npt.NDArray[np.float64]:
+    """Return the least-squares slope of `rows` over the known blocks, per second; 0 where there are too few."""
     known = np.flatnonzero(series.blocks.scrapes)
+    means = series.blocks.values[MEAN][rows]
     if len(known) < FEWEST:
-        return np.zeros(len(series.stacks))
+        return np.zeros(len(means))
     weights = known - known.mean()
     weights /= (weights @ weights) * series.block
-    return np.asarray(series.blocks.values[MEAN][:, known] @ weights, np.float64)
+    return np.asarray(means[:, known] @ weights, np.float64)

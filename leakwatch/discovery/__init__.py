@@ -8,11 +8,14 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Protocol
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, field_serializer
 
 from leakwatch.client import Settings
 
 HOST = re.compile(r"(?:[^\s:/@\[\]]+|\[[0-9a-fA-F:.%]+\])(?::(\d{1,5}))?")
+
+USER = re.compile(r"[^/@\s]*@")
+"""User and password before a host."""
 
 Update = Callable[[Sequence["TargetGroup"]], None]
 
@@ -66,6 +69,10 @@ class TargetGroup(Settings):
 
     targets: Annotated[tuple[Unicode, ...], BeforeValidator(_none)]
     labels: Annotated[dict[LabelName, Unicode], BeforeValidator(_nothing)] = Field(default_factory=dict)
+
+    @field_serializer("targets", when_used="json")
+    def _show(self, targets: tuple[str, ...]) -> list[str]:
+        return [USER.sub("", target) for target in targets]  # rules may make an address of what is none yet
 
 
 class CompleteGroup(TargetGroup):

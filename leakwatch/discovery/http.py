@@ -12,9 +12,9 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import httpx
-from pydantic import AfterValidator, FailFast, TypeAdapter, ValidationError
+from pydantic import AfterValidator, FailFast, PlainSerializer, TypeAdapter, ValidationError
 
-from leakwatch.client import Client, HttpSettings, Tls
+from leakwatch.client import HIDDEN, Client, HttpSettings, Tls
 from leakwatch.discovery import TargetGroup, Update
 from leakwatch.discovery.progress import progress
 from leakwatch.errors import DiscoveryError, ScrapeError, quote, without_user
@@ -40,10 +40,16 @@ def _url(text: str) -> str:
     return text
 
 
+def _without_query(url: str) -> str:
+    """Return `url` as it may be shown: a token may stand in what follows the path."""
+    base, mark, _ = url.partition("?")
+    return f"{base}?{HIDDEN}" if mark else url.partition("#")[0]
+
+
 class HttpConfig(HttpSettings):
     """Which URL to ask, how often and how."""
 
-    url: Annotated[str, AfterValidator(_url)]
+    url: Annotated[str, AfterValidator(_url), PlainSerializer(_without_query, when_used="json")]
     refresh_interval: Duration = 60.0
     body_size_limit: Size = 64 * 1024**2
 

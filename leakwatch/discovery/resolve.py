@@ -15,7 +15,7 @@ from leakwatch.discovery import HOST, TargetGroup, check_address
 from leakwatch.discovery.relabel import RelabelConfig, relabel, rules
 from leakwatch.errors import DiscoveryError
 from leakwatch.model import Target
-from leakwatch.units import exact_duration, parse_duration
+from leakwatch.units import exact_duration, parse_duration, parse_size
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ Labels = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What each target of a job starts from, before its `rules`; times in seconds."""
+    """What each target of a job starts from, before its `rules`; times in seconds, `memory_limit` in bytes."""
 
     name: str
     scheme: str
@@ -36,17 +36,24 @@ class Job:
     interval: float = 15.0
     timeout: float = 10.0
     rules: tuple[RelabelConfig, ...] = ()
+    metrics_path: str = ""
+    memory_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a target's profile is and how often to fetch it; `socket`: path of a unix socket."""
+    """Where a target's profile is and how often to fetch it; `socket`: path of a unix socket.
+
+    `metrics_path`: where the metrics of the service itself are, "" to never ask; `memory_limit`: in bytes.
+    """
 
     target: Target
     url: httpx.URL
     interval: float
     timeout: float
     socket: str | None = None
+    metrics_path: str = ""
+    memory_limit: int | None = None
 
 
 @dataclass(slots=True)
@@ -70,6 +77,8 @@ class Resolver:
             "job": job.name,
             "__scheme__": job.scheme,
             "__profile_path__": job.path,
+            **({"__metrics_path__": job.metrics_path} if job.metrics_path else {}),
+            **({"__memory_limit__": f"{job.memory_limit}B"} if job.memory_limit else {}),
             "__scrape_interval__": exact_duration(job.interval),
             "__scrape_timeout__": exact_duration(job.timeout),
         }
@@ -152,7 +161,8 @@ def endpoint(labels: Labels, job: Job) -> Endpoint:
     target = Target(shown.get("service") or shown.get("job") or job.name, shown.get("target") or address, shown)
     path = labels.get("__profile_path__", job.path).rstrip("/")
     socket = address.removeprefix("unix://") if address.startswith("unix://") else None
-    return Endpoint(target, _url(scheme, "localhost" if socket else address, path), interval, timeout, socket)
+    url = _url(scheme, "localhost" if socket else address, path)
+    return Endpoint(target, url, interval, timeout, socket, _metrics_path(labels, job), _memory_limit(labels, job))
 
 
 def _address(text: str, scheme: str) -> str:
@@ -178,6 +188,32 @@ def _seconds(labels: Labels, name: str, usual: float) -> float:
     if not seconds:
         raise DiscoveryError(f"{name} {text!r} must be longer than nothing")
     return seconds
+
+
+def _metrics_path(labels: Labels, job: Job) -> str:
+    path = labels.get("__metrics_path__", job.metrics_path)
+    if not job.metrics_path or path == job.metrics_path:  # who says never means the labels of others too
+        return job.metrics_path
+    if not path.startswith("/") or "?" in path or "#" in path:
+        raise DiscoveryError(f"__metrics_path__ {path!r} must be a path that begins with /")
+    try:
+        httpx.URL("http://localhost").copy_with(path=path)
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise DiscoveryError(f"__metrics_path__ {path!r} is no path: {error}") from error
+    return path
+
+
+def _memory_limit(labels: Labels, job: Job) -> int | None:
+    text = labels.get("__memory_limit__")
+    if text is None:
+        return job.memory_limit
+    try:
+        limit = parse_size(text)
+    except ValueError as error:
+        raise DiscoveryError(f"__memory_limit__ {error}") from error
+    if not limit:
+        raise DiscoveryError(f"__memory_limit__ {text!r} must be more than nothing")
+    return limit
 
 
 def _url(scheme: str, host: str, path: str) -> httpx.URL:

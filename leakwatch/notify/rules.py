@@ -84,10 +84,10 @@ class Rules:
             if leak.verdict >= Verdict.PLATEAU and whole in self._leaked:
                 since = time if leak.detected_at is None else leak.detected_at
                 texts = partial(text.leaking, leak, url, first_seen)
-                yield Holding(LEAK, _labels(LEAK, labels), since, leak.verdict.word, url, texts)
+                yield Holding(LEAK, alert_labels(LEAK, labels), since, leak.verdict.word, url, texts)
             elif leak.verdict is Verdict.SUSPECTED and stack not in self._leaked:
                 texts = partial(text.suspected, leak, url, first_seen)
-                yield Holding(SUSPECTED, _labels(SUSPECTED, labels), time, leak.verdict.word, url, texts)
+                yield Holding(SUSPECTED, alert_labels(SUSPECTED, labels), time, leak.verdict.word, url, texts)
 
     def _down(self, health: Mapping[Target, Health], time: float) -> Iterator[Holding]:
         known: dict[str, int] = defaultdict(int)
@@ -101,10 +101,12 @@ class Rules:
             since = min(state.since for _, state in those) + DOWN_FOR
             lines = [f"{shown(target.name)}: {state.reason}, {shown(state.error)}" for target, state in those]
             texts = partial(text.down, service, lines, known[service])
-            yield Holding(DOWN, _labels(DOWN, {"service": service}), since, "", f"{self.base.rstrip('/')}/", texts)
+            yield Holding(
+                DOWN, alert_labels(DOWN, {"service": service}), since, "", f"{self.base.rstrip('/')}/", texts
+            )
 
 
-def _labels(rule: Rule, labels: Mapping[str, str]) -> Labels:
+def alert_labels(rule: Rule, labels: Mapping[str, str]) -> Labels:
     """Return the labels of an alert; an empty one is none."""
     named = {**labels, "alertname": rule.name, "severity": rule.severity}
     return tuple(sorted((name, value) for name, value in named.items() if value))

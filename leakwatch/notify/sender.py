@@ -65,7 +65,8 @@ class Sender:
         self._now = now
         self._wall = wall
         self._news = asyncio.Event()
-        self._said = ""
+        self.trouble = ""
+        """Why the latest attempt failed, "" if it did not."""
         self._log = log.bind(alertmanager=address.name)
 
     def tell(self, alerts: Iterable[Alert]) -> None:
@@ -109,17 +110,18 @@ class Sender:
             self.outbox.refused_at(self._now(), alerts[0])
         except DeliveryError as error:
             self.outbox.failed_at(self._now(), alerts)
-            if str(error) != self._said:  # once, not at every attempt
+            if str(error) != self.trouble:  # once, not at every attempt
                 self._log.warning(
                     "alerts cannot be delivered, they stay due", error=str(error), due=len(self.outbox)
                 )
-            self._said = str(error)
+            self.trouble = str(error)
             return False
         else:
             self.outbox.delivered(alerts)
-            if self._said:
+            if self.trouble:
                 self._log.info("alerts are delivered again")
-            self._said = ""
+            self.trouble = ""
+        """Why the latest attempt failed, "" if it did not."""
         return True
 
     async def _post(self, alerts: Sequence[Alert]) -> None:

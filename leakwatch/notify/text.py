@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from leakwatch import memory
 from leakwatch.labels import shown
 from leakwatch.model import Frame, Leak, Verdict
 from leakwatch.reason import figure
@@ -103,6 +104,7 @@ def _facts(leak: Leak, first_seen: float) -> list[str]:
         shown(how_long(leak.findings)),
         shown(started_by(leak.findings)),
         f"Confidence: {100 * leak.confidence:.0f} %.",
+        memory.sentence(leak.memory) if leak.memory else "",
         f"Owner: {shown(leak.owner)}." if leak.owner else "",
         f"In step with it grows {', '.join(related[:RELATED])}{_more(related, RELATED)}." if related else "",
     ]
@@ -148,8 +150,8 @@ def _cut(part: str, limit: int) -> str:
     """Return `part` in at most `limit` bytes, with a mark where it is cut."""
     if _size(part) <= limit:
         return part
-    return part.encode()[: limit - _size("…")].decode(errors="ignore") + "…"
+    return part.encode("utf-8", "replace")[: limit - _size("…")].decode(errors="ignore") + "…"
 
 
 def _size(part: str) -> int:
-    return len(part.encode())
+    return len(part.encode("utf-8", "replace"))  # half a letter becomes a question mark on its way

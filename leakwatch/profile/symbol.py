@@ -8,7 +8,7 @@ The same lines, in a file `symbol` beside recorded bodies, name what their text 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from leakwatch.errors import MalformedProfile, NotAProfile, quote
 
@@ -19,6 +19,12 @@ LINE = re.compile(rb"0x([0-9a-f]{1,16}) (\S.*)")
 def query(addresses: Iterable[int]) -> bytes:
     """Return what follows the question mark."""
     return b"+".join(b"%#x" % address for address in addresses)
+
+
+def answer(names: Mapping[int, str]) -> bytes:
+    """Return what a process would answer that knows these names; those of "" are unknown."""
+    lines = (b"%#x %s\n" % (address, name.encode()) for address, name in sorted(names.items()) if name)
+    return b"num_symbols: 1\n" + b"".join(lines)
 
 
 def parse(body: bytes) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""Reads protobuf's wire format: the fields of a message, and the numbers in them.
+"""Reads and writes protobuf's wire format: the fields of a message, and the numbers in them.
 
 https://protobuf.dev/programming-guides/encoding/. What a field means is for others to know.
 """
@@ -64,6 +64,27 @@ def whole_fields(data: bytearray, keep: Callable[[int, Value], None]) -> int:
     return at
 
 
+def raw_fields(data: bytes) -> Iterator[tuple[int, Value, bytes]]:
+    """Yield number, value and all bytes of each field of a message; the value of a fixed number is left out: 0.
+
+    Raises MalformedProfile and TruncatedProfile.
+    """
+    at, end = 0, len(data)
+    while at < end:
+        begin = at
+        key, at = varint(data, at)
+        kind = key & 7
+        if kind == VARINT:
+            value, at = varint(data, at)
+            yield key >> 3, value, data[begin:at]
+            continue
+        size, at = _size(data, at, kind)
+        if at + size > end:
+            raise TruncatedProfile(f"byte {at}: a field of {size} bytes ends after {end - at}")
+        yield key >> 3, data[at : at + size] if kind == BYTES else 0, data[begin : at + size]
+        at += size
+
+
 def _size(data: bytes | bytearray, at: int, kind: int) -> tuple[int, int]:
     """Return how many bytes a value has, and where they begin."""
     if kind == BYTES:
@@ -114,3 +135,23 @@ def as_bytes(value: Value) -> bytes:
     if isinstance(value, int):
         raise MalformedProfile("text is expected where a number is")
     return value
+
+
+def encoded(number: int) -> bytes:
+    """Return `number` as a varint."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def number_field(field: int, value: int) -> bytes:
+    """Return the bytes of a field that is a number."""
+    return encoded(field << 3) + encoded(value)
+
+
+def bytes_field(field: int, value: bytes) -> bytes:
+    """Return the bytes of a field that is made of bytes."""
+    return encoded(field << 3 | BYTES) + encoded(len(value)) + value

@@ -1,7 +1,9 @@
 """Folders of bodies as `curl` saves them.
 
 <unix seconds>[.fraction].txt|.pb[.gz]   a body; a folder of them is one target
-symbol[.txt]                             beside bodies: what /debug/pprof/symbol said, for their wait reasons
+<the same>.symbol                        beside a body: what /debug/pprof/symbol said, for its wait reasons
+<the same>.json, .dump.gz                beside a body, as leakwatch keeps evidence: left alone
+symbol[.txt]                             beside bodies: the same, for those that have none of their own
 service/target/<body>                    a folder of targets is a service
 any/service/target/<body>                a folder of services
 """
@@ -11,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from leakwatch.errors import ProfileError
+from leakwatch.evidence.names import original
 from leakwatch.model import Target
 from leakwatch.profile import proto, saved, symbol, text
 from leakwatch.recordings import Kept, Observation, Say, unix
@@ -19,6 +22,9 @@ from leakwatch.stacks import Identifier
 BODY = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\.(?:txt|pb)(?:\.gz)?")
 SYMBOLS = {"symbol", "symbol.txt"}
 """Files beside bodies that name what their text hides."""
+BESIDE = re.compile(r"\d{1,20}(?:\.\d{1,9})?\.(?:json|symbol|dump|dump\.gz)")
+"""What belongs to a body, or is a full dump: of no use to who judges counts."""
+FORMAT = re.compile(r"\.(?:txt|pb)(?:\.gz)?$")
 
 
 class Folder:
@@ -36,7 +42,10 @@ class Folder:
         self.times = kept.times = [time for time, _ in bodies]
         self._bodies = bodies
         self._say = say
-        self._texts, self._protos = text.Memory(symbols=symbols), proto.Memory()
+        self._symbols = symbols
+        self._texts: dict[int, text.Memory] = {}
+        """By their symbols: what is remembered of a text names its wait reason too."""
+        self._protos = proto.Memory()
         self._identifier = identifier
 
     def observations(self) -> Iterator[Observation | None]:
@@ -44,7 +53,7 @@ class Folder:
         (kept,) = self.kept
         for time, path in self._bodies:
             try:
-                profile = saved.parse(path.read_bytes(), self._texts, self._protos)
+                profile = saved.parse(path.read_bytes(), self._memory(path), self._protos)
             except (OSError, ProfileError) as error:
                 kept.skipped += 1
                 self._say(f"{path}: {error}")
@@ -52,6 +61,10 @@ class Folder:
             else:
                 kept.read(time)
                 yield time, kept.target, profile.total, self._identifier.identify(profile)
+
+    def _memory(self, path: Path) -> text.Memory:
+        symbols = own_symbols(path, self._say) or self._symbols
+        return self._texts.setdefault(hash(frozenset(symbols.items())), text.Memory(symbols=symbols))
 
 
 def find(paths: Sequence[Path], identifier: Identifier, say: Say) -> list[Folder]:
@@ -77,13 +90,13 @@ def _within(path: Path, say: Say) -> list[tuple[Target, list[Path]]]:
     for one in folders:
         files, inner = _level(one, say)
         if not inner:
-            found.append((Target(_name(path), one.name), files))
+            found.append((Target(_name(path), _name(one)), files))
         for two in inner:
             files, deeper = _level(two, say)
             for extra in deeper:
                 say(f"{extra}: left out: too deep, below a service ({one}) are targets, below a target bodies")
             if not deeper:
-                found.append((Target(one.name, two.name), files))
+                found.append((Target(_name(one), _name(two)), files))
     return found
 
 
@@ -111,7 +124,7 @@ def _has_bodies(files: Sequence[Path]) -> bool:
 
 
 def _name(path: Path) -> str:
-    return path.resolve().name or str(path)
+    return original(path.resolve().name) or str(path)
 
 
 def _folder(target: Target, files: Sequence[Path], identifier: Identifier, say: Say) -> Folder:
@@ -125,7 +138,7 @@ def _folder(target: Target, files: Sequence[Path], identifier: Identifier, say: 
         except ValueError as error:
             if file.name in SYMBOLS:
                 symbols |= read_symbols(file, say)
-            else:
+            elif not BESIDE.fullmatch(file.name):
                 say(f"{file}: left out: {error}")
             continue
         if time in bodies:
@@ -134,6 +147,12 @@ def _folder(target: Target, files: Sequence[Path], identifier: Identifier, say: 
         else:
             bodies[time] = file
     return Folder(kept, sorted(bodies.items()), identifier, say, symbols)
+
+
+def own_symbols(body: Path, say: Say) -> dict[int, str]:
+    """Return address -> function, as the file `<name>.symbol` beside a body has it; {} if there is none."""
+    file = body.with_name(f"{FORMAT.sub('', body.name)}.symbol")
+    return read_symbols(file, say) if file.is_file() else {}
 
 
 def read_symbols(file: Path, say: Say) -> dict[int, str]:

@@ -12,12 +12,14 @@ from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route, Router
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp
 
 from leakwatch.errors import ConfigError
 from leakwatch.model import Leak, Target
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape import Health
+from leakwatch.web.later import mount
 from leakwatch.web.page import front_page
 
 
@@ -67,8 +69,11 @@ async def exposition(request: Request, registry: CollectorRegistry) -> Response:
     return Response(body, headers=headers | ({"Content-Encoding": "gzip"} if zipped else {}))
 
 
-def make_app(daemon: Daemon, registry: CollectorRegistry, prefix: str = "") -> Starlette:
-    """Return the application; `prefix`: what all its paths begin with, "" or like "/leakwatch"."""
+def make_app(daemon: Daemon, registry: CollectorRegistry, api: ASGIApp, prefix: str = "") -> Starlette:
+    """Return the application; `api` answers below /api.
+
+    `prefix`: what all its paths begin with, "" or like "/leakwatch".
+    """
 
     async def healthy(_: Request) -> Response:
         return PlainTextResponse("leakwatch is healthy.\n")
@@ -99,6 +104,7 @@ def make_app(daemon: Daemon, registry: CollectorRegistry, prefix: str = "") -> S
         Route("/-/healthy", healthy),
         Route("/-/ready", ready),
         Route("/-/reload", reload, methods=["POST", "PUT"]),
+        mount("/api", api),
     ]
     return Starlette(routes=_under(prefix, routes))
 
@@ -110,5 +116,5 @@ def _under(prefix: str, routes: Sequence[BaseRoute]) -> list[BaseRoute]:
         return RedirectResponse(f"{prefix}/", 302)
 
     # A redirect because of a slash would name the address in the Host header, which is wrong behind a proxy.
-    mounted = Mount(prefix, app=Router(routes, redirect_slashes=False))
+    mounted = mount(prefix, Router(routes, redirect_slashes=False))
     return [Route("/", to_front), Route(prefix, to_front), mounted] if prefix else [mounted]

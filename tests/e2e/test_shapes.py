@@ -6,7 +6,10 @@ import sys
 from collections.abc import Callable
 
 import httpx
+from typer.testing import CliRunner
 
+from leakwatch.cli import app
+from leakwatch.errors import UsageError
 from leakwatch.profile import dump, text
 from leakwatch.stacks import Identifier
 from leakwatch.waits import Waits
@@ -58,6 +61,20 @@ def test_a_dump_of_every_shape(start: Callable[..., str]) -> None:
     expected = {"chanSend": "chan send", "chanReceive": "chan receive", "selectMany": "select"}
     assert {name: states[f"main.{name}"] for name in expected} == expected
     assert any(g.gap for g in found.goroutines)
+
+
+def test_a_full_dump_by_hand(start: Callable[..., str]) -> None:
+    """`scrape --full-dump` tells states and creators of a small service, and asks no large one."""
+    url = start("shapes")
+    found = CliRunner().invoke(app, ["scrape", url, "--full-dump", "--format", "json"])
+    assert found.exit_code == 0, found.output
+    stacks = [stack for one in json.loads(found.stdout)["groups"] for stack in one["stacks"]]
+    (sending,) = [stack for stack in stacks if stack["function"] == "main.chanSend"]
+    assert sending["states"] == {"chan send": sending["goroutines"]}
+    assert sending["created_by"][0]["function"].startswith("main.main")
+    refused = CliRunner().invoke(app, ["scrape", url, "--full-dump", "--full-dump-limit", "3"])
+    assert isinstance(refused.exception, UsageError)
+    assert "--full-dump-limit" in str(refused.exception)
 
 
 def test_labels_of_real_bodies(start: Callable[..., str]) -> None:

@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from running import FAST, Daemon, Programs, eventually
+
+from leakwatch.profile import saved
+from leakwatch.stacks import Identifier
 
 BEGIN = 3.0  # seconds of healthy load before the leaks begin
 IO = "IO wait"
@@ -36,14 +40,30 @@ class Case:
     instances: int = 1
     most: int = 1
     within: float = 70.0
+    owner: str = ""
+    origins: tuple[str, ...] = ()
 
 
 GRPC = "google.golang.org/grpc/internal/"
 SESSION = "example.com/leaks/w1gateway/connect-tcp.tcpStartSession"
 
 CASES = [
-    Case("gateway", "w1gateway", {SESSION: IO}, rate=8, flags=("-clients", "20", "-pause", "1us")),
-    Case("push", "w2push", {"main.(*session).reader": SEND, "main.(*session).writer": SELECT}),
+    Case(
+        "gateway",
+        "w1gateway",
+        {SESSION: IO},
+        rate=8,
+        flags=("-clients", "20", "-pause", "1us"),
+        owner="edge",
+        origins=(SESSION,),
+    ),
+    Case(
+        "push",
+        "w2push",
+        {"main.(*session).reader": SEND, "main.(*session).writer": SELECT},
+        owner="push",
+        origins=("main.(*session).reader", "main.(*session).writer"),
+    ),
     Case(
         "grpc",
         "w3grpc",
@@ -57,11 +77,39 @@ CASES = [
         },
         flags=("-alerts",),
         most=2,  # the alerts are a leak of their own
+        owner="platform",
+        origins=(
+            "main.(*SREClient).IMAlert",
+            f"{GRPC}transport.newHTTP2Client.func6",
+            f"{GRPC}transport.NewServerTransport.func2",
+            f"{GRPC}grpcsync.(*CallbackSerializer).run",
+            f"{GRPC}transport.(*http2Client).reader",
+            f"{GRPC}transport.(*http2Server).keepalive",
+            "google.golang.org/grpc.(*Server).serveStreams",
+        ),
     ),
     # Each instance leaks enough to be found alone. When they are judged together, a quarter of it will do.
-    Case("ssh", "w4ssh", {"main.(*Runner).Run": IO}, rate=2.5, instances=4),
-    Case("pipeline", "w5pipeline", {"main.FilterService": SEND}),
+    Case(
+        "ssh",
+        "w4ssh",
+        {"main.(*Runner).Run": IO},
+        rate=2.5,
+        instances=4,
+        owner="ops",
+        origins=("main.(*Runner).Run", "main.main.func1.3.1", "main.main.func1.gowrap1"),
+    ),
+    Case("pipeline", "w5pipeline", {"main.FilterService": SEND}, owner="ingest", origins=("main.FilterService",)),
 ]
+OWNERS = """
+owners:
+  example.com/leaks/w1gateway: edge
+  main.session: push
+  google.golang.org/grpc: platform
+  golang.org/x/net/http2: platform
+  main.SREClient: platform
+  main.Runner: ops
+  main.FilterService: ingest
+"""
 ALTERNATING = Case("alternating", "w1gateway", {SESSION: ""}, rate=8, flags=("-clients", "20"), within=110)
 """As in production: stuck sessions are in Read half of the time; their two stacks wait for different things."""
 
@@ -118,7 +166,7 @@ def wild(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
             for service, urls in wild.urls.items()
         ]
         path = tmp_path_factory.mktemp("wild") / "leakwatch.yml"
-        path.write_text(f"{FAST}scrape_configs:\n{''.join(jobs)}")
+        path.write_text(f"{FAST}{OWNERS}scrape_configs:\n{''.join(jobs)}")
         wild.daemon = Daemon("--config", path)
         try:
             yield wild
@@ -167,6 +215,45 @@ def test_a_leak_from_production_is_found(wild: Wild, case: Case) -> None:
     found(wild, case)
 
 
+def parts(wild: Wild, case: Case, name: str) -> dict[str, float]:
+    """Return stack -> the value of a metric of the leaks of a case; of several of a stack the largest."""
+    found: dict[str, float] = {}
+    for labels, value in wild.daemon.series(f"leakwatch_leak_{name}"):
+        if labels["service"] == case.service:
+            assert labels["owner"] == case.owner
+            found[labels["stack"]] = max(value, found.get(labels["stack"], 0.0))
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.service)
+def test_one_look_tells_all_of_it(wild: Wild, case: Case) -> None:
+    """Started by whom, for how long at least, how much memory and whose: the metrics answer for each leak."""
+    assert eventually(lambda: parts(wild, case, "older_goroutines") and parts(wild, case, "bytes"), 30)
+    goroutines, older = parts(wild, case, "goroutines"), parts(wild, case, "older_goroutines")
+    assert older
+    assert all(0 < least <= goroutines[stack] for stack, least in older.items())
+    assert all(held >= 2048 * older[stack] for stack, held in parts(wild, case, "bytes").items() if stack in older)
+    assert all(rate > 0 for rate in parts(wild, case, "growth_bytes_per_second").values())
+    origins = {labels["stack"]: labels["origin"] for labels, _ in wild.daemon.series("leakwatch_stack_info")}
+    assert {origins[stack] for stack in older} <= {*case.origins}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.service)
+def test_the_kept_evidence_tells_it_too(wild: Wild, case: Case) -> None:
+    """What is kept of each leak names the function, what it waits for and how many there were."""
+    (leaking, *_) = case.leaks.items()
+
+    def kept() -> list[dict[str, Any]]:
+        listed = wild.daemon.get(f"/api/v1/profiles?service={case.service}").json()["profiles"]
+        return [one for one in listed if "leaking" in one["kinds"]]
+
+    assert eventually(kept, 30)
+    body = wild.daemon.get(f"/api/v1/profiles/{kept()[0]['id']}?format=pprof").content
+    samples = Identifier().identify(saved.parse(body)).values()
+    told = {sample.stack.blamed.function: sample for sample in samples if sample.stack.wait == leaking[1]}
+    assert told[leaking[0]].goroutines > 0
+
+
 def test_a_leak_that_alternates_between_stacks_is_found(wild: Wild) -> None:
     """Goroutines that never end, but are sometimes in this stack and sometimes in that, are one leak.
 
@@ -191,7 +278,8 @@ def test_nothing_else_was_ever_accused(wild: Wild) -> None:
 
 def test_a_program_that_cannot_prove_is_asked_once(wild: Wild) -> None:
     """An older Go has no such profile: that is said once of each target, and its leaks stay."""
-    asked = [(e["service"], e["target"]) for e in wild.daemon.events() if e["event"] == "a closer look failed"]
+    failed = [e for e in wild.daemon.events() if e["event"] == "a closer look failed" and e["what"] == "proof"]
+    asked = [(e["service"], e["target"]) for e in failed]
     leaking = {url.removeprefix("http://") for case in CASES for url in wild.urls[case.service]}
     assert sorted(asked) == sorted(set(asked))
     assert leaking <= {target for _, target in asked}

@@ -94,7 +94,8 @@ httpGet: {path: {{ printf "%s%s" .root.Values.web.routePrefix .path }}, port: we
 {{- if not $jobs -}}
 {{- fail "nothing to watch: discovery.enabled is false and scrapeConfigs is empty" -}}
 {{- end -}}
-{{ merge (dict "scrape_configs" $jobs) .Values.config | toYaml }}
+{{- $kept := dict "evidence" (.Files.Get "files/leakwatch.yml" | fromYaml).evidence -}}
+{{ merge (dict "scrape_configs" $jobs) .Values.config $kept | toYaml }}
 {{- end }}
 
 {{- /* One endpoint of a monitor: a dict of root, monitor (its values) and port. */}}

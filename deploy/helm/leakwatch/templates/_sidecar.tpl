@@ -19,6 +19,7 @@ and the labels of the pod: {{- include "leakwatch.sidecar.labels" .Subcharts.lea
     - run
     - --target=$(SERVICE)={{ .Values.sidecar.target }}
     - --listen=0.0.0.0:9979
+    - --evidence.path=/data/evidence
     {{- with .Values.sidecar.extraArgs }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -48,7 +49,7 @@ and the labels of the pod: {{- include "leakwatch.sidecar.labels" .Subcharts.lea
 
 {{- define "leakwatch.sidecar.volumes" -}}
 - name: leakwatch-data
-  emptyDir: {sizeLimit: 64Mi}
+  emptyDir: {sizeLimit: 320Mi}
 {{- end }}
 
 {{- define "leakwatch.sidecar.labels" -}}

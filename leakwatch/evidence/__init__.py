@@ -1,0 +1,1 @@
+"""The evidence: raw bodies of targets that leak, redacted and compressed. trail.py says which."""

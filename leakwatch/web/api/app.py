@@ -1,0 +1,38 @@
+"""The API, published as OpenAPI at /api/v1/openapi.json."""
+
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
+
+from leakwatch import __version__
+from leakwatch.web.api import leak_routes, profile_routes, status_routes, target_routes
+from leakwatch.web.api.changes import Changes
+from leakwatch.web.api.problems import NoTraceback, say_problems
+from leakwatch.web.api.source import Source
+
+V1 = "/v1"
+ROUTERS: tuple[APIRouter, ...] = (
+    leak_routes.router,
+    target_routes.router,
+    profile_routes.router,
+    status_routes.router,
+)
+
+
+def make_api(source: Source, changes: Changes | None = None) -> ASGIApp:
+    """Return the API on `source`, for a mount at /api; `changes`: who tells the news."""
+    app = FastAPI(
+        title="leakwatch",
+        version=__version__,
+        description="Which Go services leak goroutines, and where. Times are unix seconds, rates per hour.",
+        openapi_url=f"{V1}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        servers=[{"url": f"{source.url.rstrip('/')}/api"}],
+        root_path_in_servers=False,
+    )
+    app.state.source, app.state.changes = source, changes or Changes(source)
+    for router in ROUTERS:
+        app.include_router(router, prefix=V1)
+    say_problems(app)
+    return NoTraceback(app)

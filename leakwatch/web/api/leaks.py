@@ -1,0 +1,174 @@
+"""Leaks: the list, filtered, and what it says of each. Pure: state in, models out."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from urllib.parse import quote
+
+from leakwatch.errors import UnknownError
+from leakwatch.model import Fingerprint, Growth, Leak, Stack, Verdict
+from leakwatch.web.api import models
+from leakwatch.web.api.levels import sparkline, summed
+from leakwatch.web.api.models import whole
+from leakwatch.web.api.source import Source
+
+NAMED = 20  # targets of a leak in a list; related ones too
+
+Sparklines = Mapping[Fingerprint, tuple[list[float], float | None]]
+"""Levels, and when the first of them was."""
+
+
+def leak_list(
+    source: Source,
+    *,
+    service: str = "",
+    owner: str = "",
+    verdicts: Collection[str] = (),
+    q: str = "",
+    limit: int = 100,
+    offset: int = 0,
+) -> models.LeakList:
+    """Return the leaks that pass all filters, the most urgent first.
+
+    `q`: text that is in the function, file, origin, wait reason, service, owner or stack, in any case.
+    """
+    known = source.leaks()
+    words = whole(q).casefold()
+    found = [
+        leak
+        for leak in known
+        if (not service or whole(leak.service) == service)
+        and (not owner or whole(leak.owner) == owner)
+        and (not verdicts or leak.verdict.word in verdicts)
+        and (not words or words in _searched(leak))
+    ]
+    return models.LeakList(
+        now=source.wall(source.now()),
+        total=len(found),
+        known=len(known),
+        services=sorted({whole(leak.service) for leak in known}),
+        owners=sorted({whole(leak.owner) for leak in known if leak.owner}),
+        verdicts=[verdict.word for verdict in sorted({leak.verdict for leak in known}, reverse=True)],
+        leaks=summaries(source, found[offset : offset + limit]),
+    )
+
+
+def summaries(source: Source, leaks: Sequence[Leak]) -> list[models.LeakSummary]:
+    """Return what a list says of `leaks`."""
+    by_service: dict[str, list[Leak]] = {}
+    for leak in leaks:
+        by_service.setdefault(leak.service, []).append(leak)
+    lines = {
+        name: sparklines(source, name, [leak.stack.fingerprint for leak in those])
+        for name, those in by_service.items()
+    }
+    return [models.LeakSummary(**summary(source, leak, lines[leak.service])) for leak in leaks]
+
+
+def summary(source: Source, leak: Leak, lines: Sparklines) -> dict[str, object]:
+    """Return the fields of a summary."""
+    stack = leak.stack
+    levels, start = lines[stack.fingerprint]
+    return {
+        "id": leak_id(leak),
+        "service": leak.service,
+        "stack": stack.fingerprint,
+        "site": stack.site,
+        "function": stack.blamed.function,
+        "file": stack.blamed.file,
+        "line": stack.blamed.line,
+        "origin": stack.origin,
+        "wait": stack.wait,
+        "verdict": leak.verdict.word,
+        "goroutines": leak.goroutines,
+        "growth_per_hour": hourly(leak.growth),
+        "confidence": leak.confidence,
+        "first_seen": source.wall(leak.first_seen),
+        "detected_at": None if leak.detected_at is None else source.wall(leak.detected_at),
+        "life": [models.Turn(verdict=turn.verdict.word, time=source.wall(turn.time)) for turn in leak.life],
+        "targets": leak.targets[:NAMED],
+        "targets_total": len(leak.targets),
+        "owner": leak.owner,
+        "related": [other.blamed.function for other in leak.related[:NAMED]],
+        "reason": leak.reason,
+        "sparkline": levels,
+        "sparkline_from": start,
+    }
+
+
+def sparklines(source: Source, service: str, stacks: Sequence[Fingerprint]) -> Sparklines:
+    """Return what the goroutines of `stacks` over all targets of a service were, until now."""
+    found = source.pipeline.service(service)
+    watches = list(found.watches.values()) if found else []
+    counts = [source.pipeline.count(service, stack) for stack in stacks]
+    levels, start = sparkline(watches, summed(watches, stacks), counts)
+    begin = None if start is None else source.wall(start)
+    return {stack: (line, begin) for stack, line in zip(stacks, levels, strict=True)}
+
+
+def find(source: Source, service: str, stack: str) -> Leak:
+    """Return one leak; raises UnknownError, which says where else it is told, or why it is not."""
+    for leak in source.leaks():
+        if leak.stack.fingerprint == stack and whole(leak.service) == service:
+            return leak
+    told = source.pipeline.leaks.told(service)
+    for key, group in told.groups.items():
+        if stack in {key, *(life.stack.fingerprint for life in group.related)}:
+            if key in told.rules:
+                raise UnknownError(
+                    f"leak {stack} of {service!r} is kept out of sight by: ignore {told.rules[key]}"
+                )
+            name = group.head.stack.blamed.function
+            raise UnknownError(f"it is told as part of the leak in {name!r}", told_as=_id(service, key))
+    raise UnknownError(f"there is no leak {stack} of service {service!r}; what recovers is forgotten after a day")
+
+
+def leak_id(leak: Leak) -> str:
+    """Return what tells a leak from all others, in the form that stands in addresses."""
+    return _id(leak.service, leak.stack.fingerprint)
+
+
+def _id(service: str, stack: str) -> str:
+    return f"{quoted(service)}/{stack}"
+
+
+def quoted(name: str) -> str:
+    """Return a name as it stands in addresses."""
+    return quote(whole(name), safe="")
+
+
+def hourly(growth: Growth) -> models.Rate:
+    """Return a growth per second as one per hour."""
+    return models.Rate(value=_figure(growth.rate), low=_figure(growth.low), high=_figure(growth.high))
+
+
+def per_hour(slope: float) -> models.Rate:
+    """Return a slope per second that nobody has judged: it has no band."""
+    return models.Rate(value=_figure(slope))
+
+
+def _figure(rate: float) -> float:
+    return round(3600 * rate, 3) + 0.0  # no -0.0
+
+
+def reference(stack: Stack, goroutines: int, verdict: Verdict = Verdict.NORMAL) -> models.StackRef:
+    """Return a stack as others name it."""
+    at = stack.blamed
+    return models.StackRef(
+        stack=stack.fingerprint,
+        function=at.function,
+        file=at.file,
+        line=at.line,
+        wait=stack.wait,
+        site=stack.site,
+        goroutines=goroutines,
+        verdict=verdict.word,
+    )
+
+
+def _searched(leak: Leak) -> str:
+    stack = leak.stack
+    at = stack.blamed
+    parts: Iterable[str] = (
+        *(at.function, f"{at.file}:{at.line}", stack.origin, stack.wait, leak.service, leak.owner),
+        stack.fingerprint,
+    )
+    return whole("\n".join(parts)).casefold()

@@ -1,0 +1,162 @@
+"""Goroutines over time, for plots. Pure: state in, models out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from leakwatch.columns import FLOOR, MEAN, Sums
+from leakwatch.detect.rate import slopes
+from leakwatch.errors import UnknownError
+from leakwatch.history import History
+from leakwatch.model import Fingerprint, Judgement, Leak
+from leakwatch.reason import combined
+from leakwatch.watch import Watch
+from leakwatch.web.api import models
+from leakwatch.web.api.leaks import find, hourly
+from leakwatch.web.api.levels import Reach, Sum, between, columns_of, curve, history_of, middles, summed
+from leakwatch.web.api.source import Source
+from leakwatch.web.api.target_models import StackSeries
+from leakwatch.web.api.targets import find as find_target
+
+TARGETS: Final = 12  # small multiples
+MARKS: Final = 100
+EMPTY: Final = models.Line(seconds=0, times=[], mean=[], floor=[])
+
+
+def leak_series(source: Source, service: str, stack: str, targets: int = TARGETS) -> models.LeakSeries:
+    """Return a leak over time, and on the `targets` that grow fastest; raises UnknownError."""
+    leak = find(source, service, stack)
+    key = leak.stack.fingerprint
+    found = source.pipeline.service(leak.service)
+    watches = [watch for watch in found.watches.values() if history_of(watch, key)] if found else []
+    fastest = sorted(watches, key=lambda watch: (-_rate(watch, key), -watch.count(key), watch.target.name))
+    sums, count = summed(watches, [key]), float(source.pipeline.count(leak.service, key))
+    newest = max((watch.history.time or 0.0 for watch in watches), default=None)
+    recent, hours = (_drawn(one).model(source, newest, count) for one in sums) if sums else (EMPTY, EMPTY)
+    return models.LeakSeries(
+        service=leak.service,
+        stack=key,
+        now=source.wall(source.now()),
+        recent=recent,
+        hours=hours,
+        targets=[_target(source, watch, key) for watch in fastest[:targets]],
+        others=max(len(fastest) - targets, 0),
+        fit=_fit(source, leak, sums, newest),
+        marks=sorted(_marks(source, leak, watches), key=lambda mark: mark.time)[-MARKS:],
+    )
+
+
+def target_series(source: Source, path: str, stack: str) -> StackSeries:
+    """Return one stack or site of the target at `path`, service/name, over time; raises UnknownError."""
+    target, _ = find_target(source, path)
+    watch = source.pipeline.watches.get(target)
+    found = history_of(watch, Fingerprint(stack)) if watch else None
+    if watch is None or found is None:
+        raise UnknownError(f"target {target.name!r} of {target.service!r} has no stack {stack}")
+    history, row = found
+    known = history.stacks[row]
+    recent, hours = lines(source, history, row)
+    return StackSeries(
+        service=watch.target.service,
+        target=watch.target.name,
+        stack=stack,
+        function=known.blamed.function if known else "",
+        now=source.wall(source.now()),
+        recent=recent,
+        hours=hours,
+    )
+
+
+def lines(source: Source, history: History, row: int) -> tuple[models.Line, models.Line]:
+    """Return the blocks and the hours of one series, each with the present count as its last point."""
+    return _line(source, history, row, "blocks"), _line(source, history, row, "hours")
+
+
+def _line(source: Source, history: History, row: int, reach: Reach) -> models.Line:
+    columns, end, width = columns_of(history, reach)
+    known = columns.scrapes > 0
+    values = np.where(known, columns.values[:, row], np.nan)
+    line = Drawn(width, middles(end, width, len(known)), values[MEAN], values[FLOOR])
+    return line.model(source, history.time, float(history.last[row]))
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Columns of `width` seconds and their middles; nan where nothing is known."""
+
+    width: float
+    times: Sums
+    mean: Sums
+    floor: Sums
+
+    def model(self, source: Source, now: float | None, count: float) -> models.Line:
+        """Return the line from its first known column on, with the `count` of `now` as its last point."""
+        known = np.flatnonzero(~np.isnan(self.mean))
+        first = int(known[0]) if len(known) else len(self.times)
+        more = [] if now is None else [count]
+        return models.Line(
+            seconds=self.width,
+            times=[source.wall(time) for time in (*self.times[first:].tolist(), *([] if now is None else [now]))],
+            mean=self.mean[first:].round(2).tolist() + more,
+            floor=self.floor[first:].round(2).tolist() + more,
+        )
+
+
+def _drawn(one: Sum) -> Drawn:
+    """Return the line of a sum; there is nothing where no target was scraped."""
+    mean, floor = (np.where(one.seen, values[0], np.nan) for values in (one.mean, one.floor))
+    return Drawn(one.width, one.times, mean, floor)
+
+
+def _target(source: Source, watch: Watch, key: Fingerprint) -> models.TargetSeries:
+    history, row = history_of(watch, key) or (watch.history, 0)
+    recent, hours = lines(source, history, row)
+    said = _judgement(watch, key)
+    fit = None
+    if said is not None:
+        fit = models.Fit(since=source.wall(said.since), before=said.before, per_hour=hourly(said.grew))
+    return models.TargetSeries(
+        target=watch.target.name, goroutines=watch.count(key), recent=recent, hours=hours, fit=fit
+    )
+
+
+def _judgement(watch: Watch, key: Fingerprint) -> Judgement | None:
+    found = watch.judged.get(key) or watch.judged_sites.get(key)
+    return found[1] if found else None
+
+
+def _rate(watch: Watch, key: Fingerprint) -> float:
+    said, found = _judgement(watch, key), history_of(watch, key)
+    if said is not None:
+        return said.growth.rate
+    return float(slopes(found[0], [found[1]])[0]) if found else 0.0
+
+
+def _fit(source: Source, leak: Leak, sums: Sequence[Sum], now: float | None) -> models.Fit | None:
+    """Return the growth that a leak is founded on: of the service as a whole, or of its targets together."""
+    life = source.pipeline.leaks.told(leak.service).lives.get(leak.stack.fingerprint)
+    said = life.said if life else ()
+    if not said:
+        return None
+    since = min(judgement.since for judgement in said)
+    before = sum(judgement.before for judgement in said)
+    if np.isnan(before):  # a service as a whole is known by what it gained: how many there were, its targets tell
+        times, levels = curve(sums, [leak.goroutines], now or since) if sums else (np.zeros(1), np.zeros((1, 1)))
+        before = float(between(times, levels, np.array([since]))[0, 0])
+    return models.Fit(
+        since=source.wall(since), before=before, per_hour=hourly(combined([one.grew for one in said]))
+    )
+
+
+def _marks(source: Source, leak: Leak, watches: Sequence[Watch]) -> Iterator[models.Mark]:
+    if not np.isnan(leak.first_seen):
+        yield models.Mark(time=source.wall(leak.first_seen), kind="first_seen", text="growth begins")
+    for turn in leak.life:
+        yield models.Mark(time=source.wall(turn.time), kind="verdict", text=turn.verdict.word)
+    for watch in watches:
+        if watch.restarts and watch.history.since is not None:
+            name = watch.target.name
+            since = source.wall(watch.history.since)
+            yield models.Mark(time=since, kind="restart", text=f"{name} restarted", target=name)

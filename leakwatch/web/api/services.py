@@ -1,0 +1,83 @@
+"""Services: the list, and all of one. Pure: state in, models out."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from leakwatch.errors import UnknownError
+from leakwatch.model import Leak, Target
+from leakwatch.scrape import Health
+from leakwatch.units import format_duration
+from leakwatch.web.api import target_models as models
+from leakwatch.web.api.leaks import summaries
+from leakwatch.web.api.levels import sparkline, totals
+from leakwatch.web.api.models import whole
+from leakwatch.web.api.source import Source
+from leakwatch.web.api.targets import judged_in
+
+LEAKS = 100  # of one service; beyond, there is the list of leaks
+
+
+def service_list(source: Source) -> models.ServiceList:
+    """Return all services that have a target: those that leak first, then by name."""
+    leaks: dict[str, list[Leak]] = {}
+    for leak in source.leaks():
+        leaks.setdefault(leak.service, []).append(leak)
+    groups = _by_service(source)
+    found = [models.ServiceSummary(**_summary(source, name, groups[name], leaks.get(name, []))) for name in groups]
+    urgent = {name: max(leak.verdict for leak in those) for name, those in leaks.items()}
+    found.sort(key=lambda one: (-urgent.get(one.service, 0), one.service))
+    return models.ServiceList(now=source.wall(source.now()), waiting=waiting(source), services=found)
+
+
+def service_view(source: Source, service: str) -> models.Service:
+    """Return all of one service; raises UnknownError."""
+    groups = _by_service(source)
+    name = next((name for name in groups if whole(name) == service), None)
+    if name is None:
+        raise UnknownError(f"there is no service {service!r}")
+    leaks = [leak for leak in source.leaks() if leak.service == name]
+    found = source.pipeline.service(name)
+    watches = list(found.watches.values()) if found else []
+    (line,), start = sparkline(watches, totals(watches), [sum(watch.history.last.sum() for watch in watches)])
+    return models.Service(
+        **_summary(source, name, groups[name], leaks),
+        now=source.wall(source.now()),
+        open_leaks=summaries(source, leaks[:LEAKS]),
+        sparkline=line,
+        sparkline_from=None if start is None else source.wall(start),
+    )
+
+
+def waiting(source: Source) -> str:
+    """Return what nothing can be known before, and until when; "" when a verdict is possible somewhere."""
+    health = source.health()
+    if not health:
+        return source.ready() or "There is no target."
+    times = [left for target in health if (left := judged_in(source.pipeline.watches.get(target))) is not None]
+    if not times:
+        return "No target has been scraped yet."
+    return "" if min(times) == 0 else f"The first verdict is possible in {format_duration(min(times))}."
+
+
+def _by_service(source: Source) -> dict[str, dict[Target, Health]]:
+    groups: dict[str, dict[Target, Health]] = {}
+    for target, state in source.health().items():
+        groups.setdefault(target.service, {})[target] = state
+    return groups
+
+
+def _summary(source: Source, name: str, health: Mapping[Target, Health], leaks: list[Leak]) -> dict[str, object]:
+    watches = [watch for target in health if (watch := source.pipeline.watches.get(target))]
+    left = [seconds for watch in watches if (seconds := judged_in(watch)) is not None]
+    scraped = max((state.time for state in health.values()), default=0.0)
+    return {
+        "service": name,
+        "targets": len(health),
+        "up": sum(state.up is True for state in health.values()),
+        "down": sum(state.up is False for state in health.values()),
+        "goroutines": sum(watch.total for watch in watches),
+        "restarts": sum(watch.restarts for watch in watches),
+        "leaks": Counter(leak.verdict.word for leak in leaks),
+        "scraped_at": source.wall(scraped) if scraped else None,
+        "judged_in_seconds": max(left, default=None),
+    }
