@@ -91,6 +91,7 @@ class Check:
         self._watching = watching
         self._terms = terms
         self._strict = wanted.strict
+        self._timeout = wanted.timeout
         self._patience = max(wanted.timeout, SILENT * terms.block)
         self._looks = {target: Looks() for target in watching.targets}
         self._clock: Clock = watching.clock
@@ -106,10 +107,10 @@ class Check:
     def _is_over(self, one: Vigil) -> bool:
         now, target = self._clock.stopwatch(), one.job.target
         self._looks[target].follow(self._watching.pipeline.watch(target).history)
+        if one.up is None:
+            return now - one.began >= self._timeout
         if now - one.answered >= self._patience:
             return True
-        if one.up is None:
-            return False
         watched = now - one.up
         if watched >= self._terms.span + RUNNING * self._terms.block:
             return True  # what failed at the very end was given a second chance

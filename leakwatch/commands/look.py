@@ -37,6 +37,17 @@ class Format(StrEnum):
     PPROF = "pprof"
 
 
+FullDump = Annotated[
+    bool, typer.Option("--full-dump", help="Ask for debug=2: how long each waits, started by whom.")
+]
+FullDumpLimit = Annotated[
+    int, typer.Option(help="With --full-dump: the most goroutines; the service stands still.")
+]
+CostLimit = Annotated[
+    float, typer.Option(metavar="SHARE", help="With --watch: of one core of the service, at most.")
+]
+
+
 @commands.command(
     epilog="\b\nExamples:\n  leakwatch scrape http://127.0.0.1:6060 --by site\n"
     "  curl -s 'http://127.0.0.1:6060/debug/pprof/goroutine?debug=1' | leakwatch scrape -\n"
@@ -53,20 +64,13 @@ def scrape(  # noqa: PLR0913  each is an option
     output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a service.")] = 10.0,
     limit: Annotated[int, typer.Option(help="Rows of the table; 0 for all.")] = 30,
-    full_dump: Annotated[
-        bool, typer.Option("--full-dump", help="Ask for debug=2: how long each waits, started by whom.")
-    ] = False,
-    full_dump_limit: Annotated[
-        int,
-        typer.Option(help="With --full-dump: the most goroutines; the service stands still."),
-    ] = 1000,
+    full_dump: FullDump = False,
+    full_dump_limit: FullDumpLimit = 1000,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again and again, until Ctrl-C.")] = False,
     interval: Annotated[str, typer.Option(metavar="DURATION", help="With --watch: how often.")] = "1s",
     span: Annotated[str | None, typer.Option("--for", metavar="DURATION", help="With --watch: how long.")] = None,
     sort: Annotated[Sort, typer.Option(help="With --watch: what comes first.")] = Sort.GROWTH,
-    cost_limit: Annotated[
-        float, typer.Option(metavar="SHARE", help="With --watch: of one core of the service, at most.")
-    ] = 0.05,
+    cost_limit: CostLimit = 0.05,
 ) -> None:
     """Take one look at a service, a saved profile or a dump."""
     check_positive("--timeout", timeout)
@@ -74,16 +78,9 @@ def scrape(  # noqa: PLR0913  each is an option
     if watch:
         if full_dump:
             raise UsageError("--full-dump goes without --watch: it is too dear to take often")
-        if "://" not in source:
-            raise UsageError("--watch takes the URL of a service")
         if output is not Format.TABLE or by is not By.STACK:
             raise UsageError("--watch shows a table of stacks: it goes with neither --by nor --format")
-        check_share("--cost-limit", cost_limit)
-        from leakwatch import top
-
-        lasting = None if span is None else seconds("--for", span)
-        every = seconds("--interval", interval)
-        top.run(source, top.Wanted(lasting, every, timeout, cost_limit, limit, sort is Sort.COUNT))
+        _watch(source, span, interval, timeout, cost_limit, limit, sort)
         return
     if span is not None:
         raise UsageError("--for goes with --watch")
@@ -96,6 +93,20 @@ def scrape(  # noqa: PLR0913  each is an option
         raise UsageError("pprof format is binary: redirect it to a file")
     sys.stdout.buffer.write(show.render(profile, by, output.value, limit))
     sys.stdout.buffer.flush()
+
+
+def _watch(
+    source: str, span: str | None, interval: str, timeout: float, cost_limit: float, limit: int, sort: Sort
+) -> None:
+    """Show a live table; raises UsageError."""
+    from leakwatch import top
+
+    if "://" not in source:
+        raise UsageError("--watch takes the URL of a service")
+    check_share("--cost-limit", cost_limit)
+    lasting = None if span is None else seconds("--for", span)
+    every = seconds("--interval", interval)
+    top.run(source, top.Wanted(lasting, every, timeout, cost_limit, limit, sort is Sort.COUNT))
 
 
 @commands.command(
