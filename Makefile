@@ -4,7 +4,7 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv test demo lint types detection dashboards vendor bench image image-lock fmt clean
+.PHONY: help setup venv test demo lint types detection dashboards docs vendor bench image image-lock fmt clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
@@ -37,13 +37,16 @@ lint: venv ## ruff: rules and format; hadolint
 	hadolint Dockerfile deploy/demo/service/Dockerfile
 
 types: venv ## mypy --strict
-	mypy --strict leakwatch tests benchmarks deploy/grafana/source
+	mypy --strict leakwatch tests benchmarks deploy/grafana/source docs/source
 
 detection: venv ## fail if detection has become clearly worse than benchmarks/detection/quick.json
 	python benchmarks/detection/run.py --quick --check --jobs 2
 
 dashboards: venv ## make deploy/grafana/*.json from their script
 	python deploy/grafana/source
+
+docs: venv ## make docs/configuration.md from the models
+	python docs/source/configuration.py
 
 vendor: ## fetch anew what pages take from npm (leakwatch/web/static/vendor)
 	@.ci/vendor.sh

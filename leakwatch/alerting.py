@@ -23,9 +23,13 @@ class AlertmanagerConfig(DiscoverySettings, HttpSettings):
     """One of `alertmanagers`: where some are, and how to speak to them."""
 
     scheme: Literal["http", "https"] = "http"
+    """The label `__scheme__` overrides it."""
     path_prefix: Annotated[str, AfterValidator(_prefix)] = "/"
+    """What comes before /api/v2/alerts; the label `__alerts_path__` overrides both."""
     timeout: Duration = 10.0
+    """Of one request."""
     api_version: Literal["v2"] = "v2"
+    """The only one that there is."""
 
     @model_validator(mode="after")
     def _finds_something(self) -> Self:
@@ -43,6 +47,7 @@ class AlertingConfig(Settings):
     """`alerting`: who is told of leaks, besides those who read the metrics."""
 
     alertmanagers: tuple[AlertmanagerConfig, ...] = ()
+    """Each that is found gets every alert."""
     external_labels: dict[LabelName, Annotated[str, AfterValidator(expand)]] = Field(default_factory=dict)
     """Are added to each alert that has no label of that name, as Prometheus adds its own."""
     resend_delay: Duration = 60.0

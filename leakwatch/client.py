@@ -30,8 +30,11 @@ class BasicAuth(Settings):
     """`basic_auth`: user name and password, or a file with the password."""
 
     username: str
+    """Who asks."""
     password: Secret | None = None
+    """Or `password_file`; one of the two."""
     password_file: ConfigFile | None = None
+    """Read anew for each request."""
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
@@ -44,8 +47,11 @@ class Authorization(Settings):
     """`authorization`: what stands in the header of that name."""
 
     type: str = "Bearer"
+    """What stands before the secret; `Basic` is refused: use `basic_auth`."""
     credentials: Secret | None = None
+    """Or `credentials_file`; one of the two."""
     credentials_file: ConfigFile | None = None
+    """Read anew for each request."""
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
@@ -60,10 +66,15 @@ class TlsConfig(Settings):
     """`tls_config`: whom to trust and how to show who we are."""
 
     ca_file: ConfigFile | None = None
+    """Who is trusted, in PEM; without it those whom the system trusts."""
     cert_file: ConfigFile | None = None
+    """Our certificate, in PEM; together with `key_file`."""
     key_file: ConfigFile | None = None
+    """Its private key."""
     server_name: str | None = None
+    """Which name the certificate of the server must have; without it the host of the address."""
     insecure_skip_verify: bool = False
+    """Trust any certificate: whoever is in between may read and change all."""
 
     @model_validator(mode="after")
     def _pair(self) -> Self:
@@ -118,8 +129,11 @@ class HttpHeader(Settings):
     """One of `http_headers`: values in the open, secret, or in files."""
 
     values: tuple[HeaderValue, ...] = ()
+    """Shown on no page, but in the open here."""
     secrets: tuple[Secret, ...] = ()
+    """Shown nowhere."""
     files: tuple[ConfigFile, ...] = ()
+    """Read anew for each request."""
 
     @field_serializer("values", when_used="json")
     def _hide(self, values: tuple[str, ...]) -> list[str]:
@@ -135,9 +149,12 @@ class HttpSettings(Settings):
     """What every HTTP client of ours can be told."""
 
     basic_auth: BasicAuth | None = None
+    """At most one of it and `authorization`."""
     authorization: Authorization | None = None
+    """At most one of it and `basic_auth`."""
     tls_config: TlsConfig = TlsConfig()
     http_headers: dict[HeaderName, HttpHeader] = Field(default_factory=dict)
+    """More headers, by their names."""
     follow_redirects: bool = True
     """Only to the same host."""
 

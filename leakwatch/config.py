@@ -28,12 +28,13 @@ class MetricsConfig(Settings):
     """`metrics`: what protects Prometheus."""
 
     stacks_per_target: Annotated[int, Field(ge=0)] = 50
+    """Stack series exported per target, and all that are judged; the rest is `stack="other"`."""
     series_limit: Annotated[int, Field(ge=0)] = 10_000
     """Of leakwatch_stack_goroutines, over all targets."""
 
 
 class Config(Settings):
-    """The whole file. `GlobalConfig` is called `global` there."""
+    """The whole file: what is watched, how it is judged, and who is told."""
 
     global_: Annotated[GlobalConfig, Field(alias="global")] = GlobalConfig()
     scrape_configs: tuple[ScrapeConfig, ...] = ()

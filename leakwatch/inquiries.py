@@ -20,9 +20,11 @@ class InquirySettings(Settings):
     """The keys of a scrape configuration that say what may be asked beside the profile."""
 
     leak_proof: proof.When = "suspicion"
+    """When Go's own runtime (1.27) is asked what nothing can wake: at a suspicion, or every so often besides."""
     leak_proof_goroutines: Goroutines = 100_000
     """The most that a process may have: it pays a garbage collection."""
     full_dump: dumping.When = "suspicion"
+    """When a full dump is asked for, which says how long goroutines have waited and who started them."""
     full_dump_goroutines: Goroutines = 1000
     """The most that a process may have: it stands still meanwhile."""
 

@@ -49,6 +49,7 @@ class IgnoreConfig(Settings):
     owner: str = ""
     """Who answers for the rule."""
     reason: str = ""
+    """Why; for those who read it later."""
     until: Annotated[datetime | None, BeforeValidator(_moment)] = None
     """From then on the rule counts no more; a date is its midnight in UTC."""
     at_most: Annotated[int | None, Field(ge=0)] = None

@@ -37,6 +37,7 @@ class PrometheusConfig(HttpSettings):
     """A server that has what leakwatch exported; its API is at `url`/api/v1."""
 
     url: Annotated[str, AfterValidator(_base)]
+    """Like http://prometheus:9090; user and password do not stand in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,10 +30,13 @@ class GlobalConfig(Settings):
     """`global`: what every scrape configuration starts from."""
 
     scrape_interval: Duration = 15.0
+    """Between two scrapes of a target."""
     scrape_timeout: Duration = 10.0
+    """Over the whole answer; never longer than the interval."""
     scrape_cost_limit: Share = 0.01
     """Share of one of the service's cores: the interval stretches to last duration / limit."""
     body_size_limit: Size = DEFAULT_SIZE
+    """Of a profile, decompressed; a larger one fails as `too_large`."""
 
     @model_validator(mode="after")
     def _timeout_fits(self) -> Self:
@@ -46,13 +49,21 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, InquirySettings):
     """One of `scrape_configs`: which targets, and how to scrape them."""
 
     job_name: Annotated[str, Field(min_length=1)]
+    """Of its own in the file; also the label `service`, unless a target group sets another."""
     scrape_interval: Duration | None = None
+    """Without it that of `global`."""
     scrape_timeout: Duration | None = None
+    """Without it that of `global`."""
     scrape_cost_limit: Share | None = None
+    """Without it that of `global`."""
     body_size_limit: Size | None = None
+    """Without it that of `global`."""
     scheme: Literal["http", "https"] = "http"
+    """The label `__scheme__` overrides it."""
     profile_path: Annotated[str, Field(pattern="^/")] = DEFAULT_PATH
+    """Where net/http/pprof is; the label `__profile_path__` overrides it."""
     profile_format: Format = "text"
+    """`debug=1` or `debug=0`, which is smaller and has wait reasons by itself."""
     metrics_path: Annotated[str, Field(pattern=r"^(/[^?#]*)?$")] = DEFAULT_METRICS
     """Where the service's own metrics are, which say what memory it uses; "" to never ask."""
     memory_limit: Size | None = None

@@ -35,6 +35,7 @@ class CodeownersConfig(Settings):
     """One of `codeowners`: the CODEOWNERS file of a repository, and which module of Go lies there."""
 
     file: ConfigFile
+    """The CODEOWNERS file; read at the start and at each reload."""
     module: Annotated[str, Field(min_length=1)]
     """Its path, as in go.mod."""
     directory: str = ""

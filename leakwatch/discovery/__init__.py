@@ -68,7 +68,9 @@ class TargetGroup(Settings):
     """
 
     targets: Annotated[tuple[Unicode, ...], BeforeValidator(_none)]
+    """host:port, or `unix:///path` of a socket; rules may mend what is neither."""
     labels: Annotated[dict[LabelName, Unicode], BeforeValidator(_nothing)] = Field(default_factory=dict)
+    """Of each of them; `service` names the service, others with `__` at the beginning are for rules."""
 
     @field_serializer("targets", when_used="json")
     def _show(self, targets: tuple[str, ...]) -> list[str]:

@@ -48,9 +48,13 @@ class DnsConfig(Settings):
     """Which names to ask for, and for which of their records."""
 
     names: Annotated[tuple[Annotated[str, Field(min_length=1), AfterValidator(_name)], ...], Field(min_length=1)]
+    """Names to ask for; those without a final dot are searched as /etc/resolv.conf says."""
     type: Annotated[Type, BeforeValidator(_upper)] = "SRV"
+    """Which records; SRV brings its ports along."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """For all records but SRV, which need it."""
     refresh_interval: Duration = 30.0
+    """How often it is asked."""
 
     @model_validator(mode="after")
     def _has_a_port(self) -> Self:

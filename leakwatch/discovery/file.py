@@ -35,7 +35,9 @@ class FileConfig(Settings):
     """Which files to read, and how often to look whether they changed."""
 
     files: Annotated[tuple[Annotated[ConfigPath, AfterValidator(_pattern)], ...], Field(min_length=1)]
+    """Files in YAML or JSON that list target groups; * stands for any part of a file's name."""
     refresh_interval: Duration = 5.0
+    """How often it is looked whether they changed."""
 
     group: ClassVar[type[TargetGroup]] = TargetGroup
     """What a group in these files must be."""

@@ -25,6 +25,7 @@ class DiscoverySettings(Settings):
     """How a job finds its targets."""
 
     relabel_configs: tuple[RelabelConfig, ...] = ()
+    """Rules that rewrite labels of each address, or drop it, in their order."""
     static_configs: tuple[StaticConfig, ...] = ()
     file_sd_configs: tuple[FileConfig, ...] = ()
     http_sd_configs: tuple[HttpConfig, ...] = ()

@@ -50,8 +50,11 @@ class HttpConfig(HttpSettings):
     """Which URL to ask, how often and how."""
 
     url: Annotated[str, AfterValidator(_url), PlainSerializer(_without_query, when_used="json")]
+    """Lists target groups in JSON, in the form of `file_sd_configs`; what follows ? is never shown."""
     refresh_interval: Duration = 60.0
+    """How often it is asked."""
     body_size_limit: Size = 64 * 1024**2
+    """Of its answer, decompressed; a larger one is refused, and the last list stays."""
 
     def headers(self) -> list[tuple[str, str]]:
         """Return the headers of a request; reads the secret files."""

@@ -57,15 +57,22 @@ def _lower(value: object) -> object:
 
 
 class RelabelConfig(Settings):
-    """One of `relabel_configs`."""
+    """One of `relabel_configs`: a rule, as in Prometheus."""
 
     source_labels: tuple[LabelName, ...] = ()
+    """Labels whose values are joined and matched."""
     separator: Text = ";"
+    """What joins them."""
     regex: Annotated[Text, AfterValidator(_regex)] = EVERYTHING
+    """A regular expression of RE2 that must match all of the joined values."""
     modulus: Annotated[int, Field(ge=0, lt=2**64)] = 0
+    """Of `hashmod`, which needs it."""
     target_label: str = ""
+    """The label that is written."""
     replacement: Text = "$1"
+    """What is written; $1 or ${name} stand for groups of `regex`."""
     action: Annotated[Action, BeforeValidator(_lower)] = "replace"
+    """What is done; see [discovery](discovery.md)."""
 
     @model_validator(mode="after")
     def _fits_the_action(self) -> Self:

@@ -53,6 +53,7 @@ class EvidenceConfig(Settings):
     memory_limit: Size = 16 * 1024**2
     """Of what is kept in memory: all without a folder, else what could not be written yet."""
     body_limit: Annotated[int, Field(ge=1)] = 500
+    """How many profiles are kept; the oldest of the least important leak goes first."""
     redact: RedactConfig = RedactConfig()
 
 

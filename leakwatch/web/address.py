@@ -44,7 +44,9 @@ class WebConfig(Settings):
     """`web`: where to listen, and how others reach us."""
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9979"
+    """host:port."""
     external_url: Annotated[str, AfterValidator(_external_url)] | None = None
+    """How others reach us, for links in alerts."""
     route_prefix: Annotated[str, AfterValidator(_prefix)] | None = None
     """What all our paths begin with; by default the path of external_url."""
 

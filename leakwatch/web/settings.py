@@ -27,10 +27,15 @@ class Headers(Settings):
     """`headers`: what to add to every answer; "" takes one away."""
 
     content_security_policy: HeaderValue = Field(CONTENT_POLICY, alias="Content-Security-Policy")
+    """What a browser may do with our pages."""
     frame_options: Literal["deny", "sameorigin"] = Field("deny", alias="X-Frame-Options")
+    """Who may show them in a frame."""
     content_type_options: Literal["nosniff"] = Field("nosniff", alias="X-Content-Type-Options")
+    """Not to guess what an answer is."""
     xss_protection: HeaderValue = Field("", alias="X-XSS-Protection")
+    """For old browsers."""
     transport_security: HeaderValue = Field("", alias="Strict-Transport-Security")
+    """To come by TLS only from now on."""
 
     def encoded(self) -> list[tuple[bytes, bytes]]:
         """Return those that are not empty, as ASGI has them."""
@@ -39,7 +44,7 @@ class Headers(Settings):
 
 
 class HttpServerConfig(Settings):
-    """`http_server_config`."""
+    """`http_server_config`: how we speak HTTP."""
 
     http2: bool = False
     """Taken and said: we speak HTTP/1.1, which every client falls back to."""
@@ -77,6 +82,7 @@ class WebSettings(Settings):
     tls_server_config: TlsServerConfig | None = None
     http_server_config: HttpServerConfig = HttpServerConfig()
     basic_auth_users: Users = Field(default_factory=dict)
+    """User -> bcrypt hash of the password (`htpasswd -nBC 10 USER`)."""
 
     def hashes(self) -> dict[bytes, bytes]:
         """Return user -> hash."""

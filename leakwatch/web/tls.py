@@ -79,18 +79,31 @@ class TlsServerConfig(Settings):
     """`tls_server_config`: how we show who we are, and whom we let in."""
 
     cert: str | None = None
+    """Our certificate in PEM; or `cert_file`."""
     cert_file: ConfigFile | None = None
+    """Read again when it changes."""
     key: Secret | None = None
+    """Its private key; or `key_file`."""
     key_file: ConfigFile | None = None
+    """Read again when it changes."""
     client_ca: str | None = None
+    """Whose certificates clients may show, in PEM; or `client_ca_file`."""
     client_ca_file: ConfigFile | None = None
+    """Read again when it changes."""
     client_auth_type: Annotated[str, AfterValidator(_client_auth)] = "NoClientCert"
+    """`NoClientCert`, `VerifyClientCertIfGiven` or `RequireAndVerifyClientCert`."""
     client_allowed_sans: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names, one of which the certificate of a client must have."""
     min_version: Version = "TLS12"
+    """`TLS12` or `TLS13`."""
     max_version: Version = "TLS13"
+    """`TLS12` or `TLS13`."""
     cipher_suites: tuple[Annotated[str, AfterValidator(_suite)], ...] = ()
+    """Of TLS 1.2, by Go's names; without them all that Go calls safe."""
     prefer_server_cipher_suites: bool = True
+    """Our order counts, not the client's."""
     curve_preferences: tuple[Literal["CurveP256", "CurveP384", "CurveP521", "X25519"], ...] = ()
+    """Without it Python's choice."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -68,15 +68,20 @@ class Namespaces(Settings):
     """`namespaces`: where to look; everywhere if nothing is said."""
 
     own_namespace: bool = False
+    """That of our own pod."""
     names: tuple[Annotated[str, AfterValidator(_namespace)], ...] = ()
+    """These; none is all, unless `own_namespace` is true."""
 
 
 class Selector(Settings):
     """One of `selectors`: what the API server shall send of all that there is."""
 
     role: Literal["pod", "service", "endpointslice", "node"]
+    """Of which objects it speaks."""
     label: Annotated[str, AfterValidator(_labels)] = ""
+    """A label selector, as kubectl takes it."""
     field: Annotated[str, AfterValidator(_fields)] = ""
+    """A field selector, such as `spec.nodeName=node-1`."""
 
     def parameters(self) -> dict[str, str]:
         """Return it as parameters of a request."""
@@ -88,14 +93,18 @@ class AttachMetadata(Settings):
     """`attach_metadata`: what else is watched for its labels."""
 
     node: bool = False
+    """Nodes, so that their labels are known to rules."""
 
 
 class KubernetesConfig(HttpSettings):
     """Which cluster to ask, and for what. Without api_server and kubeconfig_file: the one that we run in."""
 
     role: Annotated[Literal["pod", "endpointslice"], BeforeValidator(_role)]
+    """`pod`, or the endpoints of services."""
     api_server: Annotated[str, AfterValidator(_server)] | None = None
+    """URL of a cluster that we do not run in; keys that say how to ask need it."""
     kubeconfig_file: ConfigFile | None = None
+    """Another way to such a cluster."""
     namespaces: Namespaces = Namespaces()
     selectors: tuple[Selector, ...] = ()
     attach_metadata: AttachMetadata = AttachMetadata()

@@ -1,0 +1,220 @@
+"""Writes docs/configuration.md from the models that read it: python docs/source/configuration.py [FILE]."""
+
+import ast
+import inspect
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from leakwatch.client import HttpSettings, Settings
+from leakwatch.config import Config
+from leakwatch.discovery.finder import DiscoverySettings
+from leakwatch.units import exact_duration, exact_size
+from leakwatch.web.settings import WebSettings
+
+PAGE = Path(__file__).parents[1] / "configuration.md"
+SHARED: Mapping[type[Settings], str] = {DiscoverySettings: "Where targets are", HttpSettings: "How to ask"}
+"""Models whose keys stand in several others, and what their sections are called."""
+HEAD = """\
+# Configuration
+
+<!-- Written by `make docs` from the models in leakwatch/; edit the docstrings there. -->
+
+Every key of the file that `leakwatch run --config` reads, and of that of `--web.config.file`. The same with
+comments, as a file to start from: [config/leakwatch.yml](../config/leakwatch.yml). `leakwatch check-config` names
+each mistake with its line, and `leakwatch config-schema` prints a JSON Schema for editors. A key that is not known
+is an error.
+
+| type | is written |
+|---|---|
+| duration | `15s`, `5m`, `1h30m`, `200ms` |
+| size | `512KB`, `64MB`; powers of 1024 |
+| path | relative to the file that it stands in |
+| secret | text that is never shown; `${NAME}` is taken from the environment |
+| time | `2027-01-31`, which is midnight in UTC, or `2027-01-31T08:00:00Z` |
+| text | also a number or a truth, where one can be meant |
+
+[] stands for each entry of a list.
+"""
+OWN_NAME = re.compile(r"^(One of )?`\w+`(: |\.$)")
+"""How the docstring of a model begins that names its key."""
+WORDS = {"integer": "integer", "number": "number", "boolean": "true or false", "string": "text"}
+FORMATS = {"path": "path", "file-path": "path", "password": "secret", "date-time": "time"}
+
+Schema = Mapping[str, Any]
+
+
+@dataclass
+class Section:
+    """One table: a model, and all places where its keys stand."""
+
+    model: type[Settings]
+    name: str
+    schema: Schema
+    paths: list[str] = field(default_factory=list)
+
+
+class Sections:
+    """The sections that a model needs, in the order of the file."""
+
+    def __init__(self, root: type[Settings], name: str) -> None:
+        schema = root.model_json_schema(by_alias=True, mode="validation")
+        self._defined: Schema = schema.get("$defs", {})
+        self._models = {model.__name__: model for model in _below(Settings)}
+        self.found: dict[type[Settings], Section] = {}
+        self._visit(root, schema, "", name)
+
+    def _visit(self, model: type[Settings], schema: Schema, path: str, name: str) -> None:
+        section = self.found.get(model)
+        if section is not None:
+            section.paths.append(path)
+            return
+        self.found[model] = section = Section(model, name, schema, [path])
+        start = "" if model in SHARED else path
+        for key, value in schema["properties"].items():
+            if key not in _shared_keys(model):
+                for reference, suffix in _references(value):
+                    below = f"{start}.{key}{suffix}".lstrip(".")
+                    self._visit(self._models[reference], self._defined[reference], below, f"`{below}`")
+        for base in _shared(model):
+            self._visit(base, base.model_json_schema(by_alias=True), path, SHARED[base])
+
+    def write(self) -> Iterator[str]:
+        """Yield the text of each section."""
+        for section in self.found.values():
+            yield f"\n## {section.name}\n\n{_said_of(section.model)}\n"
+            if section.model in SHARED:
+                yield f"\nIn {', '.join(f'`{path}`' for path in section.paths)}.\n"
+            yield "\n| key | type | default | meaning |\n|---|---|---|---|\n"
+            documented = descriptions(section.model)
+            required = section.schema.get("required", ())
+            for key, value in section.schema["properties"].items():
+                if key not in _shared_keys(section.model):
+                    told = documented.get(key) or self._told_below(section.model, key, value)
+                    yield self._row(key, value, told, required=key in required)
+            for base in _shared(section.model):
+                yield f"| | | | and those of [{SHARED[base]}](#{_anchor(SHARED[base])}) |\n"
+
+    def _told_below(self, model: type[Settings], key: str, value: Schema) -> str:
+        """Return what the model says that the value is made of; raises ValueError where there is none."""
+        for reference, _ in _references(value):
+            return _said_of(self._models[reference]).partition(".")[0] + "."
+        raise ValueError(f"no docstring below {model.__name__}.{key}")
+
+    def _row(self, key: str, value: Schema, told: str, *, required: bool) -> str:
+        default = "required" if required else _default(value.get("default"), self._words(value))
+        return f"| `{key}` | {self._words(value)} | {default} | {_told(told)} |\n".replace(" |  |", " | |")
+
+    def _words(self, value: Schema) -> str:
+        """Return the type of a value as its user calls it."""
+        if "$ref" in value:
+            name = self.found[self._models[value["$ref"].rpartition("/")[2]]].name
+            return f"[{name}](#{_anchor(name)})"
+        if "anyOf" in value:
+            return " or ".join(self._words(one) for one in value["anyOf"] if one.get("type") != "null")
+        if "enum" in value or "const" in value:
+            return ", ".join(f"`{one}`" for one in value.get("enum", [value.get("const")]))
+        if value.get("type") == "array":
+            return f"list of {self._words(value['items'])}"
+        if value.get("type") == "object":
+            return f"mapping of text to {self._words(value['additionalProperties'])}"
+        return _scalar(value)
+
+
+def page() -> str:
+    """Return the whole page."""
+    config = "".join(Sections(Config, "The file").write())
+    web = "".join(Sections(WebSettings, "The file of `--web.config.file`").write())
+    return HEAD + config + web
+
+
+def descriptions(model: type[Settings]) -> dict[str, str]:
+    """Return what the docstrings below fields say, by the key of the file."""
+    said: dict[str, str] = {}
+    for owner in reversed(model.__mro__):
+        if issubclass(owner, Settings) and owner is not Settings:
+            said |= _docstrings(owner)
+    return {info.alias or name: said[name] for name, info in model.model_fields.items() if name in said}
+
+
+def _docstrings(owner: type) -> dict[str, str]:
+    body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+    if not isinstance(body, ast.ClassDef):
+        raise TypeError(f"{owner} is no class")
+    found = {}
+    for one, after in zip(body.body, body.body[1:], strict=False):
+        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(after, ast.Expr):
+            found[one.target.id] = inspect.cleandoc(ast.literal_eval(after.value))
+    return found
+
+
+def _below(model: type[Settings]) -> Iterator[type[Settings]]:
+    for one in model.__subclasses__():
+        yield one
+        yield from _below(one)
+
+
+def _shared(model: type[Settings]) -> list[type[Settings]]:
+    return [base for base in SHARED if issubclass(model, base) and model is not base]
+
+
+def _shared_keys(model: type[Settings]) -> set[str]:
+    return {key for base in _shared(model) for key in base.model_fields}
+
+
+def _references(value: Schema) -> Iterator[tuple[str, str]]:
+    """Yield each model that a value may be made of, with what its place adds to the path."""
+    if "$ref" in value:
+        yield value["$ref"].rpartition("/")[2], ""
+    for one in value.get("anyOf", ()):
+        yield from _references(one)
+    for key, suffix in (("items", "[]"), ("additionalProperties", ".NAME")):
+        if isinstance(value.get(key), dict):
+            yield from ((name, suffix + rest) for name, rest in _references(value[key]))
+
+
+def _scalar(value: Schema) -> str:
+    examples = value.get("examples", [])
+    if "15s" in examples:
+        return "duration"
+    if "64MB" in examples:
+        return "size"
+    kind = value.get("type", "string")
+    words = FORMATS.get(value.get("format", ""), "") or WORDS["string" if isinstance(kind, list) else kind]
+    least = value.get("minimum", value.get("exclusiveMinimum"))
+    most = value.get("maximum")
+    if least is not None and most is not None:
+        return f"{words}, {'above ' if 'exclusiveMinimum' in value else ''}{least} to {most}"
+    return words if least is None else f"{words}, at least {least}"
+
+
+def _default(value: Any, words: str) -> str:
+    if value is None or isinstance(value, dict):  # what a model has by default is said in its own table
+        return ""
+    if isinstance(value, float | int) and "duration" in words:
+        value = exact_duration(value)
+    if isinstance(value, int) and words == "size":
+        value = exact_size(value)
+    return f"`{value if isinstance(value, str) and value else json.dumps(value)}`".replace("|", "\\|")
+
+
+def _said_of(model: type[Settings]) -> str:
+    text = OWN_NAME.sub("", _told((inspect.getdoc(model) or "").partition("\n\n")[0]))
+    return text[:1].upper() + text[1:]
+
+
+def _told(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("|", "\\|").strip()
+
+
+def _anchor(name: str) -> str:
+    return re.sub(r"[^\w -]", "", name.lower()).replace(" ", "-")
+
+
+if __name__ == "__main__":
+    (Path(sys.argv[1]) if sys.argv[1:] else PAGE).write_text(page(), encoding="utf-8")
