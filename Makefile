@@ -45,8 +45,9 @@ detection: venv ## fail if detection has become clearly worse than benchmarks/de
 dashboards: venv ## make deploy/grafana/*.json from their script
 	python deploy/grafana/source
 
-docs: venv ## make docs/configuration.md from the models
+docs: venv ## make docs/configuration.md and docs/images/judging.svg from their scripts
 	python docs/source/configuration.py
+	python docs/source/judging.py
 
 vendor: ## fetch anew what pages take from npm (leakwatch/web/static/vendor)
 	@.ci/vendor.sh
