@@ -16,9 +16,11 @@ from test_leak_pages import Seen, path_of
 from leakwatch.evidence.record import SUFFIXES, Kept
 from leakwatch.evidence.settings import EvidenceConfig
 from leakwatch.evidence.store import Store
-from leakwatch.model import Frame, Profile, Target, Trace
+from leakwatch.model import Frame, Profile, Sample, Target, Trace
+from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile import pprof
 from leakwatch.stacks import fingerprint_of
+from leakwatch.web.api.leaks import leak_id
 from leakwatch.web.api.source import Source
 
 PROFILES = Path(__file__).parent / "profiles" / "1.27"
@@ -276,3 +278,33 @@ def test_nothing_to_compare(store: Store) -> None:
     assert ODD.service == HOSTILE
     keep(store, DOWN, 0, profile(BEFORE))
     assert words(shown(source(evidence=store), target=DOWN)) == ""
+
+
+def test_stacks_that_are_not_followed(store: Store) -> None:
+    """Beyond series_limit nobody knows the stacks of now: it is said how many goroutines are in them."""
+    names = [f"main.f{i}" for i in range(9)]
+    samples = {one.fingerprint: Sample(one, 5) for one in map(stack, names)}
+    pipeline = Pipeline(Settings(series_limit=3))
+    pipeline.observe(ONE, START, 45, samples)
+    known = source(evidence=store, pipeline=pipeline)
+    key = keep(store, ONE, 0, profile(BEFORE))
+    new = get(f"/api/v1/diff?old={key}&new=now", known).json()["new"]
+    assert (new["goroutines"], new["left_out"]) == (45, 30)
+    assert "30 goroutines are in stacks beyond" in words(shown(known, f"?old={key}&new=now"))
+
+
+def test_the_page_of_a_leak_leads_to_the_difference(store: Store) -> None:
+    """Where several bodies of a target are kept, the first and the last of them; not where a target is gone."""
+    (leak,) = [leak for leak in source().leaks() if leak.service == HOSTILE and leak.stack.wait][:1]
+    for target in (ODD, Target(HOSTILE, "gone")):
+        for at in range(3):
+            one = record(target.service, target.name, at=START + at)
+            kept = one.leaks[0].model_copy(update={"stack": leak.stack.fingerprint})
+            store.add(one.model_copy(update={"leaks": (kept,), "format": "proto"}), {".pb.gz": profile(AFTER)}, "")
+    known = source(evidence=store)
+    path = f"/leaks/{leak_id(leak)}"
+    (link,) = [link for link in Seen(get(path, known).text).attributes("href") if "#difference" in link]
+    keys = [body.key for body in store.bodies if body.record.target == ODD.name]
+    assert link.endswith(f"?old={keys[-1]}&new={keys[0]}#difference")
+    assert link.startswith(f"../..{path_of(ODD)}?")
+    assert "4 stayed" in words(Seen(get(link.removeprefix("../.."), known).text))

@@ -22,6 +22,8 @@ class Side(Model):
     target: Text
     time: float
     goroutines: int
+    left_out: int
+    """Of `now`: goroutines in stacks beyond detection.series_limit. Such stacks are told as gone."""
 
 
 class ChangeRow(Model):
@@ -92,7 +94,14 @@ def _difference(
 
 def _side(moment: Moment, time: float) -> Side:
     target = moment.target
-    return Side(id=moment.id, service=target.service, target=target.name, time=time, goroutines=moment.total)
+    return Side(
+        id=moment.id,
+        service=target.service,
+        target=target.name,
+        time=time,
+        goroutines=moment.total,
+        left_out=moment.left_out,
+    )
 
 
 def _row(one: Change) -> ChangeRow:

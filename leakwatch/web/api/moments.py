@@ -20,13 +20,17 @@ REMEMBERED: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What was in the profile of a target; `time` as its clock told it, `total` with goroutines of no stack."""
+    """What was in the profile of a target; `time` as its clock told it, `total` with goroutines of no stack.
+
+    `left_out`: goroutines of stacks that are not among `samples`, for they are not followed one by one.
+    """
 
     id: str
     target: Target
     time: float
     total: int
     samples: Samples
+    left_out: int = 0
 
 
 class Moments:
@@ -61,16 +65,15 @@ class Moments:
 def latest(pipeline: Pipeline, target: Target) -> Moment:
     """Return what was scraped last of a target; raises UnknownError if nothing was."""
     watch = pipeline.watches.get(target)
-    if watch is None or watch.history.time is None:
+    history = watch.history if watch else None
+    if watch is None or history is None or history.time is None:
         raise UnknownError(f"of target {quote(target.name)} of {quote(target.service)} there is no profile now")
-    history = watch.history
     samples = {
         stack.fingerprint: Sample(stack, int(count))
         for stack, count in zip(history.stacks, history.last.tolist(), strict=True)
         if stack is not None and count
     }
-    total = sum(sample.goroutines for sample in samples.values()) + history.folded
-    return Moment(NOW, target, watch.history.time, total, samples)
+    return Moment(NOW, target, history.time, watch.total, samples, history.folded)
 
 
 def parse(record: Record, parts: Mapping[str, bytes]) -> Profile:
