@@ -227,6 +227,16 @@ def test_moments_can_be_chosen(store: Store, two: tuple[str, str]) -> None:
     assert chosen(shown(source(evidence=store), f"?old={two[1]}&new={two[0]}")) == [two[1], two[0]]
 
 
+def test_of_many_moments_few_are_offered(store: Store) -> None:
+    """A page stays small whatever is kept: the first, the latest, and what was chosen by a link."""
+    ids = [keep(store, ONE, i, profile({"main.grows": i + 1})) for i in range(300)]
+    page = shown(source(evidence=store), f"?old={ids[50]}&new={ids[60]}")
+    options = [attributes["value"] for tag, attributes in page.elements if tag == "option"]
+    few = [ids[0], ids[50], ids[60], *ids[200:]]
+    assert options == [*few, *few, "now"]
+    assert "+10 51 61 main.grows" in words(page)
+
+
 def test_the_difference_is_a_table(store: Store, two: tuple[str, str]) -> None:
     """It says what grew, by how much, and what is new; hostile names are text."""
     page = shown(source(evidence=store), f"?old={two[0]}&new={two[1]}")

@@ -15,6 +15,8 @@ from leakwatch.web.api.values import whole
 from leakwatch.web.leak_page import kept_of
 
 ROWS = 50
+CHOICES = 100
+"""Bodies to choose from: the latest, with the first and what is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ async def target_difference(source: Source, request: Request) -> Mapping[str, ob
     now = watch is not None and watch.history.time is not None
     ids = [one.id for one in kept]
     old, new = (request.query_params.get(name, "") for name in ("old", "new"))
+    kept = _few(kept, {old, new})
     if not old and not new:
         last = NOW if now else next(iter(ids[::-1]), "")
         return {"compared": Choice(kept, now, next(iter(ids), ""), last)}
@@ -54,3 +57,9 @@ async def target_difference(source: Source, request: Request) -> Mapping[str, ob
     except UnknownError as error:
         return {"compared": Choice(kept, now, old, new, problem=f"There is no difference to show: {error}.")}
     return {"compared": Choice(kept, now, old, new, found)}
+
+
+def _few(kept: Sequence[KeptProfile], wanted: set[str]) -> list[KeptProfile]:
+    """Return what is offered of many."""
+    late = len(kept) - CHOICES
+    return [one for i, one in enumerate(kept) if not i or i >= late or one.id in wanted]
