@@ -17,13 +17,12 @@ setup: ## install all that is missing: .venv, Go, and the servers and tools that
 venv:
 	@.ci/tools.sh venv
 
-# What runs for real is judged by the clock, and alone.
 test: setup ## lint, types and all tests
 	@failed=; \
 	$(MAKE) lint || failed="$$failed lint"; \
 	$(MAKE) types || failed="$$failed types"; \
-	pytest -n 2 --dist loadfile --ignore tests/e2e || failed="$$failed unit-tests"; \
-	pytest tests/e2e || failed="$$failed e2e-tests"; \
+	pytest -n 2 --dist loadfile -m "not alone" || failed="$$failed pytest"; \
+	pytest -m alone || failed="$$failed pytest-alone"; \
 	$(MAKE) detection || failed="$$failed detection"; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 

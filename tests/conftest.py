@@ -5,7 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from running import Daemon, Programs
+
+settings.register_profile("any machine", deadline=None)  # how long an example takes is the machine's matter
+settings.load_profile("any machine")
 
 GO = Path(__file__).parent / "go"
 

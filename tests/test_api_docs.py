@@ -52,13 +52,15 @@ def test_the_commands_run(leakwatch: Callable[..., Daemon], start: Programs, tmp
     (tmp_path / "leakwatch.yml").write_text(config)
     daemon = leakwatch("--config", tmp_path / "leakwatch.yml")
     assert eventually(lambda: daemon.get("/api/v1/leaks?verdict=leaking").json()["leaks"])
+    assert eventually(lambda: daemon.get("/api/v1/profiles").json()["profiles"])
     said = []
     for block in blocks("sh"):
         text = block.replace("http://127.0.0.1:9979", daemon.url)
         done = subprocess.run(["bash", "-ec", text], capture_output=True, text=True, check=True)
         said.append(done.stdout)
-    openapi, leaking, down, rule = said
+    openapi, leaking, down, rule, grown = said
     assert json.loads(openapi)["info"]["title"] == "leakwatch"
     assert "\tshop\tmain.FilterService\t" in leaking
     assert down.split("\t")[:3] == ["shop", "127.0.0.1:1", "connection"]
+    assert "\tmain.FilterService\t" in grown
     assert yaml.safe_load(rule)["ignore"][0]["function"] == "main.FilterService"

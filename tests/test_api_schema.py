@@ -40,7 +40,9 @@ def published() -> Any:
     """Return what the API publishes of itself, with names that lead to something as examples."""
     known = source(evidence=kept())
     schema = get("/api/v1/openapi.json").json()
-    KNOWN["key"] = [one["id"] for one in get("/api/v1/profiles", known).json()["profiles"]]
+    KNOWN["key"] = KNOWN["old"] = KNOWN["new"] = [
+        one["id"] for one in get("/api/v1/profiles", known).json()["profiles"]
+    ]
     for operations in schema["paths"].values():
         for parameter in operations["get"].get("parameters", ()):
             if parameter["required"]:

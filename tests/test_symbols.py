@@ -303,10 +303,11 @@ def test_servers_without_a_good_answer(answer: Answer, reason: str) -> None:
 
 def test_one_look_without_symbols() -> None:
     """`leakwatch scrape` of a service without /symbol says so on standard error, and shows what it has."""
-    page = http(b"404 page not found", "404 Not Found")
+    page = http(b"404 page not found", "404 Not Found", "Connection: close")
+    profile = http(BODY, "200 OK", "Connection: close")
 
     def answer(head: bytes, connection: socket.socket) -> None:
-        (http(BODY) if b"/goroutine?" in head else page)(head, connection)
+        (profile if b"/goroutine?" in head else page)(head, connection)
 
     with answering(answer) as server:
         look = CliRunner().invoke(app, ["scrape", server.url, "--format", "json"])

@@ -13,6 +13,18 @@ from leakwatch.web.api.profiles import KeptProfile, listed
 from leakwatch.web.api.series import leak_series
 from leakwatch.web.api.source import Source
 
+SPANS = 3
+"""Targets of which the page links to what changed between the first and the last evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A target that is watched, with the first and the last body of it that are kept."""
+
+    target: str
+    first: KeptProfile
+    last: KeptProfile
+
 
 @dataclass(frozen=True, slots=True)
 class Small:
@@ -27,13 +39,15 @@ def leak_page(source: Source, request: Request) -> Mapping[str, object]:
     """Return what the template shows of the leak that an address names; raises UnknownError."""
     service, stack = request.path_params["service"], request.path_params["stack"]
     leak, series = leak_view(source, service, stack), leak_series(source, service, stack)
+    kept = kept_of(source, leak.service, stack=leak.stack)
     return {
         "leak": leak,
         "series": series,
         "smalls": smalls(leak, series),
         "blamed": blamed(leak.frames, leak.function),
         "numbers": numbers(series),
-        "kept": kept_of(source, leak.service, stack=leak.stack),
+        "kept": kept,
+        "spans": spans(source, kept)[:SPANS],
     }
 
 
@@ -46,6 +60,15 @@ def kept_of(
     """
     found = listed(source.evidence, service, target, stack).profiles if source.evidence else []
     return [one for one in found if set(one.kinds) != {"last"} or not _goes_on(source, one)]
+
+
+def spans(source: Source, kept: Sequence[KeptProfile]) -> list[Span]:
+    """Return the targets of which several bodies are kept, the newest first; `kept` too has the newest first."""
+    by_target: dict[str, list[KeptProfile]] = {}
+    for one in kept:
+        if Target(one.service, one.target) in source.pipeline.watches:
+            by_target.setdefault(one.target, []).append(one)
+    return [Span(target, those[-1], those[0]) for target, those in by_target.items() if len(those) > 1]
 
 
 def _goes_on(source: Source, one: KeptProfile) -> bool:

@@ -21,6 +21,7 @@ from leakwatch.web.api.responses import NO_STORE
 from leakwatch.web.api.source import Source
 from leakwatch.web.api.status import status
 from leakwatch.web.assets import Assets
+from leakwatch.web.difference_page import target_difference
 from leakwatch.web.leak_page import leak_page
 from leakwatch.web.overview import overview
 from leakwatch.web.paths import register
@@ -34,6 +35,14 @@ TEMPLATES = Path(__file__).parent / "templates"
 View = Callable[[Source, Request], Mapping[str, object]]
 """From state to what a template shows; raises UnknownError. Runs in the loop: what it reads fits together."""
 
+Reading = Callable[[Source, Request], Awaitable[Mapping[str, object]]]
+"""The same, of what takes a while to read."""
+
+
+async def nothing(_: Source, __: Request) -> Mapping[str, object]:
+    """Return that a page reads nothing more."""
+    return {}
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -46,6 +55,7 @@ class Page:
     template: str
     view: View
     depth: int = 0
+    more: Reading = nothing
 
 
 def status_page(source: Source, _: Request) -> Mapping[str, object]:
@@ -58,7 +68,13 @@ PAGES = (
     Page("/status", "status.html", status_page),
     Page("/services/{service:anything}", "overview.html", overview, depth=1),
     Page("/leaks/{service:anything}/{stack:hash}", "leak.html", leak_page, depth=2),
-    Page("/targets/{service:anything}/{target:anything}", "target.html", target_page, depth=2),
+    Page(
+        "/targets/{service:anything}/{target:anything}",
+        "target.html",
+        target_page,
+        depth=2,
+        more=target_difference,
+    ),
 )
 
 
@@ -95,7 +111,8 @@ class Show:
 
         async def answer(request: Request) -> Response:
             try:
-                shown = page.view(self._source.at_once(), request)
+                source = self._source.at_once()
+                shown = {**page.view(source, request), **await page.more(source, request)}
                 return await self._html(page.template, page.depth, shown)
             except UnknownError as error:
                 return await self._error(404, str(error), page.depth, error.told_as)

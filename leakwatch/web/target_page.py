@@ -17,31 +17,41 @@ from leakwatch.web.overview import Portion, page_number
 ROWS = 50
 LONGEST = 1000
 """Letters of a text to look for."""
+ID = 16
+"""Letters of the id of a kept profile."""
 SORTS: tuple[models.Sort, ...] = get_args(models.Sort)
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which stacks to show: those with a text in them, sorted, and which portion of them."""
+    """Which stacks to show: those with a text in them, sorted, and which portion of them.
+
+    `old`, `new`: the two moments to compare, which stay when other stacks are asked for.
+    """
 
     q: str = ""
     sort: models.Sort = "growth"
     stacks: int = 1
+    old: str = ""
+    new: str = ""
 
     def link(self, **changes: str | int) -> str:
         """Return the query that asks for the same, but for `changes`."""
         other = replace(self, **changes)  # type: ignore[arg-type]  # mypy takes all for one type
-        asked = {"q": other.q, "sort": other.sort, "stacks": other.stacks}
-        plain = {"q": "", "sort": "growth", "stacks": 1}
-        said = {name: value for name, value in asked.items() if value != plain[name]}
+        asked = {name: getattr(other, name) for name in self.__slots__}
+        said = {name: value for name, value in asked.items() if value != getattr(PLAIN, name)}
         return f"?{urlencode(said, errors='replace')}"
+
+
+PLAIN = Wanted()
 
 
 def wanted(request: Request) -> Wanted:
     """Return what a query asks for; what makes no sense in it counts as not said."""
     query = request.query_params
     sort: models.Sort = next((sort for sort in SORTS if sort == query.get("sort")), "growth")
-    return Wanted(query.get("q", "").strip()[:LONGEST], sort, page_number(query.get("stacks", "")))
+    old, new = (query.get(name, "")[:ID] for name in ("old", "new"))
+    return Wanted(query.get("q", "").strip()[:LONGEST], sort, page_number(query.get("stacks", "")), old, new)
 
 
 def target_page(source: Source, request: Request) -> Mapping[str, object]:

@@ -137,6 +137,27 @@ def test_evidence_can_be_downloaded(world: World, browser: Browser) -> None:
             assert download.value.path().read_bytes().startswith(b"\x1f\x8b")
 
 
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_difference_to_a_kept_moment(world: World, browser: Browser, *, scripts: bool) -> None:
+    """What grew since the first evidence is one click away, with scripts and without, on any screen."""
+    with Visit(browser, world.daemon.url, scripts=scripts) as page:
+        page.goto(world.daemon.url + world.target)
+        form = page.locator("#difference form")
+        expect(form.get_by_label("To")).to_have_value("now")
+        form.get_by_role("button", name="Compare").click()
+        first = page.locator(".changes tbody tr").first
+        expect(first).to_contain_text("main.FilterService")
+        expect(first).to_contain_text("grown")
+        assert page.url.endswith("#difference")
+        if scripts:  # it goes on as the target does, and the choice stays
+            said = first.inner_text()
+            assert eventually(lambda: first.inner_text() != said)
+            expect(form.get_by_label("To")).to_have_value("now")
+            assert not hard_to_use(page)
+        page.set_viewport_size({"width": PHONE, "height": 800})
+        assert not scripts or not too_wide(page)
+
+
 def test_the_flame_graph_can_be_searched(world: World, browser: Browser) -> None:
     """Calls are drawn and coloured by growth; what is searched is found, and can be zoomed into."""
     with Visit(browser, world.daemon.url) as page:

@@ -18,6 +18,8 @@ from answering import answering, http
 from running import Programs, eventually
 from terminals import Terminal
 
+pytestmark = pytest.mark.alone
+
 LEAKWATCH = [sys.executable, "-m", "leakwatch"]
 QUICK = (  # five intervals are less than a block, so that a busy machine does not make the block grow
     "--for",

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from running import FAST, Daemon, Programs, eventually
 
+pytestmark = pytest.mark.alone
+
 GO = Path(__file__).parents[1] / "go"
 ROOT = Path(__file__).parents[2] / ".venv" / "go1.27" / "go"  # 1.27 is the first that has the profile as it is
 

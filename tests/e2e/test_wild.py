@@ -17,6 +17,8 @@ from running import FAST, Daemon, Programs, eventually
 from leakwatch.profile import saved
 from leakwatch.stacks import Identifier
 
+pytestmark = pytest.mark.alone
+
 BEGIN = 3.0  # seconds of healthy load before the leaks begin
 IO = "IO wait"
 SELECT, SEND = "select", "chan send"

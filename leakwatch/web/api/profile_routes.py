@@ -1,4 +1,4 @@
-"""Endpoints of the evidence."""
+"""Endpoints of the evidence, and of what changed since."""
 
 from typing import Annotated, Literal
 
@@ -8,13 +8,17 @@ from starlette.responses import Response
 from leakwatch.errors import UnknownError
 from leakwatch.evidence.record import Kind
 from leakwatch.evidence.store import Store
-from leakwatch.web.api.asked import Known, OneOf, problems
+from leakwatch.look import By
+from leakwatch.web.api.asked import Known, Limit, Offset, OneOf, problems
+from leakwatch.web.api.diff import Difference, difference
 from leakwatch.web.api.profiles import KeptProfiles, converted, download, listed
 from leakwatch.web.api.responses import answer
 from leakwatch.web.api.source import Source
 
 router = APIRouter(tags=["profiles"], responses=problems(422))
 
+Id = Annotated[str, Query(pattern="^[0-9a-f]{16}$", description="Of a body that is kept.")]
+IdOrNow = Annotated[str, Query(pattern="^([0-9a-f]{16}|now)$", description="Of a body that is kept, or `now`.")]
 Stack = Annotated[str | None, Query(pattern="^[0-9a-f]{16}$")]
 
 
@@ -33,6 +37,14 @@ async def profile(source: Known, key: str, format: Literal["kept", "pprof"] = "k
     """Download a body as it is kept, or converted for `go tool pprof`."""
     store = _store(source)
     return await (converted if format == "pprof" else download)(store, key)
+
+
+@router.get("/diff", response_model=Difference, responses=problems(404))
+async def diff(
+    source: Known, old: Id, new: IdOrNow, by: By = By.STACK, limit: Limit = 100, offset: Offset = 0
+) -> Response:
+    """Tell what changed between two bodies that are kept, or from one to what was scraped last of its target."""
+    return answer(await difference(source, old, new, by, limit=limit, offset=offset))
 
 
 def _store(source: Source) -> Store:

@@ -2,15 +2,15 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
 
 from starlette.responses import Response
 
-from leakwatch.errors import EvidenceError, ScrapeError, UnknownError, quote
+from leakwatch.errors import EvidenceError, ScrapeError
 from leakwatch.evidence.disk import stem
-from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept, Kind, Record
+from leakwatch.evidence.record import SUFFIXES, Kept, Kind, Record
 from leakwatch.evidence.store import Body, Store
-from leakwatch.profile import pprof, saved, symbol, text
+from leakwatch.profile import pprof
+from leakwatch.web.api.moments import parse, unreadable
 from leakwatch.web.api.responses import NO_STORE
 from leakwatch.web.api.values import Model, Text
 
@@ -68,7 +68,7 @@ async def download(store: Store, key: str) -> Response:
     try:
         record, parts = await store.read(key)
     except (KeyError, EvidenceError) as error:
-        raise _unknown(key, error) from error
+        raise unreadable(key, error) from error
     suffix = SUFFIXES[record.format]
     return _file(parts[suffix], _name(record, suffix), PPROF if record.format == "proto" else GZIP)
 
@@ -77,9 +77,9 @@ async def converted(store: Store, key: str) -> Response:
     """Return a body as gzipped protobuf for `go tool pprof`, with names; raises UnknownError likewise."""
     try:
         record, parts = await store.read(key)
-        body = await asyncio.to_thread(_pprof, record, parts)
+        body = await asyncio.to_thread(lambda: pprof.encode(parse(record, parts)))
     except (KeyError, EvidenceError, ScrapeError) as error:
-        raise _unknown(key, error) from error
+        raise unreadable(key, error) from error
     return _file(body, _name(record, ".pb.gz"), PPROF)
 
 
@@ -92,12 +92,6 @@ def _shown(body: Body) -> KeptProfile:
     )
 
 
-def _pprof(record: Record, parts: Mapping[str, bytes]) -> bytes:
-    """Return a body as gzipped protobuf; raises ScrapeError."""
-    names = symbol.parse(parts[SYMBOLS]) if SYMBOLS in parts else {}
-    return pprof.encode(saved.parse(parts[SUFFIXES[record.format]], text.Memory(symbols=names)))
-
-
 def _name(record: Record, suffix: str) -> str:
     """Return a file name that any system takes."""
     return STRANGE.sub("_", stem(record).replace("/", "-")) + suffix
@@ -106,9 +100,3 @@ def _name(record: Record, suffix: str) -> str:
 def _file(body: bytes, name: str, content_type: str) -> Response:
     headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="{name}"', "Content-Type": content_type}
     return Response(body, headers=headers)
-
-
-def _unknown(key: str, error: Exception) -> UnknownError:
-    if isinstance(error, KeyError):
-        return UnknownError(f"no profile {quote(key)} is kept")
-    return UnknownError(f"profile {quote(key)} cannot be read: {error}")

@@ -13,6 +13,7 @@ from leakwatch.notify.sender import Sender
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape import Health
 from leakwatch.targets import Targets
+from leakwatch.web.api.moments import Moments
 from leakwatch.web.api.remembered import Recent, Sparklines
 from leakwatch.web.web_file import WebFile
 
@@ -46,6 +47,7 @@ class Source:
     sparklines: Sparklines = field(default_factory=Sparklines)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     evidence: Store | None = None
+    moments: Moments = field(default_factory=Moments)
 
     known: Callable[[], list[Leak]] | None = None
 
