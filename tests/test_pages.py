@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode, urljoin
 
 import pytest
 from api_world import DOWN, HOSTILE, get, source
-from fleets import fleet
+from big_fleets import fleet
 from starlette.datastructures import QueryParams
 
 from leakwatch.labels import leak_url
