@@ -2,15 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
-from html.parser import HTMLParser
 from urllib.parse import quote
 
 import httpx
 import pytest
 from api_world import DOWN, HOSTILE, LONG, NEW, ODD, ONE, source
+from seen_pages import Seen
 from simulated import play
 from starlette.types import ASGIApp
 
@@ -26,29 +25,6 @@ from leakwatch.web.leak_page import numbers
 from leakwatch.web.pages import make_pages
 
 VENDOR = assets.FOLDER / "vendor"
-
-
-class Seen(HTMLParser):
-    """A page as a browser takes it: its elements with their attributes, and its text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        """Note text."""
-        self.text += data
-
-    def attributes(self, name: str) -> Iterator[str]:
-        """Return all values of an attribute."""
-        return (value for _, attributes in self.elements if (value := attributes.get(name)))
 
 
 @cache

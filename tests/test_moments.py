@@ -10,8 +10,9 @@ import httpx
 import pytest
 from api_world import DOWN, HOSTILE, ODD, ONE, TWO, get, source
 from kept_bodies import record
+from seen_pages import Seen
 from simulated import START, stack
-from test_leak_pages import Seen, path_of
+from test_leak_pages import path_of
 
 from leakwatch.evidence.record import SUFFIXES, Kept
 from leakwatch.evidence.settings import EvidenceConfig

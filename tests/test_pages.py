@@ -2,12 +2,12 @@
 
 import re
 from functools import cache
-from html.parser import HTMLParser
 from urllib.parse import quote, urlencode, urljoin
 
 import pytest
 from api_world import DOWN, HOSTILE, get, source
 from big_fleets import fleet
+from seen_pages import Seen
 from starlette.datastructures import QueryParams
 
 from leakwatch.labels import leak_url
@@ -32,37 +32,6 @@ ABSURD = [
     "q=" + "(" * 500 + "&unknown=1&=&&",
     "leaks=%D9%A3",
 ]
-
-
-class Seen(HTMLParser):
-    """A page as a browser takes it: elements with their attributes, and the text of `part`."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        """Note text."""
-        self.text += data
-
-    def links(self) -> list[str]:
-        """Return where the links lead."""
-        return [attributes["href"] or "" for tag, attributes in self.elements if tag == "a"]
-
-    def rows(self, table: str) -> int:
-        """Return how many rows a table of this class has, without its head."""
-        inside, found = False, 0
-        for tag, attributes in self.elements:
-            inside = attributes.get("class") == table if tag == "table" else inside
-            found += inside and tag == "tr"
-        return max(found - 1, 0)
 
 
 def seen(path: str, known: Source | None = None, prefix: str = "", status: int = 200) -> Seen:
