@@ -13,11 +13,11 @@ from api_world import DOWN, END, HOSTILE, LONG, MINUTES, NEW, ODD, ONE, TWO, At,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from leaking import leak as made_up
-from simulated import START, stack
+from simulated import START, samples, stack
 
 from leakwatch.judging import IgnoreConfig
 from leakwatch.loader import load
-from leakwatch.model import Fingerprint, Frame, Stack, Target
+from leakwatch.model import Fingerprint, Frame, Process, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.scrape import Health
 from leakwatch.web.api.flame import DEEPEST
@@ -25,6 +25,7 @@ from leakwatch.web.api.leak import ignore_rule
 from leakwatch.web.api.levels import summed
 from leakwatch.web.api.problems import PROBLEM
 from leakwatch.web.api.remembered import Recent, Sparklines
+from leakwatch.web.api.series import leak_series
 
 SHOP = f"shop/{stack('leak').fingerprint}"
 
@@ -178,6 +179,19 @@ def series(path: str) -> dict[str, list[float]]:
     assert len(found["times"]) == len(found["mean"]) == len(found["floor"]) > 2
     assert found["times"] == sorted(found["times"])
     return {"times": found["times"], "mean": found["mean"], "floor": found["floor"]}
+
+
+@pytest.mark.parametrize(("build", "kind"), [("b1", "restart"), ("b2", "deploy")])
+def test_a_restart_into_another_build_is_a_deploy(build: str, kind: str) -> None:
+    """Where the process says so, a deploy is told from a restart."""
+    pipeline = Pipeline(Settings())
+    for minute in range(400):
+        process = Process("s1", "b1") if minute < 300 else Process("s2", build)
+        counts = {"leak": 3 * (minute % 300)}
+        pipeline.observe(ONE, START + 60.0 * minute, 900, samples(counts), process)
+    (leak,) = pipeline.open_leaks()
+    marks = leak_series(source(pipeline=pipeline), leak.service, leak.stack.fingerprint, 12).marks
+    assert [mark.kind for mark in marks if mark.target] == [kind]
 
 
 def test_a_leak_over_time() -> None:
