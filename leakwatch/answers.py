@@ -33,6 +33,8 @@ class Answers:
 
     proof: Proof | None = None
     first_proof: Proof | None = None
+    convincing: set[Fingerprint] = field(default_factory=set)
+    """Those of which so many are proven that it explains their growth."""
     dumped: Dumped | None = None
     missing: dict[str, str] = field(default_factory=dict)
     """What it did not answer -> why."""
@@ -59,6 +61,7 @@ class Answers:
         """Forget what a process said that has ended; its successor is not asked sooner for that."""
         self.proof = self.first_proof = self.dumped = None
         self.looks.restart()
+        self.convincing.clear()
         self.missing.clear()
         self.refused.clear()
 

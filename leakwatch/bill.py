@@ -11,9 +11,9 @@ def bill(service: Service, leak: Leak) -> Memory:
     known = [(watch.count(key), watch.answers.looks.each(key)) for watch in service.watches.values()]
     each = together([part for part in known if part[0]] or known)
     limits = [
-        reach(target.name, watch.answers.looks.kept[-1], _own(watch, key, each), _growth(watch, leak))
-        for target, watch in service.watches.items()
-        if target.name in leak.targets and watch.answers.looks.kept
+        reach(watch.target.name, watch.answers.looks.kept[-1], _own(watch, key, each), _growth(watch, leak))
+        for watch in service.on(leak.service, leak.targets)
+        if watch.answers.looks.kept
     ]
     return Memory(each.stack, each.resident, each.source, leak.goroutines, leak.growth, first(limits))
 

@@ -23,7 +23,7 @@ HIDDEN = "**********"
 class Settings(BaseModel):
     """Base of all configuration: a key that is not known is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class BasicAuth(Settings):

@@ -7,11 +7,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
-from leakwatch.answers import Dumped
+from leakwatch.answers import Dumped, Suspects
 from leakwatch.errors import TruncatedProfile
 from leakwatch.inquiry import Occasion
+from leakwatch.model import Fingerprint, Waiting
 from leakwatch.profile import dump
 from leakwatch.scrape import Scraper
+from leakwatch.stacks import Identifier
 from leakwatch.waits import Waits, waiting
 
 PAUSE: Final = 3600.0
@@ -46,9 +48,14 @@ class DumpInquiry:
         found = await asyncio.to_thread(dump.parse, bytes(body))
         if found.truncated:
             raise TruncatedProfile(f"the dump ends early, after {len(found.goroutines)} goroutines")
-        waits = Waits(found, occasion.identifier)
-        told = {key: waits.of(stack) for key, stack in occasion.suspects.items()}
-        waiting_now = {key: waiting(those) for key, those in told.items() if those}
-        occasion.answers.dumped = Dumped(occasion.time, waiting_now)
+        told = await asyncio.to_thread(_waiting, found, occasion.identifier.another(), occasion.suspects)
+        occasion.answers.dumped = Dumped(occasion.time, told)
         if self._keep:
             await self._keep(bytes(body), occasion.time, len(found.goroutines))
+
+
+def _waiting(found: dump.Dump, identifier: Identifier, suspects: Suspects) -> dict[Fingerprint, Waiting]:
+    """Return how the suspects wait, in a thread: there may be many, and deep ones."""
+    waits = Waits(found, identifier)
+    told = {key: waits.of(stack) for key, stack in suspects.items()}
+    return {key: waiting(those) for key, those in told.items() if those}

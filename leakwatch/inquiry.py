@@ -68,11 +68,22 @@ async def ask(inquiry: Inquiry, occasion: Occasion) -> None:
     answers.asked[name] = occasion.now
     try:
         await inquiry.ask(occasion)
-    except ScrapeError as error:
-        if answers.missing.get(name) != str(error):
-            at = {"service": occasion.target.service, "target": occasion.target.name}
-            log.info("a closer look failed", what=name, reason=error.reason, error=str(error), **at)
-        answers.missing[name] = str(error)
-        answers.refused[name] = float("inf") if error.reason in LASTING else occasion.now + RETRY
+    except ScrapeError as failure:
+        error = failure
+    except Exception as mistake:
+        log.exception("a closer look broke, by a mistake of ours", what=name, target=occasion.target.name)
+        error = ScrapeError("malformed", f"unexpected {mistake!r}")
     else:
         answers.missing.pop(name, None)
+        return
+    _refuse(inquiry, occasion, error)
+
+
+def _refuse(inquiry: Inquiry, occasion: Occasion, error: ScrapeError) -> None:
+    """Put down that nothing was answered, and why."""
+    name, answers = inquiry.name, occasion.answers
+    if answers.missing.get(name) != str(error):
+        at = {"service": occasion.target.service, "target": occasion.target.name}
+        log.info("a closer look failed", what=name, reason=error.reason, error=str(error), **at)
+    answers.missing[name] = str(error)
+    answers.refused[name] = float("inf") if error.reason in LASTING else occasion.now + RETRY

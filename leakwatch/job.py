@@ -27,6 +27,10 @@ JITTER = 1.1  # what a usual interval may exceed the one that was asked for
 CALM = 20  # scrapes at the normal interval that end a stretch
 
 
+class Gone(Exception):  # noqa: N818  it is no error
+    """The target went away while it was looked at."""
+
+
 class Job:
     """Scrapes one target each time it is called, unless that would cost the target more than its share.
 
@@ -84,16 +88,20 @@ class Job:
             self._watch_interval(time)
             for _ in body.steps():
                 await asyncio.sleep(0)
+                self._stay()
             total, samples = body.close()
             await self._identify(total, body.process)
+            self._stay()
             await self._name(body, samples)
-            if self._gone():
-                return
+            self._stay()
             tell(self._pipeline.observe(self.target, time, total, samples, self._process))
             if self._trail and packer:
                 names = self._symbols.names if self._symbols else {}
                 await self._trail.end(packer, self._form, time, total, self._process, names)
-            tell(await self._look_closer(time, total))
+                self._stay()
+            await self._look_closer(time, total, tell)
+        except Gone:
+            return
         except ScrapeError as error:
             self._failed(error)
         except Exception as error:  # noqa: BLE001  a mistake of ours must not silence a target
@@ -110,6 +118,11 @@ class Job:
 
     def _gone(self) -> bool:
         return self._closed
+
+    def _stay(self) -> None:
+        """Go on only while the target is there: to ask the pipeline for it would bring it back. Raises Gone."""
+        if self._closed:
+            raise Gone
 
     async def _fetch(self, feed: Callable[[bytes], None]) -> None:
         """Fetch one body, and charge the target for it whether that succeeds or not."""
@@ -155,10 +168,9 @@ class Job:
                 self._log.info("wait reasons of channels stay unknown", reason=error.reason, error=str(error))
         body.learn(symbols.names)
 
-    async def _look_closer(self, time: float, total: int) -> list[Event]:
-        """Ask for what is due beside the profile; return the leaks whose verdict that changed."""
+    async def _look_closer(self, time: float, total: int, tell: Tell) -> None:
+        """Ask for what is due beside the profile; give the events of a proof to `tell`."""
         watch, suspects = self._pipeline.watch(self.target), self._pipeline.suspects(self.target)
-        events: list[Event] = []
         for inquiry in self._inquiries:
             begin = self._clock.stopwatch()
             occasion = Occasion(
@@ -175,12 +187,12 @@ class Job:
             )
             if watch.identity.mixed or not is_due(inquiry, occasion):
                 continue
+            known = watch.answers.proof
             await ask(inquiry, occasion)
             self._pace.charge(self._clock.stopwatch() - begin)
-            if self._gone():
-                break
-            events += self._pipeline.learn(self.target, time)
-        return events
+            self._stay()
+            if watch.answers.proof is not known:
+                tell(self._pipeline.learn(self.target, time))
 
     def _succeeded(self) -> None:
         health = self.health

@@ -86,6 +86,7 @@ class Leaks:
         for life in known.lives.values():
             if old in life.judgements:
                 life.judgements.setdefault(new, life.judgements.pop(old))
+            life.proofs.pop(old, None)  # its process has ended
 
     def update(
         self, service: str, target: str, judged: Judged, time: float, proven: Proven = MappingProxyType({})
@@ -227,5 +228,5 @@ class Leaks:
             for key, group in known.groups.items()
             if key not in known.rules and group.verdict >= Verdict.SUSPECTED
             for life in (group.head, *group.related)
-            if target in life.targets
+            if life.is_on(target)
         }

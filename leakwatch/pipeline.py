@@ -127,8 +127,9 @@ class Pipeline:
         watch = self.watch(target)
         change = watch.identity.changed(time, process, watch.history, samples)
         watch.total = total
-        if watch.identity.mixed:
-            return []  # several processes behind one address: their counts in turn mean nothing
+        if watch.identity.mixed:  # several processes behind one address: their counts in turn mean nothing
+            return self.leaks.update(target.service, target.name, watch.mixed(time).judged(time), time)
+        watch.mixed_since = None
         events = self.restart(target, time) if change else []
         service = self._services[target.service]
         watch.history.protected = watch.sites.protected = {**watch.thoughts, **service.judged}
@@ -217,7 +218,7 @@ class Pipeline:
 
     def _findings(self, service: str, keys: Sequence[Fingerprint], targets: Collection[str]) -> Findings:
         found = self._services.get(service)
-        on = [watch for target, watch in found.watches.items() if target.name in targets] if found else []
+        on = found.on(service, targets) if found else []
         return findings(keys, [watch.answers for watch in on], [watch.older(keys[0]) for watch in on])
 
     def _cost(self, leak: Leak) -> Memory | None:

@@ -82,6 +82,10 @@ class Identifier:
         self._by_trace: Memo[Trace, Stack] = Memo(size)
         self._by_fingerprint: Memo[Fingerprint, Stack] = Memo(size)
 
+    def another(self) -> "Identifier":
+        """Return one that does the same and knows nothing yet, for another thread."""
+        return Identifier(self._own_code)
+
     def stack(self, trace: Trace) -> Stack:
         """Return the stack of `trace`, which must have frames."""
         stack = self._by_trace.young.get(trace) or self._by_trace.get(trace)

@@ -1,8 +1,9 @@
 """What is known and thought of one target, and of all targets of a service together. State; time comes in."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from leakwatch.answers import Answers
 from leakwatch.columns import BLOCKS, SCRAPES_PER_BLOCK
@@ -22,6 +23,8 @@ from leakwatch.leaks import Judged, Proven
 from leakwatch.links import Links
 from leakwatch.model import NO_GROWTH, Fingerprint, Judgement, Stack, Target, Verdict
 from leakwatch.repository import Repository
+
+EXPLAINS: Final = 0.5  # of the growth: what is proven was counted a little earlier, and the runtime may miss some
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Watch:
         self.heir = False
         """Whether it has taken another target's place."""
         self.identity = Identity()
+        self.mixed_since: float | None = None
+        """Since when several processes answer in turn."""
         self.answers = Answers()
         self._functions = functions
         self.forget(settings)
@@ -75,6 +80,7 @@ class Watch:
 
     def learn(self) -> None:
         """Judge by what is proven."""
+        self._weigh_proof()
         if self.proven:
             convict(self.detector, self.history, self.proven, self.answers.more_proven)
             convict(self.site_detector, self.sites, self.proven)
@@ -93,7 +99,20 @@ class Watch:
     @property
     def proven(self) -> Proven:
         """Stack or site -> goroutines of which the runtime says that nothing can wake them."""
-        return self.answers.proof.goroutines if self.answers.proof else {}
+        proof = self.answers.proof
+        return {key: proof.goroutines.get(key, 0) for key in self.answers.convincing} if proof else {}
+
+    def _weigh_proof(self) -> None:
+        """Take for proven what explains the growth: one that was lost long ago is no proof of a hundred."""
+        answers, thoughts = self.answers, self.thoughts
+        if answers.proof is None:
+            return
+        answers.convincing |= set(answers.more_proven)
+        for key, goroutines in answers.proof.goroutines.items():
+            said = thoughts.get(key)
+            grown = said[1].gained if said else self.count(key)
+            if goroutines and goroutines >= EXPLAINS * grown:
+                answers.convincing.add(key)
 
     def older(self, fingerprint: Fingerprint) -> Mapping[float, int]:
         """Return seconds -> goroutines of a stack or site that are at least as old, as their counts show."""
@@ -128,6 +147,13 @@ class Watch:
         self.detector.restart(self.history)
         self.site_detector.restart(self.sites)
         self.conclude()
+
+    def mixed(self, time: float) -> "Gone":
+        """Return what is known from when one process answered: it is as if that one had gone away."""
+        if self.mixed_since is None:
+            self.mixed_since = time
+            self.answers.restart()
+        return Gone(self.mixed_since, self)
 
     def inherit(self, old: "Watch") -> None:
         """Take over what is known of a target that is gone, and whose place this one takes."""
@@ -220,6 +246,10 @@ class Service:
         self.judged: Judged = {}
         """What was last thought of all together."""
         self._pooled: tuple[Pooled, Pooled] | None = None
+
+    def on(self, service: str, targets: Iterable[str]) -> list[Watch]:
+        """Return the watches of `targets`, by name, that are there."""
+        return [self.watches[target] for name in targets if (target := Target(service, name)) in self.watches]
 
     def forget(self) -> None:
         """Begin anew, with no history."""

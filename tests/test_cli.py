@@ -298,7 +298,6 @@ def test_the_shell_completes_commands_and_options() -> None:
     assert complete("leakwatch d", 1) == ["demo", "diff"]
     assert {"--for", "--format"} <= set(complete("leakwatch check --fo", 2))
     assert complete("leakwatch check --format j", 3) == ["json", "junit"]
-    shown = subprocess.run(
-        ["bash", "-c", f"{program} --show-completion bash"], capture_output=True, text=True, check=True
-    )
+    in_bash = f"{program} --show-completion; exit $?"  # the last command alone would take the shell's place
+    shown = subprocess.run(["bash", "-c", in_bash], capture_output=True, text=True, check=True)
     assert "_LEAKWATCH_COMPLETE=complete_bash" in shown.stdout

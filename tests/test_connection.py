@@ -71,6 +71,17 @@ async def ended(reader: asyncio.StreamReader) -> bytes:
         return b""
 
 
+@pytest.mark.parametrize("path", ["/" + "a" * 9000, "/a" * 101, "/" + "%2F" * 101])
+def test_an_absurd_address_costs_nothing(path: str) -> None:
+    """A path that is longer than any name, or has a hundred places where one could end, is not looked up."""
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode())
+        assert (await ended(reader)).startswith(b"HTTP/1.1 414 ")
+
+    scene(play)
+
+
 def test_who_says_nothing_is_cut_off() -> None:
     """A connection on which no request comes ends."""
 

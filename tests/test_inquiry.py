@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import HOUR, INTERVAL, START, TARGET, play, samples, stack
+from structlog.testing import capture_logs
 
 from leakwatch.answers import Answers, Dumped, Proof, findings
 from leakwatch.detect.age import lows, older
@@ -17,7 +18,7 @@ from leakwatch.dumping import DumpInquiry
 from leakwatch.errors import ScrapeError
 from leakwatch.history import History
 from leakwatch.inquiry import Inquiry, Occasion, ask, is_due
-from leakwatch.model import Fingerprint, Leak, Stack, Target, Verdict, Waiting
+from leakwatch.model import Fingerprint, Leak, Process, Stack, Target, Verdict, Waiting
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile import dump
 from leakwatch.proof import ProofInquiry, When
@@ -266,6 +267,58 @@ def test_a_restart_takes_the_proof_away() -> None:
     now = pipeline.watch(TARGET).history.time or 0.0
     pipeline.restart(TARGET, now + 1)
     assert (the(pipeline).verdict, the(pipeline).findings.proven) == (Verdict.LEAKING, None)
+
+
+def test_one_lost_goroutine_proves_no_leak() -> None:
+    """What is proven must explain the growth: one that was lost at the start makes no suspicion a proof."""
+    pipeline = leaking(3.0)
+    assert prove(pipeline, lost=1) == []
+    assert the(pipeline).verdict is Verdict.SUSPECTED
+    assert prove(pipeline, lost=1) == []
+    assert prove(pipeline, lost=2) == [Verdict.PROVEN]  # more than at first
+
+
+def test_a_proof_ends_with_its_process() -> None:
+    """A pod that takes another's place inherits the leak, not the proof."""
+    pipeline, new = leaking(), Target("shop", "10.0.0.2:6060")
+    assert prove(pipeline, lost=170) == [Verdict.PROVEN]
+    now = pipeline.watch(TARGET).history.time or 0.0
+    for i in range(20):
+        now += INTERVAL
+        pipeline.observe(TARGET, now, 180, samples({"lost": 180}))
+        pipeline.observe(new, now, i, samples({"lost": i}))
+    pipeline.leave(TARGET, now)
+    assert (the(pipeline).verdict, the(pipeline).targets) == (Verdict.LEAKING, (new.name,))
+
+
+def test_a_leak_behind_a_balancer_comes_to_an_end() -> None:
+    """When several processes begin to answer in turn, what leaked before is told for a while and not for ever."""
+    pipeline = leaking()
+    prove(pipeline, lost=170)
+    now = pipeline.watch(TARGET).history.time or 0.0
+    told = []
+    for i in range(30 * 60):
+        now += 60.0
+        process = Process("one" if i % 2 else "two")
+        told += pipeline.observe(TARGET, now, 5, samples({"lost": 5}), process)
+    assert pipeline.watch(TARGET).identity.mixed
+    assert [event.leak.verdict for event in told] == [Verdict.LEAKING, Verdict.NORMAL]
+    assert pipeline.open_leaks() == []
+
+
+def test_a_look_that_breaks_is_one_that_failed() -> None:
+    """A mistake of ours in one look is logged and named, and the target is not asked again soon."""
+
+    class Broken(ProofInquiry):
+        async def ask(self, occasion: Occasion) -> None:
+            raise RuntimeError(f"can't start new thread for {occasion.target.name}")
+
+    asked = Asked(b"", lambda scraper: Broken(scraper, "suspicion", 1000))
+    with capture_logs() as logged:
+        assert asked.at(0)
+    assert "can't start new thread" in asked.answers.missing["proof"]
+    assert [line["log_level"] for line in logged] == ["error", "info"]
+    assert not asked.at(1000)
 
 
 def test_findings_of_several_targets() -> None:

@@ -61,6 +61,9 @@ class FakeScraper:
         self.body_bytes = 0
         self.asked: list[float] = []
 
+    async def close(self) -> None:
+        """Do nothing: there is no connection."""
+
     async def fetch(self, feed: Feed) -> None:
         """Feed the body, after its time."""
         self.asked.append(self.clock.now)
@@ -254,6 +257,32 @@ def test_a_target_that_is_down_is_asked_every_interval() -> None:
     world.scraper.paid = True
     world.scraper.duration = 0.01
     assert [line["event"] for line in world.tick(2)] == ["target is up"]
+
+
+@pytest.mark.parametrize("asked", ["threadcreate", "symbol"])
+def test_a_target_that_leaves_while_it_is_asked_stays_away(asked: str) -> None:
+    """Whatever the job waits for when its target goes: it does not bring it back, and tells nothing of it."""
+    world = World()
+    world.tick(1)
+
+    async def run() -> list[Any]:
+        told: list[Any] = []
+
+        async def leave(*_: object) -> None:
+            await world.job.close()
+            world.pipeline.leave(TARGET, world.clock.now)
+
+        job = cast("Any", world.job)
+        if asked == "threadcreate":
+            job._identify = leave
+        else:
+            job._name = leave
+        await world.job.run(told.append)
+        return told
+
+    assert asyncio.run(run()) == []
+    assert list(world.pipeline.watches) == []
+    assert [event.leak for event in world.pipeline.expire(START + 10 * 86_400)] == []
 
 
 def test_a_body_that_is_no_profile_leaves_a_gap() -> None:

@@ -23,6 +23,8 @@ def credentials(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | Non
     return (user, password) if colon else None
 
 
+LONGEST, DEEPEST = 8192, 100
+"""Bytes and slashes of a path: names may have slashes in them, so each is a place where one could end."""
 PIECE = 65536
 """Of a body, in bytes: the next one waits until the client has taken some of those before."""
 
@@ -38,6 +40,9 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         terms = self._file.terms()
+        if _absurd(scope):
+            await PlainTextResponse("no address here is so long.\n", 414)(scope, receive, send)
+            return
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -62,3 +67,8 @@ class Guard:
         except Busy:
             return PlainTextResponse("too many passwords to check.\n", 429, {"Retry-After": "1"})
         return PlainTextResponse("unauthorized.\n", 401, {"WWW-Authenticate": 'Basic realm="leakwatch"'})
+
+
+def _absurd(scope: Scope) -> bool:
+    path: str = scope.get("path", "")
+    return len(path) > LONGEST or path.count("/") > DEEPEST
