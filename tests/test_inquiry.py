@@ -224,10 +224,10 @@ def test_what_grows_and_is_proven() -> None:
     """A leak that the runtime proves is told as proven, with how many; nothing is surer."""
     pipeline = leaking()
     assert the(pipeline).verdict is Verdict.LEAKING
-    assert prove(pipeline, lost=80) == [Verdict.PROVEN]
+    assert prove(pipeline, lost=170) == [Verdict.PROVEN]
     leak = the(pipeline)
-    assert (leak.findings.proven, leak.confidence) == (80, 1.0)
-    assert leak.reason.endswith("; proven: the runtime says that nothing can wake 80 of them")
+    assert (leak.findings.proven, leak.confidence) == (170, 1.0)
+    assert leak.reason.endswith("; proven: the runtime says that nothing can wake 170 of them")
 
 
 def test_what_grows_and_is_reachable() -> None:
@@ -243,7 +243,7 @@ def test_a_suspicion_that_is_proven() -> None:
     """The proof makes a suspicion a leak, and it stays one when the counts alone would acquit it."""
     pipeline = leaking(3.0)
     assert the(pipeline).verdict is Verdict.SUSPECTED
-    assert prove(pipeline, lost=4) == [Verdict.PROVEN]
+    assert prove(pipeline, lost=60) == [Verdict.PROVEN]
     now = pipeline.watch(TARGET).history.time or 0.0
     for i in range(1, 600):
         pipeline.observe(TARGET, now + i * INTERVAL, 90, samples({"lost": 90}))
