@@ -215,6 +215,13 @@ def test_an_authority_rotates(leakwatch: Run, tmp_path: Path) -> None:
         ours.wrap_socket(raw, server_hostname="localhost", session=session)
 
 
+def put(path: Path, text: str) -> None:
+    """Write a file as one step: a running leakwatch reads it whenever it likes."""
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)
+
+
 def bad_key(folder: Path) -> str:
     """Do half of a rotation: the key does not fit the certificate."""
     (folder / "server.key").write_bytes((folder / "ca.key").read_bytes())
@@ -229,19 +236,19 @@ def no_certificate(folder: Path) -> str:
 
 def bad_key_name(folder: Path) -> str:
     """Misspell a key."""
-    (folder / "web.yml").write_text(TLS.replace("cert_file", "cert_fiel"))
+    put(folder / "web.yml", TLS.replace("cert_file", "cert_fiel"))
     return "web.yml:2: unknown key 'tls_server_config.cert_fiel'; did you mean 'cert_file'?"
 
 
 def plain_password(folder: Path) -> str:
     """Write a password in the clear."""
-    (folder / "web.yml").write_text(f"{TLS}basic_auth_users: {{me: hunter2}}\n")
+    put(folder / "web.yml", f"{TLS}basic_auth_users: {{me: hunter2}}\n")
     return "web.yml:4: basic_auth_users.me: is no bcrypt hash"
 
 
 def no_tls(folder: Path) -> str:
     """Take TLS away."""
-    (folder / "web.yml").write_text("basic_auth_users: {}\n")
+    put(folder / "web.yml", "basic_auth_users: {}\n")
     return "tls_server_config comes or goes at the next start only"
 
 
