@@ -36,20 +36,24 @@ def is_loopback(host: str) -> bool:
 
 
 class Local:
-    """Processes of this machine; `proc`: where the kernel shows them."""
+    """Processes of this machine; `proc`: where the kernel shows them. One for each address that is asked about."""
 
     def __init__(self, proc: Path = PROC) -> None:
         self._proc = proc
+        self._last: Path | None = None  # the folder of the process that was found last
 
     def usage(self, host: str, port: int, start: str) -> Usage:
         """Return what is known of the process that listens at a loopback address, whose [vdso] is at `start`.
 
-        Nothing where it cannot be seen; takes as long as looking through all processes does.
+        Nothing where it cannot be seen. Looking through all processes takes long, so one that was found is kept.
         """
         if not start:
             return Usage()
         place = int(start, 16)
-        process = next((one for one in self._listeners(host, port) if self._vdso(one) == place), None)
+        process = self._last
+        if process is None or self._vdso(process) != place:
+            found = (one for one in self._listeners(host, port) if self._vdso(one) == place)
+            process = self._last = next(found, None)
         if process is None:
             return Usage()
         resident = RESIDENT.search(_text(process / "status"))

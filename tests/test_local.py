@@ -153,6 +153,19 @@ def test_a_proxy_is_not_the_service(machine: Machine) -> None:
     assert machine.usage(start="") == Usage()
 
 
+def test_a_process_that_was_found_is_not_looked_for_again(machine: Machine) -> None:
+    """As long as its [vdso] is where the one that answers says; a new process behind the address is found anew."""
+    machine.process(7, "0::/\n")
+    local = Local(machine.proc)
+    assert local.usage("127.0.0.1", 0x17AC, VDSO).resident
+    machine.write("proc/net/tcp", "")
+    assert local.usage("127.0.0.1", 0x17AC, VDSO).resident
+    assert local.usage("127.0.0.1", 0x17AC, "0x7ffe1000") == Usage()
+    machine.write("proc/net/tcp", machine.listening("0100007F:17AC", 4712))
+    machine.process(8, "0::/\n", inode=4712, vdso="7ffe1000")
+    assert local.usage("127.0.0.1", 0x17AC, "0x7ffe1000").resident
+
+
 def test_what_cannot_be_seen_is_not_known(machine: Machine) -> None:
     """A process of another PID namespace, garbage in its files, or no /proc at all."""
     assert machine.usage() == Usage()
