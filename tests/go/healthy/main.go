@@ -18,5 +18,5 @@ import (
 
 func main() {
 	period := flag.Duration("period", time.Minute, "of the load's swing")
-	serve.Main(func(ctx context.Context, url string) { traffic.Run(ctx, url, *period) })
+	serve.Main(func(ctx context.Context, url string) { traffic.Run(ctx, url, *period, 100) })
 }

@@ -21,7 +21,7 @@ func main() {
 		if *metrics {
 			http.Handle("/metrics", promhttp.Handler())
 		}
-		go traffic.Run(ctx, url, 40*time.Second)
+		go traffic.Run(ctx, url, 40*time.Second, 100)
 		options.Each(ctx, func() { go Convert(make(chan []byte), *holds) })
 	})
 }

@@ -25,6 +25,10 @@ import (
 	connecttcp "example.com/leaks/w1gateway/connect-tcp"
 )
 
+// day is that of the sessions: about 288 blocks, as in production. What swings faster, in the very stack that leaks, is
+// another problem than the one of this gateway.
+const day = 10 * time.Minute
+
 func main() {
 	options := serve.Flags()
 	every := flag.Duration("every", 200*time.Millisecond, "mean time between the empty packets of a broken peer")
@@ -35,8 +39,8 @@ func main() {
 		listener := serve.Listen()
 		address := listener.Addr().String()
 		go connecttcp.Serve(listener, *pause)
-		go traffic.Run(ctx, url, 40*time.Second)
-		go traffic.Day(ctx, 40*time.Second, *clients, func() { visit(address) })
+		go traffic.Run(ctx, url, 80*time.Second, 40)
+		go traffic.Day(ctx, day, *clients, func() { visit(address) })
 		broken := &peers{}
 		go broken.send(*every)
 		options.Each(ctx, func() { broken.connect(address) })

@@ -27,7 +27,7 @@ func main() {
 		push := &service{statistics: make(chan int, *buffer)}
 		go push.count(*slow)
 		go push.accept(listener)
-		go traffic.Run(ctx, url, 40*time.Second)
+		go traffic.Run(ctx, url, 80*time.Second, 40)
 		options.Each(ctx, func() { connectAndLeave(listener.Addr().String()) })
 	})
 }

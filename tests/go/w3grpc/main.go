@@ -31,7 +31,7 @@ func main() {
 	serve.Main(func(ctx context.Context, url string) {
 		options.Sockets(4) // both ends of a connection, of either leak
 		address := serveGRPC()
-		go traffic.Run(ctx, url, 40*time.Second)
+		go traffic.Run(ctx, url, 80*time.Second, 40)
 		if *alerts {
 			logger := &logger{sreCli: &SREClient{silent: serve.Silent()}}
 			go options.Each(ctx, func() { logger.Error("something is wrong") })

@@ -25,8 +25,8 @@ func main() {
 		options.Sockets(2)
 		runner := &Runner{Timeout: time.Second}
 		healthy, silent := serveSSH(), serve.Silent()
-		go traffic.Run(ctx, url, 40*time.Second)
-		go traffic.Day(ctx, 40*time.Second, 5, func() { runner.Run(healthy, "uptime") })
+		go traffic.Run(ctx, url, 80*time.Second, 40)
+		go traffic.Day(ctx, 80*time.Second, 5, func() { runner.Run(healthy, "uptime") })
 		options.Each(ctx, func() { go runner.Run(silent, "uptime") })
 	})
 }

@@ -15,7 +15,7 @@ import (
 func main() {
 	options := serve.Flags()
 	serve.Main(func(ctx context.Context, url string) {
-		go traffic.Run(ctx, url, 40*time.Second)
+		go traffic.Run(ctx, url, 80*time.Second, 40)
 		options.Each(ctx, func() { collect("an error", 2*time.Millisecond) })
 	})
 }

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// Run makes every kind of traffic against url until ctx ends: requests that follow the Day, clients that KeepAlive,
-// Bursts, a pool of Workers, Tickers.
-func Run(ctx context.Context, url string, period time.Duration) {
+// Run makes every kind of traffic against url until ctx ends: perSecond requests that follow the Day, clients that
+// KeepAlive, Bursts, a pool of Workers, Tickers.
+func Run(ctx context.Context, url string, period time.Duration, perSecond float64) {
 	jobs := make(chan func())
 	http.HandleFunc("/quick", func(w http.ResponseWriter, _ *http.Request) {
 		time.Sleep(between(0, 40*time.Millisecond))
@@ -38,7 +38,7 @@ func Run(ctx context.Context, url string, period time.Duration) {
 	}
 	go Bursts(ctx)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 30}}
-	Day(ctx, period, 100, func() {
+	Day(ctx, period, perSecond, func() {
 		Request(ctx, client, url+[]string{"/quick", "/pooled"}[rand.IntN(2)])
 	})
 }
