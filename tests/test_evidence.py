@@ -21,13 +21,15 @@ from structlog.testing import capture_logs
 
 from leakwatch import show
 from leakwatch.errors import EvidenceError
+from leakwatch.evidence import store as storing
 from leakwatch.evidence.disk import Disk
 from leakwatch.evidence.names import LONGEST, original, quoted
 from leakwatch.evidence.packing import BATCH, MOST_WAITING, Packer, Worker
 from leakwatch.evidence.record import Kind, Record
 from leakwatch.evidence.retention import surplus
 from leakwatch.evidence.settings import EvidenceConfig, RedactConfig
-from leakwatch.evidence.store import BESIDE, Body, Store
+from leakwatch.evidence.shelf import BESIDE, Body, Shelf
+from leakwatch.evidence.store import Store
 from leakwatch.evidence.trail import Evidence, Trail
 from leakwatch.model import Event, Process, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
@@ -135,6 +137,49 @@ def test_bounds_always_hold(bodies: list[tuple[int, float, Verdict]]) -> None:
     assert len(left) <= 10
     if gone and len(left) < 10:
         assert sum(body.size for body in left) + gone[-1].size > 150_000
+
+
+def test_one_scrape_costs_the_same_however_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies are ranked only where some have to go, and told by target: one comes at each scrape of what leaks."""
+    ranked = []
+    monkeypatch.setattr(storing, "surplus", lambda kept, **bounds: ranked.append(1) or surplus(kept, **bounds))
+
+    async def keep() -> None:
+        store = Store(EvidenceConfig(body_limit=100))
+        store.start()
+        for i in range(100):
+            store.add(record(target=f"10.0.0.{i}:6060", at=START + i, kinds=("last",)), parts(), "0x1")
+        assert (ranked, len(store), store.dropped) == ([], 100, 0)
+        for i in range(100):  # the next bodies of the same take the place of theirs
+            store.add(record(target=f"10.0.0.{i}:6060", at=START + 100 + i, kinds=("last",)), parts(), "0x1")
+        assert (len(store), store.dropped) == (100, 0)
+        assert {body.record.time for body in store.bodies} == {START + 100 + i for i in range(100)}
+        assert store.size == sum(body.size for body in store.bodies)
+        await store.stop()
+
+    asyncio.run(keep())
+    assert ranked == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.booleans()), max_size=40))
+def test_what_is_on_the_shelf_is_counted(moves: list[tuple[int, int, bool]]) -> None:
+    """Whatever comes, goes or is left to the disk, the sums are those of what is there."""
+    shelf = Shelf()
+    for i, (whose, kind, large) in enumerate(moves):
+        there = list(shelf)
+        if kind == 0 and there:
+            shelf.take(there[whose % len(there)])
+        elif kind == 1 and there:
+            shelf.leave_to_disk(there[whose % len(there)])
+        else:
+            size = 5000 if large else 5
+            shelf.put(Body(str(i), record(target=f"t{whose}", at=START + i, size=size), parts(), ""))
+    left = list(shelf)
+    assert len(shelf) == len(left)
+    assert shelf.size == sum(body.size for body in left)
+    assert shelf.in_memory == sum(body.size for body in left if body.parts is not None)
+    for target in {body.whose for body in left} | {("shop", "none")}:
+        assert shelf.of(target) == [body for body in left if body.whose == target]
 
 
 def test_in_memory_by_default() -> None:

@@ -80,6 +80,7 @@ LAYERS = [
     ["leakwatch.evidence.trail", "leakwatch.evidence.metrics"],
     ["leakwatch.evidence.store"],
     ["leakwatch.evidence.packing", "leakwatch.evidence.disk", "leakwatch.evidence.retention"],
+    ["leakwatch.evidence.shelf"],
     ["leakwatch.leak_metrics"],
     ["leakwatch.web.guard", "leakwatch.web.connection"],
     ["leakwatch.web.web_file", "leakwatch.web.passwords"],
@@ -176,7 +177,7 @@ LEVEL = {module: level for level, modules in enumerate(LAYERS) for module in mod
 
 PURE = [module for module in MODULES if LEVEL[module] >= LEVEL["leakwatch.leaks"] and module != "leakwatch.units"]
 PURE += ["leakwatch.pipeline", "leakwatch.bill", "leakwatch.succession", "leakwatch.watch", "leakwatch.shard"]
-PURE += ["leakwatch.evidence.record", "leakwatch.evidence.retention"]
+PURE += ["leakwatch.evidence.record", "leakwatch.evidence.retention", "leakwatch.evidence.shelf"]
 PURE += ["leakwatch.discovery.relabel", "leakwatch.discovery.regex"]
 PURE += ["leakwatch.pipeline", "leakwatch.watch", "leakwatch.outcome", "leakwatch.outcome_formats"]
 PURE += ["leakwatch.discovery.kubernetes.objects", "leakwatch.discovery.kubernetes.labels"]

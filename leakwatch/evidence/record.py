@@ -68,6 +68,9 @@ class Record(BaseModel):
 
     def told(self, stack: str, verdict: Verdict, growth_per_hour: float) -> "Record":
         """Return the record with what is thought now of one of its leaks."""
+        now = verdict.word, growth_per_hour
+        if all(leak.stack != stack or (leak.verdict, leak.growth_per_hour) == now for leak in self.leaks):
+            return self
         changed = {"verdict": verdict.word, "growth_per_hour": growth_per_hour}
         leaks = tuple(leak.model_copy(update=changed) if leak.stack == stack else leak for leak in self.leaks)
         return self.model_copy(update={"leaks": leaks})

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
-from leakwatch.evidence.record import Record
+from leakwatch.evidence.shelf import Rank
 
 
 class Weighed(Protocol):
-    """Something that takes `size` bytes."""
+    """Something that takes `size` bytes, and stays the longer the larger its `rank` is."""
 
-    record: Record
+    rank: Rank
 
     @property
     def size(self) -> int:
@@ -24,7 +24,7 @@ def surplus(kept: Iterable[Some], *, size: int, number: int | None = None) -> li
 
     What is larger than all of `size` goes by itself, and takes nothing with it.
     """
-    ranked = sorted(kept, key=lambda one: (one.record.importance, one.record.time))
+    ranked = sorted(kept, key=lambda one: one.rank)
     gone = [one for one in ranked if one.size > size]
     left = [one for one in ranked if one.size <= size]
     total = sum(one.size for one in left)

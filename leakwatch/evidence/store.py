@@ -8,7 +8,6 @@ waits for the disk.
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 
 import structlog
@@ -19,36 +18,12 @@ from leakwatch.evidence.packing import Packer, Worker
 from leakwatch.evidence.record import Kept, Record
 from leakwatch.evidence.retention import surplus
 from leakwatch.evidence.settings import EvidenceConfig
+from leakwatch.evidence.shelf import Body, Shelf
+from leakwatch.model import Verdict
 
 log = structlog.get_logger()
 
 GRACE = 1.0  # seconds to write in at the end
-BESIDE = 4096  # bytes; of what is said of a body, and of its symbols
-
-
-@dataclass(slots=True, eq=False)
-class Body:
-    """A kept body: `parts` by what their files end in, None when it is on disk alone.
-
-    `lifetime`: tells of which process it is; those of "" are of unknown ones.
-    """
-
-    key: str
-    record: Record
-    parts: Mapping[str, bytes] | None
-    lifetime: str
-    saving: bool = False
-    saved: bool = False
-
-    @property
-    def size(self) -> int:
-        """In bytes, compressed, with what stands beside it."""
-        return self.record.bytes + BESIDE
-
-    @property
-    def whose(self) -> tuple[str, str]:
-        """Service and target."""
-        return self.record.service, self.record.target
 
 
 class Store:
@@ -60,7 +35,7 @@ class Store:
         """Bodies that had to go, or could not be kept."""
         self.write_failures = 0
         self._redaction = settings.redact.redaction()
-        self._bodies: dict[str, Body] = {}
+        self._shelf = Shelf()
         self._packing, self._writing = Worker("evidence-pack"), Worker("evidence-disk")
         self._disk: Disk | None = None
         self._troubled = False
@@ -83,13 +58,13 @@ class Store:
         self._disk = disk
         for record in found:
             body = Body(_key(record), record, None, record.start, saving=True, saved=True)
-            self._bodies[body.key] = body
+            self._shelf.put(body)
         self._bound()
-        log.info("evidence is kept", path=str(path), bodies=len(self._bodies), bytes=self.size)
+        log.info("evidence is kept", path=str(path), bodies=len(self._shelf), bytes=self.size)
 
     async def stop(self) -> None:
         """Write what is not written, as far as that goes, within a second."""
-        for body in list(self._bodies.values()):
+        for body in self._shelf:
             self.save(body)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(GRACE):
@@ -107,15 +82,15 @@ class Store:
     @property
     def bodies(self) -> list[Body]:
         """What is kept, the newest first."""
-        return sorted(self._bodies.values(), key=lambda body: body.record.time, reverse=True)
+        return sorted(self._shelf, key=lambda body: body.record.time, reverse=True)
 
     @property
     def size(self) -> int:
         """What all of it takes, compressed."""
-        return sum(body.size for body in self._bodies.values())
+        return self._shelf.size
 
     def __len__(self) -> int:
-        return len(self._bodies)
+        return len(self._shelf)
 
     def packer(self, form: Kept, size_limit: int) -> Packer:
         """Return what takes in a body."""
@@ -123,10 +98,10 @@ class Store:
 
     def add(self, record: Record, parts: Mapping[str, bytes], lifetime: str) -> Body:
         """Keep a body; `parts`: its bytes and its symbols by what their files end in."""
-        while _key(record) in self._bodies:  # two of one target within a millisecond
+        while self._shelf.has(_key(record)):  # two of one target within a millisecond
             record = record.model_copy(update={"time": round(record.time + 0.001, 3)})
         body = Body(_key(record), record, parts, lifetime)
-        self._bodies[body.key] = body
+        self._shelf.put(body)
         self._supersede(body)
         self._bound()
         return body
@@ -141,30 +116,39 @@ class Store:
     def save(self, body: Body) -> None:
         """Write a body in its turn, if there is a disk and it has not been written."""
         parts = body.parts
-        if self._disk is None or body.saving or parts is None or self._bodies.get(body.key) is not body:
+        if self._disk is None or body.saving or parts is None or body not in self._shelf:
             return
         body.saving, disk, record = True, self._disk, body.record
         self._do(lambda: disk.write(record, parts), lambda error: self._saved(body, record, error))
 
+    def tell(self, service: str, stack: str, verdict: Verdict, growth_per_hour: float) -> None:
+        """Say what is thought now of a leak of `service`, of all bodies that are evidence for it."""
+        for body in self._shelf:
+            if body.record.service == service:
+                self.change(body, body.record.told(stack, verdict, growth_per_hour))
+
     def change(self, body: Body, record: Record) -> None:
         """Say something else of a body."""
-        before, body.record = body.record, record
+        if record is body.record:
+            return
+        before = body.record
+        body.say(record)
         if self._disk and body.saved and record != before:
             disk = self._disk
             self._do(lambda: disk.write_record(record), self._failed)
 
     def remove(self, body: Body) -> None:
         """Keep a body no longer."""
-        if self._bodies.get(body.key) is not body:
+        if body not in self._shelf:
             return
-        del self._bodies[body.key]
+        self._shelf.take(body)
         if self._disk and body.saving:
             disk, record = self._disk, body.record
             self._do(lambda: disk.remove(record), self._failed)
 
     async def read(self, key: str) -> tuple[Record, Mapping[str, bytes]]:
         """Return a body by what their files end in; raises KeyError and EvidenceError."""
-        body = self._bodies[key]
+        body = self._shelf[key]
         if body.parts is not None or self._disk is None:
             return body.record, body.parts or {}
         try:
@@ -179,18 +163,20 @@ class Store:
             self._failed(error)
             return
         self._works()
-        body.saved, body.parts = True, None
-        if self._bodies.get(body.key) is not body:
+        body.saved = True
+        self._shelf.leave_to_disk(body)
+        if body not in self._shelf:
             return
         if body.record != record:
-            changed, body.record = body.record, record
+            changed = body.record
+            body.say(record)
             self.change(body, changed)
         self._supersede(body)
 
     def _supersede(self, newer: Body) -> None:
         """Say that bodies before `newer`, of the same process, are no longer its last."""
-        for body in list(self._bodies.values()):
-            older = body.record.time < newer.record.time and body.whose == newer.whose
+        for body in self._shelf.of(newer.whose):
+            older = body.record.time < newer.record.time
             if not older or "last" not in body.record.kinds or "last" not in newer.record.kinds:
                 continue
             if body.lifetime != newer.lifetime or not newer.lifetime:
@@ -205,14 +191,18 @@ class Store:
 
     def _bound(self) -> None:
         """Let go of what is too much: of all, and of what is in memory."""
-        settings = self.settings
-        gone = surplus(self._bodies.values(), size=settings.size_limit, number=settings.body_limit)
-        gone += surplus(
-            [body for body in self._bodies.values() if body.parts is not None and body not in gone],
-            size=settings.memory_limit,
-        )
+        settings, shelf = self.settings, self._shelf
+        gone: list[Body] = []
+        if shelf.size > settings.size_limit or len(shelf) > settings.body_limit:
+            gone = surplus(shelf, size=settings.size_limit, number=settings.body_limit)
         for body in gone:
             self.remove(body)
+        if shelf.in_memory > settings.memory_limit:
+            held = [body for body in shelf if body.parts is not None]
+            more = surplus(held, size=settings.memory_limit)
+            for body in more:
+                self.remove(body)
+            gone += more
         self.dropped += len(gone)
 
     def _do(self, what: Callable[[], None], then: Callable[[OSError | None], None]) -> None:
@@ -246,7 +236,7 @@ class Store:
         """Write what could not be written before; say it when all of it is."""
         if not self._troubled:
             return
-        waiting = [body for body in self._bodies.values() if body.parts is not None and not body.saving]
+        waiting = [body for body in self._shelf if body.parts is not None and not body.saving]
         for body in waiting:
             self.save(body)
         if not waiting:

@@ -13,7 +13,8 @@ from leakwatch.errors import EvidenceError
 from leakwatch.evidence.packing import Packer
 from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept, KeptLeak, Kind, Record
 from leakwatch.evidence.settings import EvidenceConfig
-from leakwatch.evidence.store import Body, Store
+from leakwatch.evidence.shelf import Body
+from leakwatch.evidence.store import Store
 from leakwatch.model import Event, Process, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile import symbol
@@ -209,10 +210,7 @@ class Evidence:
         for event in events:
             leak = event.leak
             fingerprint = leak.stack.fingerprint
-            for body in self.store.bodies:
-                if body.record.service == leak.service:
-                    rate = leak.grew.rate * HOUR
-                    self.store.change(body, body.record.told(fingerprint, leak.verdict, rate))
+            self.store.tell(leak.service, fingerprint, leak.verdict, leak.grew.rate * HOUR)
             if leak.verdict not in KINDS or leak.verdict <= event.before:
                 continue
             watches = [watch for target, watch in self._pipeline.watches.items() if target.service == leak.service]

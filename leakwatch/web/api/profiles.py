@@ -8,7 +8,8 @@ from starlette.responses import Response
 from leakwatch.errors import EvidenceError, ScrapeError
 from leakwatch.evidence.disk import stem
 from leakwatch.evidence.record import SUFFIXES, Kept, Kind, Record
-from leakwatch.evidence.store import Body, Store
+from leakwatch.evidence.shelf import Body
+from leakwatch.evidence.store import Store
 from leakwatch.profile import pprof
 from leakwatch.web.api.moments import parse, unreadable
 from leakwatch.web.api.responses import NO_STORE
