@@ -16,6 +16,8 @@ from leakwatch.web.api import changes as changing
 from leakwatch.web.api.changes import Changes
 from leakwatch.web.connection import REQUEST_TIME
 
+TWO = Target("shop", "two")
+
 
 def event(text: bytes) -> dict[str, str]:
     """Return the fields of one event."""
@@ -26,13 +28,13 @@ def test_verdicts_and_health_are_told_at_once() -> None:
     """A verdict that turns and a target that goes down are told at the next look; what changed is not told."""
 
     async def listen() -> None:
-        health = {ONE: Health(up=True)}
+        health = {ONE: Health(up=True, since=1.0), TWO: Health(up=False, since=1.0)}
         known = source(pipeline=Pipeline(Settings()), health=lambda: health)
         async with aclosing(Changes(known, tick=0.01).stream()) as stream:
             assert event(await anext(stream)) == {"retry": "2000"}
             health[Target("shop", "new")] = Health()
             first = event(await anext(stream))
-            health[ONE].up = False
+            health[ONE].up, health[ONE].since, health[TWO].up, health[TWO].since = False, 2.0, True, 2.0
             second = event(await anext(stream))
             known.pipeline.leaks.turns += 1
             third = event(await anext(stream))

@@ -1,6 +1,6 @@
 """News, as they happen: server-sent events that say that something has changed, and never what.
 
-    id: 1700000000-12-340-20-1     what it was compared with; a browser that comes back says it
+    id: 1700000000-12-340-1700000300120-20     what it was compared with; a browser that comes back says it
     event: changed
     data: {"leaks": 3, "verdict": true}
 
@@ -82,7 +82,8 @@ class Changes:
     def _urgent(self) -> State:
         """Return what is another when a verdict has turned, or a target has come, gone, or changed its health."""
         health = self._source.health()
-        return self._source.pipeline.leaks.turns, len(health), sum(one.up is False for one in health.values())
+        latest = max((one.since for one in health.values()), default=0.0)  # one may go down while another comes up
+        return self._source.pipeline.leaks.turns, len(health), round(1000 * latest)
 
     def _id(self, urgent: State, blocks: int) -> str:
         return "-".join(map(str, (int(self._source.started), *urgent, blocks)))
