@@ -237,17 +237,27 @@ class Client:
         self._socket = socket
         self._context: ssl.SSLContext | None = None
         self._client: httpx.AsyncClient | None = None
+        self._closed = False
 
     async def get(self) -> httpx.AsyncClient:
-        """Return the client, a new one if its certificates have changed; raises TlsError."""
+        """Return the client, a new one if its certificates have changed.
+
+        Raises TlsError, and ConnectError if it was closed.
+        """
+        if self._closed:
+            raise httpx.ConnectError("the client has been closed")
         context = self._tls.context()
         if self._client is None or context is not self._context:
-            await self.close()
+            await self._drop()
             self._client, self._context = self._make(context), context
         return self._client
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, for good."""
+        self._closed = True
+        await self._drop()
+
+    async def _drop(self) -> None:
         if self._client:
             await self._client.aclose()
             self._client = None

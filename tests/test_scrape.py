@@ -95,6 +95,28 @@ def test_a_body_however_it_comes(answer: Answer) -> None:
     assert b"User-Agent: leakwatch/" in server.requests[0]
 
 
+def test_what_was_closed_connects_no_more() -> None:
+    """A question that comes too late, of a target that has gone, does not open a connection that nobody closes."""
+
+    async def run(url: str) -> None:
+        config = job(url)
+        scraper = Scraper(
+            Client(Tls(config.tls_config, secure=False), timeout=5),
+            where(config).url,
+            config,
+            timeout=5,
+            size_limit=10**7,
+        )
+        await scraper.close()
+        with pytest.raises(ScrapeError, match="the client has been closed"):
+            await scraper.fetch(lambda _: None)
+        assert not scraper.paid
+
+    with answering(http(BODY)) as server:
+        asyncio.run(run(server.url))
+        assert server.requests == []
+
+
 def hang(_: bytes, connection: socket.socket) -> None:
     """Never answer."""
     connection.recv(1)
