@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,12 @@ def test_bounds_always_hold(bodies: list[tuple[int, float, Verdict]]) -> None:
 def test_one_scrape_costs_the_same_however_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bodies are ranked only where some have to go, and told by target: one comes at each scrape of what leaks."""
     ranked = []
-    monkeypatch.setattr(storing, "surplus", lambda kept, **bounds: ranked.append(1) or surplus(kept, **bounds))
+
+    def ranking(kept: Iterable[Body], *, size: int, number: int | None = None) -> list[Body]:
+        ranked.append(number)
+        return surplus(kept, size=size, number=number)
+
+    monkeypatch.setattr(storing, "surplus", ranking)
 
     async def keep() -> None:
         store = Store(EvidenceConfig(body_limit=100))
