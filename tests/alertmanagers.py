@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 from running import Process
 
+from leakwatch.client import Client
+
 Answer = tuple[int, str, bytes]
 """Status, content type (or, of a redirect, where to) and body."""
 
@@ -32,6 +34,14 @@ receivers:
   - name: test
     webhook_configs: [{{url: "{url}", send_resolved: true}}]
 """
+
+
+class Reopened(Client):
+    """A client that connects anew after it was closed: each step of a test is an event loop of its own."""
+
+    async def close(self) -> None:
+        """Close the connection for now."""
+        await self._drop()
 
 
 class Receiver:

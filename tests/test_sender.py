@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 import trustme
-from alertmanagers import TAKEN, Answer, Receiver, receiving
+from alertmanagers import TAKEN, Answer, Receiver, Reopened, receiving
 from answering import answering, endless
 from leaking import START, Play, leak
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from leakwatch.alerting import AlertmanagerConfig
-from leakwatch.client import Client, Tls
+from leakwatch.client import Tls
 from leakwatch.discovery import TargetGroup
 from leakwatch.model import Target, Verdict
 from leakwatch.notify.alerts import Alert
@@ -36,7 +36,7 @@ class Sending:
     def __init__(self, address: str, **settings: Any) -> None:
         self.now = START
         config = AlertmanagerConfig.model_validate({"static_configs": [{"targets": [address]}], **settings})
-        client = Client(Tls(config.tls_config, secure=config.scheme == "https"), timeout=config.timeout)
+        client = Reopened(Tls(config.tls_config, secure=config.scheme == "https"), timeout=config.timeout)
         self.outbox = Outbox()
         self.sender = Sender(
             next(addresses([TargetGroup(targets=(address,))], config)),

@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
-from alertmanagers import Alertmanager, Receiver, receiving
+from alertmanagers import Alertmanager, Receiver, Reopened, receiving
 from leaking import START, Play, leak
 from prometheus import prometheus
 from running import FAST, Daemon, eventually, free_port
 
 from leakwatch.alerting import AlertmanagerConfig
-from leakwatch.client import Client, Tls
+from leakwatch.client import Tls
 from leakwatch.discovery import TargetGroup
 from leakwatch.model import Leak, Verdict
 from leakwatch.notify.notifier import addresses
@@ -70,7 +70,7 @@ class Pushing:
         self.sender = Sender(
             next(addresses([TargetGroup(targets=(address,))], config)),
             config,
-            Client(Tls(config.tls_config, secure=False), timeout=10),
+            Reopened(Tls(config.tls_config, secure=False), timeout=10),
             Outbox(),
             lambda: self.now,
             lambda moment: moment + time.time() - self.now,

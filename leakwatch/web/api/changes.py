@@ -1,6 +1,6 @@
 """News, as they happen: server-sent events that say that something has changed, and never what.
 
-    id: 1700000000-12-340-1700000300120-20     what it was compared with; a browser that comes back says it
+    id: 1700000000-12-340-1700000300120-20    what it was compared with; a browser that comes back says it
     event: changed
     data: {"leaks": 3, "verdict": true}
 
