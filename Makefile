@@ -21,8 +21,8 @@ test: setup ## lint, types and all tests
 	@failed=; \
 	$(MAKE) lint || failed="$$failed lint"; \
 	$(MAKE) types || failed="$$failed types"; \
-	pytest -n 2 --dist loadfile -m "not alone" || failed="$$failed pytest"; \
-	pytest -m alone || failed="$$failed pytest-alone"; \
+	pytest -n 3 --dist loadfile -m "not alone" || failed="$$failed pytest"; \
+	pytest -n 2 --dist loadfile -m alone || failed="$$failed pytest-alone"; \
 	$(MAKE) detection || failed="$$failed detection"; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
