@@ -12,7 +12,7 @@ def bill(service: Service, leak: Leak) -> Memory:
     each = together([part for part in known if part[0]] or known)
     limits = [
         reach(watch.target.name, watch.answers.looks.kept[-1], _own(watch, key, each), _growth(watch, leak))
-        for watch in service.on(leak.service, leak.targets)
+        for watch in service.on(leak.targets)
         if watch.answers.looks.kept
     ]
     return Memory(each.stack, each.resident, each.source, leak.goroutines, leak.growth, first(limits))

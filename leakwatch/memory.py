@@ -70,6 +70,9 @@ class Each:
     known: bool = False
 
 
+ANY: Final = Each()
+
+
 class Looks:
     """Looks at one target, and what they say of each leak."""
 
@@ -100,7 +103,7 @@ class Looks:
         found = self._known.get(leak)
         if found and found.known:
             return found
-        return Each(source=f"{UNKNOWN}: {self.missing}" if self.missing else UNKNOWN)
+        return Each(source=f"{UNKNOWN}: {self.missing}") if self.missing else ANY
 
     def _each(self, leak: Fingerprint) -> Each:
         stack, average = self._slope(leak, [look.usage.stacks for look in self.kept]), self._average()

@@ -113,7 +113,7 @@ class Pipeline:
         if found is None:
             service = self._services.setdefault(target.service, Service())
             found = succession.arrive(service, target, self.settings, self.leaks)
-            self.watches[target] = service.watches[target] = found
+            self.watches[target] = service.watches[target.name] = found
         found.target = target  # the same one, but its labels may have changed
         return found
 
@@ -178,7 +178,7 @@ class Pipeline:
         if watch is None:
             return []
         service = self._services[target.service]
-        del service.watches[target]
+        del service.watches[target.name]
         heir = succession.depart(service, watch, time, self.leaks)
         if heir is not None:
             return self._update(heir, time)
@@ -199,7 +199,7 @@ class Pipeline:
     def forget(self, target: Target, time: float) -> list[Event]:
         """Stop watching `target` at `time`, for good; return the leaks whose verdict that changed."""
         if self.watches.pop(target, None):
-            del self._services[target.service].watches[target]
+            del self._services[target.service].watches[target.name]
         events = self.leaks.update(target.service, target.name, {}, time)
         return events + self._end(target.service, time)
 
@@ -218,7 +218,7 @@ class Pipeline:
 
     def _findings(self, service: str, keys: Sequence[Fingerprint], targets: Collection[str]) -> Findings:
         found = self._services.get(service)
-        on = found.on(service, targets) if found else []
+        on = found.on(targets) if found else []
         return findings(keys, [watch.answers for watch in on], [watch.older(keys[0]) for watch in on])
 
     def _cost(self, leak: Leak) -> Memory | None:
@@ -257,9 +257,9 @@ class Pipeline:
         mine, found = self.service(service), other.service(service)
         if mine is None or found is None:
             return
-        for target in mine.watches:
-            del self.watches[target]
-        self.watches |= found.watches
+        for watch in mine.watches.values():
+            del self.watches[watch.target]
+        self.watches |= {watch.target: watch for watch in found.watches.values()}
         self._services[service] = found
         self.leaks.take(service, other.leaks.told(service))
 

@@ -116,12 +116,13 @@ class Watch:
 
     def older(self, fingerprint: Fingerprint) -> Mapping[float, int]:
         """Return seconds -> goroutines of a stack or site that are at least as old, as their counts show."""
-        for series in (self.history, self.sites):
-            if fingerprint in series.rows:
-                row, said = series.rows[fingerprint], self.thoughts.get(fingerprint)
-                before = said[1].before if said else math.nan
-                return older(self._lows_of(series, fingerprint), int(series.last[row]), before)
-        return {}
+        series: History = self.history if fingerprint in self.history.rows else self.sites
+        row = series.rows.get(fingerprint)
+        if row is None:
+            return {}
+        said = self.thought(fingerprint)
+        before = said.before if said else math.nan
+        return older(self._lows_of(series, fingerprint), int(series.last[row]), before)
 
     def _lows_of(self, series: History, fingerprint: Fingerprint) -> Lows:
         """Return the lows of a stack or site, which are asked for far more often than blocks close."""
@@ -240,16 +241,17 @@ class Service:
     """The targets that run the same program, and what is thought of all of them together."""
 
     def __init__(self) -> None:
-        self.watches: dict[Target, Watch] = {}
+        self.watches: dict[str, Watch] = {}
+        """By the names of their targets."""
         self.gone: dict[Target, Gone] = {}
         self.functions = Functions()
         self.judged: Judged = {}
         """What was last thought of all together."""
         self._pooled: tuple[Pooled, Pooled] | None = None
 
-    def on(self, service: str, targets: Iterable[str]) -> list[Watch]:
-        """Return the watches of `targets`, by name, that are there."""
-        return [self.watches[target] for name in targets if (target := Target(service, name)) in self.watches]
+    def on(self, targets: Iterable[str]) -> list[Watch]:
+        """Return the watches of `targets` that are there."""
+        return [self.watches[name] for name in targets if name in self.watches]
 
     def forget(self) -> None:
         """Begin anew, with no history."""
@@ -271,8 +273,8 @@ class Service:
             return None
         of_stacks, of_sites = self._pooled
         self.judged = {
-            **of_stacks.judge(time, {t.name: watch.history for t, watch in self.watches.items()}),
-            **of_sites.judge(time, {t.name: watch.sites for t, watch in self.watches.items()}),
+            **of_stacks.judge(time, {name: watch.history for name, watch in self.watches.items()}),
+            **of_sites.judge(time, {name: watch.sites for name, watch in self.watches.items()}),
         }
         return self.judged
 

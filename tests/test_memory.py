@@ -298,10 +298,10 @@ def test_a_leak_that_only_all_targets_show() -> None:
     service = pipeline.service("shop")
     assert service is not None
     key = leak.stack.fingerprint
-    for target, watch in service.watches.items():
+    for name, watch in service.watches.items():
         watch.judged = {}
         watch.answers.looks.add(Look(Usage(limit=512 * MIB), 300, {key: 200}))
-        pipeline.leaks.update(target.service, target.name, {}, START + 14_400)
+        pipeline.leaks.update("shop", name, {}, START + 14_400)
     pipeline.leaks.update("shop", POOLED, service.judged, START + 14_400)
     (pooled,) = [one for one in pipeline.open_leaks() if one.stack.fingerprint == key]
     assert len(pooled.targets) == 2

@@ -1,5 +1,6 @@
 """How old goroutines are at least, as their counts show: those that were there before and never went away."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -40,6 +41,9 @@ def older(known: Lows, now: int, before: float) -> Mapping[float, int]:
 
     `before`: so many come and go; nan where that is not known, then those that were there first are left out.
     """
-    usual = known.first if np.isnan(before) else before
-    found = {seconds: int(min(low, now) - usual) for seconds, low in known.since.items()}
-    return {seconds: goroutines for seconds, goroutines in found.items() if goroutines > 0}
+    usual = known.first if math.isnan(before) else before
+    return {
+        seconds: goroutines
+        for seconds, low in known.since.items()
+        if (goroutines := int(min(low, now) - usual)) > 0
+    }
