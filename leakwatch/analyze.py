@@ -39,6 +39,8 @@ class Analysis:
     folded: dict[Target, int] = field(default_factory=dict)
     """Target -> the most stacks of one profile that were not judged, for they were beyond the limit."""
     unmatched: list[Rule] = field(default_factory=list)
+    ignored: dict[str, int] = field(default_factory=dict)
+    """Rule -> the leaks that it kept out of sight at the end."""
 
     @property
     def judged(self) -> bool:
@@ -119,6 +121,7 @@ def analyze(recordings: Sequence[Recording], settings: Settings, advance: Callab
         (kept, _why(kept, watches, settings.block)) for kept in found.kept if kept.target not in judged
     ]
     found.folded = folded
+    found.ignored = {rule: leaks for rule, leaks in pipeline.leaks.ignored().items() if leaks}
     found.unmatched = unmatched(
         settings.ignore,
         ((stack, t.labels) for t, watch in watches.items() for stack in watch.history.stacks if stack is not None),

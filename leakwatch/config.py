@@ -1,6 +1,7 @@
 """The configuration: what a file and the command line may say."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -95,6 +96,20 @@ class Config(Settings):
         """Return the configuration with another `evidence.path`; raises UsageError."""
         known = self.evidence.model_dump(exclude_unset=True)
         return self._changed("evidence", known | {"path": path}, "--evidence.path")
+
+    @property
+    def summary(self) -> str:
+        """What there is, for who wants to see that nothing was forgotten."""
+        jobs, told = self.scrape_configs, self.alerting.alertmanagers
+        found = {
+            "scrape_configs": len(jobs),
+            "static targets": sum(len(group.targets) for job in jobs for group in job.static_configs),
+        }
+        found |= Counter(f"{kind}_sd_configs" for job in jobs for kind, _ in job.named() if kind != "static")
+        found |= {"alertmanagers": len(told), "owners": len(self.owners), "codeowners": len(self.codeowners)}
+        found["ignore rules"] = len(self.ignore)
+        said = [f"{number} {what}" for what, number in found.items() if number or what == "scrape_configs"]
+        return ", ".join([*said, *(["warm_from"] if self.warm_from else [])])
 
     def judging(self) -> Judging:
         """Return how the pipeline is to judge, and whose what it finds is."""

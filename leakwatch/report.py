@@ -170,5 +170,9 @@ def table(found: Analysis, *, given: bool) -> str:
     if found.judged and not found.leaks:
         judged, targets = len(found.kept) - len(found.unjudged), len(found.kept)
         where = f" on the {judged} of {targets} targets that could be judged" if found.unjudged else ""
-        console.print(f"No stack leaks{where}.")
+        console.print(f"No stack leaks{where}{', but for what is ignored:' if found.ignored else '.'}")
+    for rule, leaks in found.ignored.items():
+        console.print(
+            f"{leaks} {'leak' if leaks == 1 else 'leaks'} ignored by the rule for {rule}", soft_wrap=True
+        )
     return terminal.recorded(console)

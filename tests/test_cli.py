@@ -179,7 +179,21 @@ def test_check_config() -> None:
     assert done.returncode == 1
     assert done.stderr.decode().startswith("leakwatch: ")
     assert "did you mean 'scrape_interval'?" in done.stderr.decode()
-    assert "good: 4 scrape_configs, 2 static targets" in said("check-config", ROOT / "config" / "leakwatch.yml")
+    assert "good: 4 scrape_configs, 2 static targets, " in said("check-config", ROOT / "config" / "leakwatch.yml")
+
+
+def test_check_config_says_what_there_is(tmp_path: Path) -> None:
+    """How many targets are written down, what finds others, and who is told, so that nothing is forgotten."""
+    file = tmp_path / "leakwatch.yml"
+    file.write_text(
+        "scrape_configs: [{job_name: a, file_sd_configs: [{files: [x.json]}]},"
+        " {job_name: b, static_configs: [{targets: ['b:1', 'c:1']}], file_sd_configs: [{files: [y.json]}]}]\n"
+        "alerting: {alertmanagers: [{static_configs: [{targets: ['a:9093']}]}]}\n"
+        "ignore: [{function: main.x}]\nwarm_from: {url: 'http://p:9090'}\n"
+    )
+    assert said("check-config", file).endswith(
+        "good: 2 scrape_configs, 2 static targets, 2 file_sd_configs, 1 alertmanagers, 1 ignore rules, warm_from\n"
+    )
 
 
 def missing(tmp_path: Path) -> str:

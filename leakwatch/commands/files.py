@@ -15,9 +15,7 @@ def check_config(file: Annotated[Path, typer.Argument(help="Configuration file."
     """Say what is wrong in a configuration file."""
     from leakwatch.config import load
 
-    config = load(file)
-    targets = sum(len(group.targets) for job in config.scrape_configs for group in job.static_configs)
-    typer.echo(f"{file}: good: {len(config.scrape_configs)} scrape_configs, {targets} static targets")
+    typer.echo(f"{file}: good: {load(file).summary}")
 
 
 @commands.command(epilog="\b\nExamples:\n  leakwatch check-web-config web.yml")
