@@ -128,8 +128,8 @@ class Store:
                 self.change(body, body.record.told(stack, verdict, growth_per_hour))
 
     def change(self, body: Body, record: Record) -> None:
-        """Say something else of a body."""
-        if record is body.record:
+        """Say something else of a body, if it is kept."""
+        if record is body.record or body not in self._shelf:
             return
         before = body.record
         body.say(record)
