@@ -336,6 +336,32 @@ def test_a_full_disk(tmp_path: Path, full: list[int], number: int) -> None:
     ]
 
 
+def test_a_file_that_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is removed later, so that the folder keeps its bound too."""
+    broken, remove = [1], Disk.remove
+
+    def removing(disk: Disk, of: Record) -> None:
+        if broken:
+            raise OSError(errno.EIO, "Input/output error")
+        remove(disk, of)
+
+    async def run() -> None:
+        store = Store(EvidenceConfig(path=tmp_path, body_limit=2))
+        store.start()
+        for i in range(10):
+            store.save(store.add(record(at=START + i), parts(), ""))
+            await settled(store)
+        broken.clear()
+        store.save(store.add(record(at=START + 10), parts(), ""))
+        await settled(store)
+        assert len(jsons(tmp_path)) == len(store) == 2
+        await store.stop()
+
+    monkeypatch.setattr(Disk, "remove", removing)
+    said = [line["event"] for line in lives(run)]
+    assert said == ["evidence is kept", "evidence cannot be written, it is kept in memory"]
+
+
 def test_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk does not answer the loop goes on, and bodies are kept in memory."""
     write = Disk.write
