@@ -244,11 +244,12 @@ class Client:
 
         Raises TlsError, and ConnectError if it was closed.
         """
-        if self._closed:
-            raise httpx.ConnectError("the client has been closed")
         context = self._tls.context()
-        if self._client is None or context is not self._context:
+        if context is not self._context:
             await self._drop()
+        if self._closed:  # meanwhile, perhaps
+            raise httpx.ConnectError("the client has been closed")
+        if self._client is None:
             self._client, self._context = self._make(context), context
         return self._client
 
@@ -258,9 +259,9 @@ class Client:
         await self._drop()
 
     async def _drop(self) -> None:
-        if self._client:
-            await self._client.aclose()
-            self._client = None
+        client, self._client = self._client, None
+        if client:
+            await client.aclose()
 
     def _make(self, context: ssl.SSLContext) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)

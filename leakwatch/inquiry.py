@@ -4,7 +4,7 @@ Each inquiry is one file: the runtime's proof, a full dump. Whatever goes wrong 
 what is missing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -26,7 +26,8 @@ LASTING: Final = {"status", "not_a_profile", "malformed", "too_large"}
 class Occasion:
     """A target has been scraped: at `time` in unix seconds, `now` on the stopwatch; it has `total` goroutines.
 
-    `held`: how many of them each suspect has; `block`: seconds; `start`: of its process, "" where that is unknown.
+    `held`: how many of them each suspect has; `block`: seconds; `start`: of its process, "" where that is unknown;
+    `over`: whether we have hung up since, so that an answer which does not come says nothing of the target.
     """
 
     target: Target
@@ -39,6 +40,7 @@ class Occasion:
     held: Mapping[Fingerprint, int] = field(default_factory=dict)
     block: float = 300.0
     start: str = ""
+    over: Callable[[], bool] = lambda: False
 
 
 class Inquiry(Protocol):
@@ -76,7 +78,8 @@ async def ask(inquiry: Inquiry, occasion: Occasion) -> None:
     else:
         answers.missing.pop(name, None)
         return
-    _refuse(inquiry, occasion, error)
+    if not occasion.over():
+        _refuse(inquiry, occasion, error)
 
 
 def _refuse(inquiry: Inquiry, occasion: Occasion, error: ScrapeError) -> None:

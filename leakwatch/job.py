@@ -184,6 +184,7 @@ class Job:
                 {key: watch.count(key) for key in suspects},
                 watch.history.block,
                 self._process.start if self._process else "",
+                self._gone,
             )
             if watch.identity.mixed or not is_due(inquiry, occasion):
                 continue

@@ -40,7 +40,7 @@ class Local:
 
     def __init__(self, proc: Path = PROC) -> None:
         self._proc = proc
-        self._last: Path | None = None  # the folder of the process that was found last
+        self._last: tuple[Path, str] | None = None  # the listening socket that was found last, and its name
 
     def usage(self, host: str, port: int, start: str) -> Usage:
         """Return what is known of the process that listens at a loopback address, whose [vdso] is at `start`.
@@ -49,11 +49,7 @@ class Local:
         """
         if not start:
             return Usage()
-        place = int(start, 16)
-        process = self._last
-        if process is None or self._vdso(process) != place:
-            found = (one for one in self._listeners(host, port) if self._vdso(one) == place)
-            process = self._last = next(found, None)
+        process = self._process(host, port, int(start, 16))
         if process is None:
             return Usage()
         resident = RESIDENT.search(_text(process / "status"))
@@ -61,14 +57,25 @@ class Local:
         limit, used = limits[0] if limits else (None, None)
         return Usage(resident=int(resident[1]) * 1024.0 if resident else None, limit=limit, used=used)
 
-    def _listeners(self, host: str, port: int) -> Iterator[Path]:
-        """Yield the folders of the processes that listen there; one may have handed its socket to another."""
+    def _process(self, host: str, port: int, vdso: int) -> Path | None:
+        """Return the folder of the process; the last one counts while it has its socket, for others may listen."""
+        if self._last:
+            (fd, socket), process = self._last, self._last[0].parents[1]
+            with suppress(OSError):
+                if str(fd.readlink()) == socket and self._vdso(process) == vdso:
+                    return process
+        found = (one for one in self._listeners(host, port) if self._vdso(one[0].parents[1]) == vdso)
+        self._last = next(found, None)
+        return self._last[0].parents[1] if self._last else None
+
+    def _listeners(self, host: str, port: int) -> Iterator[tuple[Path, str]]:
+        """Yield the sockets that listen there, as files of processes; one may have handed its own to another."""
         sockets = {f"socket:[{inode}]" for inode in self._sockets(host, port)}
         for process in self._proc.iterdir() if sockets else ():
             if process.name.isdecimal():
                 with suppress(OSError):  # it has ended, or is not ours to see
-                    if any(str(fd.readlink()) in sockets for fd in (process / "fd").iterdir()):
-                        yield process
+                    held = ((fd, str(fd.readlink())) for fd in (process / "fd").iterdir())
+                    yield from (one for one in held if one[1] in sockets)
 
     def _sockets(self, host: str, port: int) -> Iterator[str]:
         """Yield the inodes of the sockets that listen at an address of ours, or at all of them."""

@@ -336,6 +336,32 @@ def test_a_full_disk(tmp_path: Path, full: list[int], number: int) -> None:
     ]
 
 
+def test_a_file_that_cannot_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is removed later, so that the folder keeps its bound too."""
+    broken, remove = [1], Disk.remove
+
+    def removing(disk: Disk, of: Record) -> None:
+        if broken:
+            raise OSError(errno.EIO, "Input/output error")
+        remove(disk, of)
+
+    async def run() -> None:
+        store = Store(EvidenceConfig(path=tmp_path, body_limit=2))
+        store.start()
+        for i in range(10):
+            store.save(store.add(record(at=START + i), parts(), ""))
+            await settled(store)
+        broken.clear()
+        store.save(store.add(record(at=START + 10), parts(), ""))
+        await settled(store)
+        assert len(jsons(tmp_path)) == len(store) == 2
+        await store.stop()
+
+    monkeypatch.setattr(Disk, "remove", removing)
+    said = [line["event"] for line in lives(run)]
+    assert said == ["evidence is kept", "evidence cannot be written, it is kept in memory"]
+
+
 def test_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the disk does not answer the loop goes on, and bodies are kept in memory."""
     write = Disk.write
@@ -436,7 +462,7 @@ class World:
             packer.feed(
                 body or b"goroutine profile: total %d\n%d @ 0x11 0x21\n#\t0x10\tf+0x1\ta.go:7\n\n" % (total, total)
             )
-        process = Process(start, "build")
+        process = Process(start, "build") if start else None
         self.pipeline.observe(TARGET, START + at, total, samples({"leak": total}), process)
         if packer:
             await self.trail.end(packer, "text", START + at, total, process, {0x10: "runtime.chansend1", 0x11: ""})
@@ -538,6 +564,43 @@ def test_a_target_that_goes(tmp_path: Path) -> None:
         world.trail.failed()  # a new one, which knows nothing
         await settled(world.store)
         assert on_disk(tmp_path) == [(0, ["leaking"]), (45, ["last"])]
+        await world.store.stop()
+
+    lives(run)
+
+
+def test_a_target_that_comes_back_and_never_says_who_it_is() -> None:
+    """Its last body before it went stays for good: whoever answers after that may be another process."""
+
+    async def run() -> None:
+        world = World()
+        world.says(Verdict.LEAKING)
+        await world.scrape(0, start="")
+        await world.scrape(15, start="")
+        world.evidence.leave(TARGET)
+        world.pipeline.leave(TARGET, START + 20)
+        world.pipeline.watch(TARGET)
+        await world.scrape(30, start="")
+        await world.scrape(45, start="")
+        assert world.kept() == [(0, ("leaking",)), (15, ("last",)), (45, ("last",))]
+
+    lives(run)
+
+
+def test_nothing_is_said_of_a_body_that_had_to_go(tmp_path: Path) -> None:
+    """When the leak ends whose last body had to make room, the disk is left alone: its folder may be gone."""
+
+    async def run() -> None:
+        world = World(EvidenceConfig(path=tmp_path, body_limit=1))
+        world.store.start()
+        world.says(Verdict.SUSPECTED)
+        await world.scrape(0)
+        await settled(world.store)
+        world.store.add(record(service="other", at=START + 5, verdict=Verdict.PROVEN), parts(), "")
+        world.says(Verdict.NORMAL, Verdict.SUSPECTED)
+        await world.scrape(15)
+        await settled(world.store)
+        assert (world.store.write_failures, jsons(tmp_path)) == (0, [])
         await world.store.stop()
 
     lives(run)

@@ -18,6 +18,7 @@ from leakwatch.dumping import DumpInquiry
 from leakwatch.errors import ScrapeError
 from leakwatch.history import History
 from leakwatch.inquiry import Inquiry, Occasion, ask, is_due
+from leakwatch.metering import MemoryInquiry
 from leakwatch.model import Fingerprint, Leak, Process, Stack, Target, Verdict, Waiting
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile import dump
@@ -319,6 +320,23 @@ def test_a_look_that_breaks_is_one_that_failed() -> None:
     assert "can't start new thread" in asked.answers.missing["proof"]
     assert [line["log_level"] for line in logged] == ["error", "info"]
     assert not asked.at(1000)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda scraper: ProofInquiry(scraper, "suspicion", 1000),
+        lambda scraper: DumpInquiry(scraper, "suspicion", 1000),
+        lambda scraper: MemoryInquiry(scraper, None),
+    ],
+)
+def test_a_look_that_we_broke_off_is_no_refusal(make: Callable[[Scraper], Inquiry]) -> None:
+    """When a reload closes the connection meanwhile, the job that comes next may ask, and nothing is missing."""
+    asked = Asked(ScrapeError("connection", "ReadError"), make)
+    suspects = {LOST.fingerprint: LOST}
+    over = Occasion(TARGET, START, 0, 10, suspects, asked.answers, asked.identifier, over=lambda: True)
+    asyncio.run(ask(asked.inquiry, over))
+    assert (asked.answers.refused, asked.answers.missing, asked.answers.looks.kept) == ({}, {}, [])
 
 
 def test_findings_of_several_targets() -> None:

@@ -166,6 +166,17 @@ def test_a_process_that_was_found_is_not_looked_for_again(machine: Machine) -> N
     assert local.usage("127.0.0.1", 0x17AC, "0x7ffe1000").resident
 
 
+def test_a_process_that_has_handed_its_socket_on_is_left(machine: Machine) -> None:
+    """One that lives on without its socket is no longer it, even if its [vdso] is where that of the new one is."""
+    machine.process(7, "0::/\n")
+    local = Local(machine.proc)
+    assert local.usage("127.0.0.1", 0x17AC, VDSO).resident == 100 * MIB
+    (machine.proc / "7" / "fd" / "3").unlink()
+    machine.process(8, "0::/\n")
+    machine.write("proc/8/status", f"VmRSS:\t{200 * 1024} kB\n")
+    assert local.usage("127.0.0.1", 0x17AC, VDSO).resident == 200 * MIB
+
+
 def test_what_cannot_be_seen_is_not_known(machine: Machine) -> None:
     """A process of another PID namespace, garbage in its files, or no /proc at all."""
     assert machine.usage() == Usage()

@@ -7,8 +7,10 @@ import socket
 import ssl
 import time
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import httpx
 import pytest
 import trustme
 from answering import Answer, answering, endless, http
@@ -115,6 +117,26 @@ def test_what_was_closed_connects_no_more() -> None:
     with answering(http(BODY)) as server:
         asyncio.run(run(server.url))
         assert server.requests == []
+
+
+def test_what_is_closed_while_it_changes_its_certificates_connects_no_more() -> None:
+    """The old connection takes a while to close; whoever closes the client meanwhile closes it for good."""
+
+    async def run(url: str) -> None:
+        context = ssl.create_default_context()
+        tls = cast("Tls", SimpleNamespace(context=lambda: context))
+        client = Client(tls, timeout=5)
+        await (await client.get()).get(url)
+        context = ssl.create_default_context()
+        late, _ = await asyncio.gather(client.get(), client.close(), return_exceptions=True)
+        assert isinstance(late, httpx.ConnectError)
+
+    def stay(request: bytes, connection: socket.socket) -> None:
+        http(BODY)(request, connection)
+        connection.recv(1)
+
+    with answering(stay) as server:
+        asyncio.run(run(server.url))
 
 
 def hang(_: bytes, connection: socket.socket) -> None:

@@ -7,6 +7,7 @@ waits for the disk.
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 
@@ -24,6 +25,7 @@ from leakwatch.model import Verdict
 log = structlog.get_logger()
 
 GRACE = 1.0  # seconds to write in at the end
+MOST_LEFT = 1000  # bodies whose removal is tried again
 
 
 class Store:
@@ -40,6 +42,8 @@ class Store:
         self._disk: Disk | None = None
         self._troubled = False
         self._said = ""
+        self._left: deque[Record] = deque(maxlen=MOST_LEFT)
+        """Whose files could not be removed."""
         self._pending: set[asyncio.Future[None]] = set()
 
     def start(self) -> None:
@@ -128,8 +132,8 @@ class Store:
                 self.change(body, body.record.told(stack, verdict, growth_per_hour))
 
     def change(self, body: Body, record: Record) -> None:
-        """Say something else of a body."""
-        if record is body.record:
+        """Say something else of a body, if it is kept."""
+        if record is body.record or body not in self._shelf:
             return
         before = body.record
         body.say(record)
@@ -142,9 +146,8 @@ class Store:
         if body not in self._shelf:
             return
         self._shelf.take(body)
-        if self._disk and body.saving:
-            disk, record = self._disk, body.record
-            self._do(lambda: disk.remove(record), self._failed)
+        if body.saving:
+            self._erase(body.record)
 
     async def read(self, key: str) -> tuple[Record, Mapping[str, bytes]]:
         """Return a body by what their files end in; raises KeyError and EvidenceError."""
@@ -222,6 +225,18 @@ class Store:
 
         future.add_done_callback(done)
 
+    def _erase(self, record: Record) -> None:
+        """Remove a body from the disk in its turn; what fails is tried again when something can be written."""
+        disk = self._disk
+
+        def then(error: OSError | None) -> None:
+            if error is not None:
+                self._left.append(record)
+            self._failed(error)
+
+        if disk and not self._shelf.has(_key(record)):
+            self._do(lambda: disk.remove(record), then)
+
     def _failed(self, error: OSError | None) -> None:
         """Count a failure of the disk, if it is one; say it once."""
         if error is None:
@@ -239,7 +254,10 @@ class Store:
         waiting = [body for body in self._shelf if body.parts is not None and not body.saving]
         for body in waiting:
             self.save(body)
-        if not waiting:
+        left, self._left = self._left, deque(maxlen=MOST_LEFT)
+        for record in left:
+            self._erase(record)
+        if not waiting and not left:
             self._troubled = False
             log.info("evidence can be written again")
 

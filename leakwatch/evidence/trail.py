@@ -45,7 +45,6 @@ class Trail:
         self._newest: Body | None = None
         self._written = float("-inf")
         self._lifetime = ""
-        self._lifetimes = 0
         self._process: Process | None = None
         self._restarts = 0
 
@@ -123,8 +122,8 @@ class Trail:
         if self._target not in self._pipeline.watches:
             return
         if not self._lifetime:
-            self._lifetimes += 1
-            self._lifetime = process.start if process else f"unknown {self._lifetimes}"
+            # Its time, and no number: it is another one even if the target has gone and come back.
+            self._lifetime = process.start if process else f"unknown since {time}"
         parts = {SUFFIXES[form]: packed}
         if form == "text" and any(symbols.values()):
             parts[SYMBOLS] = symbol.answer(symbols)
