@@ -143,7 +143,7 @@ def _marked(one: Change) -> list[str | Text]:
 
 
 def _stacks(found: list[Change]) -> Table:
-    table = _empty("change", "old", "new", "", "stack", "wait", "function", "started by")
+    table = _empty("change", "old", "new", "", "stack", "wait", "function", "started in")
     for one in found:
         stack = one.moves[0].stack
         at = styled(stack.blamed.function, "bold")

@@ -1,4 +1,4 @@
-"""Asks for a full dump, `goroutine?debug=2`: how long each goroutine waits, in which state, started by whom.
+"""Asks for a full dump, `goroutine?debug=2`: how long each goroutine waits, in which state, created by whom.
 
 The service stands still for it: 27 ms at 1,000 goroutines, 10 s at 100,000. So only small processes are asked.
 """

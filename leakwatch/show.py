@@ -173,7 +173,7 @@ def _empty(title: str, *columns: str) -> Table:
 
 def _stacks(rows: list[Row], title: str, waitings: Waitings) -> Table:
     aged = ("oldest", "median", "function", "created by")
-    columns = aged if waitings else ("function", "started by")
+    columns = aged if waitings else ("function", "started in")
     table = _empty(title, "goroutines", "stack", "wait", *columns)
     for row in rows:
         stack = row.samples[0].stack
@@ -211,7 +211,7 @@ def _placed(frame: Frame, style: str = "") -> Text:
 
 
 def _creator(creators: Mapping[Frame, int]) -> Text:
-    """Return who started most of a stack's goroutines."""
+    """Return who created most of a stack's goroutines."""
     if not creators:
         return _styled("")
     cell = _placed(next(iter(creators)))

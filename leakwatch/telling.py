@@ -18,12 +18,12 @@ def how_long(findings: Findings) -> str:
 
 
 def started_by(findings: Findings) -> str:
-    """Return who started most of the goroutines, as a full dump says; "" if unknown."""
+    """Return who created most of the goroutines, as a full dump says; "" if unknown."""
     if not findings.waiting or not findings.waiting.creators:
         return ""
     frame = next(iter(findings.waiting.creators))
     place = f" at {frame.file}:{frame.line}" if frame.file else ""
-    return f"Started by {frame.function}{place}."
+    return f"Created by {frame.function}{place}."
 
 
 def unknown(findings: Findings) -> str:

@@ -112,6 +112,13 @@ def test_a_look_on_a_narrow_terminal(by: str) -> None:
         assert any("inner.go:4" in line for line in lines)
 
 
+def test_a_look_tells_what_was_started() -> None:
+    """A profile tells in which function each goroutine was started, not by whom: that only a full dump says."""
+    table = said("scrape", RECORDED)
+    assert re.search(r"function +started in\n", table)
+    assert re.search(r"main\.\S+ +main\.\S+\n", table)
+
+
 def test_one_look_at_a_service() -> None:
     """The same from a URL."""
     with answering(http(BODY)) as server:

@@ -25,7 +25,7 @@ COMMAND = [sys.executable, "-m", "leakwatch", "diff"]
 
 
 def profile(counts: Mapping[str, int], line: int = 7) -> bytes:
-    """Return a saved profile of stacks by the name of their function, started by main.go<name>."""
+    """Return a saved profile of stacks by the name of their function, started in main.serve."""
     groups = [
         (Trace((Frame(name, "/src/shop.go", line), Frame("main.serve", "/src/main.go", 3))), n)
         for name, n in counts.items()
@@ -75,6 +75,7 @@ def test_what_grew_comes_first(two: tuple[Path, Path]) -> None:
     assert f"+++ {two[1]}  371 goroutines in 4 stacks" in printed
     assert printed.endswith("total +350: 2 stacks grew by 355 (1 new), 2 stacks shrank by 5 (1 gone), 1 stayed\n")
     assert "/src/shop.go:99" in printed  # as the new build has it
+    assert re.search(r"function +started in\n", printed)  # the origin: nobody but a full dump says who created it
     assert "\x1b" not in printed
 
 

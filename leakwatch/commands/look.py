@@ -38,7 +38,7 @@ class Format(StrEnum):
 
 
 FullDump = Annotated[
-    bool, typer.Option("--full-dump", help="Ask for debug=2: how long each waits, started by whom.")
+    bool, typer.Option("--full-dump", help="Ask for debug=2: how long each waits, created by whom.")
 ]
 FullDumpLimit = Annotated[
     int, typer.Option(help="With --full-dump: the most goroutines; the service stands still.")
