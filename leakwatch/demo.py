@@ -24,7 +24,7 @@ from leakwatch import logs
 from leakwatch.config import parse
 from leakwatch.daemon import Daemon
 from leakwatch.errors import ConfigError
-from leakwatch.live import COLOURS, lines, tenths
+from leakwatch.live import COLOURS, lines, signed, tenths
 from leakwatch.look import short
 from leakwatch.model import Leak, Verdict
 from leakwatch.pipeline import Watch
@@ -188,8 +188,9 @@ def _largest(watch: Watch) -> list[tuple[RenderableType, ...]]:
         stack, style = line.stack, COLOURS.get(line.verdict, "")
         at = f"{Path(stack.blamed.file).name}:{stack.blamed.line}"
         count = Text(f"{line.goroutines}", style)
+        growth = "" if line.growth is None else f"{signed(line.growth)}/s"
         names = cut(short(stack.blamed.function), style), cut(at)
-        rows.append((count, f"{tenths(line.growth):+.1f}/s", Text(line.verdict.word, style), *names))
+        rows.append((count, growth, Text(line.verdict.word, style), *names))
     return rows
 
 

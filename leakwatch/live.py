@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from leakwatch.detect.rate import slopes
+from leakwatch.detect.rate import FEWEST, slopes
 from leakwatch.leak_text import COLOURS
 from leakwatch.look import short
 from leakwatch.model import Fingerprint, Stack, Verdict
@@ -15,7 +16,7 @@ from leakwatch.pipeline import Watch
 from leakwatch.printable import printable
 from leakwatch.show import cut
 
-__all__ = ["COLOURS", "Line", "Show", "lines", "table", "tenths"]
+__all__ = ["COLOURS", "Line", "Show", "lines", "signed", "table", "tenths"]
 
 Show = Callable[[], None]
 """Shows what there is now."""
@@ -23,12 +24,12 @@ Show = Callable[[], None]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One stack of a service: its goroutines now, its growth per second, what is thought of it."""
+    """One stack of a service: its goroutines now, its growth per second if it is known, what is thought of it."""
 
     service: str
     stack: Stack
     goroutines: int
-    growth: float
+    growth: float | None
     verdict: Verdict
 
 
@@ -36,19 +37,25 @@ def lines(watch: Watch) -> Iterator[Line]:
     """Yield what is known of each stack of a target."""
     history = watch.history
     rising = slopes(history)
+    known = np.count_nonzero(history.blocks.scrapes) >= FEWEST
     for row in history.rows.values():
         stack = history.stacks[row]
         if stack is None:
             continue
         judged = watch.judged.get(stack.fingerprint)
         verdict = judged[1].verdict if judged else Verdict.NORMAL
-        growth = judged[1].growth.rate if judged else float(rising[row])
+        growth = judged[1].growth.rate if judged else float(rising[row]) if known else None
         yield Line(watch.target.service, stack, int(history.last[row]), growth, verdict)
 
 
 def tenths(rate: float) -> float:
     """Return `rate` as it is shown; never -0.0."""
     return round(rate, 1) + 0.0
+
+
+def signed(growth: float | None, seconds: float = 1.0) -> str:
+    """Return how much comes or goes in so many seconds; "" while that is not known."""
+    return "" if growth is None else f"{tenths(seconds * growth):+.1f}"
 
 
 def table(
@@ -64,7 +71,7 @@ def table(
     found = [line for watch in watches for line in lines(watch) if line.goroutines or line.verdict]
     found.sort(
         key=lambda line: (
-            0.0 if by_count else line.growth,
+            0.0 if by_count else line.growth or 0.0,
             0 if by_count or first is None else line.goroutines - before.get(line.stack.fingerprint, 0),
             line.goroutines,
         ),
@@ -85,7 +92,7 @@ def table(
         cells: list[str | Text] = [Text(str(line.goroutines), style)]
         if first is not None:
             cells.append(f"{line.goroutines - before.get(line.stack.fingerprint, 0):+d}")
-        cells.append(f"{tenths(60 * line.growth):+.1f}")
+        cells.append(signed(line.growth, 60))
         cells += [Text(line.verdict.word, style) if line.verdict else "", cut(line.stack.wait)]
         table.add_row(*cells, *([cut(line.service)] if several else []), name)
     return table
