@@ -19,7 +19,7 @@ from leakwatch.model import Samples
 from leakwatch.printable import printable
 from leakwatch.profile.dump import Dump
 from leakwatch.recordings.folders import BODY
-from leakwatch.show import cut, read
+from leakwatch.show import cut, is_service, read
 from leakwatch.stacks import Identifier
 from leakwatch.terminal import styled
 from leakwatch.units import format_duration
@@ -68,7 +68,7 @@ def run(sources: tuple[str, str | None], by: By, output: str, limit: int, timeou
 def _body(source: str, which: int) -> str:
     """Return a source that is no folder; of a folder its first (0) or its last (-1) body."""
     path = Path(source)
-    if "://" in source or not path.is_dir():
+    if is_service(source) or not path.is_dir():
         return source
     try:
         bodies = [file for file in path.iterdir() if BODY.fullmatch(file.name)]
@@ -89,7 +89,7 @@ def _side(source: str, timeout: float, identifier: Identifier) -> Side:
     profile = found.profile() if isinstance(found, Dump) else found
     if isinstance(found, Dump) and found.truncated:
         _say(f"{source}: the dump is cut, there were more goroutines")
-    time = Clock().time() if "://" in source else _time(Path(source).name)
+    time = Clock().time() if is_service(source) else _time(Path(source).name)
     return Side(without_user(source), time, profile.total, identifier.identify(profile))
 
 

@@ -33,18 +33,23 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-ADDRESS = re.compile(r"[^/\s]+:\d+(/|$)")
+ADDRESS = re.compile(r"[^/\s@]+:\d+(/|$)")
 """What looks like host:port, with a path perhaps."""
 NUMBERS = {"goroutines", "stacks", "oldest", "median"}
 
 
-def read(source: str, timeout: float, dump_limit: int | None = None) -> Profile | Dump:
-    """Return what is at a URL or in a file ("-": standard input); raises ConfigError, ScrapeError and UsageError.
+def is_service(source: str) -> bool:
+    """Tell whether `source` is a service: a URL, or host:port where no file is called so."""
+    return "://" in source or (ADDRESS.match(source) is not None and not Path(source).exists())
 
-    `dump_limit`: of a URL take a full dump, if the service has no more goroutines.
+
+def read(source: str, timeout: float, dump_limit: int | None = None) -> Profile | Dump:
+    """Return what a service says, or what is in a file ("-": standard input).
+
+    Raises ConfigError, ScrapeError and UsageError. `dump_limit`: of a URL take a full dump, if the service has no more goroutines.
     """
     try:
-        if "://" in source:
+        if is_service(source):
             return asyncio.run(_fetch(source, timeout, dump_limit))
         if source == "-":
             return saved.read(sys.stdin.buffer.read(), pasted=True)
@@ -52,8 +57,7 @@ def read(source: str, timeout: float, dump_limit: int | None = None) -> Profile 
     except ScrapeError as error:
         raise ScrapeError(error.reason, f"{without_user(source)}: {error}") from error
     except OSError as error:
-        hint = f"; a service is http://{source}" if ADDRESS.match(source) else ""
-        raise ConfigError(f"{source}: {error.strerror or error}{hint}") from error
+        raise ConfigError(f"{source}: {error.strerror or error}") from error
 
 
 def _beside(path: Path) -> dict[int, str]:

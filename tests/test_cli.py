@@ -123,6 +123,14 @@ def test_one_look_at_a_service() -> None:
     """The same from a URL."""
     with answering(http(BODY)) as server:
         assert "183 goroutines in 60 stacks" in said("scrape", server.url)
+        assert "183 goroutines in 60 stacks" in said("scrape", server.url.removeprefix("http://"))
+
+
+def test_a_file_that_is_called_like_a_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there under that name counts before host:port."""
+    monkeypatch.chdir(tmp_path)
+    Path("127.0.0.1:1").write_bytes(BODY)
+    assert "183 goroutines in 60 stacks" in said("scrape", "127.0.0.1:1")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +233,7 @@ def cut_gzip(tmp_path: Path) -> str:
     [
         (lambda _: "http://127.0.0.1:1", "http://127.0.0.1:1: Connection refused"),
         (missing, "/none.txt: No such file or directory\n"),
-        (lambda _: "localhost:1", "localhost:1: No such file or directory; a service is http://localhost:1\n"),
+        (lambda _: "127.0.0.1:1", "127.0.0.1:1: Connection refused\n"),
         (html, "not a goroutine profile: the body starts with '<!doctype html>"),
         (lambda _: "http://xn--a", "no such address is possible"),
         (lambda _: "http://user:hunter2@127.0.0.1:1", "http://127.0.0.1:1: Connection refused"),

@@ -242,10 +242,11 @@ def test_a_hundred_thousand_stacks() -> None:
         (["-", "-"], 2, "standard input can be one of the two only"),
         (["/", "/"], 1, "/: no file in it is called <unix seconds>.txt or .pb, .gz or not"),
         (["http://user:hunter2@127.0.0.1:1", "-"], 1, "http://127.0.0.1:1: Connection refused"),
+        (["127.0.0.1:1", "-"], 1, "127.0.0.1:1: Connection refused"),
         (["a", "b", "--limit", "-1"], 2, "--limit -1: must be 0 or more"),
         (["a", "b", "--timeout", "0"], 2, "--timeout 0: must be"),
     ],
-    ids=["missing", "alone", "stdin twice", "folder", "refused", "limit", "timeout"],
+    ids=["missing", "alone", "stdin twice", "folder", "refused", "no scheme", "limit", "timeout"],
 )
 def test_what_cannot_be_compared(arguments: list[str], status: int, message: str) -> None:
     """One line that names the source, no traceback, no secret, nothing on standard output."""

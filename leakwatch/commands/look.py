@@ -86,7 +86,7 @@ def scrape(  # noqa: PLR0913  each is an option
         raise UsageError("--for goes with --watch")
     from leakwatch import show
 
-    if full_dump and "://" not in source:
+    if full_dump and not show.is_service(source):
         raise UsageError("--full-dump takes the URL of a service; a saved dump needs no option")
     profile = show.read(source, timeout, full_dump_limit if full_dump else None)
     if output is Format.PPROF and sys.stdout.isatty():
@@ -99,9 +99,9 @@ def _watch(
     source: str, span: str | None, interval: str, timeout: float, cost_limit: float, limit: int, sort: Sort
 ) -> None:
     """Show a live table; raises UsageError."""
-    from leakwatch import top
+    from leakwatch import show, top
 
-    if "://" not in source:
+    if not show.is_service(source):
         raise UsageError("--watch takes the URL of a service")
     check_share("--cost-limit", cost_limit)
     lasting = None if span is None else seconds("--for", span)
