@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -14,10 +15,10 @@ from leakwatch.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
 from leakwatch.evidence.settings import EvidenceConfig
 from leakwatch.judging import DetectionConfig, IgnoreConfig
-from leakwatch.mistakes import reworded
+from leakwatch.mistakes import Location, misplaced, reworded
 from leakwatch.pipeline import Settings as Judging
 from leakwatch.prometheus import PrometheusConfig
-from leakwatch.scraping import GlobalConfig, ScrapeConfig, check_timeout
+from leakwatch.scraping import GlobalConfig, ScrapeConfig, too_long
 from leakwatch.settings_file import parse_settings, read_settings
 from leakwatch.target_option import target_job
 from leakwatch.units import format_duration
@@ -55,24 +56,44 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if error := misplaced(self._misfits()):
+            raise error
+        return self
+
+    def _misfits(self) -> Iterator[tuple[Location, str]]:
+        """Yield each key that does not go with others."""
         names = [job.job_name for job in self.scrape_configs]
-        for job in self.scrape_configs:
-            if names.count(job.job_name) > 1:
-                raise ValueError(f"job_name {job.job_name!r} is used twice")
+        for at, job in enumerate(self.scrape_configs):
+            here = ("scrape_configs", at)
+            if job.job_name in names[:at]:
+                yield (*here, "job_name"), f"job_name {job.job_name!r} is used twice"
             interval = self.interval(job)
-            if job.scrape_timeout is not None:
-                check_timeout(job.scrape_timeout, interval, f"job {job.job_name!r}: ")
-            if self.detection.block < SCRAPES_PER_BLOCK * interval:
-                raise ValueError(
-                    f"job {job.job_name!r}: detection.block {format_duration(self.detection.block)} is shorter"
-                    f" than {SCRAPES_PER_BLOCK} times scrape_interval {format_duration(interval)}"
-                )
+            if job.scrape_timeout is not None and job.scrape_timeout > interval:
+                yield (*here, "scrape_timeout"), f"job {job.job_name!r}: {too_long(job.scrape_timeout, interval)}"
+        yield from self._short_block()
         if self.links.needs_module and not self.codeowners:
-            raise ValueError(
+            said = (
                 "links.source has {path}, but no module is known: write {example.com/acme/shop: <template>},"
                 " or name the module under codeowners"
             )
-        return self
+            yield ("links", "source"), said
+
+    def _short_block(self) -> Iterator[tuple[Location, str]]:
+        """Yield the key to blame where a block is too short for the job that scrapes least often."""
+        at, interval = max(enumerate(map(self.interval, self.scrape_configs)), key=itemgetter(1), default=(0, 0.0))
+        if self.detection.block >= SCRAPES_PER_BLOCK * interval:
+            return
+        job = self.scrape_configs[at]
+        said = (
+            f"job {job.job_name!r}: detection.block {format_duration(self.detection.block)} is shorter"
+            f" than {SCRAPES_PER_BLOCK} times scrape_interval {format_duration(interval)}"
+        )
+        if "block" in self.detection.model_fields_set:
+            yield ("detection", "block"), said
+        elif job.scrape_interval:
+            yield ("scrape_configs", at, "scrape_interval"), said
+        else:
+            yield ("global", "scrape_interval"), said
 
     def with_targets(self, urls: Sequence[str]) -> "Config":
         """Return the configuration with a job for each of `urls`, written [service=]URL; raises UsageError."""

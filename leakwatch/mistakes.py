@@ -2,16 +2,20 @@
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, get_args
 
 import yaml
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from leakwatch.client import Settings
 from leakwatch.errors import quote, without_user
 from leakwatch.units import HIDDEN
+
+Location = tuple[int | str, ...]
+"""The keys and indices that lead to a place."""
 
 MESSAGES = {
     "tuple_type": "must be a list",
@@ -32,6 +36,18 @@ MESSAGES = {
     "extra_forbidden": "is no key that is known here",
 }
 """What pydantic says, in the words of somebody who writes YAML; what is not here says "must be" something."""
+
+
+def misplaced(mistakes: Iterable[tuple[Location, str]]) -> ValidationError | None:
+    """Return the error of a model whose keys are good alone and do not fit together; None if there are none.
+
+    `mistakes`: which of the keys to change, and why.
+    """
+    details = [
+        InitErrorDetails(type=PydanticCustomError("misfit", "{said}", {"said": said}), loc=loc, input=None)
+        for loc, said in mistakes
+    ]
+    return ValidationError.from_exception_data("misfits", details) if details else None
 
 
 def reworded(detail: ErrorDetails) -> str:
@@ -76,12 +92,12 @@ def mistake(detail: ErrorDetails) -> str:
     return f"{where + ': ' if where else ''}{said}{found}"
 
 
-def path_of(loc: tuple[int | str, ...]) -> str:
+def path_of(loc: Location) -> str:
     """Return the keys and indices that lead to a place, as people write them: a[0].b."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
 
 
-def line_of(loc: tuple[int | str, ...], node: yaml.Node | None) -> int:
+def line_of(loc: Location, node: yaml.Node | None) -> int:
     """Return the line of `loc`, or of its nearest ancestor that the file has."""
     line = 1
     for part in loc:
@@ -96,7 +112,7 @@ def line_of(loc: tuple[int | str, ...], node: yaml.Node | None) -> int:
     return line
 
 
-def _known_keys(loc: tuple[int | str, ...], root: type[Settings]) -> list[str]:
+def _known_keys(loc: Location, root: type[Settings]) -> list[str]:
     """Return the keys that may stand at `loc`."""
     models = [root]
     for part in loc:

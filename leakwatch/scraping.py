@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from leakwatch.client import HttpSettings, Settings
 from leakwatch.discovery.finder import DiscoverySettings
 from leakwatch.inquiries import InquirySettings
+from leakwatch.mistakes import misplaced
 from leakwatch.pipeline import Format
 from leakwatch.units import Duration, Size, format_duration
 
@@ -17,13 +18,9 @@ DEFAULT_SIZE = 64 * 1024**2
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
-def check_timeout(timeout: float, interval: float, whose: str = "") -> None:
-    """Raise ValueError for a timeout longer than the interval; `whose`: how the message begins."""
-    if timeout > interval:
-        raise ValueError(
-            f"{whose}scrape_timeout {format_duration(timeout)} is longer than"
-            f" scrape_interval {format_duration(interval)}"
-        )
+def too_long(timeout: float, interval: float) -> str:
+    """Return what is said of a timeout that is longer than the interval."""
+    return f"scrape_timeout {format_duration(timeout)} is longer than scrape_interval {format_duration(interval)}"
 
 
 class GlobalConfig(Settings):
@@ -40,8 +37,11 @@ class GlobalConfig(Settings):
 
     @model_validator(mode="after")
     def _timeout_fits(self) -> Self:
-        if "scrape_timeout" in self.model_fields_set:  # the default gives way to a short interval
-            check_timeout(self.scrape_timeout, self.scrape_interval)
+        timeout, interval = self.scrape_timeout, self.scrape_interval
+        # The default gives way to a short interval.
+        misfits = [(("scrape_timeout",), too_long(timeout, interval))] if timeout > interval else []
+        if "scrape_timeout" in self.model_fields_set and (error := misplaced(misfits)):
+            raise error
         return self
 
 

@@ -77,6 +77,31 @@ def test_all_mistakes_are_said_at_once() -> None:
     assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == ["f.yml:2", "f.yml:3", "f.yml:5"]
 
 
+def test_keys_that_do_not_fit_together_are_said_where_they_stand() -> None:
+    """Each names the line of the key to change, all at once; a block that is not written blames the interval."""
+    text = (
+        "web: {}\ndetection:\n  own_code: []\n  block: 1m\nscrape_configs:\n- job_name: a\n  scrape_timeout: 20s\n"
+        "  static_configs: [{targets: ['a:1']}]\n- static_configs: [{targets: ['a:1']}]\n  job_name: a\n"
+        "links:\n  source: https://x/{path}\n"
+    )
+    assert places(text) == [
+        "f.yml:4: detection.block",
+        "f.yml:7: scrape_configs[0].scrape_timeout",
+        "f.yml:10: scrape_configs[1].job_name",
+        "f.yml:12: links.source",
+    ]
+    jobs = "scrape_configs:\n- static_configs: [{targets: ['a:1']}]\n  job_name: a\n"
+    assert places(f"global:\n  scrape_interval: 2m\n{jobs}") == ["f.yml:2: global.scrape_interval"]
+    assert places(f"{jobs}  scrape_interval: 2m\n") == ["f.yml:4: scrape_configs[0].scrape_interval"]
+
+
+def places(text: str) -> list[str]:
+    """Return where the mistakes of a configuration are."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "f.yml", Path())
+    return [": ".join(line.split(": ")[:2]) for line in str(caught.value).splitlines()]
+
+
 def test_no_file() -> None:
     """A file that is not there is said, without a traceback."""
     with pytest.raises(ConfigError, match=r"^nowhere\.yml: No such file or directory$"):
