@@ -157,8 +157,8 @@ def _why(kept: Kept, watches: Mapping[Target, Watch], block: float) -> str:
     """Return why a target could not be judged."""
     if kept.profiles < 2:
         return "one profile is nothing to compare with" if kept.profiles else "none of its profiles could be read"
-    if kept.spacing.span < LEAST * block:
-        why = f"{format_duration(kept.spacing.span)} is too short"
+    if kept.spacing.longest < LEAST * block:
+        why = f"the longest stretch without a gap is {format_duration(kept.spacing.longest)}"
     elif restarts := watches[kept.target].restarts:
         why = f"its process restarted {restarts} times"
     elif kept.spacing.step > block:

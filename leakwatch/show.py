@@ -46,7 +46,8 @@ def is_service(source: str) -> bool:
 def read(source: str, timeout: float, dump_limit: int | None = None) -> Profile | Dump:
     """Return what a service says, or what is in a file ("-": standard input).
 
-    Raises ConfigError, ScrapeError and UsageError. `dump_limit`: of a URL take a full dump, if the service has no more goroutines.
+    `dump_limit`: of a service take a full dump, if it has no more goroutines. Raises ConfigError, ScrapeError
+    and UsageError.
     """
     try:
         if is_service(source):

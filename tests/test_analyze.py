@@ -20,6 +20,8 @@ from leakwatch.profile import pprof
 RECORDED = Path(__file__).parent / "profiles" / "1.27"
 START = 1_760_000_000
 
+LONGEST = "the longest stretch without a gap is"
+
 
 def run(*arguments: object) -> tuple[int, str, list[str]]:
     """Return exit status, standard output and the lines on standard error."""
@@ -272,7 +274,7 @@ def test_bad_rows_of_a_csv(tmp_path: Path) -> None:
         "13: time 'nan' is no unix time in seconds: row left out",
         "14: count '1e99' is no number of goroutines: row left out",
         f" a has two counts of one stack at {START + 1}: added",
-        "leakwatch: a: not judged: 2s is too short: it takes 8 blocks of 1s in a row",
+        f"leakwatch: a: not judged: {LONGEST} 2s: it takes 8 blocks of 1s in a row",
     ]
     path.write_text("time,target,stack,count,count\n")
     with pytest.raises(ConfigError, match="column count is there twice"):
@@ -498,9 +500,21 @@ def test_too_short_for_a_block(tmp_path: Path, block: str) -> None:
     status, out, said = run(path, "--block", block)
     assert (status, said) == (
         2,
-        [f"leakwatch: a: not judged: 7h59m is too short: it takes 8 blocks of {block} in a row"],
+        [f"leakwatch: a: not judged: {LONGEST} 7h59m: it takes 8 blocks of {block} in a row"],
     )
     assert out.splitlines() == [f"480 profiles of 1 target over 7h59m; not judged in blocks of {block}"]
+
+
+def test_stretches_too_short_for_a_block(tmp_path: Path) -> None:
+    """Profiles of two days that stand far apart are not called short: it is what lies between that is missing."""
+    for begin in (START, START + 86_400, START + 2 * 86_400):
+        folder = tmp_path / "shop"
+        folder.mkdir(exist_ok=True)
+        for i in range(20):
+            (folder / f"{begin + i * (30 if begin > START else 15)}.txt").write_bytes(render(body({"leak": 3})))
+    status, _, said = run(folder, "--block", "5m")
+    why = "the longest stretch without a gap is 9m30s: it takes 8 blocks of 5m in a row"
+    assert (status, said[-1]) == (2, f"leakwatch: shop: not judged: {why}")
 
 
 def test_two_profiles_tell_nothing(tmp_path: Path) -> None:
@@ -512,7 +526,7 @@ def test_two_profiles_tell_nothing(tmp_path: Path) -> None:
         if i == 1:
             assert run(folder)[::2] == (
                 2,
-                ["leakwatch: shop: not judged: 10m is too short: it takes 8 blocks of 10m in a row"],
+                [f"leakwatch: shop: not judged: {LONGEST} 10m: it takes 8 blocks of 10m in a row"],
             )
     assert run(folder)[0] == 2
     (folder / f"{START + 4800}.txt").write_bytes(render(body({"leak": 50_010})))
@@ -536,7 +550,7 @@ def test_one_target_of_two_can_be_judged(tmp_path: Path) -> None:
     record(tmp_path / "shop" / "b", 20, 60)
     status, out, said = run(tmp_path / "shop")
     assert (status, out.splitlines()[-1]) == (0, "No stack leaks on the 1 of 2 targets that could be judged.")
-    assert said == ["leakwatch: shop/b: not judged: 20m is too short: it takes 8 blocks of 5m in a row"]
+    assert said == [f"leakwatch: shop/b: not judged: {LONGEST} 20m: it takes 8 blocks of 5m in a row"]
 
 
 def test_more_stacks_than_the_limit(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ class Spacing:
     """Between two profiles, usually; 0 where there is one only."""
     span: float = 0.0
     """From the first to the last, without gaps."""
+    longest: float = 0.0
+    """Of the stretches that gaps leave."""
     gaps: Sequence[tuple[float, float]] = ()
 
 
@@ -34,7 +36,13 @@ def spacing(times: Sequence[float]) -> Spacing:
     steps = np.diff(at)
     usual = float(np.sort(steps)[int(USUAL * (len(steps) - 1))])
     gaps = np.flatnonzero(steps > GAP * usual)
-    return Spacing(usual, float(steps.sum() - steps[gaps].sum()), [(float(at[i]), float(at[i + 1])) for i in gaps])
+    begins, ends = at[np.append(0, gaps + 1)], at[np.append(gaps, len(at) - 1)]
+    return Spacing(
+        usual,
+        float(steps.sum() - steps[gaps].sum()),
+        float((ends - begins).max()),
+        [(float(at[i]), float(at[i + 1])) for i in gaps],
+    )
 
 
 def choose_block(found: Sequence[Spacing]) -> float:
