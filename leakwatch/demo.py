@@ -24,6 +24,7 @@ from leakwatch import logs
 from leakwatch.config import parse
 from leakwatch.daemon import Daemon
 from leakwatch.errors import ConfigError
+from leakwatch.labels import leak_url
 from leakwatch.live import COLOURS, lines, signed, tenths
 from leakwatch.look import short
 from leakwatch.model import Leak, Verdict
@@ -103,6 +104,8 @@ class Show:
 
     async def run(self, *, once: bool) -> None:
         """Show until cancelled, or with `once` until the leak is named; raises ConfigError if it never is."""
+        if self._daemon.url:  # the daemon's task has begun before this one; without an address it has failed
+            self._console.print(f"page: {self._daemon.url}/ (Ctrl-C ends it)", soft_wrap=True)
         with self._live() as live:
             try:
                 await self._follow(live, once=once)
@@ -121,13 +124,17 @@ class Show:
                 await self._begin_to_leak()
             if live:
                 live.update(Group(self._picture(), *self._addresses()), refresh=True)
-            for leak in self._daemon.leaks():
-                if leak.verdict >= Verdict.LEAKING and leak.stack.fingerprint not in named:
+            for leak in self._leaks():
+                if leak.stack.fingerprint not in named:
                     named.add(leak.stack.fingerprint)
                     if not live:
                         self._console.print(f"{elapsed:3.0f} s  LEAKING  {_sentence(leak)}", soft_wrap=True)
+                        self._console.print(f"                {leak_url(self._daemon.url, leak)}", soft_wrap=True)
             if once and elapsed > PATIENCE:
                 raise ConfigError(f"the demo's leak was not found within {PATIENCE:.0f} s")
+
+    def _leaks(self) -> list[Leak]:
+        return [leak for leak in self._daemon.leaks() if leak.verdict >= Verdict.LEAKING]
 
     def _elapsed(self) -> float:
         return self._daemon.time() - self._start
@@ -149,7 +156,7 @@ class Show:
 
     def _picture(self) -> RenderableType:
         """Return what there is to see, without the addresses, which end with the demo."""
-        leaks = [leak for leak in self._daemon.leaks() if leak.verdict >= Verdict.LEAKING]
+        leaks = self._leaks()
         if leaks:
             head = Text.assemble((" LEAKING ", "bold white on red"), " ", (_sentence(leaks[0]), "bold"))
         elif self._leaking:
@@ -175,7 +182,7 @@ class Show:
     def _addresses(self) -> list[Text]:
         page = self._daemon.url
         lines = [
-            ("what leaks", page),
+            *(("this leak", leak_url(page, leak)) for leak in self._leaks()[:1]),
             ("metrics", f"{page}/metrics"),
             ("by hand", f"{self._command} scrape {self._url}"),
         ]

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from running import eventually
 from terminals import Terminal, children
@@ -42,7 +43,7 @@ def demo() -> Iterator[Callable[..., Terminal]]:
 def test_closing_the_terminal_ends_the_demo(demo: Callable[..., Terminal]) -> None:
     """The demo and its Go service end with the window they were started in, not only on Ctrl-C."""
     terminal = demo()
-    assert eventually(lambda: "what leaks" in terminal.said())
+    assert eventually(lambda: "by hand" in terminal.said())
     services = children(terminal.popen.pid)
     assert services
     terminal.hang_up()
@@ -65,11 +66,27 @@ def test_the_leak_is_named(demo: Callable[..., Terminal]) -> None:
     assert eventually(lambda: terminal.said() and terminal.popen.poll() is not None)
     assert terminal.popen.returncode == 0
     *frames, last = re.split(r"goroutines +growth", terminal.said())
+    (page,) = re.findall(r"page: (http://127\.0\.0\.1:\d+/) \(Ctrl-C ends it\)", frames[0])
+    assert f"this leak  {page}leaks/shop/" in "".join(frames)
     assert f"by hand  {sys.executable} -m leakwatch scrape" in "".join(frames)
     assert "pipeline.FilterService" in last
     assert "http://" not in last
     assert "-0.0/s" not in terminal.said()
     assert max(map(len, terminal.said().replace("\r", "\n").split("\n"))) <= 80
+
+
+def test_a_demo_in_a_pipe_tells_its_addresses() -> None:
+    """Where it is no terminal the page is said at first, and that of the leak under its name; both answer."""
+    with subprocess.Popen([*COMMAND, "--rate", "20"], stdout=subprocess.PIPE, text=True) as popen:
+        try:
+            lines = iter(popen.stdout or ())
+            page = next(line for line in lines if line.startswith("page: ")).split()[1]
+            next(line for line in lines if "  LEAKING  " in line)
+            leak = next(lines).strip()
+            assert leak.startswith(f"{page}leaks/shop/")
+            assert "pipeline.FilterService" in httpx.get(leak, trust_env=False).text
+        finally:
+            popen.terminate()
 
 
 def test_what_is_wrong_is_said_before_the_build(tmp_path: Path) -> None:
