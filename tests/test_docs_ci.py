@@ -49,6 +49,14 @@ def test_its_check_runs() -> None:
     )
 
 
+def test_its_leakwatch_is_there() -> None:
+    """What pip installs is a folder that a step before has checked out: leakwatch is in no package index."""
+    steps = WORKFLOW["jobs"]["leaks"]["steps"]
+    (at,) = [at for at, step in enumerate(steps) if "pip install" in step.get("run", "")]
+    folders = [step["with"]["path"] for step in steps[:at] if "path" in step.get("with", {})]
+    assert steps[at]["run"] == f"pip install ./{folders[-1]}"
+
+
 def check(words: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a check that finds nobody."""
     done = subprocess.run([*LEAKWATCH, *words, "--timeout", "300ms"], capture_output=True, text=True, check=False)
