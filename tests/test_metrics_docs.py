@@ -30,7 +30,7 @@ def exported() -> Iterator[str]:
                 assert file.name == "leak_metrics.py"  # that of class Family itself
                 continue
             assert isinstance(name, ast.Constant), f"{file.name}:{node.lineno}: its name is not written there"
-            family = f"leakwatch_leak_{name.value}" if made == OF_LEAKS else str(name.value)
+            family = f"leakwatch_leak_{name.value!s}" if made == OF_LEAKS else str(name.value)
             yield from (family + ending for ending in ENDINGS.get(made, ("",)))
 
 
