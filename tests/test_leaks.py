@@ -149,7 +149,7 @@ def test_a_rule_knows_targets_by_their_service_and_address(name: str) -> None:
 
 
 def test_many_targets_are_not_put_together_at_each_block_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verdicts are told when they turn; what is one leak is looked at some times in a block, and after a reload."""
+    """Verdicts are told when they turn; what is one leak is looked at some times a block, and after a reload."""
     grouped = []
 
     def counted(*known: Any) -> Any:
