@@ -124,7 +124,7 @@ def analyze(recordings: Sequence[Recording], settings: Settings, advance: Callab
     found.ignored = {rule: leaks for rule, leaks in pipeline.leaks.ignored().items() if leaks}
     found.unmatched = unmatched(
         settings.ignore,
-        ((stack, t.labels) for t, watch in watches.items() for stack in watch.history.stacks if stack is not None),
+        ((stack, t.shown) for t, watch in watches.items() for stack in watch.history.stacks if stack is not None),
     )
     return found
 

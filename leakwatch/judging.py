@@ -45,7 +45,7 @@ class IgnoreConfig(Settings):
     origin: str = ""
     """Of the function that was started with `go`."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """Of the target: label -> pattern."""
+    """Of the target: label -> pattern; `service` and `target` are as in the metrics."""
     owner: str = ""
     """Who answers for the rule."""
     reason: str = ""

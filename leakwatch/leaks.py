@@ -21,6 +21,9 @@ Labels = Callable[[str], Mapping[str, Mapping[str, str]]]
 """Service -> the labels of its targets, by name."""
 FactsOf = Callable[[str, str], Facts]
 """Service, target -> what links may tell of it."""
+PARTS = 20
+"""How often in a block of many targets it is looked at what is one leak, though no verdict has turned."""
+MANY = 1 << 30  # updates
 ASKED = 8  # targets of a leak, for what links tell of them: /metrics makes those of all leaks
 Judged = Mapping[Fingerprint, tuple[Stack, Judgement]]
 Proven = Mapping[Fingerprint, int]
@@ -39,6 +42,8 @@ class Told:
     groups: Mapping[Fingerprint, Group] = field(default_factory=dict)
     rules: dict[Fingerprint, Rule] = field(default_factory=dict)
     """The rule that keeps a leak out of sight."""
+    updates: int = 0
+    """Since the groups were made."""
 
 
 class Leaks:
@@ -66,6 +71,8 @@ class Leaks:
     def assign(self, owners: Owners, rules: Sequence[Rule], links: Links) -> None:
         """Take what tells whose a leak is, what is kept out of sight and where sources are shown, from now on."""
         self._owners, self._rules, self._links = owners, rules, links
+        for known in self._services.values():
+            known.updates = MANY
 
     def forget(self) -> None:
         """Forget all leaks."""
@@ -84,8 +91,10 @@ class Leaks:
         """Go on under the name of another target, `new`, with what is thought of target `old`."""
         known = self._services.get(service, Told())
         for life in known.lives.values():
-            if old in life.judgements:
-                life.judgements.setdefault(new, life.judgements.pop(old))
+            said = life.judgements.get(old)
+            life.think(old, None)
+            if said and new not in life.judgements:
+                life.think(new, said)
             life.proofs.pop(old, None)  # its process has ended
 
     def update(
@@ -99,16 +108,23 @@ class Leaks:
         if not judged and service not in self._services:
             return []
         known = self._services.setdefault(service, Told())
-        lives = known.lives
+        lives, news = known.lives, False
         for fingerprint, (stack, judgement) in judged.items():
             life = lives.setdefault(fingerprint, Life(stack, time))
             life.stack = stack
-            life.judgements[target] = judgement
+            news |= life.think(target, judgement)
         for fingerprint, life in lives.items():
             if fingerprint not in judged:
-                life.judgements.pop(target, None)
+                news |= life.think(target, None)
             life.prove(target, proven.get(fingerprint, 0))
-            life.settle(time)
+            news |= life.settle(time)
+        known.updates += 1
+        most = max((len(life.judgements) for life in lives.values()), default=0)
+        return self._group(service, known, time) if news or known.updates * PARTS >= most else []
+
+    def _group(self, service: str, known: Told, time: float) -> list[Event]:
+        """Put together what is one leak, leave out what is ignored; return the verdicts that changed."""
+        known.updates, lives = 0, known.lives
         rules = {key: rule for key, life in lives.items() if (rule := self._rule(service, life))}
         known.groups = groups(lives, rules)
         known.rules = {key: rules[key] for key in known.groups.keys() & rules.keys()}

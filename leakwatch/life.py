@@ -1,6 +1,6 @@
 """The life of one stack or site of a service: what is thought of it on each target, put together."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -35,6 +35,21 @@ class Life:
     turns: deque[Turn] = field(default_factory=lambda: deque(maxlen=TURNS))
     exceeded: dict[int, float] = field(default_factory=dict)
     """Ceiling -> until when it counts as exceeded."""
+    _verdicts: Counter[Verdict] = field(default_factory=Counter)
+    """How many judgements have each: thousands of targets may judge it, one at a time."""
+
+    def think(self, target: str, judgement: Judgement | None) -> bool:
+        """Take in what is thought of it on a target, None for nothing; tell whether others grow with it now."""
+        old = self.judgements.get(target)
+        if old is not None:
+            self._verdicts[old.verdict] -= 1
+        if judgement is not None:
+            self.judgements[target] = judgement
+            self._verdicts[judgement.verdict] += 1
+        elif old is not None:
+            del self.judgements[target]
+        before, now = (said.related if said else frozenset() for said in (old, judgement))
+        return before != now
 
     def prove(self, target: str, goroutines: int) -> None:
         """Take in how many goroutines of a target are proven to be leaked."""
@@ -43,22 +58,27 @@ class Life:
         else:
             self.proofs.pop(target, None)
 
-    def settle(self, time: float) -> None:
-        """Come to a verdict on the judgements of now, and on what is proven of one that grows."""
+    def settle(self, time: float) -> bool:
+        """Come to a verdict on the judgements of now, and on what is proven of one that grows.
+
+        Tells whether it is another one.
+        """
         verdict = self._judged
         if verdict is Verdict.LEAKING and self.proofs:
             verdict = Verdict.PROVEN
         if verdict >= Verdict.LEAKING and self.detected_at is None:
             self.detected_at = time
-        if verdict is not self.verdict:
-            self.verdict, self.highest = verdict, max(verdict, self.highest)
-            self.turns.append(Turn(verdict, time))
-            self.since = self.rose if verdict is Verdict.PLATEAU else time
+        if verdict is self.verdict:
+            return False
+        self.verdict, self.highest = verdict, max(verdict, self.highest)
+        self.turns.append(Turn(verdict, time))
+        self.since = self.rose if verdict is Verdict.PLATEAU else time
+        return True
 
     @property
     def _judged(self) -> Verdict:
         """The highest that its counts give."""
-        return max((judgement.verdict for judgement in self.judgements.values()), default=Verdict.NORMAL)
+        return max((verdict for verdict, times in self._verdicts.items() if times), default=Verdict.NORMAL)
 
     @property
     def said(self) -> Sequence[Judgement]:

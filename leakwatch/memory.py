@@ -211,13 +211,14 @@ def first(limits: Sequence[Limit | None]) -> Limit | None:
 
 
 def sentence(memory: Memory) -> str:
-    """Return what a leak costs, for a reader."""
+    """Return what a leak costs, for a reader; why nothing more is known is said elsewhere."""
     each, rate = memory.each, memory.per_second
     held = f"They hold {format_size(each.value * memory.goroutines)}"
-    known = "" if memory.source.startswith(UNKNOWN) else f"{format_size(each.value)} each: "
+    unknown = memory.source.startswith(UNKNOWN)
+    how = UNKNOWN if unknown else f"{format_size(each.value)} each: {memory.source}"
     value, low, high = (format_size(max(3600 * one, 0.0)) for one in (rate.value, rate.low, rate.high))
     more = f", {value} more per hour ({low} to {high})" if 3600 * rate.value >= 1 else ""
-    return f"{held} ({known}{memory.source}){more}.{_until(memory.limit)}"
+    return f"{held} ({how}){more}.{_until(memory.limit)}"
 
 
 def _until(limit: Limit | None) -> str:

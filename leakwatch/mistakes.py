@@ -37,6 +37,17 @@ MESSAGES = {
 }
 """What pydantic says, in the words of somebody who writes YAML; what is not here says "must be" something."""
 
+PROMETHEUS = {
+    "params": "leakwatch asks for what it needs; profile_path says where, profile_format in which form",
+    "honor_labels": "a profile has no labels of its own; Prometheus, which scrapes leakwatch, needs it",
+    "honor_timestamps": "a profile has no timestamps",
+    "metric_relabel_configs": "relabel_configs change targets, ignore keeps stacks out of sight",
+    "sample_limit": "metrics.series_limit bounds the series of stacks, detection.series_limit what is followed",
+    "label_limit": "metrics.series_limit bounds the series of stacks",
+}
+"""Keys that those who come from Prometheus may write: why there are none here, and what there is."""
+MOST_KEYS = 12  # that are named; more are for the docs
+
 
 def misplaced(mistakes: Iterable[tuple[Location, str]]) -> ValidationError | None:
     """Return the error of a model whose keys are good alone and do not fit together; None if there are none.
@@ -78,7 +89,8 @@ def describe(detail: ErrorDetails, node: yaml.Node | None, name: str, root: type
     if detail["type"] == "extra_forbidden":
         key, known = str(detail["loc"][-1]), _known_keys(detail["loc"][:-1], root)
         close = difflib.get_close_matches(key, known, 1, 0.6)
-        hint = f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
+        hint = f"known here: {', '.join(known)}" if len(known) <= MOST_KEYS else "docs/configuration.md has all"
+        hint = f"did you mean {close[0]!r}?" if close else PROMETHEUS.get(key, hint)
         return f"{place}: unknown key {where!r}; {hint}"
     return f"{place}: {mistake(detail)}"
 

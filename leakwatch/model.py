@@ -99,6 +99,11 @@ class Target:
     name: str
     labels: Mapping[str, str] = field(default_factory=dict, compare=False)
 
+    @property
+    def shown(self) -> Mapping[str, str]:
+        """Its labels, with `service` and `target` as metrics and alerts have them."""
+        return {**self.labels, "service": self.service, "target": self.name}
+
 
 class Verdict(IntEnum):
     """What we think of a series; ordered by how much it wants attention."""

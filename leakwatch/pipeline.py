@@ -230,7 +230,7 @@ class Pipeline:
         if found is None:
             return {}
         watches = (*(gone.watch for gone in found.gone.values()), *found.watches.values())
-        return {watch.target.name: watch.target.labels for watch in watches}
+        return {watch.target.name: watch.target.shown for watch in watches}
 
     def _facts(self, service: str, name: str) -> Facts:
         found, target = self._services.get(service), Target(service, name)
@@ -274,7 +274,7 @@ class Pipeline:
     def unmatched(self) -> list[Rule]:
         """Return the rules of `ignore` that match no stack of any target that is there or was there lately."""
         stacks = (
-            (stack, watch.target.labels)
+            (stack, watch.target.shown)
             for service in self._services.values()
             for watch in (*service.watches.values(), *(gone.watch for gone in service.gone.values()))
             for stack in watch.history.stacks

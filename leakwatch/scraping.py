@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from leakwatch.client import HttpSettings, Settings
 from leakwatch.discovery.finder import DiscoverySettings
@@ -70,6 +70,13 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, InquirySettings):
     """Of each target, in bytes; where it is not said, that of the cgroup of a process on this machine."""
     target_limit: Annotated[int, Field(ge=0)] = 0
     """The most targets after relabeling, 0 for any number: when more are found, the former ones stay."""
+
+    @field_validator("metrics_path")
+    @classmethod
+    def _is_no_profile(cls, path: str) -> str:
+        if path.startswith(DEFAULT_PATH):
+            raise ValueError("is where the service's own metrics are; where its profiles are is profile_path")
+        return path
 
     @model_validator(mode="after")
     def _watches_something(self) -> Self:

@@ -165,10 +165,10 @@ def test_a_leak_that_another_one_tells() -> None:
 def test_the_rule_to_paste(function: str, service: str, goroutines: int) -> None:
     """Pasted as it stands, it is a rule that hides just this leak, and no longer when it has doubled."""
     leak = made_up(function=function, service=service, goroutines=goroutines)
-    (rule,) = load(ignore_rule(leak, [{"job": service}], END))["ignore"]
+    (rule,) = load(ignore_rule(leak, END))["ignore"]
     found = IgnoreConfig.model_validate(rule).rule()
-    assert found.matches(leak.stack, {"job": service})
-    assert not found.matches(leak.stack, {"job": f"{service}2"})
+    assert found.matches(leak.stack, Target(service, "a:1").shown)
+    assert not found.matches(leak.stack, Target(f"{service}2", "a:1").shown)
     assert found.at_most
     assert 2 * goroutines < found.at_most <= 4 * goroutines + 20
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from simulated import HOUR, START, samples
 
+from leakwatch import leaks as leaking
+from leakwatch.grouping import groups
 from leakwatch.ignore import Rule
 from leakwatch.model import Event, Frame, Leak, Sample, Samples, Stack, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
@@ -129,6 +132,46 @@ def test_a_rule_by_labels_hides_only_what_its_targets_leak() -> None:
     for where, open_leaks in (((A,), 1), ((B,), 0), ((A, B), 1)):
         play = Play(settings).run(5, leaks(*where), A, B)
         assert len(play.pipeline.open_leaks()) == open_leaks
+
+
+@pytest.mark.parametrize("name", ["service", "target"])
+def test_a_rule_knows_targets_by_their_service_and_address(name: str) -> None:
+    """Labels are matched as the metrics show them, whether a target group wrote them or not."""
+
+    def leaks(_: Target, hour: float) -> Samples:
+        return samples({"leak": 3 + int(60 * hour), "b": 5})
+
+    for pattern, open_leaks in ((Target("shop", "a").shown[name], 0), ("other", 1)):
+        rule = Rule(function="main.leak", labels={name: pattern})
+        play = Play(Settings(ignore=(rule,))).run(5, leaks, A)
+        assert len(play.pipeline.open_leaks()) == open_leaks
+        assert play.pipeline.unmatched() == ([] if not open_leaks else [rule])
+
+
+def test_many_targets_are_not_put_together_at_each_block_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verdicts are told when they turn; what is one leak is looked at some times a block, and after a reload."""
+    grouped = []
+
+    def counted(*known: Any) -> Any:
+        grouped.append(1)
+        return groups(*known)
+
+    monkeypatch.setattr(leaking, "groups", counted)
+    many = [Target("shop", f"t{i}") for i in range(60)]
+
+    def leaks(_: Target, hour: float) -> Samples:
+        return samples({"leak": 3 + int(60 * hour), "b": 5})
+
+    play = Play()
+    play.run(5, leaks, *many)
+    times = len(grouped)
+    one, three = Play().run(5, leaks, many[0]), Play().run(5, leaks, *many[:3])
+    assert [event.leak.verdict for event in play.events] == [event.leak.verdict for event in three.events]
+    assert play.events[-1].time <= one.events[-1].time
+    assert 0 < times < 5 * 12 * 60 / 2
+    play.pipeline.configure(Settings(ignore=(Rule(function="main.leak"),)))
+    play.run(1 / 6, leaks, *many)
+    assert play.pipeline.open_leaks() == []
 
 
 def test_a_ceiling_does_not_flap() -> None:

@@ -224,10 +224,7 @@ def test_the_first_target_counts() -> None:
         ),
         (
             Memory(Each().stack, None, f"{UNKNOWN}: HTTP 404 for /metrics", 340, GROWTH),
-            (
-                "They hold 680 KiB (at least 2 KiB each: HTTP 404 for /metrics), 720 KiB more per hour (576 KiB to"
-                " 900 KiB)."
-            ),
+            "They hold 680 KiB (at least 2 KiB each), 720 KiB more per hour (576 KiB to 900 KiB).",
         ),
         (
             Memory(Each().stack, None, UNKNOWN, 340, Growth(0, 0, 0)),

@@ -42,6 +42,7 @@ def test_no_file_no_tuning(start: Start, leakwatch: Run) -> None:
     for path, said in (("/-/healthy", "leakwatch is healthy."), ("/-/ready", "leakwatch is ready.")):
         assert daemon.get(path).text.strip() == said
     assert url[7:] in daemon.get("/").text
+    assert {tuple(event)[:3] for event in daemon.events()} == {("timestamp", "level", "event")}
     begun = time.monotonic()
     assert daemon.stop() == 0
     assert time.monotonic() - begun < 5

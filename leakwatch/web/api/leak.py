@@ -1,7 +1,6 @@
 """One leak: its stack, the targets that it is on, and what to do about it. Pure: state in, models out."""
 
 import math
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import yaml
@@ -44,7 +43,7 @@ def leak_view(source: Source, service: str, stack: str) -> models.Leak:
         related_stacks=_related(source, leak),
         on=on[:ON],
         on_total=len(on),
-        ignore=ignore_rule(leak, [watch.target.labels for watch in watches], source.now()),
+        ignore=ignore_rule(leak, source.now()),
         commands=commands(source, leak),
         alert=alert(source, leak),
     )
@@ -106,13 +105,10 @@ def _related(source: Source, leak: Leak) -> list[models.StackRef]:
     return sorted(found, key=lambda other: -other.goroutines)
 
 
-def ignore_rule(leak: Leak, labels: Sequence[Mapping[str, str]], now: float) -> str:
-    """Return the rule of `ignore` that keeps out a leak of targets with these `labels`, as YAML."""
-    same = {name for name in ("service", "job") if labels and all(one.get(name) == leak.service for one in labels)}
-    which = next((name for name in ("service", "job") if name in same), None)
+def ignore_rule(leak: Leak, now: float) -> str:
+    """Return the rule of `ignore` that keeps out a leak, as YAML."""
     rule: dict[str, object] = {"function": whole(leak.stack.blamed.function)}
-    if which:
-        rule["labels"] = {which: whole(leak.service)}
+    rule["labels"] = {"service": whole(leak.service)}
     if leak.owner:
         rule["owner"] = whole(leak.owner)
     rule["reason"] = (
