@@ -16,10 +16,12 @@ from starlette.types import ASGIApp
 from leakwatch.links import Links, Template
 from leakwatch.model import Findings, Frame, Target, Waiting
 from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.scrape import Health
 from leakwatch.web import assets
 from leakwatch.web.api.closer import findings
 from leakwatch.web.api.leaks import leak_id
 from leakwatch.web.api.series import leak_series
+from leakwatch.web.api.targets import target_list
 from leakwatch.web.api.values import whole
 from leakwatch.web.leak_page import numbers
 from leakwatch.web.pages import make_pages
@@ -149,6 +151,21 @@ def test_a_target_says_how_it_is_scraped() -> None:
     assert "connection" in Seen(get(path_of(DOWN)).text).text
     assert "no <way>" in Seen(get(path_of(DOWN)).text).text
     assert "The first verdict is possible in" in Seen(get(path_of(NEW)).text).text
+
+
+def test_what_is_not_reached_pays_nothing() -> None:
+    """The cost of a target where nobody answers, or not as TLS, is not known; of one that fails slowly it is."""
+
+    def cost(reason: str) -> tuple[float | None, str]:
+        state = Health(up=False, reason=reason, error="no", since=1.0, time=2.0, duration=0.3, interval=15.0)
+        known = source(health=lambda: {DOWN: state})
+        text = " ".join(Seen(get(path_of(DOWN), make_pages(known)).text).text.split())
+        (said,) = re.findall(r"Its cost ?(.*?) ?Results", text)
+        return target_list(known).targets[0].cost_ratio, said
+
+    for reason in ("connection", "tls"):
+        assert cost(reason) == (None, "\N{EN DASH}")
+    assert cost("timeout") == (pytest.approx(0.02), "2 % of one core at most")
 
 
 def test_frames_link_to_their_source() -> None:

@@ -34,8 +34,9 @@ class TargetSummary(Model):
     body_bytes: int
     interval_seconds: float
     """From scrape to scrape, stretched where the target would pay too much."""
-    cost_ratio: float
-    """Share of one core that scraping takes of the target, at most: duration / interval."""
+    cost_ratio: Number
+    """Share of one core that scraping takes of the target, at most: duration / interval; null while nothing is
+    there that could pay."""
     goroutines: int
     stacks: int
     restarts: int
