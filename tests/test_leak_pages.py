@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from api_world import DOWN, HOSTILE, LONG, NEW, ODD, ONE, source
+from api_world import DOWN, HOSTILE, LONG, NEW, ODD, ONE, pipeline, source
 from seen_pages import Seen
 from simulated import play
 from starlette.types import ASGIApp
@@ -19,6 +19,7 @@ from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.scrape import Health
 from leakwatch.web import assets
 from leakwatch.web.api.closer import findings
+from leakwatch.web.api.flame import flame_graph
 from leakwatch.web.api.leaks import leak_id
 from leakwatch.web.api.series import leak_series
 from leakwatch.web.api.targets import target_list
@@ -166,6 +167,19 @@ def test_what_is_not_reached_pays_nothing() -> None:
     for reason in ("connection", "tls"):
         assert cost(reason) == (None, "\N{EN DASH}")
     assert cost("timeout") == (pytest.approx(0.02), "2 % of one core at most")
+
+
+def test_a_target_that_never_answered_has_no_numbers() -> None:
+    """Its counts are not known, rather than none, and each part says that there is no profile yet."""
+    page = get(path_of(DOWN)).text
+    text = " ".join(Seen(page).text.split())
+    assert "goroutines\N{EN DASH}" in text.replace("goroutines \N{EN DASH}", "goroutines\N{EN DASH}")
+    assert "stacks\N{EN DASH}" in text.replace("stacks \N{EN DASH}", "stacks\N{EN DASH}")
+    for path in (path_of(DOWN), f"{path_of(DOWN)}?q=main"):
+        assert get(path).text.count("No profile yet.") == 2
+    assert flame_graph(source(), f"{DOWN.service}/{DOWN.name}").scraped_at is None
+    assert flame_graph(source(), f"{ONE.service}/{ONE.name}").scraped_at == pipeline().watches[ONE].history.time
+    assert "No profile yet." not in get(path_of(ONE)).text
 
 
 def test_frames_link_to_their_source() -> None:

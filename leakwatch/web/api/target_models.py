@@ -120,7 +120,10 @@ class Flame(Model):
 
 
 class FlameGraph(Model):
-    """The latest profile of a target, root first; `left_out` goroutines are in stacks too many to show."""
+    """The latest profile of a target, root first; `left_out` goroutines are in stacks too many to show.
+
+    `scraped_at`: when it was taken, null if there has been none.
+    """
 
     service: Text
     target: Text

@@ -118,7 +118,8 @@
     if (!found.root.value) {
       at.replaceChildren();
       chart = undefined;
-      say("The latest profile has no goroutines that are followed.");
+      resting = found.scraped_at == null ? "No profile yet." : "The latest profile has no goroutines that are followed.";
+      rest();
       return;
     }
     if (!chart) {
