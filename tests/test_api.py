@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from urllib.parse import quote
 
 import httpx
@@ -84,7 +85,9 @@ def test_the_list_of_leaks() -> None:
     assert shop["detected_at"] == shop["life"][1]["time"]
     assert len(shop["sparkline"]) == 48
     assert shop["sparkline"][-1] == shop["goroutines"]
-    assert shop["sparkline_from"] == START
+    assert shop["sparkline_from"] == START + 1800  # the middle of the first hour
+    slopes = [after - before for before, after in pairwise(shop["sparkline"][:4])]
+    assert min(slopes) > 0.5 * max(slopes) > 0  # it has grown from the beginning: no piece of it is level
 
 
 @pytest.mark.parametrize(
@@ -454,6 +457,21 @@ def test_fifty_at_once() -> None:
     answers = asyncio.run(ask())
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.content for answer in answers} == {get(f"/api/v1/leaks/{SHOP}/series").content}
+
+
+def test_nothing_is_remembered_beyond_a_block() -> None:
+    """Where blocks are short, the line is drawn anew after one, however long it might be believed."""
+    fed = Pipeline(Settings(block=10))
+    for second in range(60):
+        fed.observe(ONE, START + second, 0, sample(stack("leak"), 1 + second))
+    watches, key, lines = list(fed.watches.values()), stack("leak").fingerprint, Sparklines(60)
+    first, start = lines.of("shop", watches, {key: 60}, 0.0)[key]
+    assert start == pytest.approx(START + 5, abs=1)
+    for second in range(60, 71):
+        fed.observe(ONE, START + second, 0, sample(stack("leak"), 1 + second))
+    assert lines.of("shop", watches, {key: 71}, 9.9)[key][0][:-1] == first[:-1]
+    line, _ = lines.of("shop", watches, {key: 71}, 10.0)[key]
+    assert max(abs(after - before) for before, after in pairwise(line)) < 4
 
 
 def test_what_is_remembered() -> None:
