@@ -1,5 +1,6 @@
 """The pages of a leak and of a target in a real browser, on a real service that leaks."""
 
+import gzip
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -133,8 +134,12 @@ def test_evidence_can_be_downloaded(world: World, browser: Browser) -> None:
         for path in (world.leak, world.target):
             page.goto(world.daemon.url + path)
             with page.expect_download() as download:
-                page.locator("#kept").get_by_role("link", name="for go tool pprof").first.click()
+                page.locator("#kept").get_by_role("link", name=re.compile("^pprof: .* for go tool pprof$")).first.click()
             assert download.value.path().read_bytes().startswith(b"\x1f\x8b")
+            row = page.locator("#kept tbody tr", has=page.locator("[data-name=Format]", has_text="text")).first
+            with page.expect_download() as download:
+                row.get_by_role("link", name=re.compile("^raw: .* as it is kept, text$")).click()
+            assert gzip.decompress(download.value.path().read_bytes()).startswith(b"goroutine profile: ")
 
 
 @pytest.mark.parametrize("scripts", [True, False])
