@@ -347,10 +347,10 @@ def test_services() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "said"),
     [
-        ("GET", "/nothing", 404, ""),
-        ("GET", "/v2/leaks", 404, ""),
-        ("GET", "/v1/", 404, ""),
-        ("GET", "/v1/leaks/", 404, ""),
+        ("GET", "/nothing", 404, "no such path: /api/v1/openapi.json lists all"),
+        ("GET", "/v2/leaks", 404, "no such path: /api/v1/openapi.json lists all"),
+        ("GET", "/v1/", 404, "no such path: /api/v1/openapi.json lists all"),
+        ("GET", "/v1/leaks/", 404, "no such path: /api/v1/openapi.json lists all"),
         ("GET", "/v1/leaks/shop/0123456789abcdef", 404, "there is no leak 0123456789abcdef of service 'shop'"),
         ("GET", "/v1/leaks/shop/../../x", 404, ""),
         ("GET", "/v1/services/%00", 404, "there is no service '\\x00'"),
@@ -457,6 +457,29 @@ def test_fifty_at_once() -> None:
     answers = asyncio.run(ask())
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.content for answer in answers} == {get(f"/api/v1/leaks/{SHOP}/series").content}
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "known"),
+    [
+        ("/leaks?serivce=shop", "serivce", "it has limit, offset, owner, q, service, verdict"),
+        (f"/leaks/{SHOP}?q=x", "q", "it has none"),
+        (f"/leaks/{SHOP}/series?targets=2&Targets=3", "Targets", "it has targets"),
+        ("/services?limit=1", "limit", "it has none"),
+        ("/targets?state=down&state=up&%3Cb%3E%0A=", "<b>\n", "it has limit, offset, q, service, state"),
+        ("/status?x", "x", "it has none"),
+        ("/events?x", "x", "it has none"),
+        ("/diff?new=now&kind=x", "kind", "it has by, limit, new, offset, old"),
+        ("/profiles/abc?form=pprof", "form", "it has format"),
+    ],
+)
+def test_a_parameter_that_is_misspelt_is_refused(path: str, wrong: str, known: str) -> None:
+    """It would filter nothing, and its answer look as if it had: the error names it and those that there are."""
+    answer = get(f"/api/v1{path}")
+    assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM)
+    message = f"this path has no such parameter, {known}"
+    assert strict(answer)["errors"] == [{"parameter": wrong, "message": message}]
+    assert strict(answer)["detail"] == f"{wrong}: {message}"
 
 
 def test_nothing_is_remembered_beyond_a_block() -> None:
