@@ -166,7 +166,7 @@ def test_what_is_not_reached_pays_nothing() -> None:
 
     for reason in ("connection", "tls"):
         assert cost(reason) == (None, "\N{EN DASH}")
-    assert cost("timeout") == (pytest.approx(0.02), "2 % of one core at most")
+    assert cost("timeout") == (0.3 / 15.0, "2 % of one core at most")
 
 
 def test_a_target_that_never_answered_has_no_numbers() -> None:
@@ -180,6 +180,7 @@ def test_a_target_that_never_answered_has_no_numbers() -> None:
     assert flame_graph(source(), f"{DOWN.service}/{DOWN.name}").scraped_at is None
     assert flame_graph(source(), f"{ONE.service}/{ONE.name}").scraped_at == pipeline().watches[ONE].history.time
     assert "No profile yet." not in get(path_of(ONE)).text
+    assert 'id="stacks-title">Stacks <small></small>' in page
 
 
 def test_frames_link_to_their_source() -> None:

@@ -134,7 +134,9 @@ def test_evidence_can_be_downloaded(world: World, browser: Browser) -> None:
         for path in (world.leak, world.target):
             page.goto(world.daemon.url + path)
             with page.expect_download() as download:
-                page.locator("#kept").get_by_role("link", name=re.compile("^pprof: .* for go tool pprof$")).first.click()
+                page.locator("#kept").get_by_role(
+                    "link", name=re.compile("^pprof: .* for go tool pprof$")
+                ).first.click()
             assert download.value.path().read_bytes().startswith(b"\x1f\x8b")
             row = page.locator("#kept tbody tr", has=page.locator("[data-name=Format]", has_text="text")).first
             with page.expect_download() as download:
