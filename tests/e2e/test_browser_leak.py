@@ -103,6 +103,28 @@ def test_a_leak_stays_as_it_is_now(world: World, browser: Browser) -> None:
         expect(page.locator("details").first).to_have_attribute("open", "")
 
 
+WIDTHS = """() => new Promise(done => {
+    const seen = new Set(), began = performance.now();
+    function look() {
+        const rects = [...document.querySelectorAll("[data-flame] g.frame rect")];
+        seen.add(Math.max(...rects.slice(1).map(rect => Number(rect.getAttribute("width")))));
+        if (performance.now() - began < 1000) requestAnimationFrame(look);
+        else done(seen.size);
+    }
+    look();
+    document.dispatchEvent(new CustomEvent("leakwatch:refreshed"));
+})"""
+
+
+def test_a_flame_graph_that_is_drawn_anew_does_not_move(world: World, browser: Browser) -> None:
+    """News change the widths at once: the widest call has its old and its new width, and none between."""
+    with Visit(browser, world.daemon.url) as page:
+        page.goto(world.daemon.url + world.target)
+        page.locator("[data-flame][data-calls]").wait_for()
+        page.wait_for_timeout(500)
+        assert page.evaluate(WIDTHS) <= 4  # the page itself may hear news meanwhile
+
+
 def test_keys_move_along_the_line(world: World, browser: Browser) -> None:
     """Arrow keys tell one moment after the other; without them the legend tells the latest."""
     with Visit(browser, world.daemon.url) as page:
