@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from urllib.parse import quote
 
 import httpx
@@ -84,7 +85,9 @@ def test_the_list_of_leaks() -> None:
     assert shop["detected_at"] == shop["life"][1]["time"]
     assert len(shop["sparkline"]) == 48
     assert shop["sparkline"][-1] == shop["goroutines"]
-    assert shop["sparkline_from"] == START
+    assert shop["sparkline_from"] == START + 1800  # the middle of the first hour
+    slopes = [after - before for before, after in pairwise(shop["sparkline"][:4])]
+    assert min(slopes) > 0.5 * max(slopes) > 0  # it has grown from the beginning: no piece of it is level
 
 
 @pytest.mark.parametrize(
@@ -344,10 +347,10 @@ def test_services() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "said"),
     [
-        ("GET", "/nothing", 404, ""),
-        ("GET", "/v2/leaks", 404, ""),
-        ("GET", "/v1/", 404, ""),
-        ("GET", "/v1/leaks/", 404, ""),
+        ("GET", "/nothing", 404, "no such path: /api/v1/openapi.json lists all"),
+        ("GET", "/v2/leaks", 404, "no such path: /api/v1/openapi.json lists all"),
+        ("GET", "/v1/", 404, "no such path: /api/v1/openapi.json lists all"),
+        ("GET", "/v1/leaks/", 404, "no such path: /api/v1/openapi.json lists all"),
         ("GET", "/v1/leaks/shop/0123456789abcdef", 404, "there is no leak 0123456789abcdef of service 'shop'"),
         ("GET", "/v1/leaks/shop/../../x", 404, ""),
         ("GET", "/v1/services/%00", 404, "there is no service '\\x00'"),
@@ -454,6 +457,44 @@ def test_fifty_at_once() -> None:
     answers = asyncio.run(ask())
     assert {answer.status_code for answer in answers} == {200}
     assert {answer.content for answer in answers} == {get(f"/api/v1/leaks/{SHOP}/series").content}
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "known"),
+    [
+        ("/leaks?serivce=shop", "serivce", "it has limit, offset, owner, q, service, verdict"),
+        (f"/leaks/{SHOP}?q=x", "q", "it has none"),
+        (f"/leaks/{SHOP}/series?targets=2&Targets=3", "Targets", "it has targets"),
+        ("/services?limit=1", "limit", "it has none"),
+        ("/targets?state=down&state=up&%3Cb%3E%0A=", "<b>\n", "it has limit, offset, q, service, state"),
+        ("/status?x", "x", "it has none"),
+        ("/events?x", "x", "it has none"),
+        ("/diff?new=now&kind=x", "kind", "it has by, limit, new, offset, old"),
+        ("/profiles/abc?form=pprof", "form", "it has format"),
+    ],
+)
+def test_a_parameter_that_is_misspelt_is_refused(path: str, wrong: str, known: str) -> None:
+    """It would filter nothing, and its answer look as if it had: the error names it and those that there are."""
+    answer = get(f"/api/v1{path}")
+    assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM)
+    message = f"this path has no such parameter, {known}"
+    assert strict(answer)["errors"] == [{"parameter": wrong, "message": message}]
+    assert strict(answer)["detail"] == f"{wrong}: {message}"
+
+
+def test_nothing_is_remembered_beyond_a_block() -> None:
+    """Where blocks are short, the line is drawn anew after one, however long it might be believed."""
+    fed = Pipeline(Settings(block=10))
+    for second in range(60):
+        fed.observe(ONE, START + second, 0, sample(stack("leak"), 1 + second))
+    watches, key, lines = list(fed.watches.values()), stack("leak").fingerprint, Sparklines(60)
+    first, start = lines.of("shop", watches, {key: 60}, 0.0)[key]
+    assert start == pytest.approx(START + 5, abs=1)
+    for second in range(60, 71):
+        fed.observe(ONE, START + second, 0, sample(stack("leak"), 1 + second))
+    assert lines.of("shop", watches, {key: 71}, 9.9)[key][0][:-1] == first[:-1]
+    line, _ = lines.of("shop", watches, {key: 71}, 10.0)[key]
+    assert max(abs(after - before) for before, after in pairwise(line)) < 4
 
 
 def test_what_is_remembered() -> None:

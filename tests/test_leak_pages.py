@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
-from api_world import DOWN, HOSTILE, LONG, NEW, ODD, ONE, source
+from api_world import DOWN, HOSTILE, LONG, NEW, ODD, ONE, pipeline, source
 from seen_pages import Seen
 from simulated import play
 from starlette.types import ASGIApp
@@ -16,10 +16,13 @@ from starlette.types import ASGIApp
 from leakwatch.links import Links, Template
 from leakwatch.model import Findings, Frame, Target, Waiting
 from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.scrape import Health
 from leakwatch.web import assets
 from leakwatch.web.api.closer import findings
+from leakwatch.web.api.flame import flame_graph
 from leakwatch.web.api.leaks import leak_id
 from leakwatch.web.api.series import leak_series
+from leakwatch.web.api.targets import target_list
 from leakwatch.web.api.values import whole
 from leakwatch.web.leak_page import numbers
 from leakwatch.web.pages import make_pages
@@ -149,6 +152,35 @@ def test_a_target_says_how_it_is_scraped() -> None:
     assert "connection" in Seen(get(path_of(DOWN)).text).text
     assert "no <way>" in Seen(get(path_of(DOWN)).text).text
     assert "The first verdict is possible in" in Seen(get(path_of(NEW)).text).text
+
+
+def test_what_is_not_reached_pays_nothing() -> None:
+    """The cost of a target where nobody answers, or not as TLS, is not known; of one that fails slowly it is."""
+
+    def cost(reason: str) -> tuple[float | None, str]:
+        state = Health(up=False, reason=reason, error="no", since=1.0, time=2.0, duration=0.3, interval=15.0)
+        known = source(health=lambda: {DOWN: state})
+        text = " ".join(Seen(get(path_of(DOWN), make_pages(known)).text).text.split())
+        (said,) = re.findall(r"Its cost ?(.*?) ?Results", text)
+        return target_list(known).targets[0].cost_ratio, said
+
+    for reason in ("connection", "tls"):
+        assert cost(reason) == (None, "\N{EN DASH}")
+    assert cost("timeout") == (0.3 / 15.0, "2 % of one core at most")
+
+
+def test_a_target_that_never_answered_has_no_numbers() -> None:
+    """Its counts are not known, rather than none, and each part says that there is no profile yet."""
+    page = get(path_of(DOWN)).text
+    text = " ".join(Seen(page).text.split())
+    assert "goroutines\N{EN DASH}" in text.replace("goroutines \N{EN DASH}", "goroutines\N{EN DASH}")
+    assert "stacks\N{EN DASH}" in text.replace("stacks \N{EN DASH}", "stacks\N{EN DASH}")
+    for path in (path_of(DOWN), f"{path_of(DOWN)}?q=main"):
+        assert get(path).text.count("No profile yet.") == 2
+    assert flame_graph(source(), f"{DOWN.service}/{DOWN.name}").scraped_at is None
+    assert flame_graph(source(), f"{ONE.service}/{ONE.name}").scraped_at == pipeline().watches[ONE].history.time
+    assert "No profile yet." not in get(path_of(ONE)).text
+    assert 'id="stacks-title">Stacks <small></small>' in page
 
 
 def test_frames_link_to_their_source() -> None:

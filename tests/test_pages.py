@@ -5,7 +5,7 @@ from functools import cache
 from urllib.parse import quote, urlencode, urljoin
 
 import pytest
-from api_world import DOWN, HOSTILE, get, source
+from api_world import DOWN, HOSTILE, NEW, get, source
 from big_fleets import fleet
 from seen_pages import Seen
 from starlette.datastructures import QueryParams
@@ -72,6 +72,31 @@ def test_what_is_down_says_why() -> None:
     assert f"{DOWN.name} young connectionno <way> half a letter: ? 1m" in text
 
 
+def test_a_service_that_is_down_has_no_numbers() -> None:
+    """That it leaks nothing is not said of it, nor that somebody filtered, nor counts that nobody knows."""
+    gone, dash = Target("gone", "10.0.0.7:6060"), "\N{EN DASH}"
+    down = Health(up=False, reason="connection", error="refused", since=1.0, time=2.0)
+    states = {**source().health(), gone: down, NEW: down}
+    known = source(health=lambda: states)
+    rows = [" ".join(row.split()) for row in re.findall(r"(?s)<tr>.*?</tr>", get("/", known).text)]
+
+    def said(cell: str, *holds: str) -> list[str]:
+        (row,) = [row for row in rows if f'data-name="{cell}"' in row and all(text in row for text in holds)]
+        return [re.sub(r"<[^>]*>", "", part).strip() for part in re.findall(r"<td.*?</td>", row)]
+
+    assert said("Targets up", "<bdi>gone<")[:3] == ["no answer yet", "0 of 1", dash]
+    assert said("Targets up", "<bdi>young<")[:3] == ["not known: down", "0 of 2", "7"]
+    assert said("Stacks", gone.name)[2:4] == [dash, dash]
+    for path in ("/services/gone", "/?service=gone"):
+        text = " ".join(seen(path, known).text.split())
+        assert "leaksnot known: down" in text.replace("leaks not", "leaksnot")
+        assert f"goroutines{dash}" in text.replace(f"goroutines {dash}", f"goroutines{dash}")
+        assert "Whether this service leaks is not known: it is down. Show all 3" in text
+    assert "No leak passes the filter." in seen("/?service=gone&q=main", known).text
+    alone = seen("/", source(health=lambda: {gone: down})).text
+    assert "not known: down" in alone
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/status", f"/services/{quote(whole(HOSTILE), safe='')}", "/nothing/<b>/here"]
 )
@@ -119,7 +144,8 @@ def test_filters(query: dict[str, str], functions: set[str]) -> None:
         if tag == "code" and attributes.get("class") == "function"
     }
     assert shown == functions
-    assert ("No leak passes the filter." in page.text) is not bool(functions)
+    none = "No leak of this service is known." if query.keys() == {"service"} else "No leak passes the filter."
+    assert (none in page.text) is not bool(functions)
     chosen = {
         attributes.get("value")
         for tag, attributes in page.elements

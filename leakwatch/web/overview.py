@@ -54,7 +54,12 @@ class Wanted:
         )
 
     def __bool__(self) -> bool:
-        return bool(self.q or self.service or self.owner or self.verdict or self.state)
+        return bool(self.service or self.state or self.narrow)
+
+    @property
+    def narrow(self) -> bool:
+        """Whether leaks of a service may be hidden by what is wanted."""
+        return bool(self.q or self.owner or self.verdict)
 
     def link(self, **changes: str | int) -> str:
         """Return the query that asks for the same, but for `changes`."""
@@ -122,6 +127,8 @@ def overview(source: Source, request: Request) -> Mapping[str, object]:
         "words": VERDICTS,
         "counted": counted,
         "tally": _tally(counted),
+        "all_down": bool(counted) and all(one.down == one.targets for one in counted),
+        "answered": any(one.judged_in_seconds is not None for one in counted),
         "waiting": every.waiting,
         "leaks": leaks,
         "leaks_at": leaks_at,

@@ -1,5 +1,6 @@
 """The pages of a leak and of a target in a real browser, on a real service that leaks."""
 
+import gzip
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -102,6 +103,28 @@ def test_a_leak_stays_as_it_is_now(world: World, browser: Browser) -> None:
         expect(page.locator("details").first).to_have_attribute("open", "")
 
 
+WIDTHS = """() => new Promise(done => {
+    const seen = new Set(), began = performance.now();
+    function look() {
+        const rects = [...document.querySelectorAll("[data-flame] g.frame rect")];
+        seen.add(Math.max(...rects.slice(1).map(rect => Number(rect.getAttribute("width")))));
+        if (performance.now() - began < 1000) requestAnimationFrame(look);
+        else done(seen.size);
+    }
+    look();
+    document.dispatchEvent(new CustomEvent("leakwatch:refreshed"));
+})"""
+
+
+def test_a_flame_graph_that_is_drawn_anew_does_not_move(world: World, browser: Browser) -> None:
+    """News change the widths at once: the widest call has its old and its new width, and none between."""
+    with Visit(browser, world.daemon.url) as page:
+        page.goto(world.daemon.url + world.target)
+        page.locator("[data-flame][data-calls]").wait_for()
+        page.wait_for_timeout(500)
+        assert page.evaluate(WIDTHS) <= 4  # the page itself may hear news meanwhile
+
+
 def test_keys_move_along_the_line(world: World, browser: Browser) -> None:
     """Arrow keys tell one moment after the other; without them the legend tells the latest."""
     with Visit(browser, world.daemon.url) as page:
@@ -133,8 +156,14 @@ def test_evidence_can_be_downloaded(world: World, browser: Browser) -> None:
         for path in (world.leak, world.target):
             page.goto(world.daemon.url + path)
             with page.expect_download() as download:
-                page.locator("#kept").get_by_role("link", name="for go tool pprof").first.click()
+                page.locator("#kept").get_by_role(
+                    "link", name=re.compile("^pprof: .* for go tool pprof$")
+                ).first.click()
             assert download.value.path().read_bytes().startswith(b"\x1f\x8b")
+            row = page.locator("#kept tbody tr", has=page.locator("[data-name=Format]", has_text="text")).first
+            with page.expect_download() as download:
+                row.get_by_role("link", name=re.compile("^raw: .* as it is kept, text$")).click()
+            assert gzip.decompress(download.value.path().read_bytes()).startswith(b"goroutine profile: ")
 
 
 @pytest.mark.parametrize("scripts", [True, False])

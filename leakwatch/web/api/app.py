@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.types import ASGIApp
 
 from leakwatch import __version__
 from leakwatch.web.api import leak_routes, profile_routes, status_routes, target_routes
+from leakwatch.web.api.asked import refuse_unknown
 from leakwatch.web.api.changes import Changes
 from leakwatch.web.api.problems import NoTraceback, publish, say_problems
 from leakwatch.web.api.source import Source
@@ -45,6 +46,6 @@ def make_api(source: Source, changes: Changes | None = None) -> ASGIApp:
     )
     app.state.source, app.state.changes = source, changes or Changes(source)
     for router in ROUTERS:
-        app.include_router(router, prefix=V1)
+        app.include_router(router, prefix=V1, dependencies=[Depends(refuse_unknown)])
     say_problems(app)
     return NoTraceback(app)

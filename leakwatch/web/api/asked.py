@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
 
 from leakwatch.web.api.source import Source
 from leakwatch.web.paths import register
@@ -14,6 +15,23 @@ register()
 async def _source(request: Request) -> Source:
     source: Source = request.app.state.source
     return source
+
+
+async def refuse_unknown(request: Request) -> None:
+    """Refuse a query with a parameter that its path does not have; raises RequestValidationError.
+
+    One that is misspelt would filter nothing, and its answer look like that of a filter.
+    """
+    known = {one.alias for one in request.scope["route"].dependant.query_params}
+    there = f"it has {', '.join(sorted(known))}" if known else "it has none"
+    message = f"this path has no such parameter, {there}"
+    wrong = [
+        {"type": "extra_forbidden", "loc": ("query", name), "msg": message}
+        for name in request.query_params
+        if name not in known
+    ]
+    if wrong:
+        raise RequestValidationError(wrong)
 
 
 Known = Annotated[Source, Depends(_source)]

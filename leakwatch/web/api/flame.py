@@ -61,7 +61,7 @@ def flame_graph(source: Source, path: str, stacks: int = STACKS) -> FlameGraph:
 
 def calls(source: Source, path: str, stacks: int = STACKS) -> Calls:
     """Return the calls in the latest profile of the target at `path`, service/name; raises UnknownError."""
-    target, state = find(source, path)
+    target, _ = find(source, path)
     watch = source.pipeline.watches.get(target)
     root, total = Call(), 0
     if watch is not None:
@@ -73,7 +73,7 @@ def calls(source: Source, path: str, stacks: int = STACKS) -> Calls:
             stack, count = history.stacks[row], int(history.last[row])
             if stack is not None and count:
                 _add(root, source, stack.frames, count, float(slope[row]))
-    scraped_at = source.wall(state.time) if state.time else None
+    scraped_at = source.wall(watch.history.time) if watch and watch.history.time is not None else None
     return Calls(target.service, target.name, scraped_at, total - root.value, root)
 
 

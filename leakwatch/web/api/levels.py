@@ -150,13 +150,15 @@ def curve(sums: Sequence[Sum], counts: Sequence[float], now: float) -> tuple[Sum
 def sparkline(
     watches: Iterable[Watch], sums: Sequence[Sum], counts: Sequence[float]
 ) -> tuple[list[list[float]], float | None]:
-    """Return the levels of each stack at even times since the first of `watches` is known of, and that time."""
+    """Return the levels of each stack at even times since the first that is known of, and that time.
+
+    Of what was before the middle of the first column nothing is known, not even that it was level.
+    """
     known = [watch.history for watch in watches if watch.history.since is not None]
     if not known:
         return [[] for _ in counts], None
     now = max(history.time or 0.0 for history in known)
-    since = min(history.since or 0.0 for history in known)
-    start = max(since, now - sums[1].width * len(sums[1].seen))
     times, levels = curve(sums, counts, now)
+    start = float(times[0])
     grid = np.linspace(start, now, POINTS) if now > start else np.array([now])
     return between(times, levels, grid).round(1).tolist(), start

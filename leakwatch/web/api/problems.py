@@ -52,10 +52,12 @@ async def _unknown(_: Request, error: Exception) -> Response:
     return problem(404, str(error), told_as=told or None)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else ""
+    if error.status_code == HTTPStatus.NOT_FOUND and not detail:
+        detail = f"no such path: {request.scope.get('root_path', '')}/v1/openapi.json lists all"
     return problem(error.status_code, detail, error.headers)
 
 
@@ -64,7 +66,8 @@ async def _wrong(_: Request, error: Exception) -> Response:
         raise error
     mistakes = [
         Mistake(
-            parameter=".".join(map(str, one["loc"][1:])), message=f"{one['msg']}, not {quote(str(one['input']))}"
+            parameter=".".join(map(str, one["loc"][1:])),
+            message=f"{one['msg']}, not {quote(str(one['input']))}" if "input" in one else one["msg"],
         )
         for one in error.errors()
     ]

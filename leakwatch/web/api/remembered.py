@@ -45,7 +45,10 @@ class Known:
 
 
 class Sparklines:
-    """Those of all services, each believed for one to two times `lasts` seconds: they do not all end at once."""
+    """Those of all services, each believed for one to two times `lasts` seconds: they do not all end at once.
+
+    Never for longer than a block: the last point goes on with the count, and would draw a kink.
+    """
 
     def __init__(self, lasts: float = 0.0) -> None:
         self._lasts = lasts
@@ -58,7 +61,8 @@ class Sparklines:
         known = self._known.get(service)
         if known is None or time >= known.until or not counts.keys() <= known.lines.keys():
             levels, start = sparkline(watches, summed(watches, list(counts)), list(counts.values()))
-            until = time + self._lasts * (1 + hash(service) % 256 / 256)
+            blocks = [watch.history.block for watch in watches]
+            until = time + min((self._lasts * (1 + hash(service) % 256 / 256), *blocks))
             known = Known(until, start, dict(zip(counts, levels, strict=True)))
             if self._lasts:
                 self._known = {name: one for name, one in self._known.items() if time < one.until}

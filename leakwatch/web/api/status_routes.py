@@ -12,7 +12,7 @@ from leakwatch.web.api.problems import problem
 from leakwatch.web.api.responses import NO_STORE, answer
 from leakwatch.web.api.status import status
 
-router = APIRouter(tags=["leakwatch"])
+router = APIRouter(tags=["leakwatch"], responses=problems(422))
 
 EVENT = {
     "type": "object",
@@ -28,7 +28,7 @@ async def own_status(source: Known) -> Response:
     return answer(status(source))
 
 
-@router.get("/events", response_class=StreamingResponse, responses=STREAM | problems(422, 503))
+@router.get("/events", response_class=StreamingResponse, responses=STREAM | problems(503))
 async def events(request: Request, last_event_id: Annotated[str, Header()] = "") -> Response:
     """Tell at once when something has changed; a stream ends within a minute, browsers come back by themselves."""
     changes: Changes = request.app.state.changes

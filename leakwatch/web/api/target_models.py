@@ -34,8 +34,9 @@ class TargetSummary(Model):
     body_bytes: int
     interval_seconds: float
     """From scrape to scrape, stretched where the target would pay too much."""
-    cost_ratio: float
-    """Share of one core that scraping takes of the target, at most: duration / interval."""
+    cost_ratio: Number
+    """Share of one core that scraping takes of the target, at most: duration / interval; null while nothing is
+    there that could pay."""
     goroutines: int
     stacks: int
     restarts: int
@@ -119,7 +120,10 @@ class Flame(Model):
 
 
 class FlameGraph(Model):
-    """The latest profile of a target, root first; `left_out` goroutines are in stacks too many to show."""
+    """The latest profile of a target, root first; `left_out` goroutines are in stacks too many to show.
+
+    `scraped_at`: when it was taken, null if there has been none.
+    """
 
     service: Text
     target: Text

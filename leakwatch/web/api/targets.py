@@ -21,6 +21,8 @@ FIRST = min(window.columns for window in BLOCK_WINDOWS)
 """Blocks that the shortest window needs: before, there is no verdict."""
 
 State = Literal["up", "down", "unknown"]
+UNREACHED = frozenset({"connection", "tls"})
+"""Reasons for which a scrape fails before the target has any work with it."""
 STATES: dict[bool | None, State] = {True: "up", False: "down", None: "unknown"}
 
 
@@ -90,13 +92,20 @@ def summary(source: Source, target: Target, state: Health) -> dict[str, object]:
         "duration_seconds": state.duration,
         "body_bytes": state.body_bytes,
         "interval_seconds": state.interval,
-        "cost_ratio": state.duration / state.interval if state.interval else 0.0,
+        "cost_ratio": cost_ratio(state),
         "goroutines": watch.total if watch else 0,
         "stacks": int(np.count_nonzero(watch.history.last)) + watch.history.folded_stacks if watch else 0,
         "restarts": watch.restarts if watch else 0,
         "mixed": watch.identity.mixed if watch else False,
         "judged_in_seconds": judged_in(watch),
     }
+
+
+def cost_ratio(state: Health) -> float | None:
+    """Return the share of one core that scraping takes of a target, at most; None if it was not even reached."""
+    if state.up is False and state.reason in UNREACHED:
+        return None
+    return state.duration / state.interval if state.interval else 0.0
 
 
 def judged_in(watch: Watch | None) -> float | None:

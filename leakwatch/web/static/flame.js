@@ -14,6 +14,7 @@
   const CERTAIN = 0.02; // of all goroutines an hour: the growth that is shown as the strongest, at least
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
   const dark = matchMedia("(prefers-color-scheme: dark)");
+  const pace = () => (calm.matches ? 0 : 250); // milliseconds of a transition
   let chart;
   let graph;
   let strongest = 1;
@@ -68,7 +69,7 @@
       .inverted(true)
       .minFrameSize(2)
       .resetHeightOnZoom(true)
-      .transitionDuration(calm.matches ? 0 : 250)
+      .transitionDuration(pace())
       .setColorMapper(shade)
       .getName(({ data }) => data.name.slice(data.name.split("[")[0].lastIndexOf("/") + 1))
       .setLabelHandler(describe)
@@ -118,16 +119,19 @@
     if (!found.root.value) {
       at.replaceChildren();
       chart = undefined;
-      say("The latest profile has no goroutines that are followed.");
+      resting = found.scraped_at == null ? "No profile yet." : "The latest profile has no goroutines that are followed.";
+      rest();
       return;
     }
     if (!chart) {
       at.replaceChildren();
       make();
     } else {
-      chart.update(found.root);
+      // At once: what is drawn anew every second must not move, for calls that change places grow out of each other.
+      chart.transitionDuration(0).update(found.root);
       const again = zoomed.length && followed(d3.select(at).datum(), zoomed);
       if (again) chart.zoomTo(again);
+      chart.transitionDuration(pace());
     }
     resting = overall();
     if (search.value.trim()) find();
