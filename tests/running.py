@@ -124,7 +124,12 @@ class Daemon(Process):
         self.url: str = eventually(lambda: next((e["address"] for e in self.events() if "address" in e), ""))
 
     def events(self) -> list[dict[str, Any]]:
-        """Return the log so far."""
+        """Return the log so far; what is on its way to us belongs to it."""
+        for _ in range(10):
+            known = len(self.said)
+            time.sleep(0.02)
+            if len(self.said) == known:
+                break
         return [json.loads(line) for line in list(self.said) if line.startswith("{")]
 
     def get(self, path: str) -> httpx.Response:

@@ -54,7 +54,7 @@ def test_a_reload_keeps_history_and_a_bad_file_keeps_all(start: Start, leakwatch
     path = config(tmp_path, f"pipeline={leaking}")
     daemon = leakwatch("--config", path)
     assert eventually(lambda: daemon.leaks().get("main.FilterService", 0))
-    told = next(event for event in daemon.events() if event["event"].endswith("-> leaking"))
+    (told,) = eventually(lambda: [event for event in daemon.events() if event["event"].endswith("-> leaking")])
     assert told["per_hour_low"] <= told["per_hour"] <= told["per_hour_high"]
     assert 0 < told["confidence"] <= 1
     assert "main.FilterService" in daemon.get("/").text

@@ -39,7 +39,7 @@ def firing(client: httpx.Client) -> dict[tuple[str, str], dict[str, str]]:
     """Return service and function, without the path of its package, -> annotations of each GoroutineLeak."""
     try:
         alerts = client.get("/api/v1/alerts").json()["data"]["alerts"]
-    except httpx.HTTPError:
+    except (httpx.HTTPError, ValueError):  # while it starts it says so in plain text
         return {}
     return {
         (alert["labels"]["service"], alert["labels"]["function"].rpartition("/")[2]): alert["annotations"]
