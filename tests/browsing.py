@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Literal
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -17,10 +17,12 @@ ARGUMENTS = [
     "--disable-background-networking",
 ]
 ARGUMENTS += ["--disable-component-update", "--disable-sync"]
-PATIENCE = 30_000.0
+PATIENCE = 90_000.0
 """Milliseconds until something must have appeared, on a machine that does much else."""
 PHONE = 400
 """Pixels of a small screen."""
+
+expect.set_options(timeout=PATIENCE / 3)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from browsing import PHONE, Visit, chromium, hard_to_use, too_wide
+from browsing import PATIENCE, PHONE, Visit, chromium, hard_to_use, too_wide
 from playwright.sync_api import Browser, Locator, Page, expect
 from running import FAST, Daemon, Programs, eventually
 
@@ -278,7 +278,7 @@ def test_a_leak_that_vanishes_says_so(world: World, browser: Browser) -> None:
         world.config.write_text(before + yaml.safe_dump(rule))
         try:
             reload(world)
-            expect(page.locator("main")).to_contain_text("kept out of sight by", timeout=40_000)
+            expect(page.locator("main")).to_contain_text("kept out of sight by", timeout=PATIENCE)
         finally:
             world.config.write_text(before)
             reload(world)

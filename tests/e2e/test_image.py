@@ -92,7 +92,7 @@ def test_it_listens_to_the_outside_and_takes_signals_as_the_first_process(mounte
         assert f"00000000:{9979:04X} 00000000:0000 0A" in listening
         assert health(running) == 0
         podman("kill", "--signal=HUP", running.name)
-        assert eventually(lambda: "configuration reloaded" in running.log(), 5)
+        assert eventually(lambda: "configuration reloaded" in running.log())
         podman("kill", "--signal=INT", running.name)
         assert podman("wait", running.name).strip() == "0"
         assert "leakwatch stops" in running.log()
