@@ -48,7 +48,7 @@ docs: venv ## make docs/configuration.md and docs/images/judging.svg from their 
 	python docs/source/configuration.py
 	python docs/source/judging.py
 
-vendor: ## fetch anew what pages take from npm (leakwatch/web/static/vendor)
+vendor: ## fetch anew what pages take from npm (leakwatch/web/pages/static/vendor)
 	@.ci/vendor.sh
 
 bench: setup ## run the benchmarks, each next to its baseline

@@ -3,7 +3,7 @@
 #
 #   .ci/vendor.sh
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../leakwatch/web/static/vendor"
+cd "$(dirname "${BASH_SOURCE[0]}")/../leakwatch/web/pages/static/vendor"
 here=$PWD
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -9,6 +9,6 @@ if os.getpid() == 1:
     # we are still importing would be lost, and the engine would wait ten seconds and kill us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 
-from leakwatch.cli import main
+from leakwatch.cli.main import main
 
 main()

@@ -9,21 +9,21 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from leakwatch.alerting import AlertingConfig
-from leakwatch.client import Settings
-from leakwatch.columns import SCRAPES_PER_BLOCK
+from leakwatch.detect.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
-from leakwatch.evidence.settings import EvidenceConfig
-from leakwatch.judging import DetectionConfig, IgnoreConfig
-from leakwatch.mistakes import Location, misplaced, reworded
+from leakwatch.evidence.config import EvidenceConfig
+from leakwatch.http.client import Settings
+from leakwatch.leaks.config import DetectionConfig, IgnoreConfig
+from leakwatch.leaks.ownership.config import CodeownersConfig, LinksConfig, Teams
+from leakwatch.notify.config import AlertingConfig
 from leakwatch.pipeline import Settings as Judging
-from leakwatch.prometheus import PrometheusConfig
-from leakwatch.scraping import GlobalConfig, ScrapeConfig, too_long
-from leakwatch.settings_file import parse_settings, read_settings
-from leakwatch.target_option import target_job
-from leakwatch.units import format_duration
-from leakwatch.web.address import OPTIONS, WebConfig
-from leakwatch.whose import CodeownersConfig, LinksConfig, Teams
+from leakwatch.scrape.config import GlobalConfig, ScrapeConfig, too_long
+from leakwatch.scrape.prometheus_api import PrometheusConfig
+from leakwatch.scrape.target_url import target_job
+from leakwatch.settings.file import parse_settings, read_settings
+from leakwatch.settings.messages import Location, misplaced, reworded
+from leakwatch.settings.units import format_duration
+from leakwatch.web.server.config import OPTIONS, WebConfig
 
 
 class MetricsConfig(Settings):

@@ -9,33 +9,33 @@ from functools import partial
 import structlog
 
 from leakwatch import __version__
-from leakwatch.client import Tls
-from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
-from leakwatch.discovered import DiscoveryCollector
+from leakwatch.discovery.metrics import DiscoveryCollector
+from leakwatch.discovery.shard import Shard
 from leakwatch.errors import ConfigError, LeakwatchError
-from leakwatch.event_log import write
 from leakwatch.evidence.metrics import EvidenceCollector
-from leakwatch.evidence.trail import Evidence
-from leakwatch.job import Job
-from leakwatch.jobs import make_job
-from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
+from leakwatch.evidence.recorder import Evidence
+from leakwatch.http.client import Tls
+from leakwatch.http.fetch import Health
 from leakwatch.model import Event, Leak, Target
+from leakwatch.notify.log import write
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pipeline import Pipeline
-from leakwatch.prometheus import Prometheus
-from leakwatch.schedule import Schedule, offset
-from leakwatch.scrape import Health
-from leakwatch.shard import Shard
-from leakwatch.targets import Plan, Targets
-from leakwatch.warm import Warmer
-from leakwatch.web import later
-from leakwatch.web.api.remembered import Recent, Sparklines
-from leakwatch.web.api.source import Source
-from leakwatch.web.routes import make_app
-from leakwatch.web.server import Web, address, bind
-from leakwatch.web.web_file import WebFile
+from leakwatch.scrape.backfill import Warmer
+from leakwatch.scrape.clock import Clock, Lag
+from leakwatch.scrape.factory import make_job
+from leakwatch.scrape.loop import Job
+from leakwatch.scrape.metrics import DaemonCollector, StackCollector, make_registry
+from leakwatch.scrape.prometheus_api import Prometheus
+from leakwatch.scrape.scheduler import Schedule, offset
+from leakwatch.scrape.target_set import Plan, Targets
+from leakwatch.web import lazy as later
+from leakwatch.web.api.cache import Recent, Sparklines
+from leakwatch.web.api.state import Source
+from leakwatch.web.app import make_app
+from leakwatch.web.server.server import Web, address, bind
+from leakwatch.web.server.web_config_file import WebFile
 
 log = structlog.get_logger()
 

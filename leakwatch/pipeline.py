@@ -17,17 +17,17 @@ code that watches a live service.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Literal
 
-from leakwatch import succession
-from leakwatch.answers import Suspects, findings
-from leakwatch.bill import bill
-from leakwatch.ignore import Rule, unmatched
-from leakwatch.leaks import POOLED, Judged, Leaks
-from leakwatch.links import Facts
+from leakwatch.leaks import handover as succession
+from leakwatch.leaks.findings import Suspects, findings
+from leakwatch.leaks.ignore import Rule, unmatched
+from leakwatch.leaks.memory_cost import bill
+from leakwatch.leaks.ownership.owners import Owners
+from leakwatch.leaks.ownership.source_links import Facts
+from leakwatch.leaks.target_state import Service, Settings, Watch
+from leakwatch.leaks.tracker import POOLED, Judged, Leaks
 from leakwatch.model import Event, Findings, Fingerprint, Frame, Leak, Memory, Process, Sample, Samples, Target
-from leakwatch.ownership import Owners
 from leakwatch.profile import proto, text
-from leakwatch.stacks import Identifier
-from leakwatch.watch import Service, Settings, Watch
+from leakwatch.profile.stacks import Identifier
 
 __all__ = ["Pipeline", "Settings", "Watch"]
 

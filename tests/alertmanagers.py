@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from running import Process
 
-from leakwatch.client import Client
+from leakwatch.http.client import Client
 
 Answer = tuple[int, str, bytes]
 """Status, content type (or, of a redirect, where to) and body."""

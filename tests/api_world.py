@@ -10,18 +10,18 @@ from prometheus_client import CollectorRegistry
 from simulated import START, stack
 from starlette.applications import Starlette
 
-from leakwatch.clock import Clock
-from leakwatch.ignore import Rule
+from leakwatch.http.fetch import Health
+from leakwatch.leaks.ignore import Rule
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape import Health
-from leakwatch.stacks import fingerprint_of
-from leakwatch.web import later
+from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.scrape.clock import Clock
+from leakwatch.web import lazy as later
 from leakwatch.web.api.app import make_api
-from leakwatch.web.api.changes import Changes
-from leakwatch.web.api.source import Source
-from leakwatch.web.later import Later
-from leakwatch.web.routes import make_app
+from leakwatch.web.api.events import Changes
+from leakwatch.web.api.state import Source
+from leakwatch.web.app import make_app
+from leakwatch.web.lazy import Later
 
 MINUTES = 200
 END = START + 60.0 * MINUTES

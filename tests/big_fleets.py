@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from simulated import HOUR, START, stack
 
-from leakwatch.clock import Clock
+from leakwatch.http.fetch import Health
 from leakwatch.model import Sample, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape import Health
-from leakwatch.web.api.source import Source
+from leakwatch.scrape.clock import Clock
+from leakwatch.web.api.state import Source
 
 PLAYED = "service-0000"
 INTERVAL = 60.0

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
+from leakwatch.http.fetch import Health
 from leakwatch.model import Frame, Growth, Leak, Stack, Target, Verdict
 from leakwatch.notify.alerts import Alert, Alerts
 from leakwatch.notify.rules import Rules
-from leakwatch.scrape import Health
-from leakwatch.stacks import fingerprint_of
+from leakwatch.profile.stacks import fingerprint_of
 
 START = 1_700_000_000.0
 

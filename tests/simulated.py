@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from leakwatch.model import Event, Frame, Sample, Samples, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.stacks import fingerprint_of
+from leakwatch.profile.stacks import fingerprint_of
 
 START = 1_700_000_000.0
 INTERVAL = 15.0

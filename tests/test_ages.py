@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.ages import Ages, ages, together
 from leakwatch.model import Frame, Stack, Trace, Waiting
 from leakwatch.profile import dump, text
 from leakwatch.profile.dump import Dump, Goroutine
-from leakwatch.stacks import Identifier, fingerprint_of
-from leakwatch.waits import Waits, waiting
+from leakwatch.profile.dump_stacks import Waits, waiting
+from leakwatch.profile.stacks import Identifier, fingerprint_of
+from leakwatch.profile.wait_times import Ages, ages, together
 
 RECORDED = sorted((Path(__file__).parent / "profiles").glob("*/goroutine.debug2.txt"))
 

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from leaking import START, Play, leak
 
+from leakwatch.http.fetch import Health
 from leakwatch.model import Target, Verdict
 from leakwatch.notify.rules import RULES, Labels
-from leakwatch.scrape import Health
-from leakwatch.units import parse_duration
+from leakwatch.settings.units import parse_duration
 
 SHIPPED = Path(__file__).parents[1] / "deploy" / "prometheus" / "leakwatch.rules.yml"
 MINUTE = 60.0

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from leaking import START, Play, leak
 
-from leakwatch.labels import shown
+from leakwatch.http.fetch import Health
+from leakwatch.leaks.labels import shown
 from leakwatch.model import Frame, Target, Verdict
-from leakwatch.notify import text
+from leakwatch.notify import annotations as text
 from leakwatch.notify.alerts import Alert
-from leakwatch.scrape import Health
 
 SHIPPED = Path(__file__).parents[1] / "deploy" / "prometheus" / "leakwatch.rules.yml"
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0

@@ -12,7 +12,7 @@ import pytest
 from rendering import counters, render
 from typer.testing import CliRunner
 
-from leakwatch.cli import app
+from leakwatch.cli.main import app
 from leakwatch.errors import ConfigError, UsageError
 from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile import pprof

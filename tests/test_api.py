@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from leaking import leak as made_up
 from simulated import START, samples, stack
 
-from leakwatch.judging import IgnoreConfig
-from leakwatch.loader import load
+from leakwatch.http.fetch import Health
+from leakwatch.leaks.config import IgnoreConfig
 from leakwatch.model import Fingerprint, Frame, Process, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape import Health
-from leakwatch.web.api.flame import DEEPEST
-from leakwatch.web.api.leak import ignore_rule
-from leakwatch.web.api.levels import summed
+from leakwatch.settings.yaml_loader import load
+from leakwatch.web.api.aggregate import summed
+from leakwatch.web.api.cache import Recent, Sparklines
+from leakwatch.web.api.flame_graph import DEEPEST
+from leakwatch.web.api.leak_detail import ignore_rule
 from leakwatch.web.api.problems import PROBLEM
-from leakwatch.web.api.remembered import Recent, Sparklines
 from leakwatch.web.api.series import leak_series
 
 SHOP = f"shop/{stack('leak').fingerprint}"

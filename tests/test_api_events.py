@@ -9,12 +9,12 @@ import httpx
 from api_world import ONE, app, get, sample, source
 from simulated import START, stack
 
+from leakwatch.http.fetch import Health
 from leakwatch.model import Target
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape import Health
-from leakwatch.web.api import changes as changing
-from leakwatch.web.api.changes import Changes
-from leakwatch.web.connection import REQUEST_TIME
+from leakwatch.web.api import events as changing
+from leakwatch.web.api.events import Changes
+from leakwatch.web.server.connection import REQUEST_TIME
 
 TWO = Target("shop", "two")
 

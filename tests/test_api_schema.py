@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 from kept_bodies import record
 from simulated import stack
 
+from leakwatch.evidence.config import EvidenceConfig
 from leakwatch.evidence.record import SUFFIXES, Kept
-from leakwatch.evidence.settings import EvidenceConfig
 from leakwatch.evidence.store import Store
 
 PROFILES = Path(__file__).parent / "profiles" / "1.27"

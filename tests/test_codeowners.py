@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
-from leakwatch.codeowners import LONGEST_PATH, CodeOwners, Rule, parse
 from leakwatch.errors import ConfigError
+from leakwatch.leaks.ownership.codeowners import LONGEST_PATH, CodeOwners, Rule, parse
 
 SEGMENT = st.sampled_from(["a", "b", "ab", "*", "**", "a*", "*b", "?", "a?", "a*b*a", "*a*b*", "**a", r"\a"])
 PATTERN = st.builds(

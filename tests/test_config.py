@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.alerting import AlertmanagerConfig
 from leakwatch.config import Config, load, parse, schema
 from leakwatch.discovery.dns import DnsConfig
 from leakwatch.discovery.file import FileConfig
@@ -16,10 +15,11 @@ from leakwatch.discovery.http import HttpConfig
 from leakwatch.discovery.kubernetes.config import KubernetesConfig
 from leakwatch.discovery.relabel import RelabelConfig
 from leakwatch.errors import ConfigError, UsageError
-from leakwatch.scraping import ScrapeConfig
-from leakwatch.target_option import target_job
-from leakwatch.units import exact_duration, expand, format_duration, parse_duration, parse_size
-from leakwatch.web.address import WebConfig
+from leakwatch.notify.config import AlertmanagerConfig
+from leakwatch.scrape.config import ScrapeConfig
+from leakwatch.scrape.target_url import target_job
+from leakwatch.settings.units import exact_duration, expand, format_duration, parse_duration, parse_size
+from leakwatch.web.server.config import WebConfig
 
 CONFIGS = Path(__file__).parent / "configs"
 EXPECTED: dict[str, str] = json.loads((CONFIGS / "expected.json").read_text())

@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from leakwatch.web import connection
-from leakwatch.web.connection import Config
-from leakwatch.web.guard import Guard
-from leakwatch.web.server import Server, bind
-from leakwatch.web.web_file import WebFile
+from leakwatch.web.server import connection
+from leakwatch.web.server.connection import Config
+from leakwatch.web.server.guard import Guard
+from leakwatch.web.server.server import Server, bind
+from leakwatch.web.server.web_config_file import WebFile
 
 Scene = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -13,11 +13,11 @@ from answering import answering, http
 from running import eventually
 from terminals import Terminal
 
-from leakwatch.difference import changes, compare, largest
-from leakwatch.look import By
 from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile import pprof
-from leakwatch.stacks import Identifier
+from leakwatch.profile.diff import changes, compare, largest
+from leakwatch.profile.grouping import By
+from leakwatch.profile.stacks import Identifier
 
 RECORDED = Path(__file__).parent / "profiles"
 ESCAPES = "main.\x1b]0;owned\x07\x1b[31m\u202e\x9b2J\n::error::x;y"

@@ -9,10 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from leakwatch.config import parse
-from leakwatch.discovery import TargetGroup
 from leakwatch.discovery.file import Reader
 from leakwatch.discovery.relabel import RelabelConfig, Rules
-from leakwatch.discovery.resolve import Found, Job, Resolver
+from leakwatch.discovery.target_builder import Found, Job, Resolver
+from leakwatch.discovery.target_group import TargetGroup
 
 
 def addresses(groups: Sequence[TargetGroup] | None) -> list[str] | None:
@@ -233,7 +233,7 @@ def test_rules_run_once_per_address(monkeypatch: pytest.MonkeyPatch) -> None:
         calls.append(labels["__address__"])
         return labels
 
-    monkeypatch.setattr("leakwatch.discovery.resolve.relabel", counted)
+    monkeypatch.setattr("leakwatch.discovery.target_builder.relabel", counted)
     resolver = Resolver(Job("j", "http", "/p"))
 
     def run(*groups: tuple[tuple[str, ...], str]) -> list[str]:

@@ -12,9 +12,9 @@ from naming import Zone, naming
 from running import until
 from structlog.testing import capture_logs
 
-from leakwatch.discovery import TargetGroup
 from leakwatch.discovery.dns import DnsConfig, Names, lookup, system_resolver
-from leakwatch.discovery.progress import Progress, current
+from leakwatch.discovery.status import Progress, current
+from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.errors import DiscoveryError
 
 Resolving = Callable[[], dns.asyncresolver.Resolver]

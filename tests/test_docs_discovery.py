@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from leakwatch.config import parse
-from leakwatch.discovery import TargetGroup
-from leakwatch.discovery.resolve import Job, Resolver
+from leakwatch.discovery.target_builder import Job, Resolver
+from leakwatch.discovery.target_group import TargetGroup
 
 PAGE = Path(__file__).parents[1] / "docs" / "discovery.md"
 SNIPPETS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)

@@ -16,8 +16,8 @@ from api_server import ApiServer, Object, pod, serving
 from kubernetes_world import fill
 from running import Process, eventually
 
-from leakwatch.discovery import TargetGroup
 from leakwatch.discovery.kubernetes.config import KubernetesConfig
+from leakwatch.discovery.target_group import TargetGroup
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "kubernetes-discovery.md").read_text()

@@ -7,10 +7,10 @@ from typing import get_args
 
 from typer.main import get_command
 
-from leakwatch.cli import app
+from leakwatch.cli.main import app
 from leakwatch.config import parse
 from leakwatch.errors import Reason
-from leakwatch.web.api.target_models import TargetSummary
+from leakwatch.web.api.models.targets import TargetSummary
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()

@@ -11,7 +11,7 @@ from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, Trunca
 from leakwatch.model import Frame
 from leakwatch.profile import dump, text
 from leakwatch.profile.dump import Dump
-from leakwatch.stacks import Identifier
+from leakwatch.profile.stacks import Identifier
 
 RECORDED = sorted((Path(__file__).parent / "profiles").glob("*/goroutine.debug2.txt"))
 BODY = RECORDED[-1].read_bytes()

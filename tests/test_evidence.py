@@ -19,24 +19,25 @@ from leaking import leak as made_leak
 from simulated import START, TARGET, samples
 from structlog.testing import capture_logs
 
-from leakwatch import show
+from leakwatch.cli import scrape_once as show
+from leakwatch.cli.analyze.folders import find
 from leakwatch.errors import EvidenceError
 from leakwatch.evidence import store as storing
+from leakwatch.evidence.config import EvidenceConfig, RedactConfig
 from leakwatch.evidence.disk import Disk
-from leakwatch.evidence.names import LONGEST, original, quoted
-from leakwatch.evidence.packing import BATCH, MOST_WAITING, Packer, Worker
+from leakwatch.evidence.file_names import LONGEST, original, quoted
+from leakwatch.evidence.index import BESIDE, Body, Shelf
+from leakwatch.evidence.packer import BATCH, MOST_WAITING, Packer, Worker
 from leakwatch.evidence.record import Kind, Record
+from leakwatch.evidence.recorder import Evidence, Trail
 from leakwatch.evidence.retention import surplus
-from leakwatch.evidence.settings import EvidenceConfig, RedactConfig
-from leakwatch.evidence.shelf import BESIDE, Body, Shelf
 from leakwatch.evidence.store import Store
-from leakwatch.evidence.trail import Evidence, Trail
 from leakwatch.model import Event, Process, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile import saved, symbol
+from leakwatch.profile import formats as saved
+from leakwatch.profile import symbols as symbol
 from leakwatch.profile.redact import Redaction
-from leakwatch.recordings.folders import find
-from leakwatch.stacks import Identifier
+from leakwatch.profile.stacks import Identifier
 
 HOSTILE = [
     "..",

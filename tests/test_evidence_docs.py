@@ -9,10 +9,10 @@ import pytest
 from kept_bodies import record
 from typer.testing import CliRunner
 
-from leakwatch.cli import app
+from leakwatch.cli.main import app
 from leakwatch.config import parse
+from leakwatch.evidence.config import EvidenceConfig
 from leakwatch.evidence.disk import Disk
-from leakwatch.evidence.settings import EvidenceConfig
 
 PAGE = Path(__file__).parents[1] / "docs" / "evidence.md"
 PROFILES = Path(__file__).parent / "profiles" / "1.27"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.errors import MalformedProfile, NotAProfile
-from leakwatch.profile.gauges import LONGEST, Gauges, Parser
+from leakwatch.scrape.probes.go_metrics import LONGEST, Gauges, Parser
 
 BODY = b"""# HELP go_goroutines Number of goroutines that currently exist.
 # TYPE go_goroutines gauge

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated import samples, stack
 
-from leakwatch.columns import BRIEF, DOWN, FLOOR, LEFT, MEAN, UP, UP_SQUARED
-from leakwatch.history import History
+from leakwatch.detect.columns import BRIEF, DOWN, FLOOR, LEFT, MEAN, UP, UP_SQUARED
+from leakwatch.detect.history import History
 
 
 def feed(history: History, counts: list[int], step: float = 15.0, start: float = 0.0) -> None:

@@ -10,9 +10,9 @@ from answering import Answer, Server, answering, endless, http
 from running import until
 from structlog.testing import capture_logs
 
-from leakwatch.discovery import TargetGroup
 from leakwatch.discovery.http import HttpConfig, parse
-from leakwatch.discovery.progress import Progress, current
+from leakwatch.discovery.status import Progress, current
+from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.errors import DiscoveryError
 
 JSON = "Content-Type: application/json"

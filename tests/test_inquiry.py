@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 from simulated import HOUR, INTERVAL, START, TARGET, play, samples, stack
 from structlog.testing import capture_logs
 
-from leakwatch.answers import Answers, Dumped, Proof, findings
-from leakwatch.detect.age import lows, older
-from leakwatch.dumping import DumpInquiry
+from leakwatch.detect.history import History
+from leakwatch.detect.min_age import lows, older
 from leakwatch.errors import ScrapeError
-from leakwatch.history import History
-from leakwatch.inquiry import Inquiry, Occasion, ask, is_due
-from leakwatch.metering import MemoryInquiry
+from leakwatch.http.fetch import Feed, Scraper
+from leakwatch.leaks.findings import Answers, Dumped, Proof, findings
 from leakwatch.model import Fingerprint, Leak, Process, Stack, Target, Verdict, Waiting
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile import dump
-from leakwatch.proof import ProofInquiry, When
-from leakwatch.scrape import Feed, Scraper
-from leakwatch.stacks import Identifier, site_of
+from leakwatch.profile.stacks import Identifier, site_of
+from leakwatch.scrape.probes.full_dump import DumpInquiry
+from leakwatch.scrape.probes.leak_profile import ProofInquiry, When
+from leakwatch.scrape.probes.memory_usage import MemoryInquiry
+from leakwatch.scrape.probes.probe import Inquiry, Occasion, ask, is_due
 
 RECORDED = Path(__file__).parent / "profiles" / "1.27"
 LEAKED = b"goroutineleak profile: total 3\n3 @ 0x11 0x21\n#\t0x10\tmain.lost+0x1\t/src/main.go:7\n\n"

@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from simulated import START, TARGET
 from structlog.testing import capture_logs
 
-from leakwatch.clock import Clock, Lag
 from leakwatch.errors import ScrapeError
-from leakwatch.job import Job
+from leakwatch.http.fetch import Feed, Scraper
 from leakwatch.model import Process
-from leakwatch.pace import SAVED, Pace
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.process import Question
-from leakwatch.schedule import Schedule, offset
-from leakwatch.scrape import Feed, Scraper
+from leakwatch.scrape.budget import SAVED, Pace
+from leakwatch.scrape.clock import Clock, Lag
+from leakwatch.scrape.loop import Job
+from leakwatch.scrape.probes.process import Question
+from leakwatch.scrape.scheduler import Schedule, offset
 
 PROFILES = Path(__file__).parent / "profiles"
 BODY = b"goroutine profile: total 2\n2 @ 0x11 0x21\n#\t0x10\tmain.f+0x1\t/src/main.go:7\n\n"
@@ -362,7 +362,7 @@ def test_a_job_that_is_late_still_runs() -> None:
 
 def test_a_clock_that_is_set_back_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs move with the wall clock, by which the scheduler waits."""
-    monkeypatch.setattr("leakwatch.schedule.WATCH_CLOCK", 0.05)
+    monkeypatch.setattr("leakwatch.scrape.scheduler.WATCH_CLOCK", 0.05)
 
     async def run() -> int:
         ran = 0

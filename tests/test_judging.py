@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from simulated import HOUR, INTERVAL, START, TARGET, Load, play, samples, verdicts
 
-from leakwatch.detect.rate import find_onset, theil_sen
-from leakwatch.leaks import Leaks
-from leakwatch.links import Facts, Links
+from leakwatch.detect.trend import find_onset, theil_sen
+from leakwatch.leaks.ownership.owners import Owners
+from leakwatch.leaks.ownership.source_links import Facts, Links
+from leakwatch.leaks.reason import departures, figure, sentence
+from leakwatch.leaks.tracker import Leaks
 from leakwatch.model import Growth, Judgement, Target, Verdict
-from leakwatch.ownership import Owners
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.reason import departures, figure, sentence
 
 DAY = 24 * HOUR
 

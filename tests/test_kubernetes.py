@@ -17,11 +17,11 @@ from running import Daemon, eventually
 from structlog.testing import capture_logs
 
 from leakwatch.config import parse
-from leakwatch.discovery import TargetGroup
-from leakwatch.discovery.kubernetes.access import Pod
-from leakwatch.discovery.kubernetes.cluster import Timing
 from leakwatch.discovery.kubernetes.config import KubernetesConfig
-from leakwatch.discovery.kubernetes.watch import PAGE
+from leakwatch.discovery.kubernetes.discoverer import Timing
+from leakwatch.discovery.kubernetes.kubeconfig import Pod
+from leakwatch.discovery.kubernetes.reflector import PAGE
+from leakwatch.discovery.target_group import TargetGroup
 
 QUICK = Timing(debounce=0.01, pause=0.05, longest_pause=0.2, watch=300, silence=30, answer=5)
 PATIENCE = 10.0

@@ -16,9 +16,9 @@ from kubernetes_world import CONFIGS, REFUSED, change, fill
 from pydantic import ValidationError
 from running import eventually
 
-from leakwatch.discovery import TargetGroup
-from leakwatch.discovery.kubernetes.cluster import Timing
 from leakwatch.discovery.kubernetes.config import KubernetesConfig
+from leakwatch.discovery.kubernetes.discoverer import Timing
+from leakwatch.discovery.target_group import TargetGroup
 
 RECORDED: dict[str, Any] = json.loads(Path(__file__).with_name("kubernetes").joinpath("recorded.json").read_text())
 

@@ -13,19 +13,19 @@ from seen_pages import Seen
 from simulated import play
 from starlette.types import ASGIApp
 
-from leakwatch.links import Links, Template
+from leakwatch.http.fetch import Health
+from leakwatch.leaks.ownership.source_links import Links, Template
 from leakwatch.model import Findings, Frame, Target, Waiting
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape import Health
-from leakwatch.web import assets
-from leakwatch.web.api.closer import findings
-from leakwatch.web.api.flame import flame_graph
+from leakwatch.web.api.findings import findings
+from leakwatch.web.api.flame_graph import flame_graph
 from leakwatch.web.api.leaks import leak_id
+from leakwatch.web.api.models.types import whole
 from leakwatch.web.api.series import leak_series
 from leakwatch.web.api.targets import target_list
-from leakwatch.web.api.values import whole
-from leakwatch.web.leak_page import numbers
-from leakwatch.web.pages import make_pages
+from leakwatch.web.pages import assets
+from leakwatch.web.pages.app import make_pages
+from leakwatch.web.pages.leak import numbers
 
 VENDOR = assets.FOLDER / "vendor"
 

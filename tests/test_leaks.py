@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from simulated import HOUR, START, samples
 
-from leakwatch import leaks as leaking
-from leakwatch.grouping import groups
-from leakwatch.ignore import Rule
+from leakwatch.leaks import tracker as leaking
+from leakwatch.leaks.grouping import groups
+from leakwatch.leaks.ignore import Rule
 from leakwatch.model import Event, Frame, Leak, Sample, Samples, Stack, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.stacks import fingerprint_of
+from leakwatch.profile.stacks import fingerprint_of
 
 A, B = Target("shop", "a", {"track": "stable"}), Target("shop", "b", {"track": "canary"})
 MINUTE = 60.0

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leakwatch.links import LONGEST, Facts, Links, Template
+from leakwatch.leaks.ownership.go_modules import Repository
+from leakwatch.leaks.ownership.source_links import LONGEST, Facts, Links, Template
 from leakwatch.model import Frame
-from leakwatch.repository import Repository
 
 SHOP = "example.com/acme/shop"
 BLOB = "https://git.example/acme/shop/blob/{commit}/{path}#L{line}"

@@ -2,7 +2,8 @@
 
 from simulated import START, TARGET, samples
 
-from leakwatch import live, terminal
+from leakwatch.cli import stack_table as live
+from leakwatch.cli import terminal
 from leakwatch.pipeline import Pipeline, Settings
 
 BLOCK = 5.0

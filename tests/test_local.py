@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from leakwatch.local import Local, is_loopback
-from leakwatch.memory import Usage
+from leakwatch.leaks.memory import Usage
+from leakwatch.scrape.probes.local_process import Local, is_loopback
 
 VDSO = "0x7ffd1000"
 MIB = 1 << 20

@@ -37,7 +37,7 @@ from manifests import (
 )
 
 from leakwatch import __version__
-from leakwatch.cli import app
+from leakwatch.cli.main import app
 from leakwatch.config import load
 from leakwatch.discovery.relabel import RelabelConfig, relabel, rules
 

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 from simulated import START, TARGET, samples, stack
 
-from leakwatch.leaks import POOLED
-from leakwatch.memory import (
+from leakwatch.leaks.memory import (
     AVERAGE,
     FEWEST,
     HEAP,
@@ -26,6 +25,7 @@ from leakwatch.memory import (
     sentence,
     together,
 )
+from leakwatch.leaks.tracker import POOLED
 from leakwatch.model import Estimate, Fingerprint, Growth, Leak, Limit, Memory, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 

@@ -11,14 +11,14 @@ from leaking import START, leak
 from test_memory import EACH, GROWTH, MIB, process
 from typer.testing import CliRunner
 
-from leakwatch.cli import app
+from leakwatch.cli.main import app
 from leakwatch.config import parse
-from leakwatch.discovery import TargetGroup
-from leakwatch.discovery.resolve import Job, Resolver
-from leakwatch.leak_metrics import leak_metrics
-from leakwatch.memory import AVERAGE, HEAP, STACKS, UNKNOWN, sentence
+from leakwatch.discovery.target_builder import Job, Resolver
+from leakwatch.discovery.target_group import TargetGroup
+from leakwatch.leaks.memory import AVERAGE, HEAP, STACKS, UNKNOWN, sentence
+from leakwatch.leaks.metrics import leak_metrics
 from leakwatch.model import Limit, Memory
-from leakwatch.notify import text
+from leakwatch.notify import annotations as text
 
 PAGE = (Path(__file__).parents[1] / "docs" / "memory.md").read_text()
 YAML = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)

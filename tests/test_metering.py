@@ -12,15 +12,15 @@ from answering import Answer, Server, answering, endless, http
 from simulated import START, TARGET, stack
 from test_gauges import BODY
 
-from leakwatch.answers import Answers
-from leakwatch.client import Authorization, Client, HttpSettings, Tls, TlsConfig
-from leakwatch.discovery.resolve import Endpoint, Job, endpoint
+from leakwatch.discovery.target_builder import Endpoint, Job, endpoint
 from leakwatch.errors import DiscoveryError
-from leakwatch.inquiry import Occasion, ask, is_due
-from leakwatch.memory import Look, Usage
-from leakwatch.metering import METRICS, PAUSE, MemoryInquiry, memory_inquiry
-from leakwatch.scrape import Scraper
-from leakwatch.stacks import Identifier
+from leakwatch.http.client import Authorization, Client, HttpSettings, Tls, TlsConfig
+from leakwatch.http.fetch import Scraper
+from leakwatch.leaks.findings import Answers
+from leakwatch.leaks.memory import Look, Usage
+from leakwatch.profile.stacks import Identifier
+from leakwatch.scrape.probes.memory_usage import METRICS, PAUSE, MemoryInquiry, memory_inquiry
+from leakwatch.scrape.probes.probe import Occasion, ask, is_due
 
 LEAK = stack("leak")
 SAID = Usage(1_900_544, 52_051_968)

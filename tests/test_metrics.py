@@ -8,12 +8,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import choose_encoder
 from simulated import HOUR, START, TARGET, play, samples, stack
 
-from leakwatch.metrics import DaemonCollector, StackCollector, make_registry
+from leakwatch.http.fetch import Health
 from leakwatch.model import Frame, Sample, Stack, Target
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape import Health
-from leakwatch.stacks import fingerprint_of
+from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.scrape.metrics import DaemonCollector, StackCollector, make_registry
 
 
 def registry(pipeline: Pipeline, *, per_target: int = 50, limit: int = 50_000) -> CollectorRegistry:

@@ -14,15 +14,15 @@ from seen_pages import Seen
 from simulated import START, stack
 from test_leak_pages import path_of
 
+from leakwatch.evidence.config import EvidenceConfig
 from leakwatch.evidence.record import SUFFIXES, Kept
-from leakwatch.evidence.settings import EvidenceConfig
 from leakwatch.evidence.store import Store
 from leakwatch.model import Frame, Profile, Sample, Target, Trace
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile import pprof
-from leakwatch.stacks import fingerprint_of
+from leakwatch.profile.stacks import fingerprint_of
 from leakwatch.web.api.leaks import leak_id
-from leakwatch.web.api.source import Source
+from leakwatch.web.api.state import Source
 
 PROFILES = Path(__file__).parent / "profiles" / "1.27"
 EVIL = 'main.<script>alert(1)<b>"\u202e'

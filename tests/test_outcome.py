@@ -9,11 +9,11 @@ import junitparser
 import pytest
 from leaking import leak
 
-from leakwatch.check import text
-from leakwatch.history import History
+from leakwatch.cli.check.formats import to_github, to_json, to_junit
+from leakwatch.cli.check.result import Checked, Looks, Outcome, choose_terms, conclusion, split, why_unknown
+from leakwatch.cli.check.session import text
+from leakwatch.detect.history import History
 from leakwatch.model import Frame, Target, Verdict
-from leakwatch.outcome import Checked, Looks, Outcome, choose_terms, conclusion, split, why_unknown
-from leakwatch.outcome_formats import to_github, to_json, to_junit
 from leakwatch.pipeline import Pipeline, Settings
 
 TERMS = choose_terms(120, 1, None)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from leakwatch.codeowners import CodeOwners, parse
+from leakwatch.leaks.ownership.codeowners import CodeOwners, parse
+from leakwatch.leaks.ownership.go_modules import Repository, package_of, scopes, split, version_of
+from leakwatch.leaks.ownership.owners import Owners
 from leakwatch.model import Frame, Stack
-from leakwatch.ownership import Owners
-from leakwatch.repository import Repository, package_of, scopes, split, version_of
-from leakwatch.stacks import Identifier, fingerprint_of
+from leakwatch.profile.stacks import Identifier, fingerprint_of
 
 SHOP = "example.com/acme/shop"
 CACHE = "/root/go/pkg/mod"

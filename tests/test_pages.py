@@ -10,16 +10,16 @@ from big_fleets import fleet
 from seen_pages import Seen
 from starlette.datastructures import QueryParams
 
-from leakwatch.labels import leak_url
+from leakwatch.http.fetch import Health
+from leakwatch.leaks.labels import leak_url
 from leakwatch.model import Target
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape import Health
-from leakwatch.web import wording
-from leakwatch.web.api.source import Source
-from leakwatch.web.api.values import whole
-from leakwatch.web.overview import LEAKS, TARGETS, Wanted
-from leakwatch.web.settings import CONTENT_POLICY, Headers
-from leakwatch.web.sparkline import HEIGHT, PAD, sparkline
+from leakwatch.web.api.models.types import whole
+from leakwatch.web.api.state import Source
+from leakwatch.web.pages import filters as wording
+from leakwatch.web.pages.overview import LEAKS, TARGETS, Wanted
+from leakwatch.web.pages.sparkline import HEIGHT, PAD, sparkline
+from leakwatch.web.server.web_config import CONTENT_POLICY, Headers
 
 ABSURD = [
     "leaks=0&services=-1&targets=abc",

@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 from certificates import hashed
 
-from leakwatch.web.passwords import WAITING, Busy, Passwords
+from leakwatch.web.server.passwords import WAITING, Busy, Passwords
 
 ONE, TWO = hashed("one").encode(), hashed("two").encode()
 HASHES = {b"a": ONE, b"b": TWO}

@@ -10,13 +10,14 @@ import pytest
 from kept_bodies import STACK, record
 from simulated import START
 
+from leakwatch.evidence.config import EvidenceConfig
 from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept
-from leakwatch.evidence.settings import EvidenceConfig
 from leakwatch.evidence.store import Store
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile import proto, saved
+from leakwatch.profile import formats as saved
+from leakwatch.profile import proto
 from leakwatch.web.api.app import make_api
-from leakwatch.web.api.source import Source
+from leakwatch.web.api.state import Source
 
 PROFILES = Path(__file__).parent / "profiles" / "1.27"
 FORMS: dict[Kept, bytes] = {

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, ScrapeError, TruncatedProfile
 from leakwatch.model import Frame, Profile, Trace
-from leakwatch.profile import pprof, proto, saved, text
+from leakwatch.profile import formats as saved
+from leakwatch.profile import pprof, proto, text
 from leakwatch.profile.dump import Dump
-from leakwatch.stacks import Identifier
+from leakwatch.profile.stacks import Identifier
 
 PROFILES = Path(__file__).parent / "profiles"
 VERSIONS = sorted(PROFILES.glob("*/goroutine.debug0.pb.gz"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kept_bodies import many_labels
 
 from leakwatch.errors import MalformedProfile, TruncatedProfile
-from leakwatch.ignore import glob
+from leakwatch.leaks.ignore import glob
 from leakwatch.profile import dump, proto, redact, text
 from leakwatch.profile.redact import Redaction, TextRedactor
 from leakwatch.profile.wire import bytes_field, encoded, fields, number_field, raw_fields

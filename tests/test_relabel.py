@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.discovery.regex import compiled, template
+from leakwatch.discovery.go_regexp import compiled, template
 from leakwatch.discovery.relabel import RelabelConfig, relabel, rules
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -15,13 +15,13 @@ import pytest
 import trustme
 from answering import Answer, answering, endless, http
 
-from leakwatch.client import Client, Tls
-from leakwatch.discovery.resolve import Endpoint, Job, endpoint
+from leakwatch.discovery.target_builder import Endpoint, Job, endpoint
 from leakwatch.errors import ScrapeError
+from leakwatch.http.client import Client, Tls
+from leakwatch.http.fetch import Scraper
 from leakwatch.pipeline import Body, Pipeline, Settings
-from leakwatch.scrape import Scraper
-from leakwatch.scraping import ScrapeConfig
-from leakwatch.target_option import target_job
+from leakwatch.scrape.config import ScrapeConfig
+from leakwatch.scrape.target_url import target_job
 
 BODY = (Path(__file__).parent / "profiles" / "1.27" / "goroutine.debug1.txt").read_bytes()
 TYPE = "Content-Type: text/plain; charset=utf-8"

@@ -16,16 +16,16 @@ from leaking import START, Play, leak
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from leakwatch.alerting import AlertmanagerConfig
-from leakwatch.client import Tls
-from leakwatch.discovery import TargetGroup
+from leakwatch.discovery.target_group import TargetGroup
+from leakwatch.http.client import Tls
+from leakwatch.http.fetch import Health
 from leakwatch.model import Target, Verdict
+from leakwatch.notify.alertmanager import Sender
 from leakwatch.notify.alerts import Alert
+from leakwatch.notify.config import AlertmanagerConfig
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import addresses
-from leakwatch.notify.outbox import Outbox
-from leakwatch.notify.sender import Sender
-from leakwatch.scrape import Health
+from leakwatch.notify.queue import Outbox
 
 REFUSED: Answer = (400, "application/json", b'"invalid label set"')
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from simulated import HOUR, INTERVAL, START, samples, stack
 
-from leakwatch.columns import UP_SQUARED
-from leakwatch.detect import related
+from leakwatch.detect import correlation as related
+from leakwatch.detect.columns import UP_SQUARED
 from leakwatch.detect.series import Series
-from leakwatch.ignore import Rule, unmatched
+from leakwatch.leaks.ignore import Rule, unmatched
 from leakwatch.model import Event, Fingerprint, Frame, Process, Sample, Samples, Stack, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.stacks import fingerprint_of
+from leakwatch.profile.stacks import fingerprint_of
 
 DAY = 24.0
 Counts = Callable[[int, float], Mapping[str, int]]

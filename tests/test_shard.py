@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.shard import Shard, shard
+from leakwatch.discovery.shard import Shard, shard
 
 SERVICES = [f"team-{i % 7}/service-{i}" for i in range(2000)]
 

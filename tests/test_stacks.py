@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from leakwatch.model import Fingerprint, Frame, Profile, Samples, Trace
 from leakwatch.profile import text
-from leakwatch.stacks import STD, Identifier, fingerprint_of, is_std, normalise, wait_reason
+from leakwatch.profile.stacks import STD, Identifier, fingerprint_of, is_std, normalise, wait_reason
 
 PROFILES = Path(__file__).parent / "profiles"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from simulated import HOUR, INTERVAL, START, TARGET, samples, stack
 
-from leakwatch.ignore import Rule
+from leakwatch.leaks.ignore import Rule
 from leakwatch.model import Event, Process, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 

@@ -17,15 +17,15 @@ from simulated import START, TARGET
 from test_job import FakeClock, World
 from typer.testing import CliRunner
 
-from leakwatch import stacks
-from leakwatch.cli import app
-from leakwatch.client import Client, HttpSettings, Tls, TlsConfig
+from leakwatch.cli.main import app
 from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, Reason, ScrapeError
+from leakwatch.http.client import Client, HttpSettings, Tls, TlsConfig
+from leakwatch.http.fetch import Feed, Scraper
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Trace
-from leakwatch.profile import proto, symbol, text
-from leakwatch.scrape import Feed, Scraper
-from leakwatch.stacks import Identifier, fingerprint_of
-from leakwatch.symbols import AT_ONCE, MOST, PAUSE, RENEWED, Symbols, visible_at
+from leakwatch.profile import proto, stacks, text
+from leakwatch.profile import symbols as symbol
+from leakwatch.profile.stacks import Identifier, fingerprint_of
+from leakwatch.scrape.probes.symbols import AT_ONCE, MOST, PAUSE, RENEWED, Symbols, visible_at
 
 PROFILES = Path(__file__).parent / "profiles"
 VERSIONS = sorted(path.parent for path in PROFILES.glob("*/symbol.txt"))

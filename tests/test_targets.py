@@ -11,8 +11,8 @@ from running import until
 from structlog.testing import capture_logs
 
 from leakwatch.config import Config, parse
-from leakwatch.discovered import DiscoveryCollector
-from leakwatch.targets import Targets
+from leakwatch.discovery.metrics import DiscoveryCollector
+from leakwatch.scrape.target_set import Targets
 
 JSON = "Content-Type: application/json"
 

@@ -9,8 +9,8 @@ import pytest
 from certificates import everything
 
 from leakwatch.errors import ConfigError
-from leakwatch.web.tls import names
-from leakwatch.web.web_file import read
+from leakwatch.web.server.tls import names
+from leakwatch.web.server.web_config_file import read
 
 CONFIGS = Path(__file__).parent / "web_configs"
 EXPECTED: dict[str, str | None] = json.loads((CONFIGS / "expected.json").read_text())

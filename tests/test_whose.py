@@ -10,10 +10,10 @@ from simulated import TARGET, play, samples
 
 from leakwatch.config import Config, load, parse
 from leakwatch.errors import ConfigError
+from leakwatch.leaks.ownership.config import LARGEST, read
 from leakwatch.model import Frame, Process, Stack, Target
 from leakwatch.pipeline import Pipeline
-from leakwatch.stacks import fingerprint_of
-from leakwatch.whose import LARGEST, read
+from leakwatch.profile.stacks import fingerprint_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "owners.md"
 SNIPPETS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)

@@ -12,12 +12,12 @@ import time
 
 import numpy as np
 
-from leakwatch.columns import BLOCKS_PER_HOUR
+from leakwatch.detect.columns import BLOCKS_PER_HOUR
 from leakwatch.detect.daily import Daily
+from leakwatch.detect.detector import Detector
 from leakwatch.detect.growth import score_blocks, score_hours
+from leakwatch.detect.history import History
 from leakwatch.detect.series import Series
-from leakwatch.detect.verdict import Detector
-from leakwatch.history import History
 from leakwatch.model import Fingerprint, Frame, Sample, Stack
 
 INTERVAL = 15.0

@@ -11,7 +11,7 @@ from scene import HOUR
 
 from leakwatch.model import Event, Fingerprint, Frame, Sample, Stack, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.stacks import fingerprint_of
+from leakwatch.profile.stacks import fingerprint_of
 
 START: Final = 1_700_000_000.0
 LATER: Final = 4 * HOUR

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from leakwatch.client import HttpSettings, Settings
 from leakwatch.config import Config
-from leakwatch.discovery.finder import DiscoverySettings
-from leakwatch.units import exact_duration, exact_size
-from leakwatch.web.settings import WebSettings
+from leakwatch.discovery.runner import DiscoverySettings
+from leakwatch.http.client import HttpSettings, Settings
+from leakwatch.settings.units import exact_duration, exact_size
+from leakwatch.web.server.web_config import WebSettings
 
 PAGE = Path(__file__).parents[1] / "configuration.md"
 SHARED: Mapping[type[Settings], str] = {DiscoverySettings: "Where targets are", HttpSettings: "How to ask"}

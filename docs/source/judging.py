@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from leakwatch.columns import BLOCKS_PER_HOUR, FLOOR, LEFT, MEAN
+from leakwatch.detect.columns import BLOCKS_PER_HOUR, FLOOR, LEFT, MEAN
 from leakwatch.model import Event, Frame, Sample, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.stacks import fingerprint_of
+from leakwatch.profile.stacks import fingerprint_of
 
 PICTURE = Path(__file__).parents[1] / "images" / "judging.svg"
 HOUR, INTERVAL = 3600.0, 15.0

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.columns import HOURS, LASTING, MEAN, SCRAPES_PER_BLOCK, Floats
+from leakwatch.detect.columns import HOURS, LASTING, MEAN, SCRAPES_PER_BLOCK, Floats
 from leakwatch.detect.growth import (
     HALF,
     WORTH_A_LOOK,

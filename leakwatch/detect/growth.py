@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.columns import (
+from leakwatch.detect.columns import (
     BLOCKS_PER_HOUR,
     BRIEF,
     DOWN,

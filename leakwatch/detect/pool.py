@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from leakwatch.columns import (
+from leakwatch.detect.columns import (
     BLOCKS,
     BLOCKS_PER_HOUR,
     DOWN,
@@ -27,9 +27,9 @@ from leakwatch.columns import (
     is_other_pace,
     with_latest_fall,
 )
-from leakwatch.detect.member import Member
-from leakwatch.history import History
-from leakwatch.lifetimes import Memory
+from leakwatch.detect.history import History
+from leakwatch.detect.lifetimes import Memory
+from leakwatch.detect.pool_member import Member
 from leakwatch.model import Fingerprint, Stack
 
 FIRST: Final = BLOCKS_PER_HOUR  # blocks of a lifetime that are not counted

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from leakwatch.columns import FLOOR
-from leakwatch.detect.rate import growth_since, recent
+from leakwatch.detect.columns import FLOOR
+from leakwatch.detect.detector import Case, Detector, onset
 from leakwatch.detect.series import Series
-from leakwatch.detect.verdict import Case, Detector, onset
+from leakwatch.detect.trend import growth_since, recent
 from leakwatch.model import Fingerprint, Verdict
 
 WINDOW: Final = "proof"

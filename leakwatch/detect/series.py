@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from leakwatch.columns import Columns, Floats, Sums
-from leakwatch.lifetimes import Memory
+from leakwatch.detect.columns import Columns, Floats, Sums
+from leakwatch.detect.lifetimes import Memory
 from leakwatch.model import Fingerprint, Stack
 
 

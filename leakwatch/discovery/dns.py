@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from leakwatch.client import Settings
-from leakwatch.discovery import TargetGroup, Update
-from leakwatch.discovery.progress import progress
+from leakwatch.discovery.status import progress
+from leakwatch.discovery.target_group import TargetGroup, Update
 from leakwatch.errors import DiscoveryError
-from leakwatch.units import Duration
+from leakwatch.http.client import Settings
+from leakwatch.settings.units import Duration
 
 if TYPE_CHECKING:
     from dns.asyncresolver import Resolver

@@ -12,13 +12,13 @@ from typing import Annotated, ClassVar
 import yaml
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from leakwatch.client import Settings
-from leakwatch.discovery import CompleteGroup, TargetGroup, Update
-from leakwatch.discovery.progress import progress
+from leakwatch.discovery.status import progress
+from leakwatch.discovery.target_group import CompleteGroup, TargetGroup, Update
 from leakwatch.errors import ConfigError
-from leakwatch.loader import load
-from leakwatch.mistakes import reworded
-from leakwatch.units import ConfigPath, Duration
+from leakwatch.http.client import Settings
+from leakwatch.settings.messages import reworded
+from leakwatch.settings.units import ConfigPath, Duration
+from leakwatch.settings.yaml_loader import load
 
 CANNOT = "targets file cannot be used, its last target groups stay"
 

@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import AfterValidator, FailFast, PlainSerializer, TypeAdapter, ValidationError
 
-from leakwatch.client import HIDDEN, Client, HttpSettings, Tls
-from leakwatch.discovery import TargetGroup, Update
-from leakwatch.discovery.progress import progress
+from leakwatch.discovery.status import progress
+from leakwatch.discovery.target_group import TargetGroup, Update
 from leakwatch.errors import DiscoveryError, ScrapeError, quote, without_user
-from leakwatch.mistakes import mistake
-from leakwatch.scrape import Scraper
-from leakwatch.units import Duration, Size
+from leakwatch.http.client import HIDDEN, Client, HttpSettings, Tls
+from leakwatch.http.fetch import Scraper
+from leakwatch.settings.messages import mistake
+from leakwatch.settings.units import Duration, Size
 
 PATIENCE = (10.0, 60.0)  # seconds for an answer, at least and at most; between them it is the refresh interval
 JSON = re.compile(r'application/json(;\s*charset=("utf-8"|utf-8))?', re.IGNORECASE)

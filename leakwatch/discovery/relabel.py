@@ -12,10 +12,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from leakwatch.client import Settings
-from leakwatch.discovery import LabelName
-from leakwatch.discovery.regex import EVERYTHING, Pattern, Template, compiled, template
-from leakwatch.units import Text
+from leakwatch.discovery.go_regexp import EVERYTHING, Pattern, Template, compiled, template
+from leakwatch.discovery.target_group import LabelName
+from leakwatch.http.client import Settings
+from leakwatch.settings.units import Text
 
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 LABEL_TEMPLATE = re.compile(r"(?:[a-zA-Z_]|\$\{\w+\}|\$\w)(?:\w|\$\{\w+\}|\$\w)*", re.ASCII)

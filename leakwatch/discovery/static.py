@@ -2,8 +2,8 @@
 
 import asyncio
 
-from leakwatch.discovery import TargetGroup, Update
-from leakwatch.discovery.progress import progress
+from leakwatch.discovery.status import progress
+from leakwatch.discovery.target_group import TargetGroup, Update
 
 
 class StaticConfig(TargetGroup):

@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from leakwatch.errors import EvidenceError
-from leakwatch.evidence.names import quoted
+from leakwatch.evidence.file_names import quoted
 from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Record
 
 STEM = re.compile(r"\d{1,20}\.\d{3}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
-from leakwatch.evidence.shelf import Rank
+from leakwatch.evidence.index import Rank
 
 
 class Weighed(Protocol):

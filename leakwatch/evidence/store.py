@@ -14,12 +14,12 @@ from hashlib import blake2b
 import structlog
 
 from leakwatch.errors import EvidenceError
+from leakwatch.evidence.config import EvidenceConfig
 from leakwatch.evidence.disk import Disk, stem
-from leakwatch.evidence.packing import Packer, Worker
+from leakwatch.evidence.index import Body, Shelf
+from leakwatch.evidence.packer import Packer, Worker
 from leakwatch.evidence.record import Kept, Record
 from leakwatch.evidence.retention import surplus
-from leakwatch.evidence.settings import EvidenceConfig
-from leakwatch.evidence.shelf import Body, Shelf
 from leakwatch.model import Verdict
 
 log = structlog.get_logger()

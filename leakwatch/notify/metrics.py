@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
-from leakwatch.notify.sender import Sender
+from leakwatch.notify.alertmanager import Sender
 
 ALERTMANAGER = ("alertmanager",)
 

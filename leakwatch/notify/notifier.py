@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import httpx
 import structlog
 
-from leakwatch.alerting import AlertingConfig, AlertmanagerConfig
-from leakwatch.client import Client, Tls
-from leakwatch.clock import Clock
-from leakwatch.discovery import TargetGroup
-from leakwatch.discovery.finder import Finder
 from leakwatch.discovery.relabel import relabel, rules
+from leakwatch.discovery.runner import Finder
+from leakwatch.discovery.target_group import TargetGroup
+from leakwatch.http.client import Client, Tls
+from leakwatch.http.fetch import Health
 from leakwatch.model import Leak, Target
+from leakwatch.notify.alertmanager import Address, Sender
 from leakwatch.notify.alerts import Alerts
-from leakwatch.notify.outbox import Outbox
+from leakwatch.notify.config import AlertingConfig, AlertmanagerConfig
+from leakwatch.notify.queue import Outbox
 from leakwatch.notify.rules import Rules
-from leakwatch.notify.sender import Address, Sender
-from leakwatch.scrape import Health
+from leakwatch.scrape.clock import Clock
 
 log = structlog.get_logger()
 

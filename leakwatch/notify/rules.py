@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from leakwatch.labels import leak_labels, leak_url, shown
+from leakwatch.http.fetch import Health
+from leakwatch.leaks.labels import leak_labels, leak_url, shown
 from leakwatch.model import Leak, Target, Verdict
-from leakwatch.notify import text
-from leakwatch.scrape import Health
+from leakwatch.notify import annotations as text
 
 REMEMBERED: Final = 86_400.0  # seconds for which a leak that stands still is told
 DOWN_FOR: Final = 300.0  # seconds

@@ -15,8 +15,8 @@ from dataclasses import replace
 from typing import Final
 
 from leakwatch.errors import MalformedProfile, NotAProfile, ScrapeError, TruncatedProfile, quote
-from leakwatch.memo import Memo
 from leakwatch.model import Frame, Process, Profile, Trace
+from leakwatch.profile.cache import Memo
 from leakwatch.profile.text import PIECE, UNKNOWN, Group
 from leakwatch.profile.wire import Value, as_bytes, as_number, fields, packed, whole_fields
 

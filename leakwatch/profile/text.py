@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from leakwatch.errors import QUOTE_LIMIT, MalformedProfile, NotAProfile, TruncatedProfile, quote
-from leakwatch.memo import Memo
 from leakwatch.model import Frame, Profile, Trace
+from leakwatch.profile.cache import Memo
 
 Group = tuple[Trace, int]
 

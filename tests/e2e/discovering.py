@@ -29,10 +29,10 @@ from naming import Zone, naming
 from running import Process, eventually
 
 from leakwatch.config import Config, parse
-from leakwatch.discovery.finder import Finder
-from leakwatch.discovery.resolve import Endpoint, Job, Resolver
-from leakwatch.scraping import DEFAULT_PATH
-from leakwatch.units import exact_duration
+from leakwatch.discovery.runner import Finder
+from leakwatch.discovery.target_builder import Endpoint, Job, Resolver
+from leakwatch.scrape.config import DEFAULT_PATH
+from leakwatch.settings.units import exact_duration
 
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 HTTP, PROMETHEUS = 8080, 9090

@@ -15,13 +15,13 @@ from leaking import START, Play, leak
 from prometheus import prometheus
 from running import FAST, Daemon, eventually, free_port
 
-from leakwatch.alerting import AlertmanagerConfig
-from leakwatch.client import Tls
-from leakwatch.discovery import TargetGroup
+from leakwatch.discovery.target_group import TargetGroup
+from leakwatch.http.client import Tls
 from leakwatch.model import Leak, Verdict
+from leakwatch.notify.alertmanager import Sender
+from leakwatch.notify.config import AlertmanagerConfig
 from leakwatch.notify.notifier import addresses
-from leakwatch.notify.outbox import Outbox
-from leakwatch.notify.sender import Sender
+from leakwatch.notify.queue import Outbox
 
 Run = Callable[..., Daemon]
 Start = Callable[..., str]

@@ -14,7 +14,7 @@ import pytest
 from running import eventually
 from terminals import Terminal, children
 
-from leakwatch.live import tenths
+from leakwatch.cli.stack_table import tenths
 
 COMMAND = [sys.executable, "-m", "leakwatch", "demo", "--listen", "127.0.0.1:0"]
 

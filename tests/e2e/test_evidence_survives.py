@@ -13,7 +13,7 @@ import pytest
 from running import FAST, Daemon, Programs, eventually
 from typer.testing import CliRunner
 
-from leakwatch.cli import app
+from leakwatch.cli.main import app
 
 Run = Callable[..., Daemon]
 LEAK = "main.FilterService"

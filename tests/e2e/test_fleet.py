@@ -19,7 +19,7 @@ import pytest
 from running import Daemon, Process, eventually, free_port
 
 from leakwatch.config import parse
-from leakwatch.shard import Shard
+from leakwatch.discovery.shard import Shard
 
 Run = Callable[..., Daemon]
 DOCS = Path(__file__).parents[2] / "docs" / "scaling.md"

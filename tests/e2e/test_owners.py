@@ -9,13 +9,13 @@ import httpx
 import pytest
 from running import FAST, Daemon, Programs, eventually
 
-from leakwatch.codeowners import parse
-from leakwatch.links import Links, Template
+from leakwatch.leaks.ownership.codeowners import parse
+from leakwatch.leaks.ownership.go_modules import Repository
+from leakwatch.leaks.ownership.owners import Owners
+from leakwatch.leaks.ownership.source_links import Links, Template
 from leakwatch.model import Samples, Stack
-from leakwatch.ownership import Owners
 from leakwatch.profile import text
-from leakwatch.repository import Repository
-from leakwatch.stacks import Identifier, is_dependency, is_std
+from leakwatch.profile.stacks import Identifier, is_dependency, is_std
 
 GO = Path(__file__).parents[1] / "go"
 REPOSITORY = GO.parents[1]

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import httpx
 from typer.testing import CliRunner
 
-from leakwatch.cli import app
+from leakwatch.cli.main import app
 from leakwatch.errors import UsageError
 from leakwatch.profile import dump, text
-from leakwatch.stacks import Identifier
-from leakwatch.waits import Waits
+from leakwatch.profile.dump_stacks import Waits
+from leakwatch.profile.stacks import Identifier
 
 
 def body(url: str, debug: int = 1) -> bytes:

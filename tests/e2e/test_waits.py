@@ -12,10 +12,10 @@ import pytest
 from running import FAST, Daemon, Process, Programs, eventually
 from typer.testing import CliRunner
 
-from leakwatch.cli import app
+from leakwatch.cli.main import app
 from leakwatch.model import Samples
 from leakwatch.profile import proto, text
-from leakwatch.stacks import Identifier
+from leakwatch.profile.stacks import Identifier
 
 GO = Path(__file__).parents[1] / "go"
 BUILDS = {

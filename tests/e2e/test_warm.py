@@ -13,12 +13,12 @@ from answering import Answer, answering, endless, http
 from running import Process, eventually, free_port, until
 from simulated import HOUR, samples, stack
 
-from leakwatch.clock import Clock
 from leakwatch.model import Process as Identity
 from leakwatch.model import Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.prometheus import Prometheus, PrometheusConfig
-from leakwatch.warm import Warmer
+from leakwatch.scrape.backfill import Warmer
+from leakwatch.scrape.clock import Clock
+from leakwatch.scrape.prometheus_api import Prometheus, PrometheusConfig
 
 HOURS = 36
 RATE = 60.0  # goroutines per hour
@@ -237,7 +237,7 @@ def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> No
 )
 def test_a_server_that_cannot_answer_is_said(answer: Answer, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it answered is quoted, it is left alone for a while, and what waits is watched meanwhile."""
-    monkeypatch.setattr("leakwatch.prometheus.PAUSE", 0.01)
+    monkeypatch.setattr("leakwatch.scrape.prometheus_api.PAUSE", 0.01)
 
     async def fill(url: str) -> None:
         pipeline = Pipeline(Settings())
@@ -280,7 +280,7 @@ def test_who_leaks_comes_first(recorded: tuple[str, float]) -> None:
 
 def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more is read than memory can bear."""
-    monkeypatch.setattr("leakwatch.prometheus.LIMIT", 1 << 20)
+    monkeypatch.setattr("leakwatch.scrape.prometheus_api.LIMIT", 1 << 20)
 
     async def ask(url: str) -> None:
         await Prometheus(PrometheusConfig(url=url)).instant("up", 0.0)

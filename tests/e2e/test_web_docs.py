@@ -13,7 +13,7 @@ import yaml
 from certificates import client, everything, hashed
 from running import Daemon, Process, eventually, free_port
 
-from leakwatch.web.web_file import read
+from leakwatch.web.server.web_config_file import read
 
 Run = Callable[..., Daemon]
 TEXT = (Path(__file__).parents[2] / "docs" / "web.md").read_text()

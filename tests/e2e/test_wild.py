@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from running import Daemon, Programs, eventually
 
-from leakwatch.profile import saved
-from leakwatch.stacks import Identifier
+from leakwatch.profile import formats as saved
+from leakwatch.profile.stacks import Identifier
 
 pytestmark = pytest.mark.alone
 

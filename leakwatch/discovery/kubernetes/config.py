@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from leakwatch.client import HttpSettings, Settings
-from leakwatch.discovery import Update
+from leakwatch.discovery.target_group import Update
 from leakwatch.errors import ConfigError
-from leakwatch.units import ConfigFile
+from leakwatch.http.client import HttpSettings, Settings
+from leakwatch.settings.units import ConfigFile
 
 if TYPE_CHECKING:
-    from leakwatch.discovery.kubernetes.access import Pod
-    from leakwatch.discovery.kubernetes.cluster import Timing
+    from leakwatch.discovery.kubernetes.discoverer import Timing
+    from leakwatch.discovery.kubernetes.kubeconfig import Pod
 
 KEY = r"(?:[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?/)?[A-Za-z0-9](?:[-_.A-Za-z0-9]*[A-Za-z0-9])?"
 VALUE = r"(?:[A-Za-z0-9](?:[-_.A-Za-z0-9]*[A-Za-z0-9])?)?"
@@ -41,7 +41,7 @@ def _role(value: Any) -> Any:
 
 
 def _server(text: str) -> str:
-    from leakwatch.discovery.kubernetes.access import server_url
+    from leakwatch.discovery.kubernetes.kubeconfig import server_url
 
     return server_url(text)
 
@@ -120,7 +120,7 @@ class KubernetesConfig(HttpSettings):
         if asked and not self.api_server:
             raise ValueError(f"{asked[0]} needs api_server; a kubeconfig and the service account bring their own")
         if self.kubeconfig_file:
-            from leakwatch.discovery.kubernetes.access import kubeconfig
+            from leakwatch.discovery.kubernetes.kubeconfig import kubeconfig
 
             try:
                 kubeconfig(self.kubeconfig_file)
@@ -145,7 +145,8 @@ class KubernetesConfig(HttpSettings):
 
     async def run(self, update: Update, *, timing: "Timing | None" = None, pod: "Pod | None" = None) -> None:
         """Tell the groups when they are known and whenever they change; never ends. `pod`: that we run in."""
-        from leakwatch.discovery.kubernetes import access, cluster
+        from leakwatch.discovery.kubernetes import discoverer as cluster
+        from leakwatch.discovery.kubernetes import kubeconfig as access
 
         pod, timing = pod or access.Pod(), timing or cluster.Timing()
         if self.api_server:

@@ -6,11 +6,14 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.types import ASGIApp
 
 from leakwatch import __version__
-from leakwatch.web.api import leak_routes, profile_routes, status_routes, target_routes
-from leakwatch.web.api.asked import refuse_unknown
-from leakwatch.web.api.changes import Changes
+from leakwatch.web.api.events import Changes
+from leakwatch.web.api.params import refuse_unknown
 from leakwatch.web.api.problems import NoTraceback, publish, say_problems
-from leakwatch.web.api.source import Source
+from leakwatch.web.api.routes import evidence as profile_routes
+from leakwatch.web.api.routes import leaks as leak_routes
+from leakwatch.web.api.routes import status as status_routes
+from leakwatch.web.api.routes import targets as target_routes
+from leakwatch.web.api.state import Source
 
 V1 = "/v1"
 ROUTERS: tuple[APIRouter, ...] = (

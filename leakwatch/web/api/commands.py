@@ -3,10 +3,10 @@
 from shlex import quote
 
 from leakwatch.model import Leak, Target
-from leakwatch.targets import Plan
-from leakwatch.web.api.models import Command
-from leakwatch.web.api.source import Source
-from leakwatch.web.api.values import whole
+from leakwatch.scrape.target_set import Plan
+from leakwatch.web.api.models.leaks import Command
+from leakwatch.web.api.models.types import whole
+from leakwatch.web.api.state import Source
 
 LINES = 12  # of a stack, after the line with its count
 

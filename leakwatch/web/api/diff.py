@@ -3,13 +3,13 @@
 import asyncio
 from typing import Literal
 
-from leakwatch.difference import Change, changes, compare, summary
 from leakwatch.errors import UnknownError
-from leakwatch.look import By
-from leakwatch.web.api.models import Fingerprint
-from leakwatch.web.api.moments import NOW, Moment, latest
-from leakwatch.web.api.source import Source
-from leakwatch.web.api.values import Model, Text
+from leakwatch.profile.diff import Change, changes, compare, summary
+from leakwatch.profile.grouping import By
+from leakwatch.web.api.models.leaks import Fingerprint
+from leakwatch.web.api.models.types import Model, Text
+from leakwatch.web.api.snapshots import NOW, Moment, latest
+from leakwatch.web.api.state import Source
 
 Status = Literal["new", "grown", "shrunk", "gone"]
 

@@ -5,9 +5,10 @@ from urllib.parse import quote
 
 from leakwatch.errors import UnknownError
 from leakwatch.model import Fingerprint, Growth, Leak, Stack, Verdict
-from leakwatch.web.api import closer, models
-from leakwatch.web.api.source import Source
-from leakwatch.web.api.values import whole
+from leakwatch.web.api import findings as closer
+from leakwatch.web.api.models import leaks as models
+from leakwatch.web.api.models.types import whole
+from leakwatch.web.api.state import Source
 
 NAMED = 20  # targets of a leak in a list; related ones too
 

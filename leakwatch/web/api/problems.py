@@ -14,8 +14,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leakwatch.errors import UnknownError, quote
+from leakwatch.web.api.models.types import Text
 from leakwatch.web.api.responses import NO_STORE
-from leakwatch.web.api.values import Text
 
 log = structlog.get_logger()
 

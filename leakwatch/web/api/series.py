@@ -6,18 +6,18 @@ from typing import Final
 
 import numpy as np
 
-from leakwatch.columns import FLOOR, MEAN, Sums
-from leakwatch.detect.rate import slopes
+from leakwatch.detect.columns import FLOOR, MEAN, Sums
+from leakwatch.detect.history import History
+from leakwatch.detect.trend import slopes
 from leakwatch.errors import UnknownError
-from leakwatch.history import History
+from leakwatch.leaks.reason import combined
+from leakwatch.leaks.target_state import Watch
 from leakwatch.model import Fingerprint, Judgement, Leak
-from leakwatch.reason import combined
-from leakwatch.watch import Watch
-from leakwatch.web.api import models
+from leakwatch.web.api.aggregate import Reach, Sum, between, columns_of, curve, history_of, middles, summed
 from leakwatch.web.api.leaks import find, hourly
-from leakwatch.web.api.levels import Reach, Sum, between, columns_of, curve, history_of, middles, summed
-from leakwatch.web.api.source import Source
-from leakwatch.web.api.target_models import StackSeries
+from leakwatch.web.api.models import leaks as models
+from leakwatch.web.api.models.targets import StackSeries
+from leakwatch.web.api.state import Source
 from leakwatch.web.api.targets import find as find_target
 
 TARGETS: Final = 12  # small multiples

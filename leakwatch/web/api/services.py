@@ -4,15 +4,15 @@ from collections import Counter
 from collections.abc import Mapping
 
 from leakwatch.errors import UnknownError
+from leakwatch.http.fetch import Health
 from leakwatch.model import Leak, Target
-from leakwatch.scrape import Health
-from leakwatch.units import format_duration
-from leakwatch.web.api import target_models as models
+from leakwatch.settings.units import format_duration
+from leakwatch.web.api.aggregate import sparkline, totals
 from leakwatch.web.api.leaks import summaries
-from leakwatch.web.api.levels import sparkline, totals
-from leakwatch.web.api.source import Source
+from leakwatch.web.api.models import targets as models
+from leakwatch.web.api.models.types import whole
+from leakwatch.web.api.state import Source
 from leakwatch.web.api.targets import judged_in
-from leakwatch.web.api.values import whole
 
 LEAKS = 100  # of one service; beyond, there is the list of leaks
 

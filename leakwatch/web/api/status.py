@@ -8,9 +8,9 @@ import yaml
 from leakwatch import __version__
 from leakwatch.config import Config
 from leakwatch.errors import without_user
-from leakwatch.web.api import status_models as models
-from leakwatch.web.api import usage
-from leakwatch.web.api.source import Source
+from leakwatch.web.api import own_usage as usage
+from leakwatch.web.api.models import status as models
+from leakwatch.web.api.state import Source
 
 
 def status(source: Source) -> models.Status:

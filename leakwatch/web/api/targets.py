@@ -5,17 +5,17 @@ from typing import Literal
 
 import numpy as np
 
-from leakwatch.detect.rate import slopes
+from leakwatch.detect.trend import slopes
 from leakwatch.detect.windows import BLOCK_WINDOWS
 from leakwatch.errors import UnknownError
+from leakwatch.http.fetch import Health
+from leakwatch.leaks.target_state import Watch
 from leakwatch.model import Target, Verdict
-from leakwatch.scrape import Health
-from leakwatch.watch import Watch
-from leakwatch.web.api import target_models as models
 from leakwatch.web.api.commands import plan_of
 from leakwatch.web.api.leaks import hourly, per_hour, quoted
-from leakwatch.web.api.source import Source
-from leakwatch.web.api.values import whole
+from leakwatch.web.api.models import targets as models
+from leakwatch.web.api.models.types import whole
+from leakwatch.web.api.state import Source
 
 FIRST = min(window.columns for window in BLOCK_WINDOWS)
 """Blocks that the shortest window needs: before, there is no verdict."""

@@ -1,0 +1,1 @@
+"""`leakwatch analyze`: judges recorded profiles."""

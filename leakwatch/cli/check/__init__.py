@@ -1,0 +1,1 @@
+"""`leakwatch check`: judges services for a limited time, for CI and canaries."""

@@ -1,0 +1,225 @@
+"""Which bodies of a target are kept: at each verdict on a leak, and the last one before a restart or an end.
+
+While a target has a leak, the pieces of its bodies go to a packer too; a target without one pays nothing. The
+latest whole body takes the place of the one before, in memory; on disk once a minute, so that it survives us, and
+at once when the target no longer answers. When the process is another one, or the target goes, it stays for good.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from leakwatch.errors import EvidenceError
+from leakwatch.evidence.config import EvidenceConfig
+from leakwatch.evidence.index import Body
+from leakwatch.evidence.packer import Packer
+from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept, KeptLeak, Kind, Record
+from leakwatch.evidence.store import Store
+from leakwatch.model import Event, Process, Target, Verdict
+from leakwatch.pipeline import Pipeline
+from leakwatch.profile import symbols as symbol
+
+log = structlog.get_logger()
+
+KINDS: Mapping[Verdict, Kind] = {
+    Verdict.SUSPECTED: "suspected",
+    Verdict.LEAKING: "leaking",
+    Verdict.PROVEN: "proven",
+}
+TARGETS = 3
+"""Of a leak on many, the bodies of those with the most goroutines of it are kept at a verdict."""
+PAUSE = 60.0  # seconds between two times that the last body of a target is written
+HOUR = 3600.0
+
+
+class Trail:
+    """The evidence of one target as it goes on; `wall`: turns the daemon's time into the wall clock's."""
+
+    def __init__(self, target: Target, store: Store, pipeline: Pipeline, wall: Callable[[float], float]) -> None:
+        self.wanted: set[Kind] = set()
+        """What the next body is to be kept for."""
+        self._target = target
+        self._store = store
+        self._pipeline = pipeline
+        self._wall = wall
+        self._newest: Body | None = None
+        self._written = float("-inf")
+        self._lifetime = ""
+        self._process: Process | None = None
+        self._restarts = 0
+
+    def begin(self, form: Kept, size_limit: int) -> Packer | None:
+        """Return what takes in the next body; None if nobody wants it. `size_limit`: bytes decompressed."""
+        if self.wanted or self._leaks():
+            return self._store.packer(form, size_limit)
+        self._let_go()
+        return None
+
+    async def end(
+        self,
+        packer: Packer,
+        form: Kept,
+        time: float,
+        total: int,
+        process: Process | None,
+        symbols: Mapping[int, str],
+    ) -> None:
+        """Keep the body that `packer` took in, which was judged as the profile of `time`."""
+        try:
+            await self._end(packer, form, time, total, process, symbols)
+        except EvidenceError as error:
+            self._drop(error)
+        except Exception:  # a mistake of ours must not silence a target
+            log.exception("evidence was not kept, by a mistake of ours", service=self._target.service)
+
+    async def dump(self, body: bytes, time: float, goroutines: int) -> None:
+        """Keep a full dump (debug=2) of the process that was scraped last, for what is thought of its leaks."""
+        verdict = max((verdict for _, verdict, _ in self._leaks()), default=Verdict.SUSPECTED)
+        packer = self._store.packer("dump", len(body))
+        packer.feed(body)
+        try:
+            packed = await packer.close()
+        except EvidenceError as error:
+            self._drop(error)
+            return
+        kinds = (KINDS.get(verdict, "suspected"),)
+        record = self._record("dump", time, goroutines, self._process, kinds, len(packed))
+        self._store.save(self._store.add(record, {SUFFIXES["dump"]: packed}, self._lifetime))
+
+    def failed(self) -> None:
+        """Take in that the target gave no profile: the last one that it gave may be the last for ever."""
+        if self._newest:
+            self._store.save(self._newest)
+
+    def freeze(self) -> None:
+        """Keep the last body for good: there will be none of the same process."""
+        self.failed()
+        self._newest, self._lifetime = None, ""
+        self._written = float("-inf")
+
+    async def _end(
+        self,
+        packer: Packer,
+        form: Kept,
+        time: float,
+        total: int,
+        process: Process | None,
+        symbols: Mapping[int, str],
+    ) -> None:
+        watch = self._pipeline.watches.get(self._target)
+        if watch is None or watch.identity.mixed:
+            return
+        if watch.restarts != self._restarts:
+            self.freeze()
+        self._process = process
+        self._restarts = watch.restarts
+        kinds: tuple[Kind, ...] = tuple(sorted(self.wanted))
+        if not kinds and not self._leaks():
+            self._let_go()
+            return
+        self.wanted = set()
+        packed = await packer.close()
+        if self._target not in self._pipeline.watches:
+            return
+        if not self._lifetime:
+            # Its time, and no number: it is another one even if the target has gone and come back.
+            self._lifetime = process.start if process else f"unknown since {time}"
+        parts = {SUFFIXES[form]: packed}
+        if form == "text" and any(symbols.values()):
+            parts[SYMBOLS] = symbol.answer(symbols)
+        record = self._record(form, time, total, process, (*kinds, "last"), len(packed))
+        self._newest = body = self._store.add(record, parts, self._lifetime)
+        if kinds or time - self._written >= PAUSE:
+            self._written = time
+            self._store.save(body)
+
+    def _let_go(self) -> None:
+        """Keep the last body no longer: the leak that it was kept for is over, and the process goes on."""
+        body, self._newest = self._newest, None
+        if body is not None:
+            rest = body.record.without_last()
+            if rest is None:
+                self._store.remove(body)
+            else:
+                self._store.change(body, rest)
+
+    def _leaks(self) -> list[tuple[str, Verdict, float]]:
+        """Return stack, verdict and growth of the leaks on the target that hold goroutines still."""
+        target = self._target
+        found = self._pipeline.leaks.on(target.service, target.name)
+        return [(stack.fingerprint, verdict, rate) for stack, verdict, rate in found if verdict >= Verdict.PLATEAU]
+
+    def _record(
+        self,
+        form: Kept,
+        time: float,
+        total: int,
+        process: Process | None,
+        kinds: Sequence[Kind],
+        size: int,
+    ) -> Record:
+        target = self._target
+        watch = self._pipeline.watches.get(target)
+        leaks = [
+            KeptLeak(
+                stack=stack.fingerprint,
+                function=stack.blamed.function,
+                wait=stack.wait,
+                verdict=verdict.word,
+                growth_per_hour=rate * HOUR,
+                goroutines=watch.count(stack.fingerprint) if watch else 0,
+            )
+            for stack, verdict, rate in self._pipeline.leaks.on(target.service, target.name)
+        ]
+        return Record(
+            service=target.service,
+            target=target.name,
+            time=round(self._wall(time), 3),
+            kinds=tuple(kinds),
+            format=form,
+            bytes=size,
+            goroutines=total,
+            start=process.start if process else "",
+            build=process.build if process else "",
+            leaks=tuple(leaks),
+        )
+
+    def _drop(self, error: EvidenceError) -> None:
+        self._store.drop(str(error), service=self._target.service, target=self._target.name)
+
+
+class Evidence:
+    """The trails of all targets, and the store of what is kept of them."""
+
+    def __init__(self, settings: EvidenceConfig, pipeline: Pipeline, wall: Callable[[float], float]) -> None:
+        self.store = Store(settings)
+        self._pipeline = pipeline
+        self._wall = wall
+        self._trails: dict[Target, Trail] = {}
+
+    def trail(self, target: Target) -> Trail:
+        """Return the trail of a target, which begins if it is new."""
+        found = self._trails.get(target)
+        if found is None:
+            found = self._trails[target] = Trail(target, self.store, self._pipeline, self._wall)
+        return found
+
+    def told(self, events: Sequence[Event]) -> None:
+        """Take in which leaks have another verdict: the next bodies of some targets are wanted."""
+        for event in events:
+            leak = event.leak
+            fingerprint = leak.stack.fingerprint
+            self.store.tell(leak.service, fingerprint, leak.verdict, leak.grew.rate * HOUR)
+            if leak.verdict not in KINDS or leak.verdict <= event.before:
+                continue
+            watches = [watch for target, watch in self._pipeline.watches.items() if target.service == leak.service]
+            growing = [watch for watch in watches if watch.target.name in leak.targets]
+            growing.sort(key=lambda watch: watch.count(fingerprint), reverse=True)
+            for watch in growing[:TARGETS]:
+                self.trail(watch.target).wanted.add(KINDS[leak.verdict])
+
+    def leave(self, target: Target) -> None:
+        """Keep the last body of a target that has gone."""
+        trail = self._trails.pop(target, None)
+        if trail:
+            trail.freeze()

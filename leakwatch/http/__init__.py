@@ -1,0 +1,1 @@
+"""HTTP client for everything that leakwatch requests."""

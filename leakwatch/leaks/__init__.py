@@ -1,0 +1,1 @@
+"""State of targets and services, and the leaks found in it."""

@@ -1,0 +1,1 @@
+"""Owner and source link of a leak."""

@@ -1,0 +1,117 @@
+"""What the configuration says of whose code it is and where it is shown: `owners`, `codeowners` and `links`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, PrivateAttr, WithJsonSchema, field_validator, model_validator
+
+from leakwatch.errors import ConfigError
+from leakwatch.http.client import Settings
+from leakwatch.leaks.ownership.codeowners import CodeOwners, parse
+from leakwatch.leaks.ownership.go_modules import Repository
+from leakwatch.leaks.ownership.owners import scope_of
+from leakwatch.leaks.ownership.source_links import Links, Template
+from leakwatch.settings.units import ConfigFile
+
+LARGEST = 3 << 20
+"""Bytes of a CODEOWNERS file; GitHub takes no larger one."""
+
+
+def _one_each(teams: dict[str, str]) -> dict[str, str]:
+    seen: dict[str, str] = {}
+    for prefix in teams:
+        other = seen.setdefault(scope_of(prefix), prefix)
+        if other != prefix:
+            raise ValueError(f"{other!r} and {prefix!r} name the same")
+    return teams
+
+
+Teams = Annotated[dict[str, str], AfterValidator(_one_each)]
+"""Package, or one above it, type or function -> team."""
+
+
+class CodeownersConfig(Settings):
+    """One of `codeowners`: the CODEOWNERS file of a repository, and which module of Go lies there."""
+
+    file: ConfigFile
+    """The CODEOWNERS file; read at the start and at each reload."""
+    module: Annotated[str, Field(min_length=1)]
+    """Its path, as in go.mod."""
+    directory: str = ""
+    """Of the module, in the repository."""
+    root: str = ""
+    """Where the repository was when it was built; needed for main packages of builds without -trimpath."""
+    _owners: CodeOwners = PrivateAttr(default_factory=CodeOwners)
+
+    @field_validator("module", "directory")
+    @classmethod
+    def _relative(cls, text: str) -> str:
+        text = text.removeprefix("./").rstrip("/")
+        if text.startswith("/") or "@" in text or {".", ".."} & set(text.split("/")):
+            raise ValueError("must be a path with neither / at its beginning nor .. nor @ in it")
+        return text
+
+    @model_validator(mode="after")
+    def _read(self) -> Self:
+        self._owners = read(self.file)
+        return self
+
+    def repository(self) -> Repository:
+        """Return the repository."""
+        return Repository(self.module, self.directory, self.root, self._owners)
+
+
+def read(path: Path) -> CodeOwners:
+    """Return what a CODEOWNERS file says; raises ValueError, which names file and line."""
+    try:
+        with path.open("rb") as file:
+            body = file.read(LARGEST + 1)
+        if len(body) > LARGEST:
+            raise ValueError(f"{path}: is larger than {LARGEST >> 20} MB")
+        return parse(body.decode(), str(path))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+Sources = Annotated[
+    dict[str, str],
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}]}
+    ),
+]
+
+
+class LinksConfig(Settings):
+    """`links`: where readers find more."""
+
+    source: Sources = Field(default_factory=dict)
+    """Module, or what is above several -> URL with fields; a text alone, or "", is for all others."""
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _alone(cls, value: Any) -> Any:
+        return {"": value} if isinstance(value, str) else value
+
+    @field_validator("source")
+    @classmethod
+    def _templates(cls, value: dict[str, str]) -> dict[str, str]:
+        for text in _one_each(value).values():
+            try:
+                Template.of(text)
+            except ValueError as error:
+                raise ValueError(f"{text!r} {error}") from error
+        return value
+
+    @property
+    def needs_module(self) -> bool:
+        """Whether there is a template for all code that has the path in a repository."""
+        return "" in self.source and "path" in Template.of(self.source[""]).fields
+
+    def links(self, repositories: Sequence[Repository]) -> Links:
+        """Return what makes the links; `repositories`: those that are known."""
+        return Links({prefix: Template.of(text) for prefix, text in self.source.items()}, repositories)

@@ -1,0 +1,111 @@
+"""One look at one profile: its stacks grouped and counted. Pure; the command line prints it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from leakwatch.model import Fingerprint, Sample, Stack, Waiting
+from leakwatch.profile.escape import escaped
+from leakwatch.profile.wait_times import ages
+
+Waitings = Mapping[Fingerprint, Waiting]
+"""What a full dump tells of each stack; nothing of any, where it was no dump."""
+
+
+class By(StrEnum):
+    """What to group stacks by."""
+
+    STACK = "stack"
+    SITE = "site"
+    ORIGIN = "origin"
+    REASON = "reason"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Stacks that share `key`, the largest first."""
+
+    key: str
+    goroutines: int
+    samples: tuple[Sample, ...]
+
+
+KEYS: dict[By, Callable[[Stack], str]] = {
+    By.STACK: lambda stack: stack.fingerprint,
+    By.SITE: lambda stack: stack.blamed.function,
+    By.ORIGIN: lambda stack: stack.origin or "(cut off)",
+    By.REASON: lambda stack: stack.wait or "(not told)",
+}
+
+
+def group(samples: Iterable[Sample], by: By) -> list[Row]:
+    """Return the groups of `samples`, the largest first."""
+    groups: dict[str, list[Sample]] = {}
+    for sample in sorted(samples, key=lambda sample: -sample.goroutines):
+        groups.setdefault(KEYS[by](sample.stack), []).append(sample)
+    rows = [Row(key, sum(s.goroutines for s in members), tuple(members)) for key, members in groups.items()]
+    return sorted(rows, key=lambda row: -row.goroutines)
+
+
+def folded(samples: Iterable[Sample]) -> str:
+    """Return `samples` as folded stacks, root first, as flame graphs take them."""
+    return "".join(f"{folded_stack(sample.stack)} {sample.goroutines}\n" for sample in samples)
+
+
+def folded_stack(stack: Stack) -> str:
+    """Return `stack` as folded stacks have it: one line, root first."""
+    return ";".join(escaped(frame.function.replace(";", ":")) for frame in reversed(stack.frames))
+
+
+def as_json(total: int, rows: Iterable[Row], waitings: Waitings, *, truncated: bool) -> dict[str, object]:
+    """Return what JSON says of a look; `truncated`: there were more goroutines, which are lost."""
+    return {
+        "goroutines": total,
+        "truncated": truncated,
+        "groups": [
+            {
+                "key": row.key,
+                "goroutines": row.goroutines,
+                "stacks": [
+                    {"goroutines": sample.goroutines} | stack_json(sample.stack) | _waiting(waitings, sample)
+                    for sample in row.samples
+                ],
+            }
+            for row in rows
+        ],
+    }
+
+
+def _waiting(waitings: Waitings, sample: Sample) -> dict[str, object]:
+    waiting = waitings.get(sample.stack.fingerprint)
+    if waiting is None:
+        return {}
+    found = ages(waiting)
+    return {
+        "ages": {"known": found.known, "oldest_minutes": found.oldest, "median_minutes": found.median},
+        "states": waiting.states,
+        "created_by": [
+            {"function": frame.function, "file": frame.file, "line": frame.line, "goroutines": goroutines}
+            for frame, goroutines in waiting.creators.items()
+        ],
+    }
+
+
+def stack_json(stack: Stack) -> dict[str, object]:
+    """Return what JSON says of a stack."""
+    return {
+        "stack": stack.fingerprint,
+        "function": stack.blamed.function,
+        "file": stack.blamed.file,
+        "line": stack.blamed.line,
+        "origin": stack.origin,
+        "wait": stack.wait,
+        "truncated": stack.truncated,
+        "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
+    }
+
+
+def short(function: str) -> str:
+    """Return `function` without the path before its package."""
+    name, bracket, types = function.partition("[")
+    return name.rpartition("/")[2] + bracket + types

@@ -1,0 +1,232 @@
+"""What Prometheus reads: a collector that computes all series from state when asked, and keeps nothing to set.
+
+Series of stacks are bounded: per target those with the most goroutines, with hysteresis so that they do not flap,
+and all that are judged; the rest is summed up as stack="other".
+"""
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import numpy as np
+from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from leakwatch import __version__
+from leakwatch.detect.trend import slopes
+from leakwatch.http.fetch import Health
+from leakwatch.leaks.labels import shown
+from leakwatch.leaks.metrics import leak_metrics
+from leakwatch.model import Fingerprint, Stack, Target
+from leakwatch.pipeline import Pipeline, Watch
+
+STAYS = 1.5  # a stack enters among the first K and leaves when it is not among the first 1.5 K
+
+TARGET = ("service", "target")
+STACK = (*TARGET, "stack", "function")
+
+
+class StackCollector(Collector):
+    """Series about targets, stacks and leaks.
+
+    `health`: asked for the health of each target; `wall`: turns the daemon's time into the wall clock's;
+    `per_target`, `limit`: the most stack series, per target and in all.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        health: Callable[[], Mapping[Target, Health]],
+        wall: Callable[[float], float],
+        *,
+        per_target: int,
+        limit: int,
+    ) -> None:
+        self.per_target = per_target
+        self.limit = limit
+        self._pipeline = pipeline
+        self._health = health
+        self._wall = wall
+        self._shown: dict[Target, set[int]] = {}
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: registering must not collect."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all series."""
+        health = self._health()
+        yield from _targets(health, self._pipeline.watches)
+        yield from _processes(health, self._pipeline.watches)
+        leaks = self._pipeline.open_leaks()
+        stacks = {leak.stack.fingerprint: leak.stack for leak in leaks}
+        yield from self._stacks(stacks, {target for target, state in health.items() if state.up})
+        yield from leak_metrics(leaks, self._pipeline.count, self._wall)
+        ignored = GaugeMetricFamily(
+            "leakwatch_ignored_leaks", "Leaks that a rule keeps out of sight.", labels=("rule",)
+        )
+        for rule, count in self._pipeline.leaks.ignored().items():
+            ignored.add_metric((shown(rule),), count)
+        yield ignored
+        info = GaugeMetricFamily(
+            "leakwatch_stack_info",
+            "What a stack is, to join on; always 1.",
+            labels=("stack", "function", "file", "line", "origin", "wait"),
+        )
+        for fingerprint, stack in stacks.items():
+            at = stack.blamed
+            place = (shown(at.function), shown(at.file), str(at.line), shown(stack.origin), stack.wait)
+            info.add_metric((fingerprint, *place), 1)
+        yield info
+
+    def _stacks(self, stacks: dict[Fingerprint, Stack], up: set[Target]) -> Iterator[Metric]:
+        goroutines = GaugeMetricFamily(
+            "leakwatch_stack_goroutines", "Goroutines in one stack; the rest is stack=other.", labels=STACK
+        )
+        growth = GaugeMetricFamily(
+            "leakwatch_stack_growth_goroutines_per_second", "Slope of one stack's goroutines.", labels=STACK
+        )
+        known = GaugeMetricFamily("leakwatch_stacks", "Different stacks in the latest profile.", labels=TARGET)
+        other = GaugeMetricFamily(
+            "leakwatch_stacks_other", "Of them, those counted as stack=other.", labels=TARGET
+        )
+        watches = self._pipeline.watches
+        self._shown = {target: rows for target, rows in self._shown.items() if target in watches}
+        for target, watch in watches.items():
+            if target not in up:
+                continue  # what it was is no news; its leaks stay, with the numbers of its latest profile
+            base = (shown(target.service), shown(target.name))
+            rows = self._chosen(target, watch)
+            last, slope = watch.history.last, slopes(watch.history)
+            for row in rows:
+                stack = watch.history.stacks[row]
+                if stack is None:
+                    continue
+                stacks.setdefault(stack.fingerprint, stack)
+                judged = watch.judged.get(stack.fingerprint)
+                labels = (*base, stack.fingerprint, shown(stack.blamed.function))
+                goroutines.add_metric(labels, last[row])
+                growth.add_metric(labels, judged[1].growth.rate if judged else slope[row])
+            counted = int(np.count_nonzero(last))
+            chosen = list(rows)
+            goroutines.add_metric((*base, "other", ""), last.sum() - last[chosen].sum() + watch.history.folded)
+            known.add_metric(base, counted + watch.history.folded_stacks)
+            other.add_metric(base, counted - int(np.count_nonzero(last[chosen])) + watch.history.folded_stacks)
+        yield from (goroutines, growth, known, other)
+
+    def _chosen(self, target: Target, watch: Watch) -> set[int]:
+        """Return the rows to show: the largest, those shown before that are still large, and all judged."""
+        history = watch.history
+        most = min(self.per_target, self.limit // max(len(self._pipeline.watches), 1))
+        used = np.fromiter(history.rows.values(), np.intp, len(history.rows))
+        ranked = used[np.argsort(-history.last[used], kind="stable")]
+        before = self._shown.get(target, set())
+        chosen = {row for row in ranked[: int(most * STAYS)].tolist() if row in before}
+        chosen |= {row for row in ranked[:most].tolist() if history.last[row] > 0}
+        self._shown[target] = chosen
+        return chosen | {history.rows[key] for key in watch.judged if key in history.rows}
+
+
+def _targets(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -> Iterator[Metric]:
+    up = GaugeMetricFamily("leakwatch_up", "Whether the latest scrape succeeded.", labels=TARGET)
+    total = GaugeMetricFamily("leakwatch_goroutines", "Goroutines in the latest profile.", labels=TARGET)
+    scrapes = CounterMetricFamily(
+        "leakwatch_scrapes", "Scrapes, by success or the reason of failure.", labels=(*TARGET, "result")
+    )
+    duration = GaugeMetricFamily(
+        "leakwatch_scrape_duration_seconds", "How long the latest scrape took.", labels=TARGET
+    )
+    size = GaugeMetricFamily("leakwatch_scrape_body_bytes", "Size of the latest body.", labels=TARGET)
+    interval = GaugeMetricFamily(
+        "leakwatch_scrape_interval_seconds", "Time between scrapes, stretched to spare the target.", labels=TARGET
+    )
+    for target, state in health.items():
+        labels = (shown(target.service), shown(target.name))
+        for result, count in state.results.items():
+            if count or result == "success":  # nine series for each of thousands of targets would be too much
+                scrapes.add_metric((*labels, result), count)
+        interval.add_metric(labels, state.interval)
+        if state.up is None:
+            continue
+        up.add_metric(labels, state.up)
+        duration.add_metric(labels, state.duration)
+        size.add_metric(labels, state.body_bytes)
+        watch = watches.get(target)
+        if watch is not None and state.up:
+            total.add_metric(labels, watch.total)
+    yield from (up, total, scrapes, duration, size, interval)
+
+
+def _processes(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -> Iterator[Metric]:
+    restarts = CounterMetricFamily(
+        "leakwatch_process_restarts", "Times that another process answered.", labels=TARGET
+    )
+    process = GaugeMetricFamily(
+        "leakwatch_process_info",
+        "Which process answers: start is another after each start, build after each build; always 1.",
+        labels=(*TARGET, "start", "build"),
+    )
+    mixed = GaugeMetricFamily(
+        "leakwatch_target_mixed", "Whether several processes answer in turn, so nothing is judged.", labels=TARGET
+    )
+    for target, state in health.items():
+        watch = watches.get(target)
+        if watch is None or state.up is None:
+            continue
+        labels = (shown(target.service), shown(target.name))
+        restarts.add_metric(labels, watch.restarts)
+        mixed.add_metric(labels, watch.identity.mixed)
+        one = watch.identity.process
+        if one is not None and state.up:
+            process.add_metric((*labels, shown(one.start), shown(one.build)), 1)
+    yield from (restarts, process, mixed)
+
+
+class DaemonCollector(Collector):
+    """Series about leakwatch itself.
+
+    `reloaded`: asked whether the latest reload succeeded, and when that was; `web`: whether the web configuration
+    in its file is in force, None without a file.
+    """
+
+    def __init__(
+        self, reloaded: Callable[[], tuple[bool, float]], web: Callable[[], bool | None] = lambda: None
+    ) -> None:
+        self._reloaded = reloaded
+        self._web = web
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: registering must not collect."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all series."""
+        successful, time = self._reloaded()
+        yield GaugeMetricFamily(
+            "leakwatch_config_last_reload_successful",
+            "Whether the configuration in the file is in force.",
+            successful,
+        )
+        yield GaugeMetricFamily(
+            "leakwatch_config_last_reload_success_timestamp_seconds", "When the configuration was taken.", time
+        )
+        web = self._web()
+        if web is not None:
+            yield GaugeMetricFamily(
+                "leakwatch_web_config_last_reload_successful",
+                "Whether the web configuration in the file is in force.",
+                web,
+            )
+        build = InfoMetricFamily("leakwatch_build", "The version that runs.")
+        build.add_metric((), {"version": __version__, "python": platform.python_version()})
+        yield build
+
+
+def make_registry(*collectors: Collector) -> CollectorRegistry:
+    """Return a registry of `collectors` and of our own process."""
+    registry = CollectorRegistry(auto_describe=False)
+    for collector in collectors:
+        registry.register(collector)
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry

@@ -1,0 +1,1 @@
+"""Requests that suspected targets get beside their scrapes."""

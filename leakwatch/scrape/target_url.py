@@ -1,0 +1,50 @@
+"""The targets of the command line: `--target [service=]URL`."""
+
+from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from pydantic import ValidationError
+
+from leakwatch.discovery.target_group import HOST
+from leakwatch.errors import UsageError, quote, without_user
+from leakwatch.scrape.config import DEFAULT_PATH, ScrapeConfig
+from leakwatch.settings.messages import reworded
+
+PORTS = {"http": 80, "https": 443}
+"""Of a URL that names none; an address without a scheme must have its port."""
+
+
+def target_job(text: str) -> ScrapeConfig:
+    """Return the scrape configuration of one target of the command line, [service=]URL; raises UsageError."""
+    name, equals, url = text.partition("=")
+    service, url = (name, url) if equals and "://" not in name else ("", text)
+    try:
+        if url != text and not service:
+            raise ValueError("there is no service before the =")  # noqa: TRY301  said like the mistakes below
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        return ScrapeConfig.model_validate(_settings(text, parts, service))
+    except ValidationError as error:
+        # A scheme that is not known explains what else is wrong.
+        first = min(error.errors(), key=lambda detail: detail["loc"] != ("scheme",))
+        raise UsageError(f"target {quote(without_user(text))}: {reworded(first)}") from error
+    except ValueError as error:
+        raise UsageError(f"target {quote(without_user(text))}: {error}") from error
+
+
+def _settings(text: str, parts: SplitResult, service: str) -> dict[str, Any]:
+    """Return what a job needs to know to scrape one URL."""
+    socket = parts.scheme == "unix"
+    address = f"unix://{parts.path}" if socket else parts.netloc.rpartition("@")[2]
+    host = HOST.fullmatch(address)
+    if "://" in text and parts.scheme in PORTS and host and not host[1]:
+        address = f"{address}:{PORTS[parts.scheme]}"
+    path = "" if socket else parts.path.rstrip("/").removesuffix("/goroutine")
+    settings: dict[str, Any] = {
+        "job_name": without_user(text),
+        "scheme": "http" if socket else parts.scheme,
+        "profile_path": path or DEFAULT_PATH,
+        "static_configs": ({"targets": (address,), "labels": {"service": service or address}},),
+    }
+    if parts.username:
+        settings["basic_auth"] = {"username": unquote(parts.username), "password": unquote(parts.password or "")}
+    return settings

@@ -1,0 +1,62 @@
+"""Where we are: `web` in the configuration."""
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, model_validator
+
+from leakwatch.http.client import Settings
+from leakwatch.settings.units import hidden
+
+OPTIONS = {"listen": "--listen", "external_url": "--web.external-url", "route_prefix": "--web.route-prefix"}
+"""The options of the command line that stand for keys of `web`."""
+PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+
+
+def _listen(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r} must be host:port, for example 127.0.0.1:9979 or :9979")
+    if ":" in host.strip("[]") and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"{text!r}: write an IPv6 address in brackets")
+    return text
+
+
+def _prefix(text: str) -> str:
+    trimmed = text.strip("/")
+    prefix = f"/{trimmed}" if trimmed else ""
+    if not PREFIX.fullmatch(prefix) or {".", ".."} & set(prefix.split("/")):
+        raise ValueError(f"{text!r} must be a path such as /leakwatch, of letters, digits and . _ ~ -")
+    return prefix
+
+
+def _external_url(text: str) -> str:
+    parts = urlsplit(text)
+    if "@" in parts.netloc:
+        raise hidden("must be without user and password: it is shown in alerts")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be like https://example.com/leakwatch, without ? and #")
+    return text.rstrip("/")
+
+
+class WebConfig(Settings):
+    """`web`: where to listen, and how others reach us."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9979"
+    """host:port."""
+    external_url: Annotated[str, AfterValidator(_external_url)] | None = None
+    """How others reach us, for links in alerts."""
+    route_prefix: Annotated[str, AfterValidator(_prefix)] | None = None
+    """What all our paths begin with; by default the path of external_url."""
+
+    @model_validator(mode="after")
+    def _prefix_fits(self) -> "WebConfig":
+        self.prefix()
+        return self
+
+    def prefix(self) -> str:
+        """Return what our paths begin with: "" or like "/leakwatch"; raises ValueError."""
+        if self.route_prefix is not None:
+            return self.route_prefix
+        return _prefix(urlsplit(self.external_url or "").path)

@@ -1,0 +1,228 @@
+"""TLS of our own server: `tls_server_config` as Prometheus's exporters have it, and the context made of it."""
+
+import difflib
+import ipaddress
+import os
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from leakwatch.http.client import Settings
+from leakwatch.settings.units import ConfigFile, Secret
+
+VERIFY = {
+    "NoClientCert": ssl.CERT_NONE,
+    "VerifyClientCertIfGiven": ssl.CERT_OPTIONAL,
+    "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
+}
+UNVERIFIED = {"RequestClientCert", "RequireAnyClientCert", "RequireClientCert"}
+"""Go asks for a certificate that nobody verifies; Python's ssl always verifies what it asks for."""
+
+VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
+
+SUITES = {
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA": "ECDHE-ECDSA-AES128-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA": "ECDHE-ECDSA-AES256-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
+}
+"""Go's name -> OpenSSL's, of the suites of TLS 1.2 that Go holds to be safe."""
+SUITES_OF_13 = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
+"""Always all on; neither Go nor Python can choose among them."""
+
+CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
+
+
+def _client_auth(text: str) -> str:
+    if text in UNVERIFIED:
+        raise ValueError(
+            f"{text} asks for a certificate that nobody verifies, which proves nothing and which Python's ssl"
+            " cannot do; use RequireAndVerifyClientCert"
+        )
+    if text not in VERIFY:
+        raise ValueError(f"must be one of {', '.join(VERIFY)}")
+    return text
+
+
+def _version(text: str) -> str:
+    if text in {"TLS10", "TLS11"}:
+        raise ValueError(f"{text} is no longer safe; use TLS12 or TLS13")
+    if text not in VERSIONS:
+        raise ValueError("must be TLS12 or TLS13")
+    return text
+
+
+def _suite(text: str) -> str:
+    known = [*SUITES, *SUITES_OF_13]
+    if text not in known:
+        close = difflib.get_close_matches(text, known, 1)
+        raise ValueError(
+            f"{text!r} is no cipher suite that Go calls safe" + (f"; did you mean {close[0]}?" if close else "")
+        )
+    return text
+
+
+Version = Annotated[str, AfterValidator(_version)]
+
+
+class TlsServerConfig(Settings):
+    """`tls_server_config`: how we show who we are, and whom we let in."""
+
+    cert: str | None = None
+    """Our certificate in PEM; or `cert_file`."""
+    cert_file: ConfigFile | None = None
+    """Read again when it changes."""
+    key: Secret | None = None
+    """Its private key; or `key_file`."""
+    key_file: ConfigFile | None = None
+    """Read again when it changes."""
+    client_ca: str | None = None
+    """Whose certificates clients may show, in PEM; or `client_ca_file`."""
+    client_ca_file: ConfigFile | None = None
+    """Read again when it changes."""
+    client_auth_type: Annotated[str, AfterValidator(_client_auth)] = "NoClientCert"
+    """`NoClientCert`, `VerifyClientCertIfGiven` or `RequireAndVerifyClientCert`."""
+    client_allowed_sans: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names, one of which the certificate of a client must have."""
+    min_version: Version = "TLS12"
+    """`TLS12` or `TLS13`."""
+    max_version: Version = "TLS13"
+    """`TLS12` or `TLS13`."""
+    cipher_suites: tuple[Annotated[str, AfterValidator(_suite)], ...] = ()
+    """Of TLS 1.2, by Go's names; without them all that Go calls safe."""
+    prefer_server_cipher_suites: bool = True
+    """Our order counts, not the client's."""
+    curve_preferences: tuple[Literal["CurveP256", "CurveP384", "CurveP521", "X25519"], ...] = ()
+    """Without it Python's choice."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        for one, other in (("cert", "cert_file"), ("key", "key_file")):
+            if (getattr(self, one) is None) == (getattr(self, other) is None):
+                raise ValueError(f"needs one of {one} and {other}; without TLS leave tls_server_config out")
+        if self.client_ca is not None and self.client_ca_file:
+            raise ValueError("at most one of client_ca and client_ca_file")
+        self._clients_fit()
+        self._handshake_fits()
+        try:
+            self.context()
+        except (OSError, ValueError) as error:
+            where = " ".join(map(str, self.files())) or "the certificate or key in it"
+            raise ValueError(f"{where}: {error}") from error
+        return self
+
+    def _clients_fit(self) -> None:
+        authorities = self.client_ca is not None or self.client_ca_file is not None
+        if authorities and self.client_auth_type == "NoClientCert":
+            raise ValueError("a client CA does nothing without client_auth_type: RequireAndVerifyClientCert")
+        if not authorities and self.client_auth_type != "NoClientCert":
+            raise ValueError(
+                f"client_auth_type {self.client_auth_type} needs client_ca_file: without it a certificate of any"
+                " public authority would do"
+            )
+        if self.client_allowed_sans and self.client_auth_type != "RequireAndVerifyClientCert":
+            raise ValueError("client_allowed_sans needs client_auth_type: RequireAndVerifyClientCert")
+
+    def _handshake_fits(self) -> None:
+        if self.min_version > self.max_version:
+            raise ValueError(f"min_version {self.min_version} is above max_version {self.max_version}")
+        chosen = SUITES_OF_13 & set(self.cipher_suites)
+        if chosen and chosen != SUITES_OF_13 and self.max_version == "TLS13":
+            raise ValueError(
+                "cipher_suites: those of TLS 1.3 are always all on; name none of them, or all three:"
+                f" {', '.join(sorted(SUITES_OF_13))}"
+            )
+        if self.cipher_suites and not self._old_suites() and self.min_version == "TLS12":
+            raise ValueError("cipher_suites: none of them is for TLS 1.2; add one, or set min_version: TLS13")
+        if len(self.curve_preferences) > 1:
+            raise ValueError("curve_preferences: Python's ssl can offer one curve only; name one, or none for all")
+
+    def _old_suites(self) -> list[str]:
+        return [SUITES[suite] for suite in self.cipher_suites if suite in SUITES]
+
+    def files(self) -> list[Path]:
+        """Return the files that are named."""
+        return [file for file in (self.cert_file, self.key_file, self.client_ca_file) if file]
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context for the files as they are now; raises OSError (ssl.SSLError too) or ValueError."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = VERSIONS[self.min_version]
+        context.maximum_version = VERSIONS[self.max_version]
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        if not self.prefer_server_cipher_suites:
+            context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+        context.set_alpn_protocols(["http/1.1"])
+        if suites := self._old_suites():
+            context.set_ciphers(":".join(suites))
+            missing = set(suites) - {cipher["name"] for cipher in context.get_ciphers()}
+            if missing:
+                raise ValueError(f"this OpenSSL does not have {', '.join(sorted(missing))}")
+        for curve in self.curve_preferences:
+            context.set_ecdh_curve(CURVES[curve])
+        key = self.key.get_secret_value() if self.key else ""
+        with _as_file(self.cert_file, self.cert or "") as cert_path, _as_file(self.key_file, key) as key_path:
+            # An encrypted key must fail, not ask on the terminal.
+            context.load_cert_chain(cert_path, key_path, password="")
+        context.verify_mode = VERIFY[self.client_auth_type]
+        if self.client_ca is not None or self.client_ca_file:
+            context.load_verify_locations(self.client_ca_file, cadata=self.client_ca)
+            # As in Go, whatever is in the file is trusted, an intermediate authority too.
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
+
+    def allows(self, peer: Mapping[str, Any] | None) -> bool:
+        """Tell whether a client with this certificate, as `getpeercert` gives it, may come in."""
+        return self.client_allowed_sans is None or bool(names(peer) & set(self.client_allowed_sans))
+
+
+def names(peer: Mapping[str, Any] | None) -> set[str]:
+    """Return the alternative names (DNS, IP, e-mail, URI) in a certificate."""
+    found = set()
+    for kind, name in (peer or {}).get("subjectAltName", ()):
+        # OpenSSL writes IPv6 addresses out in full, Go in short.
+        found.add(str(ipaddress.ip_address(name.strip())) if kind == "IP Address" else name)
+    return found
+
+
+@contextmanager
+def _as_file(file: Path | None, text: str) -> Iterator[Path]:
+    """Give `file`, or a path under which `text` can be read while the block lasts: a key touches no disk."""
+    if file:
+        yield file
+        return
+    descriptor = os.memfd_create("pem")
+    try:
+        with open(descriptor, "w", closefd=False) as memory:
+            memory.write(text)
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+class Rotating(ssl.SSLContext):
+    """Makes each connection with the context that `current` gives at that moment.
+
+    asyncio asks the context it was given to wrap every connection: this is all that a new certificate takes.
+    """
+
+    def __new__(cls, _: Callable[[], ssl.SSLContext]) -> Self:
+        """Return a context that needs no certificate of its own."""
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self, current: Callable[[], ssl.SSLContext]) -> None:
+        self._current = current
+
+    def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
+        """Wrap a connection."""
+        return self._current().wrap_bio(*arguments, **named)
