@@ -12,7 +12,6 @@ from pydantic import Field, ValidationError, model_validator
 from leakwatch.detect.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
 from leakwatch.evidence.config import EvidenceConfig
-from leakwatch.http.client import Settings
 from leakwatch.leaks.config import DetectionConfig, IgnoreConfig
 from leakwatch.leaks.ownership.config import CodeownersConfig, LinksConfig, Teams
 from leakwatch.notify.config import AlertingConfig
@@ -20,6 +19,7 @@ from leakwatch.pipeline import Settings as Judging
 from leakwatch.scrape.config import GlobalConfig, ScrapeConfig, too_long
 from leakwatch.scrape.prometheus_api import PrometheusConfig
 from leakwatch.scrape.target_url import target_job
+from leakwatch.settings.base import Settings
 from leakwatch.settings.file import parse_settings, read_settings
 from leakwatch.settings.messages import Location, misplaced, reworded
 from leakwatch.settings.units import format_duration

@@ -25,8 +25,6 @@ LAYERS = (  # the lowest first
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 WITHIN = {("daemon", "config"), ("pipeline", "leaks"), ("__main__", "cli"), ("settings", "errors")}
 KNOWN = {
-    ("settings.file", "http"),
-    ("settings.messages", "http"),
     ("discovery.metrics", "scrape"),
     ("discovery.runner", "scrape"),
     ("notify.notifier", "scrape"),

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from leakwatch.discovery.status import progress
 from leakwatch.discovery.target_group import TargetGroup, Update
 from leakwatch.errors import DiscoveryError
-from leakwatch.http.client import Settings
+from leakwatch.settings.base import Settings
 from leakwatch.settings.units import Duration
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from leakwatch.discovery.status import progress
 from leakwatch.discovery.target_group import CompleteGroup, TargetGroup, Update
 from leakwatch.errors import ConfigError
-from leakwatch.http.client import Settings
+from leakwatch.settings.base import Settings
 from leakwatch.settings.messages import reworded
 from leakwatch.settings.units import ConfigPath, Duration
 from leakwatch.settings.yaml_loader import load

@@ -14,8 +14,8 @@ from leakwatch.discovery.relabel import RelabelConfig
 from leakwatch.discovery.static import StaticConfig
 from leakwatch.discovery.status import Progress, current
 from leakwatch.discovery.target_group import CompleteGroup, Mechanism, TargetGroup
-from leakwatch.http.client import Settings
 from leakwatch.scrape.clock import Clock
+from leakwatch.settings.base import Settings
 
 AGAIN = 10.0  # seconds after which a discovery that broke is started again
 COMPLETE = TypeAdapter(tuple[CompleteGroup, ...])

@@ -10,7 +10,7 @@ from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_serializer
 
-from leakwatch.http.client import Settings
+from leakwatch.settings.base import Settings
 
 HOST = re.compile(r"(?:[^\s:/@\[\]]+|\[[0-9a-fA-F:.%]+\])(?::(\d{1,5}))?")
 

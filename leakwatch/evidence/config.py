@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from leakwatch.http.client import Settings
 from leakwatch.leaks.ignore import glob
 from leakwatch.profile.redact import Redaction
+from leakwatch.settings.base import Settings
 from leakwatch.settings.units import ConfigPath, Size
 
 

@@ -9,21 +9,16 @@ from pathlib import Path
 from typing import Annotated, Self
 
 import httpx
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer, model_validator
+from pydantic import AfterValidator, Field, field_serializer, model_validator
 
 from leakwatch import __version__
+from leakwatch.settings.base import Settings
 from leakwatch.settings.units import ConfigFile, Secret
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 USER_AGENT = f"leakwatch/{__version__}"
 HIDDEN = "**********"
 """What pydantic shows of a secret."""
-
-
-class Settings(BaseModel):
-    """Base of all configuration: a key that is not known is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class BasicAuth(Settings):

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from leakwatch.http.client import Settings
 from leakwatch.leaks.ignore import Rule
+from leakwatch.settings.base import Settings
 from leakwatch.settings.units import Duration
 
 

@@ -6,7 +6,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from leakwatch.discovery.runner import DiscoverySettings
 from leakwatch.discovery.target_group import LabelName
-from leakwatch.http.client import HttpSettings, Settings
+from leakwatch.http.client import HttpSettings
+from leakwatch.settings.base import Settings
 from leakwatch.settings.units import Duration, expand
 
 PUSH = "api/v2/alerts"

@@ -5,9 +5,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from leakwatch.discovery.runner import DiscoverySettings
-from leakwatch.http.client import HttpSettings, Settings
+from leakwatch.http.client import HttpSettings
 from leakwatch.pipeline import Format
 from leakwatch.scrape.probes.config import InquirySettings
+from leakwatch.settings.base import Settings
 from leakwatch.settings.messages import misplaced
 from leakwatch.settings.units import Duration, Size, format_duration
 

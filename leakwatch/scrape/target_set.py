@@ -11,12 +11,13 @@ from leakwatch.config import Config
 from leakwatch.discovery.runner import Finder
 from leakwatch.discovery.shard import Shard
 from leakwatch.discovery.target_builder import Endpoint, Found, Job, Resolver
-from leakwatch.http.client import HttpSettings, Settings
+from leakwatch.http.client import HttpSettings
 from leakwatch.model import Target
 from leakwatch.pipeline import Format
 from leakwatch.scrape.clock import Clock
 from leakwatch.scrape.config import ScrapeConfig
 from leakwatch.scrape.probes.config import InquirySettings
+from leakwatch.settings.base import Settings
 
 log = structlog.get_logger()
 

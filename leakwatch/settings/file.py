@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from leakwatch.errors import ConfigError
-from leakwatch.http.client import Settings
+from leakwatch.settings.base import Settings
 from leakwatch.settings.messages import describe, line_of, repeated_keys
 from leakwatch.settings.yaml_loader import compose, load
 

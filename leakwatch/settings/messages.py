@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from leakwatch.errors import quote, without_user
-from leakwatch.http.client import Settings
+from leakwatch.settings.base import Settings
 from leakwatch.settings.units import HIDDEN
 
 Location = tuple[int | str, ...]

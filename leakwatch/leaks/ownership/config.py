@@ -7,11 +7,11 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, PrivateAttr, WithJsonSchema, field_validator, model_validator
 
 from leakwatch.errors import ConfigError
-from leakwatch.http.client import Settings
 from leakwatch.leaks.ownership.codeowners import CodeOwners, parse
 from leakwatch.leaks.ownership.go_modules import Repository
 from leakwatch.leaks.ownership.owners import scope_of
 from leakwatch.leaks.ownership.source_links import Links, Template
+from leakwatch.settings.base import Settings
 from leakwatch.settings.units import ConfigFile
 
 LARGEST = 3 << 20

@@ -5,7 +5,6 @@ from typing import Annotated
 from pydantic import Field
 
 from leakwatch.discovery.target_builder import Endpoint
-from leakwatch.http.client import Settings
 from leakwatch.http.fetch import Scraper
 from leakwatch.scrape.probes import full_dump as dumping
 from leakwatch.scrape.probes import leak_profile as proof
@@ -13,6 +12,7 @@ from leakwatch.scrape.probes.full_dump import DumpInquiry, Keep
 from leakwatch.scrape.probes.leak_profile import ProofInquiry
 from leakwatch.scrape.probes.memory_usage import memory_inquiry
 from leakwatch.scrape.probes.probe import Inquiry
+from leakwatch.settings.base import Settings
 
 Goroutines = Annotated[int, Field(ge=0)]
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, model_validator
 
-from leakwatch.http.client import Settings
+from leakwatch.settings.base import Settings
 from leakwatch.settings.units import hidden
 
 OPTIONS = {"listen": "--listen", "external_url": "--web.external-url", "route_prefix": "--web.route-prefix"}

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from leakwatch.http.client import Settings
+from leakwatch.settings.base import Settings
 from leakwatch.settings.units import ConfigFile, Secret
 
 VERIFY = {
