@@ -14,8 +14,9 @@ from test_gauges import BODY
 
 from leakwatch.discovery.target_builder import Endpoint, Job, endpoint
 from leakwatch.errors import DiscoveryError
-from leakwatch.http.client import Authorization, Client, HttpSettings, Tls, TlsConfig
+from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Scraper
+from leakwatch.http.settings import Authorization, HttpSettings, TlsConfig
 from leakwatch.leaks.findings import Answers
 from leakwatch.leaks.memory import Look, Usage
 from leakwatch.profile.stacks import Identifier

@@ -19,8 +19,9 @@ from typer.testing import CliRunner
 
 from leakwatch.cli.main import app
 from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, Reason, ScrapeError
-from leakwatch.http.client import Client, HttpSettings, Tls, TlsConfig
+from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Feed, Scraper
+from leakwatch.http.settings import HttpSettings, TlsConfig
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Trace
 from leakwatch.profile import proto, stacks, text
 from leakwatch.profile import symbols as symbol

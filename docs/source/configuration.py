@@ -13,7 +13,7 @@ from typing import Any
 
 from leakwatch.config import Config
 from leakwatch.discovery.runner import DiscoverySettings
-from leakwatch.http.client import HttpSettings
+from leakwatch.http.settings import HttpSettings
 from leakwatch.settings.base import Settings
 from leakwatch.settings.units import exact_duration, exact_size
 from leakwatch.web.server.web_config import WebSettings

@@ -17,8 +17,9 @@ from pydantic import AfterValidator, FailFast, PlainSerializer, TypeAdapter, Val
 from leakwatch.discovery.status import progress
 from leakwatch.discovery.target_group import TargetGroup, Update
 from leakwatch.errors import DiscoveryError, ScrapeError, quote, without_user
-from leakwatch.http.client import HIDDEN, Client, HttpSettings, Tls
+from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Scraper
+from leakwatch.http.settings import HIDDEN, HttpSettings
 from leakwatch.settings.messages import mistake
 from leakwatch.settings.units import Duration, Size
 

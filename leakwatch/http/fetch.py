@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 import httpx
 
 from leakwatch.errors import REASONS, NotAProfile, ScrapeError, quote
-from leakwatch.http.client import Client, HttpSettings, TlsError, refusal
+from leakwatch.http.client import Client, TlsError, refusal
+from leakwatch.http.settings import HttpSettings
 
 REDIRECTS = 3
 PIECE = 65_536

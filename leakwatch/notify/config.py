@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from leakwatch.discovery.runner import DiscoverySettings
 from leakwatch.discovery.target_group import LabelName
-from leakwatch.http.client import HttpSettings
+from leakwatch.http.settings import HttpSettings
 from leakwatch.settings.base import Settings
 from leakwatch.settings.units import Duration, expand
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from leakwatch.discovery.runner import DiscoverySettings
-from leakwatch.http.client import HttpSettings
+from leakwatch.http.settings import HttpSettings
 from leakwatch.pipeline import Format
 from leakwatch.scrape.probes.config import InquirySettings
 from leakwatch.settings.base import Settings

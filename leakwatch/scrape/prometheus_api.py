@@ -10,7 +10,8 @@ import httpx
 from pydantic import AfterValidator
 
 from leakwatch.errors import QueryError, quote, without_user
-from leakwatch.http.client import Client, HttpSettings, Tls, TlsError
+from leakwatch.http.client import Client, Tls, TlsError
+from leakwatch.http.settings import HttpSettings
 from leakwatch.settings.units import hidden
 
 TIMEOUT = 30.0  # seconds for one answer

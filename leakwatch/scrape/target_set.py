@@ -11,7 +11,7 @@ from leakwatch.config import Config
 from leakwatch.discovery.runner import Finder
 from leakwatch.discovery.shard import Shard
 from leakwatch.discovery.target_builder import Endpoint, Found, Job, Resolver
-from leakwatch.http.client import HttpSettings
+from leakwatch.http.settings import HttpSettings
 from leakwatch.model import Target
 from leakwatch.pipeline import Format
 from leakwatch.scrape.clock import Clock

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from leakwatch.discovery.target_group import Update
 from leakwatch.errors import ConfigError
-from leakwatch.http.client import HttpSettings
+from leakwatch.http.settings import HttpSettings
 from leakwatch.settings.base import Settings
 from leakwatch.settings.units import ConfigFile
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from leakwatch.http.client import HeaderValue
+from leakwatch.http.settings import HeaderValue
 from leakwatch.settings.base import Settings
 from leakwatch.settings.units import Secret, hidden
 from leakwatch.web.server.tls import TlsServerConfig
