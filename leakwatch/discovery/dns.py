@@ -16,7 +16,7 @@ from leakwatch.discovery.status import progress
 from leakwatch.discovery.target_group import TargetGroup, Update
 from leakwatch.errors import DiscoveryError
 from leakwatch.settings.base import Settings
-from leakwatch.settings.units import Duration
+from leakwatch.settings.types import Duration
 
 if TYPE_CHECKING:
     from dns.asyncresolver import Resolver

@@ -21,7 +21,7 @@ from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Scraper
 from leakwatch.http.settings import HIDDEN, HttpSettings
 from leakwatch.settings.messages import mistake
-from leakwatch.settings.units import Duration, Size
+from leakwatch.settings.types import Duration, Size
 
 PATIENCE = (10.0, 60.0)  # seconds for an answer, at least and at most; between them it is the refresh interval
 JSON = re.compile(r'application/json(;\s*charset=("utf-8"|utf-8))?', re.IGNORECASE)

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from leakwatch.discovery.go_regexp import EVERYTHING, Pattern, Template, compiled, template
 from leakwatch.discovery.target_group import LabelName
 from leakwatch.settings.base import Settings
-from leakwatch.settings.units import Text
+from leakwatch.settings.types import Text
 
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 LABEL_TEMPLATE = re.compile(r"(?:[a-zA-Z_]|\$\{\w+\}|\$\w)(?:\w|\$\{\w+\}|\$\w)*", re.ASCII)

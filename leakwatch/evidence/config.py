@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from leakwatch.leaks.ignore import glob
 from leakwatch.profile.redact import Redaction
 from leakwatch.settings.base import Settings
-from leakwatch.settings.units import ConfigPath, Size
+from leakwatch.settings.types import ConfigPath, Size
 
 
 def _globs(value: Any) -> Any:

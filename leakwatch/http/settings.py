@@ -10,11 +10,9 @@ import httpx
 from pydantic import AfterValidator, Field, field_serializer, model_validator
 
 from leakwatch.settings.base import Settings
-from leakwatch.settings.units import ConfigFile, Secret
+from leakwatch.settings.types import ConfigFile, Secret
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-
-
 HIDDEN = "**********"
 """What pydantic shows of a secret."""
 
@@ -115,8 +113,6 @@ def _header_value(text: str) -> str:
 
 
 HeaderName = Annotated[str, AfterValidator(_header_name)]
-
-
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 
 

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from leakwatch.leaks.ignore import Rule
 from leakwatch.settings.base import Settings
-from leakwatch.settings.units import Duration
+from leakwatch.settings.types import Duration
 
 
 class DetectionConfig(Settings):

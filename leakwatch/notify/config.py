@@ -8,7 +8,7 @@ from leakwatch.discovery.runner import DiscoverySettings
 from leakwatch.discovery.target_group import LabelName
 from leakwatch.http.settings import HttpSettings
 from leakwatch.settings.base import Settings
-from leakwatch.settings.units import Duration, expand
+from leakwatch.settings.types import Duration, expand
 
 PUSH = "api/v2/alerts"
 

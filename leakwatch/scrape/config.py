@@ -10,7 +10,8 @@ from leakwatch.pipeline import Format
 from leakwatch.scrape.probes.config import InquirySettings
 from leakwatch.settings.base import Settings
 from leakwatch.settings.messages import misplaced
-from leakwatch.settings.units import Duration, Size, format_duration
+from leakwatch.settings.types import Duration, Size
+from leakwatch.settings.units import format_duration
 
 DEFAULT_PATH = "/debug/pprof"
 DEFAULT_METRICS = "/metrics"

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 from leakwatch.errors import QueryError, quote, without_user
 from leakwatch.http.client import Client, Tls, TlsError
 from leakwatch.http.settings import HttpSettings
-from leakwatch.settings.units import hidden
+from leakwatch.settings.types import hidden
 
 TIMEOUT = 30.0  # seconds for one answer
 LIMIT = 256 * 1024**2  # bytes of one answer

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from leakwatch.errors import quote, without_user
 from leakwatch.settings.base import Settings
-from leakwatch.settings.units import HIDDEN
+from leakwatch.settings.types import HIDDEN
 
 Location = tuple[int | str, ...]
 """The keys and indices that lead to a place."""

@@ -12,7 +12,7 @@ from leakwatch.discovery.target_group import Update
 from leakwatch.errors import ConfigError
 from leakwatch.http.settings import HttpSettings
 from leakwatch.settings.base import Settings
-from leakwatch.settings.units import ConfigFile
+from leakwatch.settings.types import ConfigFile
 
 if TYPE_CHECKING:
     from leakwatch.discovery.kubernetes.discoverer import Timing

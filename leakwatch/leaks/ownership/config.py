@@ -12,7 +12,7 @@ from leakwatch.leaks.ownership.go_modules import Repository
 from leakwatch.leaks.ownership.owners import scope_of
 from leakwatch.leaks.ownership.source_links import Links, Template
 from leakwatch.settings.base import Settings
-from leakwatch.settings.units import ConfigFile
+from leakwatch.settings.types import ConfigFile
 
 LARGEST = 3 << 20
 """Bytes of a CODEOWNERS file; GitHub takes no larger one."""

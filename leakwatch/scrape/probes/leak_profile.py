@@ -16,7 +16,7 @@ from leakwatch.model import Fingerprint, Sample
 from leakwatch.profile import text
 from leakwatch.profile.stacks import site_of
 from leakwatch.scrape.probes.probe import Occasion
-from leakwatch.settings.units import Duration
+from leakwatch.settings.types import Duration
 
 PAUSE: Final = 900.0
 When = Literal["off", "suspicion"] | Annotated[Duration, Field(ge=PAUSE)]

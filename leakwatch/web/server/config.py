@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, model_validator
 
 from leakwatch.settings.base import Settings
-from leakwatch.settings.units import hidden
+from leakwatch.settings.types import hidden
 
 OPTIONS = {"listen": "--listen", "external_url": "--web.external-url", "route_prefix": "--web.route-prefix"}
 """The options of the command line that stand for keys of `web`."""

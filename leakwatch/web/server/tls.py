@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from leakwatch.settings.base import Settings
-from leakwatch.settings.units import ConfigFile, Secret
+from leakwatch.settings.types import ConfigFile, Secret
 
 VERIFY = {
     "NoClientCert": ssl.CERT_NONE,

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from leakwatch.http.settings import HeaderValue
 from leakwatch.settings.base import Settings
-from leakwatch.settings.units import Secret, hidden
+from leakwatch.settings.types import Secret, hidden
 from leakwatch.web.server.tls import TlsServerConfig
 
 CONTENT_POLICY = (
