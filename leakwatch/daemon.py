@@ -16,8 +16,8 @@ from leakwatch.errors import ConfigError, LeakwatchError
 from leakwatch.evidence.metrics import EvidenceCollector
 from leakwatch.evidence.recorder import Evidence
 from leakwatch.http.client import Tls
-from leakwatch.http.fetch import Health
-from leakwatch.model import Event, Leak, Target
+from leakwatch.leaks.model import Event, Leak
+from leakwatch.model import Health, Target
 from leakwatch.notify.log import write
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier

@@ -21,11 +21,14 @@ from leakwatch.leaks import handover as succession
 from leakwatch.leaks.findings import Suspects, findings
 from leakwatch.leaks.ignore import Rule, unmatched
 from leakwatch.leaks.memory_cost import bill
+from leakwatch.leaks.model import Event, Findings, Leak, Memory
 from leakwatch.leaks.ownership.owners import Owners
 from leakwatch.leaks.ownership.source_links import Facts
-from leakwatch.leaks.target_state import Service, Settings, Watch
+from leakwatch.leaks.service_state import Service
+from leakwatch.leaks.settings import Settings
+from leakwatch.leaks.target_state import Watch
 from leakwatch.leaks.tracker import POOLED, Judged, Leaks
-from leakwatch.model import Event, Findings, Fingerprint, Frame, Leak, Memory, Process, Sample, Samples, Target
+from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Target
 from leakwatch.profile import proto, text
 from leakwatch.profile.stacks import Identifier
 

@@ -10,9 +10,8 @@ from prometheus_client import CollectorRegistry
 from simulated import START, stack
 from starlette.applications import Starlette
 
-from leakwatch.http.fetch import Health
 from leakwatch.leaks.ignore import Rule
-from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target
+from leakwatch.model import Fingerprint, Frame, Health, Process, Sample, Samples, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile.stacks import fingerprint_of
 from leakwatch.scrape.clock import Clock

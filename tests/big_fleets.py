@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from simulated import HOUR, START, stack
 
-from leakwatch.http.fetch import Health
-from leakwatch.model import Sample, Stack, Target
+from leakwatch.model import Health, Sample, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.scrape.clock import Clock
 from leakwatch.web.api.state import Source

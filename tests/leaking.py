@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from leakwatch.http.fetch import Health
-from leakwatch.model import Frame, Growth, Leak, Stack, Target, Verdict
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Frame, Growth, Health, Stack, Target, Verdict
 from leakwatch.notify.alerts import Alert, Alerts
 from leakwatch.notify.rules import Rules
 from leakwatch.profile.stacks import fingerprint_of

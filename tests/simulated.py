@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from leakwatch.model import Event, Frame, Sample, Samples, Stack, Target
+from leakwatch.leaks.model import Event
+from leakwatch.model import Frame, Sample, Samples, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile.stacks import fingerprint_of
 

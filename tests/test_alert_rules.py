@@ -10,8 +10,7 @@ import pytest
 import yaml
 from leaking import START, Play, leak
 
-from leakwatch.http.fetch import Health
-from leakwatch.model import Target, Verdict
+from leakwatch.model import Health, Target, Verdict
 from leakwatch.notify.rules import RULES, Labels
 from leakwatch.settings.units import parse_duration
 

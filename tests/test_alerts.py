@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from leaking import START, Play, leak
 
-from leakwatch.http.fetch import Health
 from leakwatch.leaks.labels import shown
-from leakwatch.model import Frame, Target, Verdict
+from leakwatch.model import Frame, Health, Target, Verdict
 from leakwatch.notify import annotations as text
 from leakwatch.notify.alerts import Alert
 

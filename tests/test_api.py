@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from leaking import leak as made_up
 from simulated import START, samples, stack
 
-from leakwatch.http.fetch import Health
 from leakwatch.leaks.config import IgnoreConfig
-from leakwatch.model import Fingerprint, Frame, Process, Stack, Target
+from leakwatch.model import Fingerprint, Frame, Health, Process, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.settings.yaml_loader import load
+from leakwatch.settings.file import load
 from leakwatch.web.api.aggregate import summed
 from leakwatch.web.api.cache import Recent, Sparklines
 from leakwatch.web.api.flame_graph import DEEPEST

@@ -9,8 +9,7 @@ import httpx
 from api_world import ONE, app, get, sample, source
 from simulated import START, stack
 
-from leakwatch.http.fetch import Health
-from leakwatch.model import Target
+from leakwatch.model import Health, Target
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.web.api import events as changing
 from leakwatch.web.api.events import Changes

@@ -26,13 +26,13 @@ from leakwatch.evidence import store as storing
 from leakwatch.evidence.config import EvidenceConfig, RedactConfig
 from leakwatch.evidence.disk import Disk
 from leakwatch.evidence.file_names import LONGEST, original, quoted
-from leakwatch.evidence.index import BESIDE, Body, Shelf
+from leakwatch.evidence.index import BESIDE, Body, Shelf, surplus
 from leakwatch.evidence.packer import BATCH, MOST_WAITING, Packer, Worker
 from leakwatch.evidence.record import Kind, Record
 from leakwatch.evidence.recorder import Evidence, Trail
-from leakwatch.evidence.retention import surplus
 from leakwatch.evidence.store import Store
-from leakwatch.model import Event, Process, Target, Verdict
+from leakwatch.leaks.model import Event
+from leakwatch.model import Process, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile import formats as saved
 from leakwatch.profile import symbols as symbol

@@ -23,7 +23,13 @@ LAYERS = (  # the lowest first
     {"cli", "__main__", "health"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
-WITHIN = {("daemon", "config"), ("pipeline", "leaks"), ("__main__", "cli"), ("settings", "errors")}
+WITHIN = {
+    ("daemon", "config"),
+    ("pipeline", "leaks"),
+    ("__main__", "cli"),
+    ("settings", "errors"),
+    ("model", "errors"),
+}
 KNOWN = {
     ("discovery.metrics", "scrape"),
     ("discovery.runner", "scrape"),
@@ -37,7 +43,7 @@ KNOWN = {
 
 PURE = {"profile", "detect", "leaks", "pipeline", "model", "errors"}
 PURE_MODULES = {
-    *(f"evidence.{name}" for name in ("record", "retention", "index")),
+    *(f"evidence.{name}" for name in ("record", "index")),
     *(f"notify.{name}" for name in ("rules", "annotations", "alerts", "queue")),
     *(f"discovery.{name}" for name in ("relabel", "go_regexp", "kubernetes.objects", "kubernetes.meta_labels")),
     *(
@@ -74,7 +80,7 @@ ONLY_IN = {
 }
 ONLY_BELOW = {
     "prometheus_client": ("metrics", "app"),
-    "typer": ("main", "run_options", "run", "scrape", "check", "config"),
+    "typer": ("main", "run", "scrape", "check", "config"),
 }
 
 

@@ -17,7 +17,8 @@ from leakwatch.detect.min_age import lows, older
 from leakwatch.errors import ScrapeError
 from leakwatch.http.fetch import Feed, Scraper
 from leakwatch.leaks.findings import Answers, Dumped, Proof, findings
-from leakwatch.model import Fingerprint, Leak, Process, Stack, Target, Verdict, Waiting
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Fingerprint, Process, Stack, Target, Verdict, Waiting
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile import dump
 from leakwatch.profile.stacks import Identifier, site_of

@@ -13,9 +13,9 @@ from seen_pages import Seen
 from simulated import play
 from starlette.types import ASGIApp
 
-from leakwatch.http.fetch import Health
+from leakwatch.leaks.model import Findings
 from leakwatch.leaks.ownership.source_links import Links, Template
-from leakwatch.model import Findings, Frame, Target, Waiting
+from leakwatch.model import Frame, Health, Target, Waiting
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.web.api.findings import findings
 from leakwatch.web.api.flame_graph import flame_graph

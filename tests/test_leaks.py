@@ -11,7 +11,8 @@ from simulated import HOUR, START, samples
 from leakwatch.leaks import tracker as leaking
 from leakwatch.leaks.grouping import groups
 from leakwatch.leaks.ignore import Rule
-from leakwatch.model import Event, Frame, Leak, Sample, Samples, Stack, Target, Verdict
+from leakwatch.leaks.model import Event, Leak
+from leakwatch.model import Frame, Sample, Samples, Stack, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile.stacks import fingerprint_of
 

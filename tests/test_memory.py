@@ -25,8 +25,9 @@ from leakwatch.leaks.memory import (
     sentence,
     together,
 )
+from leakwatch.leaks.model import Estimate, Leak, Limit, Memory
 from leakwatch.leaks.tracker import POOLED
-from leakwatch.model import Estimate, Fingerprint, Growth, Leak, Limit, Memory, Verdict
+from leakwatch.model import Fingerprint, Growth, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 
 KIB, MIB = 1024, 1 << 20

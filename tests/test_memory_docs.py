@@ -17,7 +17,7 @@ from leakwatch.discovery.target_builder import Job, Resolver
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.leaks.memory import AVERAGE, HEAP, STACKS, UNKNOWN, sentence
 from leakwatch.leaks.metrics import leak_metrics
-from leakwatch.model import Limit, Memory
+from leakwatch.leaks.model import Limit, Memory
 from leakwatch.notify import annotations as text
 
 PAGE = (Path(__file__).parents[1] / "docs" / "memory.md").read_text()

@@ -8,8 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import choose_encoder
 from simulated import HOUR, START, TARGET, play, samples, stack
 
-from leakwatch.http.fetch import Health
-from leakwatch.model import Frame, Sample, Stack, Target
+from leakwatch.model import Frame, Health, Sample, Stack, Target
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile.stacks import fingerprint_of

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from leakwatch.config import parse
 from leakwatch.discovery.target_group import TargetGroup
-from leakwatch.model import Leak
+from leakwatch.leaks.model import Leak
 from leakwatch.notify.config import AlertingConfig, AlertmanagerConfig
 from leakwatch.notify.notifier import Notifier, addresses
 from leakwatch.scrape.clock import Clock

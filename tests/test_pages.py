@@ -10,9 +10,8 @@ from big_fleets import fleet
 from seen_pages import Seen
 from starlette.datastructures import QueryParams
 
-from leakwatch.http.fetch import Health
 from leakwatch.leaks.labels import leak_url
-from leakwatch.model import Target
+from leakwatch.model import Health, Target
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.web.api.models.types import whole
 from leakwatch.web.api.state import Source

@@ -18,8 +18,7 @@ from structlog.testing import capture_logs
 
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.http.client import Tls
-from leakwatch.http.fetch import Health
-from leakwatch.model import Target, Verdict
+from leakwatch.model import Health, Target, Verdict
 from leakwatch.notify.alertmanager import Sender
 from leakwatch.notify.alerts import Alert
 from leakwatch.notify.config import AlertmanagerConfig

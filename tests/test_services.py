@@ -12,7 +12,8 @@ from leakwatch.detect import correlation as related
 from leakwatch.detect.columns import UP_SQUARED
 from leakwatch.detect.series import Series
 from leakwatch.leaks.ignore import Rule, unmatched
-from leakwatch.model import Event, Fingerprint, Frame, Process, Sample, Samples, Stack, Target, Verdict
+from leakwatch.leaks.model import Event
+from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile.stacks import fingerprint_of
 

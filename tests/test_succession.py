@@ -8,7 +8,8 @@ import pytest
 from simulated import HOUR, INTERVAL, START, TARGET, samples, stack
 
 from leakwatch.leaks.ignore import Rule
-from leakwatch.model import Event, Process, Target, Verdict
+from leakwatch.leaks.model import Event
+from leakwatch.model import Process, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 
 DEPLOY = 8.0  # hours after which the first pod is replaced

@@ -9,7 +9,8 @@ from alarms import Alarms
 from scenarios import Traces
 from scene import HOUR
 
-from leakwatch.model import Event, Fingerprint, Frame, Sample, Stack, Target, Verdict
+from leakwatch.leaks.model import Event
+from leakwatch.model import Fingerprint, Frame, Sample, Stack, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile.stacks import fingerprint_of
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from leakwatch.detect.columns import BLOCKS_PER_HOUR, FLOOR, LEFT, MEAN
-from leakwatch.model import Event, Frame, Sample, Stack, Target
+from leakwatch.leaks.model import Event
+from leakwatch.model import Frame, Sample, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile.stacks import fingerprint_of
 

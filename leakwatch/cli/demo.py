@@ -27,7 +27,8 @@ from leakwatch.config import parse
 from leakwatch.daemon import Daemon
 from leakwatch.errors import ConfigError
 from leakwatch.leaks.labels import leak_url
-from leakwatch.model import Leak, Verdict
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Verdict
 from leakwatch.pipeline import Watch
 from leakwatch.profile.grouping import short
 from leakwatch.web.server.server import bind

@@ -10,7 +10,8 @@ from leakwatch.discovery.target_builder import Job as Start
 from leakwatch.discovery.target_builder import endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, UsageError, without_user
 from leakwatch.http.client import Tls
-from leakwatch.model import Event, Target
+from leakwatch.leaks.model import Event
+from leakwatch.model import Target
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.scrape.clock import Clock, Lag
 from leakwatch.scrape.config import DEFAULT_SIZE

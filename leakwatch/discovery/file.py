@@ -16,9 +16,9 @@ from leakwatch.discovery.status import progress
 from leakwatch.discovery.target_group import CompleteGroup, TargetGroup, Update
 from leakwatch.errors import ConfigError
 from leakwatch.settings.base import Settings
+from leakwatch.settings.file import load
 from leakwatch.settings.messages import reworded
 from leakwatch.settings.types import ConfigPath, Duration
-from leakwatch.settings.yaml_loader import load
 
 CANNOT = "targets file cannot be used, its last target groups stay"
 

@@ -1,7 +1,8 @@
 """The bodies that are kept, found by key and by target, with what they take. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 
 from leakwatch.evidence.record import Record
 
@@ -96,3 +97,33 @@ class Shelf:
         if body in self and body.parts is not None:
             self.in_memory -= body.size
         body.parts = None
+
+
+class Weighed(Protocol):
+    """Something that takes `size` bytes, and stays the longer the larger its `rank` is."""
+
+    rank: Rank
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+
+Some = TypeVar("Some", bound=Weighed)
+
+
+def surplus(kept: Iterable[Some], *, size: int, number: int | None = None) -> list[Some]:
+    """Return what has to go so that at most `number` are left, of at most `size` bytes together.
+
+    What is larger than all of `size` goes by itself, and takes nothing with it.
+    """
+    ranked = sorted(kept, key=lambda one: one.rank)
+    gone = [one for one in ranked if one.size > size]
+    left = [one for one in ranked if one.size <= size]
+    total = sum(one.size for one in left)
+    for i, one in enumerate(left):
+        if total <= size and (number is None or len(left) - i <= number):
+            break
+        gone.append(one)
+        total -= one.size
+    return gone

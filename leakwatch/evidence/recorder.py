@@ -15,7 +15,8 @@ from leakwatch.evidence.index import Body
 from leakwatch.evidence.packer import Packer
 from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept, KeptLeak, Kind, Record
 from leakwatch.evidence.store import Store
-from leakwatch.model import Event, Process, Target, Verdict
+from leakwatch.leaks.model import Event
+from leakwatch.model import Process, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile import symbols as symbol
 

@@ -16,10 +16,9 @@ import structlog
 from leakwatch.errors import EvidenceError
 from leakwatch.evidence.config import EvidenceConfig
 from leakwatch.evidence.disk import Disk, stem
-from leakwatch.evidence.index import Body, Shelf
+from leakwatch.evidence.index import Body, Shelf, surplus
 from leakwatch.evidence.packer import Packer, Worker
 from leakwatch.evidence.record import Kept, Record
-from leakwatch.evidence.retention import surplus
 from leakwatch.model import Verdict
 
 log = structlog.get_logger()

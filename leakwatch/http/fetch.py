@@ -7,14 +7,12 @@ the body as it streams in, the timeout over the whole answer, redirects only wit
 import asyncio
 import ssl
 import zlib
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import httpx
 
-from leakwatch.errors import REASONS, NotAProfile, ScrapeError, quote
+from leakwatch.errors import NotAProfile, ScrapeError, quote
 from leakwatch.http.client import Client, TlsError, refusal
 from leakwatch.http.settings import HttpSettings
 
@@ -26,23 +24,6 @@ GZIP = 16 + zlib.MAX_WBITS
 
 Feed = Callable[[bytes], None]
 """Where the pieces of a body go; raises ProfileError."""
-
-
-@dataclass(slots=True)
-class Health:
-    """How the scrapes of one target went; `results` counts "success" and each reason."""
-
-    results: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(("success", *REASONS), 0)))
-    up: bool | None = None
-    duration: float = 0.0
-    body_bytes: int = 0
-    reason: str = ""
-    error: str = ""
-    time: float = 0.0
-    since: float = 0.0
-    """When it went up, or down."""
-    interval: float = 0.0
-    """Seconds from scrape to scrape, stretched where the target would pay too much."""
 
 
 class Scraper:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from leakwatch.leaks.model import Turn
 from leakwatch.leaks.reason import combined
-from leakwatch.model import NO_GROWTH, Judgement, Stack, Turn, Verdict
+from leakwatch.model import NO_GROWTH, Judgement, Stack, Verdict
 
 POOLED: Final = ""
 """The name under which the judgement of a whole service comes; no target is called so."""

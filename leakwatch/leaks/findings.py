@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from leakwatch.leaks.memory import Looks
-from leakwatch.model import Findings, Fingerprint, Stack, Waiting
+from leakwatch.leaks.model import Findings
+from leakwatch.model import Fingerprint, Stack, Waiting
 from leakwatch.profile.wait_times import together
 
 Suspects = Mapping[Fingerprint, Stack]

@@ -5,7 +5,9 @@ A rolling deploy is a restart under another name. The new process may come befor
 
 from typing import Final
 
-from leakwatch.leaks.target_state import Gone, Service, Settings, Watch
+from leakwatch.leaks.service_state import Service
+from leakwatch.leaks.settings import Settings
+from leakwatch.leaks.target_state import Gone, Watch
 from leakwatch.leaks.tracker import Leaks
 from leakwatch.model import Target
 

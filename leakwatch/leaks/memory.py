@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from leakwatch.leaks.labels import shown
-from leakwatch.model import Estimate, Fingerprint, Growth, Limit, Memory
+from leakwatch.leaks.model import Estimate, Limit, Memory
+from leakwatch.model import Fingerprint, Growth
 from leakwatch.settings.units import format_duration, format_size
 
 LEAST: Final = 2048.0  # bytes: Go starts no goroutine with a smaller stack

@@ -1,8 +1,10 @@
 """What a leak costs: what is known of memory on each target, put together for its service. Pure."""
 
 from leakwatch.leaks.memory import Each, first, reach, together
-from leakwatch.leaks.target_state import Service, Watch
-from leakwatch.model import Fingerprint, Growth, Leak, Memory
+from leakwatch.leaks.model import Leak, Memory
+from leakwatch.leaks.service_state import Service
+from leakwatch.leaks.target_state import Watch
+from leakwatch.model import Fingerprint, Growth
 
 
 def bill(service: Service, leak: Leak) -> Memory:

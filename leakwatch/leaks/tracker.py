@@ -8,10 +8,11 @@ from types import MappingProxyType
 from leakwatch.leaks.candidate import POOLED, Life
 from leakwatch.leaks.grouping import Group, groups
 from leakwatch.leaks.ignore import Rule
+from leakwatch.leaks.model import Event, Findings, Leak, Memory
 from leakwatch.leaks.ownership.owners import Owners
 from leakwatch.leaks.ownership.source_links import Facts, Links
 from leakwatch.leaks.reason import combined, sentence, with_proof
-from leakwatch.model import Event, Findings, Fingerprint, Frame, Judgement, Leak, Memory, Stack, Verdict
+from leakwatch.model import Fingerprint, Frame, Judgement, Stack, Verdict
 
 __all__ = ["POOLED", "Judged", "Leaks"]
 

@@ -11,8 +11,8 @@ from leakwatch.discovery.relabel import relabel, rules
 from leakwatch.discovery.runner import Finder
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.http.client import Client, Tls
-from leakwatch.http.fetch import Health
-from leakwatch.model import Leak, Target
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Health, Target
 from leakwatch.notify.alertmanager import Address, Sender
 from leakwatch.notify.alerts import Alerts
 from leakwatch.notify.config import AlertingConfig, AlertmanagerConfig

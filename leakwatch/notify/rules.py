@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from leakwatch.http.fetch import Health
 from leakwatch.leaks.labels import leak_labels, leak_url, shown
-from leakwatch.model import Leak, Target, Verdict
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Health, Target, Verdict
 from leakwatch.notify import annotations as text
 
 REMEMBERED: Final = 86_400.0  # seconds for which a leak that stands still is told

@@ -9,8 +9,9 @@ import structlog
 
 from leakwatch.errors import ScrapeError
 from leakwatch.evidence.recorder import Trail
-from leakwatch.http.fetch import Health, Scraper
-from leakwatch.model import Event, Process, Samples, Target
+from leakwatch.http.fetch import Scraper
+from leakwatch.leaks.model import Event
+from leakwatch.model import Health, Process, Samples, Target
 from leakwatch.pipeline import Body, Format, Pipeline
 from leakwatch.scrape.budget import Pace
 from leakwatch.scrape.clock import Clock

@@ -14,10 +14,9 @@ from prometheus_client.registry import Collector
 
 from leakwatch import __version__
 from leakwatch.detect.trend import slopes
-from leakwatch.http.fetch import Health
 from leakwatch.leaks.labels import shown
 from leakwatch.leaks.metrics import leak_metrics
-from leakwatch.model import Fingerprint, Stack, Target
+from leakwatch.model import Fingerprint, Health, Stack, Target
 from leakwatch.pipeline import Pipeline, Watch
 
 STAYS = 1.5  # a stack enters among the first K and leaves when it is not among the first 1.5 K

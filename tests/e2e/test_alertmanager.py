@@ -17,7 +17,8 @@ from running import FAST, Daemon, eventually, free_port
 
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.http.client import Tls
-from leakwatch.model import Leak, Verdict
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Verdict
 from leakwatch.notify.alertmanager import Sender
 from leakwatch.notify.config import AlertmanagerConfig
 from leakwatch.notify.notifier import addresses

@@ -13,8 +13,9 @@ from leakwatch.detect.history import History
 from leakwatch.detect.windows import BLOCK_WINDOWS, HOUR_WINDOWS
 from leakwatch.errors import ConfigError
 from leakwatch.leaks.ignore import Rule, unmatched
+from leakwatch.leaks.model import Event, Leak, Memory
 from leakwatch.leaks.target_state import Watch
-from leakwatch.model import Event, Fingerprint, Leak, Memory, Target, Verdict
+from leakwatch.model import Fingerprint, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile.stacks import Identifier
 from leakwatch.settings.units import format_duration

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 from leakwatch.cli.analyze.replay import leak_json
 from leakwatch.cli.check.result import WORDS, Checked, Outcome, conclusion
-from leakwatch.model import Leak
+from leakwatch.leaks.model import Leak
 from leakwatch.profile.escape import escaped, printable
 
 Place = Callable[[str], str]

@@ -9,8 +9,9 @@ from leakwatch.detect.detector import RUNNING
 from leakwatch.detect.growth import quarter_columns
 from leakwatch.detect.history import History
 from leakwatch.detect.windows import BLOCK_WINDOWS
+from leakwatch.leaks.model import Leak
 from leakwatch.leaks.target_state import Watch
-from leakwatch.model import Leak, Target, Verdict
+from leakwatch.model import Target, Verdict
 from leakwatch.settings.units import exact_duration, format_duration
 
 CLEAN, LEAKS, UNKNOWN = 0, 1, 2  # exit statuses

@@ -34,7 +34,8 @@ from leakwatch.cli.scrape_session import How, Vigil, Watching
 from leakwatch.config import Config, read_config
 from leakwatch.detect.detector import RUNNING
 from leakwatch.errors import UsageError
-from leakwatch.model import Event, Verdict
+from leakwatch.leaks.model import Event
+from leakwatch.model import Verdict
 from leakwatch.profile.escape import escaped, printable
 from leakwatch.scrape.clock import Clock
 from leakwatch.scrape.probes.config import InquirySettings

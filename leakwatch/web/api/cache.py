@@ -6,8 +6,9 @@ Pure; time comes in.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from leakwatch.leaks.model import Leak
 from leakwatch.leaks.target_state import Watch
-from leakwatch.model import Fingerprint, Leak
+from leakwatch.model import Fingerprint
 from leakwatch.pipeline import Pipeline
 from leakwatch.web.api.aggregate import sparkline, summed
 

@@ -2,7 +2,8 @@
 
 from shlex import quote
 
-from leakwatch.model import Leak, Target
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Target
 from leakwatch.scrape.target_set import Plan
 from leakwatch.web.api.models.leaks import Command
 from leakwatch.web.api.models.types import whole

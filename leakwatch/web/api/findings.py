@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from leakwatch.leaks import memory as costs
-from leakwatch.leaks.findings_text import how_long, started_by, unknown
-from leakwatch.model import Estimate, Findings, Memory
+from leakwatch.leaks.model import Estimate, Findings, Memory
+from leakwatch.leaks.reason import how_long, started_by, unknown
 from leakwatch.profile.wait_times import ages
 from leakwatch.web.api.models import findings as models
 

@@ -7,8 +7,9 @@ import yaml
 
 from leakwatch.detect.trend import slopes
 from leakwatch.leaks.labels import leak_labels, leak_url
+from leakwatch.leaks.model import Leak
 from leakwatch.leaks.target_state import Watch
-from leakwatch.model import Frame, Leak, Verdict
+from leakwatch.model import Frame, Verdict
 from leakwatch.notify import annotations as text
 from leakwatch.notify.rules import LEAK, SUSPECTED, alert_labels
 from leakwatch.web.api import findings as closer

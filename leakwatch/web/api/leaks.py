@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from leakwatch.errors import UnknownError
-from leakwatch.model import Fingerprint, Growth, Leak, Stack, Verdict
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Fingerprint, Growth, Stack, Verdict
 from leakwatch.web.api import findings as closer
 from leakwatch.web.api.models import leaks as models
 from leakwatch.web.api.models.types import whole

@@ -10,9 +10,10 @@ from leakwatch.detect.columns import FLOOR, MEAN, Sums
 from leakwatch.detect.history import History
 from leakwatch.detect.trend import slopes
 from leakwatch.errors import UnknownError
+from leakwatch.leaks.model import Leak
 from leakwatch.leaks.reason import combined
 from leakwatch.leaks.target_state import Watch
-from leakwatch.model import Fingerprint, Judgement, Leak
+from leakwatch.model import Fingerprint, Judgement
 from leakwatch.web.api.aggregate import Reach, Sum, between, columns_of, curve, history_of, middles, summed
 from leakwatch.web.api.leaks import find, hourly
 from leakwatch.web.api.models import leaks as models

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from leakwatch.errors import UnknownError
-from leakwatch.http.fetch import Health
-from leakwatch.model import Leak, Target
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Health, Target
 from leakwatch.settings.units import format_duration
 from leakwatch.web.api.aggregate import sparkline, totals
 from leakwatch.web.api.leaks import summaries

@@ -7,8 +7,8 @@ from functools import cache
 
 from leakwatch.config import Config
 from leakwatch.evidence.store import Store
-from leakwatch.http.fetch import Health
-from leakwatch.model import Leak, Target
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Health, Target
 from leakwatch.notify.alertmanager import Sender
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.clock import Clock, Lag

@@ -8,9 +8,8 @@ import numpy as np
 from leakwatch.detect.trend import slopes
 from leakwatch.detect.windows import BLOCK_WINDOWS
 from leakwatch.errors import UnknownError
-from leakwatch.http.fetch import Health
 from leakwatch.leaks.target_state import Watch
-from leakwatch.model import Target, Verdict
+from leakwatch.model import Health, Target, Verdict
 from leakwatch.web.api.commands import plan_of
 from leakwatch.web.api.leaks import hourly, per_hour, quoted
 from leakwatch.web.api.models import targets as models
