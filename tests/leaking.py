@@ -6,7 +6,7 @@ from leakwatch.leaks.model import Leak
 from leakwatch.model import Frame, Growth, Health, Stack, Target, Verdict
 from leakwatch.notify.alerts import Alert, Alerts
 from leakwatch.notify.rules import Rules
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
 
 START = 1_700_000_000.0
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from leakwatch.leaks.model import Event
 from leakwatch.model import Frame, Sample, Samples, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
 
 START = 1_700_000_000.0
 INTERVAL = 15.0

@@ -21,7 +21,8 @@ from leakwatch.leaks.model import Leak
 from leakwatch.model import Fingerprint, Process, Stack, Target, Verdict, Waiting
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile import dump
-from leakwatch.profile.stacks import Identifier, site_of
+from leakwatch.profile.fingerprint import site_of
+from leakwatch.profile.stacks import Identifier
 from leakwatch.scrape.probes.full_dump import DumpInquiry
 from leakwatch.scrape.probes.leak_profile import ProofInquiry, When
 from leakwatch.scrape.probes.memory_usage import MemoryInquiry

@@ -14,7 +14,7 @@ from leakwatch.leaks.ignore import Rule
 from leakwatch.leaks.model import Event, Leak
 from leakwatch.model import Frame, Sample, Samples, Stack, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
 
 A, B = Target("shop", "a", {"track": "stable"}), Target("shop", "b", {"track": "canary"})
 MINUTE = 60.0

@@ -11,7 +11,7 @@ from simulated import HOUR, START, TARGET, play, samples, stack
 from leakwatch.model import Frame, Health, Sample, Stack, Target
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
 from leakwatch.scrape.metrics import DaemonCollector, StackCollector, make_registry
 
 

@@ -20,7 +20,7 @@ from leakwatch.evidence.store import Store
 from leakwatch.model import Frame, Profile, Sample, Target, Trace
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile import pprof
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
 from leakwatch.web.api.leaks import leak_id
 from leakwatch.web.api.state import Source
 

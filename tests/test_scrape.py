@@ -19,7 +19,8 @@ from leakwatch.discovery.target_builder import Endpoint, Job, endpoint
 from leakwatch.errors import ScrapeError
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Scraper
-from leakwatch.pipeline import Body, Pipeline, Settings
+from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.profile.body import Body
 from leakwatch.scrape.config import ScrapeConfig
 from leakwatch.scrape.target_url import target_job
 

@@ -15,7 +15,7 @@ from leakwatch.leaks.ignore import Rule, unmatched
 from leakwatch.leaks.model import Event
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
 
 DAY = 24.0
 Counts = Callable[[int, float], Mapping[str, int]]

@@ -23,9 +23,10 @@ from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Feed, Scraper
 from leakwatch.http.settings import HttpSettings, TlsConfig
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Trace
-from leakwatch.profile import proto, stacks, text
+from leakwatch.profile import proto, text
 from leakwatch.profile import symbols as symbol
-from leakwatch.profile.stacks import Identifier, fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
+from leakwatch.profile.stacks import Identifier
 from leakwatch.scrape.probes.symbols import AT_ONCE, MOST, PAUSE, RENEWED, Symbols, visible_at
 
 PROFILES = Path(__file__).parent / "profiles"
@@ -338,7 +339,7 @@ def test_the_docs_have_all_words() -> None:
     page = (Path(__file__).parents[1] / "docs" / "how-it-judges.md").read_text()
     table = page.partition("| where the goroutine is parked | reason |\n")[2].partition("\n\n")[0]
     listed = {word for row in table.splitlines()[1:] for word in re.findall("`(.+?)`", row.split("|")[2])}
-    assert listed == {*stacks.PARKED.values(), *stacks.WAITS.values(), *stacks.LOCKS.values()}
+    assert listed == {*wait_reason.PARKED.values(), *wait_reason.WAITS.values(), *wait_reason.LOCKS.values()}
 
 
 @given(st.binary())

@@ -12,7 +12,7 @@ from scene import HOUR
 from leakwatch.leaks.model import Event
 from leakwatch.model import Fingerprint, Frame, Sample, Stack, Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
 
 START: Final = 1_700_000_000.0
 LATER: Final = 4 * HOUR

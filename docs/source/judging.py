@@ -16,7 +16,7 @@ from leakwatch.detect.columns import BLOCKS_PER_HOUR, FLOOR, LEFT, MEAN
 from leakwatch.leaks.model import Event
 from leakwatch.model import Frame, Sample, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
 
 PICTURE = Path(__file__).parents[1] / "images" / "judging.svg"
 HOUR, INTERVAL = 3600.0, 15.0

@@ -5,6 +5,7 @@ Whoever runs a mechanism says in `current` whose progress it is; the mechanism a
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 import structlog
 
@@ -61,3 +62,13 @@ current: ContextVar[Progress] = ContextVar("current")
 def progress() -> Progress:
     """Return the progress of the mechanism that runs here; a new one, read by nobody, where none was said."""
     return current.get(None) or Progress()
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """How one mechanism of a job fares; `succeeded` in unix seconds, None if it never did."""
+
+    job: str
+    mechanism: str
+    failures: int
+    succeeded: float | None

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from leakwatch.errors import MalformedProfile, NotAProfile, TruncatedProfile, quote
 from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile.cache import Memo
-from leakwatch.profile.stacks import wait_reason
 from leakwatch.profile.text import DIGITS, PIECE, UNKNOWN, decode, unquote
+from leakwatch.profile.wait_reason import wait_reason
 
 FULL = 64 << 20
 """Go's dumps never are longer; one that is as long was cut."""

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from leakwatch.discovery.runner import DiscoverySettings
 from leakwatch.http.settings import HttpSettings
-from leakwatch.pipeline import Format
+from leakwatch.profile.body import Format
 from leakwatch.scrape.probes.config import InquirySettings
 from leakwatch.settings.base import Settings
 from leakwatch.settings.messages import misplaced

@@ -12,7 +12,8 @@ from leakwatch.evidence.recorder import Trail
 from leakwatch.http.fetch import Scraper
 from leakwatch.leaks.model import Event
 from leakwatch.model import Health, Process, Samples, Target
-from leakwatch.pipeline import Body, Format, Pipeline
+from leakwatch.pipeline import Pipeline
+from leakwatch.profile.body import Body, Format
 from leakwatch.scrape.budget import Pace
 from leakwatch.scrape.clock import Clock
 from leakwatch.scrape.probes.probe import Inquiry, Occasion, ask, is_due

@@ -10,10 +10,11 @@ import structlog
 from leakwatch.config import Config
 from leakwatch.discovery.runner import Finder
 from leakwatch.discovery.shard import Shard
+from leakwatch.discovery.status import Outlook
 from leakwatch.discovery.target_builder import Endpoint, Found, Job, Resolver
 from leakwatch.http.settings import HttpSettings
 from leakwatch.model import Target
-from leakwatch.pipeline import Format
+from leakwatch.profile.body import Format
 from leakwatch.scrape.clock import Clock
 from leakwatch.scrape.config import ScrapeConfig
 from leakwatch.scrape.probes.config import InquirySettings
@@ -37,16 +38,6 @@ class Plan:
     size_limit: int
     form: Format
     closer: InquirySettings
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """How one mechanism of a job fares; `succeeded` in unix seconds, None if it never did."""
-
-    job: str
-    mechanism: str
-    failures: int
-    succeeded: float | None
 
 
 @dataclass(slots=True)

@@ -15,7 +15,8 @@ from leakwatch.leaks.ownership.owners import Owners
 from leakwatch.leaks.ownership.source_links import Links, Template
 from leakwatch.model import Samples, Stack
 from leakwatch.profile import text
-from leakwatch.profile.stacks import Identifier, is_dependency, is_std
+from leakwatch.profile.packages import is_dependency, is_std
+from leakwatch.profile.stacks import Identifier
 
 GO = Path(__file__).parents[1] / "go"
 REPOSITORY = GO.parents[1]

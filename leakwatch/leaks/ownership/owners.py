@@ -7,7 +7,8 @@ from urllib.parse import unquote
 from leakwatch.leaks.ownership.go_modules import Repository, package_of, scopes, split
 from leakwatch.model import Frame, Stack
 from leakwatch.profile.cache import Memo
-from leakwatch.profile.stacks import is_dependency, is_std, without_brackets
+from leakwatch.profile.fingerprint import without_brackets
+from leakwatch.profile.packages import is_dependency, is_std
 
 REMEMBERED: Final = 10_000  # frames
 UNKNOWN: Final = "\0"

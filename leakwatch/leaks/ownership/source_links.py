@@ -13,7 +13,7 @@ from urllib.parse import quote
 from leakwatch.leaks.ownership.go_modules import Repository, package_of, version_of, within
 from leakwatch.leaks.ownership.owners import scope_of
 from leakwatch.model import Frame
-from leakwatch.profile.stacks import is_dependency, is_std
+from leakwatch.profile.packages import is_dependency, is_std
 
 LONGEST: Final = 2000  # characters of a link
 COMMITS: Final = ("commit", "git_commit", "revision")

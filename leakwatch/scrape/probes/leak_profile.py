@@ -14,7 +14,7 @@ from leakwatch.http.fetch import Scraper
 from leakwatch.leaks.findings import Proof
 from leakwatch.model import Fingerprint, Sample
 from leakwatch.profile import text
-from leakwatch.profile.stacks import site_of
+from leakwatch.profile.fingerprint import site_of
 from leakwatch.scrape.probes.probe import Occasion
 from leakwatch.settings.types import Duration
 
