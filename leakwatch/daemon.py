@@ -9,8 +9,8 @@ from functools import partial
 import structlog
 
 from leakwatch import __version__
+from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
-from leakwatch.discovery.metrics import DiscoveryCollector
 from leakwatch.discovery.shard import Shard
 from leakwatch.errors import ConfigError, LeakwatchError
 from leakwatch.evidence.metrics import EvidenceCollector
@@ -23,10 +23,9 @@ from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.backfill import Warmer
-from leakwatch.scrape.clock import Clock, Lag
 from leakwatch.scrape.factory import make_job
 from leakwatch.scrape.loop import Job
-from leakwatch.scrape.metrics import DaemonCollector, StackCollector, make_registry
+from leakwatch.scrape.metrics import DiscoveryCollector, StackCollector
 from leakwatch.scrape.prometheus_api import Prometheus
 from leakwatch.scrape.scheduler import Schedule, offset
 from leakwatch.scrape.target_set import Plan, Targets
@@ -34,6 +33,7 @@ from leakwatch.web import lazy as later
 from leakwatch.web.api.cache import Recent, Sparklines
 from leakwatch.web.api.state import Source
 from leakwatch.web.app import make_app
+from leakwatch.web.metrics import DaemonCollector, make_registry
 from leakwatch.web.server.server import Web, address, bind
 from leakwatch.web.server.web_config_file import WebFile
 

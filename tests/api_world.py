@@ -10,11 +10,11 @@ from prometheus_client import CollectorRegistry
 from simulated import START, stack
 from starlette.applications import Starlette
 
+from leakwatch.clock import Clock
 from leakwatch.leaks.ignore import Rule
 from leakwatch.model import Fingerprint, Frame, Health, Process, Sample, Samples, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile.fingerprint import fingerprint_of
-from leakwatch.scrape.clock import Clock
 from leakwatch.web import lazy as later
 from leakwatch.web.api.app import make_api
 from leakwatch.web.api.events import Changes

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from simulated import HOUR, START, stack
 
+from leakwatch.clock import Clock
 from leakwatch.model import Health, Sample, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape.clock import Clock
 from leakwatch.web.api.state import Source
 
 PLAYED = "service-0000"

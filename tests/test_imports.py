@@ -14,7 +14,7 @@ MODULES = {
 }
 
 LAYERS = (  # the lowest first
-    {"errors", "model", "settings"},
+    {"errors", "model", "clock", "settings"},
     {"profile", "detect", "http"},
     {"pipeline", "leaks", "discovery"},
     {"scrape", "notify", "evidence"},
@@ -31,9 +31,6 @@ WITHIN = {
     ("model", "errors"),
 }
 KNOWN = {
-    ("discovery.metrics", "scrape"),
-    ("discovery.runner", "scrape"),
-    ("notify.notifier", "scrape"),
     ("scrape.target_set", "config"),
     ("scrape.loop", "evidence"),
     ("scrape.factory", "evidence"),
@@ -76,7 +73,7 @@ ONLY_IN = {
     "resource": {"web.api.own_usage"},
     "bcrypt": {"web.server.passwords"},
     "uvicorn": {"web.server.connection", "web.server.server"},
-    "time": {"scrape.clock"},
+    "time": {"clock"},
 }
 ONLY_BELOW = {
     "prometheus_client": ("metrics", "app"),

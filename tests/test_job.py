@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from simulated import START, TARGET
 from structlog.testing import capture_logs
 
+from leakwatch.clock import Clock, Lag
 from leakwatch.errors import ScrapeError
 from leakwatch.http.fetch import Feed, Scraper
 from leakwatch.model import Process
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.scrape.budget import SAVED, Pace
-from leakwatch.scrape.clock import Clock, Lag
 from leakwatch.scrape.loop import Job
 from leakwatch.scrape.probes.process import Question
 from leakwatch.scrape.scheduler import Schedule, offset

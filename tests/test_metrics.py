@@ -12,7 +12,8 @@ from leakwatch.model import Frame, Health, Sample, Stack, Target
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.profile.fingerprint import fingerprint_of
-from leakwatch.scrape.metrics import DaemonCollector, StackCollector, make_registry
+from leakwatch.scrape.metrics import StackCollector
+from leakwatch.web.metrics import DaemonCollector, make_registry
 
 
 def registry(pipeline: Pipeline, *, per_target: int = 50, limit: int = 50_000) -> CollectorRegistry:

@@ -23,7 +23,7 @@ from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Feed, Scraper
 from leakwatch.http.settings import HttpSettings, TlsConfig
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Trace
-from leakwatch.profile import proto, text
+from leakwatch.profile import proto, text, wait_reason
 from leakwatch.profile import symbols as symbol
 from leakwatch.profile.fingerprint import fingerprint_of
 from leakwatch.profile.stacks import Identifier

@@ -11,7 +11,7 @@ from running import until
 from structlog.testing import capture_logs
 
 from leakwatch.config import Config, parse
-from leakwatch.discovery.metrics import DiscoveryCollector
+from leakwatch.scrape.metrics import DiscoveryCollector
 from leakwatch.scrape.target_set import Targets
 
 JSON = "Content-Type: application/json"

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from leakwatch.clock import Clock, Lag
 from leakwatch.discovery.target_builder import Job as Start
 from leakwatch.discovery.target_builder import endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, UsageError, without_user
@@ -13,7 +14,6 @@ from leakwatch.http.client import Tls
 from leakwatch.leaks.model import Event
 from leakwatch.model import Target
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape.clock import Clock, Lag
 from leakwatch.scrape.config import DEFAULT_SIZE
 from leakwatch.scrape.factory import make_job
 from leakwatch.scrape.loop import Job

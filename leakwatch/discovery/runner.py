@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationInfo, field_validator
 
+from leakwatch.clock import Clock
 from leakwatch.discovery.dns import DnsConfig
 from leakwatch.discovery.file import CompleteFileConfig, FileConfig
 from leakwatch.discovery.http import HttpConfig
@@ -14,7 +15,6 @@ from leakwatch.discovery.relabel import RelabelConfig
 from leakwatch.discovery.static import StaticConfig
 from leakwatch.discovery.status import Progress, current
 from leakwatch.discovery.target_group import CompleteGroup, Mechanism, TargetGroup
-from leakwatch.scrape.clock import Clock
 from leakwatch.settings.base import Settings
 
 AGAIN = 10.0  # seconds after which a discovery that broke is started again

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import httpx
 import structlog
 
+from leakwatch.clock import Clock
 from leakwatch.discovery.relabel import relabel, rules
 from leakwatch.discovery.runner import Finder
 from leakwatch.discovery.target_group import TargetGroup
@@ -18,7 +19,6 @@ from leakwatch.notify.alerts import Alerts
 from leakwatch.notify.config import AlertingConfig, AlertmanagerConfig
 from leakwatch.notify.queue import Outbox
 from leakwatch.notify.rules import Rules
-from leakwatch.scrape.clock import Clock
 
 log = structlog.get_logger()
 

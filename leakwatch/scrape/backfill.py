@@ -20,11 +20,11 @@ from typing import Final
 
 import structlog
 
+from leakwatch.clock import Clock
 from leakwatch.detect.columns import BLOCKS_PER_HOUR, HOURS, SCRAPES_PER_BLOCK
 from leakwatch.errors import QueryError
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target
 from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape.clock import Clock
 from leakwatch.scrape.prometheus_api import Prometheus, Series, quoted
 
 log = structlog.get_logger()

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
+from leakwatch.clock import Clock
 from leakwatch.evidence.recorder import Trail
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Scraper
 from leakwatch.model import Target
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.budget import Pace
-from leakwatch.scrape.clock import Clock
 from leakwatch.scrape.loop import Job
 from leakwatch.scrape.probes.config import inquiries
 from leakwatch.scrape.probes.process import SIZE_LIMIT, Question

@@ -7,6 +7,7 @@ from statistics import median
 
 import structlog
 
+from leakwatch.clock import Clock
 from leakwatch.errors import ScrapeError
 from leakwatch.evidence.recorder import Trail
 from leakwatch.http.fetch import Scraper
@@ -15,7 +16,6 @@ from leakwatch.model import Health, Process, Samples, Target
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.body import Body, Format
 from leakwatch.scrape.budget import Pace
-from leakwatch.scrape.clock import Clock
 from leakwatch.scrape.probes.probe import Inquiry, Occasion, ask, is_due
 from leakwatch.scrape.probes.process import Question
 from leakwatch.scrape.probes.symbols import Symbols

@@ -13,7 +13,7 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from leakwatch.scrape.clock import Clock
+from leakwatch.clock import Clock
 
 WATCH_CLOCK = 30.0  # seconds
 STEP = 2.0  # seconds

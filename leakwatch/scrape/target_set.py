@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from leakwatch.clock import Clock
 from leakwatch.config import Config
 from leakwatch.discovery.runner import Finder
 from leakwatch.discovery.shard import Shard
@@ -15,7 +16,6 @@ from leakwatch.discovery.target_builder import Endpoint, Found, Job, Resolver
 from leakwatch.http.settings import HttpSettings
 from leakwatch.model import Target
 from leakwatch.profile.body import Format
-from leakwatch.scrape.clock import Clock
 from leakwatch.scrape.config import ScrapeConfig
 from leakwatch.scrape.probes.config import InquirySettings
 from leakwatch.settings.base import Settings

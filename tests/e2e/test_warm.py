@@ -13,11 +13,11 @@ from answering import Answer, answering, endless, http
 from running import Process, eventually, free_port, until
 from simulated import HOUR, samples, stack
 
+from leakwatch.clock import Clock
 from leakwatch.model import Process as Identity
 from leakwatch.model import Target, Verdict
 from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.scrape.backfill import Warmer
-from leakwatch.scrape.clock import Clock
 from leakwatch.scrape.prometheus_api import Prometheus, PrometheusConfig
 
 HOURS = 36

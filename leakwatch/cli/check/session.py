@@ -31,13 +31,13 @@ from leakwatch.cli.check.result import (
 )
 from leakwatch.cli.leak_text import COLOURS, about
 from leakwatch.cli.scrape_session import How, Vigil, Watching
+from leakwatch.clock import Clock
 from leakwatch.config import Config, read_config
 from leakwatch.detect.detector import RUNNING
 from leakwatch.errors import UsageError
 from leakwatch.leaks.model import Event
 from leakwatch.model import Verdict
 from leakwatch.profile.escape import escaped, printable
-from leakwatch.scrape.clock import Clock
 from leakwatch.scrape.probes.config import InquirySettings
 from leakwatch.settings.units import exact_duration
 

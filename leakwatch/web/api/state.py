@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.evidence.store import Store
 from leakwatch.leaks.model import Leak
 from leakwatch.model import Health, Target
 from leakwatch.notify.alertmanager import Sender
 from leakwatch.pipeline import Pipeline
-from leakwatch.scrape.clock import Clock, Lag
 from leakwatch.scrape.target_set import Targets
 from leakwatch.web.api.cache import Recent, Sparklines
 from leakwatch.web.api.snapshots import Moments
