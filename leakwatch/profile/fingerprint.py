@@ -1,7 +1,8 @@
 """Fingerprint of a stack: a hash of its function names without the parts that differ between builds.
 
-A fingerprint must survive restarts, rebuilds and Go upgrades. It leaves out generic arguments, build hashes, the
-which differ between profile formats. A function that the Go authors renamed keeps its newest name.
+A fingerprint survives restarts, rebuilds and Go upgrades. It ignores generic arguments, build hashes, the depth of a
+recursion, the functions inside package sync that a lock passed through, and the runtime's own functions, which
+differ between profile formats. A function that the Go authors renamed keeps its newest name.
 """
 
 import re
