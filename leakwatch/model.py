@@ -171,7 +171,7 @@ class Judgement:
 
 
 @dataclass(slots=True)
-class Health:
+class TargetHealth:
     """How the scrapes of one target went; `results` counts "success" and each reason."""
 
     results: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(("success", *REASONS), 0)))

@@ -18,7 +18,7 @@ from leakwatch.discovery.status import progress
 from leakwatch.discovery.target_group import TargetGroup, Update
 from leakwatch.errors import DiscoveryError, ScrapeError, quote, without_user
 from leakwatch.http.client import Client, Tls
-from leakwatch.http.fetch import Scraper
+from leakwatch.http.fetch import Fetcher
 from leakwatch.http.settings import HIDDEN, HttpSettings
 from leakwatch.settings.messages import mistake
 from leakwatch.settings.types import Duration, Size
@@ -93,7 +93,7 @@ class Lister:
         timeout = min(max(settings.refresh_interval, PATIENCE[0]), PATIENCE[1])
         url = httpx.URL(settings.url)
         client = Client(Tls(settings.tls_config, secure=url.scheme == "https"), timeout=timeout)
-        self._scraper = Scraper(client, url, settings, timeout=timeout, size_limit=settings.body_size_limit)
+        self._scraper = Fetcher(client, url, settings, timeout=timeout, size_limit=settings.body_size_limit)
 
     async def groups(self) -> Sequence[TargetGroup] | None:
         """Return the groups of the list, None if it is the same as last time; raises DiscoveryError."""

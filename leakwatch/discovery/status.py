@@ -13,7 +13,7 @@ STAY = "discovery failed, its last targets stay"
 MOST_SAID = 20  # different errors of one source; more are no news
 
 
-class Progress:
+class DiscoveryStatus:
     """Of one mechanism of one job; a source is one of the places it asks: a file, a URL, a name.
 
     `time`: says what time it is, in unix seconds; `first_failure` is called when it fails before it ever worked.
@@ -56,16 +56,16 @@ class Progress:
         self._said.pop(source, None)
 
 
-current: ContextVar[Progress] = ContextVar("current")
+current: ContextVar[DiscoveryStatus] = ContextVar("current")
 
 
-def progress() -> Progress:
+def progress() -> DiscoveryStatus:
     """Return the progress of the mechanism that runs here; a new one, read by nobody, where none was said."""
-    return current.get(None) or Progress()
+    return current.get(None) or DiscoveryStatus()
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class DiscovererStatus:
     """How one mechanism of a job fares; `succeeded` in unix seconds, None if it never did."""
 
     job: str

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from leakwatch.leaks.ignore import glob
 from leakwatch.profile.redact import Redaction
-from leakwatch.settings.base import Settings
+from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.types import ConfigPath, Size
 
 
@@ -30,7 +30,7 @@ Globs = Annotated[
 """Globs of `*` and `?`; true is any, false is none."""
 
 
-class RedactConfig(Settings):
+class RedactConfig(BaseSettings):
     """`redact`: what is taken out before a body is kept."""
 
     labels: Globs = ("*",)
@@ -43,7 +43,7 @@ class RedactConfig(Settings):
         return Redaction(_pattern(self.labels), _pattern(self.arguments))
 
 
-class EvidenceConfig(Settings):
+class EvidenceConfig(BaseSettings):
     """`evidence`: the raw profiles that are kept of targets that leak."""
 
     path: ConfigPath | None = None

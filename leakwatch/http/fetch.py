@@ -26,7 +26,7 @@ Feed = Callable[[bytes], None]
 """Where the pieces of a body go; raises ProfileError."""
 
 
-class Scraper:
+class Fetcher:
     """Fetches the goroutine profile of one address, the same way each time.
 
     `client`: gives the client to use; `url`: of the profile; `timeout`: seconds over the whole answer;
@@ -55,15 +55,15 @@ class Scraper:
             {"sni_hostname": settings.tls_config.server_name} if settings.tls_config.server_name else {}
         )
 
-    def beside(self, profile: str, size_limit: int, **params: str) -> "Scraper":
+    def beside(self, profile: str, size_limit: int, **params: str) -> "Fetcher":
         """Return a scraper of another profile of the same process, over the same connection."""
         url = self.url.copy_with(path=self.url.path.removesuffix("goroutine") + profile, params=params)
-        return Scraper(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
+        return Fetcher(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
 
-    def at(self, path: str, size_limit: int) -> "Scraper":
+    def at(self, path: str, size_limit: int) -> "Fetcher":
         """Return a scraper of another path of the same address, over the same connection."""
         url = self.url.copy_with(path=path, query=None)
-        return Scraper(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
+        return Fetcher(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
 
     async def fetch(self, feed: Feed) -> None:
         """Give the body of one answer to `feed` piece by piece; raises ScrapeError."""

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 import httpx
 from pydantic import AfterValidator, Field, field_serializer, model_validator
 
-from leakwatch.settings.base import Settings
+from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.types import ConfigFile, Secret
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -17,7 +17,7 @@ HIDDEN = "**********"
 """What pydantic shows of a secret."""
 
 
-class BasicAuth(Settings):
+class BasicAuth(BaseSettings):
     """`basic_auth`: user name and password, or a file with the password."""
 
     username: str
@@ -34,7 +34,7 @@ class BasicAuth(Settings):
         return self
 
 
-class Authorization(Settings):
+class Authorization(BaseSettings):
     """`authorization`: what stands in the header of that name."""
 
     type: str = "Bearer"
@@ -53,7 +53,7 @@ class Authorization(Settings):
         return self
 
 
-class TlsConfig(Settings):
+class TlsConfig(BaseSettings):
     """`tls_config`: whom to trust and how to show who we are."""
 
     ca_file: ConfigFile | None = None
@@ -116,7 +116,7 @@ HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 
 
-class HttpHeader(Settings):
+class HttpHeader(BaseSettings):
     """One of `http_headers`: values in the open, secret, or in files."""
 
     values: tuple[HeaderValue, ...] = ()
@@ -136,7 +136,7 @@ class HttpHeader(Settings):
         return [*self.values, *hidden, *(path.read_text().strip() for path in self.files)]
 
 
-class HttpSettings(Settings):
+class HttpSettings(BaseSettings):
     """What every HTTP client of ours can be told."""
 
     basic_auth: BasicAuth | None = None

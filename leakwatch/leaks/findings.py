@@ -29,7 +29,7 @@ class Dumped:
 
 
 @dataclass(slots=True)
-class Answers:
+class ProbeResults:
     """All that one process answered; `asked` and `refused` are seconds of the stopwatch."""
 
     proof: Proof | None = None
@@ -68,7 +68,7 @@ class Answers:
 
 
 def findings(
-    keys: Sequence[Fingerprint], answers: Iterable[Answers], older: Iterable[Mapping[float, int]]
+    keys: Sequence[Fingerprint], answers: Iterable[ProbeResults], older: Iterable[Mapping[float, int]]
 ) -> Findings:
     """Return what is known of a leak that the first of `keys` tells, the others belonging to it.
 

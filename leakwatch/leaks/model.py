@@ -29,7 +29,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryCost:
     """What a leak costs in bytes, over all targets of its service.
 
     `stack`: what each goroutine takes at least; `resident`: with the heap that it holds, None where that is not
@@ -72,7 +72,7 @@ class Findings:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Transition:
     """A leak had `verdict` from `time` on, in unix seconds."""
 
     verdict: Verdict
@@ -102,13 +102,13 @@ class Leak:
     highest: Verdict
     grew: Growth
     """The rate while it last grew."""
-    life: tuple[Turn, ...]
+    life: tuple[Transition, ...]
     related: tuple[Stack, ...]
     reason: str
     findings: Findings = Findings()
     source: str = ""
     """Where the source of the blamed frame is shown: a URL, "" where that is not known."""
-    memory: Memory | None = None
+    memory: MemoryCost | None = None
 
 
 @dataclass(frozen=True, slots=True)

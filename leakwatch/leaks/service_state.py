@@ -8,12 +8,12 @@ from leakwatch.detect.detector import Detector
 from leakwatch.detect.history import History
 from leakwatch.detect.pool import Pool
 from leakwatch.leaks.sites import Functions
-from leakwatch.leaks.target_state import Gone, Watch
+from leakwatch.leaks.target_state import DepartedTarget, TargetState
 from leakwatch.leaks.tracker import Judged
 from leakwatch.model import Fingerprint, Judgement, Stack, Target
 
 
-class Pooled:
+class PooledDetector:
     """The targets of a service judged as one: their stacks or their sites."""
 
     def __init__(self, pool: Pool) -> None:
@@ -43,19 +43,19 @@ class Pooled:
         return stack, replace(judgement, targets=tuple(targets))
 
 
-class Service:
+class ServiceState:
     """The targets that run the same program, and what is thought of all of them together."""
 
     def __init__(self) -> None:
-        self.watches: dict[str, Watch] = {}
+        self.watches: dict[str, TargetState] = {}
         """By the names of their targets."""
-        self.gone: dict[Target, Gone] = {}
+        self.gone: dict[Target, DepartedTarget] = {}
         self.functions = Functions()
         self.judged: Judged = {}
         """What was last thought of all together."""
-        self._pooled: tuple[Pooled, Pooled] | None = None
+        self._pooled: tuple[PooledDetector, PooledDetector] | None = None
 
-    def on(self, targets: Iterable[str]) -> list[Watch]:
+    def on(self, targets: Iterable[str]) -> list[TargetState]:
         """Return the watches of `targets` that are there."""
         return [self.watches[name] for name in targets if name in self.watches]
 
@@ -74,7 +74,7 @@ class Service:
             return self.judged if alone else None
         if self._pooled is None:
             stacks = Pool(block, time)
-            self._pooled = Pooled(stacks), Pooled(Pool(block, time, stacks))
+            self._pooled = PooledDetector(stacks), PooledDetector(Pool(block, time, stacks))
         if not self._pooled[0].is_due(time):
             return None
         of_stacks, of_sites = self._pooled

@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from leakwatch.leaks.ignore import Rule
+from leakwatch.leaks.ignore import IgnoreRule
 from leakwatch.leaks.ownership.go_modules import Repository
 from leakwatch.leaks.ownership.source_links import Links
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class DetectionSettings:
     """How to judge.
 
     `block`: seconds; `own_code`: prefixes; `owners`: package, type or function -> team; `series_limit`: kept per
@@ -21,6 +21,6 @@ class Settings:
     own_code: tuple[str, ...] = ()
     owners: Mapping[str, str] = field(default_factory=dict)
     series_limit: int = 1000
-    ignore: tuple[Rule, ...] = ()
+    ignore: tuple[IgnoreRule, ...] = ()
     repositories: tuple[Repository, ...] = ()
     links: Links = field(default_factory=Links)

@@ -13,10 +13,10 @@ from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.history import History
 from leakwatch.detect.min_age import Lows, lows, older
 from leakwatch.detect.proof import convict
-from leakwatch.detect.restarts import Identity
+from leakwatch.detect.restarts import ProcessTracker
 from leakwatch.detect.series import Series
-from leakwatch.leaks.findings import Answers
-from leakwatch.leaks.settings import Settings
+from leakwatch.leaks.findings import ProbeResults
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.sites import Functions, Sites
 from leakwatch.leaks.tracker import Judged, Proven
 from leakwatch.model import NO_GROWTH, Fingerprint, Judgement, Target, Verdict
@@ -24,10 +24,10 @@ from leakwatch.model import NO_GROWTH, Fingerprint, Judgement, Target, Verdict
 EXPLAINS: Final = 0.5  # of the growth: what is proven was counted a little earlier, and the runtime may miss some
 
 
-class Watch:
+class TargetState:
     """All that is known of one target: the latest total, the history, what is thought of its stacks."""
 
-    def __init__(self, target: Target, settings: Settings, functions: Functions) -> None:
+    def __init__(self, target: Target, settings: DetectionSettings, functions: Functions) -> None:
         self.target = target
         self.total = 0
         self.restarts = 0
@@ -35,14 +35,14 @@ class Watch:
         self._lows_at = (0.0, 0.0, 0)
         self.heir = False
         """Whether it has taken another target's place."""
-        self.identity = Identity()
+        self.identity = ProcessTracker()
         self.mixed_since: float | None = None
         """Since when several processes answer in turn."""
-        self.answers = Answers()
+        self.answers = ProbeResults()
         self._functions = functions
         self.forget(settings)
 
-    def forget(self, settings: Settings) -> None:
+    def forget(self, settings: DetectionSettings) -> None:
         """Begin anew, with no history."""
         self.history = History(settings.block, settings.series_limit)
         self.sites = Sites(self.history, self._functions)
@@ -51,7 +51,7 @@ class Watch:
         self.judged: Judged = {}
         self.judged_sites: Judged = {}
 
-    def judge(self, siblings: Collection["Watch"]) -> None:
+    def judge(self, siblings: Collection["TargetState"]) -> None:
         """Judge stacks and sites when a block has closed; `siblings`: the other targets of the service."""
         _judge(self.detector, self.history, [other.history for other in siblings])
         _judge(self.site_detector, self.sites, [other.sites for other in siblings])
@@ -128,14 +128,14 @@ class Watch:
         self.site_detector.restart(self.sites)
         self.conclude()
 
-    def mixed(self, time: float) -> "Gone":
+    def mixed(self, time: float) -> "DepartedTarget":
         """Return what is known from when one process answered: it is as if that one had gone away."""
         if self.mixed_since is None:
             self.mixed_since = time
             self.answers.restart()
-        return Gone(self.mixed_since, self)
+        return DepartedTarget(self.mixed_since, self)
 
-    def inherit(self, old: "Watch") -> None:
+    def inherit(self, old: "TargetState") -> None:
         """Take over what is known of a target that is gone, and whose place this one takes."""
         old.restart()
         self.heir = True
@@ -170,11 +170,11 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class DepartedTarget:
     """A target that went away at `time`, and what was known of it."""
 
     time: float
-    watch: Watch
+    watch: TargetState
 
     def judged(self, time: float) -> Judged:
         """Return what is still thought of it at `time`: the process has gone, the cause of a leak has not."""

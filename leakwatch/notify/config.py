@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from leakwatch.discovery.runner import DiscoverySettings
 from leakwatch.discovery.target_group import LabelName
 from leakwatch.http.settings import HttpSettings
-from leakwatch.settings.base import Settings
+from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.types import Duration, expand
 
 PUSH = "api/v2/alerts"
@@ -44,7 +44,7 @@ class AlertmanagerConfig(DiscoverySettings, HttpSettings):
         return f"{self.path_prefix.rstrip('/')}/{PUSH}"
 
 
-class AlertingConfig(Settings):
+class AlertingConfig(BaseSettings):
     """`alerting`: who is told of leaks, besides those who read the metrics."""
 
     alertmanagers: tuple[AlertmanagerConfig, ...] = ()

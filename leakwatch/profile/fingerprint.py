@@ -1,7 +1,7 @@
 """Fingerprint of a stack: a hash of its function names without the parts that differ between builds.
 
-A fingerprint survives restarts, rebuilds and Go upgrades. It ignores generic arguments, build hashes, the depth of a
-recursion, the functions inside package sync that a lock passed through, and the runtime's own functions, which
+A fingerprint survives restarts, rebuilds and Go upgrades. It ignores generic arguments, build hashes, the depth of
+a recursion, the functions inside package sync that a lock passed through, and the runtime's own functions, which
 differ between profile formats. A function that the Go authors renamed keeps its newest name.
 """
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from leakwatch.model import Fingerprint, Frame, Profile, Sample, Samples, Stack, Trace
-from leakwatch.profile.cache import Memo
+from leakwatch.profile.cache import GenerationCache
 from leakwatch.profile.fingerprint import fingerprint_of
 from leakwatch.profile.packages import is_dependency, is_std
 from leakwatch.profile.wait_reason import PARKED, RUNNABLE, wait_reason
@@ -18,8 +18,8 @@ class Identifier:
 
     def __init__(self, own_code: Sequence[str] = (), size: int = 100_000) -> None:
         self._own_code = tuple(own_code)
-        self._by_trace: Memo[Trace, Stack] = Memo(size)
-        self._by_fingerprint: Memo[Fingerprint, Stack] = Memo(size)
+        self._by_trace: GenerationCache[Trace, Stack] = GenerationCache(size)
+        self._by_fingerprint: GenerationCache[Fingerprint, Stack] = GenerationCache(size)
 
     def another(self) -> "Identifier":
         """Return one that does the same and knows nothing yet, for another thread."""

@@ -14,9 +14,10 @@ from prometheus_client.registry import Collector
 from leakwatch.detect.trend import slopes
 from leakwatch.leaks.labels import shown
 from leakwatch.leaks.metrics import leak_metrics
-from leakwatch.model import Fingerprint, Health, Stack, Target
-from leakwatch.pipeline import Pipeline, Watch
-from leakwatch.scrape.target_set import Targets
+from leakwatch.leaks.target_state import TargetState
+from leakwatch.model import Fingerprint, Stack, Target, TargetHealth
+from leakwatch.pipeline import Pipeline
+from leakwatch.scrape.target_set import TargetSet
 
 STAYS = 1.5  # a stack enters among the first K and leaves when it is not among the first 1.5 K
 
@@ -34,7 +35,7 @@ class StackCollector(Collector):
     def __init__(
         self,
         pipeline: Pipeline,
-        health: Callable[[], Mapping[Target, Health]],
+        health: Callable[[], Mapping[Target, TargetHealth]],
         wall: Callable[[float], float],
         *,
         per_target: int,
@@ -112,7 +113,7 @@ class StackCollector(Collector):
             other.add_metric(base, counted - int(np.count_nonzero(last[chosen])) + watch.history.folded_stacks)
         yield from (goroutines, growth, known, other)
 
-    def _chosen(self, target: Target, watch: Watch) -> set[int]:
+    def _chosen(self, target: Target, watch: TargetState) -> set[int]:
         """Return the rows to show: the largest, those shown before that are still large, and all judged."""
         history = watch.history
         most = min(self.per_target, self.limit // max(len(self._pipeline.watches), 1))
@@ -125,7 +126,7 @@ class StackCollector(Collector):
         return chosen | {history.rows[key] for key in watch.judged if key in history.rows}
 
 
-def _targets(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -> Iterator[Metric]:
+def _targets(health: Mapping[Target, TargetHealth], watches: Mapping[Target, TargetState]) -> Iterator[Metric]:
     up = GaugeMetricFamily("leakwatch_up", "Whether the latest scrape succeeded.", labels=TARGET)
     total = GaugeMetricFamily("leakwatch_goroutines", "Goroutines in the latest profile.", labels=TARGET)
     scrapes = CounterMetricFamily(
@@ -155,7 +156,7 @@ def _targets(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -
     yield from (up, total, scrapes, duration, size, interval)
 
 
-def _processes(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -> Iterator[Metric]:
+def _processes(health: Mapping[Target, TargetHealth], watches: Mapping[Target, TargetState]) -> Iterator[Metric]:
     restarts = CounterMetricFamily(
         "leakwatch_process_restarts", "Times that another process answered.", labels=TARGET
     )
@@ -183,7 +184,7 @@ def _processes(health: Mapping[Target, Health], watches: Mapping[Target, Watch])
 class DiscoveryCollector(Collector):
     """Series about the discovery of `targets`; `wall`: turns the daemon's time into the wall clock's."""
 
-    def __init__(self, targets: Targets, wall: Callable[[float], float]) -> None:
+    def __init__(self, targets: TargetSet, wall: Callable[[float], float]) -> None:
         self._targets = targets
         self._wall = wall
 

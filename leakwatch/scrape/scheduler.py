@@ -35,7 +35,7 @@ class Every(BaseTrigger):  # type: ignore[misc]  # apscheduler ships no types
         return previous + self._interval * max(1, (now - previous) // self._interval + 1)
 
 
-class Schedule:
+class Scheduler:
     """Interval jobs by name."""
 
     def __init__(self, clock: Clock) -> None:

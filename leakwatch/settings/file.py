@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from leakwatch.errors import ConfigError
-from leakwatch.settings.base import Settings
+from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.messages import describe, line_of, repeated_keys
 
 BOOL, INT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:int"
@@ -32,7 +32,7 @@ Loader.add_implicit_resolver(INT, re.compile(r"(?:0|-?[1-9][0-9]*)\Z"), list("-0
 NAMED = re.compile(r"(alias|anchor|tag|handle) (['\"]).*\2")
 """What YAML calls a text that begins with * & or !, and quotes: it may be a password that wanted quotes."""
 
-Root = TypeVar("Root", bound=Settings)
+Root = TypeVar("Root", bound=BaseSettings)
 
 
 def read_settings(path: Path, root: type[Root]) -> Root:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from leakwatch.settings.base import Settings
+from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.types import ConfigFile, Secret
 
 VERIFY = {
@@ -75,7 +75,7 @@ def _suite(text: str) -> str:
 Version = Annotated[str, AfterValidator(_version)]
 
 
-class TlsServerConfig(Settings):
+class TlsServerConfig(BaseSettings):
     """`tls_server_config`: how we show who we are, and whom we let in."""
 
     cert: str | None = None
