@@ -21,7 +21,7 @@ from leakwatch.scrape.prometheus_api import PrometheusConfig
 from leakwatch.scrape.target_url import target_job
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.file import parse_settings, read_settings
-from leakwatch.settings.messages import Location, misplaced, reworded
+from leakwatch.settings.messages import Location, cross_field_error, friendly_message
 from leakwatch.settings.units import format_duration
 from leakwatch.web.server.config import OPTIONS, WebConfig
 
@@ -56,7 +56,7 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if error := misplaced(self._misfits()):
+        if error := cross_field_error(self._misfits()):
             raise error
         return self
 
@@ -150,7 +150,7 @@ class Config(BaseSettings):
         try:
             return Config.model_validate(known | {key: value})
         except ValidationError as error:
-            raise UsageError(f"{option}: {reworded(error.errors()[0])}") from error
+            raise UsageError(f"{option}: {friendly_message(error.errors()[0])}") from error
 
     def interval(self, job: ScrapeConfig) -> float:
         """Return the seconds between two scrapes of a job's targets."""

@@ -19,7 +19,7 @@ from collections.abc import Collection, Mapping, Sequence
 from leakwatch.leaks import handover as succession
 from leakwatch.leaks.findings import Suspects, findings
 from leakwatch.leaks.ignore import IgnoreRule, unmatched
-from leakwatch.leaks.memory_cost import bill
+from leakwatch.leaks.memory_cost import memory_cost
 from leakwatch.leaks.model import Event, Findings, Leak, MemoryCost
 from leakwatch.leaks.ownership.owners import Owners
 from leakwatch.leaks.ownership.source_links import LinkContext
@@ -78,7 +78,7 @@ class Pipeline:
         found = self.watches.get(target)
         if found is None:
             service = self._services.setdefault(target.service, ServiceState())
-            found = succession.arrive(service, target, self.settings, self.leaks)
+            found = succession.on_target_added(service, target, self.settings, self.leaks)
             self.watches[target] = service.watches[target.name] = found
         found.target = target  # the same one, but its labels may have changed
         return found
@@ -98,7 +98,7 @@ class Pipeline:
         watch.mixed_since = None
         events = self.restart(target, time) if change else []
         service = self._services[target.service]
-        watch.history.protected = watch.sites.protected = {**watch.thoughts, **service.judged}
+        watch.history.protected = watch.sites.protected = {**watch.judgements, **service.judged}
         closed = watch.history.record(time, samples)
         watch.sites.follow(time, samples)
         if not closed:
@@ -119,7 +119,7 @@ class Pipeline:
 
     def _update(self, watch: TargetState, time: float) -> list[Event]:
         target = watch.target
-        return self.leaks.update(target.service, target.name, watch.thoughts, time, watch.proven)
+        return self.leaks.update(target.service, target.name, watch.judgements, time, watch.proven)
 
     def suspects(self, target: Target) -> Suspects:
         """Return the stacks and sites of `target` that are told as leaks."""
@@ -145,9 +145,9 @@ class Pipeline:
             return []
         service = self._services[target.service]
         del service.watches[target.name]
-        heir = succession.depart(service, watch, time, self.leaks)
-        if heir is not None:
-            return self._update(heir, time)
+        replacement = succession.on_target_removed(service, watch, time, self.leaks)
+        if replacement is not None:
+            return self._update(replacement, time)
         return self.leaks.update(target.service, target.name, service.gone[target].judged(time), time)
 
     def expire(self, time: float) -> list[Event]:
@@ -189,7 +189,7 @@ class Pipeline:
 
     def _cost(self, leak: Leak) -> MemoryCost | None:
         service = self._services.get(leak.service)
-        return bill(service, leak) if service else None
+        return memory_cost(service, leak) if service else None
 
     def _labels(self, service: str) -> dict[str, Mapping[str, str]]:
         found = self._services.get(service)

@@ -29,9 +29,9 @@ class Zone:
     limit: int = 1232
     asked: list[str] = field(default_factory=list)
 
-    def answer(self, question: bytes, way: str) -> bytes | None:
+    def answer(self, process_probe: bytes, way: str) -> bytes | None:
         """Return the answer to one question that came over `way`, None for none."""
-        query = dns.message.from_wire(question)
+        query = dns.message.from_wire(process_probe)
         (asked,) = query.question
         name, kind = asked.name.to_text(), dns.rdatatype.to_text(asked.rdtype)
         self.asked.append(f"{way} {name} {kind}")

@@ -10,7 +10,23 @@ from urllib.parse import quote
 import httpx
 import numpy as np
 import pytest
-from api_world import DOWN, END, HOSTILE, LONG, MINUTES, NEW, ODD, ONE, TWO, At, app, get, pipeline, sample, source
+from api_world import (
+    DOWN,
+    END,
+    HOSTILE,
+    LONG,
+    MINUTES,
+    NEW,
+    ODD,
+    ONE,
+    TWO,
+    At,
+    app,
+    get,
+    pipeline,
+    sample,
+    source,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from leaking import leak as made_up

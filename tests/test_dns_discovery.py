@@ -73,11 +73,11 @@ def test_search_domains() -> None:
     )
     search = ("one.test", "two.test")
     assert found(zone, "shop", search=search).keys() == {"10.0.0.1:6060"}
-    assert [question.split()[1] for question in zone.asked] == ["shop.one.test.", "shop.two.test."]
+    assert [process_probe.split()[1] for process_probe in zone.asked] == ["shop.one.test.", "shop.two.test."]
     assert found(zone, "a.b", search=search).keys() == {"10.0.0.2:6060"}
     zone.asked.clear()
     assert found(zone, "shop.", search=search) == {}
-    assert [question.split()[1] for question in zone.asked] == ["shop."]
+    assert [process_probe.split()[1] for process_probe in zone.asked] == ["shop."]
 
 
 def test_a_truncated_answer_is_asked_for_over_tcp() -> None:

@@ -26,7 +26,7 @@ from leakwatch.evidence import store as storing
 from leakwatch.evidence.config import EvidenceConfig, RedactConfig
 from leakwatch.evidence.disk import Disk
 from leakwatch.evidence.file_names import LONGEST, original, quoted
-from leakwatch.evidence.index import BESIDE, Index, StoredBody, surplus
+from leakwatch.evidence.index import BESIDE, Index, StoredBody, evict
 from leakwatch.evidence.packer import BATCH, MOST_WAITING, Packer, Worker
 from leakwatch.evidence.record import Kind, Record
 from leakwatch.evidence.recorder import EvidenceRecorder, TargetRecorder
@@ -113,17 +113,17 @@ def test_the_least_important_goes_first() -> None:
             ]
         )
     ]
-    order = [[int(body.key) for body in surplus(kept, size=1 << 30, number=left)] for left in range(5, -1, -1)]
+    order = [[int(body.key) for body in evict(kept, size=1 << 30, number=left)] for left in range(5, -1, -1)]
     assert order == [[5], [5, 4], [5, 4, 2], [5, 4, 2, 3], [5, 4, 2, 3, 1], [5, 4, 2, 3, 1, 0]]
-    assert surplus(kept, size=6 * kept[0].size, number=6) == []
-    assert [body.key for body in surplus(kept, size=4 * kept[0].size)] == ["5", "4"]
+    assert evict(kept, size=6 * kept[0].size, number=6) == []
+    assert [body.key for body in evict(kept, size=4 * kept[0].size)] == ["5", "4"]
 
 
 def test_a_giant_takes_nothing_with_it() -> None:
     """A body that is larger than all there is room for goes alone, however important it is."""
     small = StoredBody("small", record(verdict=Verdict.SUSPECTED), None, "")
     giant = StoredBody("giant", record(size=10**6, verdict=Verdict.PROVEN), None, "")
-    assert surplus([small, giant], size=10**5) == [giant]
+    assert evict([small, giant], size=10**5) == [giant]
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.floats(0, 1e6), st.sampled_from(Verdict)), max_size=30))
@@ -133,7 +133,7 @@ def test_bounds_always_hold(bodies: list[tuple[int, float, Verdict]]) -> None:
         StoredBody(str(i), record(at=START + i, size=1000 * size, growth=growth, verdict=verdict), None, "")
         for i, (size, growth, verdict) in enumerate(bodies)
     ]
-    gone = surplus(kept, size=150_000, number=10)
+    gone = evict(kept, size=150_000, number=10)
     left = [body for body in kept if body not in gone]
     assert sum(body.size for body in left) <= 150_000
     assert len(left) <= 10
@@ -147,9 +147,9 @@ def test_one_scrape_costs_the_same_however_much_is_kept(monkeypatch: pytest.Monk
 
     def ranking(kept: Iterable[StoredBody], *, size: int, number: int | None = None) -> list[StoredBody]:
         ranked.append(number)
-        return surplus(kept, size=size, number=number)
+        return evict(kept, size=size, number=number)
 
-    monkeypatch.setattr(storing, "surplus", ranking)
+    monkeypatch.setattr(storing, "evict", ranking)
 
     async def keep() -> None:
         store = Store(EvidenceConfig(body_limit=100))

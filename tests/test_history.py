@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from simulated import samples, stack
 
-from leakwatch.detect.columns import BRIEF, DOWN, FLOOR, LEFT, MEAN, UP, UP_SQUARED
+from leakwatch.detect.columns import BRIEF, FALLS, FLOOR, MEAN, RISES, TURNOVER, UP_SQUARED
 from leakwatch.detect.history import History
 
 
@@ -28,8 +28,8 @@ def test_a_block() -> None:
     assert history.closed == 1
     assert newest(history, MEAN) == 5.0
     assert newest(history, FLOOR) == 3.0
-    assert newest(history, DOWN) == 3.0
-    assert newest(history, UP) == 8.0
+    assert newest(history, FALLS) == 3.0
+    assert newest(history, RISES) == 8.0
     assert newest(history, UP_SQUARED) == 40.0
 
 
@@ -40,7 +40,7 @@ def test_turnover_is_measured(leaving: float, growth: float) -> None:
     level = 100 + np.cumsum(rng.poisson(leaving + growth, 24_000) - rng.poisson(leaving, 24_000))
     history = History(3600.0)
     feed(history, [max(int(n), 1) for n in level + 1000])
-    left = history.blocks.values[LEFT, 0, -24:]
+    left = history.blocks.values[TURNOVER, 0, -24:]
     assert np.median(left) == pytest.approx(leaving, abs=0.25)
 
 
@@ -63,7 +63,7 @@ def test_a_stack_that_appears_was_zero_before() -> None:
         history.record(i * 15.0, samples({"a": 1, "b": 10}))
     assert newest(history, FLOOR, "b") == 0.0
     assert newest(history, MEAN, "b") == 4.0
-    assert newest(history, UP, "b") == 10.0
+    assert newest(history, RISES, "b") == 10.0
 
 
 def test_time_that_goes_back_is_ignored() -> None:
@@ -82,17 +82,17 @@ def test_hours_and_what_is_given_back() -> None:
     feed(history, [100] * hour + [20] * 41 * hour)
     assert history.hours.values[MEAN, 0, -1] == 20.0
     assert (history.hours.scrapes > 0).all()
-    assert 60 < history.give_back[BRIEF, 0] < 80
+    assert 60 < history.known_drop[BRIEF, 0] < 80
 
 
 def test_restart_forgets_growth_but_not_character() -> None:
     """A new lifetime has no blocks, the rows and what they give back stay."""
     history = History(75.0)
     feed(history, [100] * 60 + [20] * 120)
-    known = float(history.give_back[BRIEF, 0])
+    known = float(history.known_drop[BRIEF, 0])
     history.restart()
     assert history.blocks.scrapes.sum() == history.hours.scrapes.sum() == 0
-    assert float(history.give_back[BRIEF, 0]) == known > 0
+    assert float(history.known_drop[BRIEF, 0]) == known > 0
     feed(history, [1] * 6, start=1e6)
     assert newest(history, MEAN) == 1.0
 
@@ -106,7 +106,7 @@ def test_blocks_that_grow_keep_what_is_known() -> None:
     after = history.blocks.values[:, 0]
     assert after[MEAN, -12] == pytest.approx((before[MEAN, 0] + before[MEAN, 1]) / 2)
     assert after[FLOOR, -12] == 3.0
-    assert after[UP, -12] == before[UP, 0] + before[UP, 1]
+    assert after[RISES, -12] == before[RISES, 0] + before[RISES, 1]
     assert history.blocks.scrapes.tolist() == [0] * 12 + [10] * 12
     assert history.closed == 12
     feed(history, [10] * 20, start=5000.0)
@@ -158,7 +158,7 @@ def test_memory_per_series() -> None:
     """A series costs at most 2 KiB."""
     history = History(300.0)
     history.record(0.0, samples({f"s{i}": 1 for i in range(1000)}))
-    arrays = (history.blocks.values, history.hours.values, history.give_back, history.last, history.origins)
+    arrays = (history.blocks.values, history.hours.values, history.known_drop, history.last, history.origins)
     inner = (history._seen, history._open._sums, history.past.ceilings, history.past.leaked)
     assert sum(array.nbytes for array in arrays + inner) <= 2048 * 1000
 

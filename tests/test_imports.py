@@ -157,8 +157,8 @@ def test_metrics_and_arguments_have_their_files(library: str) -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_grows_too_long(module: str) -> None:
-    """Modules stay below 300 lines and functions below 40."""
+    """Modules have at most 300 lines, functions at most 40."""
     text = MODULES[module].read_text()
     functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert text.count("\n") < 300
+    assert text.count("\n") <= 300
     assert [f.name for f in functions if (f.end_lineno or 0) - f.lineno >= 40] == []

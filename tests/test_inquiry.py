@@ -54,29 +54,29 @@ class Asked:
     """One inquiry of one target, and its answers."""
 
     def __init__(self, answer: bytes | ScrapeError, make: Callable[[Fetcher], Probe]) -> None:
-        self.scraper = FakeScraper(answer)
-        self.inquiry = make(cast("Fetcher", self.scraper))
+        self.fetcher = FakeScraper(answer)
+        self.probe = make(cast("Fetcher", self.fetcher))
         self.answers = ProbeResults()
         self.identifier = Identifier()
 
     def at(self, now: float, *, total: int = 10, suspects: Mapping[Fingerprint, Stack] | None = None) -> bool:
         """Ask if it is due `now`; tell whether it was."""
         suspects = {LOST.fingerprint: LOST} if suspects is None else suspects
-        occasion = ProbeContext(TARGET, START + now, now, total, suspects, self.answers, self.identifier)
-        due = is_due(self.inquiry, occasion)
+        context = ProbeContext(TARGET, START + now, now, total, suspects, self.answers, self.identifier)
+        due = is_due(self.probe, context)
         if due:
-            asyncio.run(ask(self.inquiry, occasion))
+            asyncio.run(ask(self.probe, context))
         return due
 
 
 def proof(answer: bytes | ScrapeError = LEAKED, when: When = "suspicion", limit: int = 1000) -> Asked:
     """Return an inquiry for proof."""
-    return Asked(answer, lambda scraper: LeakProfileProbe(scraper, when, limit))
+    return Asked(answer, lambda fetcher: LeakProfileProbe(fetcher, when, limit))
 
 
 def full_dump(answer: bytes | ScrapeError, limit: int = 1000) -> Asked:
     """Return an inquiry for a full dump."""
-    return Asked(answer, lambda scraper: FullDumpProbe(scraper, "suspicion", limit))
+    return Asked(answer, lambda fetcher: FullDumpProbe(fetcher, "suspicion", limit))
 
 
 def test_a_process_is_asked_on_suspicion_and_seldom() -> None:
@@ -138,7 +138,7 @@ def test_what_does_not_answer_is_left_alone_and_named(answer: bytes | ScrapeErro
     assert asked.answers.missing["proof"]
     assert not asked.at(3599)
     assert asked.at(10 * 24 * 3600) is (again < float("inf"))
-    asked.scraper.answer = LEAKED
+    asked.fetcher.answer = LEAKED
     asked.answers.restart()
     assert asked.answers.missing == {}
     assert asked.at(11 * 24 * 3600)
@@ -314,10 +314,10 @@ def test_a_look_that_breaks_is_one_that_failed() -> None:
     """A mistake of ours in one look is logged and named, and the target is not asked again soon."""
 
     class Broken(LeakProfileProbe):
-        async def ask(self, occasion: ProbeContext) -> None:
-            raise RuntimeError(f"can't start new thread for {occasion.target.name}")
+        async def ask(self, context: ProbeContext) -> None:
+            raise RuntimeError(f"can't start new thread for {context.target.name}")
 
-    asked = Asked(b"", lambda scraper: Broken(scraper, "suspicion", 1000))
+    asked = Asked(b"", lambda fetcher: Broken(fetcher, "suspicion", 1000))
     with capture_logs() as logged:
         assert asked.at(0)
     assert "can't start new thread" in asked.answers.missing["proof"]
@@ -328,9 +328,9 @@ def test_a_look_that_breaks_is_one_that_failed() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda scraper: LeakProfileProbe(scraper, "suspicion", 1000),
-        lambda scraper: FullDumpProbe(scraper, "suspicion", 1000),
-        lambda scraper: MemoryProbe(scraper, None),
+        lambda fetcher: LeakProfileProbe(fetcher, "suspicion", 1000),
+        lambda fetcher: FullDumpProbe(fetcher, "suspicion", 1000),
+        lambda fetcher: MemoryProbe(fetcher, None),
     ],
 )
 def test_a_look_that_we_broke_off_is_no_refusal(make: Callable[[Fetcher], Probe]) -> None:
@@ -338,7 +338,7 @@ def test_a_look_that_we_broke_off_is_no_refusal(make: Callable[[Fetcher], Probe]
     asked = Asked(ScrapeError("connection", "ReadError"), make)
     suspects = {LOST.fingerprint: LOST}
     over = ProbeContext(TARGET, START, 0, 10, suspects, asked.answers, asked.identifier, over=lambda: True)
-    asyncio.run(ask(asked.inquiry, over))
+    asyncio.run(ask(asked.probe, over))
     assert (asked.answers.refused, asked.answers.missing, asked.answers.looks.kept) == ({}, {}, [])
 
 

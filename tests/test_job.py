@@ -82,16 +82,16 @@ class World:
     def __init__(self, interval: float = 15.0, limit: float = 0.01) -> None:
         self.clock = FakeClock()
         self.late = 0.0
-        self.scraper = FakeScraper(self.clock)
+        self.fetcher = FakeScraper(self.clock)
         self.pipeline = Pipeline(DetectionSettings())
-        scraper = cast("Fetcher", self.scraper)
+        fetcher = cast("Fetcher", self.fetcher)
         pace = CostBudget(interval, limit)
-        self.job = ScrapeLoop(TARGET, scraper, self.pipeline, self.clock, lambda: self.late, pace)
+        self.job = ScrapeLoop(TARGET, fetcher, self.pipeline, self.clock, lambda: self.late, pace)
         self.interval = interval
 
     def asked(self) -> list[int]:
         """Return when the target was asked, in seconds since the start."""
-        return [round(at - START) for at in self.scraper.asked]
+        return [round(at - START) for at in self.fetcher.asked]
 
     def tick(self, times: int) -> list[dict[str, Any]]:
         """Let some intervals pass; return what was logged."""
@@ -119,14 +119,14 @@ def test_a_quick_target_is_scraped_every_interval() -> None:
 def test_a_slow_target_is_scraped_less_often() -> None:
     """Scrapes of 0.4 s at 1 % of a core come every 40 s on average; that is said once, and its end too."""
     world = World()
-    world.scraper.duration = 0.4
+    world.fetcher.duration = 0.4
     logged = world.tick(60)
     assert world.asked()[:3] == [0, 45, 75]
-    assert 900 / 40 - 1 <= len(world.scraper.asked) <= 900 / 40 + 1
+    assert 900 / 40 - 1 <= len(world.fetcher.asked) <= 900 / 40 + 1
     stretched = [line for line in logged if "stretched" in line["event"]]
     assert [(line["interval"], line["duration"]) for line in stretched] == [(45.0, 0.4)]
     assert world.job.health.interval > 15
-    world.scraper.duration = 0.01
+    world.fetcher.duration = 0.01
     assert [line["event"] for line in world.tick(40)] == ["interval is normal again"]
     assert world.job.health.interval == 15.0
 
@@ -135,10 +135,10 @@ def test_a_hiccup_is_no_outage() -> None:
     """A target that was quick for long may be slow once: what it saved pays for most of that."""
     world = World()
     world.tick(100)
-    world.scraper.duration = 10.0
-    world.scraper.error = ScrapeError("timeout", "no whole answer within 10 s")
+    world.fetcher.duration = 10.0
+    world.fetcher.error = ScrapeError("timeout", "no whole answer within 10 s")
     world.tick(1)
-    world.scraper.duration, world.scraper.error = 0.01, None
+    world.fetcher.duration, world.fetcher.error = 0.01, None
     world.tick(20)
     after = [at for at in world.asked() if at > 1500]
     assert after[0] - 1500 <= 180
@@ -162,7 +162,7 @@ def test_never_more_than_the_share(costs: list[float], limit: float) -> None:
 def test_a_target_that_is_usually_slow_gets_a_longer_block() -> None:
     """When scrapes usually come too seldom for the block it grows, and says so; one slow scrape is not enough."""
     world = World()
-    world.scraper.duration = 2.0
+    world.fetcher.duration = 2.0
     assert [line for line in world.tick(20) if "block grows" in line["event"]] == []
     logged = world.tick(80)
     assert [line["block"] for line in logged if "block grows" in line["event"]] == [1200.0]
@@ -185,9 +185,9 @@ def test_since_when_a_target_is_down() -> None:
     world = World()
     world.tick(2)
     assert world.job.health.since == pytest.approx(START, abs=1)
-    world.scraper.error = ScrapeError("status", "HTTP 404")
+    world.fetcher.error = ScrapeError("status", "HTTP 404")
     world.tick(2)
-    world.scraper.error = ScrapeError("connection", "Connection refused")
+    world.fetcher.error = ScrapeError("connection", "Connection refused")
     world.tick(2)
     assert world.job.health.since == pytest.approx(START + 30, abs=1)
 
@@ -195,8 +195,8 @@ def test_since_when_a_target_is_down() -> None:
 def test_a_timeout_is_paid_for() -> None:
     """The service did the work although we hung up: the pause is that of the whole timeout."""
     world = World()
-    world.scraper.duration = 1.0
-    world.scraper.error = ScrapeError("timeout", "no whole answer within 1 s")
+    world.fetcher.duration = 1.0
+    world.fetcher.error = ScrapeError("timeout", "no whole answer within 1 s")
     world.tick(12)
     assert world.asked() == [0, 105]
 
@@ -205,18 +205,18 @@ def test_a_suspended_machine_charges_nobody() -> None:
     """A scrape during which the laptop slept for hours costs no more than the timeout."""
     world = World()
     world.tick(100)
-    world.scraper.duration = 8 * 3600.0
+    world.fetcher.duration = 8 * 3600.0
     world.tick(1)
-    world.scraper.duration = 0.01
+    world.fetcher.duration = 0.01
     assert world.job.health.duration == 10.0
     world.tick(20)
-    assert len(world.scraper.asked) > 110
+    assert len(world.fetcher.asked) > 110
 
 
 def test_a_mistake_of_ours_is_told() -> None:
     """An exception that nobody foresaw is a failed scrape with a traceback in the log, not silence."""
     world = World()
-    world.scraper.error = ZeroDivisionError("oops")
+    world.fetcher.error = ZeroDivisionError("oops")
     logged = world.tick(1)
     assert "our mistake" in logged[0]["event"]
     assert world.job.health.up is False
@@ -226,7 +226,7 @@ def test_a_mistake_of_ours_is_told() -> None:
 def test_a_target_that_goes_away_during_its_scrape_stays_away() -> None:
     """Nothing that arrives afterwards brings the target back, and its failure is not told."""
     world = World()
-    world.scraper.meanwhile = lambda: setattr(world.job, "_closed", True)
+    world.fetcher.meanwhile = lambda: setattr(world.job, "_closed", True)
     assert world.tick(3) == []
     assert world.pipeline.watches == {}
 
@@ -234,29 +234,29 @@ def test_a_target_that_goes_away_during_its_scrape_stays_away() -> None:
 def test_the_target_does_not_pay_for_us() -> None:
     """When our own loop was busy for most of a scrape, that is no work of the target's and stretches nothing."""
     world = World()
-    world.scraper.duration = 4.0
-    world.scraper.meanwhile = lambda: setattr(world, "late", world.late + 3.95)
+    world.fetcher.duration = 4.0
+    world.fetcher.meanwhile = lambda: setattr(world, "late", world.late + 3.95)
     world.tick(4)
-    assert len(world.scraper.asked) == 4
+    assert len(world.fetcher.asked) == 4
     assert world.job.health.duration == pytest.approx(0.05)
 
 
 def test_a_target_that_is_down_is_asked_every_interval() -> None:
     """A refused connection cost the target nothing; the reason is logged once, and again when it changes."""
     world = World()
-    world.scraper.paid = False
-    world.scraper.duration = 3.0
-    world.scraper.error = ScrapeError("connection", "refused")
+    world.fetcher.paid = False
+    world.fetcher.duration = 3.0
+    world.fetcher.error = ScrapeError("connection", "refused")
     logged = world.tick(5)
-    assert len(world.scraper.asked) == 5
+    assert len(world.fetcher.asked) == 5
     assert [(line["event"], line["reason"]) for line in logged] == [("scrape failed", "connection")]
-    world.scraper.error = ScrapeError("status", "HTTP 404")
+    world.fetcher.error = ScrapeError("status", "HTTP 404")
     assert [line["reason"] for line in world.tick(3)] == ["status"]
     assert world.job.health.results["connection"] == 5
     assert world.job.health.up is False
-    world.scraper.error = None
-    world.scraper.paid = True
-    world.scraper.duration = 0.01
+    world.fetcher.error = None
+    world.fetcher.paid = True
+    world.fetcher.duration = 0.01
     assert [line["event"] for line in world.tick(2)] == ["target is up"]
 
 
@@ -290,7 +290,7 @@ def test_a_body_that_is_no_profile_leaves_a_gap() -> None:
     """What cannot be parsed counts by its reason and does not become a zero."""
     world = World()
     world.tick(2)
-    world.scraper.body = BODY.replace(b"total 2", b"total 3")
+    world.fetcher.body = BODY.replace(b"total 2", b"total 3")
     world.tick(1)
     assert world.job.health.results["truncated"] == 1
     assert world.pipeline.watch(TARGET).history.last.max() == 2
@@ -431,18 +431,18 @@ class FakeQuestion:
 
 def test_a_new_process_begins_a_new_lifetime() -> None:
     """A new connection is reason to ask; another process is said, with whether it is a new build, and counted."""
-    world, question = World(), FakeQuestion()
-    world.job._question = cast("ProcessProbe", question)
-    world.scraper.fresh = True
+    world, process_probe = World(), FakeQuestion()
+    world.job._question = cast("ProcessProbe", process_probe)
+    world.fetcher.fresh = True
     world.tick(1)
-    world.scraper.fresh = False
+    world.fetcher.fresh = False
     world.tick(3)
-    assert question.asked == 1
+    assert process_probe.asked == 1
     for process, new_build in ((Process("0x7f02", "b1"), False), (Process("0x7f03", "b2"), True)):
-        question.process, world.scraper.fresh = process, True
+        process_probe.process, world.fetcher.fresh = process, True
         said = [line for line in world.tick(1) if line["event"] == "target has restarted"]
         assert [line["new_build"] for line in said] == [new_build]
-    question.process = None  # it cannot be asked just now: no news
+    process_probe.process = None  # it cannot be asked just now: no news
     world.tick(2)
     assert world.pipeline.watch(TARGET).restarts == 2
 
@@ -452,21 +452,21 @@ def test_protobuf_says_itself_which_process_it_is() -> None:
     world = World()
     world.job._form = "proto"
     body = gzip.decompress((PROFILES / "1.27/goroutine.debug0.pb.gz").read_bytes())
-    world.scraper.body = body
+    world.fetcher.body = body
     world.tick(2)
     watch = world.pipeline.watch(TARGET)
     assert (watch.total, watch.restarts) == (183, 0)
     first = watch.identity.process
     assert first is not None
     assert first.build
-    world.scraper.body = _moved(body, int(first.start, 16))
+    world.fetcher.body = _moved(body, int(first.start, 16))
     assert [line["new_build"] for line in world.tick(1) if "restarted" in line["event"]] == [False]
     assert watch.restarts == 1
-    world.scraper.body = gzip.compress(body)[:-50]
+    world.fetcher.body = gzip.compress(body)[:-50]
     world.tick(1)
-    world.scraper.body = BODY
+    world.fetcher.body = BODY
     world.tick(1)
-    world.scraper.body, world.scraper.size_limit = gzip.compress(body), 1000
+    world.fetcher.body, world.fetcher.size_limit = gzip.compress(body), 1000
     world.tick(1)
     assert {reason for reason, count in world.job.health.results.items() if count} == {
         "success",
@@ -492,31 +492,31 @@ def _varint(number: int) -> bytes:
 
 def test_when_to_ask_which_process_answers() -> None:
     """Over a new connection always; after a fall of a fifth at most once a minute; else never."""
-    scraper = FakeScraper(FakeClock())
-    scraper.body = (Path(__file__).parent / "profiles/1.27/goroutine.debug0.pb.gz").read_bytes()
-    question = ProcessProbe(cast("Fetcher", scraper))
-    assert question.is_due(0, before=0, total=50, fresh=True)
-    assert question.is_due(0, before=100, total=80, fresh=False)
-    assert not question.is_due(0, before=100, total=81, fresh=False)
-    assert not question.is_due(0, before=10, total=1, fresh=False)
-    found = asyncio.run(question.ask(0))
+    fetcher = FakeScraper(FakeClock())
+    fetcher.body = (Path(__file__).parent / "profiles/1.27/goroutine.debug0.pb.gz").read_bytes()
+    process_probe = ProcessProbe(cast("Fetcher", fetcher))
+    assert process_probe.is_due(0, before=0, total=50, fresh=True)
+    assert process_probe.is_due(0, before=100, total=80, fresh=False)
+    assert not process_probe.is_due(0, before=100, total=81, fresh=False)
+    assert not process_probe.is_due(0, before=10, total=1, fresh=False)
+    found = asyncio.run(process_probe.ask(0))
     assert found is not None
     assert found.start.startswith("0x7f")
-    assert not question.is_due(59, before=100, total=10, fresh=False)
-    assert question.is_due(60, before=100, total=10, fresh=False)
-    scraper.error = ScrapeError("status", "HTTP 404")
-    assert asyncio.run(question.ask(100)) is None
-    assert not question.is_due(200, before=100, total=100, fresh=False)  # it has no such profile
+    assert not process_probe.is_due(59, before=100, total=10, fresh=False)
+    assert process_probe.is_due(60, before=100, total=10, fresh=False)
+    fetcher.error = ScrapeError("status", "HTTP 404")
+    assert asyncio.run(process_probe.ask(100)) is None
+    assert not process_probe.is_due(200, before=100, total=100, fresh=False)  # it has no such profile
 
 
 def test_a_question_without_an_answer_is_asked_again() -> None:
     """A process that is too slow to answer just after its start is asked once a minute, but not for ever."""
-    scraper = FakeScraper(FakeClock())
-    question = ProcessProbe(cast("Fetcher", scraper))
-    scraper.error = ScrapeError("timeout", "no answer")
-    assert asyncio.run(question.ask(0)) is None
-    assert not question.is_due(59, before=100, total=100, fresh=False)
+    fetcher = FakeScraper(FakeClock())
+    process_probe = ProcessProbe(cast("Fetcher", fetcher))
+    fetcher.error = ScrapeError("timeout", "no answer")
+    assert asyncio.run(process_probe.ask(0)) is None
+    assert not process_probe.is_due(59, before=100, total=100, fresh=False)
     for minute in range(1, 6):
-        assert question.is_due(60 * minute, before=100, total=100, fresh=False)
-        assert asyncio.run(question.ask(60 * minute)) is None
-    assert not question.is_due(400, before=100, total=100, fresh=False)
+        assert process_probe.is_due(60 * minute, before=100, total=100, fresh=False)
+        assert asyncio.run(process_probe.ask(60 * minute)) is None
+    assert not process_probe.is_due(400, before=100, total=100, fresh=False)

@@ -27,7 +27,7 @@ LEAK = stack("leak")
 SAID = Usage(1_900_544, 52_051_968)
 
 
-def occasion(
+def context(
     now: float = 0.0, total: int = 800, start: str = "0x7f01", answers: ProbeResults | None = None
 ) -> ProbeContext:
     """Return one at which a leak of 300 goroutines is suspected."""
@@ -52,12 +52,12 @@ class Asking:
             client = Client(Tls(TlsConfig(), secure=False), timeout=self._timeout)
             url = httpx.URL(f"{self._server.url}/prefix/debug/pprof/goroutine?debug=1")
             settings = HttpSettings(authorization=Authorization.model_validate({"credentials": "hunter2"}))
-            scraper = Fetcher(client, url, settings, timeout=self._timeout, size_limit=1 << 20)
-            inquiry = MemoryProbe(scraper.at(self._path, 16 << 20), None)
-            now_is = occasion(now, total, answers=self.answers)
-            if is_due(inquiry, now_is):
-                await ask(inquiry, now_is)
-            await scraper.close()
+            fetcher = Fetcher(client, url, settings, timeout=self._timeout, size_limit=1 << 20)
+            probe = MemoryProbe(fetcher.at(self._path, 16 << 20), None)
+            now_is = context(now, total, answers=self.answers)
+            if is_due(probe, now_is):
+                await ask(probe, now_is)
+            await fetcher.close()
 
         before = len(self.answers.looks.kept)
         asyncio.run(run())
@@ -82,9 +82,9 @@ def test_one_question_per_block() -> None:
 
 def test_without_suspicion_nothing_is_asked() -> None:
     """A service in which nothing may leak never hears of it."""
-    inquiry = MemoryProbe(None, None)
-    assert not is_due(inquiry, replace(occasion(), suspects={}))
-    assert is_due(inquiry, occasion())
+    probe = MemoryProbe(None, None)
+    assert not is_due(probe, replace(context(), suspects={}))
+    assert is_due(probe, context())
 
 
 def test_a_zipped_answer() -> None:
@@ -135,10 +135,10 @@ def test_a_bad_answer_is_named_and_not_asked_for_too_soon(answer: Answer, why: s
     assert asking.answers.looks.missing == ""
 
 
-def usage(inquiry: MemoryProbe, start: str = "0x7f01") -> Usage:
+def usage(probe: MemoryProbe, start: str = "0x7f01") -> Usage:
     """Ask; return what was put down."""
-    now = occasion(start=start)
-    asyncio.run(ask(inquiry, now))
+    now = context(start=start)
+    asyncio.run(ask(probe, now))
     return now.answers.looks.kept[-1].usage
 
 
@@ -179,10 +179,10 @@ def test_what_is_made_of_an_endpoint(address: str, path: str, asks: str | None, 
     """Metrics are at the address of the profile, without what its URL asks; only loopback is this machine."""
     found = endpoint({"__address__": address}, JobDefaults("shop", "http", "/debug/pprof", metrics_path=path))
     client = Client(Tls(TlsConfig(), secure=False), timeout=1)
-    scraper = Fetcher(client, found.url, HttpSettings(), timeout=1, size_limit=1)
-    inquiry = memory_inquiry(scraper, found)
-    assert (str(inquiry._scraper.url) if inquiry._scraper else None) == asks
-    assert (inquiry._here is not None) == here
+    fetcher = Fetcher(client, found.url, HttpSettings(), timeout=1, size_limit=1)
+    probe = memory_inquiry(fetcher, found)
+    assert (str(probe._scraper.url) if probe._scraper else None) == asks
+    assert (probe._here is not None) == here
 
 
 JOB = JobDefaults("shop", "http", "/debug/pprof", metrics_path="/metrics", memory_limit=1 << 20)

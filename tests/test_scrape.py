@@ -51,16 +51,16 @@ def scrape(url: str, *, timeout: float = 5.0, limit: int = 10**7, **settings: An
     async def run() -> tuple[Fetcher, int]:
         tls = Tls(config.tls_config, secure=config.scheme == "https")
         client = Client(tls, timeout=timeout, socket=found.socket)
-        scraper = Fetcher(client, found.url, config, timeout=timeout, size_limit=limit)
+        fetcher = Fetcher(client, found.url, config, timeout=timeout, size_limit=limit)
         body: Body = Pipeline(DetectionSettings()).body()
         try:
-            await scraper.fetch(body.feed)
-            return scraper, body.close()[0]
+            await fetcher.fetch(body.feed)
+            return fetcher, body.close()[0]
         except ScrapeError as error:
-            error.add_note(f"paid: {scraper.paid}")
+            error.add_note(f"paid: {fetcher.paid}")
             raise
         finally:
-            await scraper.close()
+            await fetcher.close()
 
     return asyncio.run(run())
 
@@ -92,9 +92,9 @@ def chunked(body: bytes, size: int, *, end: bool = True) -> Answer:
 def test_a_body_however_it_comes(answer: Answer) -> None:
     """Whole, in chunks or gzipped by a proxy: the profile is read."""
     with answering(answer) as server:
-        scraper, total = scrape(server.url)
+        fetcher, total = scrape(server.url)
     assert total == 183
-    assert scraper.body_bytes == len(BODY)
+    assert fetcher.body_bytes == len(BODY)
     assert server.requests[0].startswith(b"GET /debug/pprof/goroutine?debug=1 HTTP/1.1\r\n")
     assert b"User-Agent: leakwatch/" in server.requests[0]
 
@@ -104,17 +104,17 @@ def test_what_was_closed_connects_no_more() -> None:
 
     async def run(url: str) -> None:
         config = job(url)
-        scraper = Fetcher(
+        fetcher = Fetcher(
             Client(Tls(config.tls_config, secure=False), timeout=5),
             where(config).url,
             config,
             timeout=5,
             size_limit=10**7,
         )
-        await scraper.close()
+        await fetcher.close()
         with pytest.raises(ScrapeError, match="the client has been closed"):
-            await scraper.fetch(lambda _: None)
-        assert not scraper.paid
+            await fetcher.fetch(lambda _: None)
+        assert not fetcher.paid
 
     with answering(http(BODY)) as server:
         asyncio.run(run(server.url))
@@ -341,18 +341,18 @@ def test_certificates_that_are_replaced(tls: tuple[trustme.CA, ssl.SSLContext, P
 
         async def run() -> list[str]:
             client = Client(Tls(config.tls_config, secure=True), timeout=5)
-            scraper = Fetcher(client, found_at.url, config, timeout=5, size_limit=10**7)
+            fetcher = Fetcher(client, found_at.url, config, timeout=5, size_limit=10**7)
             found = []
             for content in (good, None, b"no certificate", good):
                 ca_file.unlink(missing_ok=True)
                 if content is not None:
                     ca_file.write_bytes(content)
                 try:
-                    await scraper.fetch(lambda _: None)
+                    await fetcher.fetch(lambda _: None)
                     found.append("success")
                 except ScrapeError as error:
                     found.append(error.reason)
-            await scraper.close()
+            await fetcher.close()
             return found
 
         assert asyncio.run(run()) == ["success", "tls", "tls", "success"]

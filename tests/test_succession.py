@@ -159,7 +159,7 @@ def test_scaling_up_or_down_takes_nothing_from_those_that_stay() -> None:
     cluster.run(1, pod(1))
     watch = cluster.pipeline.watch(pod(1))
     assert watch.history.closed >= closed + 23
-    assert not watch.heir
+    assert not watch.replacement
     assert cluster.events == []
     assert stack("leak", "main.goleak").fingerprint in watch.history.rows
 

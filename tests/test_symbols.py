@@ -260,10 +260,10 @@ def refused(answer: Answer, timeout: float = 5.0) -> tuple[SymbolProbe, ScrapeEr
     async def run(url: str) -> tuple[SymbolProbe, ScrapeError | None]:
         client = Client(Tls(TlsConfig(), secure=False), timeout=timeout)
         profile = httpx.URL(f"{url}/prefix/debug/pprof/goroutine?debug=1")
-        scraper = Fetcher(client, profile, HttpSettings(), timeout=timeout, size_limit=1 << 20)
-        symbols = SymbolProbe(scraper.beside("symbol", 1 << 16))
+        fetcher = Fetcher(client, profile, HttpSettings(), timeout=timeout, size_limit=1 << 20)
+        symbols = SymbolProbe(fetcher.beside("symbol", 1 << 16))
         error = await symbols.ask(symbols.wanted(samples_of(), (), 0.0), 0.0)
-        await scraper.close()
+        await fetcher.close()
         return symbols, error
 
     with answering(answer) as server:
@@ -414,7 +414,7 @@ def test_who_runs_for_a_moment_still_waits_for_the_same() -> None:
 def watched(process: FakeProcess) -> World:
     """Return a job that asks this process."""
     world = World()
-    world.scraper.body = BODY
+    world.fetcher.body = BODY
     world.job._symbols = asking(process)
     return world
 

@@ -32,7 +32,7 @@ def stack(number: int) -> Stack:
 
 def size(history: History) -> int:
     """Return the bytes of a history's arrays."""
-    arrays = (history.blocks.values, history.hours.values, history.give_back, history.last, history.origins)
+    arrays = (history.blocks.values, history.hours.values, history.known_drop, history.last, history.origins)
     return sum(array.nbytes for array in arrays) + history.last.nbytes * 8  # and the open block's sums
 
 

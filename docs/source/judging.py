@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leakwatch.detect.columns import BLOCKS_PER_HOUR, FLOOR, LEFT, MEAN
+from leakwatch.detect.columns import BLOCKS_PER_HOUR, FLOOR, MEAN, TURNOVER
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Frame, Sample, Stack, Target
@@ -92,7 +92,7 @@ def _keep_block(kept: Kept, hour: float, column: Sequence[float]) -> None:
     kept.hours.append(hour)
     kept.mean.append(column[MEAN])
     kept.floor.append(column[FLOOR])
-    kept.left.append(column[LEFT] * 60 / INTERVAL)
+    kept.left.append(column[TURNOVER] * 60 / INTERVAL)
 
 
 class Panel:

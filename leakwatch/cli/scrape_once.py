@@ -78,7 +78,7 @@ def _say(line: str) -> None:
     sys.stderr.write(f"leakwatch: {line}\n")
 
 
-async def _dump(scraper: Fetcher, total: int, limit: int) -> Dump:
+async def _dump(fetcher: Fetcher, total: int, limit: int) -> Dump:
     """Return a full dump, of a process that is not too large: it stands still meanwhile."""
     if total > limit:
         raise UsageError(
@@ -86,7 +86,7 @@ async def _dump(scraper: Fetcher, total: int, limit: int) -> Dump:
             f" if that is all right, allow it with --full-dump-limit {total}"
         )
     body = bytearray()
-    await scraper.beside("goroutine", DEFAULT_SIZE, debug="2").fetch(body.extend)
+    await fetcher.beside("goroutine", DEFAULT_SIZE, debug="2").fetch(body.extend)
     return dump.parse(bytes(body))
 
 
@@ -101,14 +101,14 @@ async def _fetch(url: str, timeout: float, dump_limit: int | None) -> Profile | 
         raise ConfigError(f"{without_user(url)}: {error}") from error
     tls = Tls(job.tls_config, secure=found.url.scheme == "https")
     client = Client(tls, timeout=timeout, socket=found.socket)
-    scraper = Fetcher(client, found.url, job, timeout=timeout, size_limit=DEFAULT_SIZE)
+    fetcher = Fetcher(client, found.url, job, timeout=timeout, size_limit=DEFAULT_SIZE)
     body = bytearray()
     try:
-        await scraper.fetch(body.extend)
+        await fetcher.fetch(body.extend)
         profile = text.parse(bytes(body))
         if dump_limit is not None:
-            return await _dump(scraper, profile.total, dump_limit)
-        symbols = SymbolProbe(scraper.beside("symbol", SIZE_LIMIT))
+            return await _dump(fetcher, profile.total, dump_limit)
+        symbols = SymbolProbe(fetcher.beside("symbol", SIZE_LIMIT))
         traces = symbols.wanted(Identifier().identify(profile), (), 0.0)
         refusal = await symbols.ask(traces, 0.0) if traces else None
         if refusal:

@@ -27,7 +27,7 @@ CREDIT = 0.25
 
 REFRESH = 0.25  # seconds between two looks
 
-Tell = Callable[[list[Event]], None]
+OnEvents = Callable[[list[Event]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,11 @@ class ScrapeSession:
     """
 
     def __init__(
-        self, urls: Sequence[str], settings: DetectionSettings, how: SessionSettings, tell: Tell = lambda _: None
+        self,
+        urls: Sequence[str],
+        settings: DetectionSettings,
+        how: SessionSettings,
+        tell: OnEvents = lambda _: None,
     ) -> None:
         self.pipeline = Pipeline(settings)
         self.clock = Clock()

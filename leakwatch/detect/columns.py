@@ -24,7 +24,7 @@ PACE: Final = 2.5
 SCRAPES_PER_BLOCK: Final = 5
 """With fewer scrapes in a block, its turnover means nothing."""
 
-MEAN, FLOOR, LEFT, DOWN, UP, UP_SQUARED = range(6)
+MEAN, FLOOR, TURNOVER, FALLS, RISES, UP_SQUARED = range(6)
 """What a column keeps: mean (an hour: median of means) and minimum of the count; goroutines that leave per scrape,
 from the moments of the differences (Skellam); sums of the falls, of the rises and of the squared rises."""
 
@@ -59,7 +59,7 @@ class Columns:
         a, b = old[:, :, first], old[:, :, first + 1]
         share = weights[0] / np.maximum(weights.sum(axis=0), 1)
         merged = a + b
-        for what in (MEAN, LEFT):
+        for what in (MEAN, TURNOVER):
             merged[what] = share * a[what] + (1 - share) * b[what]
         low = np.minimum(a[FLOOR], b[FLOOR])
         merged[FLOOR] = np.where(weights.min(axis=0) > 0, low, a[FLOOR] + b[FLOOR])  # a gap is 0
@@ -113,12 +113,12 @@ def an_hour(blocks: Columns) -> tuple[Sums, int, int] | None:
     column = np.empty(values.shape[:2])
     column[MEAN] = np.median(values[MEAN], axis=1)
     column[FLOOR] = values[FLOOR].min(axis=1)
-    column[LEFT] = trimmed_mean(values[LEFT])
-    column[DOWN:] = values[DOWN:].sum(axis=2)
+    column[TURNOVER] = trimmed_mean(values[TURNOVER])
+    column[FALLS:] = values[FALLS:].sum(axis=2)
     return column, int(blocks.scrapes[columns].min()), int(blocks.regular[columns].min())
 
 
-def with_latest_fall(give_back: Floats, hours: Columns) -> Floats:
+def with_latest_fall(known_drop: Floats, hours: Columns) -> Floats:
     """Return the largest falls of the hourly floors, shape (2, rows), slowly forgotten.
 
     The newest hour must be known.
@@ -129,5 +129,5 @@ def with_latest_fall(give_back: Floats, hours: Columns) -> Floats:
     fall[BRIEF] = known.max(axis=1)
     if known.shape[1] >= LASTS:
         fall[LASTING] = np.partition(known, -LASTS, axis=1)[:, -LASTS]
-    faded = give_back * np.float32(0.5 ** (1 / GIVE_BACK_HALF_LIFE))
+    faded = known_drop * np.float32(0.5 ** (1 / GIVE_BACK_HALF_LIFE))
     return np.asarray(np.maximum(faded, fall - floors[:, -1]), np.float32)

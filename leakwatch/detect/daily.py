@@ -100,7 +100,7 @@ def _spans(series: Series, ago: int) -> tuple[Rows, Rows] | None:
 def _compare(series: Series, rows: Rows, spans: tuple[Rows, Rows]) -> tuple[Floats, Floats]:
     """Return score and unexplained growth of `rows` between two spans, vetoes included."""
     seen = _seen(series, rows, spans)
-    score = score_c(seen, series.give_back[LASTING, rows], _ease(series, rows), WINDOW)
+    score = score_c(seen, series.known_drop[LASTING, rows], _ease(series, rows), WINDOW)
     return np.where(_has_excuse(series, rows, spans, seen), 0, score), unexplained(seen)
 
 
@@ -119,7 +119,7 @@ def _stays(series: Series, rows: Rows, spans: tuple[Rows, Rows]) -> Floats:
     """Return the score of growth that nobody leaves: well known, however few steps it came in, as a batch does."""
     seen = _seen(series, rows, spans)
     net = seen.level[:, 3] - seen.level[:, 0]
-    least = np.maximum(WINDOW.least * _ease(series, rows), 1.5 * series.give_back[LASTING, rows])
+    least = np.maximum(WINDOW.least * _ease(series, rows), 1.5 * series.known_drop[LASTING, rows])
     stays = nobody_leaves(seen) & ~_has_excuse(series, rows, spans, seen)
     return np.asarray(np.where(stays, net / least, 0), np.float32)
 

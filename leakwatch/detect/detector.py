@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 
 import numpy as np
 
-from leakwatch.detect.columns import BLOCKS, DOWN, FLOOR, LEFT, SCRAPES_PER_BLOCK
+from leakwatch.detect.columns import BLOCKS, FALLS, FLOOR, SCRAPES_PER_BLOCK, TURNOVER
 from leakwatch.detect.correlation import in_step
 from leakwatch.detect.daily import Daily
 from leakwatch.detect.growth import Scores
@@ -108,7 +108,7 @@ class Detector(Generic[S]):
         self._hourly.clear()
         self._hours = 0
 
-    def inherit(self, other: "Detector[S]", series: S) -> None:
+    def take_over(self, other: "Detector[S]", series: S) -> None:
         """Go on with the cases of `other`, whose series has ended, as far as `series` has their stacks."""
         for key, case in other.cases.items():
             if key in series.rows:
@@ -122,7 +122,7 @@ class Detector(Generic[S]):
             case.peak_block = round(case.peak_block * share)
         self._hours = series.hours_closed
 
-    def judge(self, series: S, excused: Excused = lambda *_: False) -> None:
+    def judge(self, series: S, is_explained: Excused = lambda *_: False) -> None:
         """Bring all cases up to the block that has just closed.
 
         `excused`: asked whether there is a better explanation for a row that a window would accuse.
@@ -135,7 +135,7 @@ class Detector(Generic[S]):
         scores = _higher(self._hourly, _named(series, self._score_blocks(series)))
         for fingerprint, (score, window) in list(scores.items()):
             case = self.cases.get(fingerprint)
-            if (case is None or case.verdict is Verdict.SUSPECTED) and excused(fingerprint, window):
+            if (case is None or case.verdict is Verdict.SUSPECTED) and is_explained(fingerprint, window):
                 del scores[fingerprint]
             elif case is None and score >= SUSPECT and fingerprint in series.rows:
                 self.cases[fingerprint] = Case(window)
@@ -182,7 +182,7 @@ def _follow(case: Case, series: Series, row: int, score: float, window: str) -> 
         case.peak, case.peak_block = floor, series.closed
         case.grew = case.grew if case.restarted else case.growth
     verdict = _next(
-        case, series, floor, guilty=case.running >= RUNNING or (score >= CONVICT and hourly), rose=rose
+        case, series, floor, is_leaking=case.running >= RUNNING or (score >= CONVICT and hourly), rose=rose
     )
     if verdict is not case.verdict:
         case.verdict, case.verdict_block = verdict, series.closed
@@ -191,12 +191,12 @@ def _follow(case: Case, series: Series, row: int, score: float, window: str) -> 
             case.peak = floor  # to rise again is to rise above this
 
 
-def _next(case: Case, series: Series, floor: float, *, guilty: bool, rose: bool) -> Verdict:
+def _next(case: Case, series: Series, floor: float, *, is_leaking: bool, rose: bool) -> Verdict:
     if case.verdict is Verdict.SUSPECTED:
-        if guilty:
+        if is_leaking:
             return Verdict.LEAKING
         return Verdict.NORMAL if case.score < ACQUIT else Verdict.SUSPECTED
-    return _after_conviction(case, series, floor, again=guilty and rose)
+    return _after_conviction(case, series, floor, again=is_leaking and rose)
 
 
 def _after_conviction(case: Case, series: Series, floor: float, *, again: bool) -> Verdict:
@@ -263,8 +263,8 @@ def _departures(case: Case, series: Series, row: int) -> tuple[float, float] | N
     usable = np.flatnonzero((columns.scrapes >= SCRAPES_PER_BLOCK) & (columns.regular >= SCRAPES_PER_BLOCK - 1))
     if len(usable) < MEANINGFUL or not series.interval:
         return None
-    left = columns.values[LEFT, row, usable] / series.interval
-    if not columns.values[DOWN, row, usable].any():
+    left = columns.values[TURNOVER, row, usable] / series.interval
+    if not columns.values[FALLS, row, usable].any():
         left[:] = 0  # goroutines that come in batches vary as if others left
     ends = series.block_start - (len(columns.scrapes) - 1 - usable) * span
     before = left[ends <= case.onset] if (ends <= case.onset).sum() >= MEANINGFUL // 2 else left[: MEANINGFUL // 2]

@@ -26,13 +26,13 @@ import numpy.typing as npt
 from leakwatch.detect.columns import (
     BLOCKS_PER_HOUR,
     BRIEF,
-    DOWN,
+    FALLS,
     FLOOR,
     LASTING,
-    LEFT,
     MEAN,
+    RISES,
     SCRAPES_PER_BLOCK,
-    UP,
+    TURNOVER,
     UP_SQUARED,
     Columns,
     Floats,
@@ -125,15 +125,15 @@ def _score(series: Series, columns: Columns, window: Window) -> tuple[str, Rows,
     rows, seen = rows[steady], seen.of(steady)
     if not len(rows):
         return none
-    give_back, ease = given_back(series, rows, window), np.where(series.past.leaked[rows], HALF, 1)
+    known_drop, ease = given_back(series, rows, window), np.where(series.past.leaked[rows], HALF, 1)
     slow = series.block >= USUAL
     times = next((times for until, times in FILLING.get(window.name, ()) if slow and series.closed <= until), 1.0)
     if window.needs_turnover:
         kept = nobody_leaves(seen)
-        score = score_c(seen, give_back, ease * np.where(kept, times, 1), window)
+        score = score_c(seen, known_drop, ease * np.where(kept, times, 1), window)
     else:
         kept = np.ones(len(rows), bool)
-        score = score_p(seen, give_back, ease, replace(window, least=times * window.least))
+        score = score_p(seen, known_drop, ease, replace(window, least=times * window.least))
     score[series.past.known(rows, seen.floor[:, 3])] = 0
     if slow and series.closed < YOUNG:
         score[kept & (bends(seen) > BENDS)] = 0
@@ -149,8 +149,8 @@ def given_back(series: Series, rows: Rows, window: Window) -> Floats:
     whole day is none of it.
     """
     if window in BLOCK_WINDOWS:
-        return np.asarray(series.give_back[BRIEF, rows])
-    return np.asarray(series.give_back[LASTING, rows] * np.float32(window.name != "P24"))
+        return np.asarray(series.known_drop[BRIEF, rows])
+    return np.asarray(series.known_drop[LASTING, rows] * np.float32(window.name != "P24"))
 
 
 def quarter_columns(columns: Columns, window: Window) -> list[Rows] | None:
@@ -178,11 +178,11 @@ def summarise(columns: Columns, rows: Rows, quarters: list[Rows]) -> Quarters:
     return Quarters(
         level=np.stack([np.median(values[MEAN][:, q], axis=1) for q in quarters], axis=1),
         floor=np.stack([values[FLOOR][:, q].min(axis=1) for q in quarters], axis=1),
-        left=np.stack([trimmed_mean(values[LEFT][:, q]) for q in quarters], axis=1),
-        spread=np.hypot(*(relative_error(values[LEFT][:, half]) for half in halves)),
+        left=np.stack([trimmed_mean(values[TURNOVER][:, q]) for q in quarters], axis=1),
+        spread=np.hypot(*(relative_error(values[TURNOVER][:, half]) for half in halves)),
         noise=np.float32(np.sqrt(2 * SAMPLING / max(regular, 1))),
-        down=values[DOWN][:, every].sum(axis=1),
-        up=values[UP][:, every].sum(axis=1),
+        down=values[FALLS][:, every].sum(axis=1),
+        up=values[RISES][:, every].sum(axis=1),
         up_squared=values[UP_SQUARED][:, every].sum(axis=1),
     )
 
@@ -210,14 +210,14 @@ def is_steady(seen: Quarters, window: Window) -> npt.NDArray[np.bool_]:
     return np.asarray(straight & rose)
 
 
-def score_p(seen: Quarters, give_back: Floats, ease: Floats, window: Window) -> Floats:
+def score_p(seen: Quarters, known_drop: Floats, ease: Floats, window: Window) -> Floats:
     """Return the scores of rows that nobody leaves; 0 where more than 5 % of the growth left again.
 
     `ease`: the share of the usual evidence that is asked of each row.
     """
     net = seen.level[:, 3] - seen.level[:, 0]
     rises = moves(seen) / (window.moves * ease)
-    score = np.minimum(net / np.maximum(window.least * ease, 1.5 * give_back), rises)
+    score = np.minimum(net / np.maximum(window.least * ease, 1.5 * known_drop), rises)
     return np.asarray(np.where(nobody_leaves(seen), score, 0), np.float32)
 
 
@@ -248,13 +248,13 @@ def turnover_ratio(seen: Quarters) -> Floats:
     return np.asarray((seen.left[:, 3] + 0.05) / (seen.left[:, 0] + 0.05), np.float32)
 
 
-def score_c(seen: Quarters, give_back: Floats, ease: Floats, window: Window) -> Floats:
+def score_c(seen: Quarters, known_drop: Floats, ease: Floats, window: Window) -> Floats:
     """Return the scores of rows whose growth their turnover does not explain; `ease` as in `score_p`."""
     level = seen.level[:, 0]
     error = np.sqrt(np.maximum(seen.spread, seen.noise) ** 2 + 1 / (seen.down + 1))
     sigma = np.maximum(turnover_ratio(seen), 1) * (level + 1) * error
     least = np.maximum(window.least * ease, (window.phi or 0) * level)
-    return np.asarray(unexplained(seen) / np.maximum(least, np.maximum(SIGMAS * sigma, give_back)), np.float32)
+    return np.asarray(unexplained(seen) / np.maximum(least, np.maximum(SIGMAS * sigma, known_drop)), np.float32)
 
 
 def moves(seen: Quarters) -> Floats:

@@ -50,7 +50,7 @@ class History:
         """Row -> a number that rows of the same origin share."""
         self.blocks = Columns(BLOCKS)
         self.hours = Columns(HOURS, BLOCKS_PER_HOUR)
-        self.give_back: Floats = np.zeros((2, 0), np.float32)
+        self.known_drop: Floats = np.zeros((2, 0), np.float32)
         """BRIEF or LASTING, row -> the largest fall of the hourly floor, slowly forgotten."""
         self.past = PastLifetimes()
         """What the lifetimes before tell of each row."""
@@ -134,7 +134,7 @@ class History:
             row = self.rows.get(fingerprint)
             if row is not None:
                 self.past.take(row, other.past, its)
-                self.give_back[:, row] = np.maximum(self.give_back[:, row], other.give_back[:, its])
+                self.known_drop[:, row] = np.maximum(self.known_drop[:, row], other.known_drop[:, its])
 
     def fit(self, interval: float) -> bool:
         """Double the block until it holds enough scrapes `interval` seconds apart; tell whether it had to grow.
@@ -238,7 +238,7 @@ class History:
         self._open.clear(row)
         self.past.clear(row)
         self.last[row] = self._seen[row] = self.origins[row] = 0
-        self.give_back[:, row] = 0
+        self.known_drop[:, row] = 0
 
     def _resize(self, rows: int) -> None:
         old = len(self.stacks)
@@ -247,7 +247,7 @@ class History:
         for name in ("origins", "last", "_seen"):
             array = getattr(self, name)
             setattr(self, name, np.concatenate([array, np.zeros(rows - old, array.dtype)]))
-        self.give_back = np.pad(self.give_back, ((0, 0), (0, rows - old)))
+        self.known_drop = np.pad(self.known_drop, ((0, 0), (0, rows - old)))
         self._open.resize(rows)
         self.past.resize(rows)
         self.stacks += [None] * (rows - old)
@@ -287,4 +287,4 @@ class History:
             self.hours.push(None, 0, 0)
             return
         self.hours.push(*hour)
-        self.give_back = with_latest_fall(self.give_back, self.hours)
+        self.known_drop = with_latest_fall(self.known_drop, self.hours)

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from leakwatch.detect.columns import DOWN, FLOOR, LEFT, MEAN, Sums
+from leakwatch.detect.columns import FALLS, FLOOR, MEAN, TURNOVER, Sums
 
 REGULAR: Final = 1.5  # a step longer than this many usual ones spans a missed scrape
 LOWEST: Final = 6  # the row of sums that is a minimum
@@ -65,8 +65,8 @@ class OpenBlock:
         column[FLOOR] = sums[LOWEST]
         if self.regular:
             mean = sums[1] / self.regular
-            column[LEFT] = np.maximum((sums[2] / self.regular - mean * mean - mean) / 2, 0.0)
-        column[DOWN:] = sums[3:LOWEST]
+            column[TURNOVER] = np.maximum((sums[2] / self.regular - mean * mean - mean) / 2, 0.0)
+        column[FALLS:] = sums[3:LOWEST]
         return column
 
     def clear(self, row: int) -> None:

@@ -15,11 +15,11 @@ import numpy as np
 from leakwatch.detect.columns import (
     BLOCKS,
     BLOCKS_PER_HOUR,
-    DOWN,
+    FALLS,
     FLOOR,
     HOURS,
-    LEFT,
     MEAN,
+    TURNOVER,
     Columns,
     Floats,
     Sums,
@@ -114,7 +114,7 @@ class Pool:
         self.rows: dict[Fingerprint, int] = {}
         self.added_blocks = Added(Columns(BLOCKS))
         self.added_hours = Added(Columns(HOURS, BLOCKS_PER_HOUR))
-        self.give_back: Floats = np.zeros((2, 0), np.float32)
+        self.known_drop: Floats = np.zeros((2, 0), np.float32)
         self.past = PastLifetimes()
         self.last: Sums = np.zeros(0)
         self.interval = 0.0
@@ -188,7 +188,7 @@ class Pool:
         kept = [row for row, stack in enumerate(self.stacks) if stack.fingerprint in held]
         self.stacks = [self.stacks[row] for row in kept]
         self.rows = {stack.fingerprint: row for row, stack in enumerate(self.stacks)}
-        self.give_back, self.last = self.give_back[..., kept], self.last[kept]
+        self.known_drop, self.last = self.known_drop[..., kept], self.last[kept]
         self.past.keep(kept)
         self.added_blocks.keep(kept)
         self.added_hours.keep(kept)
@@ -207,7 +207,7 @@ class Pool:
         rows = len(self.stacks)
         if rows > len(self.last):
             more = rows - len(self.last)
-            self.give_back, self.last = np.pad(self.give_back, ((0, 0), (0, more))), np.zeros(rows)
+            self.known_drop, self.last = np.pad(self.known_drop, ((0, 0), (0, more))), np.zeros(rows)
             self.past.resize(rows)
             self.added_blocks.resize(rows)
             self.added_hours.resize(rows)
@@ -238,8 +238,8 @@ class Pool:
             return None
         values = blocks.values[:, member.rows, -1 - new :].astype(np.float64)
         column = values[:, :, -1].copy()
-        column[:LEFT] -= values[:LEFT, :, 0]  # mean and floor
-        column[DOWN:] = values[DOWN:, :, 1:].sum(axis=2)
+        column[:TURNOVER] -= values[:TURNOVER, :, 0]  # mean and floor
+        column[FALLS:] = values[FALLS:, :, 1:].sum(axis=2)
         return Step(member, column, values[MEAN, :, -1], int(blocks.scrapes[-1]), int(blocks.regular[-1]))
 
     def _close_hour(self) -> None:
@@ -258,4 +258,4 @@ class Pool:
                 steps[-1] = Step(member, column, level, *hour[1:])
         self.added_hours.push(steps)
         if self.hours.scrapes[-1]:
-            self.give_back = with_latest_fall(self.give_back, self.hours)
+            self.known_drop = with_latest_fall(self.known_drop, self.hours)

@@ -12,7 +12,7 @@ from leakwatch.model import Fingerprint, Verdict
 WINDOW: Final = "proof"
 
 
-def convict(
+def confirm(
     detector: Detector[Series],
     series: Series,
     proven: Mapping[Fingerprint, int],

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from leakwatch.detect.columns import DOWN, FLOOR, MEAN
+from leakwatch.detect.columns import FALLS, FLOOR, MEAN
 from leakwatch.detect.history import History
 from leakwatch.model import Process, Samples
 
@@ -52,7 +52,7 @@ class ProcessTracker:
         self.mixed = time - self._returned < MIXED
         return old is not None and old.start != process.start
 
-    def inherit(self, old: "ProcessTracker") -> None:
+    def take_over(self, old: "ProcessTracker") -> None:
         """Compare with the build of a process whose place this one takes, now or once it tells its own."""
         build, self.build = self.build, old.build
         if build:
@@ -86,5 +86,5 @@ def has_fallen(history: History, samples: Samples) -> bool:
         return True
     gained = columns[FLOOR, :, -1] - columns[FLOOR, :, 0]
     rises = (np.diff(columns[FLOOR], axis=1) > 0).sum(axis=1)
-    only = (gained >= LEAST) & (rises >= RISES) & (columns[DOWN].sum(axis=1) <= KEPT * gained)
+    only = (gained >= LEAST) & (rises >= RISES) & (columns[FALLS].sum(axis=1) <= KEPT * gained)
     return bool(only.any() and (counts[only] <= GONE * history.last[only]).all())

@@ -52,7 +52,7 @@ class Series(Protocol):
         """What earlier lifetimes tell of each row."""
 
     @property
-    def give_back(self) -> Floats:
+    def known_drop(self) -> Floats:
         """BRIEF or LASTING, row -> what it is known to give back."""
 
     @property

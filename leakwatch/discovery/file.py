@@ -17,7 +17,7 @@ from leakwatch.discovery.target_group import CompleteGroup, TargetGroup, Update
 from leakwatch.errors import ConfigError
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.file import load
-from leakwatch.settings.messages import reworded
+from leakwatch.settings.messages import friendly_message
 from leakwatch.settings.types import ConfigPath, Duration
 
 CANNOT = "targets file cannot be used, its last target groups stay"
@@ -130,4 +130,4 @@ def read_groups(path: Path, groups: TypeAdapter[tuple[TargetGroup, ...]]) -> tup
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {where or 'top level'}: {reworded(first)}") from error
+        raise ConfigError(f"{path}: {where or 'top level'}: {friendly_message(first)}") from error

@@ -112,7 +112,7 @@ class Weighed(Protocol):
 Some = TypeVar("Some", bound=Weighed)
 
 
-def surplus(kept: Iterable[Some], *, size: int, number: int | None = None) -> list[Some]:
+def evict(kept: Iterable[Some], *, size: int, number: int | None = None) -> list[Some]:
     """Return what has to go so that at most `number` are left, of at most `size` bytes together.
 
     What is larger than all of `size` goes by itself, and takes nothing with it.

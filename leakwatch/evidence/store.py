@@ -16,7 +16,7 @@ import structlog
 from leakwatch.errors import EvidenceError
 from leakwatch.evidence.config import EvidenceConfig
 from leakwatch.evidence.disk import Disk, stem
-from leakwatch.evidence.index import Index, StoredBody, surplus
+from leakwatch.evidence.index import Index, StoredBody, evict
 from leakwatch.evidence.packer import Packer, Worker
 from leakwatch.evidence.record import Kept, Record
 from leakwatch.model import Verdict
@@ -196,12 +196,12 @@ class Store:
         settings, shelf = self.settings, self._shelf
         gone: list[StoredBody] = []
         if shelf.size > settings.size_limit or len(shelf) > settings.body_limit:
-            gone = surplus(shelf, size=settings.size_limit, number=settings.body_limit)
+            gone = evict(shelf, size=settings.size_limit, number=settings.body_limit)
         for body in gone:
             self.remove(body)
         if shelf.in_memory > settings.memory_limit:
             held = [body for body in shelf if body.parts is not None]
-            more = surplus(held, size=settings.memory_limit)
+            more = evict(held, size=settings.memory_limit)
             for body in more:
                 self.remove(body)
             gone += more

@@ -39,7 +39,7 @@ class Candidate:
     _verdicts: Counter[Verdict] = field(default_factory=Counter)
     """How many judgements have each: thousands of targets may judge it, one at a time."""
 
-    def think(self, target: str, judgement: Judgement | None) -> bool:
+    def set_judgement(self, target: str, judgement: Judgement | None) -> bool:
         """Take in what is thought of it on a target, None for nothing; tell whether others grow with it now."""
         old = self.judgements.get(target)
         if old is not None:
@@ -59,7 +59,7 @@ class Candidate:
         else:
             self.proofs.pop(target, None)
 
-    def settle(self, time: float) -> bool:
+    def update_verdict(self, time: float) -> bool:
         """Come to a verdict on the judgements of now, and on what is proven of one that grows.
 
         Tells whether it is another one.

@@ -48,25 +48,25 @@ def groups(lives: Lives, ignored: Container[Fingerprint] = ()) -> dict[Fingerpri
 
     One of the `ignored` tells a leak only if all that could are.
     """
-    guilty = {key: life for key, life in lives.items() if life.verdict is not Verdict.NORMAL}
-    speakers = _speakers(guilty)
+    is_leaking = {key: life for key, life in lives.items() if life.verdict is not Verdict.NORMAL}
+    speakers = _speakers(is_leaking)
     spoken_for: dict[Fingerprint, list[Fingerprint]] = {}
     for key, speaker in speakers.items():
         spoken_for.setdefault(speaker, []).append(key)
-    free = dict.fromkeys(sorted(spoken_for, key=lambda key: (key in ignored, _rank(guilty[key]))))
+    free = dict.fromkeys(sorted(spoken_for, key=lambda key: (key in ignored, _rank(is_leaking[key]))))
     found = {}
     while free:
         head = next(iter(free))
         del free[head]
         together = [head]
         for key in together:  # which grows meanwhile
-            steps = {speakers[other] for one in spoken_for[key] for other in _in_step(guilty, one)}
+            steps = {speakers[other] for one in spoken_for[key] for other in _in_step(is_leaking, one)}
             near = [other for other in free if other in steps] if steps else []
             together += near
             for other in near:
                 del free[other]
-        own = [key for key in spoken_for[head] if key != head and not guilty[key].stack.site]
-        found[head] = Group(guilty[head], tuple(guilty[key] for key in (*own, *together[1:])))
+        own = [key for key in spoken_for[head] if key != head and not is_leaking[key].stack.site]
+        found[head] = Group(is_leaking[head], tuple(is_leaking[key] for key in (*own, *together[1:])))
     return found
 
 

@@ -15,7 +15,9 @@ KEPT: Final = 86400.0  # seconds that is kept what is known of a target that is 
 SURGE: Final = 3600.0  # seconds that a process may be older than the end of the one whose place it takes
 
 
-def arrive(service: ServiceState, target: Target, settings: DetectionSettings, leaks: LeakTracker) -> TargetState:
+def on_target_added(
+    service: ServiceState, target: Target, settings: DetectionSettings, leaks: LeakTracker
+) -> TargetState:
     """Return the watch of a target that is new to `service`: its own, if it was gone, or one that inherits."""
     own = service.gone.pop(target, None)
     if own is not None:
@@ -28,7 +30,9 @@ def arrive(service: ServiceState, target: Target, settings: DetectionSettings, l
     return watch
 
 
-def depart(service: ServiceState, watch: TargetState, time: float, leaks: LeakTracker) -> TargetState | None:
+def on_target_removed(
+    service: ServiceState, watch: TargetState, time: float, leaks: LeakTracker
+) -> TargetState | None:
     """Take in that a target has left `service`; return the one that came shortly before, to take its place.
 
     Where there is none, it is kept among those that are gone.
@@ -37,7 +41,7 @@ def depart(service: ServiceState, watch: TargetState, time: float, leaks: LeakTr
     younger = [
         (other.history.since, other)
         for other in service.watches.values()
-        if not other.heir
+        if not other.replacement
         and not other.history.lifetime
         and other.history.since is not None
         and other.history.since > max(time - SURGE, began + watch.history.block)
@@ -45,11 +49,11 @@ def depart(service: ServiceState, watch: TargetState, time: float, leaks: LeakTr
     if not younger:
         service.gone[watch.target] = DepartedTarget(time, watch)
         return None
-    heir = min(younger, key=lambda found: found[0])[1]
-    _succeed(watch, heir, leaks)
-    return heir
+    replacement = min(younger, key=lambda found: found[0])[1]
+    _succeed(watch, replacement, leaks)
+    return replacement
 
 
-def _succeed(old: TargetState, heir: TargetState, leaks: LeakTracker) -> None:
-    heir.inherit(old)
-    leaks.rename(heir.target.service, old.target.name, heir.target.name)
+def _succeed(old: TargetState, replacement: TargetState, leaks: LeakTracker) -> None:
+    replacement.take_over(old)
+    leaks.rename(replacement.target.service, old.target.name, replacement.target.name)

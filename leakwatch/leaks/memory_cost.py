@@ -7,7 +7,7 @@ from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Fingerprint, Growth
 
 
-def bill(service: ServiceState, leak: Leak) -> MemoryCost:
+def memory_cost(service: ServiceState, leak: Leak) -> MemoryCost:
     """Return what a leak of a service costs."""
     key = leak.stack.fingerprint
     known = [(watch.count(key), watch.answers.looks.each(key)) for watch in service.watches.values()]
@@ -27,7 +27,7 @@ def _own(watch: TargetState, key: Fingerprint, others: Each) -> Each:
 
 def _growth(watch: TargetState, leak: Leak) -> Growth:
     """Return how fast a leak grows on one target: its share, where only all targets together tell."""
-    judged = watch.thought(leak.stack.fingerprint)
+    judged = watch.judgement_of(leak.stack.fingerprint)
     if judged is not None:
         return judged.growth
     parts = max(len(leak.targets), 1)

@@ -12,7 +12,7 @@ from leakwatch.detect.detector import Detector, patience
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.history import History
 from leakwatch.detect.min_age import Lows, lows, older
-from leakwatch.detect.proof import convict
+from leakwatch.detect.proof import confirm
 from leakwatch.detect.restarts import ProcessTracker
 from leakwatch.detect.series import Series
 from leakwatch.leaks.findings import ProbeResults
@@ -33,7 +33,7 @@ class TargetState:
         self.restarts = 0
         self._lows: dict[Fingerprint, Lows] = {}
         self._lows_at = (0.0, 0.0, 0)
-        self.heir = False
+        self.replacement = False
         """Whether it has taken another target's place."""
         self.identity = ProcessTracker()
         self.mixed_since: float | None = None
@@ -61,17 +61,17 @@ class TargetState:
         """Judge by what is proven."""
         self._weigh_proof()
         if self.proven:
-            convict(self.detector, self.history, self.proven, self.answers.more_proven)
-            convict(self.site_detector, self.sites, self.proven)
-        self.conclude()
+            confirm(self.detector, self.history, self.proven, self.answers.more_proven)
+            confirm(self.site_detector, self.sites, self.proven)
+        self.update_judgements()
 
-    def conclude(self) -> None:
+    def update_judgements(self) -> None:
         """Say what is thought now."""
         self.judged = self.detector.judgements(self.history)
         self.judged_sites = self.site_detector.judgements(self.sites)
 
     @property
-    def thoughts(self) -> Judged:
+    def judgements(self) -> Judged:
         """What is thought of stacks and sites."""
         return {**self.judged, **self.judged_sites}
 
@@ -83,12 +83,12 @@ class TargetState:
 
     def _weigh_proof(self) -> None:
         """Take for proven what explains the growth: one that was lost long ago is no proof of a hundred."""
-        answers, thoughts = self.answers, self.thoughts
+        answers, judgements = self.answers, self.judgements
         if answers.proof is None:
             return
         answers.convincing |= set(answers.more_proven)
         for key, goroutines in answers.proof.goroutines.items():
-            said = thoughts.get(key)
+            said = judgements.get(key)
             grown = said[1].gained if said else self.count(key)
             if goroutines and goroutines >= EXPLAINS * grown:
                 answers.convincing.add(key)
@@ -99,7 +99,7 @@ class TargetState:
         row = series.rows.get(fingerprint)
         if row is None:
             return {}
-        said = self.thought(fingerprint)
+        said = self.judgement_of(fingerprint)
         before = said.before if said else math.nan
         return older(self._lows_of(series, fingerprint), int(series.last[row]), before)
 
@@ -113,7 +113,7 @@ class TargetState:
             found = self._lows[fingerprint] = lows(series, series.rows[fingerprint])
         return found
 
-    def thought(self, fingerprint: Fingerprint) -> Judgement | None:
+    def judgement_of(self, fingerprint: Fingerprint) -> Judgement | None:
         """Return what is thought of a stack or site."""
         found = self.judged.get(fingerprint) or self.judged_sites.get(fingerprint)
         return found[1] if found else None
@@ -126,7 +126,7 @@ class TargetState:
         self.sites.restart()
         self.detector.restart(self.history)
         self.site_detector.restart(self.sites)
-        self.conclude()
+        self.update_judgements()
 
     def mixed(self, time: float) -> "DepartedTarget":
         """Return what is known from when one process answered: it is as if that one had gone away."""
@@ -135,16 +135,16 @@ class TargetState:
             self.answers.restart()
         return DepartedTarget(self.mixed_since, self)
 
-    def inherit(self, old: "TargetState") -> None:
+    def take_over(self, old: "TargetState") -> None:
         """Take over what is known of a target that is gone, and whose place this one takes."""
         old.restart()
-        self.heir = True
-        self.identity.inherit(old.identity)
+        self.replacement = True
+        self.identity.take_over(old.identity)
         for history, its in ((self.history, old.history), (self.sites, old.sites)):
             history.adopt(its)
-        self.detector.inherit(old.detector, self.history)
-        self.site_detector.inherit(old.site_detector, self.sites)
-        self.conclude()
+        self.detector.take_over(old.detector, self.history)
+        self.site_detector.take_over(old.site_detector, self.sites)
+        self.update_judgements()
 
     def stretch(self, interval: float, block: float) -> bool:
         """Fit the block to scrapes `interval` seconds apart, if possible `block`; tell whether it had to grow."""
@@ -154,7 +154,7 @@ class TargetState:
             if history.fit(interval):
                 detector.stretch(history, before)
                 grew = True
-        if SCRAPES_PER_BLOCK * interval <= block and self.history.closed >= BLOCKS and not self.thoughts:
+        if SCRAPES_PER_BLOCK * interval <= block and self.history.closed >= BLOCKS and not self.judgements:
             self.history.shrink()
             self.sites.shrink()
         return grew
@@ -181,13 +181,13 @@ class DepartedTarget:
         waited, block = time - self.time, self.watch.history.block
         return {
             key: (stack, replace(said, restarted=True, growth=NO_GROWTH))
-            for key, (stack, said) in self.watch.thoughts.items()
+            for key, (stack, said) in self.watch.judgements.items()
             if said.verdict >= Verdict.LEAKING and waited < patience(said.grew, block)
         }
 
 
 def _judge(detector: Detector[Series], history: History, siblings: Sequence[History]) -> None:
-    def excused(fingerprint: Fingerprint, window: str) -> bool:
+    def is_explained(fingerprint: Fingerprint, window: str) -> bool:
         return window not in pooling.BLATANT and not pooling.stands_out(history, siblings, fingerprint)
 
-    detector.judge(history, excused)
+    detector.judge(history, is_explained)

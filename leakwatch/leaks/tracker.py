@@ -93,9 +93,9 @@ class LeakTracker:
         known = self._services.get(service, ServiceLeaks())
         for life in known.lives.values():
             said = life.judgements.get(old)
-            life.think(old, None)
+            life.set_judgement(old, None)
             if said and new not in life.judgements:
-                life.think(new, said)
+                life.set_judgement(new, said)
             life.proofs.pop(old, None)  # its process has ended
 
     def update(
@@ -113,12 +113,12 @@ class LeakTracker:
         for fingerprint, (stack, judgement) in judged.items():
             life = lives.setdefault(fingerprint, Candidate(stack, time))
             life.stack = stack
-            news |= life.think(target, judgement)
+            news |= life.set_judgement(target, judgement)
         for fingerprint, life in lives.items():
             if fingerprint not in judged:
-                news |= life.think(target, None)
+                news |= life.set_judgement(target, None)
             life.prove(target, proven.get(fingerprint, 0))
-            news |= life.settle(time)
+            news |= life.update_verdict(time)
         known.updates += 1
         most = max((len(life.judgements) for life in lives.values()), default=0)
         return self._group(service, known, time) if news or known.updates * PARTS >= most else []

@@ -38,8 +38,8 @@ class AlertRule:
 
 LEAK: Final = AlertRule("GoroutineLeak", "warning", wait=0, keep=300)
 SUSPECTED: Final = AlertRule("GoroutineLeakSuspected", "info", wait=900, keep=0)
-DOWN: Final = AlertRule("LeakwatchTargetDown", "warning", wait=0, keep=300)
-RULES: Final = (LEAK, SUSPECTED, DOWN)
+FALLS: Final = AlertRule("LeakwatchTargetDown", "warning", wait=0, keep=300)
+RULES: Final = (LEAK, SUSPECTED, FALLS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Rules:
             lines = [f"{shown(target.name)}: {state.reason}, {shown(state.error)}" for target, state in those]
             texts = partial(text.down, service, lines, known[service])
             yield ActiveCondition(
-                DOWN, alert_labels(DOWN, {"service": service}), since, "", f"{self.base.rstrip('/')}/", texts
+                FALLS, alert_labels(FALLS, {"service": service}), since, "", f"{self.base.rstrip('/')}/", texts
             )
 
 

@@ -9,7 +9,7 @@ from leakwatch.http.settings import HttpSettings
 from leakwatch.profile.body import Format
 from leakwatch.scrape.probes.config import ProbeSettings
 from leakwatch.settings.base import BaseSettings
-from leakwatch.settings.messages import misplaced
+from leakwatch.settings.messages import cross_field_error
 from leakwatch.settings.types import Duration, Size
 from leakwatch.settings.units import format_duration
 
@@ -42,7 +42,7 @@ class GlobalConfig(BaseSettings):
         timeout, interval = self.scrape_timeout, self.scrape_interval
         # The default gives way to a short interval.
         misfits = [(("scrape_timeout",), too_long(timeout, interval))] if timeout > interval else []
-        if "scrape_timeout" in self.model_fields_set and (error := misplaced(misfits)):
+        if "scrape_timeout" in self.model_fields_set and (error := cross_field_error(misfits)):
             raise error
         return self
 

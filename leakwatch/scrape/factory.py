@@ -10,7 +10,7 @@ from leakwatch.model import Target
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.budget import CostBudget
 from leakwatch.scrape.loop import ScrapeLoop
-from leakwatch.scrape.probes.config import inquiries
+from leakwatch.scrape.probes.config import probes
 from leakwatch.scrape.probes.process import SIZE_LIMIT, ProcessProbe
 from leakwatch.scrape.probes.symbols import SymbolProbe
 from leakwatch.scrape.target_set import ScrapeTarget
@@ -32,25 +32,25 @@ def build_loop(  # noqa: PLR0913  each is a part with a life of its own
     `trail`: keeps what is evidence; `credit`: seconds of a core that count as saved from the beginning.
     """
     client = Client(tls, timeout=plan.timeout, socket=plan.endpoint.socket)
-    scraper = Fetcher(client, plan.endpoint.url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
-    question = symbols = None
+    fetcher = Fetcher(client, plan.endpoint.url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
+    process_probe = symbols = None
     if plan.form == "proto":
-        scraper.url = scraper.url.copy_with(params={"debug": "0"})
+        fetcher.url = fetcher.url.copy_with(params={"debug": "0"})
     else:
-        question = ProcessProbe(scraper.beside("threadcreate", SIZE_LIMIT, debug="0"))
-        symbols = SymbolProbe(scraper.beside("symbol", SIZE_LIMIT))
+        process_probe = ProcessProbe(fetcher.beside("threadcreate", SIZE_LIMIT, debug="0"))
+        symbols = SymbolProbe(fetcher.beside("symbol", SIZE_LIMIT))
     pace = CostBudget(plan.interval, plan.cost_limit)
     pace.charge(-credit)
     return ScrapeLoop(
         target,
-        scraper,
+        fetcher,
         pipeline,
         clock,
         lag,
         pace,
-        question,
+        process_probe,
         symbols=symbols,
         form=plan.form,
-        inquiries=inquiries(plan.closer, scraper, plan.endpoint, trail.dump if trail else None),
+        probes=probes(plan.closer, fetcher, plan.endpoint, trail.dump if trail else None),
         trail=trail,
     )

@@ -22,7 +22,7 @@ from leakwatch.scrape.probes.symbols import SymbolProbe
 
 log = structlog.get_logger()
 
-Tell = Callable[[list[Event]], None]
+OnEvents = Callable[[list[Event]], None]
 
 USUAL = 5  # scrapes that tell the usual interval
 JITTER = 1.1  # what a usual interval may exceed the one that was asked for
@@ -44,31 +44,31 @@ class ScrapeLoop:
     def __init__(  # noqa: PLR0913  each is a part with a life of its own
         self,
         target: Target,
-        scraper: Fetcher,
+        fetcher: Fetcher,
         pipeline: Pipeline,
         clock: Clock,
         lag: Callable[[], float],
         pace: CostBudget,
-        question: ProcessProbe | None = None,
+        process_probe: ProcessProbe | None = None,
         *,
         symbols: SymbolProbe | None = None,
         form: Format = "text",
-        inquiries: Sequence[Probe] = (),
+        probes: Sequence[Probe] = (),
         trail: TargetRecorder | None = None,
     ) -> None:
         self.target = target
         self.health = TargetHealth(interval=pace.interval)
         self._log = log.bind(service=target.service, target=target.name)
-        self._scraper = scraper
+        self._scraper = fetcher
         self._pipeline = pipeline
         self._clock = clock
         self._lag = lag
         self._pace = pace
-        self._question = question
+        self._question = process_probe
         self._symbols = symbols
         self._form: Format = form
         self._trail = trail
-        self._inquiries = inquiries
+        self._inquiries = probes
         self._process: Process | None = None
         self._known: Process | None = None
         """The last that told its name; `_process` is None when the latest answer did not come."""
@@ -76,7 +76,7 @@ class ScrapeLoop:
         self._calm = CALM
         self._closed = False
 
-    async def run(self, tell: Tell) -> None:
+    async def run(self, tell: OnEvents) -> None:
         """Scrape once, if it is time; give the events to `tell`."""
         if self._gone() or not self._pace.due(self._clock.stopwatch()):
             return
@@ -141,11 +141,11 @@ class ScrapeLoop:
 
     async def _identify(self, total: int, told: Process | None) -> None:
         """Learn which process this is, if it was `told` or there is reason to ask; say when it is another one."""
-        begin, question = self._clock.stopwatch(), self._question
+        begin, process_probe = self._clock.stopwatch(), self._question
         before, fresh = self._pipeline.watch(self.target).total, self._scraper.fresh
         found = told
-        if told is None and question and question.is_due(begin, before=before, total=total, fresh=fresh):
-            found = await question.ask(begin)
+        if told is None and process_probe and process_probe.is_due(begin, before=before, total=total, fresh=fresh):
+            found = await process_probe.ask(begin)
             self._pace.charge(self._clock.stopwatch() - begin)
         elif told is None:
             return
@@ -162,7 +162,7 @@ class ScrapeLoop:
         begin = self._clock.stopwatch()
         process = self._process.start if self._process else ""
         symbols.follow(process, begin, fresh=self._scraper.fresh)
-        traces = symbols.wanted(samples, watch.thoughts, begin)
+        traces = symbols.wanted(samples, watch.judgements, begin)
         if traces:
             error = await symbols.ask(traces, begin)
             self._pace.charge(self._clock.stopwatch() - begin)
@@ -170,12 +170,12 @@ class ScrapeLoop:
                 self._log.info("wait reasons of channels stay unknown", reason=error.reason, error=str(error))
         body.learn(symbols.names)
 
-    async def _look_closer(self, time: float, total: int, tell: Tell) -> None:
+    async def _look_closer(self, time: float, total: int, tell: OnEvents) -> None:
         """Ask for what is due beside the profile; give the events of a proof to `tell`."""
         watch, suspects = self._pipeline.watch(self.target), self._pipeline.suspects(self.target)
-        for inquiry in self._inquiries:
+        for probe in self._inquiries:
             begin = self._clock.stopwatch()
-            occasion = ProbeContext(
+            context = ProbeContext(
                 self.target,
                 time,
                 begin,
@@ -188,10 +188,10 @@ class ScrapeLoop:
                 self._process.start if self._process else "",
                 self._gone,
             )
-            if watch.identity.mixed or not is_due(inquiry, occasion):
+            if watch.identity.mixed or not is_due(probe, context):
                 continue
             known = watch.answers.proof
-            await ask(inquiry, occasion)
+            await ask(probe, context)
             self._pace.charge(self._clock.stopwatch() - begin)
             self._stay()
             if watch.answers.proof is not known:

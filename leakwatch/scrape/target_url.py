@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from leakwatch.discovery.target_group import HOST
 from leakwatch.errors import UsageError, quote, without_user
 from leakwatch.scrape.config import DEFAULT_PATH, ScrapeConfig
-from leakwatch.settings.messages import reworded
+from leakwatch.settings.messages import friendly_message
 
 PORTS = {"http": 80, "https": 443}
 """Of a URL that names none; an address without a scheme must have its port."""
@@ -26,7 +26,7 @@ def target_job(text: str) -> ScrapeConfig:
     except ValidationError as error:
         # A scheme that is not known explains what else is wrong.
         first = min(error.errors(), key=lambda detail: detail["loc"] != ("scheme",))
-        raise UsageError(f"target {quote(without_user(text))}: {reworded(first)}") from error
+        raise UsageError(f"target {quote(without_user(text))}: {friendly_message(first)}") from error
     except ValueError as error:
         raise UsageError(f"target {quote(without_user(text))}: {error}") from error
 

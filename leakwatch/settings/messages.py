@@ -49,7 +49,7 @@ PROMETHEUS = {
 MOST_KEYS = 12  # that are named; more are for the docs
 
 
-def misplaced(mistakes: Iterable[tuple[Location, str]]) -> ValidationError | None:
+def cross_field_error(mistakes: Iterable[tuple[Location, str]]) -> ValidationError | None:
     """Return the error of a model whose keys are good alone and do not fit together; None if there are none.
 
     `mistakes`: which of the keys to change, and why.
@@ -61,7 +61,7 @@ def misplaced(mistakes: Iterable[tuple[Location, str]]) -> ValidationError | Non
     return ValidationError.from_exception_data("misfits", details) if details else None
 
 
-def reworded(detail: ErrorDetails) -> str:
+def friendly_message(detail: ErrorDetails) -> str:
     """Return what is wrong, in our words."""
     said = MESSAGES.get(detail["type"])
     if said is None:
@@ -97,7 +97,7 @@ def describe(detail: ErrorDetails, node: yaml.Node | None, name: str, root: type
 
 def mistake(detail: ErrorDetails) -> str:
     """Return where a mistake is, what it is and the text that has it: "[2].targets: must be a list, found 'x'"."""
-    where, said, given = path_of(detail["loc"]), reworded(detail), detail["input"]
+    where, said, given = path_of(detail["loc"]), friendly_message(detail), detail["input"]
     shown = isinstance(given, str | int | float) and detail["type"] != HIDDEN
     given = without_user(str(given)) if shown else ""
     found = f", found {quote(given)}" if given and given not in said else ""

@@ -197,7 +197,7 @@ def test_those_that_are_gone_have_heirs(recorded: tuple[str, float]) -> None:
     pipeline = refill(url, [new], now)
     assert pipeline.watches == {}
     pipeline.observe(new, now + 15, 20, samples({"busy": 20}))
-    assert pipeline.watch(new).heir
+    assert pipeline.watch(new).replacement
     (leak,) = pipeline.open_leaks()
     assert leak.verdict is Verdict.LEAKING
     assert refill(url, [], now).watches == {}

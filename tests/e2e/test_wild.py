@@ -291,9 +291,9 @@ def test_a_leak_that_alternates_between_stacks_is_found(wild: Wild) -> None:
 
 def test_nothing_else_was_ever_accused(wild: Wild) -> None:
     """In all the time no function was called leaking that does not leak, and none that does was acquitted."""
-    guilty = {(case.service, name) for case in (*CASES, ALTERNATING) for name in case.leaks}
+    is_leaking = {(case.service, name) for case in (*CASES, ALTERNATING) for name in case.leaks}
     accused = {(service, name) for service, name, change, _ in wild.verdicts() if change.endswith("-> leaking")}
-    assert accused <= guilty
+    assert accused <= is_leaking
     assert {change for *_, change, _ in wild.verdicts() if change.startswith("leaking")} == set()
 
 

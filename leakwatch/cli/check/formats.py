@@ -59,7 +59,7 @@ def to_junit(outcome: Outcome) -> str:
         cases.append(case)
     for leak in (*outcome.leaks, *outcome.suspects):
         case = _case(f"{leak.stack.blamed.function} ({leak.stack.fingerprint})", leak.service, 0.0)
-        if leak in outcome.guilty:
+        if leak in outcome.is_leaking:
             found = ET.SubElement(case, "failure", message=_headline(leak), type=leak.verdict.word)
             found.text = _details(leak)
         else:
@@ -90,7 +90,7 @@ def to_github(outcome: Outcome, place: Place) -> str:
     """Return the outcome as commands that make annotations in a GitHub workflow, and nothing else."""
     lines = []
     for leak in (*outcome.leaks, *outcome.suspects):
-        kind = "error" if leak in outcome.guilty else "warning"
+        kind = "error" if leak in outcome.is_leaking else "warning"
         title = f"goroutine leak{'' if leak in outcome.leaks else ' suspected'} in {leak.stack.blamed.function}"
         lines.append(_command(kind, title, f"{_headline(leak)}\n{_details(leak)}", _where(leak, place)))
     lines += [_command("error", f"could not tell: {one.name}", printable(one.why)) for one in outcome.unknown]

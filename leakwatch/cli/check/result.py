@@ -79,7 +79,7 @@ class Outcome:
         return [one for one in self.checked if one.why]
 
     @property
-    def guilty(self) -> list[Leak]:
+    def is_leaking(self) -> list[Leak]:
         """What makes the check fail."""
         return [*self.leaks, *(self.suspects if self.strict else ())]
 
@@ -88,7 +88,7 @@ class Outcome:
         """The exit status."""
         if self.stopped:
             return UNKNOWN
-        if self.guilty:
+        if self.is_leaking:
             return LEAKS
         return UNKNOWN if self.unknown else CLEAN
 

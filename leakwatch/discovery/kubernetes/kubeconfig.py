@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from leakwatch.errors import ConfigError
 from leakwatch.http.settings import Authorization, BasicAuth, HttpSettings, TlsConfig
-from leakwatch.settings.messages import reworded
+from leakwatch.settings.messages import friendly_message
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ class Pod:
             )
             namespace = (self.account / "namespace").read_text().strip()
         except ValidationError as error:
-            raise ConfigError(f"the pod has no service account: {reworded(error.errors()[0])}") from error
+            raise ConfigError(f"the pod has no service account: {friendly_message(error.errors()[0])}") from error
         except OSError as error:
             raise ConfigError(f"the pod has no service account: {error}") from error
         return Access(f"https://{_bracketed(host)}:{port}", http, namespace)
@@ -150,7 +150,7 @@ def kubeconfig(path: Path) -> Access:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {where or 'top level'}: {reworded(first)}") from error
+        raise ConfigError(f"{path}: {where or 'top level'}: {friendly_message(first)}") from error
     except (OSError, yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
 

@@ -26,7 +26,7 @@ from leakwatch.discovery.kubernetes.objects import (
 )
 from leakwatch.discovery.status import DiscoveryStatus, progress
 from leakwatch.errors import quote
-from leakwatch.settings.messages import reworded
+from leakwatch.settings.messages import friendly_message
 
 log = structlog.get_logger()
 
@@ -233,7 +233,7 @@ def _read(parse: Callable[[Raw], Read], raw: Raw) -> Read:
 def _first(error: ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {reworded(first)}" if where else reworded(first)
+    return f"{where}: {friendly_message(first)}" if where else friendly_message(first)
 
 
 def _name(received: dict[str, Any]) -> str:

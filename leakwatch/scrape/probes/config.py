@@ -30,17 +30,15 @@ class ProbeSettings(BaseSettings):
     """The most that a process may have: it stands still meanwhile."""
 
 
-def inquiries(
-    settings: ProbeSettings, scraper: Fetcher, endpoint: Endpoint, keep: Keep | None = None
-) -> list[Probe]:
+def probes(settings: ProbeSettings, fetcher: Fetcher, endpoint: Endpoint, keep: Keep | None = None) -> list[Probe]:
     """Return what is to be asked of the target at `endpoint`, in this order.
 
     `scraper`: of its profile; `keep`: keeps a full dump.
     """
-    leaked = scraper.beside("goroutineleak", scraper.size_limit, debug="1")
-    dumped = scraper.beside("goroutine", scraper.size_limit, debug="2")
+    leaked = fetcher.beside("goroutineleak", fetcher.size_limit, debug="1")
+    dumped = fetcher.beside("goroutine", fetcher.size_limit, debug="2")
     return [
-        memory_inquiry(scraper, endpoint),
+        memory_inquiry(fetcher, endpoint),
         LeakProfileProbe(leaked, settings.leak_proof, settings.leak_proof_goroutines),
         FullDumpProbe(dumped, settings.full_dump, settings.full_dump_goroutines, keep),
     ]

@@ -31,27 +31,27 @@ class FullDumpProbe:
     name = "age"
     pause = PAUSE
 
-    def __init__(self, scraper: Fetcher, when: When, limit: int, keep: Keep | None = None) -> None:
-        self._scraper = scraper
+    def __init__(self, fetcher: Fetcher, when: When, limit: int, keep: Keep | None = None) -> None:
+        self._scraper = fetcher
         self._when = when
         self._limit = limit
         self._keep = keep
 
-    def wants(self, occasion: ProbeContext) -> bool:
+    def wants(self, context: ProbeContext) -> bool:
         """Tell whether something is suspected and the process is small."""
-        return self._when != "off" and bool(occasion.suspects) and occasion.total <= self._limit
+        return self._when != "off" and bool(context.suspects) and context.total <= self._limit
 
-    async def ask(self, occasion: ProbeContext) -> None:
+    async def ask(self, context: ProbeContext) -> None:
         """Put down how the suspects wait; raises ScrapeError."""
         body = bytearray()
         await self._scraper.fetch(body.extend)
         found = await asyncio.to_thread(dump.parse, bytes(body))
         if found.truncated:
             raise TruncatedProfile(f"the dump ends early, after {len(found.goroutines)} goroutines")
-        told = await asyncio.to_thread(_waiting, found, occasion.identifier.another(), occasion.suspects)
-        occasion.answers.dumped = Dumped(occasion.time, told)
+        told = await asyncio.to_thread(_waiting, found, context.identifier.another(), context.suspects)
+        context.answers.dumped = Dumped(context.time, told)
         if self._keep:
-            await self._keep(bytes(body), occasion.time, len(found.goroutines))
+            await self._keep(bytes(body), context.time, len(found.goroutines))
 
 
 def _waiting(found: dump.Dump, identifier: Identifier, suspects: Suspects) -> dict[Fingerprint, Waiting]:

@@ -29,31 +29,31 @@ class LeakProfileProbe:
     name = "proof"
     pause = PAUSE
 
-    def __init__(self, scraper: Fetcher, when: When, limit: int) -> None:
-        self._scraper = scraper
+    def __init__(self, fetcher: Fetcher, when: When, limit: int) -> None:
+        self._scraper = fetcher
         self._when = when
         self._limit = limit
 
-    def wants(self, occasion: ProbeContext) -> bool:
+    def wants(self, context: ProbeContext) -> bool:
         """Tell whether something is suspected, or it is time."""
-        if self._when == "off" or occasion.total > self._limit:
+        if self._when == "off" or context.total > self._limit:
             return False
-        if occasion.suspects:
+        if context.suspects:
             return True
-        asked = occasion.answers.asked.get(self.name, float("-inf"))
-        return self._when != "suspicion" and occasion.now >= asked + self._when
+        asked = context.answers.asked.get(self.name, float("-inf"))
+        return self._when != "suspicion" and context.now >= asked + self._when
 
-    async def ask(self, occasion: ProbeContext) -> None:
+    async def ask(self, context: ProbeContext) -> None:
         """Put down what is proven; raises ScrapeError."""
         parser = text.Parser(text.TextCache(), b"goroutineleak")
         samples: dict[Fingerprint, Sample] = {}
 
         def feed(data: bytes) -> None:
-            occasion.identifier.merge(parser.feed(data), samples)
+            context.identifier.merge(parser.feed(data), samples)
 
         try:
             await self._scraper.fetch(feed)
-            occasion.identifier.merge(parser.close(), samples)
+            context.identifier.merge(parser.close(), samples)
         except ScrapeError as error:
             if error.reason in {"status", "not_a_profile"}:
                 raise ScrapeError(error.reason, f"this program cannot tell (Go 1.27 can): {error}") from error
@@ -62,4 +62,4 @@ class LeakProfileProbe:
         for fingerprint, sample in samples.items():
             found[fingerprint] += sample.goroutines
             found[site_of(sample.stack.blamed.function)] += sample.goroutines
-        occasion.answers.prove(Proof(occasion.time, found))
+        context.answers.prove(Proof(context.time, found))

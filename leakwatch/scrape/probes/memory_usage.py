@@ -41,57 +41,57 @@ class MemoryProbe:
     pause = 0.0
     """A block: one look at each makes a line soon enough."""
 
-    def __init__(self, scraper: Fetcher | None, limit: float | None, here: Here | None = None) -> None:
-        self._scraper = scraper
+    def __init__(self, fetcher: Fetcher | None, limit: float | None, here: Here | None = None) -> None:
+        self._scraper = fetcher
         self._limit = limit
         self._here = here
 
-    def wants(self, occasion: ProbeContext) -> bool:
+    def wants(self, context: ProbeContext) -> bool:
         """Tell whether something is suspected, and a block has passed since the last look."""
-        asked = occasion.answers.asked.get(self.name, float("-inf"))
-        return bool(occasion.suspects) and occasion.now >= asked + occasion.block
+        asked = context.answers.asked.get(self.name, float("-inf"))
+        return bool(context.suspects) and context.now >= asked + context.block
 
-    async def ask(self, occasion: ProbeContext) -> None:
+    async def ask(self, context: ProbeContext) -> None:
         """Put down what the process uses; what it does not tell is named."""
-        gauges = await self._metrics(occasion)
+        gauges = await self._metrics(context)
         here = Usage()
-        if self._here and occasion.start:
-            here = await asyncio.to_thread(self._here, occasion.start)
+        if self._here and context.start:
+            here = await asyncio.to_thread(self._here, context.start)
         resident = here.resident if gauges.resident is None else gauges.resident
         if self._limit is None:
             usage = Usage(gauges.stacks, resident, here.limit, here.used)
         else:
             usage = Usage(gauges.stacks, resident, self._limit)
-        looks = occasion.answers.looks
-        looks.missing = occasion.answers.missing.get(METRICS, "")
-        looks.add(Look(usage, occasion.total, occasion.held))
+        looks = context.answers.looks
+        looks.missing = context.answers.missing.get(METRICS, "")
+        looks.add(Look(usage, context.total, context.held))
 
-    async def _metrics(self, occasion: ProbeContext) -> GoMetrics:
+    async def _metrics(self, context: ProbeContext) -> GoMetrics:
         """Return what its metrics say, nothing where they do not."""
-        answers = occasion.answers
+        answers = context.answers
         if self._scraper is None:
             answers.missing[METRICS] = "it is not asked for metrics"
-        if self._scraper is None or occasion.now < answers.refused.get(METRICS, float("-inf")):
+        if self._scraper is None or context.now < answers.refused.get(METRICS, float("-inf")):
             return UNTOLD
         try:
-            found = await _gauges(self._scraper, occasion.total)
+            found = await _gauges(self._scraper, context.total)
         except ScrapeError as error:
-            if occasion.over():
+            if context.over():
                 raise
             if answers.missing.get(METRICS) != str(error):
-                at = {"service": occasion.target.service, "target": occasion.target.name}
+                at = {"service": context.target.service, "target": context.target.name}
                 log.info("a closer look failed", what=METRICS, reason=error.reason, error=str(error), **at)
             answers.missing[METRICS] = str(error)
-            answers.refused[METRICS] = float("inf") if error.reason in LASTING else occasion.now + PAUSE
+            answers.refused[METRICS] = float("inf") if error.reason in LASTING else context.now + PAUSE
             return UNTOLD
         answers.missing.pop(METRICS, None)
         return found
 
 
-async def _gauges(scraper: Fetcher, goroutines: int) -> GoMetrics:
+async def _gauges(fetcher: Fetcher, goroutines: int) -> GoMetrics:
     """Return what the metrics of a process of so many goroutines say; raises ScrapeError."""
     parser = GoMetricsParser()
-    await scraper.fetch(parser.feed)
+    await fetcher.fetch(parser.feed)
     found = parser.close()
     said = found.goroutines
     if said is not None and not goroutines / ALIKE - FEW <= said <= goroutines * ALIKE + FEW:
@@ -99,9 +99,9 @@ async def _gauges(scraper: Fetcher, goroutines: int) -> GoMetrics:
     return found
 
 
-def memory_inquiry(scraper: Fetcher, endpoint: Endpoint) -> MemoryProbe:
+def memory_inquiry(fetcher: Fetcher, endpoint: Endpoint) -> MemoryProbe:
     """Return what asks the process at `endpoint`; `scraper`: of its profile, whose connection is used."""
     path, url, here = endpoint.metrics_path, endpoint.url, None
     if not endpoint.socket and is_loopback(url.host):
         here = partial(LocalProcesses().usage, url.host, url.port or PORTS[url.scheme])
-    return MemoryProbe(scraper.at(path, SIZE_LIMIT) if path else None, endpoint.memory_limit, here)
+    return MemoryProbe(fetcher.at(path, SIZE_LIMIT) if path else None, endpoint.memory_limit, here)

@@ -49,44 +49,44 @@ class Probe(Protocol):
     name: str
     pause: float
 
-    def wants(self, occasion: ProbeContext) -> bool:
+    def wants(self, context: ProbeContext) -> bool:
         """Tell whether there is reason to ask."""
 
-    async def ask(self, occasion: ProbeContext) -> None:
+    async def ask(self, context: ProbeContext) -> None:
         """Ask, and put down what was answered; raises ScrapeError."""
 
 
-def is_due(inquiry: Probe, occasion: ProbeContext) -> bool:
+def is_due(probe: Probe, context: ProbeContext) -> bool:
     """Tell whether to ask now."""
-    answers, now = occasion.answers, occasion.now
-    if now < answers.asked.get(inquiry.name, float("-inf")) + inquiry.pause:
+    answers, now = context.answers, context.now
+    if now < answers.asked.get(probe.name, float("-inf")) + probe.pause:
         return False
-    return now >= answers.refused.get(inquiry.name, float("-inf")) and inquiry.wants(occasion)
+    return now >= answers.refused.get(probe.name, float("-inf")) and probe.wants(context)
 
 
-async def ask(inquiry: Probe, occasion: ProbeContext) -> None:
+async def ask(probe: Probe, context: ProbeContext) -> None:
     """Ask, and put down what was answered or why nothing was."""
-    name, answers = inquiry.name, occasion.answers
-    answers.asked[name] = occasion.now
+    name, answers = probe.name, context.answers
+    answers.asked[name] = context.now
     try:
-        await inquiry.ask(occasion)
+        await probe.ask(context)
     except ScrapeError as failure:
         error = failure
     except Exception as mistake:
-        log.exception("a closer look broke, by a mistake of ours", what=name, target=occasion.target.name)
+        log.exception("a closer look broke, by a mistake of ours", what=name, target=context.target.name)
         error = ScrapeError("malformed", f"unexpected {mistake!r}")
     else:
         answers.missing.pop(name, None)
         return
-    if not occasion.over():
-        _refuse(inquiry, occasion, error)
+    if not context.over():
+        _refuse(probe, context, error)
 
 
-def _refuse(inquiry: Probe, occasion: ProbeContext, error: ScrapeError) -> None:
+def _refuse(probe: Probe, context: ProbeContext, error: ScrapeError) -> None:
     """Put down that nothing was answered, and why."""
-    name, answers = inquiry.name, occasion.answers
+    name, answers = probe.name, context.answers
     if answers.missing.get(name) != str(error):
-        at = {"service": occasion.target.service, "target": occasion.target.name}
+        at = {"service": context.target.service, "target": context.target.name}
         log.info("a closer look failed", what=name, reason=error.reason, error=str(error), **at)
     answers.missing[name] = str(error)
-    answers.refused[name] = float("inf") if error.reason in LASTING else occasion.now + RETRY
+    answers.refused[name] = float("inf") if error.reason in LASTING else context.now + RETRY

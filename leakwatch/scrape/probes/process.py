@@ -21,8 +21,8 @@ FOR_GOOD = {"status", "not_a_profile", "malformed"}
 class ProcessProbe:
     """Knows when to ask, and asks; `scraper` fetches the profile of threads."""
 
-    def __init__(self, scraper: Fetcher) -> None:
-        self._scraper = scraper
+    def __init__(self, fetcher: Fetcher) -> None:
+        self._scraper = fetcher
         self._asked = float("-inf")
         self._tries = 0
         """How often it may still be asked again, because an answer did not come."""

@@ -27,10 +27,10 @@ LASTING: Final = {"status", "not_a_profile", "malformed"}
 class SymbolProbe:
     """The hidden functions of one target's process; `scraper` is pointed at its `symbol`."""
 
-    def __init__(self, scraper: Fetcher) -> None:
+    def __init__(self, fetcher: Fetcher) -> None:
         self.names: dict[int, str] = {}
         """Address -> function, "" for one that has no name."""
-        self._scraper = scraper
+        self._scraper = fetcher
         self._process = ""
         self._asked = float("-inf")
         self._refused_until = float("-inf")

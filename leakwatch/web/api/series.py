@@ -160,7 +160,7 @@ def _marks(source: AppState, leak: Leak, watches: Sequence[TargetState]) -> Iter
     for turn in leak.life:
         yield models.Mark(time=source.wall(turn.time), kind="verdict", text=turn.verdict.word)
     for watch in watches:
-        if (watch.restarts or watch.heir) and watch.history.since is not None:
+        if (watch.restarts or watch.replacement) and watch.history.since is not None:
             name, since = watch.target.name, source.wall(watch.history.since)
             if watch.identity.rebuilt:
                 yield models.Mark(time=since, kind="deploy", text=f"{name} runs another build", target=name)

@@ -19,7 +19,7 @@ from leakwatch.web.api.services import service_list
 from leakwatch.web.api.state import AppState
 from leakwatch.web.api.targets import target_list
 
-LEAKS, SERVICES, TARGETS, DOWN = 50, 50, 50, 10
+LEAKS, SERVICES, TARGETS, FALLS = 50, 50, 50, 10
 """Rows at once."""
 FEW = 20  # targets that are shown though nobody asked for those of one service
 LONGEST = 1000
@@ -133,7 +133,7 @@ def overview(source: AppState, request: Request) -> Mapping[str, object]:
         "waiting": every.waiting,
         "leaks": leaks,
         "leaks_at": leaks_at,
-        "down": target_list(source, service=wanted.service, states=("down",), limit=DOWN),
+        "down": target_list(source, service=wanted.service, states=("down",), limit=FALLS),
         "services": services,
         "services_known": len(every.services),
         "services_at": services_at,
