@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running import FAST, Daemon, Programs, eventually
 
 from leakwatch.leaks.ownership.codeowners import parse
 from leakwatch.leaks.ownership.go_modules import Repository
@@ -16,6 +15,7 @@ from leakwatch.leaks.ownership.source_links import Links, Template
 from leakwatch.model import Samples, Stack
 from leakwatch.profile import text
 from leakwatch.profile.stacks import Identifier, is_dependency, is_std
+from tests.support.running import FAST, Daemon, Programs, eventually
 
 GO = Path(__file__).parents[1] / "go"
 REPOSITORY = GO.parents[1]

@@ -9,9 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pytest
 import structlog
-from answering import Answer, answering, endless, http
-from running import Process, eventually, free_port, until
-from simulated import HOUR, samples, stack
 
 from leakwatch.model import Process as Identity
 from leakwatch.model import Target, Verdict
@@ -19,6 +16,9 @@ from leakwatch.pipeline import Pipeline, Settings
 from leakwatch.scrape.backfill import Warmer
 from leakwatch.scrape.clock import Clock
 from leakwatch.scrape.prometheus_api import Prometheus, PrometheusConfig
+from tests.support.answering import Answer, answering, endless, http
+from tests.support.running import Process, eventually, free_port, until
+from tests.support.simulated import HOUR, samples, stack
 
 HOURS = 36
 RATE = 60.0  # goroutines per hour
