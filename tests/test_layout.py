@@ -46,13 +46,11 @@ ELSEWHERE = {  # test file -> modules without a file of their own; a package sta
     "unit/profile/test_proto.py": "profile.formats profile.pprof profile.wire",
     "unit/profile/test_stacks.py": "profile",
     "unit/profile/test_wait_times.py": "profile.dump_stacks",
-    "unit/scrape/probes/test_probe.py": (
-        "detect.min_age detect.proof leaks.findings leaks.findings_text scrape.probes"
-    ),
+    "unit/scrape/probes/test_probe.py": "detect.min_age detect.proof leaks.findings scrape.probes",
     "unit/scrape/probes/test_symbols.py": "profile.symbols",
-    "unit/scrape/test_loop.py": "scrape",
-    "unit/scrape/test_metrics.py": "leaks.metrics",
-    "unit/scrape/test_target_set.py": "discovery.metrics discovery.runner",
+    "unit/scrape/test_loop.py": "clock scrape",
+    "unit/scrape/test_metrics.py": "leaks.metrics web.metrics",
+    "unit/scrape/test_target_set.py": "discovery.runner",
     "unit/test_config.py": "errors settings scrape.config scrape.target_url",
     "unit/web/api/test_app.py": "web.api",
     "unit/web/api/test_schema.py": "web.api.models web.api.routes",

@@ -1,6 +1,6 @@
 """Bodies that are kept, made up, and what is said of them."""
 
-from leakwatch.evidence.record import KeptLeak, Kind, Record
+from leakwatch.evidence.record import Kind, Record, RecordedLeak
 from leakwatch.model import Verdict
 from tests.support.simulated import START
 
@@ -19,7 +19,7 @@ def record(
     start: str = "0x1",
 ) -> Record:
     """Return what is said of a body that is evidence for one leak."""
-    leak = KeptLeak(
+    leak = RecordedLeak(
         stack=STACK,
         function="main.leak",
         wait="select",

@@ -11,7 +11,7 @@ from leakwatch.errors import ConfigError
 from leakwatch.leaks.ownership.config import LARGEST, read
 from leakwatch.model import Frame, Process, Stack, Target
 from leakwatch.pipeline import Pipeline
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
 from tests.support.leaking import START, Play, leak
 from tests.support.simulated import TARGET, play, samples
 
