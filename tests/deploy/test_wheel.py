@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-WEB = ROOT / "leakwatch" / "web"
+PAGES = ROOT / "leakwatch" / "web" / "pages"
 
 
 def test_the_wheel_has_what_pages_are_made_of(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_the_wheel_has_what_pages_are_made_of(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:
         names = set(packed.namelist())
-    files = {path for folder in ("templates", "static") for path in (WEB / folder).rglob("*") if path.is_file()}
+    files = {path for folder in ("templates", "static") for path in (PAGES / folder).rglob("*") if path.is_file()}
     assert {path.suffix for path in files} >= {".html", ".css", ".js"}
     assert {str(path.relative_to(ROOT)) for path in files} <= names
     assert "leakwatch/shipped/leakwatch.rules.yml" in names
