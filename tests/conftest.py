@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from running import Daemon, Programs
+
+from tests.support.running import Daemon, Programs
 
 settings.register_profile("any machine", deadline=None)  # how long an example takes is the machine's matter
 settings.load_profile("any machine")

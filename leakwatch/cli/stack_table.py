@@ -12,7 +12,7 @@ from leakwatch.cli.leak_text import COLOURS
 from leakwatch.cli.scrape_once import cut
 from leakwatch.detect.trend import FEWEST, slopes
 from leakwatch.leaks.target_state import TargetState
-from leakwatch.model import Fingerprint, Stack, Verdict
+from leakwatch.model import Fingerprint, Frame, Stack, Verdict
 from leakwatch.profile.escape import printable
 from leakwatch.profile.grouping import short
 
@@ -89,14 +89,19 @@ def table(
     for column in (*(["service"] if several else []), "function"):
         table.add_column(column, overflow="ellipsis")  # these give way: what is in them is cut, not wrapped
     for line in found[:rows]:
-        style, at = COLOURS.get(line.verdict, ""), line.stack.blamed
-        name = cut(at.function, style)
-        if at.file:
-            name.append(f"  {short(printable(at.file))}:{at.line}", "not bold dim")
+        style = COLOURS.get(line.verdict, "")
         cells: list[str | Text] = [Text(str(line.goroutines), style)]
         if first is not None:
             cells.append(f"{line.goroutines - before.get(line.stack.fingerprint, 0):+d}")
         cells.append(signed(line.growth, 60))
         cells += [Text(line.verdict.word, style) if line.verdict else "", cut(line.stack.wait)]
-        table.add_row(*cells, *([cut(line.service)] if several else []), name)
+        table.add_row(*cells, *([cut(line.service)] if several else []), _function(line.stack.blamed, style))
     return table
+
+
+def _function(frame: Frame, style: str) -> Text:
+    """Return the function of a frame and, dimmed, its file and line."""
+    name = cut(frame.function, style)
+    if frame.file:
+        name.append(f"  {short(printable(frame.file))}:{frame.line}", "not bold dim")
+    return name

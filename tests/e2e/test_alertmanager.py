@@ -10,10 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from alertmanagers import Alertmanager, Receiver, Reopened, receiving
-from leaking import START, Play, leak
-from prometheus import prometheus
-from running import FAST, Daemon, eventually, free_port
 
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.http.client import Tls
@@ -23,6 +19,10 @@ from leakwatch.notify.alertmanager import AlertmanagerClient
 from leakwatch.notify.config import AlertmanagerConfig
 from leakwatch.notify.notifier import addresses
 from leakwatch.notify.queue import AlertQueue
+from tests.support.alertmanagers import Alertmanager, Receiver, Reopened, receiving
+from tests.support.leaking import START, Play, leak
+from tests.support.prometheus import prometheus
+from tests.support.running import FAST, Daemon, eventually, free_port
 
 Run = Callable[..., Daemon]
 Start = Callable[..., str]

@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from certificates import client, everything, hashed
-from running import FAST, Daemon, Programs, eventually
+
+from tests.support.certificates import client, everything, hashed
+from tests.support.running import FAST, Daemon, Programs, eventually
 
 Run = Callable[..., Daemon]
 

@@ -8,9 +8,10 @@ from typing import Literal
 
 import pytest
 import yaml
-from browsing import PHONE, Visit, chromium, hard_to_use, too_wide
 from playwright.sync_api import Browser, expect
-from running import FAST, Daemon, Programs
+
+from tests.support.browsing import PHONE, Visit, chromium, hard_to_use, too_wide
+from tests.support.running import FAST, Daemon, Programs
 
 SERVICE = 'ns/<script>alert("1")</script> \u202etfel'
 DOWN = "127.0.0.1:1"

@@ -9,9 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from browsing import PATIENCE, PHONE, Visit, chromium, hard_to_use, too_wide
 from playwright.sync_api import Browser, Locator, Page, expect
-from running import FAST, Daemon, Programs, eventually
+
+from tests.support.browsing import PATIENCE, PHONE, Visit, chromium, hard_to_use, too_wide
+from tests.support.running import FAST, Daemon, Programs, eventually
 
 SERVICE = 'ns/<script>alert("1")</script>'
 NOT_EMPTY = (

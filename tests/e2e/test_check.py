@@ -14,9 +14,10 @@ from typing import Any
 
 import junitparser
 import pytest
-from answering import answering, http
-from running import Programs, eventually
-from terminals import Terminal
+
+from tests.support.answering import answering, http
+from tests.support.running import Programs, eventually
+from tests.support.terminals import Terminal
 
 pytestmark = pytest.mark.alone
 

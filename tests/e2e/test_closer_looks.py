@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running import FAST, Daemon, Programs, eventually
+
+from tests.support.running import FAST, Daemon, Programs, eventually
 
 pytestmark = pytest.mark.alone
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from running import Process, eventually
 
 from leakwatch import __version__
 from leakwatch.config import load
+from tests.support.running import Process, eventually
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent

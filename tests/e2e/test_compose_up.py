@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 import yaml
-from containers import ROOT, build, podman, shop
-from running import FAST, eventually
+
+from tests.support.containers import ROOT, build, podman, shop
+from tests.support.running import FAST, eventually
 
 PROJECT = f"leakwatch-test-{os.getpid()}"
 COMPOSE = ROOT / "deploy/compose"

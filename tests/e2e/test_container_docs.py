@@ -6,10 +6,10 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from containers import ROOT, RUN, Container, podman, shop
-from running import eventually
 
 from leakwatch import __version__
+from tests.support.containers import ROOT, RUN, Container, podman, shop
+from tests.support.running import eventually
 
 SECTIONS = dict(
     part.split("\n", 1) for part in (ROOT / "docs/container.md").read_text().removeprefix("# ").split("\n## ")

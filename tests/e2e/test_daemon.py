@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-from answering import Answer, answering, http
-from running import FAST, Daemon, Process, Programs, eventually
+
+from tests.support.answering import Answer, answering, http
+from tests.support.running import FAST, Daemon, Process, Programs, eventually
 
 Start = Callable[..., str]
 Run = Callable[..., Daemon]

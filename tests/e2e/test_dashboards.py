@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from dashboards import DASHBOARDS, panels
-from running import FAST, Daemon, Process, Programs, eventually, free_port
+
+from tests.support.dashboards import DASHBOARDS, panels
+from tests.support.running import FAST, Daemon, Process, Programs, eventually, free_port
 
 ROOT = Path(__file__).parents[2]
 QUERIES = {

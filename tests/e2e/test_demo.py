@@ -11,10 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running import eventually
-from terminals import Terminal, children
 
 from leakwatch.cli.stack_table import tenths
+from tests.support.running import eventually
+from tests.support.terminals import Terminal, children
 
 COMMAND = [sys.executable, "-m", "leakwatch", "demo", "--listen", "127.0.0.1:0"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-INSIDE = Path(__file__).parent / "discovering.py"
+ROOT = Path(__file__).parents[2]
 VALUES = [
     "",
     "a",
@@ -276,8 +276,8 @@ def test_prometheus_finds_the_same(tmp_path: Path) -> None:
     (tmp_path / "zone.json").write_text(json.dumps(DNS))
     common = {"global": {"scrape_interval": "1m", "scrape_timeout": "30s"}, "scrape_configs": described}
     (tmp_path / "common.json").write_text(json.dumps(common))
-    command = ["unshare", "--map-root-user", "--mount", "--net", sys.executable, str(INSIDE), str(tmp_path)]
-    subprocess.run(command, check=True, timeout=300)
+    command = ["unshare", "--map-root-user", "--mount", "--net", sys.executable]
+    subprocess.run([*command, "-m", "tests.support.discovering", tmp_path], check=True, timeout=300, cwd=ROOT)
 
     told = json.loads((tmp_path / "found.json").read_text())
     dropped = {identity(target["discoveredLabels"]) for target in told["theirs"]["droppedTargets"]}

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import FAST, Daemon, Programs, eventually
 from typer.testing import CliRunner
 
 from leakwatch.cli.main import app
+from tests.support.running import FAST, Daemon, Programs, eventually
 
 Run = Callable[..., Daemon]
 LEAK = "main.FilterService"

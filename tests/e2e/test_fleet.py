@@ -16,10 +16,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running import Daemon, Process, eventually, free_port
 
 from leakwatch.config import parse
 from leakwatch.discovery.shard import Shard
+from tests.support.running import Daemon, Process, eventually, free_port
 
 Run = Callable[..., Daemon]
 DOCS = Path(__file__).parents[2] / "docs" / "scaling.md"

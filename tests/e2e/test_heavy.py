@@ -9,7 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
-from running import FAST, PATIENCE, Daemon, Programs, eventually
+
+from tests.support.running import FAST, PATIENCE, Daemon, Programs, eventually
 
 KIB, MIB = 1024, 1 << 20
 HOLDS = 64 * KIB

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from containers import IMAGE, ROOT, Container, build, container, image_config, once, podman, python
-from running import FAST, eventually
 
 from leakwatch import __version__
+from tests.support.containers import IMAGE, ROOT, Container, build, container, image_config, once, podman, python
+from tests.support.running import FAST, eventually
 
 Start = Callable[..., str]
 

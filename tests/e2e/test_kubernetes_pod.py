@@ -1,7 +1,7 @@
 """What is shipped as pods that really run, by `podman play kube`: image, Go service, and what confines them.
 
 Podman 4.3 knows no native sidecars (it waits for an init container to end, and refuses probes of one), so the
-classic form runs here; tests/test_manifests.py holds both to the same container.
+classic form runs here; tests/deploy/test_manifests.py holds both to the same container.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 import yaml
-from manifests import KUBERNETES, ROOT, Document, documents, first, pods, resources
-from running import FAST, eventually
 
 from leakwatch import __version__
+from tests.support.manifests import KUBERNETES, ROOT, Document, documents, first, pods, resources
+from tests.support.running import FAST, eventually
 
 NAME = f"leakwatch-pod-{os.getpid()}"
 LEAK = "example.com/shop/pipeline.FilterService"

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-from answering import answering, http
-from running import FAST, Daemon, eventually
+
+from tests.support.answering import answering, http
+from tests.support.running import FAST, Daemon, eventually
 
 Start = Callable[..., str]
 Run = Callable[..., Daemon]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running import FAST, Daemon, Programs, eventually
 
 from leakwatch.leaks.ownership.codeowners import parse
 from leakwatch.leaks.ownership.go_modules import Repository
@@ -17,6 +16,7 @@ from leakwatch.model import Samples, Stack
 from leakwatch.profile import text
 from leakwatch.profile.packages import is_dependency, is_std
 from leakwatch.profile.stacks import Identifier
+from tests.support.running import FAST, Daemon, Programs, eventually
 
 GO = Path(__file__).parents[1] / "go"
 REPOSITORY = GO.parents[1]

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from prometheus import prometheus
-from running import FAST, Daemon, Process, eventually, free_port
+
+from tests.support.prometheus import prometheus
+from tests.support.running import FAST, Daemon, Process, eventually, free_port
 
 Run = Callable[..., Daemon]
 Start = Callable[..., str]

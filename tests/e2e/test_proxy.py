@@ -10,11 +10,12 @@ from urllib.parse import urljoin
 import httpx
 import pytest
 import uvicorn
-from running import Daemon
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from tests.support.running import Daemon
 
 Run = Callable[..., Daemon]
 TARGET = ("--target", "http://127.0.0.1:1")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from running import FAST, Daemon, Process, Programs, eventually
 from typer.testing import CliRunner
 
 from leakwatch.cli.main import app
 from leakwatch.model import Samples
 from leakwatch.profile import proto, text
 from leakwatch.profile.stacks import Identifier
+from tests.support.running import FAST, Daemon, Process, Programs, eventually
 
 GO = Path(__file__).parents[1] / "go"
 BUILDS = {

@@ -9,9 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pytest
 import structlog
-from answering import Answer, answering, endless, http
-from running import Process, eventually, free_port, until
-from simulated import HOUR, samples, stack
 
 from leakwatch.clock import Clock
 from leakwatch.leaks.settings import DetectionSettings
@@ -20,6 +17,9 @@ from leakwatch.model import Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.backfill import Backfill
 from leakwatch.scrape.prometheus_api import PrometheusApi, PrometheusConfig
+from tests.support.answering import Answer, answering, endless, http
+from tests.support.running import Process, eventually, free_port, until
+from tests.support.simulated import HOUR, samples, stack
 
 HOURS = 36
 RATE = 60.0  # goroutines per hour

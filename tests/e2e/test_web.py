@@ -13,8 +13,9 @@ from typing import Any
 import httpx
 import pytest
 import trustme
-from certificates import client, everything, hashed, server
-from running import Daemon, Process, eventually
+
+from tests.support.certificates import client, everything, hashed, server
+from tests.support.running import Daemon, Process, eventually
 
 Run = Callable[..., Daemon]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from certificates import client, everything, hashed
-from running import Daemon, Process, eventually, free_port
 
 from leakwatch.web.server.web_config_file import read
+from tests.support.certificates import client, everything, hashed
+from tests.support.running import Daemon, Process, eventually, free_port
 
 Run = Callable[..., Daemon]
 TEXT = (Path(__file__).parents[2] / "docs" / "web.md").read_text()

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running import Daemon, Programs, eventually
 
 from leakwatch.profile import formats as saved
 from leakwatch.profile.stacks import Identifier
+from tests.support.running import Daemon, Programs, eventually
 
 pytestmark = pytest.mark.alone
 

@@ -1,21 +1,21 @@
-"""Records what Prometheus's own discovery makes of the cluster in tests/kubernetes_world.py: recorded.json.
+"""Record the targets that Prometheus's own discovery finds in the cluster of tests/support/kubernetes_world.py.
 
-Run it when that cluster changes, or to follow a new Prometheus (its version is in recorder/go.mod). Needs Go with
-a module proxy, and minutes for the first build.
+    python -m tests.kubernetes.record
+
+Run it when that cluster changes, or to follow a new Prometheus (its version is in recorder/go.mod). It writes
+recorded.json, and needs Go with a module proxy and minutes for the first build.
 """
 
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+from tests.support.api_server import serving
+from tests.support.kubernetes_world import CONFIGS, FIELDS, REFUSED, SELECTORS, change, fill
 
-from api_server import serving  # noqa: E402  the path has to be known first
-from kubernetes_world import CONFIGS, FIELDS, REFUSED, SELECTORS, change, fill  # noqa: E402  the same
+HERE = Path(__file__).parent
 
 
 def record(program: Path, configs: dict[str, Any]) -> dict[str, Any]:

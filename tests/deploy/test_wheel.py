@@ -1,0 +1,22 @@
+"""What pip installs."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "leakwatch" / "web" / "pages"
+
+
+def test_the_wheel_has_what_pages_are_made_of(tmp_path: Path) -> None:
+    """Templates, styles and scripts, those of others with their licences; and what is shipped from elsewhere."""
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(build, check=True, cwd=ROOT, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        names = set(packed.namelist())
+    files = {path for folder in ("templates", "static") for path in (PAGES / folder).rglob("*") if path.is_file()}
+    assert {path.suffix for path in files} >= {".html", ".css", ".js"}
+    assert {str(path.relative_to(ROOT)) for path in files} <= names
+    assert "leakwatch/shipped/leakwatch.rules.yml" in names

@@ -1,0 +1,189 @@
+"""The columnar history: what it keeps, what a missed scrape is, what bounds it."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leakwatch.detect.columns import BRIEF, FALLS, FLOOR, MEAN, RISES, TURNOVER, UP_SQUARED
+from leakwatch.detect.history import History
+from tests.support.simulated import samples, stack
+
+
+def feed(history: History, counts: list[int], step: float = 15.0, start: float = 0.0) -> None:
+    """Record the counts of stack `a`, one per step."""
+    for i, count in enumerate(counts):
+        history.record(start + i * step, samples({"a": count}))
+
+
+def newest(history: History, what: int, name: str = "a") -> float:
+    """Return what the newest closed block says of a stack."""
+    return float(history.blocks.values[what, history.rows[stack(name, f"main.go{name}").fingerprint], -1])
+
+
+def test_a_block() -> None:
+    """A closed block has mean and floor of its scrapes, and the sums of falls, rises and squared rises."""
+    history = History(75.0)
+    feed(history, [4, 6, 3, 3, 9, 1])
+    assert history.closed == 1
+    assert newest(history, MEAN) == 5.0
+    assert newest(history, FLOOR) == 3.0
+    assert newest(history, FALLS) == 3.0
+    assert newest(history, RISES) == 8.0
+    assert newest(history, UP_SQUARED) == 40.0
+
+
+@pytest.mark.parametrize(("leaving", "growth"), [(0.0, 0.5), (2.0, 0.0), (5.0, 0.2)])
+def test_turnover_is_measured(leaving: float, growth: float) -> None:
+    """The moments of the differences give the goroutines that leave per scrape, whatever the growth."""
+    rng = np.random.default_rng(1)
+    level = 100 + np.cumsum(rng.poisson(leaving + growth, 24_000) - rng.poisson(leaving, 24_000))
+    history = History(3600.0)
+    feed(history, [max(int(n), 1) for n in level + 1000])
+    left = history.blocks.values[TURNOVER, 0, -24:]
+    assert np.median(left) == pytest.approx(leaving, abs=0.25)
+
+
+def test_a_missed_scrape_is_a_gap() -> None:
+    """A block without a scrape is no block of zeroes, and the step over the gap says nothing about turnover."""
+    history = History(75.0)
+    feed(history, [7] * 20)
+    feed(history, [7] * 20, start=900.0)
+    assert (history.blocks.scrapes == 0).sum() >= 7
+    assert history.blocks.values[MEAN, 0][history.blocks.scrapes > 0].tolist() == [7.0] * 7
+    assert history.blocks.regular[history.blocks.scrapes > 0].min() == 4
+
+
+def test_a_stack_that_appears_was_zero_before() -> None:
+    """A new row has zeroes for the blocks that were scraped without it, also within the open block."""
+    history = History(75.0)
+    for i in range(8):
+        history.record(i * 15.0, samples({"a": 1}))
+    for i in range(8, 11):
+        history.record(i * 15.0, samples({"a": 1, "b": 10}))
+    assert newest(history, FLOOR, "b") == 0.0
+    assert newest(history, MEAN, "b") == 4.0
+    assert newest(history, RISES, "b") == 10.0
+
+
+def test_time_that_goes_back_is_ignored() -> None:
+    """A clock that steps back, or a scrape told twice, changes nothing."""
+    history = History(75.0)
+    feed(history, [5, 5, 5])
+    history.record(30.0, samples({"a": 500}))
+    history.record(-100.0, samples({"a": 500}))
+    assert history.last.max() == 5
+
+
+def test_hours_and_what_is_given_back() -> None:
+    """Twelve blocks make an hour; the largest fall of the hourly floor is remembered and slowly fades."""
+    history = History(75.0)
+    hour = 60
+    feed(history, [100] * hour + [20] * 41 * hour)
+    assert history.hours.values[MEAN, 0, -1] == 20.0
+    assert (history.hours.scrapes > 0).all()
+    assert 60 < history.known_drop[BRIEF, 0] < 80
+
+
+def test_restart_forgets_growth_but_not_character() -> None:
+    """A new lifetime has no blocks, the rows and what they give back stay."""
+    history = History(75.0)
+    feed(history, [100] * 60 + [20] * 120)
+    known = float(history.known_drop[BRIEF, 0])
+    history.restart()
+    assert history.blocks.scrapes.sum() == history.hours.scrapes.sum() == 0
+    assert float(history.known_drop[BRIEF, 0]) == known > 0
+    feed(history, [1] * 6, start=1e6)
+    assert newest(history, MEAN) == 1.0
+
+
+def test_blocks_that_grow_keep_what_is_known() -> None:
+    """When the block doubles, two blocks become one: mean, floor and sums are those of the longer time."""
+    history = History(75.0)
+    feed(history, [4, 6, 3, 3, 9] + [10, 10, 12, 10, 8] + [10] * 5 * 22 + [0])
+    before = history.blocks.values[:, 0, -24:].copy()
+    assert history.fit(30.0)
+    after = history.blocks.values[:, 0]
+    assert after[MEAN, -12] == pytest.approx((before[MEAN, 0] + before[MEAN, 1]) / 2)
+    assert after[FLOOR, -12] == 3.0
+    assert after[RISES, -12] == before[RISES, 0] + before[RISES, 1]
+    assert history.blocks.scrapes.tolist() == [0] * 12 + [10] * 12
+    assert history.closed == 12
+    feed(history, [10] * 20, start=5000.0)
+    assert newest(history, MEAN) == 10.0
+    history.shrink()
+    assert history.block == 75.0
+
+
+def test_a_large_newcomer_takes_the_place_of_a_small_stack() -> None:
+    """A leak that begins when all rows are taken is followed as soon as it is large; protected stacks stay."""
+    history = History(75.0, rows_limit=10)
+    small = {f"s{i}": 1 for i in range(10)}
+    history.record(0.0, samples(small))
+    history.protected = [stack("s0", "main.gos0").fingerprint]
+    for i in range(1, 20):
+        history.record(i * 15.0, samples(small | {"leak": i}))
+    assert stack("leak", "main.goleak").fingerprint in history.rows
+    assert stack("s0", "main.gos0").fingerprint in history.rows
+    assert history.folded == 1
+    history.record(600.0, samples({"s1": 500, "new": 1}))
+    assert history.last.max() == 500
+
+
+def test_a_slow_target_gets_a_longer_block() -> None:
+    """The block doubles until it holds five scrapes; a target that is quick enough keeps it."""
+    history = History(300.0)
+    assert not history.fit(60.0)
+    assert history.fit(100.0)
+    assert history.block == 600.0
+    assert not history.fit(15.0)
+
+
+def test_bounded_rows() -> None:
+    """With more stacks than rows the smallest are summed up, and rows that stand empty are used again."""
+    history = History(75.0, rows_limit=10)
+    history.record(0.0, samples({f"s{i}": i + 1 for i in range(100)}))
+    assert len(history.rows) == 10
+    assert history.last.sum() == sum(range(91, 101))
+    assert history.folded == sum(range(1, 91))
+    assert history.folded_stacks == 90
+    history.record(15.0, samples({"new": 7}))
+    history.record(30.0, samples({"new": 7, **{f"t{i}": 1 for i in range(30)}}))
+    assert history.last.sum() == 7 + 9
+    assert history.folded == 21
+    assert len(history.stacks) == 10
+
+
+def test_memory_per_series() -> None:
+    """A series costs at most 2 KiB."""
+    history = History(300.0)
+    history.record(0.0, samples({f"s{i}": 1 for i in range(1000)}))
+    arrays = (history.blocks.values, history.hours.values, history.known_drop, history.last, history.origins)
+    inner = (history._seen, history._open._sums, history.past.ceilings, history.past.leaked)
+    assert sum(array.nbytes for array in arrays + inner) <= 2048 * 1000
+
+
+@given(st.lists(st.tuples(st.floats(0, 5000), st.integers(0, 10**6)), max_size=200))
+def test_anything_goes(scrapes: list[tuple[float, int]]) -> None:
+    """Whatever times and counts come, columns stay finite and the latest count is the last one told in order."""
+    history = History(75.0)
+    at, latest, last = 0.0, -1.0, 0
+    for step, count in scrapes:
+        at += step
+        if at > latest:
+            latest, last = at, count
+        history.record(at, samples({"a": count, "b": count // 2}))
+    assert np.isfinite(history.blocks.values).all()
+    assert np.isfinite(history.hours.values).all()
+    assert max(history.last, default=0) == last
+
+
+def test_turnover_at_another_pace_is_not_compared() -> None:
+    """Four times as many leave in a minute as in 15 s: after a change of pace the turnover is measured anew."""
+    history = History(300.0)
+    feed(history, [20] * 4 * 240)  # four hours at 15 s
+    assert (history.hours.regular > 0).sum() == 3
+    feed(history, [20] * 30, step=60.0, start=4 * 3600.0)
+    assert (history.blocks.regular > 0).sum() == 3
+    feed(history, [20] * 210, step=60.0, start=4.5 * 3600.0)
+    assert (history.blocks.regular > 0).all()  # two hours later all is known again

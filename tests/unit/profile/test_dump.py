@@ -1,0 +1,334 @@
+"""The parser of debug=2: recorded dumps, made-up ones, cut ones, and bodies that are none."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, TruncatedProfile
+from leakwatch.model import Frame
+from leakwatch.profile import dump, text
+from leakwatch.profile.dump import Dump
+from leakwatch.profile.stacks import Identifier
+
+RECORDED = sorted((Path(__file__).parents[2] / "profiles").glob("*/goroutine.debug2.txt"))
+BODY = RECORDED[-1].read_bytes()
+SMALL = b"""goroutine 1 [chan receive (nil chan), 12 minutes]:
+main.main()
+\tC:/My Source/main.go:7 +0x1d
+
+goroutine 35 [semacquire, 3 minutes, locked to thread]:
+sync.runtime_SemacquireMutex(0x5?, 0xd8?, 0x1?)
+\t/usr/local/go/src/runtime/sema.go:77 +0x25
+sync.(*Mutex).lockSlow(0xc00001c0a8)
+\t/usr/local/go/src/sync/mutex.go:171 +0x15d
+sync.(*Mutex).Lock(...)
+\t/usr/local/go/src/sync/mutex.go:90
+main.(*Box[...]).Put({0x5db818, 0x3}, {0xdeadbeef, ...})
+\t/src/main.go:139 +0x28
+panic({0x5db818?, 0x5f4030?})
+\t/usr/local/go/src/runtime/panic.go:859 +0x125
+main.work.func1(0x3?)
+\t/src/main.go:141 +0x28
+created by main.(*Pool).start in goroutine 17
+\t/src/main.go:97 +0x1d
+"""
+
+
+def place(body: bytes, line: bytes) -> int:
+    """Return where a line of a dump starts."""
+    return body.index(b"\n" + line) + 1
+
+
+def shape(found: Dump) -> list[object]:
+    """Return what a dump says; traces are compared by identity, so `==` cannot tell."""
+    goroutines = [
+        (
+            *(g.number, g.state, g.minutes, g.creator, g.parent, g.gap, g.locked, g.leaked),
+            *(g.trace.frames, g.trace.labels, g.trace.truncated, g.trace.wait),
+        )
+        for g in found.goroutines
+    ]
+    return [goroutines, found.truncated, found.ignored]
+
+
+def in_pieces(body: bytes, size: int) -> Dump:
+    """Return what a body says that is fed in pieces."""
+    parser = dump.Parser()
+    found = [g for at in range(0, len(body), size) for g in parser.feed(body[at : at + size])]
+    found += parser.close()
+    return Dump(tuple(found), parser.truncated, parser.ignored)
+
+
+def test_a_small_dump() -> None:
+    """State, minutes, frames, places and creator come out; runtime's leaf frames do not, nor argument words."""
+    found = dump.parse(SMALL)
+    main, locked = found.goroutines
+    assert (main.number, main.state, main.minutes, main.creator) == (1, "chan receive (nil chan)", 12, None)
+    assert main.trace.frames == (Frame("main.main", "C:/My Source/main.go", 7),)
+    assert (locked.number, locked.state, locked.minutes, locked.locked) == (35, "sync.Mutex.Lock", 3, True)
+    assert [frame.function for frame in locked.trace.frames][2:] == [
+        "sync.(*Mutex).Lock",
+        "main.(*Box[...]).Put",
+        "runtime.gopanic",
+        "main.work.func1",
+    ]
+    assert locked.creator == Frame("main.(*Pool).start", "/src/main.go", 97)
+    assert (locked.parent, locked.trace.wait) == (17, "sync.Mutex.Lock")
+    assert (found.truncated, found.ignored) == (False, 0)
+    assert "deadbeef" not in repr(found)
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
+def test_recorded_dumps(path: Path) -> None:
+    """Each Go version's dump is read whole; all but the main goroutine have a creator; no address is left."""
+    found = dump.parse(path.read_bytes())
+    assert len(found.goroutines) == path.read_bytes().count(b"]:\n") + path.read_bytes().count(b"}:\n") > 170
+    assert (found.truncated, found.ignored) == (False, 0)
+    assert [g.number for g in found.goroutines if g.creator is None] == [1]
+    assert all((g.parent > 0) == (path.parent.name > "1.20") for g in found.goroutines if g.creator)
+    assert all(frame.file and frame.line for g in found.goroutines for frame in g.trace.frames)
+    assert "0x" not in repr(found)
+    states = {g.state for g in found.goroutines if g.state not in {"running", "runnable"}}
+    locks = {"sync.Mutex.Lock", "sync.RWMutex.RLock", "sync.RWMutex.Lock", "sync.WaitGroup.Wait", "sync.Cond.Wait"}
+    channels = {"chan send", "chan receive", "chan send (nil chan)", "chan receive (nil chan)", "select"}
+    others = {"select (no cases)", "sleep", "IO wait", "syscall", "coroutine"}
+    assert states == (locks | channels | others) - ({"coroutine"} if path.parent.name == "1.19" else set())
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
+def test_a_dump_has_the_stacks_of_debug_1(path: Path) -> None:
+    """Each stack in the text of the same process is in its dump, as large and with the same wait reason.
+
+    But for goroutines of a connection, which move on in between, and the deep stack whose root the text cuts.
+    """
+    printed = Identifier().identify(text.parse(path.with_name("goroutine.debug1.txt").read_bytes()))
+    dumped = Identifier().identify(dump.parse(path.read_bytes()).profile())
+    moved = {"net/http.(*conn).serve", "net/http.(*connReader).backgroundRead"}
+    for key, sample in printed.items():
+        stack = sample.stack
+        if stack.origin in moved or stack.frames[0].function == "main.deep":
+            continue
+        assert sample.goroutines == dumped[key].goroutines
+        assert dumped[key].stack.blamed == stack.blamed
+        assert dumped[key].stack.wait.startswith(stack.wait or "")
+    new = [dumped[key].stack for key in dumped.keys() - printed.keys()]
+    assert {s.frames[0].function for s in new if s.origin not in moved} <= {"main.deep"}
+
+
+def test_labels_of_newer_go() -> None:
+    """Labels come after the bracket in Go 1.27, in it in 1.26, quoted only where they must be, and sorted."""
+    labelled = [dict(g.trace.labels) for g in dump.parse(BODY).goroutines if g.trace.labels]
+    assert {"worker": "w1"} in labelled
+    assert max(labelled, key=len) == {
+        "back": "c:\\dir",
+        "bad": "\\xff\\xfe\x00\x7f\u200b\u2028",
+        "brace": 'a}, {"b":"c"',
+        "nl": "line1\nline2\ttab",
+        "route": '/api/"quoted"',
+        "uni": "größe-日本-😀",
+    }
+    older = SMALL.replace(b"minutes]", b'minutes labels:{"a b": "c]d", "k,": "v}"}]')
+    newer = SMALL.replace(b"minutes]", b'minutes] {"k,": "v}", "a b": "c]d", empty: }')
+    assert dump.parse(older).goroutines[0].trace.labels == (("a b", "c]d"), ("k,", "v}"))
+    assert dump.parse(newer).goroutines[0].trace.labels == (("a b", "c]d"), ("empty", ""), ("k,", "v}"))
+    assert dump.parse(older).goroutines[0].minutes == 12
+    bare = SMALL.replace(b"(nil chan), 12 minutes]", b'labels:{"a": "b"}]')
+    assert dump.parse(bare).goroutines[0].state == "chan receive"
+
+
+def test_what_a_state_may_be_followed_by() -> None:
+    """Notes are taken off the state; of the leaked one the mark is kept."""
+    noted = SMALL.replace(b"semacquire,", b"select (leaked) (scan) (durable), synctest bubble 3,")
+    found = dump.parse(noted.replace(b"minutes, locked", b"minutes, synctest bubble 2, locked")).goroutines[1]
+    assert (found.state, found.leaked, found.locked, found.minutes) == ("select", True, True, None)
+    assert not dump.parse(SMALL).goroutines[1].leaked
+
+
+def test_frames_that_are_not_there() -> None:
+    """A gap, a root that Go 1.19 cuts, C functions, ancestors and a stack of another thread are told apart."""
+    at = place(SMALL, b"main.(*Box")
+    gap = dump.parse(SMALL[:at] + b"...203 frames elided...\n" + SMALL[at:]).goroutines[1]
+    assert (gap.gap, gap.trace.truncated, len(gap.trace.frames)) == (3, False, 6)
+    root = place(SMALL, b"created by")
+    cut = dump.parse(SMALL[:root] + b"...additional frames elided...\n" + SMALL[root:]).goroutines[1]
+    assert (cut.gap, cut.trace.truncated, len(cut.trace.frames)) == (0, True, 6)
+    foreign = b"non-Go function at pc=0x12\nnon-Go function\n\tpc=0x13\nread\n\t/c/read.c:7 pc=0x14\n"
+    mixed = dump.parse(SMALL[:at] + foreign + SMALL[at:]).goroutines[1]
+    assert mixed.trace.frames[3:6] == (text.UNKNOWN, text.UNKNOWN, Frame("read", "/c/read.c", 7))
+    ancestor = (
+        b"[originating from goroutine 1]:\nmain.main(...)\n\t/src/main.go:9 +0x1\ncreated by main.x\n\t/x.go:1"
+    )
+    descended = dump.parse(SMALL + ancestor + b" +0x1\n").goroutines[1]
+    assert descended.trace.frames == dump.parse(SMALL).goroutines[1].trace.frames
+    away = SMALL[: place(SMALL, b"sync.runtime")] + b"\tgoroutine running on other thread; stack unavailable\n"
+    assert dump.parse(away + SMALL[root:]).goroutines[1].trace.frames == ()
+
+
+def test_a_goroutine_that_has_not_run() -> None:
+    """It has no frames, as in debug=1, so that it is no stack of its own."""
+    body = SMALL + (
+        b"\ngoroutine 36 [runnable]:\nmain.main.gowrap1()\n\t/src/main.go:16\nruntime.goexit({})\n"
+        b"\t/usr/local/go/src/runtime/asm_amd64.s:1771 +0x1\ncreated by main.main in goroutine 1\n"
+        b"\t/src/main.go:16 +0x56\n"
+    )
+    new = dump.parse(body).goroutines[2]
+    assert (new.trace.frames, new.creator) == ((), Frame("main.main", "/src/main.go", 16))
+    assert len(Identifier().identify(dump.parse(body).profile())) == 2
+
+
+def test_a_dump_with_the_runtimes_own_frames() -> None:
+    """With GOTRACEBACK=crash Go shows what it hides else: the same stacks come out, what parked them is known."""
+    hidden = b"runtime.gopark(0x1)\n\t/go/proc.go:1 +0x1 fp=0xc1 sp=0xc2 pc=0x43\n"
+    hidden += b"runtime.chanrecv1(0x0)\n\t/go/chan.go:2 +0x1\n"
+    shown = SMALL.replace(b"goroutine 1 [", b"goroutine 1 gp=0xc0000021c0 m=nil [")
+    shown = shown.replace(b"main.main()\n", hidden + b"main.main()\n")
+    shown = shown.replace(b"+0x1d\n\n", b"+0x1d\nruntime.goexit({})\n\t/go/asm.s:1771 +0x1\n\n")
+    threads = b"goroutine 0 gp=0x5 m=0 mp=0x6 [idle]:\nruntime.futex(0x1)\n\t/go/sys.s:557 +0x21\n\n"
+    found = dump.parse(threads + shown)
+    assert shape(found) == shape(dump.parse(SMALL))
+    assert found.goroutines[0].trace.parked == "runtime.chanrecv1"
+
+
+def test_what_a_panic_leaves() -> None:
+    """Text around the goroutines is left out and counted, wherever it is."""
+    log = b"2024/01/02 listening\npanic: boom\n[signal SIGSEGV]\n"
+    for before in (log + b"\n", log):
+        assert shape(dump.parse(before + SMALL + b"exit status 2\n"))[0] == shape(dump.parse(SMALL))[0]
+        assert dump.parse(before + SMALL).ignored == 1
+    assert dump.parse(SMALL + b"\n-----\n\nrax    0x0\nrbx    0x1\n").ignored == 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+@pytest.mark.parametrize("body", [SMALL, BODY, BODY[:70_001]], ids=["small", "recorded", "cut"])
+def test_pieces_of_any_size(body: bytes, size: int) -> None:
+    """Feeding a dump in pieces gives what parsing it whole gives."""
+    assert shape(in_pieces(body, size)) == shape(dump.parse(body))
+
+
+@pytest.mark.parametrize("line", [b"goroutine 35", b"created by", b"\t/src/main.go:97", b"\t/src/main.go:139"])
+@pytest.mark.parametrize("more", [0, 9])
+def test_a_dump_that_is_cut(line: bytes, more: int) -> None:
+    """What is whole comes out, and that more is missing is said, also where the cut is at the end of a line."""
+    cut = SMALL[: place(SMALL, line) + more]
+    if not cut.endswith(b"\n\n"):  # which is where a dump may end
+        found = dump.parse(cut)
+        assert [g.number for g in found.goroutines] == [1]
+        assert found.truncated
+
+
+def test_the_main_goroutine_may_be_the_last() -> None:
+    """It has no creator: where a program starts tells that it is whole."""
+    for root in (b"main.main()", b"example.com/shop.init.0()", b"runtime.main()"):
+        found = dump.parse(b"goroutine 1 [select]:\nmain.wait()\n\t/x.go:1 +0x1\n" + root + b"\n\t/x.go:7 +0x1\n")
+        assert (len(found.goroutines), found.truncated) == (1, False)
+
+
+def test_a_dump_as_large_as_they_get() -> None:
+    """Go cuts at 64 MiB: a dump of that size is said to be cut, even if its last goroutine is whole."""
+    one = SMALL[SMALL.index(b"goroutine 35") :] + b"\n"
+    body = one * (dump.FULL // len(one) + 1)
+    found = dump.parse(body[: dump.FULL])
+    assert found.truncated
+    assert len(found.goroutines) == dump.FULL // len(one)
+    fits = one * 9
+    found = dump.parse(fits + b"x" * (dump.FULL - len(fits) - 1) + b"\n")
+    assert (found.truncated, len(found.goroutines), found.ignored) == (True, 9, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "message"),
+    [
+        (b"", NotAProfile, "not a dump of goroutines: the body is empty"),
+        (b"<!DOCTYPE html>\n<html>", NotAProfile, "the body starts with '<!DOCTYPE html>"),
+        (b"goroutine profile: total 3\n2 @ 0x1\n", NotAProfile, "the body starts with 'goroutine profile"),
+        (b"x\n\n" * dump.NOISE, NotAProfile, "none ends in the first 1048576 bytes"),
+        (SMALL[:30], TruncatedProfile, "line 1: the dump ends within its first goroutine"),
+        (b"panic: x\n\n" + SMALL[:60], TruncatedProfile, "line 3: the dump ends within its first goroutine"),
+        (SMALL.replace(b"main.go:7", b"main.go"), MalformedProfile, "line 3: expected a call and its file:line"),
+        (SMALL.replace(b"main.main()\n", b""), MalformedProfile, "line 2: expected a call and its file:line"),
+        (
+            SMALL.replace(b"12 minutes]:", b"12 minutes:"),
+            MalformedProfile,
+            "line 1: expected `goroutine N [state]",
+        ),
+        (
+            SMALL.replace(b"[chan", b"[" + b"x" * 1_000_000).replace(b"12 minutes]:", b"12 minutes:"),
+            MalformedProfile,
+            "xxx'...",
+        ),
+        (
+            (SMALL + b"\n" + SMALL).replace(b"goroutine 17", b"goroutine x17"),
+            MalformedProfile,
+            "line 18: expected the number of a goroutine, found 'x17'",
+        ),
+        (
+            SMALL.replace(b"minutes]:", b'minutes] {key: "hunter2}:'),
+            MalformedProfile,
+            "line 1: expected `goroutine N [state]:`, found 'goroutine 1 [chan receive ...'",
+        ),
+        (
+            SMALL.replace(b"main.main()", b"main.(*T).main(0xdead, {0xbeef})\nmain.other(0xdead"),
+            MalformedProfile,
+            "line 3: expected a call and its file:line, found 'main.other...'",
+        ),
+    ],
+)
+def test_bodies_that_are_none(body: bytes, error: type[ProfileError], message: str) -> None:
+    """Each bad body raises the error that says what to do, names the line and quotes it, without secrets."""
+    with pytest.raises(error) as caught:
+        dump.parse(body)
+    assert message in str(caught.value)
+    assert not any(secret in str(caught.value) for secret in ("hunter2", "dead", "beef"))
+    assert len(str(caught.value)) < 300
+
+
+def test_pasted_dumps() -> None:
+    """What a browser or a chat makes of a dump is read after unpasting; what is intact stays as it is."""
+    for pasted in (BODY.replace(b"\t", b"    ").rstrip(), b"\xef\xbb\xbf" + BODY.replace(b"\n", b"\r\n")):
+        assert shape(dump.parse(dump.unpaste(pasted))) == shape(dump.parse(BODY))
+    assert dump.unpaste(BODY[:70_001]) == BODY[:70_001]
+
+
+@given(st.binary() | st.binary().map(lambda b: b"goroutine 1 [running]:\n" + b))
+def test_arbitrary_bytes(body: bytes) -> None:
+    """Whatever comes is a dump or one of our errors."""
+    for candidate in (body, dump.unpaste(body)):
+        with suppress(ProfileError):
+            dump.parse(candidate)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(RECORDED), st.data())
+def test_cuts_and_damage(path: Path, data: st.DataObject) -> None:
+    """A dump that lost its end, a part or a byte raises nothing but our errors, and is the same in pieces."""
+    body = path.read_bytes()
+    start, end = sorted(data.draw(st.tuples(st.integers(0, len(body)), st.integers(0, len(body)))))
+    lost = [body[:end], body[start:end], body[:start] + body[end:], body[:start] + b"\n" + body[start + 1 :]]
+    damaged = data.draw(st.sampled_from(lost))
+    outcomes = []
+    for read in (dump.parse, lambda damaged: in_pieces(damaged, 997)):
+        try:
+            outcomes.append(shape(read(damaged)))
+        except ProfileError as error:
+            outcomes.append([str(error)])
+    assert outcomes[0] == outcomes[1]
+
+
+@settings(deadline=None)
+@given(st.integers(0, len(BODY) - 1))
+@example(BODY.index(b"internal/poll.(*pollDesc).wait("))
+def test_an_early_end_is_noticed(end: int) -> None:
+    """All goroutines before a cut come out as in the whole, and unless one ends there, the cut is said."""
+    whole = shape(dump.parse(BODY))[0]
+    try:
+        found = dump.parse(BODY[:end])
+    except ProfileError:
+        assert end < BODY.index(b"\n\n") + 1
+    else:
+        assert isinstance(whole, list)
+        assert shape(found)[0] == whole[: len(found.goroutines)]
+        assert len(found.goroutines) in {BODY.count(b"\n\n", 0, end), BODY.count(b"\n\n", 0, end) + 1}
+        assert found.truncated or BODY[:end].endswith(b"\n\n") or BODY[end : end + 1] == b"\n"

@@ -1,0 +1,206 @@
+"""The parser of debug=1: recorded bodies, made-up bodies, and bodies that are none."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, TruncatedProfile
+from leakwatch.model import Frame, Profile, Trace
+from leakwatch.profile import text
+from tests.support.rendering import counters, render
+
+RECORDED = sorted((Path(__file__).parents[2] / "profiles").glob("*/goroutine.debug1.txt"))
+BODY = RECORDED[-1].read_bytes()
+SMALL = (
+    b"goroutine profile: total 3\n"
+    b"2 @ 0x11 0x21 0x31\n"
+    b'# labels: {"k":"v\\"\\u00e9\\x41"}\n'
+    b"#\t0x10\tmain.leaf+0x1\t\tC:/src/main.go:7\n"
+    b"#\t0x20\tmain.main+0x2\t/src/main.go:3\n"
+    b"\n"
+    b"1 @ 0x41\n"
+    b"\n"
+)
+
+
+def shape(profile: Profile) -> list[tuple[object, ...]]:
+    """Return what a profile says; traces are compared by identity, so `==` cannot tell."""
+    return [(t.frames, t.counters, t.labels, t.truncated, count) for t, count in profile.groups]
+
+
+def test_a_small_body() -> None:
+    """Counts, labels, frames and the group that has not run yet come out as printed."""
+    profile = text.parse(SMALL)
+    assert profile.total == 3
+    (first, two), (second, one) = profile.groups
+    assert (two, one) == (2, 1)
+    assert first.frames == (Frame("main.leaf", "C:/src/main.go", 7), Frame("main.main", "/src/main.go", 3))
+    assert first.labels == (("k", 'v"éA'),)
+    assert first.counters == b" 0x11 0x21 0x31"
+    assert not first.truncated
+    assert second.frames == ()
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
+def test_recorded_bodies(path: Path) -> None:
+    """Each Go version's body is read whole: counts add up, every frame has a place, one stack is cut."""
+    profile = text.parse(path.read_bytes())
+    assert profile.total == sum(count for _, count in profile.groups) > 170
+    assert all(frame.file and frame.line for trace, _ in profile.groups for frame in trace.frames)
+    assert [trace.frames[0].function for trace, _ in profile.groups if trace.truncated] == ["main.deep"]
+    labelled = next(dict(trace.labels) for trace, _ in profile.groups if len(trace.labels) > 3)
+    assert labelled["brace"] == 'a}, {"b":"c"'
+    assert labelled["nl"] == "line1\nline2\ttab"
+    assert labelled["bad"] == "\\xff\\xfe\x00\x7f\u200b\u2028"
+    assert labelled["uni"] == "größe-日本-😀"
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+@pytest.mark.parametrize("body", [SMALL, BODY], ids=["small", "recorded"])
+def test_pieces_of_any_size(body: bytes, size: int) -> None:
+    """Feeding a body in pieces gives what parsing it whole gives."""
+    parser = text.Parser()
+    groups = [g for at in range(0, len(body), size) for g in parser.feed(body[at : at + size])]
+    parser.close()
+    assert shape(Profile(parser.total or 0, tuple(groups))) == shape(text.parse(body))
+
+
+def test_remembered_bodies() -> None:
+    """A group whose text was seen before gives the same trace, also with another count."""
+    memory = text.TextCache()
+    first = text.parse(SMALL, memory)
+    again = text.parse(SMALL.replace(b"total 3", b"total 4").replace(b"2 @", b"3 @"), memory)
+    assert [count for _, count in again.groups] == [3, 1]
+    assert all(a is b for (a, _), (b, _) in zip(first.groups, again.groups, strict=True))
+
+
+def test_labels_that_no_string_can_be() -> None:
+    """An escape beyond Unicode stays as it is written."""
+    profile = text.parse(SMALL.replace(b"\\u00e9", b"\\Uffffffff"))
+    assert profile.groups[0][0].labels == (("k", 'v"\\UffffffffA'),)
+
+
+def test_a_label_that_looks_like_a_group() -> None:
+    """Text within a label never starts a group, on the quick way of known bodies and on the careful one."""
+    memory = text.TextCache()
+    body = SMALL.replace(b"\\u00e9", b" @ 0x1")
+    for _ in range(2):
+        profile = text.parse(body, memory)
+        assert next((t.labels, count) for t, count in profile.groups) == ((("k", 'v" @ 0x1A'),), 2)
+
+
+def test_an_empty_profile() -> None:
+    """A profile of nothing is a profile."""
+    assert text.parse(b"goroutine profile: total 0\n") == Profile(0, ())
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "message"),
+    [
+        (b"", NotAProfile, "not a goroutine profile: the body is empty"),
+        (b"<!DOCTYPE html>\n<html>", NotAProfile, "the body starts with '<!DOCTYPE html>'"),
+        (b"\x1f\x8b\x08\x00junk", NotAProfile, "the body starts with"),
+        (b"heap profile: 3: 1 [2: 3] @ heap/2\n", NotAProfile, "the body starts with 'heap profile"),
+        (b"threadcreate profile: total 9\n", NotAProfile, "but a 'threadcreate' profile"),
+        (b"goroutine pro", NotAProfile, "the body starts with 'goroutine pro'"),
+        (SMALL[:-20], TruncatedProfile, "line 2: the body ends within a group"),
+        (SMALL[:-1], TruncatedProfile, "line 7: the body ends within a group: '1 @ 0x41\\n'"),
+        (
+            SMALL[: SMALL.index(b"1 @")],
+            TruncatedProfile,
+            "line 1: total 3, but the counts of the groups add up to 2",
+        ),
+        (
+            SMALL.replace(b"2 @", b"two @"),
+            MalformedProfile,
+            "line 2: expected `count @ counters`, found 'two @",
+        ),
+        (SMALL.replace(b"total 3", b"total " + b"9" * 400), NotAProfile, "the body starts with"),
+        (SMALL.replace(b"2 @", b"9" * 400 + b" @"), MalformedProfile, "line 2: expected `count @ counters`"),
+        (SMALL.replace(b"go:7", b"go:" + b"7" * 400), MalformedProfile, "line 4: expected file:line"),
+        (SMALL.replace(b"1 @ 0x41", b"1 @ 0x41" + b"\n#" * 20_000), MalformedProfile, "at most 10000 lines"),
+        (SMALL.replace(b"0x21", b"x21"), MalformedProfile, "line 2: expected program counters"),
+        (SMALL.replace(b"labels: {", b"labels: {]"), MalformedProfile, "line 3: expected labels"),
+        (
+            SMALL.replace(b"main.go:7", b"main.go"),
+            MalformedProfile,
+            "line 4: expected file:line, found '#\\t0x10",
+        ),
+        (SMALL.replace(b"main.main+0x2", b"main"), MalformedProfile, "line 5: expected function+0xoffset"),
+        (
+            SMALL.replace(b"1 @ 0x41", b"1 @ 0x41\ngarbage"),
+            MalformedProfile,
+            "line 8: expected a frame, found 'garb",
+        ),
+    ],
+)
+def test_bodies_that_are_none(body: bytes, error: type[ProfileError], message: str) -> None:
+    """Each bad body raises the error that says what to do, names the line and quotes it."""
+    with pytest.raises(error) as caught:
+        text.parse(body)
+    assert message in str(caught.value)
+
+
+def test_an_endless_line_is_quoted_short() -> None:
+    """A function name of a megabyte makes a short message."""
+    with pytest.raises(MalformedProfile) as caught:
+        text.parse(b"goroutine profile: total 1\n1 @ 0x1\n#\t0x0\t" + b"x" * 1_000_000 + b"\n\n")
+    assert len(str(caught.value)) < 300
+
+
+def test_pasted_text() -> None:
+    """What a browser or a blog makes of a body is read after unpasting; what is intact stays as it is."""
+    pasted = BODY.replace(b"\t", b"    ").replace(b"\n", b"\r\n").rstrip()
+    assert shape(text.parse(text.unpaste(pasted))) == shape(text.parse(BODY))
+    assert shape(text.parse(text.unpaste(BODY))) == shape(text.parse(BODY))
+
+
+names = st.text(
+    st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp", "Zs"], blacklist_characters="\x85"),
+    min_size=1,
+)
+frames = st.builds(Frame, names, names, st.integers(0, 10**6))
+
+
+@st.composite
+def traces(draw: st.DrawFn) -> Trace:
+    """Draw a trace as Go could print it."""
+    shown = draw(st.lists(frames | st.just(text.UNKNOWN), max_size=5))
+    size = len(shown)
+    addresses = draw(st.lists(st.integers(1, 2**40), min_size=size + 1, max_size=size + 3, unique=True))
+    truncated = bool(shown) and draw(st.booleans())
+    label = st.text(st.characters(blacklist_categories=["Cs"]))
+    labels = draw(st.lists(st.tuples(label, label), max_size=2))
+    return Trace(tuple(shown), counters(addresses), tuple(labels), truncated)
+
+
+@given(st.lists(st.tuples(traces(), st.integers(1, 10**6)), max_size=5), st.integers(1, 200))
+def test_rendering_then_parsing(groups: list[tuple[Trace, int]], size: int) -> None:
+    """A rendered profile parses to itself, whole and in pieces."""
+    profile = Profile(sum(count for _, count in groups), tuple(groups))
+    body = render(profile)
+    assert shape(text.parse(body)) == shape(profile)
+    parser = text.Parser()
+    pieces = [g for at in range(0, len(body), size) for g in parser.feed(body[at : at + size])]
+    parser.close()
+    assert shape(Profile(profile.total, tuple(pieces))) == shape(profile)
+
+
+@given(st.binary() | st.binary().map(lambda b: b"goroutine profile: total 1\n1 @ 0x1\n" + b))
+def test_arbitrary_bytes(body: bytes) -> None:
+    """Whatever comes is a profile or one of our errors."""
+    for candidate in (body, text.unpaste(body)):
+        with suppress(ProfileError):
+            text.parse(candidate)
+
+
+@given(st.integers(0, len(BODY) - 2), st.integers(0, 255))
+def test_damage_is_noticed_or_harmless(at: int, byte: int) -> None:
+    """A flipped byte or an early end never raises anything but our errors; an early end is always noticed."""
+    with suppress(ProfileError):
+        text.parse(BODY[:at] + bytes([byte]) + BODY[at + 1 :])
+    with pytest.raises(ProfileError):
+        text.parse(BODY[:at])

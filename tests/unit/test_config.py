@@ -1,0 +1,368 @@
+"""The configuration file: what is good, and what is said of each mistake."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leakwatch.config import Config, load, parse, schema
+from leakwatch.discovery.dns import DnsConfig
+from leakwatch.discovery.file import FileConfig
+from leakwatch.discovery.http import HttpConfig
+from leakwatch.discovery.kubernetes.config import KubernetesConfig
+from leakwatch.discovery.relabel import RelabelConfig
+from leakwatch.errors import ConfigError, UsageError
+from leakwatch.notify.config import AlertmanagerConfig
+from leakwatch.scrape.config import ScrapeConfig
+from leakwatch.scrape.target_url import target_job
+from leakwatch.settings.types import expand
+from leakwatch.settings.units import exact_duration, format_duration, parse_duration, parse_size
+from leakwatch.web.server.config import WebConfig
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+EXPECTED: dict[str, str] = json.loads((CONFIGS / "expected.json").read_text())
+SHIPPED = Path(__file__).parents[2] / "config" / "leakwatch.yml"
+
+
+def test_every_bad_file_is_expected() -> None:
+    """No bad file without its message."""
+    assert {path.stem for path in CONFIGS.glob("*.yml")} == EXPECTED.keys()
+
+
+@pytest.mark.parametrize(("name", "message"), EXPECTED.items(), ids=EXPECTED)
+def test_bad_files(name: str, message: str) -> None:
+    """Each mistake is one line that names the file, the line, the key and the way out."""
+    path = CONFIGS / f"{name}.yml"
+    with pytest.raises(ConfigError) as caught:
+        load(path)
+    assert message.replace("{f}", str(path)).replace("{d}", str(CONFIGS)) in str(caught.value).splitlines()[0]
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "route", "prefix"),
+    [
+        (None, None, ""),
+        ("https://example.com", None, ""),
+        ("https://example.com/", None, ""),
+        ("https://example.com/a/b/", None, "/a/b"),
+        ("https://example.com/a/b", "/", ""),
+        ("https://example.com/a%20b", "/", ""),
+        ("https://example.com/a", "b", "/b"),
+        (None, "/b/", "/b"),
+    ],
+)
+def test_prefixes(url: str | None, route: str | None, prefix: str) -> None:
+    """As in Prometheus: the path of external_url unless route_prefix says another, however slashes are written."""
+    assert WebConfig(external_url=url, route_prefix=route).prefix() == prefix
+    assert Config().serving(listen=None, route_prefix=route, external_url=url).web.prefix() == prefix
+
+
+def test_options_before_keys() -> None:
+    """The command line counts before the file; a mistake in it names the option."""
+    config = parse("web: {listen: 'a:1', external_url: 'http://x/y'}", "f.yml", Path())
+    assert config.serving(listen="b:2", route_prefix="/z").web == WebConfig(
+        listen="b:2", external_url="http://x/y", route_prefix="/z"
+    )
+    with pytest.raises(UsageError, match=r"^--web\.external-url: must be like https://example\.com/leakwatch"):
+        config.serving(external_url="x")
+
+
+def test_all_mistakes_are_said_at_once() -> None:
+    """Three mistakes are three lines, in the order of the file."""
+    with pytest.raises(ConfigError) as caught:
+        parse("global:\n  scrape_interval: x\n  y: 1\nweb:\n  listen: z\n", "f.yml", Path())
+    assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == ["f.yml:2", "f.yml:3", "f.yml:5"]
+
+
+def test_keys_that_do_not_fit_together_are_said_where_they_stand() -> None:
+    """Each names the line of the key to change, all at once; a block that is not written blames the interval."""
+    text = (
+        "web: {}\ndetection:\n  own_code: []\n  block: 1m\nscrape_configs:\n- job_name: a\n  scrape_timeout: 20s\n"
+        "  static_configs: [{targets: ['a:1']}]\n- static_configs: [{targets: ['a:1']}]\n  job_name: a\n"
+        "links:\n  source: https://x/{path}\n"
+    )
+    assert places(text) == [
+        "f.yml:4: detection.block",
+        "f.yml:7: scrape_configs[0].scrape_timeout",
+        "f.yml:10: scrape_configs[1].job_name",
+        "f.yml:12: links.source",
+    ]
+    jobs = "scrape_configs:\n- static_configs: [{targets: ['a:1']}]\n  job_name: a\n"
+    assert places(f"global:\n  scrape_interval: 2m\n{jobs}") == ["f.yml:2: global.scrape_interval"]
+    assert places(f"{jobs}  scrape_interval: 2m\n") == ["f.yml:4: scrape_configs[0].scrape_interval"]
+
+
+def places(text: str) -> list[str]:
+    """Return where the mistakes of a configuration are."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "f.yml", Path())
+    return [": ".join(line.split(": ")[:2]) for line in str(caught.value).splitlines()]
+
+
+def test_no_file() -> None:
+    """A file that is not there is said, without a traceback."""
+    with pytest.raises(ConfigError, match=r"^nowhere\.yml: No such file or directory$"):
+        load(Path("nowhere.yml"))
+
+
+def test_the_shipped_file_is_good_and_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """config/leakwatch.yml loads as it is, and shows every key that there is."""
+    for name in list(os.environ):
+        if name.startswith("LEAKWATCH_"):
+            monkeypatch.delenv(name)
+    config = load(SHIPPED)
+    assert [job.job_name for job in config.scrape_configs] == ["shop", "fleet", "discovered", "kubernetes"]
+    text = SHIPPED.read_text()
+    properties = json.loads(schema())
+    models = [properties, *properties["$defs"].values()]
+    keys = {key for model in models for key in model.get("properties", {})}
+    assert [key for key in sorted(keys) if f"{key}:" not in text] == []
+
+
+def test_the_shipped_file_tells_the_defaults() -> None:
+    """What is not marked as an example is what holds without the file."""
+    config, default = load(SHIPPED), Config()
+    assert config.global_ == default.global_
+    assert config.metrics == default.metrics
+    assert config.web == default.web
+    assert config.alerting.resend_delay == default.alerting.resend_delay
+    assert config.evidence.model_copy(update={"path": None}) == default.evidence
+    assert config.detection.model_copy(update={"own_code": ()}) == default.detection
+    shop, fleet, discovered, kubernetes = config.scrape_configs
+    fields = ScrapeConfig.model_fields
+    for job in config.scrape_configs:
+        for key in ("scheme", "profile_path", "profile_format", "tls_config", "follow_redirects", "target_limit"):
+            assert getattr(job, key) == fields[key].default
+    (alertmanager,) = config.alerting.alertmanagers
+    assert alertmanager == AlertmanagerConfig(static_configs=alertmanager.static_configs)
+    assert shop.scrape_interval == default.global_.scrape_interval
+    assert fleet.file_sd_configs[0] == FileConfig(files=fleet.file_sd_configs[0].files)
+    (http,), (srv, _), (replace, *_) = (
+        discovered.http_sd_configs,
+        discovered.dns_sd_configs,
+        discovered.relabel_configs,
+    )
+    assert http == HttpConfig(url=http.url)
+    assert srv == DnsConfig(names=srv.names)
+    examples_only = {"source_labels", "regex", "target_label"}
+    assert replace.model_dump(exclude=examples_only) == RelabelConfig(target_label="x").model_dump(
+        exclude=examples_only
+    )
+    (found,) = kubernetes.kubernetes_sd_configs
+    assert found == KubernetesConfig(role=found.role, selectors=found.selectors)
+    text = SHIPPED.read_text()
+    recipe = text[
+        text.index("    # Each pod that is annotated") : text.index("\ndetection:")
+    ]  # an example as a whole
+    lines = text.replace(recipe, "").splitlines()
+    values = [line.strip() for line in lines if not line.strip().startswith("#")]
+    examples = (
+        "job_name:",
+        "targets:",
+        "labels: {",
+        "url:",
+        "names:",
+        "regex:",
+        "target_label:",
+        "modulus:",
+        "port:",
+        "files:",
+        "values:",
+        "own_code:",
+        "example.com/",
+    )
+    unmarked = [line for line in values if any(word in line for word in examples) and "# example" not in line]
+    assert unmarked == []
+
+
+def test_what_looks_like_a_number_or_a_truth_is_text_in_rules() -> None:
+    """Prometheus takes `regex: true`, `yes` and `080` as they are written; numbers elsewhere stay numbers."""
+    job = "job_name: a, static_configs: [{targets: [h]}]"
+    for written in ("true", "yes", "080", "8080", "12:30", "0x1F", "off", "1_000"):
+        text = f"scrape_configs: [{{{job}, relabel_configs: [{{action: keep, regex: {written}}}]}}]"
+        assert parse(text, "f.yml", Path()).scrape_configs[0].relabel_configs[0].regex == written
+    assert parse("metrics: {series_limit: 1000}", "f.yml", Path()).metrics.series_limit == 1000
+    job = "scrape_configs: [{job_name: a, follow_redirects: no, static_configs: [{targets: ['h:1']}]}]"
+    assert parse(job, "f.yml", Path()).scrape_configs[0].follow_redirects is False
+
+
+@given(st.integers(1, 10**11))
+def test_exact_durations(milliseconds: int) -> None:
+    """What is printed as Prometheus prints it reads as the same."""
+    assert round(parse_duration(exact_duration(milliseconds / 1000)) * 1000) == milliseconds
+
+
+def test_durations_as_prometheus_prints_them() -> None:
+    """Weeks and years only where nothing is left over."""
+    printed = {90: "1m30s", 5400: "1h30m", 0.2: "200ms", 90 * 86400: "90d", 14 * 86400: "2w", 31536000: "1y"}
+    assert {seconds: exact_duration(seconds) for seconds in printed} == printed
+
+
+def test_rules_may_mend_an_address() -> None:
+    """With relabel_configs a job takes addresses that are not whole yet."""
+    text = (
+        "scrape_configs: [{job_name: a, relabel_configs: [{target_label: x, replacement: y}],"
+        " static_configs: [{targets: [host, 'http://b/']}]}]"
+    )
+    assert parse(text, "f.yml", Path()).scrape_configs[0].static_configs[0].targets == ("host", "http://b/")
+
+
+def test_jobs_inherit_from_global() -> None:
+    """What a job does not say, global says; a timeout never exceeds the interval."""
+    text = (
+        "global: {scrape_interval: 4s, body_size_limit: 1MB}\n"
+        "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}]},"
+        " {job_name: b, scrape_interval: 30s, static_configs: [{targets: ['b:1']}]}]"
+    )
+    config = parse(text, "f.yml", Path())
+    a, b = config.scrape_configs
+    assert (config.interval(a), config.timeout(a), config.size_limit(a)) == (4.0, 4.0, 1024**2)
+    assert (config.interval(b), config.timeout(b), config.cost_limit(b)) == (30.0, 10.0, 0.01)
+
+
+def test_the_folder_of_evidence_by_option() -> None:
+    """--evidence.path stands for evidence.path, and leaves the rest as the file says."""
+    config = parse("evidence: {path: here, body_limit: 7}\n", "f", Path("/etc/leakwatch"))
+    assert config.evidence.path == Path("/etc/leakwatch/here")
+    kept = config.keeping("there").evidence
+    assert (kept.path, kept.body_limit) == (Path("there"), 7)
+
+
+def test_an_empty_file_with_a_target(tmp_path: Path) -> None:
+    """What is on the command line is something to watch too; the rest is the defaults."""
+    (tmp_path / "c.yml").write_text("")
+    config = load(tmp_path / "c.yml", ["shop=http://h:1"])
+    assert config == Config().with_targets(["shop=http://h:1"])
+
+
+def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret comes from the environment and shows as stars wherever the configuration is printed."""
+    monkeypatch.setenv("LEAKWATCH_SECRET", "hunter2")
+    text = (
+        "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
+        " authorization: {credentials: '${LEAKWATCH_SECRET}'}}]"
+    )
+    config = parse(text, "f.yml", Path())
+    assert ("Authorization", "Bearer hunter2") in config.scrape_configs[0].headers()
+    assert "hunter2" not in repr(config) + str(config) + config.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    "value", ["12345", "'12345${LEAKWATCH_UNSET}'", "[12345]", "*12345", "!12345", "!12345!x", "!!12345 x"]
+)
+def test_a_mistake_in_a_secret_does_not_show_it(value: str) -> None:
+    """A secret that cannot be used is named by its place alone."""
+    text = (
+        "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
+        f" basic_auth: {{username: u, password: {value}}}}}]"
+    )
+    with pytest.raises(ConfigError, match=r"^f\.yml:1: ") as caught:
+        parse(text, "f.yml", Path())
+    assert "12345" not in str(caught.value)
+
+
+def test_files_are_relative_to_the_configuration(tmp_path: Path) -> None:
+    """A password file beside the configuration is found from anywhere."""
+    (tmp_path / "password").write_text("x")
+    (tmp_path / "c.yml").write_text(
+        "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
+        " basic_auth: {username: u, password_file: password}}]"
+    )
+    assert load(tmp_path / "c.yml").scrape_configs[0].headers()[0][0] == "Authorization"
+
+
+@pytest.mark.parametrize(
+    ("text", "service", "address", "scheme", "path"),
+    [
+        ("http://127.0.0.1:6060", "127.0.0.1:6060", "127.0.0.1:6060", "http", "/debug/pprof"),
+        ("127.0.0.1:6060", "127.0.0.1:6060", "127.0.0.1:6060", "http", "/debug/pprof"),
+        ("shop=https://shop:8443", "shop", "shop:8443", "https", "/debug/pprof"),
+        ("https://shop/debug/pprof", "shop:443", "shop:443", "https", "/debug/pprof"),
+        ("shop=http://h", "shop", "h:80", "http", "/debug/pprof"),
+        ("http://h:1/admin/debug/pprof/", "h:1", "h:1", "http", "/admin/debug/pprof"),
+        ("http://h:1/debug/pprof/goroutine?debug=1", "h:1", "h:1", "http", "/debug/pprof"),
+        ("http://[::1]:6060", "[::1]:6060", "[::1]:6060", "http", "/debug/pprof"),
+        ("s=unix:///run/app.sock", "s", "unix:///run/app.sock", "http", "/debug/pprof"),
+    ],
+)
+def test_targets_of_the_command_line(text: str, service: str, address: str, scheme: str, path: str) -> None:
+    """[SERVICE=]URL in all the forms that people paste."""
+    job = target_job(text)
+    (group,) = job.static_configs
+    assert (group.labels["service"], group.targets, job.scheme, job.profile_path) == (
+        service,
+        (address,),
+        scheme,
+        path,
+    )
+
+
+def test_a_user_in_the_url() -> None:
+    """http://user:password@host becomes basic auth; the password may be escaped."""
+    job = target_job("http://me:a%40b@h:1")
+    assert job.static_configs[0].targets == ("h:1",)
+    assert job.headers() == [("Authorization", "Basic bWU6YUBi")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ftp://h:1", "must be 'http' or 'https'"),
+        ("http://", "must be host:port"),
+        ("http://a b:1", "must be host:port"),
+        ("http://h:x", "must be host:port"),
+        ("http://h:99999", "must be host:port"),
+        ("http://[::1", "Invalid IPv6 URL"),
+        ("127.0.0.1", "must be host:port, for example 127.0.0.1:6060"),
+        ("shop=h", "must be host:port"),
+        ("=http://h:1", "there is no service before the ="),
+    ],
+)
+def test_targets_that_are_none(text: str, message: str) -> None:
+    """A target that makes no sense is quoted, with what is missing."""
+    with pytest.raises(UsageError) as caught:
+        target_job(text)
+    assert str(caught.value).startswith(f"target {text!r}: ")
+    assert message in str(caught.value)
+
+
+def test_the_schema_describes_what_is_written() -> None:
+    """The JSON Schema wants durations as text and knows the keys by their names in the file."""
+    described = json.loads(schema())
+    assert "global" in described["properties"]
+    assert described["$defs"]["DetectionConfig"]["properties"]["block"]["type"] == "string"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("15s", 15), ("1h30m", 5400), ("200ms", 0.2), ("1d", 86400), ("2w", 14 * 86400), ("1y", 31536000)],
+)
+def test_durations(text: str, seconds: float) -> None:
+    """As Prometheus writes them."""
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "200ms"), (45, "45s"), (7800, "2h10m"), (3600, "1h"), (86400 * 3 + 14400, "3d4h")]
+)
+def test_durations_as_people_say_them(seconds: float, text: str) -> None:
+    """The two largest units."""
+    assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("64MB", 64 * 1024**2), ("512KB", 512 * 1024), ("10", 10), ("1.5GiB", 1610612736)]
+)
+def test_sizes(text: str, size: int) -> None:
+    """Powers of 1024, as in Prometheus."""
+    assert parse_size(text) == size
+
+
+def test_expansion(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only ${NAME} is a variable; dollars alone stay."""
+    monkeypatch.setenv("A", "x")
+    assert expand("$A ${A} $1 ${1}") == "$A x $1 ${1}"
