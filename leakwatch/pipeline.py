@@ -38,7 +38,7 @@ class Pipeline:
 
     def __init__(self, settings: DetectionSettings) -> None:
         self.settings = settings
-        self.watches: dict[Target, TargetState] = {}
+        self.targets: dict[Target, TargetState] = {}
         self.blocks = 0
         """How many blocks of targets have closed."""
         self.leaks = LeakTracker(self.count, self._labels, self._facts, self._findings, self._cost)
@@ -56,8 +56,8 @@ class Pipeline:
         self._assign(settings)
         if (settings.block, settings.series_limit) == (old.block, old.series_limit):
             return False
-        for watch in self.watches.values():
-            watch.forget(settings)
+        for state in self.targets.values():
+            state.forget(settings)
         for service in self._services.values():
             service.forget()
         self.leaks.forget()
@@ -73,13 +73,13 @@ class Pipeline:
             return Body(proto.Parser(self._protos, size_limit, service), self.identifier)
         return Body(text.Parser(self._texts), self.identifier)
 
-    def watch(self, target: Target) -> TargetState:
+    def add_target(self, target: Target) -> TargetState:
         """Return all that is known of `target`; begins to watch it if it is new."""
-        found = self.watches.get(target)
+        found = self.targets.get(target)
         if found is None:
             service = self._services.setdefault(target.service, ServiceState())
             found = succession.on_target_added(service, target, self.settings, self.leaks)
-            self.watches[target] = service.watches[target.name] = found
+            self.targets[target] = service.targets[target.name] = found
         found.target = target  # the same one, but its labels may have changed
         return found
 
@@ -90,22 +90,22 @@ class Pipeline:
 
         `process`: which one it comes from, None where that cannot be known.
         """
-        watch = self.watch(target)
-        change = watch.identity.changed(time, process, watch.history, samples)
-        watch.total = total
-        if watch.identity.mixed:  # several processes behind one address: their counts in turn mean nothing
-            return self.leaks.update(target.service, target.name, watch.mixed(time).judged(time), time)
-        watch.mixed_since = None
+        state = self.add_target(target)
+        change = state.identity.changed(time, process, state.history, samples)
+        state.total = total
+        if state.identity.mixed:  # several processes behind one address: their counts in turn mean nothing
+            return self.leaks.update(target.service, target.name, state.mixed(time).judged(time), time)
+        state.mixed_since = None
         events = self.restart(target, time) if change else []
         service = self._services[target.service]
-        watch.history.protected = watch.sites.protected = {**watch.judgements, **service.judged}
-        closed = watch.history.record(time, samples)
-        watch.sites.follow(time, samples)
+        state.history.protected = state.sites.protected = {**state.judgements, **service.judged}
+        closed = state.history.record(time, samples)
+        state.sites.follow(time, samples)
         if not closed:
             return events
         self.blocks += 1
-        watch.judge([other for other in service.watches.values() if other is not watch])
-        events += self._update(watch, time)
+        state.judge([other for other in service.targets.values() if other is not state])
+        events += self._update(state, time)
         judged = service.judge(time, self.settings.block)
         if judged is not None:
             events += self.leaks.update(target.service, POOLED, judged, time)
@@ -113,13 +113,13 @@ class Pipeline:
 
     def restart(self, target: Target, time: float) -> list[Event]:
         """Say that `target` runs in a new process since `time`; return the leaks whose verdict that changed."""
-        watch = self.watch(target)
-        watch.restart()
-        return self._update(watch, time)
+        state = self.add_target(target)
+        state.restart()
+        return self._update(state, time)
 
-    def _update(self, watch: TargetState, time: float) -> list[Event]:
-        target = watch.target
-        return self.leaks.update(target.service, target.name, watch.judgements, time, watch.proven)
+    def _update(self, state: TargetState, time: float) -> list[Event]:
+        target = state.target
+        return self.leaks.update(target.service, target.name, state.judgements, time, state.proven)
 
     def suspects(self, target: Target) -> Suspects:
         """Return the stacks and sites of `target` that are told as leaks."""
@@ -127,25 +127,25 @@ class Pipeline:
 
     def learn(self, target: Target, time: float) -> list[Event]:
         """Judge by what `target` has answered to a closer look; return the leaks whose verdict that changed."""
-        watch = self.watch(target)
-        watch.learn()
-        return self._update(watch, time)
+        state = self.add_target(target)
+        state.learn()
+        return self._update(state, time)
 
     def stretch(self, target: Target, interval: float) -> bool:
         """Say that `target` is scraped every `interval` seconds; tell whether its block had to grow with it."""
-        return self.watch(target).stretch(interval, self.settings.block)
+        return self.add_target(target).stretch(interval, self.settings.block)
 
     def leave(self, target: Target, time: float) -> list[Event]:
         """Say that `target` went away at `time`; return the leaks whose verdict that changed.
 
         What is known of it is kept for a day, for when it comes back or another takes its place.
         """
-        watch = self.watches.pop(target, None)
-        if watch is None:
+        state = self.targets.pop(target, None)
+        if state is None:
             return []
         service = self._services[target.service]
-        del service.watches[target.name]
-        replacement = succession.on_target_removed(service, watch, time, self.leaks)
+        del service.targets[target.name]
+        replacement = succession.on_target_removed(service, state, time, self.leaks)
         if replacement is not None:
             return self._update(replacement, time)
         return self.leaks.update(target.service, target.name, service.gone[target].judged(time), time)
@@ -164,15 +164,15 @@ class Pipeline:
 
     def forget(self, target: Target, time: float) -> list[Event]:
         """Stop watching `target` at `time`, for good; return the leaks whose verdict that changed."""
-        if self.watches.pop(target, None):
-            del self._services[target.service].watches[target.name]
+        if self.targets.pop(target, None):
+            del self._services[target.service].targets[target.name]
         events = self.leaks.update(target.service, target.name, {}, time)
         return events + self._end(target.service, time)
 
     def _end(self, name: str, time: float) -> list[Event]:
         """Forget a service that has no targets any more."""
         service = self._services.get(name)
-        if service is None or service.watches or service.gone:
+        if service is None or service.targets or service.gone:
             return []
         del self._services[name]
         return self.leaks.update(name, POOLED, {}, time)
@@ -180,12 +180,12 @@ class Pipeline:
     def count(self, service: str, fingerprint: Fingerprint) -> int:
         """Return the goroutines now in one stack or at one site, over all targets of `service`."""
         found = self._services.get(service)
-        return sum(watch.count(fingerprint) for watch in found.watches.values()) if found else 0
+        return sum(state.count(fingerprint) for state in found.targets.values()) if found else 0
 
     def _findings(self, service: str, keys: Sequence[Fingerprint], targets: Collection[str]) -> Findings:
         found = self._services.get(service)
         on = found.on(targets) if found else []
-        return findings(keys, [watch.answers for watch in on], [watch.older(keys[0]) for watch in on])
+        return findings(keys, [state.answers for state in on], [state.older(keys[0]) for state in on])
 
     def _cost(self, leak: Leak) -> MemoryCost | None:
         service = self._services.get(leak.service)
@@ -195,17 +195,17 @@ class Pipeline:
         found = self._services.get(service)
         if found is None:
             return {}
-        watches = (*(gone.watch for gone in found.gone.values()), *found.watches.values())
-        return {watch.target.name: watch.target.shown for watch in watches}
+        states = (*(gone.state for gone in found.gone.values()), *found.targets.values())
+        return {state.target.name: state.target.shown for state in states}
 
     def _facts(self, service: str, name: str) -> LinkContext:
         found, target = self._services.get(service), Target(service, name)
         gone = found.gone.get(target) if found else None
-        watch = self.watches.get(target) or (gone.watch if gone else None)
-        if watch is None:
+        state = self.targets.get(target) or (gone.state if gone else None)
+        if state is None:
             return LinkContext(service, {})
-        process = watch.identity.process
-        return LinkContext(service, watch.target.labels, process.build if process else "")
+        process = state.identity.process
+        return LinkContext(service, state.target.labels, process.build if process else "")
 
     def source_link(self, leak: Leak, frame: Frame) -> str:
         """Return where the source of a frame of `leak` is shown: a URL, "" where that is not known."""
@@ -223,9 +223,9 @@ class Pipeline:
         mine, found = self.service(service), other.service(service)
         if mine is None or found is None:
             return
-        for watch in mine.watches.values():
-            del self.watches[watch.target]
-        self.watches |= {watch.target: watch for watch in found.watches.values()}
+        for state in mine.targets.values():
+            del self.targets[state.target]
+        self.targets |= {state.target: state for state in found.targets.values()}
         self._services[service] = found
         self.leaks.take(service, other.leaks.told(service))
 
@@ -240,10 +240,10 @@ class Pipeline:
     def unmatched(self) -> list[IgnoreRule]:
         """Return the rules of `ignore` that match no stack of any target that is there or was there lately."""
         stacks = (
-            (stack, watch.target.shown)
+            (stack, state.target.shown)
             for service in self._services.values()
-            for watch in (*service.watches.values(), *(gone.watch for gone in service.gone.values()))
-            for stack in watch.history.stacks
+            for state in (*service.targets.values(), *(gone.state for gone in service.gone.values()))
+            for stack in state.history.stacks
             if stack is not None
         )
         return unmatched(self.settings.ignore, stacks)

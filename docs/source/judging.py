@@ -68,7 +68,7 @@ def play() -> Mapping[str, Kept]:
         events = pipeline.observe(target, time, sum(counts.values()), samples)
         for name, one in kept.items():
             _keep_verdicts(one, stacks[name], events)
-        history = pipeline.watches[target].history
+        history = pipeline.targets[target].history
         if history.closed > blocks:
             blocks = history.closed
             for name, stack in stacks.items():

@@ -175,8 +175,8 @@ class Show:
         table.add_column("verdict", no_wrap=True)
         table.add_column("function")
         table.add_column("at", style="dim")
-        for watch in self._daemon.pipeline.watches.values():
-            for row in _largest(watch):
+        for state in self._daemon.pipeline.targets.values():
+            for row in _largest(state):
                 table.add_row(*row)
         return table
 
@@ -190,9 +190,9 @@ class Show:
         return [Text.assemble((f"{name:>12}  ", "dim"), address) for name, address in lines]
 
 
-def _largest(watch: TargetState) -> list[tuple[RenderableType, ...]]:
+def _largest(state: TargetState) -> list[tuple[RenderableType, ...]]:
     rows: list[tuple[RenderableType, ...]] = []
-    for line in sorted(lines(watch), key=lambda line: -line.goroutines)[:ROWS]:
+    for line in sorted(lines(state), key=lambda line: -line.goroutines)[:ROWS]:
         stack, style = line.stack, COLOURS.get(line.verdict, "")
         at = f"{Path(stack.blamed.file).name}:{stack.blamed.line}"
         count = Text(f"{line.goroutines}", style)

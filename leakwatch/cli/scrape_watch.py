@@ -94,21 +94,21 @@ class Top:
     def _picture(self) -> Group:
         shown = []
         for one in self._watching.vigils:
-            watch, health = self._watching.pipeline.watch(one.job.target), one.job.health
+            state, health = self._watching.pipeline.add_target(one.job.target), one.job.health
             when = datetime.fromtimestamp(health.time, UTC).strftime("%H:%M:%S UTC") if health.time else "waiting"
-            head = f"{when}  {watch.target.name}: {watch.total} goroutines in {len(watch.history.rows)} stacks"
+            head = f"{when}  {state.target.name}: {state.total} goroutines in {len(state.history.rows)} stacks"
             if health.interval > self._wanted.interval:
                 head += f", every {exact_duration(health.interval)} to spare it"
-            if watch.restarts:
-                head += f", restarted {watch.restarts} times"
+            if state.restarts:
+                head += f", restarted {state.restarts} times"
             shown.append(Text(printable(head), no_wrap=True, overflow="ellipsis"))
             if health.error:
                 shown.append(Text(printable(health.error), "yellow"))
-        watches = list(self._watching.pipeline.watches.values())
-        if self._first is None and watches and self._watching.vigils[0].scrapes:
-            self._first = {line.stack.fingerprint: line.goroutines for line in live.lines(watches[0])}
+        states = list(self._watching.pipeline.targets.values())
+        if self._first is None and states and self._watching.vigils[0].scrapes:
+            self._first = {line.stack.fingerprint: line.goroutines for line in live.lines(states[0])}
         rows = self._wanted.rows or max(self._console.height - HEAD, 3)
         if self._console.is_terminal:
             rows = min(rows, max(self._console.height - HEAD, 3))
-        table = live.table(watches, rows, by_count=self._wanted.by_count, first=self._first)
+        table = live.table(states, rows, by_count=self._wanted.by_count, first=self._first)
         return Group(*shown, table)

@@ -33,19 +33,19 @@ class Line:
     verdict: Verdict
 
 
-def lines(watch: TargetState) -> Iterator[Line]:
+def lines(state: TargetState) -> Iterator[Line]:
     """Yield what is known of each stack of a target."""
-    history = watch.history
+    history = state.history
     rising = slopes(history)
     known = np.count_nonzero(history.blocks.scrapes) >= FEWEST
     for row in history.rows.values():
         stack = history.stacks[row]
         if stack is None:
             continue
-        judged = watch.judged.get(stack.fingerprint)
+        judged = state.judged.get(stack.fingerprint)
         verdict = judged[1].verdict if judged else Verdict.NORMAL
         growth = judged[1].growth.rate if judged else float(rising[row]) if known else None
-        yield Line(watch.target.service, stack, int(history.last[row]), growth, verdict)
+        yield Line(state.target.service, stack, int(history.last[row]), growth, verdict)
 
 
 def tenths(rate: float) -> float:
@@ -59,7 +59,7 @@ def signed(growth: float | None, seconds: float = 1.0) -> str:
 
 
 def table(
-    watches: Iterable[TargetState],
+    states: Iterable[TargetState],
     rows: int,
     *,
     by_count: bool = False,
@@ -69,10 +69,10 @@ def table(
 
     `first`: goroutines at first, to tell by how much each has changed since.
     """
-    watches = list(watches)
-    several = len(watches) > 1
+    states = list(states)
+    several = len(states) > 1
     before = first or {}
-    found = [line for watch in watches for line in lines(watch) if line.goroutines or line.verdict]
+    found = [line for state in states for line in lines(state) if line.goroutines or line.verdict]
     found.sort(
         key=lambda line: (
             0.0 if by_count else line.growth or 0.0,

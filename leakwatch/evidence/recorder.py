@@ -107,20 +107,20 @@ class TargetRecorder:
         process: Process | None,
         symbols: Mapping[int, str],
     ) -> None:
-        watch = self._pipeline.watches.get(self._target)
-        if watch is None or watch.identity.mixed:
+        state = self._pipeline.targets.get(self._target)
+        if state is None or state.identity.mixed:
             return
-        if watch.restarts != self._restarts:
+        if state.restarts != self._restarts:
             self.freeze()
         self._process = process
-        self._restarts = watch.restarts
+        self._restarts = state.restarts
         kinds: tuple[Kind, ...] = tuple(sorted(self.wanted))
         if not kinds and not self._leaks():
             self._let_go()
             return
         self.wanted = set()
         packed = await packer.close()
-        if self._target not in self._pipeline.watches:
+        if self._target not in self._pipeline.targets:
             return
         if not self._lifetime:
             # Its time, and no number: it is another one even if the target has gone and come back.
@@ -160,7 +160,7 @@ class TargetRecorder:
         size: int,
     ) -> Record:
         target = self._target
-        watch = self._pipeline.watches.get(target)
+        state = self._pipeline.targets.get(target)
         leaks = [
             RecordedLeak(
                 stack=stack.fingerprint,
@@ -168,7 +168,7 @@ class TargetRecorder:
                 wait=stack.wait,
                 verdict=verdict.word,
                 growth_per_hour=rate * HOUR,
-                goroutines=watch.count(stack.fingerprint) if watch else 0,
+                goroutines=state.count(stack.fingerprint) if state else 0,
             )
             for stack, verdict, rate in self._pipeline.leaks.on(target.service, target.name)
         ]
@@ -213,11 +213,11 @@ class EvidenceRecorder:
             self.store.tell(leak.service, fingerprint, leak.verdict, leak.grew.rate * HOUR)
             if leak.verdict not in KINDS or leak.verdict <= event.before:
                 continue
-            watches = [watch for target, watch in self._pipeline.watches.items() if target.service == leak.service]
-            growing = [watch for watch in watches if watch.target.name in leak.targets]
-            growing.sort(key=lambda watch: watch.count(fingerprint), reverse=True)
-            for watch in growing[:TARGETS]:
-                self.trail(watch.target).wanted.add(KINDS[leak.verdict])
+            states = [state for target, state in self._pipeline.targets.items() if target.service == leak.service]
+            growing = [state for state in states if state.target.name in leak.targets]
+            growing.sort(key=lambda state: state.count(fingerprint), reverse=True)
+            for state in growing[:TARGETS]:
+                self.trail(state.target).wanted.add(KINDS[leak.verdict])
 
     def leave(self, target: Target) -> None:
         """Keep the last body of a target that has gone."""

@@ -21,36 +21,36 @@ def on_target_added(
     """Return the watch of a target that is new to `service`: its own, if it was gone, or one that inherits."""
     own = service.gone.pop(target, None)
     if own is not None:
-        own.watch.target = target
-        return own.watch
-    watch = TargetState(target, settings, service.functions)
+        own.state.target = target
+        return own.state
+    state = TargetState(target, settings, service.functions)
     if service.gone:
         last = max(service.gone, key=lambda gone: service.gone[gone].time)
-        _succeed(service.gone.pop(last).watch, watch, leaks)
-    return watch
+        _succeed(service.gone.pop(last).state, state, leaks)
+    return state
 
 
 def on_target_removed(
-    service: ServiceState, watch: TargetState, time: float, leaks: LeakTracker
+    service: ServiceState, state: TargetState, time: float, leaks: LeakTracker
 ) -> TargetState | None:
     """Take in that a target has left `service`; return the one that came shortly before, to take its place.
 
     Where there is none, it is kept among those that are gone.
     """
-    began = watch.history.since or time
+    began = state.history.since or time
     younger = [
         (other.history.since, other)
-        for other in service.watches.values()
+        for other in service.targets.values()
         if not other.replacement
         and not other.history.lifetime
         and other.history.since is not None
-        and other.history.since > max(time - SURGE, began + watch.history.block)
+        and other.history.since > max(time - SURGE, began + state.history.block)
     ]
     if not younger:
-        service.gone[watch.target] = DepartedTarget(time, watch)
+        service.gone[state.target] = DepartedTarget(time, state)
         return None
     replacement = min(younger, key=lambda found: found[0])[1]
-    _succeed(watch, replacement, leaks)
+    _succeed(state, replacement, leaks)
     return replacement
 
 

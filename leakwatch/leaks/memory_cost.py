@@ -10,24 +10,24 @@ from leakwatch.model import Fingerprint, Growth
 def memory_cost(service: ServiceState, leak: Leak) -> MemoryCost:
     """Return what a leak of a service costs."""
     key = leak.stack.fingerprint
-    known = [(watch.count(key), watch.answers.looks.each(key)) for watch in service.watches.values()]
+    known = [(state.count(key), state.answers.looks.each(key)) for state in service.targets.values()]
     each = together([part for part in known if part[0]] or known)
     limits = [
-        reach(watch.target.name, watch.answers.looks.kept[-1], _own(watch, key, each), _growth(watch, leak))
-        for watch in service.on(leak.targets)
-        if watch.answers.looks.kept
+        reach(state.target.name, state.answers.looks.kept[-1], _own(state, key, each), _growth(state, leak))
+        for state in service.on(leak.targets)
+        if state.answers.looks.kept
     ]
     return MemoryCost(each.stack, each.resident, each.source, leak.goroutines, leak.growth, first(limits))
 
 
-def _own(watch: TargetState, key: Fingerprint, others: Each) -> Each:
-    own = watch.answers.looks.each(key)
+def _own(state: TargetState, key: Fingerprint, others: Each) -> Each:
+    own = state.answers.looks.each(key)
     return own if own.known else others
 
 
-def _growth(watch: TargetState, leak: Leak) -> Growth:
+def _growth(state: TargetState, leak: Leak) -> Growth:
     """Return how fast a leak grows on one target: its share, where only all targets together tell."""
-    judged = watch.judgement_of(leak.stack.fingerprint)
+    judged = state.judgement_of(leak.stack.fingerprint)
     if judged is not None:
         return judged.growth
     parts = max(len(leak.targets), 1)

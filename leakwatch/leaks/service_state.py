@@ -47,7 +47,7 @@ class ServiceState:
     """The targets that run the same program, and what is thought of all of them together."""
 
     def __init__(self) -> None:
-        self.watches: dict[str, TargetState] = {}
+        self.targets: dict[str, TargetState] = {}
         """By the names of their targets."""
         self.gone: dict[Target, DepartedTarget] = {}
         self.functions = Functions()
@@ -57,7 +57,7 @@ class ServiceState:
 
     def on(self, targets: Iterable[str]) -> list[TargetState]:
         """Return the watches of `targets` that are there."""
-        return [self.watches[name] for name in targets if name in self.watches]
+        return [self.targets[name] for name in targets if name in self.targets]
 
     def forget(self) -> None:
         """Begin anew, with no history."""
@@ -68,7 +68,7 @@ class ServiceState:
 
     def judge(self, time: float, block: float) -> Judged | None:
         """Return what is thought of the service, None if that cannot have changed since the last time."""
-        if len(self.watches) < 2 and not self.gone:
+        if len(self.targets) < 2 and not self.gone:
             alone, self._pooled = self._pooled is not None, None
             self.judged = {}
             return self.judged if alone else None
@@ -79,7 +79,7 @@ class ServiceState:
             return None
         of_stacks, of_sites = self._pooled
         self.judged = {
-            **of_stacks.judge(time, {name: watch.history for name, watch in self.watches.items()}),
-            **of_sites.judge(time, {name: watch.sites for name, watch in self.watches.items()}),
+            **of_stacks.judge(time, {name: state.history for name, state in self.targets.items()}),
+            **of_sites.judge(time, {name: state.sites for name, state in self.targets.items()}),
         }
         return self.judged

@@ -174,14 +174,14 @@ class DepartedTarget:
     """A target that went away at `time`, and what was known of it."""
 
     time: float
-    watch: TargetState
+    state: TargetState
 
     def judged(self, time: float) -> Judged:
         """Return what is still thought of it at `time`: the process has gone, the cause of a leak has not."""
-        waited, block = time - self.time, self.watch.history.block
+        waited, block = time - self.time, self.state.history.block
         return {
             key: (stack, replace(said, restarted=True, growth=NO_GROWTH))
-            for key, (stack, said) in self.watch.judgements.items()
+            for key, (stack, said) in self.state.judgements.items()
             if said.verdict >= Verdict.LEAKING and waited < patience(said.grew, block)
         }
 

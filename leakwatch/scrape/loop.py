@@ -142,7 +142,7 @@ class ScrapeLoop:
     async def _identify(self, total: int, told: Process | None) -> None:
         """Learn which process this is, if it was `told` or there is reason to ask; say when it is another one."""
         begin, process_probe = self._clock.stopwatch(), self._question
-        before, fresh = self._pipeline.watch(self.target).total, self._scraper.fresh
+        before, fresh = self._pipeline.add_target(self.target).total, self._scraper.fresh
         found = told
         if told is None and process_probe and process_probe.is_due(begin, before=before, total=total, fresh=fresh):
             found = await process_probe.ask(begin)
@@ -156,13 +156,13 @@ class ScrapeLoop:
 
     async def _name(self, body: Body, samples: Samples) -> None:
         """Name the wait reasons that the profile hides; ask the process for those that it has not told yet."""
-        symbols, watch = self._symbols, self._pipeline.watch(self.target)
-        if symbols is None or watch.identity.mixed:
+        symbols, state = self._symbols, self._pipeline.add_target(self.target)
+        if symbols is None or state.identity.mixed:
             return
         begin = self._clock.stopwatch()
         process = self._process.start if self._process else ""
         symbols.follow(process, begin, fresh=self._scraper.fresh)
-        traces = symbols.wanted(samples, watch.judgements, begin)
+        traces = symbols.wanted(samples, state.judgements, begin)
         if traces:
             error = await symbols.ask(traces, begin)
             self._pace.charge(self._clock.stopwatch() - begin)
@@ -172,7 +172,7 @@ class ScrapeLoop:
 
     async def _look_closer(self, time: float, total: int, tell: OnEvents) -> None:
         """Ask for what is due beside the profile; give the events of a proof to `tell`."""
-        watch, suspects = self._pipeline.watch(self.target), self._pipeline.suspects(self.target)
+        state, suspects = self._pipeline.add_target(self.target), self._pipeline.suspects(self.target)
         for probe in self._inquiries:
             begin = self._clock.stopwatch()
             context = ProbeContext(
@@ -181,20 +181,20 @@ class ScrapeLoop:
                 begin,
                 total,
                 suspects,
-                watch.answers,
+                state.answers,
                 self._pipeline.identifier,
-                {key: watch.count(key) for key in suspects},
-                watch.history.block,
+                {key: state.count(key) for key in suspects},
+                state.history.block,
                 self._process.start if self._process else "",
                 self._gone,
             )
-            if watch.identity.mixed or not is_due(probe, context):
+            if state.identity.mixed or not is_due(probe, context):
                 continue
-            known = watch.answers.proof
+            known = state.answers.proof
             await ask(probe, context)
             self._pace.charge(self._clock.stopwatch() - begin)
             self._stay()
-            if watch.answers.proof is not known:
+            if state.answers.proof is not known:
                 tell(self._pipeline.learn(self.target, time))
 
     def _succeeded(self) -> None:
@@ -237,5 +237,5 @@ class ScrapeLoop:
         if len(self._intervals) < USUAL:
             return
         if self._pipeline.stretch(self.target, median(self._intervals) / JITTER):
-            block = self._pipeline.watch(self.target).history.block
+            block = self._pipeline.add_target(self.target).history.block
             self._log.info("block grows with the interval: judged later", block=block)

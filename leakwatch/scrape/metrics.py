@@ -55,8 +55,8 @@ class StackCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all series."""
         health = self._health()
-        yield from _targets(health, self._pipeline.watches)
-        yield from _processes(health, self._pipeline.watches)
+        yield from _targets(health, self._pipeline.targets)
+        yield from _processes(health, self._pipeline.targets)
         leaks = self._pipeline.open_leaks()
         stacks = {leak.stack.fingerprint: leak.stack for leak in leaks}
         yield from self._stacks(stacks, {target for target, state in health.items() if state.up})
@@ -89,44 +89,44 @@ class StackCollector(Collector):
         other = GaugeMetricFamily(
             "leakwatch_stacks_other", "Of them, those counted as stack=other.", labels=TARGET
         )
-        watches = self._pipeline.watches
-        self._shown = {target: rows for target, rows in self._shown.items() if target in watches}
-        for target, watch in watches.items():
+        states = self._pipeline.targets
+        self._shown = {target: rows for target, rows in self._shown.items() if target in states}
+        for target, state in states.items():
             if target not in up:
                 continue  # what it was is no news; its leaks stay, with the numbers of its latest profile
             base = (shown(target.service), shown(target.name))
-            rows = self._chosen(target, watch)
-            last, slope = watch.history.last, slopes(watch.history)
+            rows = self._chosen(target, state)
+            last, slope = state.history.last, slopes(state.history)
             for row in rows:
-                stack = watch.history.stacks[row]
+                stack = state.history.stacks[row]
                 if stack is None:
                     continue
                 stacks.setdefault(stack.fingerprint, stack)
-                judged = watch.judged.get(stack.fingerprint)
+                judged = state.judged.get(stack.fingerprint)
                 labels = (*base, stack.fingerprint, shown(stack.blamed.function))
                 goroutines.add_metric(labels, last[row])
                 growth.add_metric(labels, judged[1].growth.rate if judged else slope[row])
             counted = int(np.count_nonzero(last))
             chosen = list(rows)
-            goroutines.add_metric((*base, "other", ""), last.sum() - last[chosen].sum() + watch.history.folded)
-            known.add_metric(base, counted + watch.history.folded_stacks)
-            other.add_metric(base, counted - int(np.count_nonzero(last[chosen])) + watch.history.folded_stacks)
+            goroutines.add_metric((*base, "other", ""), last.sum() - last[chosen].sum() + state.history.folded)
+            known.add_metric(base, counted + state.history.folded_stacks)
+            other.add_metric(base, counted - int(np.count_nonzero(last[chosen])) + state.history.folded_stacks)
         yield from (goroutines, growth, known, other)
 
-    def _chosen(self, target: Target, watch: TargetState) -> set[int]:
+    def _chosen(self, target: Target, state: TargetState) -> set[int]:
         """Return the rows to show: the largest, those shown before that are still large, and all judged."""
-        history = watch.history
-        most = min(self.per_target, self.limit // max(len(self._pipeline.watches), 1))
+        history = state.history
+        most = min(self.per_target, self.limit // max(len(self._pipeline.targets), 1))
         used = np.fromiter(history.rows.values(), np.intp, len(history.rows))
         ranked = used[np.argsort(-history.last[used], kind="stable")]
         before = self._shown.get(target, set())
         chosen = {row for row in ranked[: int(most * STAYS)].tolist() if row in before}
         chosen |= {row for row in ranked[:most].tolist() if history.last[row] > 0}
         self._shown[target] = chosen
-        return chosen | {history.rows[key] for key in watch.judged if key in history.rows}
+        return chosen | {history.rows[key] for key in state.judged if key in history.rows}
 
 
-def _targets(health: Mapping[Target, TargetHealth], watches: Mapping[Target, TargetState]) -> Iterator[Metric]:
+def _targets(health: Mapping[Target, TargetHealth], states: Mapping[Target, TargetState]) -> Iterator[Metric]:
     up = GaugeMetricFamily("leakwatch_up", "Whether the latest scrape succeeded.", labels=TARGET)
     total = GaugeMetricFamily("leakwatch_goroutines", "Goroutines in the latest profile.", labels=TARGET)
     scrapes = CounterMetricFamily(
@@ -139,24 +139,24 @@ def _targets(health: Mapping[Target, TargetHealth], watches: Mapping[Target, Tar
     interval = GaugeMetricFamily(
         "leakwatch_scrape_interval_seconds", "Time between scrapes, stretched to spare the target.", labels=TARGET
     )
-    for target, state in health.items():
+    for target, target_health in health.items():
         labels = (shown(target.service), shown(target.name))
-        for result, count in state.results.items():
+        for result, count in target_health.results.items():
             if count or result == "success":  # nine series for each of thousands of targets would be too much
                 scrapes.add_metric((*labels, result), count)
-        interval.add_metric(labels, state.interval)
-        if state.up is None:
+        interval.add_metric(labels, target_health.interval)
+        if target_health.up is None:
             continue
-        up.add_metric(labels, state.up)
-        duration.add_metric(labels, state.duration)
-        size.add_metric(labels, state.body_bytes)
-        watch = watches.get(target)
-        if watch is not None and state.up:
-            total.add_metric(labels, watch.total)
+        up.add_metric(labels, target_health.up)
+        duration.add_metric(labels, target_health.duration)
+        size.add_metric(labels, target_health.body_bytes)
+        state = states.get(target)
+        if state is not None and target_health.up:
+            total.add_metric(labels, state.total)
     yield from (up, total, scrapes, duration, size, interval)
 
 
-def _processes(health: Mapping[Target, TargetHealth], watches: Mapping[Target, TargetState]) -> Iterator[Metric]:
+def _processes(health: Mapping[Target, TargetHealth], states: Mapping[Target, TargetState]) -> Iterator[Metric]:
     restarts = CounterMetricFamily(
         "leakwatch_process_restarts", "Times that another process answered.", labels=TARGET
     )
@@ -168,15 +168,15 @@ def _processes(health: Mapping[Target, TargetHealth], watches: Mapping[Target, T
     mixed = GaugeMetricFamily(
         "leakwatch_target_mixed", "Whether several processes answer in turn, so nothing is judged.", labels=TARGET
     )
-    for target, state in health.items():
-        watch = watches.get(target)
-        if watch is None or state.up is None:
+    for target, target_health in health.items():
+        state = states.get(target)
+        if state is None or target_health.up is None:
             continue
         labels = (shown(target.service), shown(target.name))
-        restarts.add_metric(labels, watch.restarts)
-        mixed.add_metric(labels, watch.identity.mixed)
-        one = watch.identity.process
-        if one is not None and state.up:
+        restarts.add_metric(labels, state.restarts)
+        mixed.add_metric(labels, state.identity.mixed)
+        one = state.identity.process
+        if one is not None and target_health.up:
             process.add_metric((*labels, shown(one.start), shown(one.build)), 1)
     yield from (restarts, process, mixed)
 

@@ -161,11 +161,11 @@ def test_what_was_known_is_known_again(recorded: tuple[str, float]) -> None:
     assert leak.growth.rate * HOUR == pytest.approx(2 * RATE, rel=0.1)
     assert leak.first_seen == pytest.approx(begin + 10 * HOUR, abs=HOUR)
     assert leak.goroutines == pytest.approx(sum(counts(target, HOURS)["leak"] for target in (ONE, TWO)), abs=8)
-    watch = pipeline.watch(TWO)
-    assert watch.restarts == 1
-    assert watch.history.closed == pytest.approx((HOURS - RESTARTED) * 12, abs=2)
+    state = pipeline.add_target(TWO)
+    assert state.restarts == 1
+    assert state.history.closed == pytest.approx((HOURS - RESTARTED) * 12, abs=2)
     fingerprint = stack("sometimes", "main.gosometimes").fingerprint
-    known = watch.history.blocks.values[0, watch.history.rows[fingerprint]]
+    known = state.history.blocks.values[0, state.history.rows[fingerprint]]
     assert set(np.round(known[2:-2])) >= {0.0, 9.0}  # a stack that is missing has no goroutines
 
 
@@ -173,13 +173,13 @@ def test_scraping_goes_on_from_there(recorded: tuple[str, float]) -> None:
     """The same process goes on in its lifetime, and its whole stack replaces the one frame that was known."""
     url, begin = recorded
     pipeline = refill(url, [ONE], begin + HOURS * HOUR - 60, shift=5.0)
-    closed = pipeline.watch(ONE).history.closed
+    closed = pipeline.add_target(ONE).history.closed
     for step in range(41):
         at = begin + HOURS * HOUR + step * 15
         found = samples(counts(ONE, (at - begin) / HOUR))
         assert pipeline.observe(ONE, at, 0, found, process(ONE, HOURS)) == []
-    assert pipeline.watch(ONE).history.closed in {closed + 2, closed + 3}
-    assert pipeline.watch(ONE).restarts == 0
+    assert pipeline.add_target(ONE).history.closed in {closed + 2, closed + 3}
+    assert pipeline.add_target(ONE).restarts == 0
     (leak,) = pipeline.open_leaks()
     assert len(leak.stack.frames) == 2
 
@@ -189,25 +189,25 @@ def test_those_that_are_gone_have_heirs(recorded: tuple[str, float]) -> None:
     url, begin = recorded
     now = begin + HOURS * HOUR
     pipeline = refill(url, [ONE], now)
-    assert pipeline.watches.keys() == {ONE}
-    assert pipeline.watch(ONE).target.name == ONE.name
+    assert pipeline.targets.keys() == {ONE}
+    assert pipeline.add_target(ONE).target.name == ONE.name
     (leak,) = pipeline.open_leaks()
-    assert leak.goroutines == pipeline.watch(ONE).count(leak.stack.fingerprint)
+    assert leak.goroutines == pipeline.add_target(ONE).count(leak.stack.fingerprint)
     new = Target("shop", "10.9.9.9:6060")
     pipeline = refill(url, [new], now)
-    assert pipeline.watches == {}
+    assert pipeline.targets == {}
     pipeline.observe(new, now + 15, 20, samples({"busy": 20}))
-    assert pipeline.watch(new).replacement
+    assert pipeline.add_target(new).replacement
     (leak,) = pipeline.open_leaks()
     assert leak.verdict is Verdict.LEAKING
-    assert refill(url, [], now).watches == {}
+    assert refill(url, [], now).targets == {}
 
 
 def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> None:
     """Metrics and alerts never see a past that is half played: a leak that was mended long ago is no news."""
     url, begin = recorded
 
-    async def watch() -> list[int]:
+    async def play() -> list[int]:
         pipeline, seen = Pipeline(DetectionSettings()), []
         pipeline.observe(ONE, begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
         clock = At(begin + HOURS * HOUR, 0.0)
@@ -220,7 +220,7 @@ def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> No
         assert len(pipeline.open_leaks()) == 1
         return seen
 
-    seen = asyncio.run(watch())
+    seen = asyncio.run(play())
     assert len(seen) > 100
     assert set(seen[:-1]) == {0}
 

@@ -111,11 +111,11 @@ def test_a_target_that_comes_back_goes_on() -> None:
     """Discovery that loses a target for a while loses nothing else: the same process, the same history."""
     cluster = Cluster()
     cluster.run(DEPLOY, pod(1))
-    closed = cluster.pipeline.watch(pod(1)).history.closed
+    closed = cluster.pipeline.add_target(pod(1)).history.closed
     cluster.leave(pod(1))
     cluster.time += 900
     cluster.run(0.5, pod(1))
-    assert cluster.pipeline.watch(pod(1)).history.closed == closed + 9
+    assert cluster.pipeline.add_target(pod(1)).history.closed == closed + 9
     assert cluster.told().count("leaking") == 1
     (leak,) = cluster.pipeline.open_leaks()
     assert "watching" not in leak.reason
@@ -134,7 +134,7 @@ def test_what_is_gone_for_good_is_let_go() -> None:
     cluster.time += 24 * HOUR
     cluster.events += cluster.pipeline.expire(START + cluster.time)
     assert cluster.pipeline._services == {}
-    assert cluster.pipeline.watches == {}
+    assert cluster.pipeline.targets == {}
 
 
 def test_an_ignored_leak_stays_ignored_when_its_pod_goes() -> None:
@@ -152,16 +152,16 @@ def test_scaling_up_or_down_takes_nothing_from_those_that_stay() -> None:
     """Pods that were there all along keep their own history when others come and go."""
     cluster = Cluster(leak=0)
     cluster.run(3, pod(1), pod(2))
-    closed = cluster.pipeline.watch(pod(1)).history.closed
+    closed = cluster.pipeline.add_target(pod(1)).history.closed
     cluster.run(1, pod(1), pod(2), pod(3))
     cluster.leave(pod(3))
     cluster.leave(pod(2))
     cluster.run(1, pod(1))
-    watch = cluster.pipeline.watch(pod(1))
-    assert watch.history.closed >= closed + 23
-    assert not watch.replacement
+    state = cluster.pipeline.add_target(pod(1))
+    assert state.history.closed >= closed + 23
+    assert not state.replacement
     assert cluster.events == []
-    assert stack("leak", "main.goleak").fingerprint in watch.history.rows
+    assert stack("leak", "main.goleak").fingerprint in state.history.rows
 
 
 def replay(counts: Callable[[float], Mapping[str, int]], hours: float, life: float = math.inf) -> list[Event]:

@@ -58,7 +58,7 @@ def test_a_pure_leak_is_found(rate: float, begin: float, within: float, window: 
     assert leak.growth.rate == pytest.approx(rate / HOUR, rel=0.25)
     assert (leak.first_seen - START) / HOUR == pytest.approx(begin, abs=1.5)
     assert leak.targets == (TARGET.name,)
-    assert next(iter(pipeline.watches.values())).judged[leak.stack.fingerprint][1].window in {
+    assert next(iter(pipeline.targets.values())).judged[leak.stack.fingerprint][1].window in {
         window,
         "P2",
         "C2",
@@ -185,7 +185,7 @@ def test_a_leak_outlasts_a_longer_block() -> None:
     """A leak that slows its own scrapes stays leaking while the block grows with the interval."""
     pipeline, _ = play(leaking(60, 0), 5)
     assert pipeline.stretch(TARGET, 200.0)
-    assert pipeline.watch(TARGET).history.block == 1200.0
+    assert pipeline.add_target(TARGET).history.block == 1200.0
     assert not pipeline.stretch(TARGET, 200.0)
     events = []
     for i in range(100):
@@ -203,7 +203,7 @@ def test_a_block_shrinks_again() -> None:
     for i in range(2000):
         pipeline.observe(TARGET, START + 4 * HOUR + i * 15.0, 30, samples({"busy": 30}))
         pipeline.stretch(TARGET, 15.0)
-    assert pipeline.watch(TARGET).history.block == 300.0
+    assert pipeline.add_target(TARGET).history.block == 300.0
 
 
 def test_a_gap_of_days_harms_nothing() -> None:

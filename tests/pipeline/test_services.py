@@ -208,7 +208,7 @@ def test_a_restart_does_not_end_a_leak() -> None:
     assert events[begun:] == []
     (leak,) = pipeline.open_leaks()
     assert leak.reason.startswith("grew from")
-    assert pipeline.watch(target).restarts == 1
+    assert pipeline.add_target(target).restarts == 1
 
 
 def test_a_leak_that_a_deploy_mended_recovers() -> None:
@@ -256,7 +256,7 @@ def test_falling_counts_tell_a_restart() -> None:
             pipeline.observe(target, START + i * INTERVAL, 0, samples(counts(i / 240, restarted=False)))
         fallen = {**counts(2, restarted=False), **dict.fromkeys(names, 4)}
         pipeline.observe(target, START + 480 * INTERVAL, 0, samples(fallen))
-        assert pipeline.watch(target).restarts == expected
+        assert pipeline.add_target(target).restarts == expected
 
 
 def test_processes_that_answer_in_turn_are_not_judged() -> None:
@@ -265,13 +265,13 @@ def test_processes_that_answer_in_turn_are_not_judged() -> None:
     found = samples({"a": 5})
     for i in range(20):
         pipeline.observe(target, START + i * INTERVAL, 5, found, Process("ab"[i % 2]))
-    watch = pipeline.watch(target)
-    assert watch.identity.mixed
-    assert watch.restarts == 1
-    assert watch.history.time is not None
-    assert watch.history.time < START + 3 * INTERVAL
+    state = pipeline.add_target(target)
+    assert state.identity.mixed
+    assert state.restarts == 1
+    assert state.history.time is not None
+    assert state.history.time < START + 3 * INTERVAL
     pipeline.observe(target, START + 2 * HOUR, 5, found, Process("b"))
-    assert not watch.identity.mixed
+    assert not state.identity.mixed
 
 
 def test_ignore_rules() -> None:

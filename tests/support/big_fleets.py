@@ -40,14 +40,14 @@ def fleet(
     for number in range(services):
         name = f"service-{number:04}"
         copy: Pipeline = pickle.loads(played.replace(PLAYED.encode(), name.encode()))  # noqa: S301  made two lines above
-        for target in copy.watches:
-            pipeline.watch(target)
+        for target in copy.targets:
+            pipeline.add_target(target)
         pipeline.take(name, copy)
     said = {
         target: (health or {}).get(
             number, TargetHealth(up=True, since=START, time=START + HOURS * HOUR, interval=15.0)
         )
-        for number, target in enumerate(pipeline.watches)
+        for number, target in enumerate(pipeline.targets)
     }
     return AppState(pipeline=pipeline, clock=Stopped(), health=lambda: said, started=START)
 

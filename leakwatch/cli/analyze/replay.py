@@ -97,7 +97,7 @@ def analyze(recordings: Sequence[Recording], settings: DetectionSettings, advanc
     pipeline = Pipeline(settings)
     seen: Seen = {}
     leaving = _leaving(recordings, 2 * settings.block)
-    watches: dict[Target, TargetState] = {}
+    states: dict[Target, TargetState] = {}
     judged: set[Target] = set()
     folded: dict[Target, int] = {}
     for observation in merge(recordings):
@@ -109,8 +109,8 @@ def analyze(recordings: Sequence[Recording], settings: DetectionSettings, advanc
                     _remember(seen, event)
             for event in pipeline.observe(target, time, total, samples):
                 _remember(seen, event)
-            watches[target] = pipeline.watches[target]
-            history = watches[target].history
+            states[target] = pipeline.targets[target]
+            history = states[target].history
             if target not in judged and _can_judge(history):
                 judged.add(target)
             if history.folded_stacks:
@@ -120,13 +120,13 @@ def analyze(recordings: Sequence[Recording], settings: DetectionSettings, advanc
     found = Analysis([kept for one in recordings for kept in one.kept], settings.block)
     found.leaks = sorted(seen.values(), key=lambda leak: -leak.grew.rate)
     found.unjudged = [
-        (kept, _why(kept, watches, settings.block)) for kept in found.kept if kept.target not in judged
+        (kept, _why(kept, states, settings.block)) for kept in found.kept if kept.target not in judged
     ]
     found.folded = folded
     found.ignored = {rule: leaks for rule, leaks in pipeline.leaks.ignored().items() if leaks}
     found.unmatched = unmatched(
         settings.ignore,
-        ((stack, t.shown) for t, watch in watches.items() for stack in watch.history.stacks if stack is not None),
+        ((stack, t.shown) for t, state in states.items() for stack in state.history.stacks if stack is not None),
     )
     return found
 
@@ -155,13 +155,13 @@ def _can_judge(history: History) -> bool:
     )
 
 
-def _why(kept: RecordedTarget, watches: Mapping[Target, TargetState], block: float) -> str:
+def _why(kept: RecordedTarget, states: Mapping[Target, TargetState], block: float) -> str:
     """Return why a target could not be judged."""
     if kept.profiles < 2:
         return "one profile is nothing to compare with" if kept.profiles else "none of its profiles could be read"
     if kept.spacing.longest < LEAST * block:
         why = f"the longest stretch without a gap is {format_duration(kept.spacing.longest)}"
-    elif restarts := watches[kept.target].restarts:
+    elif restarts := states[kept.target].restarts:
         why = f"its process restarted {restarts} times"
     elif kept.spacing.step > block:
         why = f"its profiles are {format_duration(kept.spacing.step)} apart"

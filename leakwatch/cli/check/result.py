@@ -135,16 +135,16 @@ class Looks:
 
 
 def why_unknown(
-    watch: TargetState, terms: CheckPlan, *, scrapes: int, failed: int, stopped: bool, error: str
+    state: TargetState, terms: CheckPlan, *, scrapes: int, failed: int, stopped: bool, error: str
 ) -> str:
     """Return why a target that answered was not judged; `error`: of the latest scrape."""
-    block, times = watch.history.block, "" if watch.restarts == 1 else f" {watch.restarts} times"
+    block, times = state.history.block, "" if state.restarts == 1 else f" {state.restarts} times"
     reasons = (
-        (watch.identity.mixed, "several processes answer in turn: check them one by one"),
+        (state.identity.mixed, "several processes answer in turn: check them one by one"),
         (stopped, "stopped before its time"),
         (error, f"it answers no more: {error}"),
         (
-            watch.restarts,
+            state.restarts,
             f"its process restarted{times}: one process has to be watched for {exact_duration(terms.span)}",
         ),
         (

@@ -109,7 +109,7 @@ class Check:
 
     def _is_over(self, one: SessionTarget) -> bool:
         now, target = self._clock.stopwatch(), one.job.target
-        self._looks[target].follow(self._watching.pipeline.watch(target).history)
+        self._looks[target].follow(self._watching.pipeline.add_target(target).history)
         if one.up is None:
             return now - one.began >= self._timeout
         if now - one.answered >= self._patience:
@@ -120,16 +120,16 @@ class Check:
         return watched >= self._terms.span and self._looks[target].enough
 
     def _checked(self, one: SessionTarget) -> TargetResult:
-        watch, health = self._watching.pipeline.watch(one.job.target), one.job.health
+        state, health = self._watching.pipeline.add_target(one.job.target), one.job.health
         failed = sum(health.results.values()) - health.results["success"]
         error = "" if health.up else health.error
         if one.up is None:
             why = f"no profile could be had: {error or 'stopped before the first answer'}"
-        elif self._looks[watch.target].enough and not watch.identity.mixed:
+        elif self._looks[state.target].enough and not state.identity.mixed:
             why = ""
         else:
             why = why_unknown(
-                watch,
+                state,
                 self._terms,
                 scrapes=one.scrapes,
                 failed=failed,
@@ -137,16 +137,16 @@ class Check:
                 error=error,
             )
         return TargetResult(
-            watch.target,
+            state.target,
             one.scrapes,
             failed,
-            watch.restarts,
+            state.restarts,
             health.interval,
-            watch.history.block,
+            state.history.block,
             one.answered - one.up if one.up is not None else 0.0,
-            watch.total,
+            state.total,
             escaped(why),
-            tuple(_notes(watch.restarts, failed, watch.history.folded_stacks)),
+            tuple(_notes(state.restarts, failed, state.history.folded_stacks)),
         )
 
     @contextmanager
@@ -170,7 +170,7 @@ class Check:
             if one.job.health.error
         ]
         about = Text(printable(plan(self._terms, self._watching.targets)), "dim")
-        return Group(about, bar, head, *down, live.table(self._watching.pipeline.watches.values(), ROWS))
+        return Group(about, bar, head, *down, live.table(self._watching.pipeline.targets.values(), ROWS))
 
 
 def _notes(restarts: int, failed: int, folded: int) -> Iterator[str]:

@@ -24,9 +24,9 @@ BOTH: Final[tuple[Reach, ...]] = ("blocks", "hours")
 """The hours, and then the blocks after them."""
 
 
-def history_of(watch: TargetState, fingerprint: Fingerprint) -> tuple[History, int] | None:
+def history_of(state: TargetState, fingerprint: Fingerprint) -> tuple[History, int] | None:
     """Return the series of a stack or site on one target and its row, None if it is not followed there."""
-    for series in (watch.history, watch.sites):
+    for series in (state.history, state.sites):
         row = series.rows.get(fingerprint)
         if row is not None:
             return series, row
@@ -102,12 +102,12 @@ def _of(values: npt.NDArray[np.floating], rows: Rows | None) -> npt.NDArray[np.f
     return values.sum(axis=0, keepdims=True) if rows is None else values[rows]
 
 
-def summed(watches: Iterable[TargetState], stacks: Sequence[Fingerprint]) -> list[Sum]:
+def summed(states: Iterable[TargetState], stacks: Sequence[Fingerprint]) -> list[Sum]:
     """Return the blocks and the hours of `stacks`, added up over all `watches`; nothing if none was scraped."""
-    known = [watch for watch in watches if watch.history.since is not None]
+    known = [state for state in states if state.history.since is not None]
     sums = _empty(known, len(stacks))
-    for watch in known if sums else ():
-        for series in (watch.history, watch.sites):
+    for state in known if sums else ():
+        for series in (state.history, state.sites):
             pairs = [(i, row) for i, key in enumerate(stacks) if (row := series.rows.get(key)) is not None]
             if pairs:
                 at, rows = np.array(pairs, np.intp).T
@@ -116,20 +116,20 @@ def summed(watches: Iterable[TargetState], stacks: Sequence[Fingerprint]) -> lis
     return sums
 
 
-def totals(watches: Iterable[TargetState]) -> list[Sum]:
+def totals(states: Iterable[TargetState]) -> list[Sum]:
     """Return the same of all that is followed, as if it were one stack."""
-    known = [watch for watch in watches if watch.history.since is not None]
+    known = [state for state in states if state.history.since is not None]
     sums = _empty(known, 1)
-    for watch in known:
+    for state in known:
         for total, reach in zip(sums, BOTH, strict=True):
-            total.add(watch.history, reach, np.zeros(1, np.intp), None)
+            total.add(state.history, reach, np.zeros(1, np.intp), None)
     return sums
 
 
-def _empty(watches: Sequence[TargetState], stacks: int) -> list[Sum]:
+def _empty(states: Sequence[TargetState], stacks: int) -> list[Sum]:
     sums = []
-    for reach in BOTH if watches else ():
-        parts = [columns_of(watch.history, reach) for watch in watches]
+    for reach in BOTH if states else ():
+        parts = [columns_of(state.history, reach) for state in states]
         end, width = max(end for _, end, _ in parts), max(width for _, _, width in parts)
         shape = stacks, len(parts[0][0].scrapes)
         sums.append(Sum(end, width, np.zeros(shape), np.zeros(shape), np.zeros(shape[1], np.bool_)))
@@ -148,13 +148,13 @@ def curve(sums: Sequence[Sum], counts: Sequence[float], now: float) -> tuple[Sum
 
 
 def sparkline(
-    watches: Iterable[TargetState], sums: Sequence[Sum], counts: Sequence[float]
+    states: Iterable[TargetState], sums: Sequence[Sum], counts: Sequence[float]
 ) -> tuple[list[list[float]], float | None]:
     """Return the levels of each stack at even times since the first that is known of, and that time.
 
     Of what was before the middle of the first column nothing is known, not even that it was level.
     """
-    known = [watch.history for watch in watches if watch.history.since is not None]
+    known = [state.history for state in states if state.history.since is not None]
     if not known:
         return [[] for _ in counts], None
     now = max(history.time or 0.0 for history in known)

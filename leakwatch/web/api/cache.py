@@ -56,13 +56,13 @@ class Sparklines:
         self._known: dict[str, Known] = {}
 
     def of(
-        self, service: str, watches: Sequence[TargetState], counts: Mapping[Fingerprint, int], time: float
+        self, service: str, states: Sequence[TargetState], counts: Mapping[Fingerprint, int], time: float
     ) -> dict[Fingerprint, Line]:
         """Return the line of each stack in `counts`, which says how many goroutines it has now."""
         known = self._known.get(service)
         if known is None or time >= known.until or not counts.keys() <= known.lines.keys():
-            levels, start = sparkline(watches, summed(watches, list(counts)), list(counts.values()))
-            blocks = [watch.history.block for watch in watches]
+            levels, start = sparkline(states, summed(states, list(counts)), list(counts.values()))
+            blocks = [state.history.block for state in states]
             until = time + min((self._lasts * (1 + hash(service) % 256 / 256), *blocks))
             known = Known(until, start, dict(zip(counts, levels, strict=True)))
             if self._lasts:

@@ -62,10 +62,10 @@ def flame_graph(source: AppState, path: str, stacks: int = STACKS) -> FlameGraph
 def calls(source: AppState, path: str, stacks: int = STACKS) -> Calls:
     """Return the calls in the latest profile of the target at `path`, service/name; raises UnknownError."""
     target, _ = find(source, path)
-    watch = source.pipeline.watches.get(target)
+    state = source.pipeline.targets.get(target)
     root, total = Call(), 0
-    if watch is not None:
-        history = watch.history
+    if state is not None:
+        history = state.history
         slope = 3600 * slopes(history)
         total = int(history.last.sum()) + history.folded
         order = np.argsort(-history.last, kind="stable")[:stacks].tolist()
@@ -73,7 +73,7 @@ def calls(source: AppState, path: str, stacks: int = STACKS) -> Calls:
             stack, count = history.stacks[row], int(history.last[row])
             if stack is not None and count:
                 _add(root, source, stack.frames, count, float(slope[row]))
-    scraped_at = source.wall(watch.history.time) if watch and watch.history.time is not None else None
+    scraped_at = source.wall(state.history.time) if state and state.history.time is not None else None
     return Calls(target.service, target.name, scraped_at, total - root.value, root)
 
 

@@ -28,8 +28,8 @@ def leak_view(source: AppState, service: str, stack: str) -> models.Leak:
     """Return all of one leak; raises UnknownError."""
     leak = find(source, service, stack)
     found = source.pipeline.service(leak.service)
-    watches = list(found.watches.values()) if found else []
-    on = sorted((_on(source, leak, watch) for watch in watches), key=_rank)
+    states = list(found.targets.values()) if found else []
+    on = sorted((_on(source, leak, state) for state in states), key=_rank)
     parts = _stacks(source, leak)
     lines = sparklines(source, leak.service, {leak.stack.fingerprint: leak.goroutines})
     return models.Leak(
@@ -56,16 +56,16 @@ def _frame(source: AppState, leak: Leak, at: Frame) -> models.Frame:
     return models.Frame(function=at.function, file=at.file, line=at.line, own=own, source=link)
 
 
-def _on(source: AppState, leak: Leak, watch: TargetState) -> models.OnTarget:
+def _on(source: AppState, leak: Leak, state: TargetState) -> models.OnTarget:
     """Return what is known of a leak on one target."""
     key = leak.stack.fingerprint
-    _, said = (watch.judged.get(key) or watch.judged_sites.get(key)) or (None, None)
-    health = source.health().get(watch.target)
-    followed = history_of(watch, key)
+    _, said = (state.judged.get(key) or state.judged_sites.get(key)) or (None, None)
+    health = source.health().get(state.target)
+    followed = history_of(state, key)
     slope = float(slopes(followed[0], [followed[1]])[0]) if followed else 0.0
     return models.OnTarget(
-        target=watch.target.name,
-        goroutines=watch.count(key),
+        target=state.target.name,
+        goroutines=state.count(key),
         judged=said is not None,
         verdict=(said.verdict if said else Verdict.NORMAL).word,
         growth_per_hour=hourly(said.growth) if said else per_hour(slope),
@@ -86,8 +86,8 @@ def _stacks(source: AppState, leak: Leak) -> list[models.StackRef]:
     if found is None or not leak.stack.site:
         return []
     stacks, sums = {}, dict[str, int]()
-    for watch in found.watches.values():
-        history = watch.history
+    for state in found.targets.values():
+        history = state.history
         for stack in history.stacks:
             if stack is not None and stack.blamed.function == leak.stack.blamed.function:
                 key = stack.fingerprint

@@ -97,8 +97,8 @@ def summary(source: AppState, leak: Leak, lines: Sparklines) -> dict[str, object
 def sparklines(source: AppState, service: str, counts: Mapping[Fingerprint, int]) -> Sparklines:
     """Return what the goroutines of stacks over all targets of a service were, until they became `counts`."""
     found = source.pipeline.service(service)
-    watches = list(found.watches.values()) if found else []
-    lines = source.sparklines.of(service, watches, counts, source.now())
+    states = list(found.targets.values()) if found else []
+    lines = source.sparklines.of(service, states, counts, source.now())
     return {key: (line, None if start is None else source.wall(start)) for key, (line, start) in lines.items()}
 
 

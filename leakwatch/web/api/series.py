@@ -31,10 +31,10 @@ def leak_series(source: AppState, service: str, stack: str, targets: int = TARGE
     leak = find(source, service, stack)
     key = leak.stack.fingerprint
     found = source.pipeline.service(leak.service)
-    watches = [watch for watch in found.watches.values() if history_of(watch, key)] if found else []
-    fastest = sorted(watches, key=lambda watch: (-_rate(watch, key), -watch.count(key), watch.target.name))
-    sums, count = summed(watches, [key]), float(source.pipeline.count(leak.service, key))
-    newest = max((watch.history.time or 0.0 for watch in watches), default=None)
+    states = [state for state in found.targets.values() if history_of(state, key)] if found else []
+    fastest = sorted(states, key=lambda state: (-_rate(state, key), -state.count(key), state.target.name))
+    sums, count = summed(states, [key]), float(source.pipeline.count(leak.service, key))
+    newest = max((state.history.time or 0.0 for state in states), default=None)
     recent, hours = (_drawn(one).model(source, newest, count) for one in sums) if sums else (EMPTY, EMPTY)
     return models.LeakSeries(
         service=leak.service,
@@ -42,26 +42,26 @@ def leak_series(source: AppState, service: str, stack: str, targets: int = TARGE
         now=source.wall(source.now()),
         recent=recent,
         hours=hours,
-        targets=[_target(source, watch, key) for watch in fastest[:targets]],
+        targets=[_target(source, state, key) for state in fastest[:targets]],
         others=max(len(fastest) - targets, 0),
         fit=_fit(source, leak, sums, newest),
-        marks=sorted(_marks(source, leak, watches), key=lambda mark: mark.time)[-MARKS:],
+        marks=sorted(_marks(source, leak, states), key=lambda mark: mark.time)[-MARKS:],
     )
 
 
 def target_series(source: AppState, path: str, stack: str) -> StackSeries:
     """Return one stack or site of the target at `path`, service/name, over time; raises UnknownError."""
     target, _ = find_target(source, path)
-    watch = source.pipeline.watches.get(target)
-    found = history_of(watch, Fingerprint(stack)) if watch else None
-    if watch is None or found is None:
+    state = source.pipeline.targets.get(target)
+    found = history_of(state, Fingerprint(stack)) if state else None
+    if state is None or found is None:
         raise UnknownError(f"target {target.name!r} of {target.service!r} has no stack {stack}")
     history, row = found
     known = history.stacks[row]
     recent, hours = lines(source, history, row)
     return StackSeries(
-        service=watch.target.service,
-        target=watch.target.name,
+        service=state.target.service,
+        target=state.target.name,
         stack=stack,
         function=known.blamed.function if known else "",
         now=source.wall(source.now()),
@@ -111,25 +111,25 @@ def _drawn(one: Sum) -> Drawn:
     return Drawn(one.width, one.times, mean, floor)
 
 
-def _target(source: AppState, watch: TargetState, key: Fingerprint) -> models.TargetSeries:
-    history, row = history_of(watch, key) or (watch.history, 0)
+def _target(source: AppState, state: TargetState, key: Fingerprint) -> models.TargetSeries:
+    history, row = history_of(state, key) or (state.history, 0)
     recent, hours = lines(source, history, row)
-    said = _judgement(watch, key)
+    said = _judgement(state, key)
     fit = None
     if said is not None:
         fit = models.Fit(since=source.wall(said.since), before=said.before, per_hour=hourly(said.grew))
     return models.TargetSeries(
-        target=watch.target.name, goroutines=watch.count(key), recent=recent, hours=hours, fit=fit
+        target=state.target.name, goroutines=state.count(key), recent=recent, hours=hours, fit=fit
     )
 
 
-def _judgement(watch: TargetState, key: Fingerprint) -> Judgement | None:
-    found = watch.judged.get(key) or watch.judged_sites.get(key)
+def _judgement(state: TargetState, key: Fingerprint) -> Judgement | None:
+    found = state.judged.get(key) or state.judged_sites.get(key)
     return found[1] if found else None
 
 
-def _rate(watch: TargetState, key: Fingerprint) -> float:
-    said, found = _judgement(watch, key), history_of(watch, key)
+def _rate(state: TargetState, key: Fingerprint) -> float:
+    said, found = _judgement(state, key), history_of(state, key)
     if said is not None:
         return said.growth.rate
     return float(slopes(found[0], [found[1]])[0]) if found else 0.0
@@ -154,16 +154,16 @@ def _fit(source: AppState, leak: Leak, sums: Sequence[Sum], now: float | None) -
     )
 
 
-def _marks(source: AppState, leak: Leak, watches: Sequence[TargetState]) -> Iterator[models.Mark]:
+def _marks(source: AppState, leak: Leak, states: Sequence[TargetState]) -> Iterator[models.Mark]:
     if not np.isnan(leak.first_seen):
         yield models.Mark(time=source.wall(leak.first_seen), kind="first_seen", text="growth begins")
     for turn in leak.life:
         yield models.Mark(time=source.wall(turn.time), kind="verdict", text=turn.verdict.word)
-    for watch in watches:
-        if (watch.restarts or watch.replacement) and watch.history.since is not None:
-            name, since = watch.target.name, source.wall(watch.history.since)
-            if watch.identity.rebuilt:
+    for state in states:
+        if (state.restarts or state.replacement) and state.history.since is not None:
+            name, since = state.target.name, source.wall(state.history.since)
+            if state.identity.rebuilt:
                 yield models.Mark(time=since, kind="deploy", text=f"{name} runs another build", target=name)
             else:
-                said = f"{name} restarted" if watch.restarts else f"{name} came for one that went"
+                said = f"{name} restarted" if state.restarts else f"{name} came for one that went"
                 yield models.Mark(time=since, kind="restart", text=said, target=name)

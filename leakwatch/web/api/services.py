@@ -37,8 +37,8 @@ def service_view(source: AppState, service: str) -> models.Service:
         raise UnknownError(f"there is no service {service!r}")
     leaks = [leak for leak in source.leaks() if leak.service == name]
     found = source.pipeline.service(name)
-    watches = list(found.watches.values()) if found else []
-    (line,), start = sparkline(watches, totals(watches), [sum(watch.history.last.sum() for watch in watches)])
+    states = list(found.targets.values()) if found else []
+    (line,), start = sparkline(states, totals(states), [sum(state.history.last.sum() for state in states)])
     return models.Service(
         **_summary(source, name, groups[name], leaks),
         now=source.wall(source.now()),
@@ -53,7 +53,7 @@ def waiting(source: AppState) -> str:
     health = source.health()
     if not health:
         return source.ready() or "There is no target."
-    times = [left for target in health if (left := judged_in(source.pipeline.watches.get(target))) is not None]
+    times = [left for target in health if (left := judged_in(source.pipeline.targets.get(target))) is not None]
     if not times:
         return "No target has been scraped yet."
     return "" if min(times) == 0 else f"The first verdict is possible in {format_duration(min(times))}."
@@ -69,16 +69,16 @@ def _by_service(source: AppState) -> dict[str, dict[Target, TargetHealth]]:
 def _summary(
     source: AppState, name: str, health: Mapping[Target, TargetHealth], leaks: list[Leak]
 ) -> dict[str, object]:
-    watches = [watch for target in health if (watch := source.pipeline.watches.get(target))]
-    left = [seconds for watch in watches if (seconds := judged_in(watch)) is not None]
-    scraped = max((state.time for state in health.values()), default=0.0)
+    states = [state for target in health if (state := source.pipeline.targets.get(target))]
+    left = [seconds for state in states if (seconds := judged_in(state)) is not None]
+    scraped = max((target_health.time for target_health in health.values()), default=0.0)
     return {
         "service": name,
         "targets": len(health),
-        "up": sum(state.up is True for state in health.values()),
-        "down": sum(state.up is False for state in health.values()),
-        "goroutines": sum(watch.total for watch in watches),
-        "restarts": sum(watch.restarts for watch in watches),
+        "up": sum(target_health.up is True for target_health in health.values()),
+        "down": sum(target_health.up is False for target_health in health.values()),
+        "goroutines": sum(state.total for state in states),
+        "restarts": sum(state.restarts for state in states),
         "leaks": Counter(leak.verdict.word for leak in leaks),
         "scraped_at": source.wall(scraped) if scraped else None,
         "judged_in_seconds": max(left, default=None),

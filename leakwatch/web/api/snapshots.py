@@ -66,16 +66,16 @@ class Moments:
 
 def latest(pipeline: Pipeline, target: Target) -> Moment:
     """Return what was scraped last of a target; raises UnknownError if nothing was."""
-    watch = pipeline.watches.get(target)
-    history = watch.history if watch else None
-    if watch is None or history is None or history.time is None:
+    state = pipeline.targets.get(target)
+    history = state.history if state else None
+    if state is None or history is None or history.time is None:
         raise UnknownError(f"of target {quote(target.name)} of {quote(target.service)} there is no profile now")
     samples = {
         stack.fingerprint: Sample(stack, int(count))
         for stack, count in zip(history.stacks, history.last.tolist(), strict=True)
         if stack is not None and count
     }
-    return Moment(NOW, target, history.time, watch.total, samples, history.folded)
+    return Moment(NOW, target, history.time, state.total, samples, history.folded)
 
 
 def parse(record: Record, parts: Mapping[str, bytes]) -> Profile:

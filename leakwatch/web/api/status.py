@@ -36,13 +36,13 @@ def status(source: AppState) -> models.Status:
             cpu_seconds=usage.cpu(),
             lag_seconds=source.lag.total(),
             series=sum(
-                len(watch.history.rows) + len(watch.sites.rows) for watch in source.pipeline.watches.values()
+                len(state.history.rows) + len(state.sites.rows) for state in source.pipeline.targets.values()
             ),
         ),
         services=len({target.service for target in health}),
         targets=len(health),
-        targets_up=sum(state.up is True for state in health.values()),
-        targets_down=sum(state.up is False for state in health.values()),
+        targets_up=sum(target_health.up is True for target_health in health.values()),
+        targets_down=sum(target_health.up is False for target_health in health.values()),
         leaks=len(source.leaks()),
     )
 

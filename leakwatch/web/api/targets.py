@@ -71,32 +71,32 @@ def find(source: AppState, path: str) -> tuple[Target, TargetHealth]:
     for cut in range(1, len(parts)):
         target = Target("/".join(parts[:cut]), "/".join(parts[cut:]))
         if target in health:
-            known = source.pipeline.watches.get(target)
+            known = source.pipeline.targets.get(target)
             return (known.target if known else target), health[target]
     raise UnknownError(f"there is no target {path!r}; one that goes away is forgotten here at once")
 
 
-def summary(source: AppState, target: Target, state: TargetHealth) -> dict[str, object]:
+def summary(source: AppState, target: Target, target_health: TargetHealth) -> dict[str, object]:
     """Return the fields of a summary."""
-    watch = source.pipeline.watches.get(target)
+    state = source.pipeline.targets.get(target)
     return {
         "id": f"{quoted(target.service)}/{quoted(target.name)}",
         "service": target.service,
         "target": target.name,
-        "up": state.up,
-        "reason": state.reason,
-        "error": state.error,
-        "since": source.wall(state.since) if state.since else None,
-        "scraped_at": source.wall(state.time) if state.time else None,
-        "duration_seconds": state.duration,
-        "body_bytes": state.body_bytes,
-        "interval_seconds": state.interval,
-        "cost_ratio": cost_ratio(state),
-        "goroutines": watch.total if watch else 0,
-        "stacks": int(np.count_nonzero(watch.history.last)) + watch.history.folded_stacks if watch else 0,
-        "restarts": watch.restarts if watch else 0,
-        "mixed": watch.identity.mixed if watch else False,
-        "judged_in_seconds": judged_in(watch),
+        "up": target_health.up,
+        "reason": target_health.reason,
+        "error": target_health.error,
+        "since": source.wall(target_health.since) if target_health.since else None,
+        "scraped_at": source.wall(target_health.time) if target_health.time else None,
+        "duration_seconds": target_health.duration,
+        "body_bytes": target_health.body_bytes,
+        "interval_seconds": target_health.interval,
+        "cost_ratio": cost_ratio(target_health),
+        "goroutines": state.total if state else 0,
+        "stacks": int(np.count_nonzero(state.history.last)) + state.history.folded_stacks if state else 0,
+        "restarts": state.restarts if state else 0,
+        "mixed": state.identity.mixed if state else False,
+        "judged_in_seconds": judged_in(state),
     }
 
 
@@ -107,11 +107,11 @@ def cost_ratio(state: TargetHealth) -> float | None:
     return state.duration / state.interval if state.interval else 0.0
 
 
-def judged_in(watch: TargetState | None) -> float | None:
+def judged_in(state: TargetState | None) -> float | None:
     """Return the seconds until a first verdict on a target is possible, None while it was never scraped."""
-    if watch is None or watch.history.since is None:
+    if state is None or state.history.since is None:
         return None
-    history = watch.history
+    history = state.history
     if history.closed >= FIRST:
         return 0.0
     return max(history.block_start + (FIRST - history.closed) * history.block - (history.time or 0.0), 0.0)
@@ -124,21 +124,21 @@ def target_view(
 
     `q`: text that is in the function, file, origin, wait reason or fingerprint of a stack, in any case.
     """
-    target, state = find(source, path)
-    watch = source.pipeline.watches.get(target)
+    target, target_health = find(source, path)
+    state = source.pipeline.targets.get(target)
     plan = plan_of(source, target)
-    process = watch.identity.process if watch else None
-    history = watch.history if watch else None
-    rows = stack_rows(watch, sort, q) if watch else []
+    process = state.identity.process if state else None
+    history = state.history if state else None
+    rows = stack_rows(state, sort, q) if state else []
     return models.Target(
-        **summary(source, target, state),
+        **summary(source, target, target_health),
         now=source.wall(source.now()),
         job=plan.job if plan else "",
         url=str(plan.endpoint.url) if plan else "",
         configured_interval_seconds=plan.interval if plan else None,
         labels=dict(target.labels),
         process=models.Process(start=process.start, build=process.build) if process else None,
-        results=dict(state.results),
+        results=dict(target_health.results),
         watched_since=source.wall(history.since) if history and history.since else None,
         block_seconds=history.block if history else 0.0,
         blocks_closed=history.closed if history else 0,
@@ -150,13 +150,13 @@ def target_view(
     )
 
 
-def stack_rows(watch: TargetState, sort: models.Sort, q: str = "") -> list[models.StackRow]:
+def stack_rows(state: TargetState, sort: models.Sort, q: str = "") -> list[models.StackRow]:
     """Return the stacks of a target that have goroutines or a verdict, sorted."""
-    history, words, found = watch.history, whole(q).casefold(), []
+    history, words, found = state.history, whole(q).casefold(), []
     slope = slopes(history)
     for key, row in history.rows.items():
         stack, count = history.stacks[row], int(history.last[row])
-        said = watch.judged.get(key)
+        said = state.judged.get(key)
         if stack is None or not (count or said):
             continue
         at = stack.blamed

@@ -41,8 +41,8 @@ async def target_difference(source: AppState, request: Request) -> Mapping[str, 
     """Return what the template shows of the two moments that a query names; raises UnknownError."""
     target, _ = find(source, f"{request.path_params['service']}/{request.path_params['target']}")
     kept = kept_of(source, whole(target.service), target=whole(target.name))[::-1]
-    watch = source.pipeline.watches.get(target)
-    now = watch is not None and watch.history.time is not None
+    state = source.pipeline.targets.get(target)
+    now = state is not None and state.history.time is not None
     ids = [one.id for one in kept]
     old, new = (request.query_params.get(name, "") for name in ("old", "new"))
     kept = _few(kept, {old, new})

@@ -66,15 +66,15 @@ def spans(source: AppState, kept: Sequence[KeptProfile]) -> list[Span]:
     """Return the targets of which several bodies are kept, the newest first; `kept` too has the newest first."""
     by_target: dict[str, list[KeptProfile]] = {}
     for one in kept:
-        if Target(one.service, one.target) in source.pipeline.watches:
+        if Target(one.service, one.target) in source.pipeline.targets:
             by_target.setdefault(one.target, []).append(one)
     return [Span(target, those[-1], those[0]) for target, those in by_target.items() if len(those) > 1]
 
 
 def _goes_on(source: AppState, one: KeptProfile) -> bool:
     """Tell whether the process that a body is of still runs."""
-    watch = source.pipeline.watches.get(Target(one.service, one.target))
-    since = watch.history.since if watch else None
+    state = source.pipeline.targets.get(Target(one.service, one.target))
+    since = state.history.since if state else None
     return since is not None and one.time > source.wall(since)
 
 

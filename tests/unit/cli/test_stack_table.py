@@ -15,7 +15,7 @@ def shown(blocks: int) -> str:
     for second in range(round(blocks * BLOCK) + 1):
         pipeline.observe(TARGET, START + second, second, samples({"grows": second}))
     recorder = terminal.recorder()
-    recorder.print(live.table(pipeline.watches.values(), 10, first={}))
+    recorder.print(live.table(pipeline.targets.values(), 10, first={}))
     (row,) = [line for line in terminal.recorded(recorder).splitlines() if "main.grows" in line]
     return row
 

@@ -439,7 +439,7 @@ class World:
 
     def __init__(self, settings: EvidenceConfig | None = None) -> None:
         self.pipeline = Pipeline(DetectionSettings())
-        self.pipeline.watch(TARGET)
+        self.pipeline.add_target(TARGET)
         self.evidence = EvidenceRecorder(settings or EvidenceConfig(), self.pipeline, lambda moment: moment)
         self.store = self.evidence.store
         self.open: list[tuple[Any, Verdict, float]] = []
@@ -581,7 +581,7 @@ def test_a_target_that_comes_back_and_never_says_who_it_is() -> None:
         await world.scrape(15, start="")
         world.evidence.leave(TARGET)
         world.pipeline.leave(TARGET, START + 20)
-        world.pipeline.watch(TARGET)
+        world.pipeline.add_target(TARGET)
         await world.scrape(30, start="")
         await world.scrape(45, start="")
         assert world.kept() == [(0, ("leaking",)), (15, ("last",)), (45, ("last",))]

@@ -271,10 +271,10 @@ def test_a_leak_of_two_targets() -> None:
     pipeline, before = leaking(2)
     key = before.stack.fingerprint
     near, far = (replace(TARGET, name=f"10.0.0.{n}:6060") for n in (1, 2))
-    looks = pipeline.watch(near).answers.looks
+    looks = pipeline.add_target(near).answers.looks
     for i in range(12):
         looks.add(Look(Usage(5 * MIB + 8 * KIB * i, (100 + i) * MIB, 512 * MIB), 300 + 4 * i, {key: 100 + 4 * i}))
-    pipeline.watch(far).answers.looks.add(Look(Usage(limit=512 * MIB), 300, {key: 200}))
+    pipeline.add_target(far).answers.looks.add(Look(Usage(limit=512 * MIB), 300, {key: 200}))
     (leak,) = [one for one in pipeline.open_leaks() if one.stack.fingerprint == key]
     assert leak.memory is not None
     assert leak.memory.resident is not None
@@ -297,9 +297,9 @@ def test_a_leak_that_only_all_targets_show() -> None:
     service = pipeline.service("shop")
     assert service is not None
     key = leak.stack.fingerprint
-    for name, watch in service.watches.items():
-        watch.judged = {}
-        watch.answers.looks.add(Look(Usage(limit=512 * MIB), 300, {key: 200}))
+    for name, state in service.targets.items():
+        state.judged = {}
+        state.answers.looks.add(Look(Usage(limit=512 * MIB), 300, {key: 200}))
         pipeline.leaks.update("shop", name, {}, START + 14_400)
     pipeline.leaks.update("shop", POOLED, service.judged, START + 14_400)
     (pooled,) = [one for one in pipeline.open_leaks() if one.stack.fingerprint == key]

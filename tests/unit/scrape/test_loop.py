@@ -112,7 +112,7 @@ def test_a_quick_target_is_scraped_every_interval() -> None:
     world = World()
     world.tick(4)
     assert world.asked() == [0, 15, 30, 45]
-    assert world.pipeline.watch(TARGET).total == 2
+    assert world.pipeline.add_target(TARGET).total == 2
     assert world.job.health.results["success"] == 4
 
 
@@ -142,7 +142,7 @@ def test_a_hiccup_is_no_outage() -> None:
     world.tick(20)
     after = [at for at in world.asked() if at > 1500]
     assert after[0] - 1500 <= 180
-    assert world.pipeline.watch(TARGET).history.block == 300.0
+    assert world.pipeline.add_target(TARGET).history.block == 300.0
 
 
 @given(st.lists(st.floats(0, 10), min_size=50, max_size=50), st.floats(0.001, 0.5))
@@ -166,7 +166,7 @@ def test_a_target_that_is_usually_slow_gets_a_longer_block() -> None:
     assert [line for line in world.tick(20) if "block grows" in line["event"]] == []
     logged = world.tick(80)
     assert [line["block"] for line in logged if "block grows" in line["event"]] == [1200.0]
-    assert world.pipeline.watch(TARGET).history.block == 1200.0
+    assert world.pipeline.add_target(TARGET).history.block == 1200.0
 
 
 @pytest.mark.parametrize(("late", "grown"), [(1.08, False), (1.3, True)])
@@ -177,7 +177,7 @@ def test_scrapes_that_come_a_little_late_are_no_longer_interval(late: float, gro
     world.interval = 0.2 * late
     logged = world.tick(30)
     assert any("block grows" in line["event"] for line in logged) == grown
-    assert world.pipeline.watch(TARGET).history.block == (2.0 if grown else 1.0)
+    assert world.pipeline.add_target(TARGET).history.block == (2.0 if grown else 1.0)
 
 
 def test_since_when_a_target_is_down() -> None:
@@ -228,7 +228,7 @@ def test_a_target_that_goes_away_during_its_scrape_stays_away() -> None:
     world = World()
     world.fetcher.meanwhile = lambda: setattr(world.job, "_closed", True)
     assert world.tick(3) == []
-    assert world.pipeline.watches == {}
+    assert world.pipeline.targets == {}
 
 
 def test_the_target_does_not_pay_for_us() -> None:
@@ -282,7 +282,7 @@ def test_a_target_that_leaves_while_it_is_asked_stays_away(asked: str) -> None:
         return told
 
     assert asyncio.run(run()) == []
-    assert list(world.pipeline.watches) == []
+    assert list(world.pipeline.targets) == []
     assert [event.leak for event in world.pipeline.expire(START + 10 * 86_400)] == []
 
 
@@ -293,7 +293,7 @@ def test_a_body_that_is_no_profile_leaves_a_gap() -> None:
     world.fetcher.body = BODY.replace(b"total 2", b"total 3")
     world.tick(1)
     assert world.job.health.results["truncated"] == 1
-    assert world.pipeline.watch(TARGET).history.last.max() == 2
+    assert world.pipeline.add_target(TARGET).history.last.max() == 2
 
 
 @given(st.text(), st.floats(0.1, 3600), st.integers(1, 10_000))
@@ -444,7 +444,7 @@ def test_a_new_process_begins_a_new_lifetime() -> None:
         assert [line["new_build"] for line in said] == [new_build]
     process_probe.process = None  # it cannot be asked just now: no news
     world.tick(2)
-    assert world.pipeline.watch(TARGET).restarts == 2
+    assert world.pipeline.add_target(TARGET).restarts == 2
 
 
 def test_protobuf_says_itself_which_process_it_is() -> None:
@@ -454,14 +454,14 @@ def test_protobuf_says_itself_which_process_it_is() -> None:
     body = gzip.decompress((PROFILES / "1.27/goroutine.debug0.pb.gz").read_bytes())
     world.fetcher.body = body
     world.tick(2)
-    watch = world.pipeline.watch(TARGET)
-    assert (watch.total, watch.restarts) == (183, 0)
-    first = watch.identity.process
+    state = world.pipeline.add_target(TARGET)
+    assert (state.total, state.restarts) == (183, 0)
+    first = state.identity.process
     assert first is not None
     assert first.build
     world.fetcher.body = _moved(body, int(first.start, 16))
     assert [line["new_build"] for line in world.tick(1) if "restarted" in line["event"]] == [False]
-    assert watch.restarts == 1
+    assert state.restarts == 1
     world.fetcher.body = gzip.compress(body)[:-50]
     world.tick(1)
     world.fetcher.body = BODY
@@ -474,7 +474,7 @@ def test_protobuf_says_itself_which_process_it_is() -> None:
         "not_a_profile",
         "too_large",
     }
-    assert watch.history.last.sum() == 182  # failures leave gaps, not zeros; one has not run yet
+    assert state.history.last.sum() == 182  # failures leave gaps, not zeros; one has not run yet
 
 
 def _moved(body: bytes, start: int) -> bytes:

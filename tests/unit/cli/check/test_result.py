@@ -87,17 +87,17 @@ def test_a_verdict_takes_three_looks() -> None:
 
 def test_why_a_target_was_not_judged() -> None:
     """The first reason that explains it, each with what would help."""
-    watch = Pipeline(DetectionSettings(block=5.0)).watch(Target("shop", "a:1"))
+    state = Pipeline(DetectionSettings(block=5.0)).add_target(Target("shop", "a:1"))
 
     def why(*, stopped: bool = False, error: str = "") -> str:
-        return why_unknown(watch, TERMS, scrapes=40, failed=7, stopped=stopped, error=error)
+        return why_unknown(state, TERMS, scrapes=40, failed=7, stopped=stopped, error=error)
 
     assert why().startswith("only 40 of 120 scrapes were made, and 7 failed")
-    watch.stretch(4.0, 5.0)
+    state.stretch(4.0, 5.0)
     assert "every 1s would cost it too much: it takes --for 8m at least, or a higher --cost-limit" in why()
-    watch.restart()
+    state.restart()
     assert why() == "its process restarted: one process has to be watched for 2m"
-    watch.restart()
+    state.restart()
     assert why().startswith("its process restarted 2 times: ")
     assert why(error="Connection refused") == "it answers no more: Connection refused"
     assert why(stopped=True, error="x") == "stopped before its time"

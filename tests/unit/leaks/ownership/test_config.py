@@ -118,7 +118,7 @@ def test_the_file_is_read_anew(tmp_path: Path) -> None:
 def leaking(labels: dict[str, str], text: str) -> Pipeline:
     """Return a pipeline that is configured so, with a leak on a target that has these labels."""
     pipeline = Pipeline(parse(text, "f.yml", Path()).judging())
-    pipeline.watch(replace(TARGET, labels=labels))
+    pipeline.add_target(replace(TARGET, labels=labels))
     at = Frame(f"{SHOP}/pipeline.Filter", "/src/pipeline/filter.go", 61)
     (fingerprint, sample), *_ = samples({"leak": 1}).items()
     stack = replace(sample.stack, frames=(at, *sample.stack.frames), blamed=at)
@@ -137,7 +137,7 @@ def test_a_leak_has_its_link() -> None:
     root = found.stack.frames[-1]  # a main package, which was built where the other frame was
     assert pipeline.source_link(found, root) == f"https://git.example/abc/main.go#L{root.line}"
     assert pipeline.source_link(found, Frame("net/http.Get", "/usr/lib/go/src/net/http/client.go", 1)) == ""
-    pipeline.watch(replace(TARGET, labels={"commit": "def"}))
+    pipeline.add_target(replace(TARGET, labels={"commit": "def"}))
     assert pipeline.open_leaks()[0].source == "https://git.example/def/pipeline/filter.go#L61"
     pipeline.configure(parse(LINKS.replace("commit", "build"), "f.yml", Path()).judging())
     assert pipeline.open_leaks()[0].source == "https://git.example/b1d/pipeline/filter.go#L61"
@@ -151,7 +151,7 @@ def test_labels_that_change_count_for_ignore_too() -> None:
     rule = "ignore: [{labels: {track: canary}, reason: x}]\n"
     pipeline = leaking({"track": "stable"}, rule)
     assert pipeline.leaks._labels("shop")[TARGET.name]["track"] == "stable"
-    pipeline.watch(Target(TARGET.service, TARGET.name, {"track": "canary"}))
+    pipeline.add_target(Target(TARGET.service, TARGET.name, {"track": "canary"}))
     assert pipeline.leaks._labels("shop")[TARGET.name]["track"] == "canary"
 
 

@@ -219,9 +219,9 @@ def key_of(name: str) -> Fingerprint:
 def prove(pipeline: Pipeline, target: Target = TARGET, **goroutines: int) -> list[Verdict]:
     """Let the runtime of `target` prove so many goroutines by stack; return the verdicts that changed."""
     found = {key_of(name): number for name, number in goroutines.items()}
-    watch = pipeline.watch(target)
-    watch.answers.prove(Proof(watch.history.time or 0.0, found))
-    return [event.leak.verdict for event in pipeline.learn(target, watch.history.time or 0.0)]
+    state = pipeline.add_target(target)
+    state.answers.prove(Proof(state.history.time or 0.0, found))
+    return [event.leak.verdict for event in pipeline.learn(target, state.history.time or 0.0)]
 
 
 def test_what_grows_and_is_proven() -> None:
@@ -248,7 +248,7 @@ def test_a_suspicion_that_is_proven() -> None:
     pipeline = leaking(3.0)
     assert the(pipeline).verdict is Verdict.SUSPECTED
     assert prove(pipeline, lost=60) == [Verdict.PROVEN]
-    now = pipeline.watch(TARGET).history.time or 0.0
+    now = pipeline.add_target(TARGET).history.time or 0.0
     for i in range(1, 600):
         pipeline.observe(TARGET, now + i * INTERVAL, 90, samples({"lost": 90}))
     assert the(pipeline).verdict in {Verdict.PROVEN, Verdict.PLATEAU}
@@ -268,7 +268,7 @@ def test_a_restart_takes_the_proof_away() -> None:
     """Another process is another matter: the leak is told on, not as proven."""
     pipeline = leaking()
     prove(pipeline, lost=80)
-    now = pipeline.watch(TARGET).history.time or 0.0
+    now = pipeline.add_target(TARGET).history.time or 0.0
     pipeline.restart(TARGET, now + 1)
     assert (the(pipeline).verdict, the(pipeline).findings.proven) == (Verdict.LEAKING, None)
 
@@ -286,7 +286,7 @@ def test_a_proof_ends_with_its_process() -> None:
     """A pod that takes another's place inherits the leak, not the proof."""
     pipeline, new = leaking(), Target("shop", "10.0.0.2:6060")
     assert prove(pipeline, lost=170) == [Verdict.PROVEN]
-    now = pipeline.watch(TARGET).history.time or 0.0
+    now = pipeline.add_target(TARGET).history.time or 0.0
     for i in range(20):
         now += INTERVAL
         pipeline.observe(TARGET, now, 180, samples({"lost": 180}))
@@ -299,13 +299,13 @@ def test_a_leak_behind_a_balancer_comes_to_an_end() -> None:
     """When several processes begin to answer in turn, what leaked before is told for a while and not for ever."""
     pipeline = leaking()
     prove(pipeline, lost=170)
-    now = pipeline.watch(TARGET).history.time or 0.0
+    now = pipeline.add_target(TARGET).history.time or 0.0
     told = []
     for i in range(30 * 60):
         now += 60.0
         process = Process("one" if i % 2 else "two")
         told += pipeline.observe(TARGET, now, 5, samples({"lost": 5}), process)
-    assert pipeline.watch(TARGET).identity.mixed
+    assert pipeline.add_target(TARGET).identity.mixed
     assert [event.leak.verdict for event in told] == [Verdict.LEAKING, Verdict.NORMAL]
     assert pipeline.open_leaks() == []
 

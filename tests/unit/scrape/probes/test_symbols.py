@@ -424,7 +424,7 @@ def test_the_first_profile_has_its_reasons() -> None:
     process = FakeProcess(NAMES)
     world = watched(process)
     world.tick(1)
-    found = world.pipeline.watch(TARGET).history.stacks
+    found = world.pipeline.add_target(TARGET).history.stacks
     assert {stack.wait for stack in found if stack} == {"chan send", "select"}
     world.tick(5)
     assert len(process.asked) == 1
@@ -458,9 +458,9 @@ def test_a_refusal_costs_no_profile() -> None:
     process.error = ScrapeError("status", "HTTP 404 for /debug/pprof/symbol")
     world = watched(process)
     logged = world.tick(5)
-    watch = world.pipeline.watch(TARGET)
-    assert watch.total == 7
-    assert {stack.wait for stack in watch.history.stacks if stack} == {""}
+    state = world.pipeline.add_target(TARGET)
+    assert state.total == 7
+    assert {stack.wait for stack in state.history.stacks if stack} == {""}
     assert [line["event"] for line in logged if "wait" in line["event"]] == [
         "wait reasons of channels stay unknown"
     ]
@@ -471,7 +471,7 @@ def test_processes_that_take_turns_are_not_asked() -> None:
     """Behind one address, the answer may come from another process than the profile."""
     process = FakeProcess(NAMES)
     world = watched(process)
-    world.pipeline.watch(TARGET).identity.mixed = True
+    world.pipeline.add_target(TARGET).identity.mixed = True
     world.job._process = Process("0x7f01")
     world.tick(1)
     assert process.asked == []

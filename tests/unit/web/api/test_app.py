@@ -249,7 +249,7 @@ def test_a_gap_is_no_zero() -> None:
     path = f"/api/v1/targets/shop/{quote(ONE.name)}/series?stack={key}"
     mean = get(path, source(pipeline=fed)).json()["recent"]["mean"]
     assert mean == [5.0] * 8 + [None] * 4 + [5.0] * (len(mean) - 12)
-    blocks, _ = summed(fed.watches.values(), [key])
+    blocks, _ = summed(fed.targets.values(), [key])
     assert blocks.mean[0, -23:].tolist() == [12.0] * 23
     assert np.flatnonzero(~blocks.seen).tolist() == [0, 11, 12]
 
@@ -266,8 +266,8 @@ def test_targets_of_different_age_and_pace_add_up() -> None:
             fed.observe(TWO, START + 60 * minute, 10, sample(stack("a"), 10))
         if minute % 2 == 0:
             fed.observe(slow, START + 60 * minute, 1, sample(stack("a"), 1))
-    assert fed.watches[slow].history.block == 600
-    blocks, hours = summed(fed.watches.values(), [key])
+    assert fed.targets[slow].history.block == 600
+    blocks, hours = summed(fed.targets.values(), [key])
     assert blocks.width == 600
     assert (blocks.end - START) / 60 == 112  # minutes; the newest block of who came after 62
     levels = dict(zip((blocks.times - START) // 60, blocks.mean[0].tolist(), strict=True))
@@ -278,7 +278,7 @@ def test_targets_of_different_age_and_pace_add_up() -> None:
 def test_the_flame_graph() -> None:
     """Root first, each call with what is beneath it; what is cut of a stack that is too deep is one call."""
     root = get(f"/api/v1/targets/shop/{quote(ONE.name)}/flame").json()["root"]
-    history = pipeline().watches[ONE].history
+    history = pipeline().targets[ONE].history
     assert root["value"] == sum(one["value"] for one in root["children"]) == history.last.sum()
     main = next(one for one in root["children"] if one["name"] == "main.main")
     (leak,) = (one for one in main["children"] if one["name"] == "main.leak")
@@ -287,7 +287,7 @@ def test_the_flame_graph() -> None:
     deep = Stack(Fingerprint("0" * 16), tuple(Frame(f"main.f{i}") for i in range(500)), Frame("main.f0"), "", "")
     fed = Pipeline(DetectionSettings())
     fed.observe(ONE, START, 3, sample(deep, 3))
-    fed.watches[ONE].history.folded = 4
+    fed.targets[ONE].history.folded = 4
     graph = get(f"/api/v1/targets/shop/{quote(ONE.name)}/flame", source(pipeline=fed)).json()
     assert graph["left_out"] == 4
     names, call = [], graph["root"]
@@ -348,7 +348,7 @@ def test_services() -> None:
     ]
     assert found["waiting"] == ""
     shop = get("/api/v1/services/shop").json()
-    assert shop["sparkline"][-1] == sum(pipeline().watches[target].history.last.sum() for target in (ONE, TWO))
+    assert shop["sparkline"][-1] == sum(pipeline().targets[target].history.last.sum() for target in (ONE, TWO))
     young = {target: state for target, state in source().health().items() if target == NEW}
     assert get("/api/v1/services", source(health=lambda: young)).json()["waiting"] == (
         "The first verdict is possible in 21m."
@@ -503,13 +503,13 @@ def test_nothing_is_remembered_beyond_a_block() -> None:
     fed = Pipeline(DetectionSettings(block=10))
     for second in range(60):
         fed.observe(ONE, START + second, 0, sample(stack("leak"), 1 + second))
-    watches, key, lines = list(fed.watches.values()), stack("leak").fingerprint, Sparklines(60)
-    first, start = lines.of("shop", watches, {key: 60}, 0.0)[key]
+    states, key, lines = list(fed.targets.values()), stack("leak").fingerprint, Sparklines(60)
+    first, start = lines.of("shop", states, {key: 60}, 0.0)[key]
     assert start == pytest.approx(START + 5, abs=1)
     for second in range(60, 71):
         fed.observe(ONE, START + second, 0, sample(stack("leak"), 1 + second))
-    assert lines.of("shop", watches, {key: 71}, 9.9)[key][0][:-1] == first[:-1]
-    line, _ = lines.of("shop", watches, {key: 71}, 10.0)[key]
+    assert lines.of("shop", states, {key: 71}, 9.9)[key][0][:-1] == first[:-1]
+    line, _ = lines.of("shop", states, {key: 71}, 10.0)[key]
     assert max(abs(after - before) for before, after in pairwise(line)) < 4
 
 
@@ -529,12 +529,12 @@ def test_what_is_remembered() -> None:
     assert recent.leaks(fed, 105.0)[0].goroutines == 9 * 150
     fed.leaks.turns += 1
     assert recent.leaks(fed, 105.1) is not before
-    watches, key = list(fed.watches.values()), stack("leak").fingerprint
-    first, _ = known.sparklines.of("shop", watches, {key: 5}, 0.0)[key]
+    states, key = list(fed.targets.values()), stack("leak").fingerprint
+    first, _ = known.sparklines.of("shop", states, {key: 5}, 0.0)[key]
     for minute in range(151, 250):
         scrape(minute)
-    second, _ = known.sparklines.of("shop", watches, {key: 7}, 59.9)[key]
+    second, _ = known.sparklines.of("shop", states, {key: 7}, 59.9)[key]
     assert (second[:-1], first[-1], second[-1]) == (first[:-1], 5, 7)
-    third, _ = known.sparklines.of("shop", watches, {key: 7}, 120.0)[key]
+    third, _ = known.sparklines.of("shop", states, {key: 7}, 120.0)[key]
     assert third[:-1] != first[:-1]
-    assert known.sparklines.of("shop", watches, {stack("other").fingerprint: 1}, 121.0)
+    assert known.sparklines.of("shop", states, {stack("other").fingerprint: 1}, 121.0)

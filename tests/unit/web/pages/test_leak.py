@@ -179,7 +179,7 @@ def test_a_target_that_never_answered_has_no_numbers() -> None:
     for path in (path_of(DOWN), f"{path_of(DOWN)}?q=main"):
         assert get(path).text.count("No profile yet.") == 2
     assert flame_graph(source(), f"{DOWN.service}/{DOWN.name}").scraped_at is None
-    assert flame_graph(source(), f"{ONE.service}/{ONE.name}").scraped_at == pipeline().watches[ONE].history.time
+    assert flame_graph(source(), f"{ONE.service}/{ONE.name}").scraped_at == pipeline().targets[ONE].history.time
     assert "No profile yet." not in get(path_of(ONE)).text
     assert 'id="stacks-title">Stacks <small></small>' in page
 
