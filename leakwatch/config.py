@@ -12,21 +12,21 @@ from pydantic import Field, ValidationError, model_validator
 from leakwatch.detect.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
 from leakwatch.evidence.config import EvidenceConfig
-from leakwatch.http.client import Settings
 from leakwatch.leaks.config import DetectionConfig, IgnoreConfig
 from leakwatch.leaks.ownership.config import CodeownersConfig, LinksConfig, Teams
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.notify.config import AlertingConfig
-from leakwatch.pipeline import Settings as Judging
 from leakwatch.scrape.config import GlobalConfig, ScrapeConfig, too_long
 from leakwatch.scrape.prometheus_api import PrometheusConfig
 from leakwatch.scrape.target_url import target_job
+from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.file import parse_settings, read_settings
 from leakwatch.settings.messages import Location, misplaced, reworded
 from leakwatch.settings.units import format_duration
 from leakwatch.web.server.config import OPTIONS, WebConfig
 
 
-class MetricsConfig(Settings):
+class MetricsConfig(BaseSettings):
     """`metrics`: what protects Prometheus."""
 
     stacks_per_target: Annotated[int, Field(ge=0)] = 50
@@ -35,7 +35,7 @@ class MetricsConfig(Settings):
     """Of leakwatch_stack_goroutines, over all targets."""
 
 
-class Config(Settings):
+class Config(BaseSettings):
     """The whole file: what is watched, how it is judged, and who is told."""
 
     global_: Annotated[GlobalConfig, Field(alias="global")] = GlobalConfig()
@@ -132,10 +132,10 @@ class Config(Settings):
         said = [f"{number} {what}" for what, number in found.items() if number or what == "scrape_configs"]
         return ", ".join([*said, *(["warm_from"] if self.warm_from else [])])
 
-    def judging(self) -> Judging:
+    def judging(self) -> DetectionSettings:
         """Return how the pipeline is to judge, and whose what it finds is."""
         repositories = tuple(one.repository() for one in self.codeowners)
-        return Judging(
+        return DetectionSettings(
             self.detection.block,
             self.detection.own_code,
             self.owners,

@@ -9,31 +9,31 @@ from functools import partial
 import structlog
 
 from leakwatch import __version__
+from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
-from leakwatch.discovery.metrics import DiscoveryCollector
 from leakwatch.discovery.shard import Shard
 from leakwatch.errors import ConfigError, LeakwatchError
 from leakwatch.evidence.metrics import EvidenceCollector
-from leakwatch.evidence.recorder import Evidence
+from leakwatch.evidence.recorder import EvidenceRecorder
 from leakwatch.http.client import Tls
-from leakwatch.http.fetch import Health
-from leakwatch.model import Event, Leak, Target
+from leakwatch.leaks.model import Event, Leak
+from leakwatch.model import Target, TargetHealth
 from leakwatch.notify.log import write
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pipeline import Pipeline
-from leakwatch.scrape.backfill import Warmer
-from leakwatch.scrape.clock import Clock, Lag
-from leakwatch.scrape.factory import make_job
-from leakwatch.scrape.loop import Job
-from leakwatch.scrape.metrics import DaemonCollector, StackCollector, make_registry
-from leakwatch.scrape.prometheus_api import Prometheus
-from leakwatch.scrape.scheduler import Schedule, offset
-from leakwatch.scrape.target_set import Plan, Targets
+from leakwatch.scrape.backfill import Backfill
+from leakwatch.scrape.factory import build_loop
+from leakwatch.scrape.loop import ScrapeLoop
+from leakwatch.scrape.metrics import DiscoveryCollector, StackCollector
+from leakwatch.scrape.prometheus_api import PrometheusApi
+from leakwatch.scrape.scheduler import Scheduler, offset
+from leakwatch.scrape.target_set import ScrapeTarget, TargetSet
 from leakwatch.web import lazy as later
 from leakwatch.web.api.cache import Recent, Sparklines
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 from leakwatch.web.app import make_app
+from leakwatch.web.metrics import DaemonCollector, make_registry
 from leakwatch.web.server.server import Web, address, bind
 from leakwatch.web.server.web_config_file import WebFile
 
@@ -60,16 +60,16 @@ class Daemon:
         self._started = self._clock.time()
         self._reloaded = ("", self._started)
         self.pipeline = Pipeline(self.config.judging())
-        self.evidence = Evidence(self.config.evidence, self.pipeline, self._clock.wall)
-        self._schedule = Schedule(self._clock)
-        self._jobs: dict[Target, Job] = {}
-        self._plans: dict[Target, Plan] = {}
-        self._targets = Targets(self._reconcile, self._clock, shard or Shard())
+        self.evidence = EvidenceRecorder(self.config.evidence, self.pipeline, self._clock.wall)
+        self._schedule = Scheduler(self._clock)
+        self._jobs: dict[Target, ScrapeLoop] = {}
+        self._plans: dict[Target, ScrapeTarget] = {}
+        self._targets = TargetSet(self._reconcile, self._clock, shard or Shard())
         self._reloading = False
         """Whether what is no longer found has been taken out of the configuration, and not just gone away."""
         self._tls: dict[tuple[str, bool], Tls] = {}
         """Per job, shared by its targets."""
-        self._warmer: Warmer | None = None
+        self._warmer: Backfill | None = None
         self._warming: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._notifier = Notifier(self._clock, self.leaks, self.health)
@@ -111,8 +111,8 @@ class Daemon:
         app = make_app(self, registry, later.api(source), later.pages(source), prefix)
         return Web(app, bound, self._web_file, here)
 
-    def _source(self) -> Source:
-        return Source(
+    def _source(self) -> AppState:
+        return AppState(
             pipeline=self.pipeline,
             clock=self._clock,
             health=self.health,
@@ -145,8 +145,8 @@ class Daemon:
         self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
         self._schedule.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
         if self.config.warm_from:
-            server = Prometheus(self.config.warm_from)
-            self._warmer = Warmer(server, self.pipeline, self._clock, self._of_service)
+            server = PrometheusApi(self.config.warm_from)
+            self._warmer = Backfill(server, self.pipeline, self._clock, self._of_service)
             self._warming = asyncio.create_task(self._warmer.run())
         await self._targets.configure(self.config)
         self._notifier.configure(self.config.alerting, self.url)
@@ -192,7 +192,7 @@ class Daemon:
         """Return the daemon's time, in unix seconds."""
         return self._clock.time()
 
-    def health(self) -> dict[Target, Health]:
+    def health(self) -> dict[Target, TargetHealth]:
         """Return the health of each target."""
         return {target: job.health for target, job in self._jobs.items()}
 
@@ -259,20 +259,20 @@ class Daemon:
     def _of_service(self, service: str) -> list[Target]:
         return [target for target in self._plans if target.service == service]
 
-    def _begin(self, target: Target, plan: Plan) -> None:
+    def _begin(self, target: Target, plan: ScrapeTarget) -> None:
         """Start the job of a target, in place of the one it had."""
         old = self._drop(target)
         secure = plan.endpoint.url.scheme == "https"
         tls = self._tls.setdefault((plan.job, secure), Tls(plan.http.tls_config, secure=secure))
         trail = self.evidence.trail(target)
-        job = make_job(target, plan, tls, self.pipeline, self._clock, self._lag.total, trail=trail)
+        job = build_loop(target, plan, tls, self.pipeline, self._clock, self._lag.total, trail=trail)
         if old:
             job.health.results = old.health.results
         self._jobs[target] = job
         first = offset(_name(target), plan.interval, len(self._plans))
         self._schedule.every(_name(target), plan.interval, first, partial(job.run, self._tell))
 
-    def _drop(self, target: Target) -> Job | None:
+    def _drop(self, target: Target) -> ScrapeLoop | None:
         job = self._jobs.pop(target, None)
         if job:
             self._schedule.cancel(_name(target))

@@ -14,75 +14,41 @@ One event loop, no locks. Time comes in as a parameter, so a year of profiles re
 code that watches a live service.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Literal
+from collections.abc import Collection, Mapping, Sequence
 
 from leakwatch.leaks import handover as succession
 from leakwatch.leaks.findings import Suspects, findings
-from leakwatch.leaks.ignore import Rule, unmatched
+from leakwatch.leaks.ignore import IgnoreRule, unmatched
 from leakwatch.leaks.memory_cost import bill
+from leakwatch.leaks.model import Event, Findings, Leak, MemoryCost
 from leakwatch.leaks.ownership.owners import Owners
-from leakwatch.leaks.ownership.source_links import Facts
-from leakwatch.leaks.target_state import Service, Settings, Watch
-from leakwatch.leaks.tracker import POOLED, Judged, Leaks
-from leakwatch.model import Event, Findings, Fingerprint, Frame, Leak, Memory, Process, Sample, Samples, Target
+from leakwatch.leaks.ownership.source_links import LinkContext
+from leakwatch.leaks.service_state import ServiceState
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.leaks.target_state import TargetState
+from leakwatch.leaks.tracker import POOLED, Judged, LeakTracker
+from leakwatch.model import Fingerprint, Frame, Process, Samples, Target
 from leakwatch.profile import proto, text
+from leakwatch.profile.body import Body, Format
 from leakwatch.profile.stacks import Identifier
-
-__all__ = ["Pipeline", "Settings", "Watch"]
-
-Format = Literal["text", "proto"]
-"""`debug=1` or `debug=0`."""
-
-
-class Body:
-    """One body on its way in: fed in pieces, so that a large one neither fills memory nor holds up the loop."""
-
-    def __init__(self, parser: text.Parser | proto.Parser, identifier: Identifier) -> None:
-        self._parser = parser
-        self.identifier = identifier
-        self._samples: dict[Fingerprint, Sample] = {}
-
-    def feed(self, data: bytes) -> None:
-        """Take in the next piece; raises ProfileError."""
-        self.identifier.merge(self._parser.feed(data), self._samples)
-
-    def steps(self) -> Iterator[None]:
-        """Do in small steps what is left to do when the body is over; raises ProfileError."""
-        return self._parser.steps()
-
-    @property
-    def process(self) -> Process | None:
-        """Which process it comes from, None if it does not say; after it was closed."""
-        process = self._parser.process if isinstance(self._parser, proto.Parser) else None
-        return process if process and process.start else None
-
-    def close(self) -> tuple[int, Samples]:
-        """Return the total and the samples of the whole body; raises ProfileError if it is not whole."""
-        self.identifier.merge(self._parser.close(), self._samples)
-        return self._parser.total or 0, self._samples
-
-    def learn(self, symbols: Mapping[int, str]) -> None:
-        """Name the wait reasons of the samples by `symbols` of their process: address -> function."""
-        self.identifier.learn(self._samples, symbols)
 
 
 class Pipeline:
     """Watches any number of targets; whoever feeds it says what time it is."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: DetectionSettings) -> None:
         self.settings = settings
-        self.watches: dict[Target, Watch] = {}
+        self.watches: dict[Target, TargetState] = {}
         self.blocks = 0
         """How many blocks of targets have closed."""
-        self.leaks = Leaks(self.count, self._labels, self._facts, self._findings, self._cost)
+        self.leaks = LeakTracker(self.count, self._labels, self._facts, self._findings, self._cost)
         self._assign(settings)
-        self._services: dict[str, Service] = {}
-        self._texts = text.Memory()
-        self._protos = proto.Memory()
+        self._services: dict[str, ServiceState] = {}
+        self._texts = text.TextCache()
+        self._protos = proto.ProtoCache()
         self.identifier = Identifier(settings.own_code)
 
-    def configure(self, settings: Settings) -> bool:
+    def configure(self, settings: DetectionSettings) -> bool:
         """Judge by `settings` from now on; tell whether that forgot all history."""
         old, self.settings = self.settings, settings
         if settings.own_code != old.own_code:
@@ -97,7 +63,7 @@ class Pipeline:
         self.leaks.forget()
         return True
 
-    def _assign(self, settings: Settings) -> None:
+    def _assign(self, settings: DetectionSettings) -> None:
         owners = Owners(settings.owners, settings.repositories)
         self.leaks.assign(owners, settings.ignore, settings.links)
 
@@ -107,11 +73,11 @@ class Pipeline:
             return Body(proto.Parser(self._protos, size_limit, service), self.identifier)
         return Body(text.Parser(self._texts), self.identifier)
 
-    def watch(self, target: Target) -> Watch:
+    def watch(self, target: Target) -> TargetState:
         """Return all that is known of `target`; begins to watch it if it is new."""
         found = self.watches.get(target)
         if found is None:
-            service = self._services.setdefault(target.service, Service())
+            service = self._services.setdefault(target.service, ServiceState())
             found = succession.arrive(service, target, self.settings, self.leaks)
             self.watches[target] = service.watches[target.name] = found
         found.target = target  # the same one, but its labels may have changed
@@ -151,7 +117,7 @@ class Pipeline:
         watch.restart()
         return self._update(watch, time)
 
-    def _update(self, watch: Watch, time: float) -> list[Event]:
+    def _update(self, watch: TargetState, time: float) -> list[Event]:
         target = watch.target
         return self.leaks.update(target.service, target.name, watch.thoughts, time, watch.proven)
 
@@ -221,7 +187,7 @@ class Pipeline:
         on = found.on(targets) if found else []
         return findings(keys, [watch.answers for watch in on], [watch.older(keys[0]) for watch in on])
 
-    def _cost(self, leak: Leak) -> Memory | None:
+    def _cost(self, leak: Leak) -> MemoryCost | None:
         service = self._services.get(leak.service)
         return bill(service, leak) if service else None
 
@@ -232,20 +198,20 @@ class Pipeline:
         watches = (*(gone.watch for gone in found.gone.values()), *found.watches.values())
         return {watch.target.name: watch.target.shown for watch in watches}
 
-    def _facts(self, service: str, name: str) -> Facts:
+    def _facts(self, service: str, name: str) -> LinkContext:
         found, target = self._services.get(service), Target(service, name)
         gone = found.gone.get(target) if found else None
         watch = self.watches.get(target) or (gone.watch if gone else None)
         if watch is None:
-            return Facts(service, {})
+            return LinkContext(service, {})
         process = watch.identity.process
-        return Facts(service, watch.target.labels, process.build if process else "")
+        return LinkContext(service, watch.target.labels, process.build if process else "")
 
     def source_link(self, leak: Leak, frame: Frame) -> str:
         """Return where the source of a frame of `leak` is shown: a URL, "" where that is not known."""
         return self.leaks.source(leak.service, leak.targets, frame, leak.stack.frames)
 
-    def service(self, name: str) -> Service | None:
+    def service(self, name: str) -> ServiceState | None:
         """Return all that is known of a service, None if it has no target."""
         return self._services.get(name)
 
@@ -267,11 +233,11 @@ class Pipeline:
         """Tell whether a frame is own code."""
         return self.identifier.is_own(frame)
 
-    def services(self) -> Mapping[str, Service]:
+    def services(self) -> Mapping[str, ServiceState]:
         """Return all that is known of each service."""
         return self._services
 
-    def unmatched(self) -> list[Rule]:
+    def unmatched(self) -> list[IgnoreRule]:
         """Return the rules of `ignore` that match no stack of any target that is there or was there lately."""
         stacks = (
             (stack, watch.target.shown)

@@ -10,18 +10,18 @@ from prometheus_client import CollectorRegistry
 from simulated import START, stack
 from starlette.applications import Starlette
 
-from leakwatch.http.fetch import Health
-from leakwatch.leaks.ignore import Rule
-from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target
-from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile.stacks import fingerprint_of
-from leakwatch.scrape.clock import Clock
+from leakwatch.clock import Clock
+from leakwatch.leaks.ignore import IgnoreRule
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target, TargetHealth
+from leakwatch.pipeline import Pipeline
+from leakwatch.profile.fingerprint import fingerprint_of
 from leakwatch.web import lazy as later
 from leakwatch.web.api.app import make_api
 from leakwatch.web.api.events import Changes
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 from leakwatch.web.app import make_app
-from leakwatch.web.lazy import Later
+from leakwatch.web.lazy import LazyApp
 
 MINUTES = 200
 END = START + 60.0 * MINUTES
@@ -81,9 +81,9 @@ def _path(i: int) -> Stack:
 @cache
 def pipeline() -> Pipeline:
     """Return a pipeline that has seen all that; nobody may change it."""
-    rule = Rule(function="main.hidden*", owner="team-shop", reason="by design", at_most=10_000)
-    misspelt = Rule(function="main.nowhere", reason="a typing mistake")
-    settings = Settings(owners={"main.": "team <shop>"}, ignore=(rule, misspelt))
+    rule = IgnoreRule(function="main.hidden*", owner="team-shop", reason="by design", at_most=10_000)
+    misspelt = IgnoreRule(function="main.nowhere", reason="a typing mistake")
+    settings = DetectionSettings(owners={"main.": "team <shop>"}, ignore=(rule, misspelt))
     found = Pipeline(settings)
     for minute in range(MINUTES):
         at = START + 60.0 * minute
@@ -97,26 +97,28 @@ def pipeline() -> Pipeline:
     return found
 
 
-def health() -> Mapping[Target, Health]:
+def health() -> Mapping[Target, TargetHealth]:
     """Return how the scrapes of each target go."""
     found = {
-        target: Health(up=True, interval=15.0, duration=0.03, body_bytes=2000, time=END - 15, since=START)
+        target: TargetHealth(up=True, interval=15.0, duration=0.03, body_bytes=2000, time=END - 15, since=START)
         for target in (ONE, TWO, ODD, NEW)
     }
-    found[DOWN] = Health(up=False, reason="connection", error=f"no <way> {HALF}", since=END - 60, time=END - 5)
+    found[DOWN] = TargetHealth(
+        up=False, reason="connection", error=f"no <way> {HALF}", since=END - 60, time=END - 5
+    )
     return found
 
 
-def source(**other: Any) -> Source:
+def source(**other: Any) -> AppState:
     """Return what the API may read of that world."""
     known: dict[str, Any] = {"pipeline": pipeline(), "clock": At(), "health": health, "started": START}
-    return Source(**known | other)
+    return AppState(**known | other)
 
 
 class Idle:
     """What the other routes ask of a daemon."""
 
-    def __init__(self, known: Source) -> None:
+    def __init__(self, known: AppState) -> None:
         self.pipeline = known.pipeline
         self.leaks = known.leaks
         self.health = lambda: dict(known.health())
@@ -130,14 +132,14 @@ class Idle:
         """Do nothing."""
 
 
-def app(known: Source | None = None, prefix: str = "", changes: Changes | None = None) -> Starlette:
+def app(known: AppState | None = None, prefix: str = "", changes: Changes | None = None) -> Starlette:
     """Return the application as the daemon serves it; its events end soon."""
     known = known or source()
-    api = Later(lambda: make_api(known, changes or Changes(known, tick=0.01, lasts=0.05)))
+    api = LazyApp(lambda: make_api(known, changes or Changes(known, tick=0.01, lasts=0.05)))
     return make_app(Idle(known), CollectorRegistry(), api, later.pages(known), prefix)
 
 
-def get(path: str, known: Source | None = None, prefix: str = "", **named: Any) -> httpx.Response:
+def get(path: str, known: AppState | None = None, prefix: str = "", **named: Any) -> httpx.Response:
     """Ask the application once, without a network."""
 
     async def ask() -> httpx.Response:

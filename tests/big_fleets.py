@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from simulated import HOUR, START, stack
 
-from leakwatch.http.fetch import Health
-from leakwatch.model import Sample, Stack, Target
-from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape.clock import Clock
-from leakwatch.web.api.state import Source
+from leakwatch.clock import Clock
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Sample, Stack, Target, TargetHealth
+from leakwatch.pipeline import Pipeline
+from leakwatch.web.api.state import AppState
 
 PLAYED = "service-0000"
 INTERVAL = 60.0
@@ -30,14 +30,14 @@ class Stopped(Clock):
 
 
 def fleet(
-    services: int, targets: int, leaks: int, stacks: int = 5, health: Mapping[int, Health] | None = None
-) -> Source:
+    services: int, targets: int, leaks: int, stacks: int = 5, health: Mapping[int, TargetHealth] | None = None
+) -> AppState:
     """Return `services` of `targets` each, where `leaks` stacks of each service leak, each on all targets.
 
     Beside them are `stacks` that do not. `health`: of the targets with these numbers; all others are up.
     """
     played = pickle.dumps(_play(targets, leaks, stacks))
-    pipeline = Pipeline(Settings(owners={"main.": "team-shop"}))
+    pipeline = Pipeline(DetectionSettings(owners={"main.": "team-shop"}))
     for number in range(services):
         name = f"service-{number:04}"
         copy: Pipeline = pickle.loads(played.replace(PLAYED.encode(), name.encode()))  # noqa: S301  made two lines above
@@ -45,14 +45,16 @@ def fleet(
             pipeline.watch(target)
         pipeline.take(name, copy)
     said = {
-        target: (health or {}).get(number, Health(up=True, since=START, time=START + HOURS * HOUR, interval=15.0))
+        target: (health or {}).get(
+            number, TargetHealth(up=True, since=START, time=START + HOURS * HOUR, interval=15.0)
+        )
         for number, target in enumerate(pipeline.watches)
     }
-    return Source(pipeline=pipeline, clock=Stopped(), health=lambda: said, started=START)
+    return AppState(pipeline=pipeline, clock=Stopped(), health=lambda: said, started=START)
 
 
 def _play(targets: int, leaks: int, stacks: int) -> Pipeline:
-    pipeline = Pipeline(Settings(owners={"main.": "team-shop"}))
+    pipeline = Pipeline(DetectionSettings(owners={"main.": "team-shop"}))
     steady = [stack(f"steady{i}", f"main.start{i}") for i in range(stacks)]
     leaking = [stack(f"leak{i}", f"main.begin{i}") for i in range(leaks)]
     found = [Target(PLAYED, f"10.0.{i // 250}.{i % 250}:6060", {"service": PLAYED}) for i in range(targets)]

@@ -2,7 +2,7 @@
 
 from simulated import START
 
-from leakwatch.evidence.record import KeptLeak, Kind, Record
+from leakwatch.evidence.record import Kind, Record, RecordedLeak
 from leakwatch.model import Verdict
 
 STACK = "0123456789abcdef"
@@ -20,7 +20,7 @@ def record(
     start: str = "0x1",
 ) -> Record:
     """Return what is said of a body that is evidence for one leak."""
-    leak = KeptLeak(
+    leak = RecordedLeak(
         stack=STACK,
         function="main.leak",
         wait="select",

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 
-from leakwatch.http.fetch import Health
-from leakwatch.model import Frame, Growth, Leak, Stack, Target, Verdict
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Frame, Growth, Stack, Target, TargetHealth, Verdict
 from leakwatch.notify.alerts import Alert, Alerts
 from leakwatch.notify.rules import Rules
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
 
 START = 1_700_000_000.0
 
@@ -55,7 +55,7 @@ class Play:
         self.alerts = Alerts(resend)
 
     def at(
-        self, after: float, leaks: Iterable[Leak] = (), health: Mapping[Target, Health] | None = None
+        self, after: float, leaks: Iterable[Leak] = (), health: Mapping[Target, TargetHealth] | None = None
     ) -> list[Alert]:
         """Return what is sent so many seconds after the start, when these leak."""
         time = START + after

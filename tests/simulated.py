@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from leakwatch.model import Event, Frame, Sample, Samples, Stack, Target
-from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.leaks.model import Event
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Frame, Sample, Samples, Stack, Target
+from leakwatch.pipeline import Pipeline
+from leakwatch.profile.fingerprint import fingerprint_of
 
 START = 1_700_000_000.0
 INTERVAL = 15.0
@@ -32,7 +34,7 @@ def play(
     load: Load, hours: float, pipeline: Pipeline | None = None, origin: str | None = None
 ) -> tuple[Pipeline, list[Event]]:
     """Scrape `load` for `hours`; return the pipeline and all events, times in seconds since the start."""
-    pipeline = pipeline or Pipeline(Settings())
+    pipeline = pipeline or Pipeline(DetectionSettings())
     events: list[Event] = []
     for i in range(int(hours * HOUR / INTERVAL)):
         at = i * INTERVAL

@@ -12,7 +12,8 @@ from leakwatch.model import Frame, Stack, Trace, Waiting
 from leakwatch.profile import dump, text
 from leakwatch.profile.dump import Dump, Goroutine
 from leakwatch.profile.dump_stacks import Waits, waiting
-from leakwatch.profile.stacks import Identifier, fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
+from leakwatch.profile.stacks import Identifier
 from leakwatch.profile.wait_times import Ages, ages, together
 
 RECORDED = sorted((Path(__file__).parent / "profiles").glob("*/goroutine.debug2.txt"))

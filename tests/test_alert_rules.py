@@ -10,8 +10,7 @@ import pytest
 import yaml
 from leaking import START, Play, leak
 
-from leakwatch.http.fetch import Health
-from leakwatch.model import Target, Verdict
+from leakwatch.model import Target, TargetHealth, Verdict
 from leakwatch.notify.rules import RULES, Labels
 from leakwatch.settings.units import parse_duration
 
@@ -73,7 +72,7 @@ def scripts(rng: np.random.Generator) -> tuple[dict[Leaky, Script], dict[str, li
 def played(verdicts: Mapping[Leaky, Script], ups: Mapping[str, list[bool]]) -> list[set[Labels]]:
     """Return what we push, minute by minute."""
     play, fires = Play(), []
-    health = {Target("shop", name): Health(up=None) for name in ups}
+    health = {Target("shop", name): TargetHealth(up=None) for name in ups}
     for minute in range(MINUTES):
         time = START + minute * MINUTE
         for target, state in health.items():

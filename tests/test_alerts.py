@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 from leaking import START, Play, leak
 
-from leakwatch.http.fetch import Health
 from leakwatch.leaks.labels import shown
-from leakwatch.model import Frame, Target, Verdict
+from leakwatch.model import Frame, Target, TargetHealth, Verdict
 from leakwatch.notify import annotations as text
 from leakwatch.notify.alerts import Alert
 
 SHIPPED = Path(__file__).parents[1] / "deploy" / "prometheus" / "leakwatch.rules.yml"
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-DOWN = Health(up=False, reason="connection", error="Connection refused", since=START)
+DOWN = TargetHealth(up=False, reason="connection", error="Connection refused", since=START)
 
 
 def names(alerts: Iterable[Alert]) -> list[str]:
@@ -217,8 +216,8 @@ def test_targets_that_are_down() -> None:
     """One alert per service, with each target, its reason and what it said; a target that only flaps is none."""
     play = Play()
     health = {Target("shop", f"a:{i}"): DOWN for i in range(30)}
-    health[Target("shop", "up:1")] = Health(up=True)
-    health[Target("cart", "b:1")] = Health(up=False, since=START + 200)
+    health[Target("shop", "up:1")] = TargetHealth(up=True)
+    health[Target("cart", "b:1")] = TargetHealth(up=False, since=START + 200)
     assert play.at(299, (), health) == []
     (alert,) = play.at(300, (), health)
     assert dict(alert.labels) == {"alertname": "LeakwatchTargetDown", "severity": "warning", "service": "shop"}

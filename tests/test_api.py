@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from leaking import leak as made_up
 from simulated import START, samples, stack
 
-from leakwatch.http.fetch import Health
 from leakwatch.leaks.config import IgnoreConfig
-from leakwatch.model import Fingerprint, Frame, Process, Stack, Target
-from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.settings.yaml_loader import load
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Fingerprint, Frame, Process, Stack, Target, TargetHealth
+from leakwatch.pipeline import Pipeline
+from leakwatch.settings.file import load
 from leakwatch.web.api.aggregate import summed
 from leakwatch.web.api.cache import Recent, Sparklines
 from leakwatch.web.api.flame_graph import DEEPEST
@@ -187,7 +187,7 @@ def series(path: str) -> dict[str, list[float]]:
 @pytest.mark.parametrize(("build", "kind"), [("b1", "restart"), ("b2", "deploy")])
 def test_a_restart_into_another_build_is_a_deploy(build: str, kind: str) -> None:
     """Where the process says so, a deploy is told from a restart."""
-    pipeline = Pipeline(Settings())
+    pipeline = Pipeline(DetectionSettings())
     for minute in range(400):
         process = Process("s1", "b1") if minute < 300 else Process("s2", build)
         counts = {"leak": 3 * (minute % 300)}
@@ -224,7 +224,7 @@ def test_only_the_fastest_targets_one_by_one() -> None:
 
 def test_a_gap_is_no_zero() -> None:
     """A block without a scrape is null on its target; a sum goes on with the last count while any is scraped."""
-    fed, key = Pipeline(Settings()), stack("a").fingerprint
+    fed, key = Pipeline(DetectionSettings()), stack("a").fingerprint
     for minute in range(120):
         if not 40 <= minute < 60:
             fed.observe(ONE, START + 60 * minute, 5, sample(stack("a"), 5))
@@ -240,7 +240,7 @@ def test_a_gap_is_no_zero() -> None:
 
 def test_targets_of_different_age_and_pace_add_up() -> None:
     """Who came late adds nothing before, who is down its last count, who is scraped seldom what it had then."""
-    fed, key = Pipeline(Settings()), stack("a").fingerprint
+    fed, key = Pipeline(DetectionSettings()), stack("a").fingerprint
     slow = Target("shop", "slow:1")
     fed.stretch(slow, 120)
     for minute in range(115):
@@ -269,7 +269,7 @@ def test_the_flame_graph() -> None:
     assert leak["value"] == 3 * (MINUTES - 1)
     assert leak["growth"] == pytest.approx(180, rel=0.01)
     deep = Stack(Fingerprint("0" * 16), tuple(Frame(f"main.f{i}") for i in range(500)), Frame("main.f0"), "", "")
-    fed = Pipeline(Settings())
+    fed = Pipeline(DetectionSettings())
     fed.observe(ONE, START, 3, sample(deep, 3))
     fed.watches[ONE].history.folded = 4
     graph = get(f"/api/v1/targets/shop/{quote(ONE.name)}/flame", source(pipeline=fed)).json()
@@ -315,7 +315,7 @@ def test_stacks_of_a_target(sort: str) -> None:
 
 def test_a_slash_may_part_names_in_several_ways() -> None:
     """Service and target may have slashes: what is known decides where one ends."""
-    health = {Target("a/b", "c"): Health(up=True), Target("d", "e/f/g"): Health(up=True)}
+    health = {Target("a/b", "c"): TargetHealth(up=True), Target("d", "e/f/g"): TargetHealth(up=True)}
     known = source(health=lambda: health)
     for path in ("a/b/c", "a%2Fb/c", "d/e/f/g", "d/e%2Ff%2Fg"):
         assert get(f"/api/v1/targets/{path}", known).json()["id"] in {"a%2Fb/c", "d/e%2Ff%2Fg"}
@@ -338,7 +338,7 @@ def test_services() -> None:
         "The first verdict is possible in 21m."
     )
     assert get("/api/v1/services", source(health=dict)).json()["waiting"] == "There is no target."
-    never = {DOWN: Health()}
+    never = {DOWN: TargetHealth()}
     assert get("/api/v1/services", source(health=lambda: never)).json()["waiting"] == (
         "No target has been scraped yet."
     )
@@ -397,7 +397,7 @@ def test_problems(method: str, path: str, status: int, said: str) -> None:
 def test_a_mistake_of_ours() -> None:
     """It is a problem too, says nothing of what broke, and the next answer is as good as before."""
 
-    def broken() -> dict[Target, Health]:
+    def broken() -> dict[Target, TargetHealth]:
         raise RuntimeError("a secret path")
 
     response = get("/api/v1/targets", source(health=broken))
@@ -421,7 +421,7 @@ def test_any_name_in_a_path(service: str, rest: str, kind: str) -> None:
 def test_any_name_can_be_asked_for(name: str) -> None:
     """A service and a target may have any name but those that browsers take for folders: its id finds it."""
     target = Target(name, name)
-    known = source(health=lambda: {target: Health(up=True)})
+    known = source(health=lambda: {target: TargetHealth(up=True)})
     (listed,) = get("/api/v1/targets", known).json()["targets"]
     for path in (listed["id"], f"{listed['id']}/flame"):
         assert get(f"/api/v1/targets/{path}", known).json()["target"] == name
@@ -484,7 +484,7 @@ def test_a_parameter_that_is_misspelt_is_refused(path: str, wrong: str, known: s
 
 def test_nothing_is_remembered_beyond_a_block() -> None:
     """Where blocks are short, the line is drawn anew after one, however long it might be believed."""
-    fed = Pipeline(Settings(block=10))
+    fed = Pipeline(DetectionSettings(block=10))
     for second in range(60):
         fed.observe(ONE, START + second, 0, sample(stack("leak"), 1 + second))
     watches, key, lines = list(fed.watches.values()), stack("leak").fingerprint, Sparklines(60)
@@ -499,7 +499,7 @@ def test_nothing_is_remembered_beyond_a_block() -> None:
 
 def test_what_is_remembered() -> None:
     """With a memory, leaks are a moment old and past counts a minute; the count of now and a verdict never are."""
-    fed, clock, recent = Pipeline(Settings()), At(START), Recent(5)
+    fed, clock, recent = Pipeline(DetectionSettings()), At(START), Recent(5)
     known = source(pipeline=fed, clock=clock, recent=recent, sparklines=Sparklines(60))
 
     def scrape(minute: int) -> None:

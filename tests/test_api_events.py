@@ -9,9 +9,9 @@ import httpx
 from api_world import ONE, app, get, sample, source
 from simulated import START, stack
 
-from leakwatch.http.fetch import Health
-from leakwatch.model import Target
-from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Target, TargetHealth
+from leakwatch.pipeline import Pipeline
 from leakwatch.web.api import events as changing
 from leakwatch.web.api.events import Changes
 from leakwatch.web.server.connection import REQUEST_TIME
@@ -28,11 +28,11 @@ def test_verdicts_and_health_are_told_at_once() -> None:
     """A verdict that turns and a target that goes down are told at the next look; what changed is not told."""
 
     async def listen() -> None:
-        health = {ONE: Health(up=True, since=1.0), TWO: Health(up=False, since=1.0)}
-        known = source(pipeline=Pipeline(Settings()), health=lambda: health)
+        health = {ONE: TargetHealth(up=True, since=1.0), TWO: TargetHealth(up=False, since=1.0)}
+        known = source(pipeline=Pipeline(DetectionSettings()), health=lambda: health)
         async with aclosing(Changes(known, tick=0.01).stream()) as stream:
             assert event(await anext(stream)) == {"retry": "2000"}
-            health[Target("shop", "new")] = Health()
+            health[Target("shop", "new")] = TargetHealth()
             first = event(await anext(stream))
             health[ONE].up, health[ONE].since, health[TWO].up, health[TWO].since = False, 2.0, True, 2.0
             second = event(await anext(stream))
@@ -49,7 +49,7 @@ def test_blocks_are_told_seldom() -> None:
     """A block that has closed is told too, but a fleet that closes one at each look is no storm."""
 
     async def listen() -> None:
-        known = source(pipeline=Pipeline(Settings()), health=dict)
+        known = source(pipeline=Pipeline(DetectionSettings()), health=dict)
         loop, times = asyncio.get_running_loop(), []
         async with aclosing(Changes(known, tick=0.01).stream()) as stream:
             await anext(stream)
@@ -65,7 +65,7 @@ def test_blocks_are_told_seldom() -> None:
 
 def test_the_pipeline_counts_what_is_told() -> None:
     """A block that closes and a verdict that turns are counted where they happen."""
-    fed = Pipeline(Settings())
+    fed = Pipeline(DetectionSettings())
     before = fed.blocks, fed.leaks.turns
     assert before == (0, 0)
     for minute in range(150):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
 from leakwatch.errors import ConfigError
-from leakwatch.leaks.ownership.codeowners import LONGEST_PATH, CodeOwners, Rule, parse
+from leakwatch.leaks.ownership.codeowners import LONGEST_PATH, CodeOwners, OwnerRule, parse
 
 SEGMENT = st.sampled_from(["a", "b", "ab", "*", "**", "a*", "*b", "?", "a?", "a*b*a", "*a*b*", "**a", r"\a"])
 PATTERN = st.builds(
@@ -82,7 +82,7 @@ def test_patterns_are_those_of_gitignore(pattern: str, path: str) -> None:
     """But for what ends in /*, a pattern matches what a library for .gitignore says."""
     if pattern.endswith("**/") or (pattern.endswith("/*") and "/" in pattern):
         return  # said above; the library takes b/**/ for b/**, which git does not
-    assert Rule(pattern).matches(path) is GitIgnoreSpec.from_lines([pattern]).match_file(path)
+    assert OwnerRule(pattern).matches(path) is GitIgnoreSpec.from_lines([pattern]).match_file(path)
 
 
 def test_the_last_rule_counts() -> None:

@@ -18,7 +18,8 @@ from leakwatch.errors import ConfigError, UsageError
 from leakwatch.notify.config import AlertmanagerConfig
 from leakwatch.scrape.config import ScrapeConfig
 from leakwatch.scrape.target_url import target_job
-from leakwatch.settings.units import exact_duration, expand, format_duration, parse_duration, parse_size
+from leakwatch.settings.types import expand
+from leakwatch.settings.units import exact_duration, format_duration, parse_duration, parse_size
 from leakwatch.web.server.config import WebConfig
 
 CONFIGS = Path(__file__).parent / "configs"

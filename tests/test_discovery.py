@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from leakwatch.config import parse
 from leakwatch.discovery.file import Reader
 from leakwatch.discovery.relabel import RelabelConfig, Rules
-from leakwatch.discovery.target_builder import Found, Job, Resolver
+from leakwatch.discovery.target_builder import BuiltTargets, JobDefaults, TargetBuilder
 from leakwatch.discovery.target_group import TargetGroup
 
 
@@ -20,9 +20,9 @@ def addresses(groups: Sequence[TargetGroup] | None) -> list[str] | None:
     return None if groups is None else [address for group in groups for address in group.targets]
 
 
-def resolve(groups: Sequence[TargetGroup], job: Job) -> Found:
+def resolve(groups: Sequence[TargetGroup], job: JobDefaults) -> BuiltTargets:
     """Return what one job makes of the groups."""
-    return asyncio.run(Resolver(job).resolve(groups))
+    return asyncio.run(TargetBuilder(job).resolve(groups))
 
 
 def write(path: Path, text: str) -> None:
@@ -145,7 +145,7 @@ def test_labels_make_the_endpoint() -> None:
         ),
         TargetGroup(targets=("unix:///run/app.sock",)),
     ]
-    one, two, three = resolve(groups, Job("j", "http", "/debug/pprof")).endpoints
+    one, two, three = resolve(groups, JobDefaults("j", "http", "/debug/pprof")).endpoints
     assert (one.target.service, str(one.url)) == ("j", "http://a:1/debug/pprof/goroutine?debug=1")
     assert (two.target.service, str(two.url)) == ("shop", "https://b:2/admin/pprof/goroutine?debug=1")
     assert two.target.labels == {"job": "j", "service": "shop", "zone": "z"}
@@ -156,7 +156,7 @@ def test_one_bad_address_does_not_disturb_the_others() -> None:
     """An address that makes no URL is left out and said."""
     groups = [TargetGroup(targets=("a:1", "xn--a:2", "c:3"))]
     with capture_logs() as logged:
-        found = resolve(groups, Job("j", "http", "/p"))
+        found = resolve(groups, JobDefaults("j", "http", "/p"))
     assert [endpoint.target.name for endpoint in found.endpoints] == ["a:1", "c:3"]
     assert (found.dropped, found.invalid) == (0, 1)
     assert [line["target"] for line in logged] == ["xn--a:2"]
@@ -170,7 +170,7 @@ def test_labels_end_where_a_target_begins() -> None:
         {"source_labels": ["pod"], "target_label": "target"},
         {"source_labels": ["__address__", "__scheme__", "__profile_path__"], "target_label": "saw"},
     ]
-    job = Job("j", "https", "/p", rules=tuple(map(RelabelConfig.model_validate, rules)))
+    job = JobDefaults("j", "https", "/p", rules=tuple(map(RelabelConfig.model_validate, rules)))
     (found,) = resolve([TargetGroup(targets=("h",), labels={"__meta_pod": "shop-7", "empty": ""})], job).endpoints
     labels = {"job": "shop", "pod": "shop-7", "target": "shop-7", "saw": "h;https;/p"}
     assert (found.target.service, found.target.name, found.target.labels) == ("shop", "shop-7", labels)
@@ -189,7 +189,7 @@ def test_labels_end_where_a_target_begins() -> None:
 )
 def test_a_missing_port_is_that_of_the_scheme(address: str, scheme: str, wanted: str) -> None:
     """Whatever was found without a port, as in Prometheus."""
-    (found,) = resolve([TargetGroup(targets=(address,))], Job("j", scheme, "/p")).endpoints
+    (found,) = resolve([TargetGroup(targets=(address,))], JobDefaults("j", scheme, "/p")).endpoints
     assert found.target.name == wanted
 
 
@@ -205,7 +205,7 @@ def test_a_missing_port_is_that_of_the_scheme(address: str, scheme: str, wanted:
 )
 def test_labels_that_make_no_target(labels: dict[str, str], said: str) -> None:
     """It is left out, by name and once; the others stay."""
-    resolver = Resolver(Job("j", "http", "/p"))
+    resolver = TargetBuilder(JobDefaults("j", "http", "/p"))
     groups = [TargetGroup(targets=("bad:1",), labels=labels), TargetGroup(targets=("good:1",))]
     with capture_logs() as logged:
         for _ in range(2):
@@ -219,7 +219,8 @@ def test_times_of_one_target() -> None:
     """Interval and timeout may come from labels."""
     labels = {"__scrape_interval__": "1m30s", "__scrape_timeout__": "200ms"}
     one, two = resolve(
-        [TargetGroup(targets=("a:1",), labels=labels), TargetGroup(targets=("b:1",))], Job("j", "http", "/p")
+        [TargetGroup(targets=("a:1",), labels=labels), TargetGroup(targets=("b:1",))],
+        JobDefaults("j", "http", "/p"),
     ).endpoints
     assert (one.interval, one.timeout) == (90.0, 0.2)
     assert (two.interval, two.timeout) == (15.0, 10.0)
@@ -234,7 +235,7 @@ def test_rules_run_once_per_address(monkeypatch: pytest.MonkeyPatch) -> None:
         return labels
 
     monkeypatch.setattr("leakwatch.discovery.target_builder.relabel", counted)
-    resolver = Resolver(Job("j", "http", "/p"))
+    resolver = TargetBuilder(JobDefaults("j", "http", "/p"))
 
     def run(*groups: tuple[tuple[str, ...], str]) -> list[str]:
         calls.clear()
@@ -265,7 +266,7 @@ def test_many_addresses_do_not_hold_up_the_loop() -> None:
                 await asyncio.sleep(0)
 
         task = asyncio.create_task(others())
-        found = await Resolver(Job("j", "http", "/p", rules=rules)).resolve([group])
+        found = await TargetBuilder(JobDefaults("j", "http", "/p", rules=rules)).resolve([group])
         task.cancel()
         return len(found.endpoints), turns
 
@@ -278,6 +279,6 @@ def test_a_thousand_mistakes_are_not_a_thousand_lines() -> None:
     """The first ten are named, the rest is a number."""
     group = TargetGroup(targets=tuple(f"h{i}/x" for i in range(1000)))
     with capture_logs() as logged:
-        assert resolve([group], Job("j", "http", "/p")).invalid == 1000
+        assert resolve([group], JobDefaults("j", "http", "/p")).invalid == 1000
     assert len(logged) == 11
     assert logged[-1]["number"] == 990

@@ -13,7 +13,7 @@ from running import until
 from structlog.testing import capture_logs
 
 from leakwatch.discovery.dns import DnsConfig, Names, lookup, system_resolver
-from leakwatch.discovery.status import Progress, current
+from leakwatch.discovery.status import DiscoveryStatus, current
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.errors import DiscoveryError
 
@@ -95,9 +95,9 @@ def test_an_alias_is_followed() -> None:
 
 def rounds(
     zone: Zone, settings: DnsConfig, *changes: Callable[[], object]
-) -> tuple[list[list[str] | None], Progress]:
+) -> tuple[list[list[str] | None], DiscoveryStatus]:
     """Ask once, and once after each change; return what was told each time."""
-    progress = Progress("j", "dns", lambda: 7.0)
+    progress = DiscoveryStatus("j", "dns", lambda: 7.0)
 
     async def run() -> list[list[str] | None]:
         current.set(progress)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from leakwatch.config import parse
-from leakwatch.discovery.target_builder import Job, Resolver
+from leakwatch.discovery.target_builder import JobDefaults, TargetBuilder
 from leakwatch.discovery.target_group import TargetGroup
 
 PAGE = Path(__file__).parents[1] / "docs" / "discovery.md"
@@ -24,7 +24,7 @@ def test_snippets_load(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_example_of_rules() -> None:
     """It names services by the DNS, keeps a quarter of them, and slows one down."""
     (job,) = parse(SNIPPETS[-1], "discovery.md", PAGE.parent).scrape_configs
-    resolver = Resolver(Job(job.job_name, job.scheme, job.profile_path, rules=job.relabel_configs))
+    resolver = TargetBuilder(JobDefaults(job.job_name, job.scheme, job.profile_path, rules=job.relabel_configs))
     names = [f"{name}.example.com" for name in ("shop", "cart", *map(str, range(100)))]
     groups = [TargetGroup(targets=(f"{name}:1",), labels={"__meta_dns_name": name}) for name in names]
     found = asyncio.run(resolver.resolve(groups))

@@ -26,14 +26,15 @@ from leakwatch.evidence import store as storing
 from leakwatch.evidence.config import EvidenceConfig, RedactConfig
 from leakwatch.evidence.disk import Disk
 from leakwatch.evidence.file_names import LONGEST, original, quoted
-from leakwatch.evidence.index import BESIDE, Body, Shelf
+from leakwatch.evidence.index import BESIDE, Index, StoredBody, surplus
 from leakwatch.evidence.packer import BATCH, MOST_WAITING, Packer, Worker
 from leakwatch.evidence.record import Kind, Record
-from leakwatch.evidence.recorder import Evidence, Trail
-from leakwatch.evidence.retention import surplus
+from leakwatch.evidence.recorder import EvidenceRecorder, TargetRecorder
 from leakwatch.evidence.store import Store
-from leakwatch.model import Event, Process, Target, Verdict
-from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.leaks.model import Event
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Process, Target, Verdict
+from leakwatch.pipeline import Pipeline
 from leakwatch.profile import formats as saved
 from leakwatch.profile import symbols as symbol
 from leakwatch.profile.redact import Redaction
@@ -100,7 +101,7 @@ def test_names_are_told_apart(one: str, two: str) -> None:
 def test_the_least_important_goes_first() -> None:
     """Of several leaks: the verdict counts, then the growth, then the age."""
     kept = [
-        Body(str(i), record(at=START + i, verdict=verdict, growth=growth), None, "")
+        StoredBody(str(i), record(at=START + i, verdict=verdict, growth=growth), None, "")
         for i, (verdict, growth) in enumerate(
             [
                 (Verdict.PROVEN, 1.0),
@@ -120,8 +121,8 @@ def test_the_least_important_goes_first() -> None:
 
 def test_a_giant_takes_nothing_with_it() -> None:
     """A body that is larger than all there is room for goes alone, however important it is."""
-    small = Body("small", record(verdict=Verdict.SUSPECTED), None, "")
-    giant = Body("giant", record(size=10**6, verdict=Verdict.PROVEN), None, "")
+    small = StoredBody("small", record(verdict=Verdict.SUSPECTED), None, "")
+    giant = StoredBody("giant", record(size=10**6, verdict=Verdict.PROVEN), None, "")
     assert surplus([small, giant], size=10**5) == [giant]
 
 
@@ -129,7 +130,7 @@ def test_a_giant_takes_nothing_with_it() -> None:
 def test_bounds_always_hold(bodies: list[tuple[int, float, Verdict]]) -> None:
     """Whatever is kept, what is left fits, and nothing goes that did not have to."""
     kept = [
-        Body(str(i), record(at=START + i, size=1000 * size, growth=growth, verdict=verdict), None, "")
+        StoredBody(str(i), record(at=START + i, size=1000 * size, growth=growth, verdict=verdict), None, "")
         for i, (size, growth, verdict) in enumerate(bodies)
     ]
     gone = surplus(kept, size=150_000, number=10)
@@ -144,7 +145,7 @@ def test_one_scrape_costs_the_same_however_much_is_kept(monkeypatch: pytest.Monk
     """Bodies are ranked only where some have to go, and told by target: one comes at each scrape of what leaks."""
     ranked = []
 
-    def ranking(kept: Iterable[Body], *, size: int, number: int | None = None) -> list[Body]:
+    def ranking(kept: Iterable[StoredBody], *, size: int, number: int | None = None) -> list[StoredBody]:
         ranked.append(number)
         return surplus(kept, size=size, number=number)
 
@@ -170,7 +171,7 @@ def test_one_scrape_costs_the_same_however_much_is_kept(monkeypatch: pytest.Monk
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.booleans()), max_size=40))
 def test_what_is_on_the_shelf_is_counted(moves: list[tuple[int, int, bool]]) -> None:
     """Whatever comes, goes or is left to the disk, the sums are those of what is there."""
-    shelf = Shelf()
+    shelf = Index()
     for i, (whose, kind, large) in enumerate(moves):
         there = list(shelf)
         if kind == 0 and there:
@@ -179,7 +180,7 @@ def test_what_is_on_the_shelf_is_counted(moves: list[tuple[int, int, bool]]) -> 
             shelf.leave_to_disk(there[whose % len(there)])
         else:
             size = 5000 if large else 5
-            shelf.put(Body(str(i), record(target=f"t{whose}", at=START + i, size=size), parts(), ""))
+            shelf.put(StoredBody(str(i), record(target=f"t{whose}", at=START + i, size=size), parts(), ""))
     left = list(shelf)
     assert len(shelf) == len(left)
     assert shelf.size == sum(body.size for body in left)
@@ -437,16 +438,16 @@ class World:
     """One target that is watched, and its evidence; verdicts are made by hand."""
 
     def __init__(self, settings: EvidenceConfig | None = None) -> None:
-        self.pipeline = Pipeline(Settings())
+        self.pipeline = Pipeline(DetectionSettings())
         self.pipeline.watch(TARGET)
-        self.evidence = Evidence(settings or EvidenceConfig(), self.pipeline, lambda moment: moment)
+        self.evidence = EvidenceRecorder(settings or EvidenceConfig(), self.pipeline, lambda moment: moment)
         self.store = self.evidence.store
         self.open: list[tuple[Any, Verdict, float]] = []
         self.pipeline.leaks.on = lambda *_: self.open  # type: ignore[method-assign]  # what is thought is the test's
         self.stack = made_leak(function="main.leak").stack
 
     @property
-    def trail(self) -> Trail:
+    def trail(self) -> TargetRecorder:
         """Of the target."""
         return self.evidence.trail(TARGET)
 
@@ -703,8 +704,8 @@ def test_what_cannot_be_redacted_is_not_kept() -> None:
 
 def test_a_leak_on_many_targets() -> None:
     """Of a service that leaks everywhere, the bodies of the three worst targets are wanted."""
-    pipeline = Pipeline(Settings())
-    evidence = Evidence(EvidenceConfig(), pipeline, lambda moment: moment)
+    pipeline = Pipeline(DetectionSettings())
+    evidence = EvidenceRecorder(EvidenceConfig(), pipeline, lambda moment: moment)
     targets = [Target("shop", f"10.0.0.{i}:6060") for i in range(6)]
     for i, target in enumerate(targets):
         pipeline.observe(target, START, i, samples({"leak": i + 1}))

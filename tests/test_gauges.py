@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.errors import MalformedProfile, NotAProfile
-from leakwatch.scrape.probes.go_metrics import LONGEST, Gauges, Parser
+from leakwatch.scrape.probes.go_metrics import LONGEST, GoMetrics, GoMetricsParser
 
 BODY = b"""# HELP go_goroutines Number of goroutines that currently exist.
 # TYPE go_goroutines gauge
@@ -15,12 +15,12 @@ go_memstats_stack_inuse_bytes 1.900544e+06
 http_requests_total{path="go_goroutines 7"} 3
 process_resident_memory_bytes 5.2051968e+07 1700000000000
 """
-FOUND = Gauges(812, 1_900_544, 52_051_968)
+FOUND = GoMetrics(812, 1_900_544, 52_051_968)
 
 
-def read(body: bytes, piece: int = 1 << 16) -> Gauges:
+def read(body: bytes, piece: int = 1 << 16) -> GoMetrics:
     """Return what a body says that comes in pieces."""
-    parser = Parser()
+    parser = GoMetricsParser()
     for i in range(0, len(body), piece):
         parser.feed(body[i : i + piece])
     return parser.close()
@@ -49,13 +49,13 @@ def test_the_ways_to_write_a_line(line: bytes, value: float) -> None:
 
 def test_what_is_not_said_is_not_known() -> None:
     """A service may have but one of the three collectors."""
-    assert read(b"process_resident_memory_bytes 5\n") == Gauges(None, None, 5)
+    assert read(b"process_resident_memory_bytes 5\n") == GoMetrics(None, None, 5)
 
 
 @pytest.mark.parametrize("piece", [1, 100, 1 << 16])
 def test_a_line_that_does_not_end_is_not_kept(piece: int) -> None:
     """Nothing is held of it but a little, and what follows it is read; begun with our name, it is none of ours."""
-    parser = Parser()
+    parser = GoMetricsParser()
     for line in (b"x" * 3 * LONGEST, b"go_goroutines{x=" + b"y" * 3 * LONGEST):
         for i in range(0, len(line), piece):
             parser.feed(line[i : i + piece])

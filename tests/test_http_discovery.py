@@ -11,7 +11,7 @@ from running import until
 from structlog.testing import capture_logs
 
 from leakwatch.discovery.http import HttpConfig, parse
-from leakwatch.discovery.status import Progress, current
+from leakwatch.discovery.status import DiscoveryStatus, current
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.errors import DiscoveryError
 
@@ -25,11 +25,11 @@ def config(server: Server, **more: Any) -> HttpConfig:
 
 
 def follow(
-    settings: HttpConfig, steps: Callable[[list[list[TargetGroup]], Progress], Any]
-) -> tuple[list[list[TargetGroup]], Progress]:
+    settings: HttpConfig, steps: Callable[[list[list[TargetGroup]], DiscoveryStatus], Any]
+) -> tuple[list[list[TargetGroup]], DiscoveryStatus]:
     """Run the mechanism until `steps` is true of what it told and how it fares."""
     told: list[list[TargetGroup]] = []
-    progress = Progress("j", "http", lambda: 7.0)
+    progress = DiscoveryStatus("j", "http", lambda: 7.0)
 
     async def run() -> None:
         current.set(progress)
@@ -83,7 +83,7 @@ def test_a_server_that_fails_keeps_its_last_list(answer: Answer, said: str) -> N
     """Each reason is said once, with what stays; the list is followed again when the server is well."""
     with answering(http(LIST, "200 OK", JSON)) as server, capture_logs() as logged:
 
-        def steps(told: list[list[TargetGroup]], progress: Progress) -> bool:
+        def steps(told: list[list[TargetGroup]], progress: DiscoveryStatus) -> bool:
             if told and server.answer is not answer and progress.failures == 0:
                 server.answer = answer
             if progress.failures > 2:

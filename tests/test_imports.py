@@ -14,7 +14,7 @@ MODULES = {
 }
 
 LAYERS = (  # the lowest first
-    {"errors", "model", "settings"},
+    {"errors", "model", "clock", "settings"},
     {"profile", "detect", "http"},
     {"pipeline", "leaks", "discovery"},
     {"scrape", "notify", "evidence"},
@@ -23,13 +23,14 @@ LAYERS = (  # the lowest first
     {"cli", "__main__", "health"},
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
-WITHIN = {("daemon", "config"), ("pipeline", "leaks"), ("__main__", "cli"), ("settings", "errors")}
+WITHIN = {
+    ("daemon", "config"),
+    ("pipeline", "leaks"),
+    ("__main__", "cli"),
+    ("settings", "errors"),
+    ("model", "errors"),
+}
 KNOWN = {
-    ("settings.file", "http"),
-    ("settings.messages", "http"),
-    ("discovery.metrics", "scrape"),
-    ("discovery.runner", "scrape"),
-    ("notify.notifier", "scrape"),
     ("scrape.target_set", "config"),
     ("scrape.loop", "evidence"),
     ("scrape.factory", "evidence"),
@@ -39,7 +40,7 @@ KNOWN = {
 
 PURE = {"profile", "detect", "leaks", "pipeline", "model", "errors"}
 PURE_MODULES = {
-    *(f"evidence.{name}" for name in ("record", "retention", "index")),
+    *(f"evidence.{name}" for name in ("record", "index")),
     *(f"notify.{name}" for name in ("rules", "annotations", "alerts", "queue")),
     *(f"discovery.{name}" for name in ("relabel", "go_regexp", "kubernetes.objects", "kubernetes.meta_labels")),
     *(
@@ -72,11 +73,11 @@ ONLY_IN = {
     "resource": {"web.api.own_usage"},
     "bcrypt": {"web.server.passwords"},
     "uvicorn": {"web.server.connection", "web.server.server"},
-    "time": {"scrape.clock"},
+    "time": {"clock"},
 }
 ONLY_BELOW = {
     "prometheus_client": ("metrics", "app"),
-    "typer": ("main", "run_options", "run", "scrape", "check", "config"),
+    "typer": ("main", "run", "scrape", "check", "config"),
 }
 
 

@@ -15,16 +15,19 @@ from structlog.testing import capture_logs
 from leakwatch.detect.history import History
 from leakwatch.detect.min_age import lows, older
 from leakwatch.errors import ScrapeError
-from leakwatch.http.fetch import Feed, Scraper
-from leakwatch.leaks.findings import Answers, Dumped, Proof, findings
-from leakwatch.model import Fingerprint, Leak, Process, Stack, Target, Verdict, Waiting
-from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.http.fetch import Feed, Fetcher
+from leakwatch.leaks.findings import Dumped, ProbeResults, Proof, findings
+from leakwatch.leaks.model import Leak
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Fingerprint, Process, Stack, Target, Verdict, Waiting
+from leakwatch.pipeline import Pipeline
 from leakwatch.profile import dump
-from leakwatch.profile.stacks import Identifier, site_of
-from leakwatch.scrape.probes.full_dump import DumpInquiry
-from leakwatch.scrape.probes.leak_profile import ProofInquiry, When
-from leakwatch.scrape.probes.memory_usage import MemoryInquiry
-from leakwatch.scrape.probes.probe import Inquiry, Occasion, ask, is_due
+from leakwatch.profile.fingerprint import site_of
+from leakwatch.profile.stacks import Identifier
+from leakwatch.scrape.probes.full_dump import FullDumpProbe
+from leakwatch.scrape.probes.leak_profile import LeakProfileProbe, When
+from leakwatch.scrape.probes.memory_usage import MemoryProbe
+from leakwatch.scrape.probes.probe import Probe, ProbeContext, ask, is_due
 
 RECORDED = Path(__file__).parent / "profiles" / "1.27"
 LEAKED = b"goroutineleak profile: total 3\n3 @ 0x11 0x21\n#\t0x10\tmain.lost+0x1\t/src/main.go:7\n\n"
@@ -50,16 +53,16 @@ class FakeScraper:
 class Asked:
     """One inquiry of one target, and its answers."""
 
-    def __init__(self, answer: bytes | ScrapeError, make: Callable[[Scraper], Inquiry]) -> None:
+    def __init__(self, answer: bytes | ScrapeError, make: Callable[[Fetcher], Probe]) -> None:
         self.scraper = FakeScraper(answer)
-        self.inquiry = make(cast("Scraper", self.scraper))
-        self.answers = Answers()
+        self.inquiry = make(cast("Fetcher", self.scraper))
+        self.answers = ProbeResults()
         self.identifier = Identifier()
 
     def at(self, now: float, *, total: int = 10, suspects: Mapping[Fingerprint, Stack] | None = None) -> bool:
         """Ask if it is due `now`; tell whether it was."""
         suspects = {LOST.fingerprint: LOST} if suspects is None else suspects
-        occasion = Occasion(TARGET, START + now, now, total, suspects, self.answers, self.identifier)
+        occasion = ProbeContext(TARGET, START + now, now, total, suspects, self.answers, self.identifier)
         due = is_due(self.inquiry, occasion)
         if due:
             asyncio.run(ask(self.inquiry, occasion))
@@ -68,12 +71,12 @@ class Asked:
 
 def proof(answer: bytes | ScrapeError = LEAKED, when: When = "suspicion", limit: int = 1000) -> Asked:
     """Return an inquiry for proof."""
-    return Asked(answer, lambda scraper: ProofInquiry(scraper, when, limit))
+    return Asked(answer, lambda scraper: LeakProfileProbe(scraper, when, limit))
 
 
 def full_dump(answer: bytes | ScrapeError, limit: int = 1000) -> Asked:
     """Return an inquiry for a full dump."""
-    return Asked(answer, lambda scraper: DumpInquiry(scraper, "suspicion", limit))
+    return Asked(answer, lambda scraper: FullDumpProbe(scraper, "suspicion", limit))
 
 
 def test_a_process_is_asked_on_suspicion_and_seldom() -> None:
@@ -162,7 +165,7 @@ def test_proof_of_every_stack_and_site() -> None:
     assert asked.answers.proof is not None
     proven = asked.answers.proof.goroutines
     body = (RECORDED / "goroutine.debug1.txt").read_bytes()
-    parser = Pipeline(Settings()).body()
+    parser = Pipeline(DetectionSettings()).body()
     parser.feed(body)
     _, printed = parser.close()
     known = {key: sample for key, sample in printed.items() if key in proven}
@@ -310,8 +313,8 @@ def test_a_leak_behind_a_balancer_comes_to_an_end() -> None:
 def test_a_look_that_breaks_is_one_that_failed() -> None:
     """A mistake of ours in one look is logged and named, and the target is not asked again soon."""
 
-    class Broken(ProofInquiry):
-        async def ask(self, occasion: Occasion) -> None:
+    class Broken(LeakProfileProbe):
+        async def ask(self, occasion: ProbeContext) -> None:
             raise RuntimeError(f"can't start new thread for {occasion.target.name}")
 
     asked = Asked(b"", lambda scraper: Broken(scraper, "suspicion", 1000))
@@ -325,30 +328,30 @@ def test_a_look_that_breaks_is_one_that_failed() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda scraper: ProofInquiry(scraper, "suspicion", 1000),
-        lambda scraper: DumpInquiry(scraper, "suspicion", 1000),
-        lambda scraper: MemoryInquiry(scraper, None),
+        lambda scraper: LeakProfileProbe(scraper, "suspicion", 1000),
+        lambda scraper: FullDumpProbe(scraper, "suspicion", 1000),
+        lambda scraper: MemoryProbe(scraper, None),
     ],
 )
-def test_a_look_that_we_broke_off_is_no_refusal(make: Callable[[Scraper], Inquiry]) -> None:
+def test_a_look_that_we_broke_off_is_no_refusal(make: Callable[[Fetcher], Probe]) -> None:
     """When a reload closes the connection meanwhile, the job that comes next may ask, and nothing is missing."""
     asked = Asked(ScrapeError("connection", "ReadError"), make)
     suspects = {LOST.fingerprint: LOST}
-    over = Occasion(TARGET, START, 0, 10, suspects, asked.answers, asked.identifier, over=lambda: True)
+    over = ProbeContext(TARGET, START, 0, 10, suspects, asked.answers, asked.identifier, over=lambda: True)
     asyncio.run(ask(asked.inquiry, over))
     assert (asked.answers.refused, asked.answers.missing, asked.answers.looks.kept) == ({}, {}, [])
 
 
 def test_findings_of_several_targets() -> None:
     """Counts add up over targets, the reasons for what is missing are kept."""
-    one, two = Answers(), Answers()
+    one, two = ProbeResults(), ProbeResults()
     key = LOST.fingerprint
     one.prove(Proof(1.0, {key: 5}))
     two.prove(Proof(2.0, {}))
     one.dumped = Dumped(1.0, {key: Waiting({None: 1, 7: 2}, {"select": 3}, {})})
     two.dumped = Dumped(1.0, {key: Waiting({9: 2}, {"select": 2}, {})})
     two.missing["age"] = "no"
-    found = findings([key], [one, two, Answers()], [{600.0: 3}, {600.0: 4, 3600.0: 1}])
+    found = findings([key], [one, two, ProbeResults()], [{600.0: 3}, {600.0: 4, 3600.0: 1}])
     assert (found.proven, found.older, found.missing) == (5, {600.0: 7, 3600.0: 1}, {"age": "no"})
     assert found.waiting == Waiting({None: 1, 7: 2, 9: 2}, {"select": 5}, {})
     assert findings([key], [], []).proven is None
@@ -391,5 +394,5 @@ def test_bounds_of_age_of_a_leak() -> None:
 
 def test_names_are_unique() -> None:
     """Answers are kept by the name of the inquiry, so no two share one."""
-    kinds: list[Any] = [ProofInquiry, DumpInquiry]
+    kinds: list[Any] = [LeakProfileProbe, FullDumpProbe]
     assert all(one.name != other.name for one, other in itertools.combinations(kinds, 2))

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from simulated import START, TARGET
 from structlog.testing import capture_logs
 
+from leakwatch.clock import Clock, Lag
 from leakwatch.errors import ScrapeError
-from leakwatch.http.fetch import Feed, Scraper
+from leakwatch.http.fetch import Feed, Fetcher
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Process
-from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape.budget import SAVED, Pace
-from leakwatch.scrape.clock import Clock, Lag
-from leakwatch.scrape.loop import Job
-from leakwatch.scrape.probes.process import Question
-from leakwatch.scrape.scheduler import Schedule, offset
+from leakwatch.pipeline import Pipeline
+from leakwatch.scrape.budget import SAVED, CostBudget
+from leakwatch.scrape.loop import ScrapeLoop
+from leakwatch.scrape.probes.process import ProcessProbe
+from leakwatch.scrape.scheduler import Scheduler, offset
 
 PROFILES = Path(__file__).parent / "profiles"
 BODY = b"goroutine profile: total 2\n2 @ 0x11 0x21\n#\t0x10\tmain.f+0x1\t/src/main.go:7\n\n"
@@ -82,10 +83,10 @@ class World:
         self.clock = FakeClock()
         self.late = 0.0
         self.scraper = FakeScraper(self.clock)
-        self.pipeline = Pipeline(Settings())
-        scraper = cast("Scraper", self.scraper)
-        pace = Pace(interval, limit)
-        self.job = Job(TARGET, scraper, self.pipeline, self.clock, lambda: self.late, pace)
+        self.pipeline = Pipeline(DetectionSettings())
+        scraper = cast("Fetcher", self.scraper)
+        pace = CostBudget(interval, limit)
+        self.job = ScrapeLoop(TARGET, scraper, self.pipeline, self.clock, lambda: self.late, pace)
         self.interval = interval
 
     def asked(self) -> list[int]:
@@ -147,7 +148,7 @@ def test_a_hiccup_is_no_outage() -> None:
 @given(st.lists(st.floats(0, 10), min_size=50, max_size=50), st.floats(0.001, 0.5))
 def test_never_more_than_the_share(costs: list[float], limit: float) -> None:
     """Whatever scrapes cost, in the long run that is the share, plus one scrape and what was saved."""
-    pace = Pace(15.0, limit)
+    pace = CostBudget(15.0, limit)
     spent, time = 0.0, 0.0
     for cost in costs:
         while not pace.due(time):
@@ -172,7 +173,7 @@ def test_a_target_that_is_usually_slow_gets_a_longer_block() -> None:
 def test_scrapes_that_come_a_little_late_are_no_longer_interval(late: float, grown: bool) -> None:
     """The shortest block that is allowed, five intervals, stands jitter; it grows when scrapes are really late."""
     world = World(interval=0.2, limit=1)
-    world.pipeline.configure(Settings(block=1.0))
+    world.pipeline.configure(DetectionSettings(block=1.0))
     world.interval = 0.2 * late
     logged = world.tick(30)
     assert any("block grows" in line["event"] for line in logged) == grown
@@ -321,7 +322,7 @@ def test_jobs_run_at_once_and_again() -> None:
         async def once(name: str) -> None:
             ran.append(name)
 
-        schedule = Schedule(Clock())
+        schedule = Scheduler(Clock())
         schedule.start()
         schedule.every("a", 0.2, 0.0, partial(once, "a"))
         schedule.every("b", 10.0, 0.1, partial(once, "b"))
@@ -348,7 +349,7 @@ def test_a_job_that_is_late_still_runs() -> None:
             nonlocal ran
             ran += 1
 
-        schedule = Schedule(Clock())
+        schedule = Scheduler(Clock())
         schedule.start()
         schedule.every("a", 30.0, 0.1, count)
         await asyncio.sleep(0)
@@ -372,7 +373,7 @@ def test_a_clock_that_is_set_back_holds_nothing_up(monkeypatch: pytest.MonkeyPat
             ran += 1
 
         clock = FakeClock()
-        schedule = Schedule(clock)
+        schedule = Scheduler(clock)
         schedule.start()
         schedule.every("a", 3600.0, 3600.0, count)  # as it looks after the clock was set back by an hour
         clock.step = -3600.0
@@ -431,7 +432,7 @@ class FakeQuestion:
 def test_a_new_process_begins_a_new_lifetime() -> None:
     """A new connection is reason to ask; another process is said, with whether it is a new build, and counted."""
     world, question = World(), FakeQuestion()
-    world.job._question = cast("Question", question)
+    world.job._question = cast("ProcessProbe", question)
     world.scraper.fresh = True
     world.tick(1)
     world.scraper.fresh = False
@@ -493,7 +494,7 @@ def test_when_to_ask_which_process_answers() -> None:
     """Over a new connection always; after a fall of a fifth at most once a minute; else never."""
     scraper = FakeScraper(FakeClock())
     scraper.body = (Path(__file__).parent / "profiles/1.27/goroutine.debug0.pb.gz").read_bytes()
-    question = Question(cast("Scraper", scraper))
+    question = ProcessProbe(cast("Fetcher", scraper))
     assert question.is_due(0, before=0, total=50, fresh=True)
     assert question.is_due(0, before=100, total=80, fresh=False)
     assert not question.is_due(0, before=100, total=81, fresh=False)
@@ -511,7 +512,7 @@ def test_when_to_ask_which_process_answers() -> None:
 def test_a_question_without_an_answer_is_asked_again() -> None:
     """A process that is too slow to answer just after its start is asked once a minute, but not for ever."""
     scraper = FakeScraper(FakeClock())
-    question = Question(cast("Scraper", scraper))
+    question = ProcessProbe(cast("Fetcher", scraper))
     scraper.error = ScrapeError("timeout", "no answer")
     assert asyncio.run(question.ask(0)) is None
     assert not question.is_due(59, before=100, total=100, fresh=False)

@@ -9,11 +9,12 @@ from simulated import HOUR, INTERVAL, START, TARGET, Load, play, samples, verdic
 
 from leakwatch.detect.trend import find_onset, theil_sen
 from leakwatch.leaks.ownership.owners import Owners
-from leakwatch.leaks.ownership.source_links import Facts, Links
+from leakwatch.leaks.ownership.source_links import LinkContext, Links
 from leakwatch.leaks.reason import departures, figure, sentence
-from leakwatch.leaks.tracker import Leaks
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.leaks.tracker import LeakTracker
 from leakwatch.model import Growth, Judgement, Target, Verdict
-from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.pipeline import Pipeline
 
 DAY = 24 * HOUR
 
@@ -163,7 +164,7 @@ def test_missed_scrapes_do_not_accuse_and_do_not_hide(missing: float) -> None:
 
 def test_too_few_scrapes_leave_only_what_needs_no_turnover() -> None:
     """At one scrape per block a busy stack is never judged by turnover, a pure leak still by the P windows."""
-    pipeline = Pipeline(Settings(block=INTERVAL))
+    pipeline = Pipeline(DetectionSettings(block=INTERVAL))
     rng = np.random.default_rng(3)
     growing: Load = lambda at: {"busy": int(rng.poisson(30 + at / HOUR * 100)), "leak": int(at / 30)}  # noqa: E731
     _, events = play(growing, 2, pipeline)
@@ -231,7 +232,7 @@ def judgement(verdict: Verdict, rate: float, first_seen: float) -> Judgement:
 
 def test_a_leak_over_two_targets() -> None:
     """The worst verdict counts, rates add up with their errors in quadrature, the earliest onset is told."""
-    leaks = Leaks(lambda *_: 123, lambda _: {}, lambda name, _: Facts(name, {}))
+    leaks = LeakTracker(lambda *_: 123, lambda _: {}, lambda name, _: LinkContext(name, {}))
     leaks.assign(Owners({"main.": "everyone", "main.leak": "storage"}), (), Links())
     (fingerprint, sample), *_ = samples({"leak": 1}).items()
     leaks.update("shop", "a", {fingerprint: (sample.stack, judgement(Verdict.SUSPECTED, 10, 5.0))}, 1.0)
@@ -249,7 +250,7 @@ def test_a_leak_over_two_targets() -> None:
 
 def test_services_are_counted_apart() -> None:
     """The same stack in two services is two leaks; the replicas of one are counted together."""
-    pipeline = Pipeline(Settings())
+    pipeline = Pipeline(DetectionSettings())
     for target, count in ((TARGET, 5), (Target("shop", "b"), 7), (Target("other", "c"), 100)):
         pipeline.observe(target, START, count, samples({"leak": count}))
     fingerprint = next(iter(samples({"leak": 1})))

@@ -13,10 +13,11 @@ from seen_pages import Seen
 from simulated import play
 from starlette.types import ASGIApp
 
-from leakwatch.http.fetch import Health
-from leakwatch.leaks.ownership.source_links import Links, Template
-from leakwatch.model import Findings, Frame, Target, Waiting
-from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.leaks.model import Findings
+from leakwatch.leaks.ownership.source_links import Links, LinkTemplate
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Frame, Target, TargetHealth, Waiting
+from leakwatch.pipeline import Pipeline
 from leakwatch.web.api.findings import findings
 from leakwatch.web.api.flame_graph import flame_graph
 from leakwatch.web.api.leaks import leak_id
@@ -158,7 +159,7 @@ def test_what_is_not_reached_pays_nothing() -> None:
     """The cost of a target where nobody answers, or not as TLS, is not known; of one that fails slowly it is."""
 
     def cost(reason: str) -> tuple[float | None, str]:
-        state = Health(up=False, reason=reason, error="no", since=1.0, time=2.0, duration=0.3, interval=15.0)
+        state = TargetHealth(up=False, reason=reason, error="no", since=1.0, time=2.0, duration=0.3, interval=15.0)
         known = source(health=lambda: {DOWN: state})
         text = " ".join(Seen(get(path_of(DOWN), make_pages(known)).text).text.split())
         (said,) = re.findall(r"Its cost ?(.*?) ?Results", text)
@@ -185,9 +186,9 @@ def test_a_target_that_never_answered_has_no_numbers() -> None:
 
 def test_frames_link_to_their_source() -> None:
     """Each place leads to where it is shown, if that is known; the link is an attribute, whatever is in it."""
-    template = Template.of('https://git.example/x?a="b"&file={file}#L{line}')
+    template = LinkTemplate.of('https://git.example/x?a="b"&file={file}#L{line}')
     pipeline, _ = play(
-        lambda at: {"leak": int(at / 60), "idle": 7}, 3, Pipeline(Settings(links=Links({"": template})))
+        lambda at: {"leak": int(at / 60), "idle": 7}, 3, Pipeline(DetectionSettings(links=Links({"": template})))
     )
     (leak,) = pipeline.open_leaks()
     page = Seen(get(f"/leaks/{leak_id(leak)}", make_pages(source(pipeline=pipeline))).text)

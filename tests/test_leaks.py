@@ -10,10 +10,12 @@ from simulated import HOUR, START, samples
 
 from leakwatch.leaks import tracker as leaking
 from leakwatch.leaks.grouping import groups
-from leakwatch.leaks.ignore import Rule
-from leakwatch.model import Event, Frame, Leak, Sample, Samples, Stack, Target, Verdict
-from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.leaks.ignore import IgnoreRule
+from leakwatch.leaks.model import Event, Leak
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Frame, Sample, Samples, Stack, Target, Verdict
+from leakwatch.pipeline import Pipeline
+from leakwatch.profile.fingerprint import fingerprint_of
 
 A, B = Target("shop", "a", {"track": "stable"}), Target("shop", "b", {"track": "canary"})
 MINUTE = 60.0
@@ -25,8 +27,8 @@ Counts = Callable[[Target, float], Samples]
 class Play:
     """A pipeline that is fed one profile of each target a minute, and all that it told."""
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.pipeline = Pipeline(settings or Settings())
+    def __init__(self, settings: DetectionSettings | None = None) -> None:
+        self.pipeline = Pipeline(settings or DetectionSettings())
         self.events: list[Event] = []
         self.time = 0.0
 
@@ -124,7 +126,7 @@ def test_a_plateau_lasts_since_the_last_rise() -> None:
 
 def test_a_rule_by_labels_hides_only_what_its_targets_leak() -> None:
     """What is known and accepted of the canary is told when another target leaks it."""
-    settings = Settings(ignore=(Rule(function="main.leak", labels={"track": "canary"}),))
+    settings = DetectionSettings(ignore=(IgnoreRule(function="main.leak", labels={"track": "canary"}),))
 
     def leaks(*where: Target) -> Counts:
         return lambda target, hour: samples({"leak": 3 + int(60 * hour) * (target in where), "b": 5})
@@ -142,8 +144,8 @@ def test_a_rule_knows_targets_by_their_service_and_address(name: str) -> None:
         return samples({"leak": 3 + int(60 * hour), "b": 5})
 
     for pattern, open_leaks in ((Target("shop", "a").shown[name], 0), ("other", 1)):
-        rule = Rule(function="main.leak", labels={name: pattern})
-        play = Play(Settings(ignore=(rule,))).run(5, leaks, A)
+        rule = IgnoreRule(function="main.leak", labels={name: pattern})
+        play = Play(DetectionSettings(ignore=(rule,))).run(5, leaks, A)
         assert len(play.pipeline.open_leaks()) == open_leaks
         assert play.pipeline.unmatched() == ([] if not open_leaks else [rule])
 
@@ -169,7 +171,7 @@ def test_many_targets_are_not_put_together_at_each_block_of_each(monkeypatch: py
     assert [event.leak.verdict for event in play.events] == [event.leak.verdict for event in three.events]
     assert play.events[-1].time <= one.events[-1].time
     assert 0 < times < 5 * 12 * 60 / 2
-    play.pipeline.configure(Settings(ignore=(Rule(function="main.leak"),)))
+    play.pipeline.configure(DetectionSettings(ignore=(IgnoreRule(function="main.leak"),)))
     play.run(1 / 6, leaks, *many)
     assert play.pipeline.open_leaks() == []
 
@@ -182,7 +184,7 @@ def test_a_ceiling_does_not_flap() -> None:
         noise = int(rng.integers(-2, 3)) if hour > 5 else 0
         return samples({"pool": int(min(hour * 40, 200)) + noise - 30 * (hour > 20), "b": 5})
 
-    play = Play(Settings(ignore=(Rule(function="main.pool", at_most=200),)))
+    play = Play(DetectionSettings(ignore=(IgnoreRule(function="main.pool", at_most=200),)))
     play.run(20, pool, A)
     assert len(play.events) <= 2
     assert play.leak().stack.blamed.function == "main.pool"
@@ -202,12 +204,12 @@ def test_a_rule_by_origin_hides_a_site() -> None:
         return {s.stack.fingerprint: Sample(replace(s.stack, origin="main.serve"), s.goroutines) for s in found}
 
     assert len(Play().run(8, counts, A).pipeline.open_leaks()) == 1
-    assert Play(Settings(ignore=(Rule(origin="main.serve"),))).run(8, counts, A).events == []
+    assert Play(DetectionSettings(ignore=(IgnoreRule(origin="main.serve"),))).run(8, counts, A).events == []
 
 
 def test_the_memory_of_a_service_is_bounded() -> None:
     """Stacks that no target holds any more are forgotten for the service; its leak is followed all the while."""
-    play = Play(Settings(series_limit=100))
+    play = Play(DetectionSettings(series_limit=100))
 
     def counts(target: Target, hour: float) -> Samples:
         new = int(hour * 12) * 20 + 10_000 * (target is B)
@@ -225,7 +227,7 @@ def test_the_memory_of_a_service_is_bounded() -> None:
 
 def test_a_pooled_leak_keeps_its_place_among_larger_stacks() -> None:
     """What only the service as a whole leaks is not pushed out of a full target by many larger stacks."""
-    play = Play(Settings(series_limit=10))
+    play = Play(DetectionSettings(series_limit=10))
 
     def counts(_: Target, hour: float) -> Samples:
         crowd = dict.fromkeys((f"crowd{n}" for n in range(12 * (hour > 16))), 200)
@@ -279,14 +281,14 @@ def test_a_leak_is_told_by_those_of_its_stacks_that_no_rule_keeps_out(ignored: s
         leaked = int(np.searchsorted(times, hour))
         return samples({"reader": 3 + leaked, "writer": 1 + leaked})
 
-    rules = [Rule(function=f"main.{name}") for name in ("reader", "writer")]
+    rules = [IgnoreRule(function=f"main.{name}") for name in ("reader", "writer")]
     known = tuple(rule for rule in rules if ignored in rule.function)
-    either, one = Play().run(5, counts, A), Play(Settings(ignore=known)).run(5, counts, A)
+    either, one = Play().run(5, counts, A), Play(DetectionSettings(ignore=known)).run(5, counts, A)
     assert [event.time for event in one.events] == [event.time for event in either.events]
     (other,) = {"reader", "writer"} - {ignored}
     assert {event.leak.stack.blamed.function for event in one.events} == {f"main.{other}"}
     assert one.leak().verdict is Verdict.LEAKING
-    assert Play(Settings(ignore=tuple(rules))).run(5, counts, A).events == []
+    assert Play(DetectionSettings(ignore=tuple(rules))).run(5, counts, A).events == []
 
 
 def test_a_target_that_has_recovered_adds_nothing_to_the_rate() -> None:

@@ -7,19 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leakwatch.leaks.ownership.go_modules import Repository
-from leakwatch.leaks.ownership.source_links import LONGEST, Facts, Links, Template
+from leakwatch.leaks.ownership.source_links import LONGEST, LinkContext, Links, LinkTemplate
 from leakwatch.model import Frame
 
 SHOP = "example.com/acme/shop"
 BLOB = "https://git.example/acme/shop/blob/{commit}/{path}#L{line}"
 FILTER = Frame(f"{SHOP}/pipeline.FilterService", "/src/pipeline/filter.go", 61)
-FACTS = Facts("shop", {"commit": "0123abc", "cluster": "east/1"}, "b1d")
+FACTS = LinkContext("shop", {"commit": "0123abc", "cluster": "east/1"}, "b1d")
 
 
 def link(template: str, frame: Frame = FILTER, facts: dict[str, str] | None = None, prefix: str = SHOP) -> str:
     """Return the link of a frame by one template."""
-    said = FACTS if facts is None else Facts("shop", facts)
-    return Links({prefix: Template.of(template)}).link(frame, (frame,), [said])
+    said = FACTS if facts is None else LinkContext("shop", facts)
+    return Links({prefix: LinkTemplate.of(template)}).link(frame, (frame,), [said])
 
 
 def test_a_link() -> None:
@@ -80,14 +80,19 @@ def test_what_is_not_known_makes_no_link() -> None:
     assert link("https://x/{label.zone}") == ""
     assert link("https://x/{build}", facts={}) == ""
     assert Links().link(FILTER, (FILTER,), [FACTS]) == ""
-    assert Links({SHOP: Template.of(BLOB)}).link(FILTER, (FILTER,), []) == ""
-    assert Links({SHOP: Template.of("https://x/{line}")}).link(FILTER, (FILTER,), []) == "https://x/61"
+    assert Links({SHOP: LinkTemplate.of(BLOB)}).link(FILTER, (FILTER,), []) == ""
+    assert Links({SHOP: LinkTemplate.of("https://x/{line}")}).link(FILTER, (FILTER,), []) == "https://x/61"
 
 
 def test_most_targets_tell() -> None:
     """While a new version is rolled out, the commit that most targets run; all fields of one link are of one."""
-    facts = [Facts("shop", {"commit": c, "zone": z}) for c, z in (("a", "1"), ("b", "2"), ("b", "2"), ("a", "3"))]
-    assert Links({SHOP: Template.of("https://x/{commit}/{label.zone}")}).link(FILTER, (), facts) == "https://x/b/2"
+    facts = [
+        LinkContext("shop", {"commit": c, "zone": z}) for c, z in (("a", "1"), ("b", "2"), ("b", "2"), ("a", "3"))
+    ]
+    assert (
+        Links({SHOP: LinkTemplate.of("https://x/{commit}/{label.zone}")}).link(FILTER, (), facts)
+        == "https://x/b/2"
+    )
 
 
 def test_a_template_for_each_module() -> None:
@@ -98,7 +103,7 @@ def test_a_template_for_each_module() -> None:
         f"{SHOP}/tools": "https://tools/{path}",
         "": "https://search/?q={function}",
     }
-    links = Links({prefix: Template.of(text) for prefix, text in templates.items()}, [shop, tools])
+    links = Links({prefix: LinkTemplate.of(text) for prefix, text in templates.items()}, [shop, tools])
 
     def of(function: str, file: str) -> str:
         return links.link(Frame(function, file, 1), (), [FACTS])
@@ -110,10 +115,10 @@ def test_a_template_for_each_module() -> None:
         of("net/http.(*conn).serve", "/usr/lib/go/src/net/http/server.go")
         == "https://search/?q=net%2Fhttp.%28%2Aconn%29.serve"
     )
-    one = Links({"": Template.of("https://all/{path}")}, [shop, tools])
+    one = Links({"": LinkTemplate.of("https://all/{path}")}, [shop, tools])
     assert one.link(FILTER, (), []) == "https://all/go/pipeline/filter.go"
     assert one.link(Frame("example.com/other.F", "/src/f.go", 1), (), []) == ""
-    above = Links({"example.com/acme": Template.of("https://x/{package}/{path}")}, [shop])
+    above = Links({"example.com/acme": LinkTemplate.of("https://x/{package}/{path}")}, [shop])
     assert above.link(FILTER, (), []) == f"https://x/{SHOP}/pipeline/go/pipeline/filter.go"
 
 
@@ -153,7 +158,7 @@ def test_a_dependency_is_shown_at_its_version() -> None:
 def test_bad_templates(template: str, message: str) -> None:
     """Each mistake is named."""
     with pytest.raises(ValueError, match=message):
-        Template.of(template)
+        LinkTemplate.of(template)
 
 
 @settings(deadline=None)
@@ -161,8 +166,8 @@ def test_bad_templates(template: str, message: str) -> None:
 def test_hostile_values(name: str, file: str, label: str, line: int) -> None:
     """Whatever a service is called and says, a link stays on its host and below what the template spells."""
     frame = Frame(f"{SHOP}/{name}.F", f"/{file}", line)
-    links = Links({SHOP: Template.of("https://x/a/{path}/{function}/{label.l}/{file}#L{line}")})
-    found = links.link(frame, (frame,), [Facts(name, {"l": label})])
+    links = Links({SHOP: LinkTemplate.of("https://x/a/{path}/{function}/{label.l}/{file}#L{line}")})
+    found = links.link(frame, (frame,), [LinkContext(name, {"l": label})])
     assert len(found) <= LONGEST
     if found:
         parts = urlsplit(found)

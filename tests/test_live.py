@@ -4,14 +4,15 @@ from simulated import START, TARGET, samples
 
 from leakwatch.cli import stack_table as live
 from leakwatch.cli import terminal
-from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.pipeline import Pipeline
 
 BLOCK = 5.0
 
 
 def shown(blocks: int) -> str:
     """Return the row of a stack that gains one goroutine a second, after so many blocks."""
-    pipeline = Pipeline(Settings(block=BLOCK))
+    pipeline = Pipeline(DetectionSettings(block=BLOCK))
     for second in range(round(blocks * BLOCK) + 1):
         pipeline.observe(TARGET, START + second, second, samples({"grows": second}))
     recorder = terminal.recorder()

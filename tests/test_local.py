@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leakwatch.leaks.memory import Usage
-from leakwatch.scrape.probes.local_process import Local, is_loopback
+from leakwatch.scrape.probes.local_process import LocalProcesses, is_loopback
 
 VDSO = "0x7ffd1000"
 MIB = 1 << 20
@@ -56,7 +56,7 @@ class Machine:
 
     def usage(self, host: str = "127.0.0.1", port: int = 0x17AC, start: str = VDSO) -> Usage:
         """Return what is known of who listens there."""
-        return Local(self.proc).usage(host, port, start)
+        return LocalProcesses(self.proc).usage(host, port, start)
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_a_proxy_is_not_the_service(machine: Machine) -> None:
 def test_a_process_that_was_found_is_not_looked_for_again(machine: Machine) -> None:
     """As long as its [vdso] is where the one that answers says; a new process behind the address is found anew."""
     machine.process(7, "0::/\n")
-    local = Local(machine.proc)
+    local = LocalProcesses(machine.proc)
     assert local.usage("127.0.0.1", 0x17AC, VDSO).resident
     machine.write("proc/net/tcp", "")
     assert local.usage("127.0.0.1", 0x17AC, VDSO).resident
@@ -169,7 +169,7 @@ def test_a_process_that_was_found_is_not_looked_for_again(machine: Machine) -> N
 def test_a_process_that_has_handed_its_socket_on_is_left(machine: Machine) -> None:
     """One that lives on without its socket is no longer it, even if its [vdso] is where that of the new one is."""
     machine.process(7, "0::/\n")
-    local = Local(machine.proc)
+    local = LocalProcesses(machine.proc)
     assert local.usage("127.0.0.1", 0x17AC, VDSO).resident == 100 * MIB
     (machine.proc / "7" / "fd" / "3").unlink()
     machine.process(8, "0::/\n")
@@ -184,7 +184,7 @@ def test_what_cannot_be_seen_is_not_known(machine: Machine) -> None:
     machine.write("proc/7/status", "Name:\n")
     machine.write("proc/self/mountinfo", "one two\n- - cgroup2\n")
     assert machine.usage() == Usage()
-    assert Local(machine.proc / "none").usage("127.0.0.1", 80, VDSO) == Usage()
+    assert LocalProcesses(machine.proc / "none").usage("127.0.0.1", 80, VDSO) == Usage()
 
 
 def test_the_real_one() -> None:
@@ -193,7 +193,7 @@ def test_the_real_one() -> None:
     match = re.search(r"^([0-9a-f]+)-.*\[vdso\]$", maps, re.MULTILINE)
     assert match
     with socket.create_server(("127.0.0.1", 0)) as server:
-        found = Local().usage("localhost", server.getsockname()[1], f"0x{match[1]}")
+        found = LocalProcesses().usage("localhost", server.getsockname()[1], f"0x{match[1]}")
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     assert found.resident == pytest.approx(pages * os.sysconf("SC_PAGE_SIZE"), rel=0.2)
     assert found.limit is None or found.limit > pages

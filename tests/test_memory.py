@@ -25,9 +25,11 @@ from leakwatch.leaks.memory import (
     sentence,
     together,
 )
+from leakwatch.leaks.model import Estimate, Leak, Limit, MemoryCost
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.tracker import POOLED
-from leakwatch.model import Estimate, Fingerprint, Growth, Leak, Limit, Memory, Verdict
-from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.model import Fingerprint, Growth, Verdict
+from leakwatch.pipeline import Pipeline
 
 KIB, MIB = 1024, 1 << 20
 LEAK = stack("leak").fingerprint
@@ -216,22 +218,22 @@ def test_the_first_target_counts() -> None:
     ("memory", "said"),
     [
         (
-            Memory(EACH.stack, EACH.resident, HEAP, 340, GROWTH, Limit("a:1", 512 * MIB, 7200.0, 90_000.0)),
+            MemoryCost(EACH.stack, EACH.resident, HEAP, 340, GROWTH, Limit("a:1", 512 * MIB, 7200.0, 90_000.0)),
             (
                 "They hold 26.6 MiB (80 KiB each: resident memory grows so with them), 28.1 MiB more per hour"
                 " (18 MiB to 43.9 MiB). If it goes on so, a:1 reaches its memory limit of 512 MiB in 2h to 1d1h."
             ),
         ),
         (
-            Memory(Each().stack, None, f"{UNKNOWN}: HTTP 404 for /metrics", 340, GROWTH),
+            MemoryCost(Each().stack, None, f"{UNKNOWN}: HTTP 404 for /metrics", 340, GROWTH),
             "They hold 680 KiB (at least 2 KiB each), 720 KiB more per hour (576 KiB to 900 KiB).",
         ),
         (
-            Memory(Each().stack, None, UNKNOWN, 340, Growth(0, 0, 0)),
+            MemoryCost(Each().stack, None, UNKNOWN, 340, Growth(0, 0, 0)),
             "They hold 680 KiB (at least 2 KiB each).",
         ),
         (
-            Memory(EACH.stack, None, AVERAGE, 10, GROWTH, Limit("a:1", 512 * MIB, None, 1e9)),
+            MemoryCost(EACH.stack, None, AVERAGE, 10, GROWTH, Limit("a:1", 512 * MIB, None, 1e9)),
             (
                 "They hold 40 KiB (4 KiB each: the average stack of the process), 1.41 MiB more per hour"
                 " (1.12 MiB to 1.76 MiB). If it goes on so, a:1 reaches its memory limit of 512 MiB in"
@@ -240,14 +242,14 @@ def test_the_first_target_counts() -> None:
         ),
     ],
 )
-def test_what_is_said(memory: Memory, said: str) -> None:
+def test_what_is_said(memory: MemoryCost, said: str) -> None:
     """How much, how that is known, how fast, until when; what is not known is left out."""
     assert sentence(memory) == said
 
 
 def leaking(targets: int = 1) -> tuple[Pipeline, Leak]:
     """Return a pipeline that watches a leak of one goroutine a minute on each of some targets."""
-    pipeline = Pipeline(Settings())
+    pipeline = Pipeline(DetectionSettings())
     for i in range(960):
         for n in range(targets):
             target = replace(TARGET, name=f"10.0.0.{n + 1}:6060")

@@ -13,16 +13,18 @@ from typer.testing import CliRunner
 
 from leakwatch.cli.main import app
 from leakwatch.config import parse
-from leakwatch.discovery.target_builder import Job, Resolver
+from leakwatch.discovery.target_builder import JobDefaults, TargetBuilder
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.leaks.memory import AVERAGE, HEAP, STACKS, UNKNOWN, sentence
 from leakwatch.leaks.metrics import leak_metrics
-from leakwatch.model import Limit, Memory
+from leakwatch.leaks.model import Limit, MemoryCost
 from leakwatch.notify import annotations as text
 
 PAGE = (Path(__file__).parents[1] / "docs" / "memory.md").read_text()
 YAML = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
-COST = Memory(EACH.stack, EACH.resident, HEAP, 340, GROWTH, Limit("10.0.0.1:6060", 512 * MIB, 7200.0, 90_000.0))
+COST = MemoryCost(
+    EACH.stack, EACH.resident, HEAP, 340, GROWTH, Limit("10.0.0.1:6060", 512 * MIB, 7200.0, 90_000.0)
+)
 
 
 def test_what_it_says() -> None:
@@ -36,15 +38,17 @@ def test_the_configurations() -> None:
     """Each loads; the limit of a target is its label's, else the job's; an annotation of a pod becomes one."""
     (shop,) = parse(YAML[0], "memory.md", Path()).scrape_configs
     (kubernetes,) = parse(YAML[1], "memory.md", Path()).scrape_configs
-    job = Job("shop", "http", "/debug/pprof", metrics_path=shop.metrics_path, memory_limit=shop.memory_limit)
-    found = asyncio.run(Resolver(job).resolve(shop.static_configs))
+    job = JobDefaults(
+        "shop", "http", "/debug/pprof", metrics_path=shop.metrics_path, memory_limit=shop.memory_limit
+    )
+    found = asyncio.run(TargetBuilder(job).resolve(shop.static_configs))
     assert [one.memory_limit for one in found.endpoints] == [512 * MIB, 512 * MIB, 1024 * MIB]
     assert {one.metrics_path for one in found.endpoints} == {"/internal/metrics"}
     pods = [
         TargetGroup(targets=("10.0.0.1:6060",), labels=labels)
         for labels in ({}, {"__meta_kubernetes_pod_annotation_leakwatch_io_memory_limit": "512Mi"})
     ]
-    rules = Resolver(Job("kubernetes", "http", "/debug/pprof", rules=kubernetes.relabel_configs))
+    rules = TargetBuilder(JobDefaults("kubernetes", "http", "/debug/pprof", rules=kubernetes.relabel_configs))
     limits = [one.memory_limit for one in asyncio.run(rules.resolve(pods)).endpoints]
     assert limits == [None, 512 * MIB]
 

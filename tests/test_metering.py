@@ -12,34 +12,35 @@ from answering import Answer, Server, answering, endless, http
 from simulated import START, TARGET, stack
 from test_gauges import BODY
 
-from leakwatch.discovery.target_builder import Endpoint, Job, endpoint
+from leakwatch.discovery.target_builder import Endpoint, JobDefaults, endpoint
 from leakwatch.errors import DiscoveryError
-from leakwatch.http.client import Authorization, Client, HttpSettings, Tls, TlsConfig
-from leakwatch.http.fetch import Scraper
-from leakwatch.leaks.findings import Answers
+from leakwatch.http.client import Client, Tls
+from leakwatch.http.fetch import Fetcher
+from leakwatch.http.settings import Authorization, HttpSettings, TlsConfig
+from leakwatch.leaks.findings import ProbeResults
 from leakwatch.leaks.memory import Look, Usage
 from leakwatch.profile.stacks import Identifier
-from leakwatch.scrape.probes.memory_usage import METRICS, PAUSE, MemoryInquiry, memory_inquiry
-from leakwatch.scrape.probes.probe import Occasion, ask, is_due
+from leakwatch.scrape.probes.memory_usage import METRICS, PAUSE, MemoryProbe, memory_inquiry
+from leakwatch.scrape.probes.probe import ProbeContext, ask, is_due
 
 LEAK = stack("leak")
 SAID = Usage(1_900_544, 52_051_968)
 
 
 def occasion(
-    now: float = 0.0, total: int = 800, start: str = "0x7f01", answers: Answers | None = None
-) -> Occasion:
+    now: float = 0.0, total: int = 800, start: str = "0x7f01", answers: ProbeResults | None = None
+) -> ProbeContext:
     """Return one at which a leak of 300 goroutines is suspected."""
     suspects, held = {LEAK.fingerprint: LEAK}, {LEAK.fingerprint: 300}
-    answers = answers or Answers()
-    return Occasion(TARGET, START + now, now, total, suspects, answers, Identifier(), held, 300.0, start)
+    answers = answers or ProbeResults()
+    return ProbeContext(TARGET, START + now, now, total, suspects, answers, Identifier(), held, 300.0, start)
 
 
 class Asking:
     """Asks a real server, each time in a loop of its own."""
 
     def __init__(self, server: Server, path: str = "/metrics", timeout: float = 5.0) -> None:
-        self.answers = Answers()
+        self.answers = ProbeResults()
         self._server = server
         self._path = path
         self._timeout = timeout
@@ -51,8 +52,8 @@ class Asking:
             client = Client(Tls(TlsConfig(), secure=False), timeout=self._timeout)
             url = httpx.URL(f"{self._server.url}/prefix/debug/pprof/goroutine?debug=1")
             settings = HttpSettings(authorization=Authorization.model_validate({"credentials": "hunter2"}))
-            scraper = Scraper(client, url, settings, timeout=self._timeout, size_limit=1 << 20)
-            inquiry = MemoryInquiry(scraper.at(self._path, 16 << 20), None)
+            scraper = Fetcher(client, url, settings, timeout=self._timeout, size_limit=1 << 20)
+            inquiry = MemoryProbe(scraper.at(self._path, 16 << 20), None)
             now_is = occasion(now, total, answers=self.answers)
             if is_due(inquiry, now_is):
                 await ask(inquiry, now_is)
@@ -81,7 +82,7 @@ def test_one_question_per_block() -> None:
 
 def test_without_suspicion_nothing_is_asked() -> None:
     """A service in which nothing may leak never hears of it."""
-    inquiry = MemoryInquiry(None, None)
+    inquiry = MemoryProbe(None, None)
     assert not is_due(inquiry, replace(occasion(), suspects={}))
     assert is_due(inquiry, occasion())
 
@@ -134,7 +135,7 @@ def test_a_bad_answer_is_named_and_not_asked_for_too_soon(answer: Answer, why: s
     assert asking.answers.looks.missing == ""
 
 
-def usage(inquiry: MemoryInquiry, start: str = "0x7f01") -> Usage:
+def usage(inquiry: MemoryProbe, start: str = "0x7f01") -> Usage:
     """Ask; return what was put down."""
     now = occasion(start=start)
     asyncio.run(ask(inquiry, now))
@@ -144,10 +145,10 @@ def usage(inquiry: MemoryInquiry, start: str = "0x7f01") -> Usage:
 def test_where_the_limit_comes_from() -> None:
     """What is configured goes before what this machine knows; whose used bytes belong to its own limit."""
     here = Usage(resident=5.0, limit=100.0, used=50.0)
-    assert usage(MemoryInquiry(None, None, lambda _: here)) == here
-    assert usage(MemoryInquiry(None, 70.0, lambda _: here)) == Usage(resident=5.0, limit=70.0)
-    assert usage(MemoryInquiry(None, 70.0)) == Usage(limit=70.0)
-    assert usage(MemoryInquiry(None, None)) == Usage()
+    assert usage(MemoryProbe(None, None, lambda _: here)) == here
+    assert usage(MemoryProbe(None, 70.0, lambda _: here)) == Usage(resident=5.0, limit=70.0)
+    assert usage(MemoryProbe(None, 70.0)) == Usage(limit=70.0)
+    assert usage(MemoryProbe(None, None)) == Usage()
 
 
 def test_this_machine_is_asked_about_the_process_that_answered() -> None:
@@ -158,8 +159,8 @@ def test_this_machine_is_asked_about_the_process_that_answered() -> None:
         asked.append((start, threading.current_thread()))
         return Usage(resident=5.0)
 
-    assert usage(MemoryInquiry(None, None, here)) == Usage(resident=5.0)
-    assert usage(MemoryInquiry(None, None, here), start="") == Usage()
+    assert usage(MemoryProbe(None, None, here)) == Usage(resident=5.0)
+    assert usage(MemoryProbe(None, None, here), start="") == Usage()
     ((start, thread),) = asked
     assert start == "0x7f01"
     assert thread is not threading.main_thread()
@@ -176,18 +177,18 @@ def test_this_machine_is_asked_about_the_process_that_answered() -> None:
 )
 def test_what_is_made_of_an_endpoint(address: str, path: str, asks: str | None, here: bool) -> None:
     """Metrics are at the address of the profile, without what its URL asks; only loopback is this machine."""
-    found = endpoint({"__address__": address}, Job("shop", "http", "/debug/pprof", metrics_path=path))
+    found = endpoint({"__address__": address}, JobDefaults("shop", "http", "/debug/pprof", metrics_path=path))
     client = Client(Tls(TlsConfig(), secure=False), timeout=1)
-    scraper = Scraper(client, found.url, HttpSettings(), timeout=1, size_limit=1)
+    scraper = Fetcher(client, found.url, HttpSettings(), timeout=1, size_limit=1)
     inquiry = memory_inquiry(scraper, found)
     assert (str(inquiry._scraper.url) if inquiry._scraper else None) == asks
     assert (inquiry._here is not None) == here
 
 
-JOB = Job("shop", "http", "/debug/pprof", metrics_path="/metrics", memory_limit=1 << 20)
+JOB = JobDefaults("shop", "http", "/debug/pprof", metrics_path="/metrics", memory_limit=1 << 20)
 
 
-def made(labels: dict[str, str], job: Job = JOB) -> Endpoint:
+def made(labels: dict[str, str], job: JobDefaults = JOB) -> Endpoint:
     """Return the endpoint of a target with these labels."""
     return endpoint({"__address__": "10.0.0.1:6060", **labels}, job)
 

@@ -8,17 +8,18 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import choose_encoder
 from simulated import HOUR, START, TARGET, play, samples, stack
 
-from leakwatch.http.fetch import Health
-from leakwatch.model import Frame, Sample, Stack, Target
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Frame, Sample, Stack, Target, TargetHealth
 from leakwatch.notify.metrics import NotificationCollector
-from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile.stacks import fingerprint_of
-from leakwatch.scrape.metrics import DaemonCollector, StackCollector, make_registry
+from leakwatch.pipeline import Pipeline
+from leakwatch.profile.fingerprint import fingerprint_of
+from leakwatch.scrape.metrics import StackCollector
+from leakwatch.web.metrics import DaemonCollector, make_registry
 
 
 def registry(pipeline: Pipeline, *, per_target: int = 50, limit: int = 50_000) -> CollectorRegistry:
     """Return a registry over a pipeline whose targets are all up."""
-    health = {target: Health(up=True, results=Counter(success=3)) for target in pipeline.watches}
+    health = {target: TargetHealth(up=True, results=Counter(success=3)) for target in pipeline.watches}
     stacks = StackCollector(pipeline, lambda: health, lambda t: t + 100, per_target=per_target, limit=limit)
     return make_registry(stacks, DaemonCollector(lambda: (True, START)), NotificationCollector({}))
 
@@ -38,7 +39,7 @@ def stack_series(found: CollectorRegistry) -> dict[str, float]:
 def test_a_leak_and_its_numbers() -> None:
     """A leak is exported with its labels, rate, confidence and when it began, by the wall clock of now."""
     pipeline, _ = play(
-        lambda at: {"leak": int(at / 60), "idle": 7}, 4, Pipeline(Settings(owners={"main.": "shop-team"}))
+        lambda at: {"leak": int(at / 60), "idle": 7}, 4, Pipeline(DetectionSettings(owners={"main.": "shop-team"}))
     )
     found = registry(pipeline)
     labels = {
@@ -68,7 +69,7 @@ def test_a_leak_and_its_numbers() -> None:
 def test_the_rest_is_summed_up() -> None:
     """The largest K stacks are exported one by one; all series together are the total."""
     counts = {f"s{i}": i for i in range(1, 101)}
-    found = registry(observed(Pipeline(Settings()), counts), per_target=10)
+    found = registry(observed(Pipeline(DetectionSettings()), counts), per_target=10)
     series = stack_series(found)
     assert len(series) == 11
     assert series["other"] == sum(range(1, 91))
@@ -80,7 +81,7 @@ def test_the_rest_is_summed_up() -> None:
 
 def test_series_do_not_flap() -> None:
     """A stack that loses its rank by a little stays; one that falls far goes."""
-    pipeline = observed(Pipeline(Settings()), {f"s{i}": 100 + i for i in range(20)})
+    pipeline = observed(Pipeline(DetectionSettings()), {f"s{i}": 100 + i for i in range(20)})
     found = registry(pipeline, per_target=10)
     assert set(stack_series(found)) == {f"main.s{i}" for i in range(10, 20)} | {"other"}
     observed(pipeline, {f"s{i}": 100 + i for i in range(20)} | {"s9": 130}, START + 15)
@@ -98,7 +99,7 @@ def test_judged_stacks_are_always_exported() -> None:
 
 def test_an_overall_cap() -> None:
     """With many targets the limit over all is shared among them."""
-    pipeline = Pipeline(Settings())
+    pipeline = Pipeline(DetectionSettings())
     for i in range(10):
         pipeline.observe(Target("shop", f"t{i}"), START, 500, samples({f"s{j}": 5 for j in range(100)}))
     family = next(m for m in registry(pipeline, limit=100).collect() if m.name == "leakwatch_stack_goroutines")
@@ -114,7 +115,7 @@ def hostile() -> Stack:
 
 def test_hostile_names_stay_on_their_line() -> None:
     """Quotes, newlines and a megabyte of name are escaped and cut with a mark."""
-    pipeline = Pipeline(Settings())
+    pipeline = Pipeline(DetectionSettings())
     evil = hostile()
     pipeline.observe(Target('s"\n', "t\\"), START, 1, {evil.fingerprint: Sample(evil, 1)})
     text = generate_latest(registry(pipeline)).decode()
@@ -126,7 +127,7 @@ def test_hostile_names_stay_on_their_line() -> None:
 
 def test_names_that_are_cut_stay_apart() -> None:
     """Two targets whose names differ only far behind give two series, not one twice."""
-    pipeline = Pipeline(Settings())
+    pipeline = Pipeline(DetectionSettings())
     for end in "ab":
         pipeline.observe(Target("shop", "x" * 300 + end), START, 1, samples({"leak": 1}))
     lines = [line for line in generate_latest(registry(pipeline)).decode().splitlines() if "leakwatch_up{" in line]
@@ -135,8 +136,8 @@ def test_names_that_are_cut_stay_apart() -> None:
 
 def test_a_target_that_is_down_has_no_live_numbers() -> None:
     """While a target is down its stacks are not exported as if they were of now."""
-    pipeline = observed(Pipeline(Settings()), {"a": 5})
-    health = {TARGET: Health(up=False)}
+    pipeline = observed(Pipeline(DetectionSettings()), {"a": 5})
+    health = {TARGET: TargetHealth(up=False)}
     stacks = StackCollector(pipeline, lambda: health, lambda t: t, per_target=50, limit=1000)
     assert stack_series(make_registry(stacks)) == {}
 

@@ -17,12 +17,13 @@ from test_leak_pages import path_of
 from leakwatch.evidence.config import EvidenceConfig
 from leakwatch.evidence.record import SUFFIXES, Kept
 from leakwatch.evidence.store import Store
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Frame, Profile, Sample, Target, Trace
-from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.pipeline import Pipeline
 from leakwatch.profile import pprof
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
 from leakwatch.web.api.leaks import leak_id
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 
 PROFILES = Path(__file__).parent / "profiles" / "1.27"
 EVIL = 'main.<script>alert(1)<b>"\u202e'
@@ -196,7 +197,7 @@ def test_absurd_parameters(store: Store, query: str) -> None:
 # --- the page ---
 
 
-def shown(known: Source, query: str = "", target: Target = ONE) -> Seen:
+def shown(known: AppState, query: str = "", target: Target = ONE) -> Seen:
     """Return the page of a target, as a browser takes it."""
     answer = get(path_of(target) + query, known)
     assert answer.status_code == 200
@@ -295,7 +296,7 @@ def test_stacks_that_are_not_followed(store: Store) -> None:
     """Beyond series_limit nobody knows the stacks of now: it is said how many goroutines are in them."""
     names = [f"main.f{i}" for i in range(9)]
     samples = {one.fingerprint: Sample(one, 5) for one in map(stack, names)}
-    pipeline = Pipeline(Settings(series_limit=3))
+    pipeline = Pipeline(DetectionSettings(series_limit=3))
     pipeline.observe(ONE, START, 45, samples)
     known = source(evidence=store, pipeline=pipeline)
     key = keep(store, ONE, 0, profile(BEFORE))

@@ -10,12 +10,12 @@ from alertmanagers import TAKEN, Answer, Receiver, receiving
 from leaking import leak
 from structlog.testing import capture_logs
 
+from leakwatch.clock import Clock
 from leakwatch.config import parse
 from leakwatch.discovery.target_group import TargetGroup
-from leakwatch.model import Leak
+from leakwatch.leaks.model import Leak
 from leakwatch.notify.config import AlertingConfig, AlertmanagerConfig
 from leakwatch.notify.notifier import Notifier, addresses
-from leakwatch.scrape.clock import Clock
 
 BASE = "http://leakwatch.example.com"
 BUSY: Answer = (503, "", b"")

@@ -10,16 +10,17 @@ import pytest
 from leaking import leak
 
 from leakwatch.cli.check.formats import to_github, to_json, to_junit
-from leakwatch.cli.check.result import Checked, Looks, Outcome, choose_terms, conclusion, split, why_unknown
+from leakwatch.cli.check.result import Looks, Outcome, TargetResult, choose_terms, conclusion, split, why_unknown
 from leakwatch.cli.check.session import text
 from leakwatch.detect.history import History
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Frame, Target, Verdict
-from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.pipeline import Pipeline
 
 TERMS = choose_terms(120, 1, None)
-GOOD = Checked(Target("shop", "10.0.0.1:6060"), 121, 0, 0, 1, 5, 120, 300)
+GOOD = TargetResult(Target("shop", "10.0.0.1:6060"), 121, 0, 0, 1, 5, 120, 300)
 HOSTILE = 'main.\x1b[31m<script>"&,:%\n::set-output name=x::y##[add-mask]\u202e\ud800\ufffe'
-UNKNOWN = Checked(Target("cart\x07", "b:1"), 3, 10, 1, 1, 5, 10, 300, "down: <&>%", ("10 scrapes failed",))
+UNKNOWN = TargetResult(Target("cart\x07", "b:1"), 3, 10, 1, 1, 5, 10, 300, "down: <&>%", ("10 scrapes failed",))
 CLEAN = Outcome(TERMS, [GOOD], [], [])
 SUSPECT = leak(Verdict.SUSPECTED, function="main.maybe")
 LEAKING = Outcome(TERMS, [GOOD, UNKNOWN], [leak(function=HOSTILE)], [SUSPECT])
@@ -86,7 +87,7 @@ def test_a_verdict_takes_three_looks() -> None:
 
 def test_why_a_target_was_not_judged() -> None:
     """The first reason that explains it, each with what would help."""
-    watch = Pipeline(Settings(block=5.0)).watch(Target("shop", "a:1"))
+    watch = Pipeline(DetectionSettings(block=5.0)).watch(Target("shop", "a:1"))
 
     def why(*, stopped: bool = False, error: str = "") -> str:
         return why_unknown(watch, TERMS, scrapes=40, failed=7, stopped=stopped, error=error)

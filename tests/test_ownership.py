@@ -6,7 +6,8 @@ from leakwatch.leaks.ownership.codeowners import CodeOwners, parse
 from leakwatch.leaks.ownership.go_modules import Repository, package_of, scopes, split, version_of
 from leakwatch.leaks.ownership.owners import Owners
 from leakwatch.model import Frame, Stack
-from leakwatch.profile.stacks import Identifier, fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
+from leakwatch.profile.stacks import Identifier
 
 SHOP = "example.com/acme/shop"
 CACHE = "/root/go/pkg/mod"

@@ -10,14 +10,14 @@ from big_fleets import fleet
 from seen_pages import Seen
 from starlette.datastructures import QueryParams
 
-from leakwatch.http.fetch import Health
 from leakwatch.leaks.labels import leak_url
-from leakwatch.model import Target
-from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Target, TargetHealth
+from leakwatch.pipeline import Pipeline
 from leakwatch.web.api.models.types import whole
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 from leakwatch.web.pages import filters as wording
-from leakwatch.web.pages.overview import LEAKS, TARGETS, Wanted
+from leakwatch.web.pages.overview import LEAKS, TARGETS, OverviewQuery
 from leakwatch.web.pages.sparkline import HEIGHT, PAD, sparkline
 from leakwatch.web.server.web_config import CONTENT_POLICY, Headers
 
@@ -34,7 +34,7 @@ ABSURD = [
 ]
 
 
-def seen(path: str, known: Source | None = None, prefix: str = "", status: int = 200) -> Seen:
+def seen(path: str, known: AppState | None = None, prefix: str = "", status: int = 200) -> Seen:
     """Return what the application answers with this status."""
     answer = get(path, known, prefix)
     assert answer.status_code == status, answer.text
@@ -45,9 +45,9 @@ def seen(path: str, known: Source | None = None, prefix: str = "", status: int =
 
 
 @cache
-def large() -> Source:
+def large() -> AppState:
     """Return 2,000 targets of 100 services with 500 leaks, 40 targets down."""
-    down = Health(up=False, reason="timeout", error="no answer within 10s", since=1.0, time=2.0)
+    down = TargetHealth(up=False, reason="timeout", error="no answer within 10s", since=1.0, time=2.0)
     return fleet(100, 20, 5, health=dict.fromkeys(range(0, 2000, 50), down))
 
 
@@ -75,7 +75,7 @@ def test_what_is_down_says_why() -> None:
 def test_a_service_that_is_down_has_no_numbers() -> None:
     """That it leaks nothing is not said of it, nor that somebody filtered, nor counts that nobody knows."""
     gone, dash = Target("gone", "10.0.0.7:6060"), "\N{EN DASH}"
-    down = Health(up=False, reason="connection", error="refused", since=1.0, time=2.0)
+    down = TargetHealth(up=False, reason="connection", error="refused", since=1.0, time=2.0)
     states = {**source().health(), gone: down, NEW: down}
     known = source(health=lambda: states)
     rows = [" ".join(row.split()) for row in re.findall(r"(?s)<tr>.*?</tr>", get("/", known).text)]
@@ -120,7 +120,7 @@ def test_hostile_names_lead_where_they_should() -> None:
     link = next(link for link in page.links() if link.startswith("services/ns"))
     assert name in seen(f"/{link}").text
     assert f"{wording.short('main.path0')}" not in seen(f"/{link}").text
-    assert seen(f"/{Wanted(service=name).link()}").rows("leaks") == seen(f"/{link}").rows("leaks") > 0
+    assert seen(f"/{OverviewQuery(service=name).link()}").rows("leaks") == seen(f"/{link}").rows("leaks") > 0
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_what_is_not_there(path: str) -> None:
 def test_a_mistake_of_ours_is_no_traceback() -> None:
     """The page says so, the log has the rest, and the daemon goes on."""
 
-    def broken() -> dict[Target, Health]:
+    def broken() -> dict[Target, TargetHealth]:
         raise ZeroDivisionError
 
     page = seen("/", source(health=broken), status=500)
@@ -238,14 +238,16 @@ def test_a_browser_may_do_no_more_than_it_must() -> None:
 
 def test_an_installation_that_is_young_or_empty() -> None:
     """It says what it waits for and until when, not that nothing leaks."""
-    nothing = Source(pipeline=Pipeline(Settings()))
+    nothing = AppState(pipeline=Pipeline(DetectionSettings()))
     assert "There is no target." in seen("/", nothing).text
     assert (
         "waiting for 1 of 1 discoveries"
-        in seen("/", Source(pipeline=Pipeline(Settings()), ready=lambda: "waiting for 1 of 1 discoveries")).text
+        in seen(
+            "/", AppState(pipeline=Pipeline(DetectionSettings()), ready=lambda: "waiting for 1 of 1 discoveries")
+        ).text
     )
-    new = {Target("a", "b:1"): Health()}
-    page = seen("/", Source(pipeline=Pipeline(Settings()), health=lambda: new))
+    new = {Target("a", "b:1"): TargetHealth()}
+    page = seen("/", AppState(pipeline=Pipeline(DetectionSettings()), health=lambda: new))
     assert "No target has been scraped yet." in page.text
     assert "not scraped yet" in page.text
     young = {target: state for target, state in source().health().items() if target.service == "young"}
@@ -340,9 +342,9 @@ def test_sparklines() -> None:
 
 def test_queries_are_kept() -> None:
     """A link to another portion asks for the same otherwise; what somebody asked is read back."""
-    wanted = Wanted(q='a&b="c"', service=whole(HOSTILE), verdict="leaking", leaks=3)
-    again = Wanted.read(QueryParams(wanted.link(targets=2).removeprefix("?")))
-    assert again == Wanted(q='a&b="c"', service=whole(HOSTILE), verdict="leaking", leaks=3, targets=2)
-    assert Wanted().link() == "?"
-    assert not Wanted(leaks=2)
-    assert Wanted(state="down")
+    wanted = OverviewQuery(q='a&b="c"', service=whole(HOSTILE), verdict="leaking", leaks=3)
+    again = OverviewQuery.read(QueryParams(wanted.link(targets=2).removeprefix("?")))
+    assert again == OverviewQuery(q='a&b="c"', service=whole(HOSTILE), verdict="leaking", leaks=3, targets=2)
+    assert OverviewQuery().link() == "?"
+    assert not OverviewQuery(leaks=2)
+    assert OverviewQuery(state="down")

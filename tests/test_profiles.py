@@ -13,11 +13,12 @@ from simulated import START
 from leakwatch.evidence.config import EvidenceConfig
 from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept
 from leakwatch.evidence.store import Store
-from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.pipeline import Pipeline
 from leakwatch.profile import formats as saved
 from leakwatch.profile import proto
 from leakwatch.web.api.app import make_api
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 
 PROFILES = Path(__file__).parent / "profiles" / "1.27"
 FORMS: dict[Kept, bytes] = {
@@ -46,7 +47,7 @@ def got(store: Store, path: str) -> httpx.Response:
     """Ask the application."""
 
     async def ask() -> httpx.Response:
-        api = make_api(Source(pipeline=Pipeline(Settings()), evidence=store))
+        api = make_api(AppState(pipeline=Pipeline(DetectionSettings()), evidence=store))
         transport = httpx.ASGITransport(api)
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             return await client.get(f"/v1{path}")

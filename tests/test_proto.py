@@ -111,7 +111,7 @@ def test_what_is_no_profile_is_named(body: bytes, error: type[ScrapeError], said
 @pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.parent.name)
 def test_a_body_that_is_known_is_read_alike(path: Path) -> None:
     """Stacks that are remembered are the same objects, whatever the size of the pieces."""
-    memory, body = proto.Memory(), path.read_bytes()
+    memory, body = proto.ProtoCache(), path.read_bytes()
     first = proto.parse(body, memory=memory)
     parser = proto.Parser(memory)
     assert [parser.feed(body[at : at + 1]) for at in range(len(body))] == [[]] * len(body)
@@ -124,7 +124,7 @@ def test_a_body_that_is_known_is_read_alike(path: Path) -> None:
 def test_one_service_does_not_name_the_stacks_of_another() -> None:
     """Who claims to be of the same build, but has other names, is believed by its own service only."""
     body, lie = PLAIN, PLAIN.replace(b"main.chanSend", b"evil.chanSend")
-    memory = proto.Memory()
+    memory = proto.ProtoCache()
     names = {}
     for service, data in (("evil", lie), ("shop", body), ("evil", lie)):
         parser = proto.Parser(memory, whose=service)

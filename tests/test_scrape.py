@@ -15,11 +15,13 @@ import pytest
 import trustme
 from answering import Answer, answering, endless, http
 
-from leakwatch.discovery.target_builder import Endpoint, Job, endpoint
+from leakwatch.discovery.target_builder import Endpoint, JobDefaults, endpoint
 from leakwatch.errors import ScrapeError
 from leakwatch.http.client import Client, Tls
-from leakwatch.http.fetch import Scraper
-from leakwatch.pipeline import Body, Pipeline, Settings
+from leakwatch.http.fetch import Fetcher
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.pipeline import Pipeline
+from leakwatch.profile.body import Body
 from leakwatch.scrape.config import ScrapeConfig
 from leakwatch.scrape.target_url import target_job
 
@@ -38,19 +40,19 @@ def job(url: str, **settings: Any) -> ScrapeConfig:
 def where(config: ScrapeConfig) -> Endpoint:
     """Return the endpoint of the only target of a job."""
     (group,) = config.static_configs
-    return endpoint({"__address__": group.targets[0]}, Job("j", config.scheme, config.profile_path))
+    return endpoint({"__address__": group.targets[0]}, JobDefaults("j", config.scheme, config.profile_path))
 
 
-def scrape(url: str, *, timeout: float = 5.0, limit: int = 10**7, **settings: Any) -> tuple[Scraper, int]:
+def scrape(url: str, *, timeout: float = 5.0, limit: int = 10**7, **settings: Any) -> tuple[Fetcher, int]:
     """Scrape once; return the scraper and the profile's total."""
     config = job(url, **settings)
     found = where(config)
 
-    async def run() -> tuple[Scraper, int]:
+    async def run() -> tuple[Fetcher, int]:
         tls = Tls(config.tls_config, secure=config.scheme == "https")
         client = Client(tls, timeout=timeout, socket=found.socket)
-        scraper = Scraper(client, found.url, config, timeout=timeout, size_limit=limit)
-        body: Body = Pipeline(Settings()).body()
+        scraper = Fetcher(client, found.url, config, timeout=timeout, size_limit=limit)
+        body: Body = Pipeline(DetectionSettings()).body()
         try:
             await scraper.fetch(body.feed)
             return scraper, body.close()[0]
@@ -102,7 +104,7 @@ def test_what_was_closed_connects_no_more() -> None:
 
     async def run(url: str) -> None:
         config = job(url)
-        scraper = Scraper(
+        scraper = Fetcher(
             Client(Tls(config.tls_config, secure=False), timeout=5),
             where(config).url,
             config,
@@ -339,7 +341,7 @@ def test_certificates_that_are_replaced(tls: tuple[trustme.CA, ssl.SSLContext, P
 
         async def run() -> list[str]:
             client = Client(Tls(config.tls_config, secure=True), timeout=5)
-            scraper = Scraper(client, found_at.url, config, timeout=5, size_limit=10**7)
+            scraper = Fetcher(client, found_at.url, config, timeout=5, size_limit=10**7)
             found = []
             for content in (good, None, b"no certificate", good):
                 ca_file.unlink(missing_ok=True)

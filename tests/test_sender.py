@@ -18,14 +18,13 @@ from structlog.testing import capture_logs
 
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.http.client import Tls
-from leakwatch.http.fetch import Health
-from leakwatch.model import Target, Verdict
-from leakwatch.notify.alertmanager import Sender
+from leakwatch.model import Target, TargetHealth, Verdict
+from leakwatch.notify.alertmanager import AlertmanagerClient
 from leakwatch.notify.alerts import Alert
 from leakwatch.notify.config import AlertmanagerConfig
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import addresses
-from leakwatch.notify.queue import Outbox
+from leakwatch.notify.queue import AlertQueue
 
 REFUSED: Answer = (400, "application/json", b'"invalid label set"')
 
@@ -37,8 +36,8 @@ class Sending:
         self.now = START
         config = AlertmanagerConfig.model_validate({"static_configs": [{"targets": [address]}], **settings})
         client = Reopened(Tls(config.tls_config, secure=config.scheme == "https"), timeout=config.timeout)
-        self.outbox = Outbox()
-        self.sender = Sender(
+        self.outbox = AlertQueue()
+        self.sender = AlertmanagerClient(
             next(addresses([TargetGroup(targets=(address,))], config)),
             config,
             client,
@@ -138,7 +137,7 @@ def test_an_outage_leaves_the_latest_of_each_alert() -> None:
 
 def test_pauses_grow_and_end() -> None:
     """A second after the first failure, half a minute at most; none any more after a success."""
-    outbox, pauses = Outbox(), []
+    outbox, pauses = AlertQueue(), []
     (alert,) = alerts("main.f")
     now = START
     for _ in range(8):
@@ -158,7 +157,7 @@ def test_pauses_grow_and_end() -> None:
 
 def test_a_long_outage_grows_no_queue() -> None:
     """A week of leaks that come and go while it is away leaves those of the last quarter of an hour due."""
-    play, outbox = Play(), Outbox()
+    play, outbox = Play(), AlertQueue()
     most = 0
     for minute in range(7 * 24 * 60):
         time = START + 60 * minute
@@ -170,7 +169,7 @@ def test_a_long_outage_grows_no_queue() -> None:
 
 def test_what_comes_meanwhile_stays_due() -> None:
     """An alert that changed while its older form was under way is delivered too."""
-    play, outbox = Play(), Outbox()
+    play, outbox = Play(), AlertQueue()
     (first,) = play.at(0, [leak()])
     outbox.put([first], START)
     sent = outbox.batch(START)
@@ -397,7 +396,9 @@ def test_names_of_any_letters_arrive() -> None:
 
 def test_down_targets_are_told_too() -> None:
     """They go the same way, without a stack."""
-    health: Mapping[Target, Health] = {Target("shop", "a:1"): Health(up=False, reason="tls", since=START - 400)}
+    health: Mapping[Target, TargetHealth] = {
+        Target("shop", "a:1"): TargetHealth(up=False, reason="tls", since=START - 400)
+    }
     with receiving() as receiver:
         Sending(receiver.address).after(0, *Play().at(0, (), health))
     assert receiver.posted[0][0]["labels"]["alertname"] == "LeakwatchTargetDown"

@@ -11,10 +11,12 @@ from simulated import HOUR, INTERVAL, START, samples, stack
 from leakwatch.detect import correlation as related
 from leakwatch.detect.columns import UP_SQUARED
 from leakwatch.detect.series import Series
-from leakwatch.leaks.ignore import Rule, unmatched
-from leakwatch.model import Event, Fingerprint, Frame, Process, Sample, Samples, Stack, Target, Verdict
-from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.leaks.ignore import IgnoreRule, unmatched
+from leakwatch.leaks.model import Event
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target, Verdict
+from leakwatch.pipeline import Pipeline
+from leakwatch.profile.fingerprint import fingerprint_of
 
 DAY = 24.0
 Counts = Callable[[int, float], Mapping[str, int]]
@@ -27,10 +29,10 @@ def targets(number: int) -> list[Target]:
 
 
 def run(
-    counts: Counts, hours: float, number: int, *, restarts: float = 0, settings: Settings | None = None
+    counts: Counts, hours: float, number: int, *, restarts: float = 0, settings: DetectionSettings | None = None
 ) -> tuple[Pipeline, list[Event]]:
     """Play a service of `number` targets, each restarted every `restarts` hours, one after the other."""
-    pipeline = Pipeline(settings or Settings())
+    pipeline = Pipeline(settings or DetectionSettings())
     events: list[Event] = []
     for i in range(int(hours * HOUR / INTERVAL)):
         for n, target in enumerate(targets(number)):
@@ -109,7 +111,7 @@ def site(path: int) -> Stack:
 
 def play_sites(counts: Callable[[float], Sequence[int]], hours: float) -> tuple[Pipeline, list[Event]]:
     """Play one target with a stack per call path."""
-    pipeline, events, stacks = Pipeline(Settings()), [], [site(path) for path in range(60)]
+    pipeline, events, stacks = Pipeline(DetectionSettings()), [], [site(path) for path in range(60)]
     (target,) = targets(1)
     for i in range(int(hours * HOUR / INTERVAL)):
         found: Samples = {
@@ -230,7 +232,7 @@ def test_a_pool_that_fills_after_each_start_is_known() -> None:
     fills: Counts = lambda _, h: {"pool": min(int(h % 16 * 15), 120)}  # noqa: E731  for 8 of 16 hours
     _, events = run(fills, 16, 1)
     assert told(events, "pool") < 16
-    pipeline = Pipeline(Settings())
+    pipeline = Pipeline(DetectionSettings())
     (target,) = targets(1)
     later = []
     for i in range(int(48 * HOUR / INTERVAL)):
@@ -249,7 +251,7 @@ def test_falling_counts_tell_a_restart() -> None:
         return {name: 4 if restarted else 20 + int(hour * 10) for name in "abcd"} | {"const": 10}
 
     for names, expected in (("abcd", 1), ("a", 0)):
-        pipeline, (target,) = Pipeline(Settings()), targets(1)
+        pipeline, (target,) = Pipeline(DetectionSettings()), targets(1)
         for i in range(480):
             pipeline.observe(target, START + i * INTERVAL, 0, samples(counts(i / 240, restarted=False)))
         fallen = {**counts(2, restarted=False), **dict.fromkeys(names, 4)}
@@ -259,7 +261,7 @@ def test_falling_counts_tell_a_restart() -> None:
 
 def test_processes_that_answer_in_turn_are_not_judged() -> None:
     """Behind a load balancer identities flip: the target is marked, its counts are not recorded, and it heals."""
-    pipeline, (target,) = Pipeline(Settings()), targets(1)
+    pipeline, (target,) = Pipeline(DetectionSettings()), targets(1)
     found = samples({"a": 5})
     for i in range(20):
         pipeline.observe(target, START + i * INTERVAL, 5, found, Process("ab"[i % 2]))
@@ -275,17 +277,17 @@ def test_processes_that_answer_in_turn_are_not_judged() -> None:
 def test_ignore_rules() -> None:
     """A rule keeps a leak out of sight until its date and below its ceiling, and only where its patterns match."""
     counts = leaking(1, 60, 0, seed=1)
-    rules: dict[str, Rule] = {
-        "matches": Rule(function="main.l*k", file="*/leak.go", labels={"zone": "b"}),
-        "other function": Rule(function="main.lea"),
-        "other label": Rule(function="main.leak", labels={"zone": "a"}),
-        "over": Rule(function="main.leak", until=START + HOUR),
-        "too many": Rule(origin="main.goleak", at_most=100),
-        "few enough": Rule(origin="main.goleak", at_most=10_000),
+    rules: dict[str, IgnoreRule] = {
+        "matches": IgnoreRule(function="main.l*k", file="*/leak.go", labels={"zone": "b"}),
+        "other function": IgnoreRule(function="main.lea"),
+        "other label": IgnoreRule(function="main.leak", labels={"zone": "a"}),
+        "over": IgnoreRule(function="main.leak", until=START + HOUR),
+        "too many": IgnoreRule(origin="main.goleak", at_most=100),
+        "few enough": IgnoreRule(origin="main.goleak", at_most=10_000),
     }
     shown = {}
     for name, rule in rules.items():
-        pipeline, _ = run(counts, 4, 1, settings=Settings(ignore=(rule,)))
+        pipeline, _ = run(counts, 4, 1, settings=DetectionSettings(ignore=(rule,)))
         shown[name] = bool(pipeline.open_leaks())
         assert sum(pipeline.leaks.ignored().values()) == (not shown[name])
     assert shown == {
@@ -300,6 +302,6 @@ def test_ignore_rules() -> None:
 
 def test_a_rule_that_matches_nothing_is_reported() -> None:
     """Rules are held against every stack that was seen, leaking or not."""
-    rules = (Rule(function="main.lea?"), Rule(file="*/nothing.go"))
+    rules = (IgnoreRule(function="main.lea?"), IgnoreRule(file="*/nothing.go"))
     assert unmatched(rules, [(stack("leak"), {})]) == [rules[1]]
     assert str(rules[1]) == "file '*/nothing.go'"

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from leakwatch.model import Fingerprint, Frame, Profile, Samples, Trace
 from leakwatch.profile import text
-from leakwatch.profile.stacks import STD, Identifier, fingerprint_of, is_std, normalise, wait_reason
+from leakwatch.profile.fingerprint import fingerprint_of, normalise
+from leakwatch.profile.packages import STD, is_std
+from leakwatch.profile.stacks import Identifier
+from leakwatch.profile.wait_reason import wait_reason
 
 PROFILES = Path(__file__).parent / "profiles"
 

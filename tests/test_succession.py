@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from simulated import HOUR, INTERVAL, START, TARGET, samples, stack
 
-from leakwatch.leaks.ignore import Rule
-from leakwatch.model import Event, Process, Target, Verdict
-from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.leaks.ignore import IgnoreRule
+from leakwatch.leaks.model import Event
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Process, Target, Verdict
+from leakwatch.pipeline import Pipeline
 
 DEPLOY = 8.0  # hours after which the first pod is replaced
 
@@ -22,8 +24,10 @@ def pod(number: int) -> Target:
 class Cluster:
     """Pods that are scraped in turn; each leaks 40 an hour from its own start on and has a pool of 90."""
 
-    def __init__(self, *, leak: float = 40.0, pool: float = 0.0, settings: Settings | None = None) -> None:
-        self.pipeline = Pipeline(settings or Settings())
+    def __init__(
+        self, *, leak: float = 40.0, pool: float = 0.0, settings: DetectionSettings | None = None
+    ) -> None:
+        self.pipeline = Pipeline(settings or DetectionSettings())
         self.events: list[Event] = []
         self.time = 0.0
         self._leak, self._pool = leak, pool
@@ -135,8 +139,8 @@ def test_what_is_gone_for_good_is_let_go() -> None:
 
 def test_an_ignored_leak_stays_ignored_when_its_pod_goes() -> None:
     """A rule by labels matches the labels of those that are gone, too."""
-    rule = Rule("main.leak", "", "", {"pod": "shop-*"}, "", "known", None, None)
-    cluster = Cluster(settings=Settings(ignore=(rule,)))
+    rule = IgnoreRule("main.leak", "", "", {"pod": "shop-*"}, "", "known", None, None)
+    cluster = Cluster(settings=DetectionSettings(ignore=(rule,)))
     cluster.run(DEPLOY, pod(1))
     cluster.leave(pod(1))
     cluster.run(1, pod(2))
@@ -165,7 +169,7 @@ def replay(counts: Callable[[float], Mapping[str, int]], hours: float, life: flo
 
     `counts`: hours since the start -> count by stack name; with an endless life the process is not known.
     """
-    pipeline = Pipeline(Settings())
+    pipeline = Pipeline(DetectionSettings())
     events: list[Event] = []
     for minute in range(int(hours * 60)):
         found = counts(minute / 60)

@@ -19,13 +19,15 @@ from typer.testing import CliRunner
 
 from leakwatch.cli.main import app
 from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, Reason, ScrapeError
-from leakwatch.http.client import Client, HttpSettings, Tls, TlsConfig
-from leakwatch.http.fetch import Feed, Scraper
+from leakwatch.http.client import Client, Tls
+from leakwatch.http.fetch import Feed, Fetcher
+from leakwatch.http.settings import HttpSettings, TlsConfig
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Trace
-from leakwatch.profile import proto, stacks, text
+from leakwatch.profile import proto, text, wait_reason
 from leakwatch.profile import symbols as symbol
-from leakwatch.profile.stacks import Identifier, fingerprint_of
-from leakwatch.scrape.probes.symbols import AT_ONCE, MOST, PAUSE, RENEWED, Symbols, visible_at
+from leakwatch.profile.fingerprint import fingerprint_of
+from leakwatch.profile.stacks import Identifier
+from leakwatch.scrape.probes.symbols import AT_ONCE, MOST, PAUSE, RENEWED, SymbolProbe, visible_at
 
 PROFILES = Path(__file__).parent / "profiles"
 VERSIONS = sorted(path.parent for path in PROFILES.glob("*/symbol.txt"))
@@ -73,13 +75,13 @@ class FakeProcess:
         feed("".join(["num_symbols: 1\n", *lines]).encode()[: self.cut])
 
 
-def asking(process: FakeProcess) -> Symbols:
+def asking(process: FakeProcess) -> SymbolProbe:
     """Return the one who asks that process."""
-    return Symbols(cast("Scraper", process))
+    return SymbolProbe(cast("Fetcher", process))
 
 
 def ask(
-    symbols: Symbols,
+    symbols: SymbolProbe,
     samples: Samples,
     now: float = 0.0,
     first: Sequence[Fingerprint] = (),
@@ -102,7 +104,7 @@ def test_text_and_symbols_say_what_protobuf_says(folder: Path) -> None:
     identifier = Identifier()
     samples = samples_of(body, identifier)
     identifier.learn(samples, symbols)
-    at_once = Identifier().identify(text.parse(body, text.Memory(symbols=symbols)))
+    at_once = Identifier().identify(text.parse(body, text.TextCache(symbols=symbols)))
     expected = Identifier().identify(proto.parse((folder / "goroutine.debug0.pb.gz").read_bytes()))
     reasons = {key: sample.stack.wait for key, sample in expected.items()}
     for found in (samples, at_once):
@@ -252,14 +254,14 @@ def test_a_refusal_is_remembered_and_said_once(reason: Reason, again: bool) -> N
     assert [error.reason for error in said] == [reason]
 
 
-def refused(answer: Answer, timeout: float = 5.0) -> tuple[Symbols, ScrapeError | None]:
+def refused(answer: Answer, timeout: float = 5.0) -> tuple[SymbolProbe, ScrapeError | None]:
     """Ask a real server that answers so; return the one who asked, and why there was no answer."""
 
-    async def run(url: str) -> tuple[Symbols, ScrapeError | None]:
+    async def run(url: str) -> tuple[SymbolProbe, ScrapeError | None]:
         client = Client(Tls(TlsConfig(), secure=False), timeout=timeout)
         profile = httpx.URL(f"{url}/prefix/debug/pprof/goroutine?debug=1")
-        scraper = Scraper(client, profile, HttpSettings(), timeout=timeout, size_limit=1 << 20)
-        symbols = Symbols(scraper.beside("symbol", 1 << 16))
+        scraper = Fetcher(client, profile, HttpSettings(), timeout=timeout, size_limit=1 << 20)
+        symbols = SymbolProbe(scraper.beside("symbol", 1 << 16))
         error = await symbols.ask(symbols.wanted(samples_of(), (), 0.0), 0.0)
         await scraper.close()
         return symbols, error
@@ -337,7 +339,7 @@ def test_the_docs_have_all_words() -> None:
     page = (Path(__file__).parents[1] / "docs" / "how-it-judges.md").read_text()
     table = page.partition("| where the goroutine is parked | reason |\n")[2].partition("\n\n")[0]
     listed = {word for row in table.splitlines()[1:] for word in re.findall("`(.+?)`", row.split("|")[2])}
-    assert listed == {*stacks.PARKED.values(), *stacks.WAITS.values(), *stacks.LOCKS.values()}
+    assert listed == {*wait_reason.PARKED.values(), *wait_reason.WAITS.values(), *wait_reason.LOCKS.values()}
 
 
 @given(st.binary())

@@ -1,4 +1,4 @@
-"""Targets over time: what several mechanisms find, through failures, limits and reloads."""
+"""TargetSet over time: what several mechanisms find, through failures, limits and reloads."""
 
 import asyncio
 import json
@@ -11,8 +11,8 @@ from running import until
 from structlog.testing import capture_logs
 
 from leakwatch.config import Config, parse
-from leakwatch.discovery.metrics import DiscoveryCollector
-from leakwatch.scrape.target_set import Targets
+from leakwatch.scrape.metrics import DiscoveryCollector
+from leakwatch.scrape.target_set import TargetSet
 
 JSON = "Content-Type: application/json"
 
@@ -22,16 +22,16 @@ def listed(*addresses: str) -> bytes:
     return json.dumps([{"targets": addresses}]).encode()
 
 
-def names(targets: Targets) -> list[str]:
+def names(targets: TargetSet) -> list[str]:
     """Return the names of all targets."""
     return sorted(target.name for target in targets.plans())
 
 
-def through(steps: Callable[[Targets], Awaitable[None]]) -> None:
+def through(steps: Callable[[TargetSet], Awaitable[None]]) -> None:
     """Run `steps` with targets, which are stopped in the end."""
 
     async def run() -> None:
-        targets = Targets(lambda: None)
+        targets = TargetSet(lambda: None)
         try:
             await steps(targets)
         finally:
@@ -51,7 +51,7 @@ def test_a_failing_server_does_not_hold_up_the_rest() -> None:
         asked = "http_sd_configs: [{{url: {}, refresh_interval: {}}}]"
         job = "{{job_name: j, static_configs: [{{targets: ['s:1']}}], " + asked + "}}"
 
-        async def steps(targets: Targets) -> None:
+        async def steps(targets: TargetSet) -> None:
             await targets.configure(config(job.format(server.url, "50ms")))
             assert targets.waiting() == (2, 2)
             await until(lambda: names(targets) == ["a:1", "s:1"])
@@ -76,7 +76,7 @@ def test_more_targets_than_the_limit() -> None:
         rules = "relabel_configs: [{source_labels: [__address__], regex: 'x.*', action: drop}]"
         sd = f"http_sd_configs: [{{url: '{server.url}', refresh_interval: 50ms}}]"
 
-        async def steps(targets: Targets) -> None:
+        async def steps(targets: TargetSet) -> None:
             await targets.configure(config(f"{{job_name: j, target_limit: 2, {rules}, {sd}}}"))
             await until(lambda: names(targets) == ["a:1", "a:2"])
             server.answer = http(listed("b:1", "b:2", "b:3", "x:1"), "200 OK", JSON)
@@ -104,7 +104,7 @@ def test_two_that_are_the_same_target(tmp_path: Path) -> None:
         "{job_name: b, file_sd_configs: [{files: [t.json], refresh_interval: 20ms}]}"
     )
 
-    async def steps(targets: Targets) -> None:
+    async def steps(targets: TargetSet) -> None:
         for other in ("z:1", "z:2", "z:3"):
             path.write_text(listed(other).decode())
             await targets.configure(config(jobs, tmp_path))
@@ -126,7 +126,7 @@ def test_metrics_of_discovery(tmp_path: Path) -> None:
     rule = "relabel_configs: [{source_labels: [__address__], regex: 'x.*', action: drop}]"
     files = "file_sd_configs: [{files: [good.json]}, {files: [bad.json], refresh_interval: 50ms}]"
 
-    async def steps(targets: Targets) -> None:
+    async def steps(targets: TargetSet) -> None:
         await targets.configure(config(f"{{job_name: j, {rule}, {files}}}", tmp_path))
         registry = CollectorRegistry(auto_describe=False)
         registry.register(DiscoveryCollector(targets, lambda time: time))
@@ -151,7 +151,7 @@ def test_a_mechanism_that_breaks_is_named(tmp_path: Path) -> None:
     """A mistake of ours in one is logged with job and kind, counted, and the others go on."""
     (tmp_path / "t.json").write_text(listed("a:1").decode())
 
-    async def steps(targets: Targets) -> None:
+    async def steps(targets: TargetSet) -> None:
         jobs = config(
             "{job_name: j, file_sd_configs: [{files: [t.json]}]},"
             "{job_name: k, static_configs: [{targets: ['b:1']}]}",

@@ -70,7 +70,7 @@ def test_pieces_of_any_size(body: bytes, size: int) -> None:
 
 def test_remembered_bodies() -> None:
     """A group whose text was seen before gives the same trace, also with another count."""
-    memory = text.Memory()
+    memory = text.TextCache()
     first = text.parse(SMALL, memory)
     again = text.parse(SMALL.replace(b"total 3", b"total 4").replace(b"2 @", b"3 @"), memory)
     assert [count for _, count in again.groups] == [3, 1]
@@ -85,7 +85,7 @@ def test_labels_that_no_string_can_be() -> None:
 
 def test_a_label_that_looks_like_a_group() -> None:
     """Text within a label never starts a group, on the quick way of known bodies and on the careful one."""
-    memory = text.Memory()
+    memory = text.TextCache()
     body = SMALL.replace(b"\\u00e9", b" @ 0x1")
     for _ in range(2):
         profile = text.parse(body, memory)

@@ -13,7 +13,7 @@ from leakwatch.errors import ConfigError
 from leakwatch.leaks.ownership.config import LARGEST, read
 from leakwatch.model import Frame, Process, Stack, Target
 from leakwatch.pipeline import Pipeline
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.profile.fingerprint import fingerprint_of
 
 PAGE = Path(__file__).parents[1] / "docs" / "owners.md"
 SNIPPETS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)

@@ -67,7 +67,7 @@ def measure(name: str, body: bytes, go: Path, folder: Path, rounds: int) -> str:
     file = folder / f"{name}.txt"
     file.write_bytes(body)
     later = changed(body)
-    memory = text.Memory()
+    memory = text.TextCache()
     text.parse(body, memory)
     cold, warm, other = float("inf"), float("inf"), float("inf")
     for _ in range(rounds):  # in turn, so that a busy neighbour disturbs all alike
@@ -85,7 +85,7 @@ def measure(name: str, body: bytes, go: Path, folder: Path, rounds: int) -> str:
 def formats(rounds: int) -> list[str]:
     """Return a row of the second table for each format."""
     printed, packed = RECORDED.read_bytes(), PROTOBUF.read_bytes()
-    texts, protos = text.Memory(), proto.Memory()
+    texts, protos = text.TextCache(), proto.ProtoCache()
     runs: dict[str, tuple[bytes, Callable[[], object], Callable[[], object]]] = {
         "text": (printed, lambda: text.parse(printed), lambda: text.parse(printed, texts)),
         "proto": (packed, lambda: proto.parse(packed), lambda: proto.parse(packed, memory=protos)),

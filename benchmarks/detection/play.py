@@ -9,9 +9,11 @@ from alarms import Alarms
 from scenarios import Traces
 from scene import HOUR
 
-from leakwatch.model import Event, Fingerprint, Frame, Sample, Stack, Target, Verdict
-from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.leaks.model import Event
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Fingerprint, Frame, Sample, Stack, Target, Verdict
+from leakwatch.pipeline import Pipeline
+from leakwatch.profile.fingerprint import fingerprint_of
 
 START: Final = 1_700_000_000.0
 LATER: Final = 4 * HOUR
@@ -116,7 +118,7 @@ def play(traces: Sequence[Traces], *, until_found: bool = False) -> Heard:
     A replica that is younger than at the scrape before has restarted; one without an age is away. `until_found`:
     stop when all leaks have been found and their rates noted.
     """
-    pipeline = Pipeline(Settings())
+    pipeline = Pipeline(DetectionSettings())
     times, onset = traces[0].times, traces[0].onset
     stacks = [Counted(number) for number in range(len(onset))]
     rows = {stack.stack.fingerprint: row for row, stack in enumerate(stacks)}

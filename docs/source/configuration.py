@@ -13,12 +13,13 @@ from typing import Any
 
 from leakwatch.config import Config
 from leakwatch.discovery.runner import DiscoverySettings
-from leakwatch.http.client import HttpSettings, Settings
+from leakwatch.http.settings import HttpSettings
+from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.units import exact_duration, exact_size
 from leakwatch.web.server.web_config import WebSettings
 
 PAGE = Path(__file__).parents[1] / "configuration.md"
-SHARED: Mapping[type[Settings], str] = {DiscoverySettings: "Where targets are", HttpSettings: "How to ask"}
+SHARED: Mapping[type[BaseSettings], str] = {DiscoverySettings: "Where targets are", HttpSettings: "How to ask"}
 """Models whose keys stand in several others, and what their sections are called."""
 HEAD = """\
 # Configuration
@@ -53,7 +54,7 @@ Schema = Mapping[str, Any]
 class Section:
     """One table: a model, and all places where its keys stand."""
 
-    model: type[Settings]
+    model: type[BaseSettings]
     name: str
     schema: Schema
     paths: list[str] = field(default_factory=list)
@@ -62,14 +63,14 @@ class Section:
 class Sections:
     """The sections that a model needs, in the order of the file."""
 
-    def __init__(self, root: type[Settings], name: str) -> None:
+    def __init__(self, root: type[BaseSettings], name: str) -> None:
         schema = root.model_json_schema(by_alias=True, mode="validation")
         self._defined: Schema = schema.get("$defs", {})
-        self._models = {model.__name__: model for model in _below(Settings)}
-        self.found: dict[type[Settings], Section] = {}
+        self._models = {model.__name__: model for model in _below(BaseSettings)}
+        self.found: dict[type[BaseSettings], Section] = {}
         self._visit(root, schema, "", name)
 
-    def _visit(self, model: type[Settings], schema: Schema, path: str, name: str) -> None:
+    def _visit(self, model: type[BaseSettings], schema: Schema, path: str, name: str) -> None:
         section = self.found.get(model)
         if section is not None:
             section.paths.append(path)
@@ -100,7 +101,7 @@ class Sections:
             for base in _shared(section.model):
                 yield f"| | | | and those of [{SHARED[base]}](#{_anchor(SHARED[base])}) |\n"
 
-    def _told_below(self, model: type[Settings], key: str, value: Schema) -> str:
+    def _told_below(self, model: type[BaseSettings], key: str, value: Schema) -> str:
         """Return what the model says that the value is made of; raises ValueError where there is none."""
         for reference, _ in _references(value):
             return _said_of(self._models[reference]).partition(".")[0] + "."
@@ -133,11 +134,11 @@ def page() -> str:
     return HEAD + config + web
 
 
-def descriptions(model: type[Settings]) -> dict[str, str]:
+def descriptions(model: type[BaseSettings]) -> dict[str, str]:
     """Return what the docstrings below fields say, by the key of the file."""
     said: dict[str, str] = {}
     for owner in reversed(model.__mro__):
-        if issubclass(owner, Settings) and owner is not Settings:
+        if issubclass(owner, BaseSettings) and owner is not BaseSettings:
             said |= _docstrings(owner)
     return {info.alias or name: said[name] for name, info in model.model_fields.items() if name in said}
 
@@ -153,17 +154,17 @@ def _docstrings(owner: type) -> dict[str, str]:
     return found
 
 
-def _below(model: type[Settings]) -> Iterator[type[Settings]]:
+def _below(model: type[BaseSettings]) -> Iterator[type[BaseSettings]]:
     for one in model.__subclasses__():
         yield one
         yield from _below(one)
 
 
-def _shared(model: type[Settings]) -> list[type[Settings]]:
+def _shared(model: type[BaseSettings]) -> list[type[BaseSettings]]:
     return [base for base in SHARED if issubclass(model, base) and model is not base]
 
 
-def _shared_keys(model: type[Settings]) -> set[str]:
+def _shared_keys(model: type[BaseSettings]) -> set[str]:
     return {key for base in _shared(model) for key in base.model_fields}
 
 
@@ -203,7 +204,7 @@ def _default(value: Any, words: str) -> str:
     return f"`{value if isinstance(value, str) and value else json.dumps(value)}`".replace("|", "\\|")
 
 
-def _said_of(model: type[Settings]) -> str:
+def _said_of(model: type[BaseSettings]) -> str:
     text = OWN_NAME.sub("", _told((inspect.getdoc(model) or "").partition("\n\n")[0]))
     return text[:1].upper() + text[1:]
 

@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from leakwatch.detect.columns import BLOCKS_PER_HOUR, FLOOR, LEFT, MEAN
-from leakwatch.model import Event, Frame, Sample, Stack, Target
-from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.profile.stacks import fingerprint_of
+from leakwatch.leaks.model import Event
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Frame, Sample, Stack, Target
+from leakwatch.pipeline import Pipeline
+from leakwatch.profile.fingerprint import fingerprint_of
 
 PICTURE = Path(__file__).parents[1] / "images" / "judging.svg"
 HOUR, INTERVAL = 3600.0, 15.0
@@ -50,7 +52,7 @@ class Kept:
 def play() -> Mapping[str, Kept]:
     """Return what the pipeline kept of both stacks."""
     random = np.random.default_rng(7)
-    pipeline, target = Pipeline(Settings()), Target("shop", "10.0.0.1:6060")
+    pipeline, target = Pipeline(DetectionSettings()), Target("shop", "10.0.0.1:6060")
     stacks = {name: _stack(name) for name in ("busy", "leaking")}
     kept = {name: Kept() for name in stacks}
     leaked, blocks = 0, 0

@@ -27,8 +27,9 @@ from leakwatch.config import parse
 from leakwatch.daemon import Daemon
 from leakwatch.errors import ConfigError
 from leakwatch.leaks.labels import leak_url
-from leakwatch.model import Leak, Verdict
-from leakwatch.pipeline import Watch
+from leakwatch.leaks.model import Leak
+from leakwatch.leaks.target_state import TargetState
+from leakwatch.model import Verdict
 from leakwatch.profile.grouping import short
 from leakwatch.web.server.server import bind
 
@@ -189,7 +190,7 @@ class Show:
         return [Text.assemble((f"{name:>12}  ", "dim"), address) for name, address in lines]
 
 
-def _largest(watch: Watch) -> list[tuple[RenderableType, ...]]:
+def _largest(watch: TargetState) -> list[tuple[RenderableType, ...]]:
     rows: list[tuple[RenderableType, ...]] = []
     for line in sorted(lines(watch), key=lambda line: -line.goroutines)[:ROWS]:
         stack, style = line.stack, COLOURS.get(line.verdict, "")

@@ -14,6 +14,7 @@ from leakwatch.cli import terminal
 from leakwatch.cli.analyze.folders import BODY
 from leakwatch.cli.scrape_once import cut, is_service, read
 from leakwatch.cli.terminal import styled
+from leakwatch.clock import Clock
 from leakwatch.errors import ConfigError, UsageError, without_user
 from leakwatch.model import Samples
 from leakwatch.profile.diff import Change, Move, as_json, changes, compare, folded, largest, strangers, summary
@@ -21,7 +22,6 @@ from leakwatch.profile.dump import Dump
 from leakwatch.profile.escape import printable
 from leakwatch.profile.grouping import KEYS, By, short
 from leakwatch.profile.stacks import Identifier
-from leakwatch.scrape.clock import Clock
 from leakwatch.settings.units import format_duration
 
 GREW, SHRANK = "red", "green"

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from rich.text import Text
 
 from leakwatch.cli.terminal import styled
+from leakwatch.leaks.model import Leak
 from leakwatch.leaks.reason import rate
-from leakwatch.model import Leak, Verdict
+from leakwatch.model import Verdict
 from leakwatch.profile.escape import printable
 
 COLOURS = {Verdict.SUSPECTED: "yellow", Verdict.LEAKING: "bold red", Verdict.PROVEN: "bold red"}

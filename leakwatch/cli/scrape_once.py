@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakwatch.cli.analyze.folders import SYMBOLS, own_symbols, read_symbols
-from leakwatch.discovery.target_builder import Job, endpoint
+from leakwatch.discovery.target_builder import JobDefaults, endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, UsageError, without_user
 from leakwatch.http.client import Client, Tls
-from leakwatch.http.fetch import Scraper
+from leakwatch.http.fetch import Fetcher
 from leakwatch.model import Frame, Profile
 from leakwatch.profile import dump, pprof, text
 from leakwatch.profile import formats as saved
@@ -24,7 +24,7 @@ from leakwatch.profile.grouping import KEYS, By, Row, Waitings, as_json, folded,
 from leakwatch.profile.stacks import Identifier
 from leakwatch.profile.wait_times import ages
 from leakwatch.scrape.config import DEFAULT_SIZE
-from leakwatch.scrape.probes.symbols import SIZE_LIMIT, Symbols
+from leakwatch.scrape.probes.symbols import SIZE_LIMIT, SymbolProbe
 from leakwatch.scrape.target_url import target_job
 from leakwatch.settings.units import format_duration
 
@@ -55,7 +55,7 @@ def read(source: str, timeout: float, dump_limit: int | None = None) -> Profile 
             return asyncio.run(_fetch(source, timeout, dump_limit))
         if source == "-":
             return saved.read(sys.stdin.buffer.read(), pasted=True)
-        return saved.read(Path(source).read_bytes(), text.Memory(symbols=_beside(Path(source))), pasted=True)
+        return saved.read(Path(source).read_bytes(), text.TextCache(symbols=_beside(Path(source))), pasted=True)
     except ScrapeError as error:
         raise ScrapeError(error.reason, f"{without_user(source)}: {error}") from error
     except OSError as error:
@@ -78,7 +78,7 @@ def _say(line: str) -> None:
     sys.stderr.write(f"leakwatch: {line}\n")
 
 
-async def _dump(scraper: Scraper, total: int, limit: int) -> Dump:
+async def _dump(scraper: Fetcher, total: int, limit: int) -> Dump:
     """Return a full dump, of a process that is not too large: it stands still meanwhile."""
     if total > limit:
         raise UsageError(
@@ -94,26 +94,28 @@ async def _fetch(url: str, timeout: float, dump_limit: int | None) -> Profile | 
     job = target_job(url)
     (group,) = job.static_configs
     try:
-        found = endpoint({"__address__": group.targets[0]}, Job(job.job_name, job.scheme, job.profile_path))
+        found = endpoint(
+            {"__address__": group.targets[0]}, JobDefaults(job.job_name, job.scheme, job.profile_path)
+        )
     except DiscoveryError as error:
         raise ConfigError(f"{without_user(url)}: {error}") from error
     tls = Tls(job.tls_config, secure=found.url.scheme == "https")
     client = Client(tls, timeout=timeout, socket=found.socket)
-    scraper = Scraper(client, found.url, job, timeout=timeout, size_limit=DEFAULT_SIZE)
+    scraper = Fetcher(client, found.url, job, timeout=timeout, size_limit=DEFAULT_SIZE)
     body = bytearray()
     try:
         await scraper.fetch(body.extend)
         profile = text.parse(bytes(body))
         if dump_limit is not None:
             return await _dump(scraper, profile.total, dump_limit)
-        symbols = Symbols(scraper.beside("symbol", SIZE_LIMIT))
+        symbols = SymbolProbe(scraper.beside("symbol", SIZE_LIMIT))
         traces = symbols.wanted(Identifier().identify(profile), (), 0.0)
         refusal = await symbols.ask(traces, 0.0) if traces else None
         if refusal:
             _say(f"wait reasons of channels stay unknown: {refusal}")
     finally:
         await client.close()
-    return text.parse(bytes(body), text.Memory(symbols=symbols.names))
+    return text.parse(bytes(body), text.TextCache(symbols=symbols.names))
 
 
 def render(found: Profile | Dump, by: By, output: str, limit: int) -> bytes:

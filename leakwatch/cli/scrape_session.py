@@ -6,18 +6,20 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from leakwatch.discovery.target_builder import Job as Start
+from leakwatch.clock import Clock, Lag
+from leakwatch.discovery.target_builder import JobDefaults as Start
 from leakwatch.discovery.target_builder import endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, UsageError, without_user
 from leakwatch.http.client import Tls
-from leakwatch.model import Event, Target
-from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape.clock import Clock, Lag
+from leakwatch.leaks.model import Event
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.model import Target
+from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.config import DEFAULT_SIZE
-from leakwatch.scrape.factory import make_job
-from leakwatch.scrape.loop import Job
-from leakwatch.scrape.probes.config import InquirySettings
-from leakwatch.scrape.target_set import Plan
+from leakwatch.scrape.factory import build_loop
+from leakwatch.scrape.loop import ScrapeLoop
+from leakwatch.scrape.probes.config import ProbeSettings
+from leakwatch.scrape.target_set import ScrapeTarget
 from leakwatch.scrape.target_url import target_job
 
 CREDIT = 0.25
@@ -29,19 +31,19 @@ Tell = Callable[[list[Event]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class How:
-    """How to scrape, in seconds; `cost_limit`: share of one core of each target; `closer`: what to ask besides."""
+class SessionSettings:
+    """How to scrape: seconds; `cost_limit`: share of one core of each target; `closer`: the settings of probes."""
 
     interval: float
     timeout: float
     cost_limit: float
-    closer: InquirySettings
+    closer: ProbeSettings
 
 
-class Vigil:
+class SessionTarget:
     """One target that is watched: its job, and for how long it has been."""
 
-    def __init__(self, job: Job, began: float) -> None:
+    def __init__(self, job: ScrapeLoop, began: float) -> None:
         self.job = job
         self.began = began
         """When it was first asked, by the stopwatch."""
@@ -61,18 +63,20 @@ class Vigil:
         self.scrapes = good
 
 
-class Watching:
+class ScrapeSession:
     """Watches the targets at `urls`, each written [service=]URL; raises UsageError and ConfigError for bad ones.
 
     `tell` gets the verdicts that change.
     """
 
-    def __init__(self, urls: Sequence[str], settings: Settings, how: How, tell: Tell = lambda _: None) -> None:
+    def __init__(
+        self, urls: Sequence[str], settings: DetectionSettings, how: SessionSettings, tell: Tell = lambda _: None
+    ) -> None:
         self.pipeline = Pipeline(settings)
         self.clock = Clock()
         self.stopped = False
         """Whether it was told to stop before its time."""
-        self.vigils: list[Vigil] = []
+        self.vigils: list[SessionTarget] = []
         self._how = how
         self._tell = tell
         self._plans = dict(_plan(url, how) for url in urls)
@@ -84,12 +88,12 @@ class Watching:
         """What is watched."""
         return list(self._plans)
 
-    async def run(self, over: Callable[[Vigil], bool], look: Callable[[], None] = lambda: None) -> None:
+    async def run(self, over: Callable[[SessionTarget], bool], look: Callable[[], None] = lambda: None) -> None:
         """Watch each target until it is `over` for it, or until SIGINT or SIGTERM; call `look` now and then."""
         lag = Lag()
         lag.start()
         now = self.clock.stopwatch()
-        self.vigils = [Vigil(self._job(target, plan, lag), now) for target, plan in self._plans.items()]
+        self.vigils = [SessionTarget(self._job(target, plan, lag), now) for target, plan in self._plans.items()]
         watching = asyncio.gather(*(self._watch(one, over) for one in self.vigils))
         try:
             with self._stopping(watching):
@@ -122,11 +126,11 @@ class Watching:
             for number in numbers:
                 loop.remove_signal_handler(number)
 
-    def _job(self, target: Target, plan: Plan, lag: Lag) -> Job:
+    def _job(self, target: Target, plan: ScrapeTarget, lag: Lag) -> ScrapeLoop:
         tls = Tls(plan.http.tls_config, secure=plan.endpoint.url.scheme == "https")
-        return make_job(target, plan, tls, self.pipeline, self.clock, lag.total, credit=CREDIT)
+        return build_loop(target, plan, tls, self.pipeline, self.clock, lag.total, credit=CREDIT)
 
-    async def _watch(self, one: Vigil, over: Callable[[Vigil], bool]) -> None:
+    async def _watch(self, one: SessionTarget, over: Callable[[SessionTarget], bool]) -> None:
         """Scrape at every interval, from the first good answer on half an interval off it.
 
         Blocks begin with the first good one: so their edges lie between scrapes, and none holds one too few
@@ -147,7 +151,7 @@ class Watching:
             due += interval * max(1, (now - due) // interval)  # one that is late comes at once, more are left out
 
 
-def _plan(url: str, how: How) -> tuple[Target, Plan]:
+def _plan(url: str, how: SessionSettings) -> tuple[Target, ScrapeTarget]:
     http = target_job(url)
     (group,) = http.static_configs
     labels = {**group.labels, "__address__": group.targets[0]}
@@ -156,4 +160,4 @@ def _plan(url: str, how: How) -> tuple[Target, Plan]:
     except DiscoveryError as error:
         raise ConfigError(f"{without_user(url)}: {error}") from error
     limits = how.cost_limit, DEFAULT_SIZE, http.profile_format, how.closer
-    return found.target, Plan(found, http.job_name, http, how.interval, how.timeout, *limits)
+    return found.target, ScrapeTarget(found, http.job_name, http, how.interval, how.timeout, *limits)

@@ -14,20 +14,20 @@ from rich.text import Text
 from leakwatch.cli import logging as logs
 from leakwatch.cli import stack_table as live
 from leakwatch.cli import terminal
-from leakwatch.cli.scrape_session import How, Vigil, Watching
+from leakwatch.cli.scrape_session import ScrapeSession, SessionSettings, SessionTarget
 from leakwatch.detect.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ScrapeError
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Fingerprint
-from leakwatch.pipeline import Settings
 from leakwatch.profile.escape import printable
-from leakwatch.scrape.probes.config import InquirySettings
+from leakwatch.scrape.probes.config import ProbeSettings
 from leakwatch.settings.units import exact_duration
 
 HEAD = 6  # lines of a table that are no rows
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TableOptions:
     """What the command line asks for, in seconds; `span`: None for ever; `rows`: 0 for as many as fit."""
 
     span: float | None
@@ -38,12 +38,14 @@ class Wanted:
     by_count: bool
 
 
-def run(url: str, wanted: Wanted) -> None:
+def run(url: str, wanted: TableOptions) -> None:
     """Show the stacks at `url` until it is told to stop; raises ConfigError, and ScrapeError if none ever came."""
     logs.configure("error")
-    settings = Settings(block=SCRAPES_PER_BLOCK * wanted.interval)
-    closer = InquirySettings(leak_proof="off", full_dump="off")
-    watching = Watching([url], settings, How(wanted.interval, wanted.timeout, wanted.cost_limit, closer))
+    settings = DetectionSettings(block=SCRAPES_PER_BLOCK * wanted.interval)
+    closer = ProbeSettings(leak_proof="off", full_dump="off")
+    watching = ScrapeSession(
+        [url], settings, SessionSettings(wanted.interval, wanted.timeout, wanted.cost_limit, closer)
+    )
     top = Top(watching, wanted, terminal.console())
     with top.shown() as show:
         asyncio.run(watching.run(top.is_over, show))
@@ -56,14 +58,14 @@ def run(url: str, wanted: Wanted) -> None:
 class Top:
     """What is shown: a live table, or where it is piped one table after another."""
 
-    def __init__(self, watching: Watching, wanted: Wanted, console: Console) -> None:
+    def __init__(self, watching: ScrapeSession, wanted: TableOptions, console: Console) -> None:
         self._watching = watching
         self._wanted = wanted
         self._console = console
         self._scrapes = 0
         self._first: dict[Fingerprint, int] | None = None
 
-    def is_over(self, one: Vigil) -> bool:
+    def is_over(self, one: SessionTarget) -> bool:
         """Tell whether it has been shown for long enough, or never answered."""
         now = self._watching.clock.stopwatch()
         if one.up is None:

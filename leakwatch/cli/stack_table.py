@@ -11,8 +11,8 @@ from rich.text import Text
 from leakwatch.cli.leak_text import COLOURS
 from leakwatch.cli.scrape_once import cut
 from leakwatch.detect.trend import FEWEST, slopes
+from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Fingerprint, Stack, Verdict
-from leakwatch.pipeline import Watch
 from leakwatch.profile.escape import printable
 from leakwatch.profile.grouping import short
 
@@ -33,7 +33,7 @@ class Line:
     verdict: Verdict
 
 
-def lines(watch: Watch) -> Iterator[Line]:
+def lines(watch: TargetState) -> Iterator[Line]:
     """Yield what is known of each stack of a target."""
     history = watch.history
     rising = slopes(history)
@@ -59,7 +59,11 @@ def signed(growth: float | None, seconds: float = 1.0) -> str:
 
 
 def table(
-    watches: Iterable[Watch], rows: int, *, by_count: bool = False, first: Mapping[Fingerprint, int] | None = None
+    watches: Iterable[TargetState],
+    rows: int,
+    *,
+    by_count: bool = False,
+    first: Mapping[Fingerprint, int] | None = None,
 ) -> Table:
     """Return the stacks that grow most, or the largest, of all targets; `rows`: how many.
 

@@ -26,7 +26,7 @@ from leakwatch.detect.columns import (
     is_other_pace,
     with_latest_fall,
 )
-from leakwatch.detect.lifetimes import Memory, hourly_floors
+from leakwatch.detect.lifetimes import PastLifetimes, hourly_floors
 from leakwatch.detect.open_block import OpenBlock
 from leakwatch.model import Fingerprint, Sample, Stack
 
@@ -52,7 +52,7 @@ class History:
         self.hours = Columns(HOURS, BLOCKS_PER_HOUR)
         self.give_back: Floats = np.zeros((2, 0), np.float32)
         """BRIEF or LASTING, row -> the largest fall of the hourly floor, slowly forgotten."""
-        self.past = Memory()
+        self.past = PastLifetimes()
         """What the lifetimes before tell of each row."""
         self.last: Sums = np.zeros(0)
         """Row -> the latest count."""

@@ -22,7 +22,7 @@ RISES: Final = 0.3  # of the peak; what rises by less has no shape either
 MARGIN: Final = 1.12
 
 
-class Memory:
+class PastLifetimes:
     """Row -> the ceilings of the last lifetimes, and whether the last one looked like a leak."""
 
     __slots__ = ("_learned", "ceilings", "leaked")
@@ -62,7 +62,7 @@ class Memory:
         self.ceilings, self.leaked = self.ceilings[:, rows], self.leaked[rows]
         self._learned = self._learned[:, rows]
 
-    def take(self, row: int, other: "Memory", its: int) -> None:
+    def take(self, row: int, other: "PastLifetimes", its: int) -> None:
         """Know of `row` what `other` knows of `its` row."""
         self.ceilings[:, row] = np.maximum(self.ceilings[:, row], other.ceilings[:, its])
         self.leaked[row] |= other.leaked[its]

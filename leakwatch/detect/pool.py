@@ -28,8 +28,8 @@ from leakwatch.detect.columns import (
     with_latest_fall,
 )
 from leakwatch.detect.history import History
-from leakwatch.detect.lifetimes import Memory
-from leakwatch.detect.pool_member import Member
+from leakwatch.detect.lifetimes import PastLifetimes
+from leakwatch.detect.pool_member import PoolMember
 from leakwatch.model import Fingerprint, Stack
 
 FIRST: Final = BLOCKS_PER_HOUR  # blocks of a lifetime that are not counted
@@ -41,7 +41,7 @@ FEWEST: Final = 64  # rows that are never too many
 class Step:
     """What a member grew by, shape (6, rows), from which level on, and the scrapes and regular steps behind it."""
 
-    member: Member
+    member: PoolMember
     column: Sums
     level: Floats | Sums
     scrapes: int
@@ -109,13 +109,13 @@ class Pool:
         self.block_start = start
         self.closed = 0
         self.hours_closed = 0
-        self.members: dict[str, Member] = {}
+        self.members: dict[str, PoolMember] = {}
         self.stacks: list[Stack] = []
         self.rows: dict[Fingerprint, int] = {}
         self.added_blocks = Added(Columns(BLOCKS))
         self.added_hours = Added(Columns(HOURS, BLOCKS_PER_HOUR))
         self.give_back: Floats = np.zeros((2, 0), np.float32)
-        self.past = Memory()
+        self.past = PastLifetimes()
         self.last: Sums = np.zeros(0)
         self.interval = 0.0
         self.protected: Collection[Fingerprint] = ()
@@ -139,7 +139,7 @@ class Pool:
         for name, history in histories.items():
             member = self.members.get(name)
             if member is None or member.history is not history:
-                self.members[name] = Member(history)
+                self.members[name] = PoolMember(history)
                 self.members[name].resize(len(self.stacks))
 
     def is_due(self, time: float) -> bool:
@@ -196,7 +196,7 @@ class Pool:
             member.keep(kept)
         self._enough = max(2 * len(kept), FEWEST)
 
-    def _place(self, member: Member) -> None:
+    def _place(self, member: PoolMember) -> None:
         """Give each stack of a member its row."""
         history = member.history
         member.version = history.version
@@ -216,7 +216,7 @@ class Pool:
         member.rows = np.array([row for row, stack in enumerate(history.stacks) if stack], np.intp)
         member.places = np.array([self.rows[stack.fingerprint] for stack in history.stacks if stack], np.intp)
 
-    def _block_step(self, member: Member) -> Step | None:
+    def _block_step(self, member: PoolMember) -> Step | None:
         """Return by how much a member grew since a block was last taken, None where that does not count.
 
         One that has closed no block meanwhile has not grown yet, and will have grown by more the next time.

@@ -9,7 +9,7 @@ from leakwatch.detect.columns import BLOCKS_PER_HOUR, FLOOR, HOURS, MEAN, Floats
 from leakwatch.detect.history import History
 
 
-class Member:
+class PoolMember:
     """One target of the service: hourly means, floors and uptimes, over all its lifetimes."""
 
     def __init__(self, history: History) -> None:

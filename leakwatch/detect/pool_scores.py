@@ -36,7 +36,7 @@ from leakwatch.detect.growth import (
 from leakwatch.detect.history import History
 from leakwatch.detect.lifetimes import LEAST, MARGIN, shapes
 from leakwatch.detect.pool import Added, Pool
-from leakwatch.detect.pool_member import Member
+from leakwatch.detect.pool_member import PoolMember
 from leakwatch.detect.windows import BLOCK_WINDOWS, Window
 from leakwatch.model import Fingerprint
 
@@ -161,7 +161,7 @@ def grown_targets(pool: Pool, row: int, hours: int) -> list[str]:
     return found
 
 
-def _is_balanced(members: Sequence[Member], row: int, steps: npt.NDArray[np.bool_]) -> bool:
+def _is_balanced(members: Sequence[PoolMember], row: int, steps: npt.NDArray[np.bool_]) -> bool:
     rises = np.array([np.diff(member.floors[row], prepend=0) for member in members])
     uptimes = np.array([member.uptimes for member in members])
     split = min(YOUNG, float(uptimes.max()) / 2)
@@ -171,7 +171,7 @@ def _is_balanced(members: Sequence[Member], row: int, steps: npt.NDArray[np.bool
     return not young.any() or float(rises[old].mean()) >= BALANCE * float(rises[young].mean())
 
 
-def _is_load(members: Sequence[Member], row: int, hours: int, net: float) -> bool:
+def _is_load(members: Sequence[PoolMember], row: int, hours: int, net: float) -> bool:
     """Tell whether what targets hold does not depend on their uptime, while it must if they leak."""
     saturates = SATURATES.get(hours, 8.0)
     last = slice(HOURS - RECENT, HOURS)
@@ -194,7 +194,7 @@ def _is_load(members: Sequence[Member], row: int, hours: int, net: float) -> boo
     return slope + 1.5 * error < 0.5 * net / (0.75 * len(members) * hours)
 
 
-def _is_plateau(members: Sequence[Member], row: int) -> bool:
+def _is_plateau(members: Sequence[PoolMember], row: int) -> bool:
     """Tell whether many of the lifetimes that ended lately had stopped growing."""
     plateaus = []
     for member in members:

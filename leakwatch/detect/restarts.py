@@ -21,7 +21,7 @@ KEPT: Final = 0.05  # of the gain may have left again
 GONE: Final = 0.2  # of the goroutines that are left when nearly all are gone
 
 
-class Identity:
+class ProcessTracker:
     """Which process a target runs in."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Identity:
         self.mixed = time - self._returned < MIXED
         return old is not None and old.start != process.start
 
-    def inherit(self, old: "Identity") -> None:
+    def inherit(self, old: "ProcessTracker") -> None:
         """Compare with the build of a process whose place this one takes, now or once it tells its own."""
         build, self.build = self.build, old.build
         if build:

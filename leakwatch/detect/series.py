@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from leakwatch.detect.columns import Columns, Floats, Sums
-from leakwatch.detect.lifetimes import Memory
+from leakwatch.detect.lifetimes import PastLifetimes
 from leakwatch.model import Fingerprint, Stack
 
 
@@ -48,7 +48,7 @@ class Series(Protocol):
         """Stack -> row."""
 
     @property
-    def past(self) -> Memory:
+    def past(self) -> PastLifetimes:
         """What earlier lifetimes tell of each row."""
 
     @property

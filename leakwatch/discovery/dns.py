@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from leakwatch.discovery.status import progress
 from leakwatch.discovery.target_group import TargetGroup, Update
 from leakwatch.errors import DiscoveryError
-from leakwatch.http.client import Settings
-from leakwatch.settings.units import Duration
+from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.types import Duration
 
 if TYPE_CHECKING:
     from dns.asyncresolver import Resolver
@@ -44,7 +44,7 @@ def _name(text: str) -> str:
     return text
 
 
-class DnsConfig(Settings):
+class DnsConfig(BaseSettings):
     """Which names to ask for, and for which of their records."""
 
     names: Annotated[tuple[Annotated[str, Field(min_length=1), AfterValidator(_name)], ...], Field(min_length=1)]

@@ -15,10 +15,10 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from leakwatch.discovery.status import progress
 from leakwatch.discovery.target_group import CompleteGroup, TargetGroup, Update
 from leakwatch.errors import ConfigError
-from leakwatch.http.client import Settings
+from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.file import load
 from leakwatch.settings.messages import reworded
-from leakwatch.settings.units import ConfigPath, Duration
-from leakwatch.settings.yaml_loader import load
+from leakwatch.settings.types import ConfigPath, Duration
 
 CANNOT = "targets file cannot be used, its last target groups stay"
 
@@ -31,7 +31,7 @@ def _pattern(pattern: Path) -> Path:
     return pattern
 
 
-class FileConfig(Settings):
+class FileConfig(BaseSettings):
     """Which files to read, and how often to look whether they changed."""
 
     files: Annotated[tuple[Annotated[ConfigPath, AfterValidator(_pattern)], ...], Field(min_length=1)]

@@ -17,10 +17,11 @@ from pydantic import AfterValidator, FailFast, PlainSerializer, TypeAdapter, Val
 from leakwatch.discovery.status import progress
 from leakwatch.discovery.target_group import TargetGroup, Update
 from leakwatch.errors import DiscoveryError, ScrapeError, quote, without_user
-from leakwatch.http.client import HIDDEN, Client, HttpSettings, Tls
-from leakwatch.http.fetch import Scraper
+from leakwatch.http.client import Client, Tls
+from leakwatch.http.fetch import Fetcher
+from leakwatch.http.settings import HIDDEN, HttpSettings
 from leakwatch.settings.messages import mistake
-from leakwatch.settings.units import Duration, Size
+from leakwatch.settings.types import Duration, Size
 
 PATIENCE = (10.0, 60.0)  # seconds for an answer, at least and at most; between them it is the refresh interval
 JSON = re.compile(r'application/json(;\s*charset=("utf-8"|utf-8))?', re.IGNORECASE)
@@ -92,7 +93,7 @@ class Lister:
         timeout = min(max(settings.refresh_interval, PATIENCE[0]), PATIENCE[1])
         url = httpx.URL(settings.url)
         client = Client(Tls(settings.tls_config, secure=url.scheme == "https"), timeout=timeout)
-        self._scraper = Scraper(client, url, settings, timeout=timeout, size_limit=settings.body_size_limit)
+        self._scraper = Fetcher(client, url, settings, timeout=timeout, size_limit=settings.body_size_limit)
 
     async def groups(self) -> Sequence[TargetGroup] | None:
         """Return the groups of the list, None if it is the same as last time; raises DiscoveryError."""

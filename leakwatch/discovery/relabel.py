@@ -14,8 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from leakwatch.discovery.go_regexp import EVERYTHING, Pattern, Template, compiled, template
 from leakwatch.discovery.target_group import LabelName
-from leakwatch.http.client import Settings
-from leakwatch.settings.units import Text
+from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.types import Text
 
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 LABEL_TEMPLATE = re.compile(r"(?:[a-zA-Z_]|\$\{\w+\}|\$\w)(?:\w|\$\{\w+\}|\$\w)*", re.ASCII)
@@ -56,7 +56,7 @@ def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-class RelabelConfig(Settings):
+class RelabelConfig(BaseSettings):
     """One of `relabel_configs`: a rule, as in Prometheus."""
 
     source_labels: tuple[LabelName, ...] = ()
@@ -97,10 +97,10 @@ def _may_name(text: str, *, templates: bool) -> bool:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rule:
+class RelabelRule:
     """A rule made ready to be applied many times."""
 
-    apply: Callable[["Rule", dict[str, str], str], bool]
+    apply: Callable[["RelabelRule", dict[str, str], str], bool]
     sources: tuple[str, ...]
     separator: str
     pattern: Pattern
@@ -110,7 +110,7 @@ class Rule:
     replacement: Template
 
 
-Rules = tuple[Rule, ...]
+Rules = tuple[RelabelRule, ...]
 
 
 def rules(configs: Iterable[RelabelConfig]) -> Rules:
@@ -118,9 +118,9 @@ def rules(configs: Iterable[RelabelConfig]) -> Rules:
     return tuple(map(_rule, configs))
 
 
-def _rule(config: RelabelConfig) -> Rule:
+def _rule(config: RelabelConfig) -> RelabelRule:
     pattern = compiled(config.regex)
-    return Rule(
+    return RelabelRule(
         ACTIONS[config.action],
         config.source_labels,
         config.separator,
@@ -149,7 +149,7 @@ def _set(labels: dict[str, str], name: str, value: str) -> None:
         labels.pop(name, None)
 
 
-def _replace(rule: Rule, labels: dict[str, str], source: str) -> bool:
+def _replace(rule: RelabelRule, labels: dict[str, str], source: str) -> bool:
     groups = rule.pattern.groups(source)
     if groups is not None:
         target = rule.target_template.filled(groups)
@@ -158,12 +158,12 @@ def _replace(rule: Rule, labels: dict[str, str], source: str) -> bool:
     return True
 
 
-def _lowercase(rule: Rule, labels: dict[str, str], source: str) -> bool:
+def _lowercase(rule: RelabelRule, labels: dict[str, str], source: str) -> bool:
     _set(labels, rule.target, source.lower() if source.isascii() else "".join(map(_lower_letter, source)))
     return True
 
 
-def _uppercase(rule: Rule, labels: dict[str, str], source: str) -> bool:
+def _uppercase(rule: RelabelRule, labels: dict[str, str], source: str) -> bool:
     _set(labels, rule.target, source.upper() if source.isascii() else "".join(map(_upper_letter, source)))
     return True
 
@@ -178,29 +178,29 @@ def _upper_letter(letter: str) -> str:
     return next((one for one in (letter.upper(), letter.title()) if len(one) == 1), letter)
 
 
-def _keep(rule: Rule, _: dict[str, str], source: str) -> bool:
+def _keep(rule: RelabelRule, _: dict[str, str], source: str) -> bool:
     return rule.pattern.matches(source)
 
 
-def _drop(rule: Rule, _: dict[str, str], source: str) -> bool:
+def _drop(rule: RelabelRule, _: dict[str, str], source: str) -> bool:
     return not rule.pattern.matches(source)
 
 
-def _keep_equal(rule: Rule, labels: dict[str, str], source: str) -> bool:
+def _keep_equal(rule: RelabelRule, labels: dict[str, str], source: str) -> bool:
     return labels.get(rule.target, "") == source
 
 
-def _drop_equal(rule: Rule, labels: dict[str, str], source: str) -> bool:
+def _drop_equal(rule: RelabelRule, labels: dict[str, str], source: str) -> bool:
     return labels.get(rule.target, "") != source
 
 
-def _hashmod(rule: Rule, labels: dict[str, str], source: str) -> bool:
+def _hashmod(rule: RelabelRule, labels: dict[str, str], source: str) -> bool:
     digest = md5(source.encode(), usedforsecurity=False).digest()
     labels[rule.target] = str(int.from_bytes(digest[8:]) % rule.modulus)
     return True
 
 
-def _labelmap(rule: Rule, labels: dict[str, str], _: str) -> bool:
+def _labelmap(rule: RelabelRule, labels: dict[str, str], _: str) -> bool:
     # By name, so that the last of two that are mapped to one is always the same.
     for name, value in sorted(labels.items()):
         groups = rule.pattern.groups(name)
@@ -210,19 +210,19 @@ def _labelmap(rule: Rule, labels: dict[str, str], _: str) -> bool:
     return True
 
 
-def _labeldrop(rule: Rule, labels: dict[str, str], _: str) -> bool:
+def _labeldrop(rule: RelabelRule, labels: dict[str, str], _: str) -> bool:
     for name in [name for name in labels if rule.pattern.matches(name)]:
         del labels[name]
     return True
 
 
-def _labelkeep(rule: Rule, labels: dict[str, str], _: str) -> bool:
+def _labelkeep(rule: RelabelRule, labels: dict[str, str], _: str) -> bool:
     for name in [name for name in labels if not rule.pattern.matches(name)]:
         del labels[name]
     return True
 
 
-ACTIONS: dict[Action, Callable[[Rule, dict[str, str], str], bool]] = {
+ACTIONS: dict[Action, Callable[[RelabelRule, dict[str, str], str], bool]] = {
     "replace": _replace,
     "lowercase": _lowercase,
     "uppercase": _uppercase,

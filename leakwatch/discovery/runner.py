@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationInfo, field_validator
 
+from leakwatch.clock import Clock
 from leakwatch.discovery.dns import DnsConfig
 from leakwatch.discovery.file import CompleteFileConfig, FileConfig
 from leakwatch.discovery.http import HttpConfig
 from leakwatch.discovery.kubernetes.config import KubernetesConfig
 from leakwatch.discovery.relabel import RelabelConfig
 from leakwatch.discovery.static import StaticConfig
-from leakwatch.discovery.status import Progress, current
-from leakwatch.discovery.target_group import CompleteGroup, Mechanism, TargetGroup
-from leakwatch.http.client import Settings
-from leakwatch.scrape.clock import Clock
+from leakwatch.discovery.status import DiscoveryStatus, current
+from leakwatch.discovery.target_group import CompleteGroup, Discoverer, TargetGroup
+from leakwatch.settings.base import BaseSettings
 
 AGAIN = 10.0  # seconds after which a discovery that broke is started again
 COMPLETE = TypeAdapter(tuple[CompleteGroup, ...])
 
 
-class DiscoverySettings(Settings):
+class DiscoverySettings(BaseSettings):
     """How a job finds its targets."""
 
     relabel_configs: tuple[RelabelConfig, ...] = ()
@@ -40,13 +40,13 @@ class DiscoverySettings(Settings):
             COMPLETE.validate_python([group.model_dump() for group in groups])
         return groups
 
-    def mechanisms(self) -> tuple[Mechanism, ...]:
+    def mechanisms(self) -> tuple[Discoverer, ...]:
         """Return all that find targets."""
         return tuple(mechanism for _, mechanism in self.named())
 
-    def named(self) -> Iterator[tuple[str, Mechanism]]:
+    def named(self) -> Iterator[tuple[str, Discoverer]]:
         """Yield all that find targets, each with the name of its kind."""
-        found: dict[str, Iterable[Mechanism]] = {
+        found: dict[str, Iterable[Discoverer]] = {
             "static": self.static_configs,
             "file": self.file_sd_configs if self.relabel_configs else map(_complete, self.file_sd_configs),
             "http": self.http_sd_configs,
@@ -62,13 +62,13 @@ def _complete(config: FileConfig) -> CompleteFileConfig:
 
 
 @dataclass(slots=True, eq=False)
-class Running:
+class RunningDiscoverer:
     """One mechanism of one job, and what it told last, or before it `told` anything: what it replaced told."""
 
     job: str
     name: str
-    mechanism: Mechanism
-    progress: Progress
+    mechanism: Discoverer
+    progress: DiscoveryStatus
     groups: Sequence[TargetGroup] = ()
     told: bool = False
     task: asyncio.Task[None] | None = None
@@ -78,13 +78,13 @@ class Running:
         return not (self.told or self.progress.failures)
 
 
-class Finder:
+class DiscoveryRunner:
     """Runs the mechanisms of some jobs; `changed` is called when one of them has found other targets."""
 
     def __init__(self, changed: Callable[[], None], clock: Clock | None = None) -> None:
         self._changed = changed
         self._time = (clock or Clock()).time
-        self._running: list[Running] = []
+        self._running: list[RunningDiscoverer] = []
 
     def configure(self, jobs: Mapping[str, DiscoverySettings]) -> None:
         """Find the targets of `jobs` from now on; a mechanism that stays goes on with what it knows.
@@ -111,17 +111,19 @@ class Finder:
         """Return what the mechanisms of `job` told last."""
         return [group for running in self._running if running.job == job for group in running.groups]
 
-    def progress(self) -> Iterator[tuple[str, str, Progress]]:
+    def progress(self) -> Iterator[tuple[str, str, DiscoveryStatus]]:
         """Yield job, kind and progress of each mechanism."""
         return ((running.job, running.name, running.progress) for running in self._running)
 
-    def _start(self, job: str, name: str, mechanism: Mechanism, replaced: Running | None) -> Running:
-        progress = Progress(job, name, self._time, self._changed)
-        running = Running(job, name, mechanism, progress, replaced.groups if replaced else ())
+    def _start(
+        self, job: str, name: str, mechanism: Discoverer, replaced: RunningDiscoverer | None
+    ) -> RunningDiscoverer:
+        progress = DiscoveryStatus(job, name, self._time, self._changed)
+        running = RunningDiscoverer(job, name, mechanism, progress, replaced.groups if replaced else ())
         running.task = asyncio.create_task(self._run(running))
         return running
 
-    async def _run(self, running: Running) -> None:
+    async def _run(self, running: RunningDiscoverer) -> None:
         def update(groups: Sequence[TargetGroup]) -> None:
             running.groups, running.told = groups, True
             self._changed()
@@ -137,7 +139,7 @@ class Finder:
             await asyncio.sleep(AGAIN)
 
 
-def _taken(those: list[Running], job: str, name: str, mechanism: Mechanism) -> Running | None:
+def _taken(those: list[RunningDiscoverer], job: str, name: str, mechanism: Discoverer) -> RunningDiscoverer | None:
     """Return the one that runs `mechanism` for `job`, no longer among `those`; None if there is none."""
     same = (old for old in those if (old.job, old.name, old.mechanism) == (job, name, mechanism))
     found = next(same, None)
@@ -146,7 +148,7 @@ def _taken(those: list[Running], job: str, name: str, mechanism: Mechanism) -> R
     return found
 
 
-def _cancel(those: Iterable[Running]) -> None:
+def _cancel(those: Iterable[RunningDiscoverer]) -> None:
     for running in those:
         if running.task:
             running.task.cancel()

@@ -5,6 +5,7 @@ Whoever runs a mechanism says in `current` whose progress it is; the mechanism a
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 import structlog
 
@@ -12,7 +13,7 @@ STAY = "discovery failed, its last targets stay"
 MOST_SAID = 20  # different errors of one source; more are no news
 
 
-class Progress:
+class DiscoveryStatus:
     """Of one mechanism of one job; a source is one of the places it asks: a file, a URL, a name.
 
     `time`: says what time it is, in unix seconds; `first_failure` is called when it fails before it ever worked.
@@ -55,9 +56,19 @@ class Progress:
         self._said.pop(source, None)
 
 
-current: ContextVar[Progress] = ContextVar("current")
+current: ContextVar[DiscoveryStatus] = ContextVar("current")
 
 
-def progress() -> Progress:
+def progress() -> DiscoveryStatus:
     """Return the progress of the mechanism that runs here; a new one, read by nobody, where none was said."""
-    return current.get(None) or Progress()
+    return current.get(None) or DiscoveryStatus()
+
+
+@dataclass(frozen=True, slots=True)
+class DiscovererStatus:
+    """How one mechanism of a job fares; `succeeded` in unix seconds, None if it never did."""
+
+    job: str
+    mechanism: str
+    failures: int
+    succeeded: float | None

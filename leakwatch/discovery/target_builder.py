@@ -27,7 +27,7 @@ Labels = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class JobDefaults:
     """What each target of a job starts from, before its `rules`; times in seconds, `memory_limit` in bytes."""
 
     name: str
@@ -57,7 +57,7 @@ class Endpoint:
 
 
 @dataclass(slots=True)
-class Found:
+class BuiltTargets:
     """What became of the addresses of a job."""
 
     endpoints: list[Endpoint] = field(default_factory=list)
@@ -67,10 +67,10 @@ class Found:
     """Left out, because no target could be made of them."""
 
 
-class Resolver:
+class TargetBuilder:
     """Makes endpoints of the addresses of one job."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: JobDefaults) -> None:
         self.job = job
         self._rules = rules(job.rules)
         self._start = {
@@ -84,11 +84,11 @@ class Resolver:
         }
         self._known: dict[tuple[_Same, str], Endpoint | DiscoveryError | None] = {}
 
-    async def resolve(self, groups: Iterable[TargetGroup]) -> Found:
+    async def resolve(self, groups: Iterable[TargetGroup]) -> BuiltTargets:
         """Return what the rules keep of `groups`; what makes no target is left out, counted and said once."""
         loop = asyncio.get_running_loop()
         before, self._known = self._known, {}
-        found, new = Found(), []
+        found, new = BuiltTargets(), []
         until = loop.time() + SLICE
         for group in groups:
             labels = _Same(group.labels)
@@ -142,7 +142,7 @@ class _Same:
         return isinstance(other, _Same) and self._labels == other._labels
 
 
-def endpoint(labels: Labels, job: Job) -> Endpoint:
+def endpoint(labels: Labels, job: JobDefaults) -> Endpoint:
     """Return the endpoint that the labels of a target describe after all rules; raises DiscoveryError.
 
     A label that the rules removed counts as the job's own value. An address without a port gets that of its
@@ -190,7 +190,7 @@ def _seconds(labels: Labels, name: str, usual: float) -> float:
     return seconds
 
 
-def _metrics_path(labels: Labels, job: Job) -> str:
+def _metrics_path(labels: Labels, job: JobDefaults) -> str:
     path = labels.get("__metrics_path__", job.metrics_path)
     if not job.metrics_path or path == job.metrics_path:  # who says never means the labels of others too
         return job.metrics_path
@@ -203,7 +203,7 @@ def _metrics_path(labels: Labels, job: Job) -> str:
     return path
 
 
-def _memory_limit(labels: Labels, job: Job) -> int | None:
+def _memory_limit(labels: Labels, job: JobDefaults) -> int | None:
     text = labels.get("__memory_limit__")
     if text is None:
         return job.memory_limit

@@ -1,7 +1,7 @@
-"""Discovery: where the targets are. One file per mechanism, each with its settings.
+"""Target groups and discoverers. One file per discovery mechanism, each with its settings.
 
-To add one: a file with a `Settings` subclass that has `async def run(self, update: Update) -> None`, and its key
-in finder.py. `update` is called with all groups of the mechanism whenever they change.
+A new mechanism needs a `BaseSettings` subclass with `async def run(self, update: Update) -> None`, and a key in
+runner.py. `run` calls `update` with all target groups whenever they change.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_serializer
 
-from leakwatch.http.client import Settings
+from leakwatch.settings.base import BaseSettings
 
 HOST = re.compile(r"(?:[^\s:/@\[\]]+|\[[0-9a-fA-F:.%]+\])(?::(\d{1,5}))?")
 
@@ -20,7 +20,7 @@ USER = re.compile(r"[^/@\s]*@")
 Update = Callable[[Sequence["TargetGroup"]], None]
 
 
-class Mechanism(Protocol):
+class Discoverer(Protocol):
     """What the daemon asks of each mechanism."""
 
     async def run(self, update: Update) -> None:
@@ -60,7 +60,7 @@ Address = Annotated[str, AfterValidator(check_address)]
 LabelName = Annotated[str, AfterValidator(_label)]
 
 
-class TargetGroup(Settings):
+class TargetGroup(BaseSettings):
     """Addresses with common labels, as Prometheus writes them in static and file configurations.
 
     An address is any text here: the rules of a job may make host:port of it. `null`, which Go programs write for

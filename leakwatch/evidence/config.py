@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from leakwatch.http.client import Settings
 from leakwatch.leaks.ignore import glob
 from leakwatch.profile.redact import Redaction
-from leakwatch.settings.units import ConfigPath, Size
+from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.types import ConfigPath, Size
 
 
 def _globs(value: Any) -> Any:
@@ -30,7 +30,7 @@ Globs = Annotated[
 """Globs of `*` and `?`; true is any, false is none."""
 
 
-class RedactConfig(Settings):
+class RedactConfig(BaseSettings):
     """`redact`: what is taken out before a body is kept."""
 
     labels: Globs = ("*",)
@@ -43,7 +43,7 @@ class RedactConfig(Settings):
         return Redaction(_pattern(self.labels), _pattern(self.arguments))
 
 
-class EvidenceConfig(Settings):
+class EvidenceConfig(BaseSettings):
     """`evidence`: the raw profiles that are kept of targets that leak."""
 
     path: ConfigPath | None = None

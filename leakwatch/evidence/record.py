@@ -20,7 +20,7 @@ Time = Annotated[float, Field(ge=0, lt=253_402_300_800)]  # the year 10000
 Count = Annotated[int, Field(ge=0)]
 
 
-class KeptLeak(BaseModel):
+class RecordedLeak(BaseModel):
     """A leak that a body is evidence for: `verdict` and `growth_per_hour` are the latest that were told."""
 
     model_config = ConfigDict(frozen=True)  # a later leakwatch may have written more
@@ -48,7 +48,7 @@ class Record(BaseModel):
     goroutines: Count
     start: str = ""
     build: str = ""
-    leaks: tuple[KeptLeak, ...] = ()
+    leaks: tuple[RecordedLeak, ...] = ()
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

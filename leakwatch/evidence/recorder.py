@@ -11,11 +11,12 @@ import structlog
 
 from leakwatch.errors import EvidenceError
 from leakwatch.evidence.config import EvidenceConfig
-from leakwatch.evidence.index import Body
+from leakwatch.evidence.index import StoredBody
 from leakwatch.evidence.packer import Packer
-from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept, KeptLeak, Kind, Record
+from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept, Kind, Record, RecordedLeak
 from leakwatch.evidence.store import Store
-from leakwatch.model import Event, Process, Target, Verdict
+from leakwatch.leaks.model import Event
+from leakwatch.model import Process, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile import symbols as symbol
 
@@ -32,7 +33,7 @@ PAUSE = 60.0  # seconds between two times that the last body of a target is writ
 HOUR = 3600.0
 
 
-class Trail:
+class TargetRecorder:
     """The evidence of one target as it goes on; `wall`: turns the daemon's time into the wall clock's."""
 
     def __init__(self, target: Target, store: Store, pipeline: Pipeline, wall: Callable[[float], float]) -> None:
@@ -42,7 +43,7 @@ class Trail:
         self._store = store
         self._pipeline = pipeline
         self._wall = wall
-        self._newest: Body | None = None
+        self._newest: StoredBody | None = None
         self._written = float("-inf")
         self._lifetime = ""
         self._process: Process | None = None
@@ -161,7 +162,7 @@ class Trail:
         target = self._target
         watch = self._pipeline.watches.get(target)
         leaks = [
-            KeptLeak(
+            RecordedLeak(
                 stack=stack.fingerprint,
                 function=stack.blamed.function,
                 wait=stack.wait,
@@ -188,20 +189,20 @@ class Trail:
         self._store.drop(str(error), service=self._target.service, target=self._target.name)
 
 
-class Evidence:
+class EvidenceRecorder:
     """The trails of all targets, and the store of what is kept of them."""
 
     def __init__(self, settings: EvidenceConfig, pipeline: Pipeline, wall: Callable[[float], float]) -> None:
         self.store = Store(settings)
         self._pipeline = pipeline
         self._wall = wall
-        self._trails: dict[Target, Trail] = {}
+        self._trails: dict[Target, TargetRecorder] = {}
 
-    def trail(self, target: Target) -> Trail:
+    def trail(self, target: Target) -> TargetRecorder:
         """Return the trail of a target, which begins if it is new."""
         found = self._trails.get(target)
         if found is None:
-            found = self._trails[target] = Trail(target, self.store, self._pipeline, self._wall)
+            found = self._trails[target] = TargetRecorder(target, self.store, self._pipeline, self._wall)
         return found
 
     def told(self, events: Sequence[Event]) -> None:

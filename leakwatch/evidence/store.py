@@ -16,10 +16,9 @@ import structlog
 from leakwatch.errors import EvidenceError
 from leakwatch.evidence.config import EvidenceConfig
 from leakwatch.evidence.disk import Disk, stem
-from leakwatch.evidence.index import Body, Shelf
+from leakwatch.evidence.index import Index, StoredBody, surplus
 from leakwatch.evidence.packer import Packer, Worker
 from leakwatch.evidence.record import Kept, Record
-from leakwatch.evidence.retention import surplus
 from leakwatch.model import Verdict
 
 log = structlog.get_logger()
@@ -37,7 +36,7 @@ class Store:
         """Bodies that had to go, or could not be kept."""
         self.write_failures = 0
         self._redaction = settings.redact.redaction()
-        self._shelf = Shelf()
+        self._shelf = Index()
         self._packing, self._writing = Worker("evidence-pack"), Worker("evidence-disk")
         self._disk: Disk | None = None
         self._troubled = False
@@ -61,7 +60,7 @@ class Store:
             return
         self._disk = disk
         for record in found:
-            body = Body(_key(record), record, None, record.start, saving=True, saved=True)
+            body = StoredBody(_key(record), record, None, record.start, saving=True, saved=True)
             self._shelf.put(body)
         self._bound()
         log.info("evidence is kept", path=str(path), bodies=len(self._shelf), bytes=self.size)
@@ -84,7 +83,7 @@ class Store:
         self._bound()
 
     @property
-    def bodies(self) -> list[Body]:
+    def bodies(self) -> list[StoredBody]:
         """What is kept, the newest first."""
         return sorted(self._shelf, key=lambda body: body.record.time, reverse=True)
 
@@ -100,11 +99,11 @@ class Store:
         """Return what takes in a body."""
         return Packer(form, self._redaction, self._packing, size_limit)
 
-    def add(self, record: Record, parts: Mapping[str, bytes], lifetime: str) -> Body:
+    def add(self, record: Record, parts: Mapping[str, bytes], lifetime: str) -> StoredBody:
         """Keep a body; `parts`: its bytes and its symbols by what their files end in."""
         while self._shelf.has(_key(record)):  # two of one target within a millisecond
             record = record.model_copy(update={"time": round(record.time + 0.001, 3)})
-        body = Body(_key(record), record, parts, lifetime)
+        body = StoredBody(_key(record), record, parts, lifetime)
         self._shelf.put(body)
         self._supersede(body)
         self._bound()
@@ -117,7 +116,7 @@ class Store:
             log.warning("a body is not kept as evidence", error=why, **more)
         self._said = why
 
-    def save(self, body: Body) -> None:
+    def save(self, body: StoredBody) -> None:
         """Write a body in its turn, if there is a disk and it has not been written."""
         parts = body.parts
         if self._disk is None or body.saving or parts is None or body not in self._shelf:
@@ -131,7 +130,7 @@ class Store:
             if body.record.service == service:
                 self.change(body, body.record.told(stack, verdict, growth_per_hour))
 
-    def change(self, body: Body, record: Record) -> None:
+    def change(self, body: StoredBody, record: Record) -> None:
         """Say something else of a body, if it is kept."""
         if record is body.record or body not in self._shelf:
             return
@@ -141,7 +140,7 @@ class Store:
             disk = self._disk
             self._do(lambda: disk.write_record(record), self._failed)
 
-    def remove(self, body: Body) -> None:
+    def remove(self, body: StoredBody) -> None:
         """Keep a body no longer."""
         if body not in self._shelf:
             return
@@ -159,7 +158,7 @@ class Store:
         except OSError as error:
             raise EvidenceError(f"cannot be read: {error.strerror or error}") from error
 
-    def _saved(self, body: Body, record: Record, error: OSError | None) -> None:
+    def _saved(self, body: StoredBody, record: Record, error: OSError | None) -> None:
         """Go on after `body` was written as `record`."""
         if error is not None:
             body.saving = False
@@ -176,7 +175,7 @@ class Store:
             self.change(body, changed)
         self._supersede(body)
 
-    def _supersede(self, newer: Body) -> None:
+    def _supersede(self, newer: StoredBody) -> None:
         """Say that bodies before `newer`, of the same process, are no longer its last."""
         for body in self._shelf.of(newer.whose):
             older = body.record.time < newer.record.time
@@ -195,7 +194,7 @@ class Store:
     def _bound(self) -> None:
         """Let go of what is too much: of all, and of what is in memory."""
         settings, shelf = self.settings, self._shelf
-        gone: list[Body] = []
+        gone: list[StoredBody] = []
         if shelf.size > settings.size_limit or len(shelf) > settings.body_limit:
             gone = surplus(shelf, size=settings.size_limit, number=settings.body_limit)
         for body in gone:

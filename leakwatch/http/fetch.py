@@ -7,15 +7,14 @@ the body as it streams in, the timeout over the whole answer, redirects only wit
 import asyncio
 import ssl
 import zlib
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import httpx
 
-from leakwatch.errors import REASONS, NotAProfile, ScrapeError, quote
-from leakwatch.http.client import Client, HttpSettings, TlsError, refusal
+from leakwatch.errors import NotAProfile, ScrapeError, quote
+from leakwatch.http.client import Client, TlsError, refusal
+from leakwatch.http.settings import HttpSettings
 
 REDIRECTS = 3
 PIECE = 65_536
@@ -27,24 +26,7 @@ Feed = Callable[[bytes], None]
 """Where the pieces of a body go; raises ProfileError."""
 
 
-@dataclass(slots=True)
-class Health:
-    """How the scrapes of one target went; `results` counts "success" and each reason."""
-
-    results: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(("success", *REASONS), 0)))
-    up: bool | None = None
-    duration: float = 0.0
-    body_bytes: int = 0
-    reason: str = ""
-    error: str = ""
-    time: float = 0.0
-    since: float = 0.0
-    """When it went up, or down."""
-    interval: float = 0.0
-    """Seconds from scrape to scrape, stretched where the target would pay too much."""
-
-
-class Scraper:
+class Fetcher:
     """Fetches the goroutine profile of one address, the same way each time.
 
     `client`: gives the client to use; `url`: of the profile; `timeout`: seconds over the whole answer;
@@ -73,15 +55,15 @@ class Scraper:
             {"sni_hostname": settings.tls_config.server_name} if settings.tls_config.server_name else {}
         )
 
-    def beside(self, profile: str, size_limit: int, **params: str) -> "Scraper":
+    def beside(self, profile: str, size_limit: int, **params: str) -> "Fetcher":
         """Return a scraper of another profile of the same process, over the same connection."""
         url = self.url.copy_with(path=self.url.path.removesuffix("goroutine") + profile, params=params)
-        return Scraper(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
+        return Fetcher(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
 
-    def at(self, path: str, size_limit: int) -> "Scraper":
+    def at(self, path: str, size_limit: int) -> "Fetcher":
         """Return a scraper of another path of the same address, over the same connection."""
         url = self.url.copy_with(path=path, query=None)
-        return Scraper(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
+        return Fetcher(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
 
     async def fetch(self, feed: Feed) -> None:
         """Give the body of one answer to `feed` piece by piece; raises ScrapeError."""

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from leakwatch.leaks.model import Transition
 from leakwatch.leaks.reason import combined
-from leakwatch.model import NO_GROWTH, Judgement, Stack, Turn, Verdict
+from leakwatch.model import NO_GROWTH, Judgement, Stack, Verdict
 
 POOLED: Final = ""
 """The name under which the judgement of a whole service comes; no target is called so."""
@@ -17,7 +18,7 @@ STAYS: Final = 3600.0  # seconds below it that a ceiling still counts as exceede
 
 
 @dataclass(slots=True)
-class Life:
+class Candidate:
     """One stack or site under suspicion: who said what last, and what was told of it."""
 
     stack: Stack
@@ -32,7 +33,7 @@ class Life:
     detected_at: float | None = None
     since: float = 0.0
     """When what the verdict says began."""
-    turns: deque[Turn] = field(default_factory=lambda: deque(maxlen=TURNS))
+    turns: deque[Transition] = field(default_factory=lambda: deque(maxlen=TURNS))
     exceeded: dict[int, float] = field(default_factory=dict)
     """Ceiling -> until when it counts as exceeded."""
     _verdicts: Counter[Verdict] = field(default_factory=Counter)
@@ -71,7 +72,7 @@ class Life:
         if verdict is self.verdict:
             return False
         self.verdict, self.highest = verdict, max(verdict, self.highest)
-        self.turns.append(Turn(verdict, time))
+        self.turns.append(Transition(verdict, time))
         self.since = self.rose if verdict is Verdict.PLATEAU else time
         return True
 

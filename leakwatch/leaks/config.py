@@ -5,12 +5,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from leakwatch.http.client import Settings
-from leakwatch.leaks.ignore import Rule
-from leakwatch.settings.units import Duration
+from leakwatch.leaks.ignore import IgnoreRule
+from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.types import Duration
 
 
-class DetectionConfig(Settings):
+class DetectionConfig(BaseSettings):
     """`detection`: how to judge."""
 
     block: Duration = 300.0
@@ -35,7 +35,7 @@ def _moment(value: Any) -> Any:
     return datetime.combine(value, time(), UTC) if isinstance(value, date) else value
 
 
-class IgnoreConfig(Settings):
+class IgnoreConfig(BaseSettings):
     """A rule of `ignore`: which leaks to keep out of sight. Patterns are globs of `*` and `?`."""
 
     function: str = ""
@@ -61,9 +61,9 @@ class IgnoreConfig(Settings):
             raise ValueError("needs function, file, origin or labels; it would keep out every leak")
         return self
 
-    def rule(self) -> Rule:
+    def rule(self) -> IgnoreRule:
         """Return the rule."""
         until = self.until.timestamp() if self.until else None
-        return Rule(
+        return IgnoreRule(
             self.function, self.file, self.origin, self.labels, self.owner, self.reason, until, self.at_most
         )

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from leakwatch.leaks.memory import Looks
-from leakwatch.model import Findings, Fingerprint, Stack, Waiting
+from leakwatch.leaks.model import Findings
+from leakwatch.model import Fingerprint, Stack, Waiting
 from leakwatch.profile.wait_times import together
 
 Suspects = Mapping[Fingerprint, Stack]
@@ -28,7 +29,7 @@ class Dumped:
 
 
 @dataclass(slots=True)
-class Answers:
+class ProbeResults:
     """All that one process answered; `asked` and `refused` are seconds of the stopwatch."""
 
     proof: Proof | None = None
@@ -67,7 +68,7 @@ class Answers:
 
 
 def findings(
-    keys: Sequence[Fingerprint], answers: Iterable[Answers], older: Iterable[Mapping[float, int]]
+    keys: Sequence[Fingerprint], answers: Iterable[ProbeResults], older: Iterable[Mapping[float, int]]
 ) -> Findings:
     """Return what is known of a leak that the first of `keys` tells, the others belonging to it.
 

@@ -9,21 +9,21 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from leakwatch.leaks.candidate import Life
+from leakwatch.leaks.candidate import Candidate
 from leakwatch.model import Fingerprint, Verdict
 
 MOST: Final = 0.7  # of the growth of a site
 GROWS: Final = 0.5  # score; a site with less does not grow now
 
-Lives = Mapping[Fingerprint, Life]
+Lives = Mapping[Fingerprint, Candidate]
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """What is told as one leak: by `head`; `related` are the other stacks and sites that belong to it."""
 
-    head: Life
-    related: tuple[Life, ...] = ()
+    head: Candidate
+    related: tuple[Candidate, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -73,7 +73,7 @@ def groups(lives: Lives, ignored: Container[Fingerprint] = ()) -> dict[Fingerpri
 def _speakers(lives: Lives) -> dict[Fingerprint, Fingerprint]:
     """Return who speaks for each: a site for its stacks, or the largest of them for the site; else itself."""
     speakers = {key: key for key in lives}
-    stacks: dict[str, list[Life]] = {}
+    stacks: dict[str, list[Candidate]] = {}
     for life in lives.values():
         if not life.stack.site:
             stacks.setdefault(life.stack.blamed.function, []).append(life)
@@ -86,7 +86,7 @@ def _speakers(lives: Lives) -> dict[Fingerprint, Fingerprint]:
     return speakers
 
 
-def _says_more(site: Life, members: list[Life]) -> bool:
+def _says_more(site: Candidate, members: list[Candidate]) -> bool:
     """Tell whether a site is to be told rather than its stacks under suspicion; once it leaks it stays so."""
     if site.told is not Verdict.NORMAL and site.highest >= Verdict.LEAKING:
         return True
@@ -102,7 +102,7 @@ def _in_step(lives: Lives, key: Fingerprint) -> set[Fingerprint]:
     return related & lives.keys()
 
 
-def _rank(life: Life) -> tuple[bool, bool, float, float, Fingerprint]:
+def _rank(life: Candidate) -> tuple[bool, bool, float, float, Fingerprint]:
     """Return what is smaller for those that tell rather: what leaks, what was told, the oldest, the fastest."""
     told = life.told is not Verdict.NORMAL
     return life.verdict < Verdict.LEAKING, not told, life.opened_at, -life.rate, life.stack.fingerprint

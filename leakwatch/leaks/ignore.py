@@ -12,7 +12,7 @@ from leakwatch.model import Stack
 
 
 @dataclass(frozen=True)
-class Rule:
+class IgnoreRule:
     """Keeps out the leaks that match all patterns it has; "" matches anything.
 
     `until`: unix seconds, `at_most`: goroutines over all targets of the service; above them the leak is told.
@@ -70,7 +70,7 @@ def glob(pattern: str) -> re.Pattern[str]:
     return re.compile("".join({"*": ".*", "?": "."}.get(part, re.escape(part)) for part in parts), re.DOTALL)
 
 
-def unmatched(rules: Sequence[Rule], stacks: Iterable[tuple[Stack, Mapping[str, str]]]) -> list[Rule]:
+def unmatched(rules: Sequence[IgnoreRule], stacks: Iterable[tuple[Stack, Mapping[str, str]]]) -> list[IgnoreRule]:
     """Return the rules that match none of `stacks`, each with the labels of its target."""
     if not rules:
         return []

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from urllib.parse import quote
 
-from leakwatch.model import Leak
+from leakwatch.leaks.model import Leak
 
 LONGEST_LABEL = 250
 

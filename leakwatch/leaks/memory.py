@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from leakwatch.leaks.labels import shown
-from leakwatch.model import Estimate, Fingerprint, Growth, Limit, Memory
+from leakwatch.leaks.model import Estimate, Limit, MemoryCost
+from leakwatch.model import Fingerprint, Growth
 from leakwatch.settings.units import format_duration, format_size
 
 LEAST: Final = 2048.0  # bytes: Go starts no goroutine with a smaller stack
@@ -210,7 +211,7 @@ def first(limits: Sequence[Limit | None]) -> Limit | None:
     return min((limit for limit in limits if limit), key=when, default=None)
 
 
-def sentence(memory: Memory) -> str:
+def sentence(memory: MemoryCost) -> str:
     """Return what a leak costs, for a reader; why nothing more is known is said elsewhere."""
     each, rate = memory.each, memory.per_second
     held = f"They hold {format_size(each.value * memory.goroutines)}"

@@ -1,11 +1,13 @@
 """What a leak costs: what is known of memory on each target, put together for its service. Pure."""
 
 from leakwatch.leaks.memory import Each, first, reach, together
-from leakwatch.leaks.target_state import Service, Watch
-from leakwatch.model import Fingerprint, Growth, Leak, Memory
+from leakwatch.leaks.model import Leak, MemoryCost
+from leakwatch.leaks.service_state import ServiceState
+from leakwatch.leaks.target_state import TargetState
+from leakwatch.model import Fingerprint, Growth
 
 
-def bill(service: Service, leak: Leak) -> Memory:
+def bill(service: ServiceState, leak: Leak) -> MemoryCost:
     """Return what a leak of a service costs."""
     key = leak.stack.fingerprint
     known = [(watch.count(key), watch.answers.looks.each(key)) for watch in service.watches.values()]
@@ -15,15 +17,15 @@ def bill(service: Service, leak: Leak) -> Memory:
         for watch in service.on(leak.targets)
         if watch.answers.looks.kept
     ]
-    return Memory(each.stack, each.resident, each.source, leak.goroutines, leak.growth, first(limits))
+    return MemoryCost(each.stack, each.resident, each.source, leak.goroutines, leak.growth, first(limits))
 
 
-def _own(watch: Watch, key: Fingerprint, others: Each) -> Each:
+def _own(watch: TargetState, key: Fingerprint, others: Each) -> Each:
     own = watch.answers.looks.each(key)
     return own if own.known else others
 
 
-def _growth(watch: Watch, leak: Leak) -> Growth:
+def _growth(watch: TargetState, leak: Leak) -> Growth:
     """Return how fast a leak grows on one target: its share, where only all targets together tell."""
     judged = watch.thought(leak.stack.fingerprint)
     if judged is not None:

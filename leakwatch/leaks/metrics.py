@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from leakwatch.leaks.labels import leak_labels, shown
-from leakwatch.model import Fingerprint, Leak
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Fingerprint
 from leakwatch.profile.wait_times import ages
 from leakwatch.settings.units import format_duration
 

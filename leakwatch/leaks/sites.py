@@ -15,7 +15,7 @@ import numpy as np
 from leakwatch.detect.columns import MEAN, Columns, Floats
 from leakwatch.detect.history import History
 from leakwatch.model import Fingerprint, Sample, Samples, Stack
-from leakwatch.profile.stacks import site_of
+from leakwatch.profile.fingerprint import site_of
 
 
 class Functions:

@@ -1,8 +1,8 @@
 """What is known and thought of one target, and of all targets of a service together. State; time comes in."""
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from leakwatch.detect import pool_scores as pooling
@@ -12,43 +12,22 @@ from leakwatch.detect.detector import Detector, patience
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.history import History
 from leakwatch.detect.min_age import Lows, lows, older
-from leakwatch.detect.pool import Pool
 from leakwatch.detect.proof import convict
-from leakwatch.detect.restarts import Identity
+from leakwatch.detect.restarts import ProcessTracker
 from leakwatch.detect.series import Series
-from leakwatch.leaks.findings import Answers
-from leakwatch.leaks.ignore import Rule
-from leakwatch.leaks.ownership.go_modules import Repository
-from leakwatch.leaks.ownership.source_links import Links
+from leakwatch.leaks.findings import ProbeResults
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.sites import Functions, Sites
 from leakwatch.leaks.tracker import Judged, Proven
-from leakwatch.model import NO_GROWTH, Fingerprint, Judgement, Stack, Target, Verdict
+from leakwatch.model import NO_GROWTH, Fingerprint, Judgement, Target, Verdict
 
 EXPLAINS: Final = 0.5  # of the growth: what is proven was counted a little earlier, and the runtime may miss some
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How to judge.
-
-    `block`: seconds; `own_code`: prefixes; `owners`: package, type or function -> team; `series_limit`: kept per
-    target; `ignore`: what is kept out of sight; `repositories`: whose that is which `owners` does not name;
-    `links`: where sources are shown.
-    """
-
-    block: float = 300.0
-    own_code: tuple[str, ...] = ()
-    owners: Mapping[str, str] = field(default_factory=dict)
-    series_limit: int = 1000
-    ignore: tuple[Rule, ...] = ()
-    repositories: tuple[Repository, ...] = ()
-    links: Links = field(default_factory=Links)
-
-
-class Watch:
+class TargetState:
     """All that is known of one target: the latest total, the history, what is thought of its stacks."""
 
-    def __init__(self, target: Target, settings: Settings, functions: Functions) -> None:
+    def __init__(self, target: Target, settings: DetectionSettings, functions: Functions) -> None:
         self.target = target
         self.total = 0
         self.restarts = 0
@@ -56,14 +35,14 @@ class Watch:
         self._lows_at = (0.0, 0.0, 0)
         self.heir = False
         """Whether it has taken another target's place."""
-        self.identity = Identity()
+        self.identity = ProcessTracker()
         self.mixed_since: float | None = None
         """Since when several processes answer in turn."""
-        self.answers = Answers()
+        self.answers = ProbeResults()
         self._functions = functions
         self.forget(settings)
 
-    def forget(self, settings: Settings) -> None:
+    def forget(self, settings: DetectionSettings) -> None:
         """Begin anew, with no history."""
         self.history = History(settings.block, settings.series_limit)
         self.sites = Sites(self.history, self._functions)
@@ -72,7 +51,7 @@ class Watch:
         self.judged: Judged = {}
         self.judged_sites: Judged = {}
 
-    def judge(self, siblings: Collection["Watch"]) -> None:
+    def judge(self, siblings: Collection["TargetState"]) -> None:
         """Judge stacks and sites when a block has closed; `siblings`: the other targets of the service."""
         _judge(self.detector, self.history, [other.history for other in siblings])
         _judge(self.site_detector, self.sites, [other.sites for other in siblings])
@@ -149,14 +128,14 @@ class Watch:
         self.site_detector.restart(self.sites)
         self.conclude()
 
-    def mixed(self, time: float) -> "Gone":
+    def mixed(self, time: float) -> "DepartedTarget":
         """Return what is known from when one process answered: it is as if that one had gone away."""
         if self.mixed_since is None:
             self.mixed_since = time
             self.answers.restart()
-        return Gone(self.mixed_since, self)
+        return DepartedTarget(self.mixed_since, self)
 
-    def inherit(self, old: "Watch") -> None:
+    def inherit(self, old: "TargetState") -> None:
         """Take over what is known of a target that is gone, and whose place this one takes."""
         old.restart()
         self.heir = True
@@ -191,11 +170,11 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class DepartedTarget:
     """A target that went away at `time`, and what was known of it."""
 
     time: float
-    watch: Watch
+    watch: TargetState
 
     def judged(self, time: float) -> Judged:
         """Return what is still thought of it at `time`: the process has gone, the cause of a leak has not."""
@@ -205,78 +184,6 @@ class Gone:
             for key, (stack, said) in self.watch.thoughts.items()
             if said.verdict >= Verdict.LEAKING and waited < patience(said.grew, block)
         }
-
-
-class Pooled:
-    """The targets of a service judged as one: their stacks or their sites."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._detector = Detector(pooling.score_blocks, pooling.score_hours)
-
-    def is_due(self, time: float) -> bool:
-        """Tell whether a block has ended."""
-        return self._pool.is_due(time)
-
-    def judge(self, time: float, histories: Mapping[str, History]) -> Judged:
-        """Return what is thought of all `histories` by target, when a block has ended."""
-        self._pool.follow(histories)
-        self._pool.protected = self._detector.cases
-        self._pool.advance(time)
-        self._detector.judge(self._pool)
-        said = self._detector.judgements(self._pool)
-        return {key: self._on_targets(key, *one, histories) for key, one in said.items()}
-
-    def _on_targets(
-        self, key: Fingerprint, stack: Stack, judgement: Judgement, histories: Mapping[str, History]
-    ) -> tuple[Stack, Judgement]:
-        targets = pooling.grown_targets(self._pool, self._pool.rows[key], 24)
-        for history in histories.values():  # theirs has the lines of the latest build
-            if key in history.rows:
-                stack = history.stacks[history.rows[key]] or stack
-        return stack, replace(judgement, targets=tuple(targets))
-
-
-class Service:
-    """The targets that run the same program, and what is thought of all of them together."""
-
-    def __init__(self) -> None:
-        self.watches: dict[str, Watch] = {}
-        """By the names of their targets."""
-        self.gone: dict[Target, Gone] = {}
-        self.functions = Functions()
-        self.judged: Judged = {}
-        """What was last thought of all together."""
-        self._pooled: tuple[Pooled, Pooled] | None = None
-
-    def on(self, targets: Iterable[str]) -> list[Watch]:
-        """Return the watches of `targets` that are there."""
-        return [self.watches[name] for name in targets if name in self.watches]
-
-    def forget(self) -> None:
-        """Begin anew, with no history."""
-        self.gone = {}
-        self.functions.clear()
-        self.judged = {}
-        self._pooled = None
-
-    def judge(self, time: float, block: float) -> Judged | None:
-        """Return what is thought of the service, None if that cannot have changed since the last time."""
-        if len(self.watches) < 2 and not self.gone:
-            alone, self._pooled = self._pooled is not None, None
-            self.judged = {}
-            return self.judged if alone else None
-        if self._pooled is None:
-            stacks = Pool(block, time)
-            self._pooled = Pooled(stacks), Pooled(Pool(block, time, stacks))
-        if not self._pooled[0].is_due(time):
-            return None
-        of_stacks, of_sites = self._pooled
-        self.judged = {
-            **of_stacks.judge(time, {name: watch.history for name, watch in self.watches.items()}),
-            **of_sites.judge(time, {name: watch.sites for name, watch in self.watches.items()}),
-        }
-        return self.judged
 
 
 def _judge(detector: Detector[Series], history: History, siblings: Sequence[History]) -> None:

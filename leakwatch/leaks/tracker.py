@@ -5,21 +5,22 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from leakwatch.leaks.candidate import POOLED, Life
+from leakwatch.leaks.candidate import POOLED, Candidate
 from leakwatch.leaks.grouping import Group, groups
-from leakwatch.leaks.ignore import Rule
+from leakwatch.leaks.ignore import IgnoreRule
+from leakwatch.leaks.model import Event, Findings, Leak, MemoryCost
 from leakwatch.leaks.ownership.owners import Owners
-from leakwatch.leaks.ownership.source_links import Facts, Links
+from leakwatch.leaks.ownership.source_links import LinkContext, Links
 from leakwatch.leaks.reason import combined, sentence, with_proof
-from leakwatch.model import Event, Findings, Fingerprint, Frame, Judgement, Leak, Memory, Stack, Verdict
+from leakwatch.model import Fingerprint, Frame, Judgement, Stack, Verdict
 
-__all__ = ["POOLED", "Judged", "Leaks"]
+__all__ = ["POOLED", "Judged", "LeakTracker"]
 
 Count = Callable[[str, Fingerprint], int]
 """Service, fingerprint -> goroutines now, over all targets of the service."""
 Labels = Callable[[str], Mapping[str, Mapping[str, str]]]
 """Service -> the labels of its targets, by name."""
-FactsOf = Callable[[str, str], Facts]
+FactsOf = Callable[[str, str], LinkContext]
 """Service, target -> what links may tell of it."""
 PARTS = 20
 """How often in a block of many targets it is looked at what is one leak, though no verdict has turned."""
@@ -30,23 +31,23 @@ Proven = Mapping[Fingerprint, int]
 """Stack or site -> goroutines that the runtime of one target says are leaked."""
 Learned = Callable[[str, Sequence[Fingerprint], Collection[str]], Findings]
 """Service, the stacks and sites of a leak, the targets it is on -> what closer looks told."""
-Cost = Callable[[Leak], Memory | None]
+Cost = Callable[[Leak], MemoryCost | None]
 """What a leak takes."""
 
 
 @dataclass(slots=True)
-class Told:
+class ServiceLeaks:
     """One service: what is under suspicion, and as which leaks it is told."""
 
-    lives: dict[Fingerprint, Life] = field(default_factory=dict)
+    lives: dict[Fingerprint, Candidate] = field(default_factory=dict)
     groups: Mapping[Fingerprint, Group] = field(default_factory=dict)
-    rules: dict[Fingerprint, Rule] = field(default_factory=dict)
+    rules: dict[Fingerprint, IgnoreRule] = field(default_factory=dict)
     """The rule that keeps a leak out of sight."""
     updates: int = 0
     """Since the groups were made."""
 
 
-class Leaks:
+class LeakTracker:
     """All leaks; `count`, `labels`, `facts` and `learned` are asked about a service."""
 
     def __init__(
@@ -57,7 +58,7 @@ class Leaks:
         learned: Learned = lambda *_: Findings(),
         cost: Cost = lambda _: None,
     ) -> None:
-        self._services: dict[str, Told] = {}
+        self._services: dict[str, ServiceLeaks] = {}
         self._count = count
         self._labels = labels
         self._facts = facts
@@ -68,7 +69,7 @@ class Leaks:
         """How many verdicts have turned."""
         self.assign(Owners(), (), Links())
 
-    def assign(self, owners: Owners, rules: Sequence[Rule], links: Links) -> None:
+    def assign(self, owners: Owners, rules: Sequence[IgnoreRule], links: Links) -> None:
         """Take what tells whose a leak is, what is kept out of sight and where sources are shown, from now on."""
         self._owners, self._rules, self._links = owners, rules, links
         for known in self._services.values():
@@ -79,17 +80,17 @@ class Leaks:
         self._services.clear()
         self.turns += 1
 
-    def told(self, service: str) -> Told:
+    def told(self, service: str) -> ServiceLeaks:
         """Return what is known and was told of a service."""
-        return self._services.get(service, Told())
+        return self._services.get(service, ServiceLeaks())
 
-    def take(self, service: str, told: Told) -> None:
+    def take(self, service: str, told: ServiceLeaks) -> None:
         """Go on with what others know of a service, in place of ours."""
         self._services[service] = told
 
     def rename(self, service: str, old: str, new: str) -> None:
         """Go on under the name of another target, `new`, with what is thought of target `old`."""
-        known = self._services.get(service, Told())
+        known = self._services.get(service, ServiceLeaks())
         for life in known.lives.values():
             said = life.judgements.get(old)
             life.think(old, None)
@@ -107,10 +108,10 @@ class Leaks:
         self._time = max(self._time, time)
         if not judged and service not in self._services:
             return []
-        known = self._services.setdefault(service, Told())
+        known = self._services.setdefault(service, ServiceLeaks())
         lives, news = known.lives, False
         for fingerprint, (stack, judgement) in judged.items():
-            life = lives.setdefault(fingerprint, Life(stack, time))
+            life = lives.setdefault(fingerprint, Candidate(stack, time))
             life.stack = stack
             news |= life.think(target, judgement)
         for fingerprint, life in lives.items():
@@ -122,7 +123,7 @@ class Leaks:
         most = max((len(life.judgements) for life in lives.values()), default=0)
         return self._group(service, known, time) if news or known.updates * PARTS >= most else []
 
-    def _group(self, service: str, known: Told, time: float) -> list[Event]:
+    def _group(self, service: str, known: ServiceLeaks, time: float) -> list[Event]:
         """Put together what is one leak, leave out what is ignored; return the verdicts that changed."""
         known.updates, lives = 0, known.lives
         rules = {key: rule for key, life in lives.items() if (rule := self._rule(service, life))}
@@ -136,7 +137,7 @@ class Leaks:
             del self._services[service]
         return events
 
-    def _tell(self, service: str, known: Told, time: float) -> list[Event]:
+    def _tell(self, service: str, known: ServiceLeaks, time: float) -> list[Event]:
         """Return the events of the leaks whose verdict is not what was told of them last."""
         events = []
         for fingerprint, life in known.lives.items():
@@ -148,7 +149,7 @@ class Leaks:
                 life.told = verdict
         return events
 
-    def _rule(self, service: str, life: Life) -> Rule | None:
+    def _rule(self, service: str, life: Candidate) -> IgnoreRule | None:
         """Return the rule that keeps out a stack or site: one that matches on all targets that it grows on."""
         if not self._rules:
             return None
@@ -238,7 +239,7 @@ class Leaks:
 
     def suspects(self, service: str, target: str) -> Mapping[Fingerprint, Stack]:
         """Return the stacks and sites that are told as a leak, and grow on a target."""
-        known = self._services.get(service, Told())
+        known = self._services.get(service, ServiceLeaks())
         return {
             life.stack.fingerprint: life.stack
             for key, group in known.groups.items()

@@ -15,7 +15,7 @@ from leakwatch.errors import DeliveryError, RefusedError, quote
 from leakwatch.http.client import Client, refusal
 from leakwatch.notify.alerts import Alert
 from leakwatch.notify.config import AlertmanagerConfig
-from leakwatch.notify.queue import Outbox
+from leakwatch.notify.queue import AlertQueue
 
 log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ TOO_LARGE: Final = 413
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class AlertmanagerAddress:
     """Where an Alertmanager takes alerts; `socket` is the path of a unix socket, if it is behind one."""
 
     url: str
@@ -38,7 +38,7 @@ class Address:
         return f"unix://{self.socket}" if self.socket else self.url
 
 
-class Sender:
+class AlertmanagerClient:
     """Keeps one Alertmanager informed.
 
     `now`: returns the time in unix seconds; `wall`: turns that into the wall clock's; `external`: labels that are
@@ -47,10 +47,10 @@ class Sender:
 
     def __init__(
         self,
-        address: Address,
+        address: AlertmanagerAddress,
         config: AlertmanagerConfig,
         client: Client,
-        outbox: Outbox,
+        outbox: AlertQueue,
         now: Callable[[], float],
         wall: Callable[[float], float],
     ) -> None:

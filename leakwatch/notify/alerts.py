@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from leakwatch.notify.rules import Holding, Labels
+from leakwatch.notify.rules import ActiveCondition, Labels
 
 RETENTION: Final = 900.0  # seconds for which a resolved alert is sent again
 
@@ -41,7 +41,7 @@ class Alert:
 class Life:
     """One alert since it first held."""
 
-    holding: Holding
+    holding: ActiveCondition
     """As it was when it last held."""
     since: float
     starts: float | None = None
@@ -63,7 +63,7 @@ class Alerts:
         self.interval = interval
         self._lives: dict[Labels, Life] = {}
 
-    def update(self, holding: Iterable[Holding], time: float) -> list[Alert]:
+    def update(self, holding: Iterable[ActiveCondition], time: float) -> list[Alert]:
         """Take in all that is to be told at `time`; return the alerts that are to be sent now."""
         held = {one.labels: one for one in holding}
         for labels, one in held.items():

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from leakwatch.leaks import memory
-from leakwatch.leaks.findings_text import how_long, started_by
 from leakwatch.leaks.labels import shown
-from leakwatch.leaks.reason import figure
-from leakwatch.model import Frame, Leak, Verdict
+from leakwatch.leaks.model import Leak
+from leakwatch.leaks.reason import figure, how_long, started_by
+from leakwatch.model import Frame, Verdict
 
 LIMIT: Final = 16_000  # bytes of all annotations of an alert
 PART: Final = 2_500  # bytes of each but the stack

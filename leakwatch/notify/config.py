@@ -6,8 +6,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from leakwatch.discovery.runner import DiscoverySettings
 from leakwatch.discovery.target_group import LabelName
-from leakwatch.http.client import HttpSettings, Settings
-from leakwatch.settings.units import Duration, expand
+from leakwatch.http.settings import HttpSettings
+from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.types import Duration, expand
 
 PUSH = "api/v2/alerts"
 
@@ -43,7 +44,7 @@ class AlertmanagerConfig(DiscoverySettings, HttpSettings):
         return f"{self.path_prefix.rstrip('/')}/{PUSH}"
 
 
-class AlertingConfig(Settings):
+class AlertingConfig(BaseSettings):
     """`alerting`: who is told of leaks, besides those who read the metrics."""
 
     alertmanagers: tuple[AlertmanagerConfig, ...] = ()

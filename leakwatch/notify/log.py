@@ -2,9 +2,10 @@
 
 import structlog
 
-from leakwatch.leaks.findings_text import how_long, unknown
 from leakwatch.leaks.memory import sentence
-from leakwatch.model import Event, Verdict
+from leakwatch.leaks.model import Event
+from leakwatch.leaks.reason import how_long, unknown
+from leakwatch.model import Verdict
 
 log = structlog.get_logger()
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
-from leakwatch.notify.alertmanager import Sender
+from leakwatch.notify.alertmanager import AlertmanagerClient
 
 ALERTMANAGER = ("alertmanager",)
 
@@ -13,7 +13,7 @@ ALERTMANAGER = ("alertmanager",)
 class NotificationCollector(Collector):
     """Series about deliveries; `senders`: the senders by Alertmanager, as they are when they are read."""
 
-    def __init__(self, senders: Mapping[str, Sender]) -> None:
+    def __init__(self, senders: Mapping[str, AlertmanagerClient]) -> None:
         self._senders = senders
 
     def describe(self) -> Iterable[Metric]:

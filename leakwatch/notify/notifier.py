@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import httpx
 import structlog
 
+from leakwatch.clock import Clock
 from leakwatch.discovery.relabel import relabel, rules
-from leakwatch.discovery.runner import Finder
+from leakwatch.discovery.runner import DiscoveryRunner
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.http.client import Client, Tls
-from leakwatch.http.fetch import Health
-from leakwatch.model import Leak, Target
-from leakwatch.notify.alertmanager import Address, Sender
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Target, TargetHealth
+from leakwatch.notify.alertmanager import AlertmanagerAddress, AlertmanagerClient
 from leakwatch.notify.alerts import Alerts
 from leakwatch.notify.config import AlertingConfig, AlertmanagerConfig
-from leakwatch.notify.queue import Outbox
+from leakwatch.notify.queue import AlertQueue
 from leakwatch.notify.rules import Rules
-from leakwatch.scrape.clock import Clock
 
 log = structlog.get_logger()
 
@@ -30,9 +30,12 @@ class Notifier:
     """Pushes alerts from `start` to `stop`; `leaks` and `health` are asked for what is known now."""
 
     def __init__(
-        self, clock: Clock, leaks: Callable[[], Iterable[Leak]], health: Callable[[], Mapping[Target, Health]]
+        self,
+        clock: Clock,
+        leaks: Callable[[], Iterable[Leak]],
+        health: Callable[[], Mapping[Target, TargetHealth]],
     ) -> None:
-        self.senders: dict[str, Sender] = {}
+        self.senders: dict[str, AlertmanagerClient] = {}
         """By the name of their address."""
         self._clock = clock
         self._leaks = leaks
@@ -40,7 +43,7 @@ class Notifier:
         self._config = AlertingConfig()
         self._rules = Rules(clock.wall)
         self._alerts = Alerts()
-        self._finder = Finder(self._reconcile, clock)
+        self._finder = DiscoveryRunner(self._reconcile, clock)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
@@ -97,7 +100,7 @@ class Notifier:
 
     def _reconcile(self) -> None:
         """Make the senders those of the Alertmanagers found."""
-        found: dict[str, tuple[Address, AlertmanagerConfig]] = {}
+        found: dict[str, tuple[AlertmanagerAddress, AlertmanagerConfig]] = {}
         for i, config in enumerate(self._config.alertmanagers):
             for address in addresses(self._finder.groups(_name(i)), config):
                 found.setdefault(address.name, (address, config))
@@ -113,15 +116,19 @@ class Notifier:
         for sender in self.senders.values():
             sender.external = self._config.external_labels
 
-    def _begin(self, address: Address, config: AlertmanagerConfig, old: Sender | None) -> None:
+    def _begin(
+        self, address: AlertmanagerAddress, config: AlertmanagerConfig, old: AlertmanagerClient | None
+    ) -> None:
         """Start to inform one Alertmanager, of what was due so far or of all that fires."""
         name = address.name
         if old:
             self._end(name)
         tls = Tls(config.tls_config, secure=address.url.startswith("https:"))
         client = Client(tls, timeout=config.timeout, socket=address.socket)
-        outbox = old.outbox if old else Outbox()
-        sender = self.senders[name] = Sender(address, config, client, outbox, self._clock.time, self._clock.wall)
+        outbox = old.outbox if old else AlertQueue()
+        sender = self.senders[name] = AlertmanagerClient(
+            address, config, client, outbox, self._clock.time, self._clock.wall
+        )
         if old:
             sender.requests, sender.seconds = old.requests, old.seconds
         else:
@@ -136,7 +143,7 @@ class Notifier:
         closing.add_done_callback(self._closing.discard)
 
 
-def addresses(groups: Iterable[TargetGroup], config: AlertmanagerConfig) -> Iterator[Address]:
+def addresses(groups: Iterable[TargetGroup], config: AlertmanagerConfig) -> Iterator[AlertmanagerAddress]:
     """Yield where the Alertmanagers of `groups` take alerts; one that makes no URL is left out and said."""
     chosen = rules(config.relabel_configs)
     for group in groups:
@@ -151,7 +158,7 @@ def addresses(groups: Iterable[TargetGroup], config: AlertmanagerConfig) -> Iter
                 log.error("Alertmanager left out: its address makes no URL", address=target, error=str(error))  # noqa: TRY400  a traceback says less
 
 
-def address_of(labels: Mapping[str, str]) -> Address:
+def address_of(labels: Mapping[str, str]) -> AlertmanagerAddress:
     """Return where the Alertmanager with these labels takes alerts; raises httpx.InvalidURL and UnicodeError."""
     scheme, path = labels.get("__scheme__", ""), labels.get("__alerts_path__", "")
     address = labels.get("__address__", "")
@@ -159,7 +166,7 @@ def address_of(labels: Mapping[str, str]) -> Address:
     url = httpx.URL(f"{scheme}://{'localhost' if socket else address}/{path.lstrip('/')}")
     if not url.host or url.scheme not in {"http", "https"}:
         raise httpx.InvalidURL(f"{scheme!r} is no scheme, or there is no host")
-    return Address(str(url), socket)
+    return AlertmanagerAddress(str(url), socket)
 
 
 def _name(number: int) -> str:

@@ -16,7 +16,7 @@ LONGEST_PAUSE: Final = 30.0
 REFUSED_FOR: Final = 3600.0  # seconds after which a refused alert may try again
 
 
-class Outbox:
+class AlertQueue:
     """The alerts that are due to one Alertmanager, and how it went so far; counts alerts, not requests."""
 
     def __init__(self) -> None:

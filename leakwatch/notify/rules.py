@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from leakwatch.http.fetch import Health
 from leakwatch.leaks.labels import leak_labels, leak_url, shown
-from leakwatch.model import Leak, Target, Verdict
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Target, TargetHealth, Verdict
 from leakwatch.notify import annotations as text
 
 REMEMBERED: Final = 86_400.0  # seconds for which a leak that stands still is told
@@ -24,7 +24,7 @@ Labels = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AlertRule:
     """What alerts of one name have in common.
 
     `wait`: seconds for which it holds before it fires, `keep`: for which it fires on when it holds no more.
@@ -36,21 +36,21 @@ class Rule:
     keep: float
 
 
-LEAK: Final = Rule("GoroutineLeak", "warning", wait=0, keep=300)
-SUSPECTED: Final = Rule("GoroutineLeakSuspected", "info", wait=900, keep=0)
-DOWN: Final = Rule("LeakwatchTargetDown", "warning", wait=0, keep=300)
+LEAK: Final = AlertRule("GoroutineLeak", "warning", wait=0, keep=300)
+SUSPECTED: Final = AlertRule("GoroutineLeakSuspected", "info", wait=900, keep=0)
+DOWN: Final = AlertRule("LeakwatchTargetDown", "warning", wait=0, keep=300)
 RULES: Final = (LEAK, SUSPECTED, DOWN)
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class ActiveCondition:
     """Something that a rule wants told now.
 
     `since`: when it became true, in unix seconds; `state`: what is told at once when it changes; `texts`: returns
     the annotations.
     """
 
-    rule: Rule
+    rule: AlertRule
     labels: Labels
     since: float
     state: str
@@ -68,11 +68,13 @@ class Rules:
         self._leaked: dict[tuple[str, ...], float] = {}
         """Labels of a leak, and those of its stack alone -> when it leaked last."""
 
-    def holding(self, leaks: Iterable[Leak], health: Mapping[Target, Health], time: float) -> list[Holding]:
+    def holding(
+        self, leaks: Iterable[Leak], health: Mapping[Target, TargetHealth], time: float
+    ) -> list[ActiveCondition]:
         """Return what is to be told at `time`, in unix seconds."""
         return [*self._leaks(leaks, time), *self._down(health, time)]
 
-    def _leaks(self, leaks: Iterable[Leak], time: float) -> Iterator[Holding]:
+    def _leaks(self, leaks: Iterable[Leak], time: float) -> Iterator[ActiveCondition]:
         self._leaked = {key: last for key, last in self._leaked.items() if time - last <= REMEMBERED}
         for leak in leaks:
             labels = leak_labels(leak)
@@ -84,14 +86,16 @@ class Rules:
             if leak.verdict >= Verdict.PLATEAU and whole in self._leaked:
                 since = time if leak.detected_at is None else leak.detected_at
                 texts = partial(text.leaking, leak, url, first_seen)
-                yield Holding(LEAK, alert_labels(LEAK, labels), since, leak.verdict.word, url, texts)
+                yield ActiveCondition(LEAK, alert_labels(LEAK, labels), since, leak.verdict.word, url, texts)
             elif leak.verdict is Verdict.SUSPECTED and stack not in self._leaked:
                 texts = partial(text.suspected, leak, url, first_seen)
-                yield Holding(SUSPECTED, alert_labels(SUSPECTED, labels), time, leak.verdict.word, url, texts)
+                yield ActiveCondition(
+                    SUSPECTED, alert_labels(SUSPECTED, labels), time, leak.verdict.word, url, texts
+                )
 
-    def _down(self, health: Mapping[Target, Health], time: float) -> Iterator[Holding]:
+    def _down(self, health: Mapping[Target, TargetHealth], time: float) -> Iterator[ActiveCondition]:
         known: dict[str, int] = defaultdict(int)
-        down: dict[str, list[tuple[Target, Health]]] = defaultdict(list)
+        down: dict[str, list[tuple[Target, TargetHealth]]] = defaultdict(list)
         for target, state in health.items():
             if state.up is not None:
                 known[shown(target.service)] += 1
@@ -101,12 +105,12 @@ class Rules:
             since = min(state.since for _, state in those) + DOWN_FOR
             lines = [f"{shown(target.name)}: {state.reason}, {shown(state.error)}" for target, state in those]
             texts = partial(text.down, service, lines, known[service])
-            yield Holding(
+            yield ActiveCondition(
                 DOWN, alert_labels(DOWN, {"service": service}), since, "", f"{self.base.rstrip('/')}/", texts
             )
 
 
-def alert_labels(rule: Rule, labels: Mapping[str, str]) -> Labels:
+def alert_labels(rule: AlertRule, labels: Mapping[str, str]) -> Labels:
     """Return the labels of an alert; an empty one is none."""
     named = {**labels, "alertname": rule.name, "severity": rule.severity}
     return tuple(sorted((name, value) for name, value in named.items() if value))

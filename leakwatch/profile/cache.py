@@ -11,7 +11,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Memo(Generic[K, V]):
+class GenerationCache(Generic[K, V]):
     """Remembers the values put last or used last, of a weight between `size` and 2 x `size` in all."""
 
     __slots__ = ("_old", "_size", "_weight", "young")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from leakwatch.model import Sample, Samples, Stack
 from leakwatch.profile.grouping import KEYS, By, folded_stack, stack_json
-from leakwatch.profile.stacks import is_std
+from leakwatch.profile.packages import is_std
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 
 from leakwatch.errors import MalformedProfile, NotAProfile, TruncatedProfile, quote
 from leakwatch.model import Frame, Profile, Trace
-from leakwatch.profile.cache import Memo
-from leakwatch.profile.stacks import wait_reason
+from leakwatch.profile.cache import GenerationCache
 from leakwatch.profile.text import DIGITS, PIECE, UNKNOWN, decode, unquote
+from leakwatch.profile.wait_reason import wait_reason
 
 FULL = 64 << 20
 """Go's dumps never are longer; one that is as long was cut."""
@@ -104,9 +104,11 @@ class Parser:
         """Whether the end is missing, known when the parser is closed."""
         self.ignored = 0
         """Pieces of text that are no goroutines."""
-        self._calls: Memo[int, Calls] = Memo(100_000)
-        self._frames: Memo[tuple[bytes, bytes], Frame] = Memo(100_000)
-        self._traces: Memo[tuple[int, str, tuple[tuple[str, str], ...]], Trace] = Memo(100_000)
+        self._calls: GenerationCache[int, Calls] = GenerationCache(100_000)
+        self._frames: GenerationCache[tuple[bytes, bytes], Frame] = GenerationCache(100_000)
+        self._traces: GenerationCache[tuple[int, str, tuple[tuple[str, str], ...]], Trace] = GenerationCache(
+            100_000
+        )
         self._pieces: list[bytes] = []
         self._line = 1
         self._seen = 0

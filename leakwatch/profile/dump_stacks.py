@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from leakwatch.model import Fingerprint, Frame, Stack, Trace, Waiting
 from leakwatch.profile.dump import Dump, Goroutine
-from leakwatch.profile.stacks import Identifier, names_of
+from leakwatch.profile.fingerprint import names_of
+from leakwatch.profile.stacks import Identifier
 from leakwatch.profile.wait_times import together
 
 

@@ -17,7 +17,7 @@ HEADER = b" profile: total "
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a]")
 
 
-def parse(body: bytes, texts: text.Memory | None = None, protos: proto.Memory | None = None) -> Profile:
+def parse(body: bytes, texts: text.TextCache | None = None, protos: proto.ProtoCache | None = None) -> Profile:
     """Return the whole profile in `body`; raises ProfileError. `texts`, `protos`: as for `read`."""
     found = read(body, texts, protos)
     if isinstance(found, Profile):
@@ -28,7 +28,11 @@ def parse(body: bytes, texts: text.Memory | None = None, protos: proto.Memory | 
 
 
 def read(
-    body: bytes, texts: text.Memory | None = None, protos: proto.Memory | None = None, *, pasted: bool = False
+    body: bytes,
+    texts: text.TextCache | None = None,
+    protos: proto.ProtoCache | None = None,
+    *,
+    pasted: bool = False,
 ) -> Profile | dump.Dump:
     """Return what is in `body`, of a dump what is whole; raises ProfileError.
 

@@ -16,7 +16,7 @@ from typing import Final
 
 from leakwatch.errors import MalformedProfile, NotAProfile, ScrapeError, TruncatedProfile, quote
 from leakwatch.model import Frame, Process, Profile, Trace
-from leakwatch.profile.cache import Memo
+from leakwatch.profile.cache import GenerationCache
 from leakwatch.profile.text import PIECE, UNKNOWN, Group
 from leakwatch.profile.wire import Value, as_bytes, as_number, fields, packed, whole_fields
 
@@ -36,16 +36,16 @@ KINDS, SAMPLES, MAPPINGS, LOCATIONS, FUNCTIONS, STRINGS = range(1, 7)
 Labels = tuple[tuple[str, str], ...]
 
 
-class Memory:
+class ProtoCache:
     """What parsers remember from body to body; one for all parsers of a program."""
 
     __slots__ = ("cut", "frames", "traces")
 
     def __init__(self, size: int = 100_000) -> None:
-        self.traces: Memo[int, Trace] = Memo(size)
-        self.cut: Memo[Trace, Trace] = Memo(size)
+        self.traces: GenerationCache[int, Trace] = GenerationCache(size)
+        self.cut: GenerationCache[Trace, Trace] = GenerationCache(size)
         """A trace -> the same, cut by Go."""
-        self.frames: Memo[Frame, Frame] = Memo(size)
+        self.frames: GenerationCache[Frame, Frame] = GenerationCache(size)
 
 
 class Parser:
@@ -54,8 +54,8 @@ class Parser:
     `size_limit`: bytes decompressed; `whose`: those who share it believe each other what lies at an address.
     """
 
-    def __init__(self, memory: Memory | None = None, size_limit: int = 1 << 30, whose: str = "") -> None:
-        self._memory = memory or Memory()
+    def __init__(self, memory: ProtoCache | None = None, size_limit: int = 1 << 30, whose: str = "") -> None:
+        self._memory = memory or ProtoCache()
         self._size_limit = size_limit
         self._whose = whose
         self._kept = 0
@@ -258,7 +258,7 @@ class Parser:
         return strings[at].decode("utf-8", "backslashreplace")
 
 
-def parse(body: bytes, size_limit: int = 1 << 30, memory: Memory | None = None) -> Profile:
+def parse(body: bytes, size_limit: int = 1 << 30, memory: ProtoCache | None = None) -> Profile:
     """Return the goroutine profile in `body`; raises ScrapeError. `size_limit`: bytes decompressed."""
     parser = Parser(memory, size_limit)
     parser.feed(body)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 
 from leakwatch.errors import QUOTE_LIMIT, MalformedProfile, NotAProfile, TruncatedProfile, quote
 from leakwatch.model import Frame, Profile, Trace
-from leakwatch.profile.cache import Memo
+from leakwatch.profile.cache import GenerationCache
 
 Group = tuple[Trace, int]
 
@@ -45,7 +45,7 @@ UNKNOWN = Frame("?")
 """The frame of a counter that Go could not name."""
 
 
-class Memory:
+class TextCache:
     """What parsers remember from body to body; one for all parsers of a program.
 
     Traces are keyed by the hash of their text and not by the text itself, which would be most of the memory of
@@ -57,8 +57,8 @@ class Memory:
 
     def __init__(self, size: int = 100_000, symbols: Mapping[int, str] | None = None) -> None:
         self.symbols = symbols or {}
-        self.traces: Memo[int, Trace] = Memo(size)
-        self.frames: Memo[tuple[bytes, bytes], Frame] = Memo(size)
+        self.traces: GenerationCache[int, Trace] = GenerationCache(size)
+        self.frames: GenerationCache[tuple[bytes, bytes], Frame] = GenerationCache(size)
 
 
 class Parser:
@@ -66,11 +66,11 @@ class Parser:
 
     __slots__ = ("_frames", "_line", "_memory", "_pieces", "_profile", "_sum", "total")
 
-    def __init__(self, memory: Memory | None = None, profile: bytes = b"goroutine") -> None:
+    def __init__(self, memory: TextCache | None = None, profile: bytes = b"goroutine") -> None:
         self.total: int | None = None
         """What the header says, None before it was read."""
         self._profile = profile
-        self._memory = memory or Memory()
+        self._memory = memory or TextCache()
         self._frames: dict[bytes, Frame] = {}
         self._pieces: list[bytes] = []
         self._line = 1
@@ -240,7 +240,7 @@ class Parser:
         return MalformedProfile(f"line {number}: {expected}, found {quote(line)}")
 
 
-def parse(body: bytes, memory: Memory | None = None) -> Profile:
+def parse(body: bytes, memory: TextCache | None = None) -> Profile:
     """Return the profile that `body` holds; raises ProfileError."""
     parser = Parser(memory)
     groups: list[Group] = []

@@ -20,12 +20,13 @@ from typing import Final
 
 import structlog
 
+from leakwatch.clock import Clock
 from leakwatch.detect.columns import BLOCKS_PER_HOUR, HOURS, SCRAPES_PER_BLOCK
 from leakwatch.errors import QueryError
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target
-from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape.clock import Clock
-from leakwatch.scrape.prometheus_api import Prometheus, Series, quoted
+from leakwatch.pipeline import Pipeline
+from leakwatch.scrape.prometheus_api import PrometheusApi, PrometheusSeries, quoted
 
 log = structlog.get_logger()
 
@@ -63,7 +64,7 @@ Profiles = dict[tuple[float, str], Profile]
 """Time and target's name -> what was exported."""
 
 
-class Warmer:
+class Backfill:
     """Refills the histories of services that are new here, one after the other, those with leaks first.
 
     `targets`: asked for the targets of a service as they are now.
@@ -71,7 +72,7 @@ class Warmer:
 
     def __init__(
         self,
-        prometheus: Prometheus,
+        prometheus: PrometheusApi,
         pipeline: Pipeline,
         clock: Clock,
         targets: Callable[[str], Collection[Target]],
@@ -184,7 +185,7 @@ class Warmer:
     async def _points(
         self, query: str, start: float, end: float, step: float
     ) -> Iterable[tuple[Mapping[str, str], float, float]]:
-        answer: list[Series] = await self._prometheus.range(query, start, end, step)
+        answer: list[PrometheusSeries] = await self._prometheus.range(query, start, end, step)
         return ((series.labels, time, value) for series in answer for time, value in series.points)
 
 
@@ -196,7 +197,7 @@ class Replay:
     """
 
     def __init__(
-        self, service: str, settings: Settings, stacks: Mapping[Fingerprint, Stack], shift: float
+        self, service: str, settings: DetectionSettings, stacks: Mapping[Fingerprint, Stack], shift: float
     ) -> None:
         self.service = service
         self.pipeline = Pipeline(settings)

@@ -9,7 +9,7 @@ from typing import Final
 SAVED: Final = 900.0  # seconds of saving that count
 
 
-class Pace:
+class CostBudget:
     """The debt of one target; `interval`: seconds between calls; `limit`: share of one core."""
 
     def __init__(self, interval: float, limit: float) -> None:

@@ -5,11 +5,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from leakwatch.discovery.runner import DiscoverySettings
-from leakwatch.http.client import HttpSettings, Settings
-from leakwatch.pipeline import Format
-from leakwatch.scrape.probes.config import InquirySettings
+from leakwatch.http.settings import HttpSettings
+from leakwatch.profile.body import Format
+from leakwatch.scrape.probes.config import ProbeSettings
+from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.messages import misplaced
-from leakwatch.settings.units import Duration, Size, format_duration
+from leakwatch.settings.types import Duration, Size
+from leakwatch.settings.units import format_duration
 
 DEFAULT_PATH = "/debug/pprof"
 DEFAULT_METRICS = "/metrics"
@@ -23,7 +25,7 @@ def too_long(timeout: float, interval: float) -> str:
     return f"scrape_timeout {format_duration(timeout)} is longer than scrape_interval {format_duration(interval)}"
 
 
-class GlobalConfig(Settings):
+class GlobalConfig(BaseSettings):
     """`global`: what every scrape configuration starts from."""
 
     scrape_interval: Duration = 15.0
@@ -45,7 +47,7 @@ class GlobalConfig(Settings):
         return self
 
 
-class ScrapeConfig(DiscoverySettings, HttpSettings, InquirySettings):
+class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
     """One of `scrape_configs`: which targets, and how to scrape them."""
 
     job_name: Annotated[str, Field(min_length=1)]

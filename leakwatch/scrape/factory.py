@@ -2,46 +2,46 @@
 
 from collections.abc import Callable
 
-from leakwatch.evidence.recorder import Trail
+from leakwatch.clock import Clock
+from leakwatch.evidence.recorder import TargetRecorder
 from leakwatch.http.client import Client, Tls
-from leakwatch.http.fetch import Scraper
+from leakwatch.http.fetch import Fetcher
 from leakwatch.model import Target
 from leakwatch.pipeline import Pipeline
-from leakwatch.scrape.budget import Pace
-from leakwatch.scrape.clock import Clock
-from leakwatch.scrape.loop import Job
+from leakwatch.scrape.budget import CostBudget
+from leakwatch.scrape.loop import ScrapeLoop
 from leakwatch.scrape.probes.config import inquiries
-from leakwatch.scrape.probes.process import SIZE_LIMIT, Question
-from leakwatch.scrape.probes.symbols import Symbols
-from leakwatch.scrape.target_set import Plan
+from leakwatch.scrape.probes.process import SIZE_LIMIT, ProcessProbe
+from leakwatch.scrape.probes.symbols import SymbolProbe
+from leakwatch.scrape.target_set import ScrapeTarget
 
 
-def make_job(  # noqa: PLR0913  each is a part with a life of its own
+def build_loop(  # noqa: PLR0913  each is a part with a life of its own
     target: Target,
-    plan: Plan,
+    plan: ScrapeTarget,
     tls: Tls,
     pipeline: Pipeline,
     clock: Clock,
     lag: Callable[[], float],
     *,
-    trail: Trail | None = None,
+    trail: TargetRecorder | None = None,
     credit: float = 0.0,
-) -> Job:
+) -> ScrapeLoop:
     """Return the job that scrapes `target` and asks it for more; `tls`: shared by the targets of a job.
 
     `trail`: keeps what is evidence; `credit`: seconds of a core that count as saved from the beginning.
     """
     client = Client(tls, timeout=plan.timeout, socket=plan.endpoint.socket)
-    scraper = Scraper(client, plan.endpoint.url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
+    scraper = Fetcher(client, plan.endpoint.url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
     question = symbols = None
     if plan.form == "proto":
         scraper.url = scraper.url.copy_with(params={"debug": "0"})
     else:
-        question = Question(scraper.beside("threadcreate", SIZE_LIMIT, debug="0"))
-        symbols = Symbols(scraper.beside("symbol", SIZE_LIMIT))
-    pace = Pace(plan.interval, plan.cost_limit)
+        question = ProcessProbe(scraper.beside("threadcreate", SIZE_LIMIT, debug="0"))
+        symbols = SymbolProbe(scraper.beside("symbol", SIZE_LIMIT))
+    pace = CostBudget(plan.interval, plan.cost_limit)
     pace.charge(-credit)
-    return Job(
+    return ScrapeLoop(
         target,
         scraper,
         pipeline,

@@ -7,16 +7,18 @@ from statistics import median
 
 import structlog
 
+from leakwatch.clock import Clock
 from leakwatch.errors import ScrapeError
-from leakwatch.evidence.recorder import Trail
-from leakwatch.http.fetch import Health, Scraper
-from leakwatch.model import Event, Process, Samples, Target
-from leakwatch.pipeline import Body, Format, Pipeline
-from leakwatch.scrape.budget import Pace
-from leakwatch.scrape.clock import Clock
-from leakwatch.scrape.probes.probe import Inquiry, Occasion, ask, is_due
-from leakwatch.scrape.probes.process import Question
-from leakwatch.scrape.probes.symbols import Symbols
+from leakwatch.evidence.recorder import TargetRecorder
+from leakwatch.http.fetch import Fetcher
+from leakwatch.leaks.model import Event
+from leakwatch.model import Process, Samples, Target, TargetHealth
+from leakwatch.pipeline import Pipeline
+from leakwatch.profile.body import Body, Format
+from leakwatch.scrape.budget import CostBudget
+from leakwatch.scrape.probes.probe import Probe, ProbeContext, ask, is_due
+from leakwatch.scrape.probes.process import ProcessProbe
+from leakwatch.scrape.probes.symbols import SymbolProbe
 
 log = structlog.get_logger()
 
@@ -27,11 +29,11 @@ JITTER = 1.1  # what a usual interval may exceed the one that was asked for
 CALM = 20  # scrapes at the normal interval that end a stretch
 
 
-class Gone(Exception):  # noqa: N818  it is no error
+class TargetRemoved(Exception):  # noqa: N818  it is no error
     """The target went away while it was looked at."""
 
 
-class Job:
+class ScrapeLoop:
     """Scrapes one target each time it is called, unless that would cost the target more than its share.
 
     `lag`: for how long, in all, our own loop was late; `question` and `symbols`: asked for what the profile, in
@@ -42,20 +44,20 @@ class Job:
     def __init__(  # noqa: PLR0913  each is a part with a life of its own
         self,
         target: Target,
-        scraper: Scraper,
+        scraper: Fetcher,
         pipeline: Pipeline,
         clock: Clock,
         lag: Callable[[], float],
-        pace: Pace,
-        question: Question | None = None,
+        pace: CostBudget,
+        question: ProcessProbe | None = None,
         *,
-        symbols: Symbols | None = None,
+        symbols: SymbolProbe | None = None,
         form: Format = "text",
-        inquiries: Sequence[Inquiry] = (),
-        trail: Trail | None = None,
+        inquiries: Sequence[Probe] = (),
+        trail: TargetRecorder | None = None,
     ) -> None:
         self.target = target
-        self.health = Health(interval=pace.interval)
+        self.health = TargetHealth(interval=pace.interval)
         self._log = log.bind(service=target.service, target=target.name)
         self._scraper = scraper
         self._pipeline = pipeline
@@ -100,7 +102,7 @@ class Job:
                 await self._trail.end(packer, self._form, time, total, self._process, names)
                 self._stay()
             await self._look_closer(time, total, tell)
-        except Gone:
+        except TargetRemoved:
             return
         except ScrapeError as error:
             self._failed(error)
@@ -122,7 +124,7 @@ class Job:
     def _stay(self) -> None:
         """Go on only while the target is there: to ask the pipeline for it would bring it back. Raises Gone."""
         if self._closed:
-            raise Gone
+            raise TargetRemoved
 
     async def _fetch(self, feed: Callable[[bytes], None]) -> None:
         """Fetch one body, and charge the target for it whether that succeeds or not."""
@@ -173,7 +175,7 @@ class Job:
         watch, suspects = self._pipeline.watch(self.target), self._pipeline.suspects(self.target)
         for inquiry in self._inquiries:
             begin = self._clock.stopwatch()
-            occasion = Occasion(
+            occasion = ProbeContext(
                 self.target,
                 time,
                 begin,

@@ -4,21 +4,20 @@ Series of stacks are bounded: per target those with the most goroutines, with hy
 and all that are judged; the rest is summed up as stack="other".
 """
 
-import platform
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
-from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from leakwatch import __version__
 from leakwatch.detect.trend import slopes
-from leakwatch.http.fetch import Health
 from leakwatch.leaks.labels import shown
 from leakwatch.leaks.metrics import leak_metrics
-from leakwatch.model import Fingerprint, Stack, Target
-from leakwatch.pipeline import Pipeline, Watch
+from leakwatch.leaks.target_state import TargetState
+from leakwatch.model import Fingerprint, Stack, Target, TargetHealth
+from leakwatch.pipeline import Pipeline
+from leakwatch.scrape.target_set import TargetSet
 
 STAYS = 1.5  # a stack enters among the first K and leaves when it is not among the first 1.5 K
 
@@ -36,7 +35,7 @@ class StackCollector(Collector):
     def __init__(
         self,
         pipeline: Pipeline,
-        health: Callable[[], Mapping[Target, Health]],
+        health: Callable[[], Mapping[Target, TargetHealth]],
         wall: Callable[[float], float],
         *,
         per_target: int,
@@ -114,7 +113,7 @@ class StackCollector(Collector):
             other.add_metric(base, counted - int(np.count_nonzero(last[chosen])) + watch.history.folded_stacks)
         yield from (goroutines, growth, known, other)
 
-    def _chosen(self, target: Target, watch: Watch) -> set[int]:
+    def _chosen(self, target: Target, watch: TargetState) -> set[int]:
         """Return the rows to show: the largest, those shown before that are still large, and all judged."""
         history = watch.history
         most = min(self.per_target, self.limit // max(len(self._pipeline.watches), 1))
@@ -127,7 +126,7 @@ class StackCollector(Collector):
         return chosen | {history.rows[key] for key in watch.judged if key in history.rows}
 
 
-def _targets(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -> Iterator[Metric]:
+def _targets(health: Mapping[Target, TargetHealth], watches: Mapping[Target, TargetState]) -> Iterator[Metric]:
     up = GaugeMetricFamily("leakwatch_up", "Whether the latest scrape succeeded.", labels=TARGET)
     total = GaugeMetricFamily("leakwatch_goroutines", "Goroutines in the latest profile.", labels=TARGET)
     scrapes = CounterMetricFamily(
@@ -157,7 +156,7 @@ def _targets(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -
     yield from (up, total, scrapes, duration, size, interval)
 
 
-def _processes(health: Mapping[Target, Health], watches: Mapping[Target, Watch]) -> Iterator[Metric]:
+def _processes(health: Mapping[Target, TargetHealth], watches: Mapping[Target, TargetState]) -> Iterator[Metric]:
     restarts = CounterMetricFamily(
         "leakwatch_process_restarts", "Times that another process answered.", labels=TARGET
     )
@@ -182,18 +181,12 @@ def _processes(health: Mapping[Target, Health], watches: Mapping[Target, Watch])
     yield from (restarts, process, mixed)
 
 
-class DaemonCollector(Collector):
-    """Series about leakwatch itself.
+class DiscoveryCollector(Collector):
+    """Series about the discovery of `targets`; `wall`: turns the daemon's time into the wall clock's."""
 
-    `reloaded`: asked whether the latest reload succeeded, and when that was; `web`: whether the web configuration
-    in its file is in force, None without a file.
-    """
-
-    def __init__(
-        self, reloaded: Callable[[], tuple[bool, float]], web: Callable[[], bool | None] = lambda: None
-    ) -> None:
-        self._reloaded = reloaded
-        self._web = web
+    def __init__(self, targets: TargetSet, wall: Callable[[float], float]) -> None:
+        self._targets = targets
+        self._wall = wall
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: registering must not collect."""
@@ -201,32 +194,32 @@ class DaemonCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield all series."""
-        successful, time = self._reloaded()
-        yield GaugeMetricFamily(
-            "leakwatch_config_last_reload_successful",
-            "Whether the configuration in the file is in force.",
-            successful,
+        discovered = GaugeMetricFamily(
+            "leakwatch_discovered_targets", "Addresses found, by what became of them.", labels=("job", "state")
         )
-        yield GaugeMetricFamily(
-            "leakwatch_config_last_reload_success_timestamp_seconds", "When the configuration was taken.", time
+        for job, found in self._targets.counts().items():
+            discovered.add_metric((job, "kept"), len(found.endpoints))
+            discovered.add_metric((job, "dropped"), found.dropped)
+            discovered.add_metric((job, "invalid"), found.invalid)
+        failures = CounterMetricFamily(
+            "leakwatch_discovery_failures",
+            "Times that a place where targets are found gave no good answer.",
+            labels=("job", "mechanism"),
         )
-        web = self._web()
-        if web is not None:
-            yield GaugeMetricFamily(
-                "leakwatch_web_config_last_reload_successful",
-                "Whether the web configuration in the file is in force.",
-                web,
-            )
-        build = InfoMetricFamily("leakwatch_build", "The version that runs.")
-        build.add_metric((), {"version": __version__, "python": platform.python_version()})
-        yield build
-
-
-def make_registry(*collectors: Collector) -> CollectorRegistry:
-    """Return a registry of `collectors` and of our own process."""
-    registry = CollectorRegistry(auto_describe=False)
-    for collector in collectors:
-        registry.register(collector)
-    ProcessCollector(registry=registry)
-    GCCollector(registry=registry)
-    return registry
+        success = GaugeMetricFamily(
+            "leakwatch_discovery_last_success_timestamp_seconds",
+            "When all places of the mechanism gave a good answer last.",
+            labels=("job", "mechanism"),
+        )
+        number: Counter[tuple[str, str]] = Counter()
+        succeeded: dict[tuple[str, str], float] = {}
+        for those in self._targets.outlook():
+            key = those.job, those.mechanism
+            number[key] += those.failures
+            # Of several of a kind the one that has been failing for longest; 0 for one that never worked.
+            succeeded[key] = min(succeeded.get(key, float("inf")), those.succeeded or 0.0)
+        for key, count in number.items():
+            failures.add_metric(key, count)
+        for key, time in succeeded.items():
+            success.add_metric(key, self._wall(time) if time else 0.0)
+        yield from (discovered, failures, success)

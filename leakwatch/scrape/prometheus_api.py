@@ -10,8 +10,9 @@ import httpx
 from pydantic import AfterValidator
 
 from leakwatch.errors import QueryError, quote, without_user
-from leakwatch.http.client import Client, HttpSettings, Tls, TlsError
-from leakwatch.settings.units import hidden
+from leakwatch.http.client import Client, Tls, TlsError
+from leakwatch.http.settings import HttpSettings
+from leakwatch.settings.types import hidden
 
 TIMEOUT = 30.0  # seconds for one answer
 LIMIT = 256 * 1024**2  # bytes of one answer
@@ -41,14 +42,14 @@ class PrometheusConfig(HttpSettings):
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class PrometheusSeries:
     """One series of an answer: its labels, and (time, value) in unix seconds."""
 
     labels: Mapping[str, str]
     points: tuple[tuple[float, float], ...]
 
 
-class Prometheus:
+class PrometheusApi:
     """One server; every query raises QueryError where it gives no answer."""
 
     def __init__(self, config: PrometheusConfig) -> None:
@@ -56,12 +57,12 @@ class Prometheus:
         tls = Tls(config.tls_config, secure=config.url.startswith("https:"))
         self._client = Client(tls, timeout=TIMEOUT)
 
-    async def range(self, query: str, start: float, end: float, step: float) -> list[Series]:
+    async def range(self, query: str, start: float, end: float, step: float) -> list[PrometheusSeries]:
         """Return the series of `query` at each `step` seconds from `start` to `end`."""
         form = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
         return await self._ask("query_range", form)
 
-    async def instant(self, query: str, time: float) -> list[Series]:
+    async def instant(self, query: str, time: float) -> list[PrometheusSeries]:
         """Return the series of `query` at `time`."""
         return await self._ask("query", {"query": query, "time": f"{time:.3f}"})
 
@@ -69,7 +70,7 @@ class Prometheus:
         """Close the connection."""
         await self._client.close()
 
-    async def _ask(self, path: str, form: dict[str, str]) -> list[Series]:
+    async def _ask(self, path: str, form: dict[str, str]) -> list[PrometheusSeries]:
         """Ask, and once more after a pause where the server is not there, or says that it is not well."""
         for tried in range(1, TRIES + 1):
             try:
@@ -97,7 +98,7 @@ class Prometheus:
                     raise QueryError(f"{self._config.url}: answers with more than {LIMIT >> 20} MB")
         return response.status_code, bytes(body)
 
-    def _decode(self, status: int, body: bytes) -> list[Series]:
+    def _decode(self, status: int, body: bytes) -> list[PrometheusSeries]:
         try:
             answer = json.loads(body)
             if answer["status"] != "success":
@@ -109,9 +110,9 @@ class Prometheus:
             ) from error
 
 
-def _series(found: Mapping[str, Any]) -> Series:
+def _series(found: Mapping[str, Any]) -> PrometheusSeries:
     points = found["values"] if "values" in found else [found["value"]]
-    return Series(found["metric"], tuple((float(time), float(value)) for time, value in points))
+    return PrometheusSeries(found["metric"], tuple((float(time), float(value)) for time, value in points))
 
 
 def quoted(text: str) -> str:

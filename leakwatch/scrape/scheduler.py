@@ -13,7 +13,7 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from leakwatch.scrape.clock import Clock
+from leakwatch.clock import Clock
 
 WATCH_CLOCK = 30.0  # seconds
 STEP = 2.0  # seconds
@@ -35,7 +35,7 @@ class Every(BaseTrigger):  # type: ignore[misc]  # apscheduler ships no types
         return previous + self._interval * max(1, (now - previous) // self._interval + 1)
 
 
-class Schedule:
+class Scheduler:
     """Interval jobs by name."""
 
     def __init__(self, clock: Clock) -> None:

@@ -7,16 +7,18 @@ from typing import Any
 
 import structlog
 
+from leakwatch.clock import Clock
 from leakwatch.config import Config
-from leakwatch.discovery.runner import Finder
+from leakwatch.discovery.runner import DiscoveryRunner
 from leakwatch.discovery.shard import Shard
-from leakwatch.discovery.target_builder import Endpoint, Found, Job, Resolver
-from leakwatch.http.client import HttpSettings, Settings
+from leakwatch.discovery.status import DiscovererStatus
+from leakwatch.discovery.target_builder import BuiltTargets, Endpoint, JobDefaults, TargetBuilder
+from leakwatch.http.settings import HttpSettings
 from leakwatch.model import Target
-from leakwatch.pipeline import Format
-from leakwatch.scrape.clock import Clock
+from leakwatch.profile.body import Format
 from leakwatch.scrape.config import ScrapeConfig
-from leakwatch.scrape.probes.config import InquirySettings
+from leakwatch.scrape.probes.config import ProbeSettings
+from leakwatch.settings.base import BaseSettings
 
 log = structlog.get_logger()
 
@@ -24,7 +26,7 @@ MOST_SAID = 10  # targets that are found twice, in one line
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ScrapeTarget:
     """How to scrape one target; two that are equal are the same job."""
 
     endpoint: Endpoint
@@ -35,41 +37,31 @@ class Plan:
     cost_limit: float
     size_limit: int
     form: Format
-    closer: InquirySettings
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """How one mechanism of a job fares; `succeeded` in unix seconds, None if it never did."""
-
-    job: str
-    mechanism: str
-    failures: int
-    succeeded: float | None
+    closer: ProbeSettings
 
 
 @dataclass(slots=True)
-class Known:
+class JobTargets:
     """What is known of the targets of one job."""
 
-    resolver: Resolver
-    found: Found = field(default_factory=Found)
+    resolver: TargetBuilder
+    found: BuiltTargets = field(default_factory=BuiltTargets)
     over: bool = False
     """Whether more were found than target_limit, so that the former ones stay."""
 
 
-class Targets:
+class TargetSet:
     """Finds the targets of a configuration; `changed` is called when discovery has found others."""
 
     def __init__(
         self, changed: Callable[[], None], clock: Clock | None = None, shard: Shard | None = None
     ) -> None:
         self._changed = changed
-        self._finder = Finder(self._found, clock)
+        self._finder = DiscoveryRunner(self._found, clock)
         self._shard = shard or Shard()
         self._config = Config()
-        self._jobs: dict[str, Known] = {}
-        self._plans: dict[Target, Plan] = {}
+        self._jobs: dict[str, JobTargets] = {}
+        self._plans: dict[Target, ScrapeTarget] = {}
         self._twice: set[Target] = set()
         self._waiting = (0, 0)
         self._resolving = asyncio.Lock()
@@ -92,18 +84,18 @@ class Targets:
         """Return how many mechanisms have yet to be heard of, and how many there are."""
         return self._waiting
 
-    def plans(self) -> dict[Target, Plan]:
+    def plans(self) -> dict[Target, ScrapeTarget]:
         """Return how to scrape each target that was found and is this shard's."""
         return self._plans
 
-    def counts(self) -> dict[str, Found]:
+    def counts(self) -> dict[str, BuiltTargets]:
         """Return what became of the addresses of each job."""
         return {name: known.found for name, known in self._jobs.items()}
 
-    def outlook(self) -> list[Outlook]:
+    def outlook(self) -> list[DiscovererStatus]:
         """Return how each mechanism fares."""
         return [
-            Outlook(job, name, progress.failures, progress.succeeded)
+            DiscovererStatus(job, name, progress.failures, progress.succeeded)
             for job, name, progress in self._finder.progress()
         ]
 
@@ -124,23 +116,23 @@ class Targets:
     async def _resolve(self) -> None:
         async with self._resolving:
             config, waiting = self._config, self._finder.waiting()
-            known: dict[str, Known] = {}
+            known: dict[str, JobTargets] = {}
             for job in config.scrape_configs:
                 known[job.job_name] = await self._endpoints(config, job)
             self._jobs, self._waiting = known, waiting
             self._plans = self._planned(config)
             self._changed()
 
-    async def _endpoints(self, config: Config, job: ScrapeConfig) -> Known:
+    async def _endpoints(self, config: Config, job: ScrapeConfig) -> JobTargets:
         times = config.interval(job), config.timeout(job)
         memory = job.metrics_path, job.memory_limit
-        start = Job(job.job_name, job.scheme, job.profile_path, *times, job.relabel_configs, *memory)
+        start = JobDefaults(job.job_name, job.scheme, job.profile_path, *times, job.relabel_configs, *memory)
         old = self._jobs.get(job.job_name)
-        resolver = old.resolver if old and old.resolver.job == start else Resolver(start)
+        resolver = old.resolver if old and old.resolver.job == start else TargetBuilder(start)
         found = await resolver.resolve(self._finder.groups(job.job_name))
         number = len({endpoint.target for endpoint in found.endpoints})
         if not job.target_limit or number <= job.target_limit:
-            return Known(resolver, found)
+            return JobTargets(resolver, found)
         former = old.found.endpoints if old else []
         if not (old and old.over):
             log.error(
@@ -150,20 +142,20 @@ class Targets:
                 target_limit=job.target_limit,
                 kept=len(former),
             )
-        return Known(resolver, Found(former, found.dropped, found.invalid), over=True)
+        return JobTargets(resolver, BuiltTargets(former, found.dropped, found.invalid), over=True)
 
-    def _planned(self, config: Config) -> dict[Target, Plan]:
+    def _planned(self, config: Config) -> dict[Target, ScrapeTarget]:
         """Return the plan of each target of this shard; of two that are the same target, the first counts."""
-        planned: dict[Target, Plan] = {}
+        planned: dict[Target, ScrapeTarget] = {}
         twice: set[Target] = set()
         for job in config.scrape_configs:
             http = HttpSettings.model_construct(**_part(HttpSettings, job))
-            closer = InquirySettings.model_construct(**_part(InquirySettings, job))
+            closer = ProbeSettings.model_construct(**_part(ProbeSettings, job))
             how = config.cost_limit(job), config.size_limit(job), job.profile_format, closer
             for endpoint in self._jobs[job.job_name].found.endpoints:
                 if not self._shard.owns(endpoint.target.service):
                     continue
-                plan = Plan(endpoint, job.job_name, http, endpoint.interval, endpoint.timeout, *how)
+                plan = ScrapeTarget(endpoint, job.job_name, http, endpoint.interval, endpoint.timeout, *how)
                 first = planned.setdefault(endpoint.target, plan)
                 if first is not plan and first != plan:
                     twice.add(endpoint.target)
@@ -176,6 +168,6 @@ class Targets:
         return planned
 
 
-def _part(kind: type[Settings], job: ScrapeConfig) -> dict[str, Any]:
+def _part(kind: type[BaseSettings], job: ScrapeConfig) -> dict[str, Any]:
     """Return the settings of a job that are of one kind."""
     return {name: getattr(job, name) for name in kind.model_fields}

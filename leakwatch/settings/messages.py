@@ -11,8 +11,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from leakwatch.errors import quote, without_user
-from leakwatch.http.client import Settings
-from leakwatch.settings.units import HIDDEN
+from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.types import HIDDEN
 
 Location = tuple[int | str, ...]
 """The keys and indices that lead to a place."""
@@ -83,7 +83,7 @@ def repeated_keys(node: yaml.Node | None, name: str) -> Iterator[str]:
             yield from repeated_keys(item, name)
 
 
-def describe(detail: ErrorDetails, node: yaml.Node | None, name: str, root: type[Settings]) -> str:
+def describe(detail: ErrorDetails, node: yaml.Node | None, name: str, root: type[BaseSettings]) -> str:
     """Return one line that says where in the file `name` a mistake is and how to mend it; `root`: of the file."""
     place, where = f"{name}:{line_of(detail['loc'], node)}", path_of(detail["loc"])
     if detail["type"] == "extra_forbidden":
@@ -124,7 +124,7 @@ def line_of(loc: Location, node: yaml.Node | None) -> int:
     return line
 
 
-def _known_keys(loc: Location, root: type[Settings]) -> list[str]:
+def _known_keys(loc: Location, root: type[BaseSettings]) -> list[str]:
     """Return the keys that may stand at `loc`."""
     models = [root]
     for part in loc:
@@ -134,12 +134,12 @@ def _known_keys(loc: Location, root: type[Settings]) -> list[str]:
     return [key for model in models for key in _fields(model)]
 
 
-def _fields(model: type[Settings]) -> dict[str, FieldInfo]:
+def _fields(model: type[BaseSettings]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def _models(annotation: Any) -> list[type[Settings]]:
+def _models(annotation: Any) -> list[type[BaseSettings]]:
     """Return the models within a type such as tuple[Model, ...] or Model | None."""
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
+    if isinstance(annotation, type) and issubclass(annotation, BaseSettings):
         return [annotation]
     return [model for inner in get_args(annotation) for model in _models(inner)]

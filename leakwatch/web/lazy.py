@@ -7,10 +7,10 @@ from collections.abc import Callable
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 
 
-def api(source: Source) -> "Later":
+def api(source: AppState) -> "LazyApp":
     """Return what answers below /api."""
 
     def make() -> ASGIApp:
@@ -18,10 +18,10 @@ def api(source: Source) -> "Later":
 
         return make_api(source)
 
-    return Later(make)
+    return LazyApp(make)
 
 
-def pages(source: Source) -> "Later":
+def pages(source: AppState) -> "LazyApp":
     """Return what answers with pages."""
 
     def make() -> ASGIApp:
@@ -29,10 +29,10 @@ def pages(source: Source) -> "Later":
 
         return make_pages(source)
 
-    return Later(make)
+    return LazyApp(make)
 
 
-class Later:
+class LazyApp:
     """Answers as the application that `make` returns; imports that it needs are its own business."""
 
     def __init__(self, make: Callable[[], ASGIApp]) -> None:

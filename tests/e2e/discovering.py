@@ -29,8 +29,8 @@ from naming import Zone, naming
 from running import Process, eventually
 
 from leakwatch.config import Config, parse
-from leakwatch.discovery.runner import Finder
-from leakwatch.discovery.target_builder import Endpoint, Job, Resolver
+from leakwatch.discovery.runner import DiscoveryRunner
+from leakwatch.discovery.target_builder import Endpoint, JobDefaults, TargetBuilder
 from leakwatch.scrape.config import DEFAULT_PATH
 from leakwatch.settings.units import exact_duration
 
@@ -90,7 +90,7 @@ def row(before: dict[str, str], after: Endpoint | None) -> dict[str, Any]:
 async def ours(config: Config) -> list[dict[str, Any]]:
     """Return what leakwatch makes of each address; those it refuses have "error"."""
     news = asyncio.Event()
-    finder = Finder(news.set)
+    finder = DiscoveryRunner(news.set)
     finder.configure({job.job_name: job for job in config.scrape_configs})
     while finder.waiting()[0]:
         await asyncio.wait_for(news.wait(), 30)
@@ -98,7 +98,9 @@ async def ours(config: Config) -> list[dict[str, Any]]:
     rows = []
     for job in config.scrape_configs:
         times = config.interval(job), config.timeout(job)
-        resolver = Resolver(Job(job.job_name, job.scheme, job.profile_path, *times, job.relabel_configs))
+        resolver = TargetBuilder(
+            JobDefaults(job.job_name, job.scheme, job.profile_path, *times, job.relabel_configs)
+        )
         groups = finder.groups(job.job_name)
         for group in groups:
             for address in group.targets:

@@ -17,11 +17,12 @@ from running import FAST, Daemon, eventually, free_port
 
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.http.client import Tls
-from leakwatch.model import Leak, Verdict
-from leakwatch.notify.alertmanager import Sender
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Verdict
+from leakwatch.notify.alertmanager import AlertmanagerClient
 from leakwatch.notify.config import AlertmanagerConfig
 from leakwatch.notify.notifier import addresses
-from leakwatch.notify.queue import Outbox
+from leakwatch.notify.queue import AlertQueue
 
 Run = Callable[..., Daemon]
 Start = Callable[..., str]
@@ -67,11 +68,11 @@ class Pushing:
         self.play = Play(resend)
         self.now = START
         config = AlertmanagerConfig.model_validate({"static_configs": [{"targets": [address]}]})
-        self.sender = Sender(
+        self.sender = AlertmanagerClient(
             next(addresses([TargetGroup(targets=(address,))], config)),
             config,
             Reopened(Tls(config.tls_config, secure=False), timeout=10),
-            Outbox(),
+            AlertQueue(),
             lambda: self.now,
             lambda moment: moment + time.time() - self.now,
         )

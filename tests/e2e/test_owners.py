@@ -12,10 +12,11 @@ from running import FAST, Daemon, Programs, eventually
 from leakwatch.leaks.ownership.codeowners import parse
 from leakwatch.leaks.ownership.go_modules import Repository
 from leakwatch.leaks.ownership.owners import Owners
-from leakwatch.leaks.ownership.source_links import Links, Template
+from leakwatch.leaks.ownership.source_links import Links, LinkTemplate
 from leakwatch.model import Samples, Stack
 from leakwatch.profile import text
-from leakwatch.profile.stacks import Identifier, is_dependency, is_std
+from leakwatch.profile.packages import is_dependency, is_std
+from leakwatch.profile.stacks import Identifier
 
 GO = Path(__file__).parents[1] / "go"
 REPOSITORY = GO.parents[1]
@@ -43,7 +44,7 @@ def trimmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
 def samples(url: str) -> Samples:
     """Return the stacks of a running program."""
     body = httpx.get(f"{url}/debug/pprof/goroutine?debug=1", trust_env=False, timeout=10).content
-    parser, identifier = text.Parser(text.Memory()), Identifier()
+    parser, identifier = text.Parser(text.TextCache()), Identifier()
     return identifier.merge([*parser.feed(body), *parser.close()], {})
 
 
@@ -66,7 +67,7 @@ def test_paths_are_files_that_are_there(build: str, start: Programs, trimmed: Pr
         ["go", "list", "-m", "-json", GRPC], check=True, cwd=GO, capture_output=True, text=True
     )
     module = json.loads(listed.stdout)
-    grpc = Links({GRPC: Template.of("https://x/{commit}/{path}#L{line}")})
+    grpc = Links({GRPC: LinkTemplate.of("https://x/{commit}/{path}#L{line}")})
     seen = set()
     for program, function in (
         ("owned", f"{MODULE}/owned/pool%2ev3.(*Pool[...]).Get"),

@@ -13,12 +13,13 @@ from answering import Answer, answering, endless, http
 from running import Process, eventually, free_port, until
 from simulated import HOUR, samples, stack
 
+from leakwatch.clock import Clock
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Process as Identity
 from leakwatch.model import Target, Verdict
-from leakwatch.pipeline import Pipeline, Settings
-from leakwatch.scrape.backfill import Warmer
-from leakwatch.scrape.clock import Clock
-from leakwatch.scrape.prometheus_api import Prometheus, PrometheusConfig
+from leakwatch.pipeline import Pipeline
+from leakwatch.scrape.backfill import Backfill
+from leakwatch.scrape.prometheus_api import PrometheusApi, PrometheusConfig
 
 HOURS = 36
 RATE = 60.0  # goroutines per hour
@@ -135,11 +136,11 @@ def refill(url: str, targets: Sequence[Target], now: float, shift: float = 0.0) 
     """Return a pipeline that has just begun to scrape `targets`, and whose history was refilled then."""
 
     async def fill() -> Pipeline:
-        pipeline = Pipeline(Settings())
+        pipeline = Pipeline(DetectionSettings())
         for target in targets:
             pipeline.observe(target, now + shift - 1, 20, samples({"busy": 20}))
-        server = Prometheus(PrometheusConfig(url=url))
-        warmer = Warmer(server, pipeline, At(now, shift), lambda _: targets)
+        server = PrometheusApi(PrometheusConfig(url=url))
+        warmer = Backfill(server, pipeline, At(now, shift), lambda _: targets)
         await warmer.refill("shop")
         await warmer.close()
         return pipeline
@@ -207,10 +208,10 @@ def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> No
     url, begin = recorded
 
     async def watch() -> list[int]:
-        pipeline, seen = Pipeline(Settings()), []
+        pipeline, seen = Pipeline(DetectionSettings()), []
         pipeline.observe(ONE, begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
         clock = At(begin + HOURS * HOUR, 0.0)
-        warmer = Warmer(Prometheus(PrometheusConfig(url=url)), pipeline, clock, lambda _: [ONE, TWO])
+        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock, lambda _: [ONE, TWO])
         running = asyncio.create_task(warmer.refill("shop"))
         while not running.done():
             seen.append(len(pipeline.open_leaks()))
@@ -240,8 +241,8 @@ def test_a_server_that_cannot_answer_is_said(answer: Answer, said: str, monkeypa
     monkeypatch.setattr("leakwatch.scrape.prometheus_api.PAUSE", 0.01)
 
     async def fill(url: str) -> None:
-        pipeline = Pipeline(Settings())
-        warmer = Warmer(Prometheus(PrometheusConfig(url=url)), pipeline, Clock(), lambda _: [ONE])
+        pipeline = Pipeline(DetectionSettings())
+        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, Clock(), lambda _: [ONE])
         warmer.want(["shop", "cart", "shop"])
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(warmer.run(), 1)
@@ -262,10 +263,10 @@ def test_who_leaks_comes_first(recorded: tuple[str, float]) -> None:
     url, begin = recorded
 
     async def fill() -> None:
-        pipeline = Pipeline(Settings())
+        pipeline = Pipeline(DetectionSettings())
         pipeline.observe(ONE, begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
         clock = At(begin + HOURS * HOUR, 0.0)
-        warmer = Warmer(Prometheus(PrometheusConfig(url=url)), pipeline, clock, lambda _: [ONE, TWO])
+        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock, lambda _: [ONE, TWO])
         running = asyncio.create_task(warmer.run())
         warmer.want(["cart", "shop"])
         await until(lambda: not warmer.waiting())
@@ -283,7 +284,7 @@ def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("leakwatch.scrape.prometheus_api.LIMIT", 1 << 20)
 
     async def ask(url: str) -> None:
-        await Prometheus(PrometheusConfig(url=url)).instant("up", 0.0)
+        await PrometheusApi(PrometheusConfig(url=url)).instant("up", 0.0)
 
     with answering(endless(b"x" * 65536)) as server, pytest.raises(Exception, match="more than 1 MB"):
         asyncio.run(ask(server.url))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.cli.analyze.recordings import Kept, Observation, Say, unix
+from leakwatch.cli.analyze.recordings import Observation, RecordedTarget, Say, unix
 from leakwatch.errors import ConfigError, quote
 from leakwatch.model import Fingerprint, Frame, Sample, Stack, Target, Trace
 from leakwatch.profile.stacks import Identifier
@@ -34,7 +34,7 @@ class Table:
         self._targets: dict[tuple[str, str], int] = {}
         self._names: dict[str, int] = {}
         times, numbers = array("d"), array("q")
-        self.kept: list[Kept] = []
+        self.kept: list[RecordedTarget] = []
         with path.open(encoding="utf-8-sig", errors="backslashreplace") as file:
             for time, target, stack, count in self._rows(file):
                 times.append(time)
@@ -111,7 +111,7 @@ class Table:
             if not all(key):
                 raise ValueError("no target" if not name else "no service")
             number = self._targets[key] = len(self._targets)
-            self.kept.append(Kept(Target(*key)))
+            self.kept.append(RecordedTarget(Target(*key)))
         return number
 
 

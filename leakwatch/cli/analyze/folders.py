@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from leakwatch.cli.analyze.recordings import Kept, Observation, Say, unix
+from leakwatch.cli.analyze.recordings import Observation, RecordedTarget, Say, unix
 from leakwatch.errors import ProfileError
 from leakwatch.evidence.file_names import original
 from leakwatch.model import Target
@@ -34,7 +34,7 @@ class Folder:
 
     def __init__(
         self,
-        kept: Kept,
+        kept: RecordedTarget,
         bodies: Sequence[tuple[float, Path]],
         identifier: Identifier,
         say: Say,
@@ -45,9 +45,9 @@ class Folder:
         self._bodies = bodies
         self._say = say
         self._symbols = symbols
-        self._texts: dict[int, text.Memory] = {}
+        self._texts: dict[int, text.TextCache] = {}
         """By their symbols: what is remembered of a text names its wait reason too."""
-        self._protos = proto.Memory()
+        self._protos = proto.ProtoCache()
         self._identifier = identifier
 
     def observations(self) -> Iterator[Observation | None]:
@@ -64,9 +64,9 @@ class Folder:
                 kept.read(time)
                 yield time, kept.target, profile.total, self._identifier.identify(profile)
 
-    def _memory(self, path: Path) -> text.Memory:
+    def _memory(self, path: Path) -> text.TextCache:
         symbols = own_symbols(path, self._say) or self._symbols
-        return self._texts.setdefault(hash(frozenset(symbols.items())), text.Memory(symbols=symbols))
+        return self._texts.setdefault(hash(frozenset(symbols.items())), text.TextCache(symbols=symbols))
 
 
 def find(paths: Sequence[Path], identifier: Identifier, say: Say) -> list[Folder]:
@@ -133,7 +133,7 @@ def _folder(target: Target, files: Sequence[Path], identifier: Identifier, say: 
     """Return the bodies among `files`, in the order of the times that their names say."""
     bodies: dict[float, Path] = {}
     symbols: dict[int, str] = {}
-    kept = Kept(target)
+    kept = RecordedTarget(target)
     for file in sorted(files):
         try:
             time = _time(file.name)

@@ -20,7 +20,7 @@ Observation = tuple[float, Target, int, Samples]
 
 
 @dataclass(slots=True)
-class Kept:
+class RecordedTarget:
     """What was recorded of one target: how many profiles could be read, how many not, and when."""
 
     target: Target
@@ -42,7 +42,7 @@ class Kept:
         """How its profiles lie in time."""
         return spacing(self.times)
 
-    def overlaps(self, other: "Kept") -> bool:
+    def overlaps(self, other: "RecordedTarget") -> bool:
         """Tell whether it was recorded at the same time as `other`."""
         return self.times[0] <= other.times[-1] and other.times[0] <= self.times[-1]
 
@@ -57,7 +57,7 @@ class Recording(Protocol):
     """Profiles of one target or more, in the order of their `times`; `kept` says what became of them."""
 
     @property
-    def kept(self) -> Sequence[Kept]:
+    def kept(self) -> Sequence[RecordedTarget]:
         """What was recorded of each target."""
 
     @property
@@ -84,7 +84,7 @@ def unix(text: str) -> float:
 
 def tell_apart(recordings: Iterable[Recording], say: Say) -> None:
     """Rename targets that are called alike and whose times overlap; those that follow one another are one."""
-    known: dict[Target, list[Kept]] = {}
+    known: dict[Target, list[RecordedTarget]] = {}
     for kept in (kept for one in recordings for kept in one.kept if kept.times):
         named, number = kept.target, 1
         while any(kept.overlaps(other) for other in known.get(kept.target, ())):

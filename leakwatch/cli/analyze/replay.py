@@ -7,15 +7,17 @@ from pathlib import Path
 
 from leakwatch.cli.analyze.csv_file import Table
 from leakwatch.cli.analyze.folders import find
-from leakwatch.cli.analyze.recordings import Kept, Recording, Say, merge, tell_apart
+from leakwatch.cli.analyze.recordings import RecordedTarget, Recording, Say, merge, tell_apart
 from leakwatch.detect.growth import quarter_columns
 from leakwatch.detect.history import History
 from leakwatch.detect.windows import BLOCK_WINDOWS, HOUR_WINDOWS
 from leakwatch.errors import ConfigError
-from leakwatch.leaks.ignore import Rule, unmatched
-from leakwatch.leaks.target_state import Watch
-from leakwatch.model import Event, Fingerprint, Leak, Memory, Target, Verdict
-from leakwatch.pipeline import Pipeline, Settings
+from leakwatch.leaks.ignore import IgnoreRule, unmatched
+from leakwatch.leaks.model import Event, Leak, MemoryCost
+from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.leaks.target_state import TargetState
+from leakwatch.model import Fingerprint, Target, Verdict
+from leakwatch.pipeline import Pipeline
 from leakwatch.profile.stacks import Identifier
 from leakwatch.settings.units import format_duration
 
@@ -31,16 +33,16 @@ Seen = dict[tuple[str, Fingerprint], Leak]
 class Analysis:
     """What a recording says: per target what could be read, and the leaks, the fastest first."""
 
-    kept: Sequence[Kept]
+    kept: Sequence[RecordedTarget]
     block: float
     leaks: list[Leak] = field(default_factory=list)
-    unjudged: list[tuple[Kept, str]] = field(default_factory=list)
+    unjudged: list[tuple[RecordedTarget, str]] = field(default_factory=list)
     """The targets that no window had enough profiles of, and why."""
     folded: dict[Target, int] = field(default_factory=dict)
     """Target -> the most stacks of one profile that were not judged, for they were beyond the limit."""
-    unmatched: list[Rule] = field(default_factory=list)
+    unmatched: list[IgnoreRule] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
-    """Rule -> the leaks that it kept out of sight at the end."""
+    """IgnoreRule -> the leaks that it kept out of sight at the end."""
 
     @property
     def judged(self) -> bool:
@@ -90,12 +92,12 @@ def read(paths: Sequence[Path], own_code: Sequence[str], say: Say) -> list[Recor
     return recordings
 
 
-def analyze(recordings: Sequence[Recording], settings: Settings, advance: Callable[[], None]) -> Analysis:
+def analyze(recordings: Sequence[Recording], settings: DetectionSettings, advance: Callable[[], None]) -> Analysis:
     """Play `recordings` through the pipeline; `advance` is called after each profile."""
     pipeline = Pipeline(settings)
     seen: Seen = {}
     leaving = _leaving(recordings, 2 * settings.block)
-    watches: dict[Target, Watch] = {}
+    watches: dict[Target, TargetState] = {}
     judged: set[Target] = set()
     folded: dict[Target, int] = {}
     for observation in merge(recordings):
@@ -153,7 +155,7 @@ def _can_judge(history: History) -> bool:
     )
 
 
-def _why(kept: Kept, watches: Mapping[Target, Watch], block: float) -> str:
+def _why(kept: RecordedTarget, watches: Mapping[Target, TargetState], block: float) -> str:
     """Return why a target could not be judged."""
     if kept.profiles < 2:
         return "one profile is nothing to compare with" if kept.profiles else "none of its profiles could be read"
@@ -241,7 +243,7 @@ def leak_json(leak: Leak) -> dict[str, object]:
     }
 
 
-def _memory(memory: Memory | None) -> dict[str, object]:
+def _memory(memory: MemoryCost | None) -> dict[str, object]:
     """Return what a leak costs: at least its stacks, which are all that profiles tell."""
     if memory is None:
         return {}

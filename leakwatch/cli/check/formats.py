@@ -8,8 +8,8 @@ from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
 from leakwatch.cli.analyze.replay import leak_json
-from leakwatch.cli.check.result import WORDS, Checked, Outcome, conclusion
-from leakwatch.model import Leak
+from leakwatch.cli.check.result import WORDS, Outcome, TargetResult, conclusion
+from leakwatch.leaks.model import Leak
 from leakwatch.profile.escape import escaped, printable
 
 Place = Callable[[str], str]
@@ -32,7 +32,7 @@ def to_json(outcome: Outcome) -> str:
     return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
 
 
-def _target(one: Checked) -> dict[str, object]:
+def _target(one: TargetResult) -> dict[str, object]:
     return {
         "service": one.target.service,
         "target": one.target.name,

@@ -9,8 +9,9 @@ from leakwatch.detect.detector import RUNNING
 from leakwatch.detect.growth import quarter_columns
 from leakwatch.detect.history import History
 from leakwatch.detect.windows import BLOCK_WINDOWS
-from leakwatch.leaks.target_state import Watch
-from leakwatch.model import Leak, Target, Verdict
+from leakwatch.leaks.model import Leak
+from leakwatch.leaks.target_state import TargetState
+from leakwatch.model import Target, Verdict
 from leakwatch.settings.units import exact_duration, format_duration
 
 CLEAN, LEAKS, UNKNOWN = 0, 1, 2  # exit statuses
@@ -22,7 +23,7 @@ RISE: Final = 0.75  # of a window lies between the middles of its first and its 
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class CheckPlan:
     """For how long to look, how often, and what to count in; all in seconds."""
 
     span: float
@@ -36,7 +37,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class TargetResult:
     """One target: how many scrapes were good and how many were not, how often it restarted.
 
     `why`: why it could not be judged, "" if it could; `notes`: what else is to be said of it.
@@ -65,15 +66,15 @@ class Checked:
 class Outcome:
     """What a check says in all; `stopped`: before its time; `strict`: a suspicion counts as a leak."""
 
-    terms: Terms
-    checked: Sequence[Checked]
+    terms: CheckPlan
+    checked: Sequence[TargetResult]
     leaks: Sequence[Leak]
     suspects: Sequence[Leak]
     stopped: bool = False
     strict: bool = False
 
     @property
-    def unknown(self) -> list[Checked]:
+    def unknown(self) -> list[TargetResult]:
         """The targets that could not be judged."""
         return [one for one in self.checked if one.why]
 
@@ -92,7 +93,7 @@ class Outcome:
         return UNKNOWN if self.unknown else CLEAN
 
 
-def choose_terms(span: float, interval: float, block: float | None) -> Terms:
+def choose_terms(span: float, interval: float, block: float | None) -> CheckPlan:
     """Return how to look for `span` seconds; raises ValueError where that is too short to judge.
 
     24 blocks are what a verdict takes, and 5 scrapes in each what it takes to see goroutines leave.
@@ -110,7 +111,7 @@ def choose_terms(span: float, interval: float, block: float | None) -> Terms:
             f"--for {exact_duration(span)}: too short to judge: at {at} it takes at least {exact_duration(needed)}"
             f" ({BLOCKS} blocks)"
         )
-    return Terms(span, interval, block or min(span / BLOCKS, max(LONGEST, shortest)))
+    return CheckPlan(span, interval, block or min(span / BLOCKS, max(LONGEST, shortest)))
 
 
 class Looks:
@@ -133,7 +134,9 @@ class Looks:
         return self._running >= RUNNING
 
 
-def why_unknown(watch: Watch, terms: Terms, *, scrapes: int, failed: int, stopped: bool, error: str) -> str:
+def why_unknown(
+    watch: TargetState, terms: CheckPlan, *, scrapes: int, failed: int, stopped: bool, error: str
+) -> str:
     """Return why a target that answered was not judged; `error`: of the latest scrape."""
     block, times = watch.history.block, "" if watch.restarts == 1 else f" {watch.restarts} times"
     reasons = (
@@ -187,7 +190,7 @@ def conclusion(outcome: Outcome) -> str:
     )
 
 
-def plan(terms: Terms, targets: Sequence[Target]) -> str:
+def plan(terms: CheckPlan, targets: Sequence[Target]) -> str:
     """Return what is going to be done, in one line."""
     names = ", ".join(target.service for target in targets[:3]) + (" ..." if len(targets) > 3 else "")
     return (

@@ -19,10 +19,10 @@ from leakwatch.cli.check.formats import to_github, to_json, to_junit
 from leakwatch.cli.check.result import (
     CLEAN,
     UNKNOWN,
-    Checked,
+    CheckPlan,
     Looks,
     Outcome,
-    Terms,
+    TargetResult,
     choose_terms,
     conclusion,
     plan,
@@ -30,14 +30,15 @@ from leakwatch.cli.check.result import (
     why_unknown,
 )
 from leakwatch.cli.leak_text import COLOURS, about
-from leakwatch.cli.scrape_session import How, Vigil, Watching
+from leakwatch.cli.scrape_session import ScrapeSession, SessionSettings, SessionTarget
+from leakwatch.clock import Clock
 from leakwatch.config import Config, read_config
 from leakwatch.detect.detector import RUNNING
 from leakwatch.errors import UsageError
-from leakwatch.model import Event, Verdict
+from leakwatch.leaks.model import Event
+from leakwatch.model import Verdict
 from leakwatch.profile.escape import escaped, printable
-from leakwatch.scrape.clock import Clock
-from leakwatch.scrape.probes.config import InquirySettings
+from leakwatch.scrape.probes.config import ProbeSettings
 from leakwatch.settings.units import exact_duration
 
 ROWS = 12
@@ -46,7 +47,7 @@ DEPTH = 12  # folders of a path that may not be in the repository
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CheckOptions:
     """What the command line asks for, in seconds."""
 
     span: float
@@ -59,7 +60,7 @@ class Wanted:
     strict: bool
 
 
-def run(urls: Sequence[str], wanted: Wanted) -> int:
+def run(urls: Sequence[str], wanted: CheckOptions) -> int:
     """Check the services at `urls`, print what was found, return the exit status; raises ConfigError."""
     logs.configure("error")
     try:
@@ -68,15 +69,15 @@ def run(urls: Sequence[str], wanted: Wanted) -> int:
         raise UsageError(str(error)) from error
     given = read_config(wanted.config) if wanted.config else Config()
     settings = replace(given.judging(), block=terms.block)
-    how = How(wanted.interval, wanted.timeout, wanted.cost_limit, InquirySettings(full_dump="off"))
-    check = Check(Watching(urls, settings, how, _tell), terms, wanted)
+    how = SessionSettings(wanted.interval, wanted.timeout, wanted.cost_limit, ProbeSettings(full_dump="off"))
+    check = Check(ScrapeSession(urls, settings, how, _tell), terms, wanted)
     outcome = asyncio.run(check.run())
     sys.stdout.buffer.write(_printed(outcome, wanted).encode("utf-8", "replace"))
     sys.stdout.buffer.flush()
     return outcome.status
 
 
-def _printed(outcome: Outcome, wanted: Wanted) -> str:
+def _printed(outcome: Outcome, wanted: CheckOptions) -> str:
     if wanted.output == "json":
         return to_json(outcome)
     if wanted.output == "junit":
@@ -89,7 +90,7 @@ def _printed(outcome: Outcome, wanted: Wanted) -> str:
 class Check:
     """Watches until every target has been watched for as long as it takes, or has been silent for too long."""
 
-    def __init__(self, watching: Watching, terms: Terms, wanted: Wanted) -> None:
+    def __init__(self, watching: ScrapeSession, terms: CheckPlan, wanted: CheckOptions) -> None:
         self._watching = watching
         self._terms = terms
         self._strict = wanted.strict
@@ -106,7 +107,7 @@ class Check:
         leaks, suspects = split(self._watching.pipeline.open_leaks())
         return Outcome(self._terms, checked, leaks, suspects, self._watching.stopped, self._strict)
 
-    def _is_over(self, one: Vigil) -> bool:
+    def _is_over(self, one: SessionTarget) -> bool:
         now, target = self._clock.stopwatch(), one.job.target
         self._looks[target].follow(self._watching.pipeline.watch(target).history)
         if one.up is None:
@@ -118,7 +119,7 @@ class Check:
             return True  # what failed at the very end was given a second chance
         return watched >= self._terms.span and self._looks[target].enough
 
-    def _checked(self, one: Vigil) -> Checked:
+    def _checked(self, one: SessionTarget) -> TargetResult:
         watch, health = self._watching.pipeline.watch(one.job.target), one.job.health
         failed = sum(health.results.values()) - health.results["success"]
         error = "" if health.up else health.error
@@ -135,7 +136,7 @@ class Check:
                 stopped=self._watching.stopped,
                 error=error,
             )
-        return Checked(
+        return TargetResult(
             watch.target,
             one.scrapes,
             failed,

@@ -88,7 +88,7 @@ def check(  # noqa: PLR0913  each is an option
     from leakwatch.cli.check import session as checking
 
     check_share("--cost-limit", cost_limit)
-    wanted = checking.Wanted(
+    wanted = checking.CheckOptions(
         seconds("--for", span),
         seconds("--interval", interval),
         None if block is None else seconds("--block", block),

@@ -10,11 +10,43 @@ from typing import Annotated
 
 import typer
 
-from leakwatch.cli import run_options as options
 from leakwatch.cli.options import check_positive, shipped
 from leakwatch.errors import UsageError
 
 commands = typer.Typer()
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file.")]
+Targets = Annotated[
+    list[str] | None, typer.Option("--target", "-t", metavar="[SERVICE=]URL", help="Also watch this one.")
+]
+Listen = Annotated[
+    str | None,
+    typer.Option(
+        "--listen",
+        metavar="HOST:PORT",
+        envvar="LEAKWATCH_LISTEN",
+        help="Where to serve metrics (default 127.0.0.1:9979).",
+    ),
+]
+WebConfig = Annotated[
+    Path | None, typer.Option("--web.config.file", metavar="FILE", help="TLS, users and headers.")
+]
+ExternalUrl = Annotated[str | None, typer.Option("--web.external-url", metavar="URL", help="How others reach us.")]
+RoutePrefix = Annotated[
+    str | None,
+    typer.Option("--web.route-prefix", metavar="PATH", help="Path before ours (default: the URL's)."),
+]
+EvidencePath = Annotated[
+    str | None, typer.Option("--evidence.path", metavar="DIR", help="Where to keep profiles of what leaks.")
+]
+OfShard = Annotated[
+    str | None,
+    typer.Option("--shard", metavar="I/N", help="Watch the I-th of N shares of the services, from 0; or auto/N."),
+]
+WarmFrom = Annotated[
+    str | None,
+    typer.Option("--warm-from", metavar="URL", help="Prometheus that knows what was exported before."),
+]
 
 
 class Level(StrEnum):
@@ -33,15 +65,15 @@ class Level(StrEnum):
 )
 def run(  # noqa: PLR0913  each is an option
     *,
-    config: options.ConfigFile = None,
-    target: options.Targets = None,
-    listen: options.Listen = None,
-    web_config: options.WebConfig = None,
-    external_url: options.ExternalUrl = None,
-    route_prefix: options.RoutePrefix = None,
-    shard: options.OfShard = None,
-    warm_from: options.WarmFrom = None,
-    evidence_path: options.EvidencePath = None,
+    config: ConfigFile = None,
+    target: Targets = None,
+    listen: Listen = None,
+    web_config: WebConfig = None,
+    external_url: ExternalUrl = None,
+    route_prefix: RoutePrefix = None,
+    shard: OfShard = None,
+    warm_from: WarmFrom = None,
+    evidence_path: EvidencePath = None,
     log_level: Annotated[Level, typer.Option(help="What to log.")] = Level.INFO,
 ) -> None:
     """Watch services: the daemon."""

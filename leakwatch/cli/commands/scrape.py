@@ -107,7 +107,7 @@ def _watch(
     check_share("--cost-limit", cost_limit)
     lasting = None if span is None else seconds("--for", span)
     every = seconds("--interval", interval)
-    top.run(source, top.Wanted(lasting, every, timeout, cost_limit, limit, sort is Sort.COUNT))
+    top.run(source, top.TableOptions(lasting, every, timeout, cost_limit, limit, sort is Sort.COUNT))
 
 
 @commands.command(

@@ -10,7 +10,7 @@ import httpx
 from pydantic import ValidationError
 
 from leakwatch.discovery.kubernetes.kubeconfig import Access
-from leakwatch.discovery.kubernetes.objects import Status
+from leakwatch.discovery.kubernetes.objects import KubernetesStatus
 from leakwatch.errors import quote
 from leakwatch.http.client import Client, Tls
 
@@ -47,11 +47,11 @@ class ApiError(Exception):
         self.after = after
 
 
-class Gone(ApiError):  # noqa: N818  it says what the version is
+class ResourceExpired(ApiError):  # noqa: N818  it says what the version is
     """The version is too old for the API server: list anew."""
 
 
-class Api:
+class ApiClient:
     """One connection to the API server, for one resource in one namespace, or in all if `namespace` is "".
 
     `answer`: seconds within which an answer begins, and a page of a list goes on.
@@ -124,7 +124,7 @@ class Api:
         code, what = response.status_code, f"{verb} {self._resource.name} {self._where}"
         said = _said(body)
         if code == GONE:
-            return Gone(f"cannot {what}: {said}")
+            return ResourceExpired(f"cannot {what}: {said}")
         if code == httpx.codes.FORBIDDEN:
             return ApiError(f"may not {what}: {said}", mend=self._role())
         if code == httpx.codes.UNAUTHORIZED:
@@ -161,6 +161,6 @@ async def _lines(response: httpx.Response) -> AsyncGenerator[str]:
 def _said(body: bytes) -> str:
     """Return what the body of a refusal says."""
     try:
-        return Status.model_validate_json(body).message or "no reason is given"
+        return KubernetesStatus.model_validate_json(body).message or "no reason is given"
     except ValidationError:
         return quote(body.strip()) if body.strip() else "no reason is given"

@@ -10,8 +10,9 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from leakwatch.discovery.target_group import Update
 from leakwatch.errors import ConfigError
-from leakwatch.http.client import HttpSettings, Settings
-from leakwatch.settings.units import ConfigFile
+from leakwatch.http.settings import HttpSettings
+from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.types import ConfigFile
 
 if TYPE_CHECKING:
     from leakwatch.discovery.kubernetes.discoverer import Timing
@@ -64,7 +65,7 @@ def _fields(text: str) -> str:
     return text
 
 
-class Namespaces(Settings):
+class Namespaces(BaseSettings):
     """`namespaces`: where to look; everywhere if nothing is said."""
 
     own_namespace: bool = False
@@ -73,7 +74,7 @@ class Namespaces(Settings):
     """These; none is all, unless `own_namespace` is true."""
 
 
-class Selector(Settings):
+class Selector(BaseSettings):
     """One of `selectors`: what the API server shall send of all that there is."""
 
     role: Literal["pod", "service", "endpointslice", "node"]
@@ -89,7 +90,7 @@ class Selector(Settings):
         return {name: value for name, value in named.items() if value}
 
 
-class AttachMetadata(Settings):
+class AttachMetadata(BaseSettings):
     """`attach_metadata`: what else is watched for its labels."""
 
     node: bool = False
@@ -154,7 +155,7 @@ class KubernetesConfig(HttpSettings):
         else:
             entry = await access.known(pod, self.kubeconfig_file, again=timing.longest_pause)
         own = (entry.namespace,) if self.namespaces.own_namespace else ()
-        wanted = cluster.Wanted(
+        wanted = cluster.WatchRequest(
             self.role,
             tuple(dict.fromkeys((*self.namespaces.names, *own))) or ("",),
             {selector.role: selector.parameters() for selector in self.selectors},

@@ -7,23 +7,25 @@ from typing import Any
 
 from leakwatch.discovery.kubernetes import meta_labels as labels
 from leakwatch.discovery.kubernetes import objects
-from leakwatch.discovery.kubernetes.api_client import Api, Resource
+from leakwatch.discovery.kubernetes.api_client import ApiClient, Resource
 from leakwatch.discovery.kubernetes.kubeconfig import Access
 from leakwatch.discovery.kubernetes.meta_labels import World
-from leakwatch.discovery.kubernetes.reflector import Source, Timing, Troubles, Watch
+from leakwatch.discovery.kubernetes.reflector import ObjectSource, Reflector, Timing, Troubles
 from leakwatch.discovery.target_group import TargetGroup, Update
 
-__all__ = ["Cluster", "Timing", "Wanted"]
+__all__ = ["Cluster", "Timing", "WatchRequest"]
 
-PODS = Source(Resource("pods"), objects.Pod, objects.Page[objects.Pod], labels.pod)
-SERVICES = Source(Resource("services"), objects.Service, objects.Page[objects.Service], labels.service)
-SLICES = Source(
+PODS = ObjectSource(Resource("pods"), objects.KubernetesPod, objects.Page[objects.KubernetesPod], labels.pod)
+SERVICES = ObjectSource(
+    Resource("services"), objects.KubernetesService, objects.Page[objects.KubernetesService], labels.service
+)
+SLICES = ObjectSource(
     Resource("endpointslices", "discovery.k8s.io"),
     objects.EndpointSlice,
     objects.Page[objects.EndpointSlice],
     lambda one: one,
 )
-NODES = Source(Resource("nodes", in_namespaces=False), objects.Node, objects.Page[objects.Node], labels.node)
+NODES = ObjectSource(Resource("nodes", in_namespaces=False), objects.Node, objects.Page[objects.Node], labels.node)
 
 Groups = Callable[[World], Iterator[TargetGroup]]
 
@@ -32,7 +34,7 @@ Groups = Callable[[World], Iterator[TargetGroup]]
 class Role:
     """What is watched, by its name in World, and what makes targets of it."""
 
-    sources: Mapping[str, Source[Any, Any]]
+    sources: Mapping[str, ObjectSource[Any, Any]]
     groups: Groups
 
 
@@ -48,7 +50,7 @@ SELECTED = {"pods": "pod", "slices": "endpointslice", "services": "service", "no
 class View:
     """What is watched for one namespace, by its name in World."""
 
-    watches: Mapping[str, Watch[Any, Any]]
+    watches: Mapping[str, Reflector[Any, Any]]
 
     def settled(self) -> bool:
         """Return whether each watch has listed once, or failed."""
@@ -64,7 +66,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WatchRequest:
     """What is to be found; `namespaces`: "" is all of them; `selectors`: parameters of requests, by role."""
 
     role: str
@@ -76,7 +78,7 @@ class Wanted:
 class Cluster:
     """Watches what a role needs."""
 
-    def __init__(self, access: Access, wanted: Wanted, timing: Timing) -> None:
+    def __init__(self, access: Access, wanted: WatchRequest, timing: Timing) -> None:
         self._access = access
         self._wanted = wanted
         self._timing = timing
@@ -108,10 +110,10 @@ class Cluster:
             return None
         return [group for view in known for group in self._role.groups(view.world())]
 
-    def _of_namespace(self, namespace: str) -> dict[str, Watch[Any, Any]]:
+    def _of_namespace(self, namespace: str) -> dict[str, Reflector[Any, Any]]:
         return {name: self._watch(name, source, namespace) for name, source in self._role.sources.items()}
 
-    def _watch(self, name: str, source: Source[Any, Any], namespace: str) -> Watch[Any, Any]:
-        api = Api(self._access, source.resource, namespace, answer=self._timing.answer)
+    def _watch(self, name: str, source: ObjectSource[Any, Any], namespace: str) -> Reflector[Any, Any]:
+        api = ApiClient(self._access, source.resource, namespace, answer=self._timing.answer)
         selector = self._wanted.selectors.get(SELECTED[name], {})
-        return Watch(source, api, selector, self._timing, self._troubles, self._changed.set)
+        return Reflector(source, api, selector, self._timing, self._troubles, self._changed.set)

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from leakwatch.errors import ConfigError
-from leakwatch.http.client import Authorization, BasicAuth, HttpSettings, TlsConfig
+from leakwatch.http.settings import Authorization, BasicAuth, HttpSettings, TlsConfig
 from leakwatch.settings.messages import reworded
 
 log = structlog.get_logger()

@@ -59,7 +59,7 @@ class World:
         return {} if self.nodes is None else self.nodes.get(f"/{name}")
 
 
-def pod(received: objects.Pod) -> Pod:
+def pod(received: objects.KubernetesPod) -> Pod:
     """Return what is kept of a pod."""
     spec, status = received.spec, received.status
     ready = next((one.status for one in status.conditions or () if one.type == "Ready"), "Unknown")
@@ -85,7 +85,7 @@ def pod(received: objects.Pod) -> Pod:
     return Pod(status.ip, status.phase in OVER, spec.node, labels, ports)
 
 
-def service(received: objects.Service) -> Labels:
+def service(received: objects.KubernetesService) -> Labels:
     """Return what is kept of a service."""
     return named("service", received.metadata)
 
@@ -145,7 +145,7 @@ def _other_ports(pods: Iterable[Pod], offered: set[int | None], common: Labels) 
                 yield _group(_address(pod.ip, port.number), common | port.labels | pod.labels)
 
 
-def _pod_of(endpoint: objects.Endpoint, pods: Mapping[str, Pod]) -> tuple[str, Pod | None]:
+def _pod_of(endpoint: objects.SliceEndpoint, pods: Mapping[str, Pod]) -> tuple[str, Pod | None]:
     target = endpoint.target
     if target is None or target.kind != "Pod":
         return "", None
@@ -153,12 +153,12 @@ def _pod_of(endpoint: objects.Endpoint, pods: Mapping[str, Pod]) -> tuple[str, P
     return key, pods.get(key)
 
 
-def _node_of(endpoint: objects.Endpoint) -> str | None:
+def _node_of(endpoint: objects.SliceEndpoint) -> str | None:
     target = endpoint.target
     return target.name if target and target.kind == "Node" else endpoint.node
 
 
-def _place(endpoint: objects.Endpoint) -> Labels:
+def _place(endpoint: objects.SliceEndpoint) -> Labels:
     """Return the labels of an endpoint, whatever its port."""
     labels: dict[str, str | bool | None] = {
         "endpoint_conditions_ready": endpoint.conditions.ready,

@@ -2,7 +2,7 @@
 
     {"metadata": {"resourceVersion": "7", "continue": "..."}, "items": [{...}, ...]}    a page of a list
     {"type": "ADDED", "object": {"metadata": {"resourceVersion": "8", ...}, ...}}       a line of a watch
-    {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "..."}            a refusal
+    {"kind": "KubernetesStatus", "code": 403, "reason": "Forbidden", "message": "..."}            a refusal
 
 What is not named here is not even made: a pod of 10 kB of JSON has some 30 values that count. Go writes an empty
 list as null where the field is required.
@@ -99,14 +99,14 @@ class PodStatus(Received):
     init_containers: tuple[ContainerStatus, ...] | None = Field(None, alias="initContainerStatuses")
 
 
-class Pod(Thing):
+class KubernetesPod(Thing):
     """One pod."""
 
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
 
-class Service(Thing):
+class KubernetesService(Thing):
     """One service; only its metadata counts."""
 
 
@@ -130,7 +130,7 @@ class EndpointConditions(Received):
     terminating: bool | None = None
 
 
-class Endpoint(Received):
+class SliceEndpoint(Received):
     """One endpoint of a slice."""
 
     addresses: tuple[str, ...] | None = None
@@ -155,7 +155,7 @@ class EndpointSlice(Thing):
     """Some of the endpoints of a service."""
 
     type: str = Field("", alias="addressType")
-    endpoints: tuple[Endpoint, ...] | None = None
+    endpoints: tuple[SliceEndpoint, ...] | None = None
     ports: tuple[EndpointPort, ...] | None = None
 
 
@@ -184,7 +184,7 @@ class LoosePage(Received):
     items: tuple[dict[str, Any], ...] | None = None
 
 
-class Event(Received):
+class WatchEvent(Received):
     """One line of a watch; `object` is read as what its type promises."""
 
     type: str
@@ -197,7 +197,7 @@ class Bookmark(Received):
     metadata: PageMeta
 
 
-class Status(Received):
+class KubernetesStatus(Received):
     """Why the API server refuses."""
 
     code: int = 0

@@ -14,9 +14,17 @@ from typing import Any, Generic, TypeVar
 import structlog
 from pydantic import BaseModel, ValidationError
 
-from leakwatch.discovery.kubernetes.api_client import GONE, Api, ApiError, Gone, Resource
-from leakwatch.discovery.kubernetes.objects import Bookmark, Event, LoosePage, Page, PageMeta, Status, Thing
-from leakwatch.discovery.status import Progress, progress
+from leakwatch.discovery.kubernetes.api_client import GONE, ApiClient, ApiError, Resource, ResourceExpired
+from leakwatch.discovery.kubernetes.objects import (
+    Bookmark,
+    KubernetesStatus,
+    LoosePage,
+    Page,
+    PageMeta,
+    Thing,
+    WatchEvent,
+)
+from leakwatch.discovery.status import DiscoveryStatus, progress
 from leakwatch.errors import quote
 from leakwatch.settings.messages import reworded
 
@@ -62,7 +70,7 @@ def _spread() -> float:
 class Troubles:
     """What hinders the watches of one mechanism: each thing is said once for all of them, and when all is over."""
 
-    progress: Progress = field(default_factory=progress)
+    progress: DiscoveryStatus = field(default_factory=progress)
     _hindered: set[object] = field(default_factory=set)
 
     def begin(self, whose: object, error: ApiError, kept: int) -> None:
@@ -83,7 +91,7 @@ Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
-class Source(Generic[Received, Kept]):
+class ObjectSource(Generic[Received, Kept]):
     """What can be watched, and what is kept of each object."""
 
     resource: Resource
@@ -93,11 +101,11 @@ class Source(Generic[Received, Kept]):
 
 
 @dataclass(eq=False, slots=True)
-class Watch(Generic[Received, Kept]):
+class Reflector(Generic[Received, Kept]):
     """One source in one namespace, or in all. `changed`: called when `kept` changes and when it begins to fail."""
 
-    source: Source[Received, Kept]
-    api: Api
+    source: ObjectSource[Received, Kept]
+    api: ApiClient
     selector: dict[str, str]
     timing: Timing
     troubles: Troubles
@@ -131,7 +139,7 @@ class Watch(Generic[Received, Kept]):
             await self.api.close()
 
     def _fail(self, error: ApiError, failures: int) -> None:
-        if isinstance(error, Gone):
+        if isinstance(error, ResourceExpired):
             self._version = None
             return
         if error.mend or failures > 1:  # what may pass by itself has one more chance
@@ -179,14 +187,14 @@ class Watch(Generic[Received, Kept]):
         async with self.api.watch(parameters, self.timing.silence) as lines:
             self._works()
             async for line in lines:
-                self._learn(_read(Event.model_validate_json, line))
+                self._learn(_read(WatchEvent.model_validate_json, line))
                 self._heard = True
 
-    def _learn(self, event: Event) -> None:
+    def _learn(self, event: WatchEvent) -> None:
         """Take in what happened; raises ApiError."""
         if event.type == "ERROR":
-            status = _read(Status.model_validate, event.object)
-            raise (Gone if status.code == GONE else ApiError)(
+            status = _read(KubernetesStatus.model_validate, event.object)
+            raise (ResourceExpired if status.code == GONE else ApiError)(
                 f"the watch ended: {status.message or status.reason}"
             )
         meta = _read(Bookmark.model_validate, event.object).metadata

@@ -26,7 +26,7 @@ PART = re.compile(r"\\(.)|(\*+)|(\?)|(.)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Rule:
+class OwnerRule:
     """One line: whose the paths are that a pattern matches; no owners is nobody."""
 
     pattern: str
@@ -68,8 +68,8 @@ class Rule:
 class CodeOwners:
     """The rules of one file, in their order."""
 
-    def __init__(self, rules: Iterable[Rule] = ()) -> None:
-        sections: dict[str, list[Rule]] = {}
+    def __init__(self, rules: Iterable[OwnerRule] = ()) -> None:
+        sections: dict[str, list[OwnerRule]] = {}
         for rule in rules:
             sections.setdefault(rule.section.lower(), []).append(rule)
         self._sections = [found[::-1] for found in sections.values()]
@@ -92,7 +92,7 @@ class CodeOwners:
             name = name.partition("/")[2]
         return self.owner(name)
 
-    def _last(self, path: str) -> Iterator[Rule]:
+    def _last(self, path: str) -> Iterator[OwnerRule]:
         """Yield the rule of each section that tells whose a path is."""
         if not path or len(path) > LONGEST_PATH:
             return
@@ -122,7 +122,7 @@ def parse(text: str, name: str) -> CodeOwners:
         owners = _owners(words[1:], place)
         if nobody and owners:
             raise ConfigError(f"{place}: {quote(line.strip())}: a pattern cannot be negated with !")
-        rules.append(Rule(pattern, () if nobody else owners or default, section))
+        rules.append(OwnerRule(pattern, () if nobody else owners or default, section))
     return CodeOwners(rules)
 
 

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, PrivateAttr, WithJsonSchema, field_validator, model_validator
 
 from leakwatch.errors import ConfigError
-from leakwatch.http.client import Settings
 from leakwatch.leaks.ownership.codeowners import CodeOwners, parse
 from leakwatch.leaks.ownership.go_modules import Repository
 from leakwatch.leaks.ownership.owners import scope_of
-from leakwatch.leaks.ownership.source_links import Links, Template
-from leakwatch.settings.units import ConfigFile
+from leakwatch.leaks.ownership.source_links import Links, LinkTemplate
+from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.types import ConfigFile
 
 LARGEST = 3 << 20
 """Bytes of a CODEOWNERS file; GitHub takes no larger one."""
@@ -31,7 +31,7 @@ Teams = Annotated[dict[str, str], AfterValidator(_one_each)]
 """Package, or one above it, type or function -> team."""
 
 
-class CodeownersConfig(Settings):
+class CodeownersConfig(BaseSettings):
     """One of `codeowners`: the CODEOWNERS file of a repository, and which module of Go lies there."""
 
     file: ConfigFile
@@ -86,7 +86,7 @@ Sources = Annotated[
 ]
 
 
-class LinksConfig(Settings):
+class LinksConfig(BaseSettings):
     """`links`: where readers find more."""
 
     source: Sources = Field(default_factory=dict)
@@ -102,7 +102,7 @@ class LinksConfig(Settings):
     def _templates(cls, value: dict[str, str]) -> dict[str, str]:
         for text in _one_each(value).values():
             try:
-                Template.of(text)
+                LinkTemplate.of(text)
             except ValueError as error:
                 raise ValueError(f"{text!r} {error}") from error
         return value
@@ -110,8 +110,8 @@ class LinksConfig(Settings):
     @property
     def needs_module(self) -> bool:
         """Whether there is a template for all code that has the path in a repository."""
-        return "" in self.source and "path" in Template.of(self.source[""]).fields
+        return "" in self.source and "path" in LinkTemplate.of(self.source[""]).fields
 
     def links(self, repositories: Sequence[Repository]) -> Links:
         """Return what makes the links; `repositories`: those that are known."""
-        return Links({prefix: Template.of(text) for prefix, text in self.source.items()}, repositories)
+        return Links({prefix: LinkTemplate.of(text) for prefix, text in self.source.items()}, repositories)

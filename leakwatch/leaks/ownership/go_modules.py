@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from leakwatch.leaks.ownership.codeowners import LONGEST_PATH, CodeOwners
 from leakwatch.model import Frame
-from leakwatch.profile.stacks import without_brackets
+from leakwatch.profile.fingerprint import without_brackets
 
 VERSIONED = re.compile(r"(?:.*/pkg/mod/)?([^@]+)@(v[^/@]+)/(.+)", re.DOTALL)
 """The file of a frame from the module cache, also with -trimpath: module, version, file in it."""

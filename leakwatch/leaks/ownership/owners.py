@@ -6,8 +6,9 @@ from urllib.parse import unquote
 
 from leakwatch.leaks.ownership.go_modules import Repository, package_of, scopes, split
 from leakwatch.model import Frame, Stack
-from leakwatch.profile.cache import Memo
-from leakwatch.profile.stacks import is_dependency, is_std, without_brackets
+from leakwatch.profile.cache import GenerationCache
+from leakwatch.profile.fingerprint import without_brackets
+from leakwatch.profile.packages import is_dependency, is_std
 
 REMEMBERED: Final = 10_000  # frames
 UNKNOWN: Final = "\0"
@@ -26,7 +27,7 @@ class Owners:
     def __init__(self, teams: Mapping[str, str] | None = None, repositories: Sequence[Repository] = ()) -> None:
         self._teams = {scope_of(prefix): team for prefix, team in (teams or {}).items()}
         self._repositories = sorted(repositories, key=lambda one: len(one.module), reverse=True)
-        self._known: Memo[tuple[Frame, tuple[Frame, ...]], str] = Memo(REMEMBERED)
+        self._known: GenerationCache[tuple[Frame, tuple[Frame, ...]], str] = GenerationCache(REMEMBERED)
 
     def owner(self, stack: Stack) -> str:
         """Return the team of a stack, "" where there is none: that of the blamed function.

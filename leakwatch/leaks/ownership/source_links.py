@@ -13,7 +13,7 @@ from urllib.parse import quote
 from leakwatch.leaks.ownership.go_modules import Repository, package_of, version_of, within
 from leakwatch.leaks.ownership.owners import scope_of
 from leakwatch.model import Frame
-from leakwatch.profile.stacks import is_dependency, is_std
+from leakwatch.profile.packages import is_dependency, is_std
 
 LONGEST: Final = 2000  # characters of a link
 COMMITS: Final = ("commit", "git_commit", "revision")
@@ -29,7 +29,7 @@ LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class LinkContext:
     """What is known of a target; `build`: of its process, "" where that is not known."""
 
     service: str
@@ -48,14 +48,14 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Template:
+class LinkTemplate:
     """A URL with fields in braces."""
 
     parts: tuple[str, ...]
     """Text and names of fields in turn."""
 
     @classmethod
-    def of(cls, text: str) -> "Template":
+    def of(cls, text: str) -> "LinkTemplate":
         """Return the template that `text` is; raises ValueError."""
         if not BEGINNING.match(text):
             raise ValueError("must begin with https:// or http:// and a host that has no fields, then a slash")
@@ -90,11 +90,11 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class LinkSource:
     """Where the code below a package is shown; `prefix` is "" for all that has no template of its own."""
 
     prefix: str
-    template: Template
+    template: LinkTemplate
     repositories: tuple[Repository, ...]
 
     def values(self, frame: Frame, frames: Sequence[Frame]) -> dict[str, str] | None:
@@ -117,22 +117,22 @@ class Links:
     """Makes links; `templates`: package, or "" for all, -> template."""
 
     def __init__(
-        self, templates: Mapping[str, Template] | None = None, repositories: Sequence[Repository] = ()
+        self, templates: Mapping[str, LinkTemplate] | None = None, repositories: Sequence[Repository] = ()
     ) -> None:
-        self._sources: list[Source] = []
+        self._sources: list[LinkSource] = []
         for prefix, template in (templates or {}).items():
             above = scope_of(prefix)
             own = [one for one in repositories if not above or within(one.module, above) is not None]
             own.sort(key=lambda one: len(one.module), reverse=True)
             if above and all(one.module != above for one in own):
                 own.append(Repository(above))
-            self._sources.append(Source(above, template, tuple(own)))
+            self._sources.append(LinkSource(above, template, tuple(own)))
         self._sources.sort(key=lambda one: len(one.prefix), reverse=True)
 
     def __bool__(self) -> bool:
         return bool(self._sources)
 
-    def link(self, frame: Frame, frames: Sequence[Frame], facts: Iterable[Facts]) -> str:
+    def link(self, frame: Frame, frames: Sequence[Frame], facts: Iterable[LinkContext]) -> str:
         """Return where the source of a frame is shown, "" if that is not known.
 
         `frames`: others of its stack; `facts`: of the targets that it was seen on. Where they differ, as while a

@@ -5,19 +5,19 @@ from typing import Annotated
 from pydantic import Field
 
 from leakwatch.discovery.target_builder import Endpoint
-from leakwatch.http.client import Settings
-from leakwatch.http.fetch import Scraper
+from leakwatch.http.fetch import Fetcher
 from leakwatch.scrape.probes import full_dump as dumping
 from leakwatch.scrape.probes import leak_profile as proof
-from leakwatch.scrape.probes.full_dump import DumpInquiry, Keep
-from leakwatch.scrape.probes.leak_profile import ProofInquiry
+from leakwatch.scrape.probes.full_dump import FullDumpProbe, Keep
+from leakwatch.scrape.probes.leak_profile import LeakProfileProbe
 from leakwatch.scrape.probes.memory_usage import memory_inquiry
-from leakwatch.scrape.probes.probe import Inquiry
+from leakwatch.scrape.probes.probe import Probe
+from leakwatch.settings.base import BaseSettings
 
 Goroutines = Annotated[int, Field(ge=0)]
 
 
-class InquirySettings(Settings):
+class ProbeSettings(BaseSettings):
     """The keys of a scrape configuration that say what may be asked beside the profile."""
 
     leak_proof: proof.When = "suspicion"
@@ -31,8 +31,8 @@ class InquirySettings(Settings):
 
 
 def inquiries(
-    settings: InquirySettings, scraper: Scraper, endpoint: Endpoint, keep: Keep | None = None
-) -> list[Inquiry]:
+    settings: ProbeSettings, scraper: Fetcher, endpoint: Endpoint, keep: Keep | None = None
+) -> list[Probe]:
     """Return what is to be asked of the target at `endpoint`, in this order.
 
     `scraper`: of its profile; `keep`: keeps a full dump.
@@ -41,6 +41,6 @@ def inquiries(
     dumped = scraper.beside("goroutine", scraper.size_limit, debug="2")
     return [
         memory_inquiry(scraper, endpoint),
-        ProofInquiry(leaked, settings.leak_proof, settings.leak_proof_goroutines),
-        DumpInquiry(dumped, settings.full_dump, settings.full_dump_goroutines, keep),
+        LeakProfileProbe(leaked, settings.leak_proof, settings.leak_proof_goroutines),
+        FullDumpProbe(dumped, settings.full_dump, settings.full_dump_goroutines, keep),
     ]

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Literal
 
 from leakwatch.errors import TruncatedProfile
-from leakwatch.http.fetch import Scraper
+from leakwatch.http.fetch import Fetcher
 from leakwatch.leaks.findings import Dumped, Suspects
 from leakwatch.model import Fingerprint, Waiting
 from leakwatch.profile import dump
 from leakwatch.profile.dump_stacks import Waits, waiting
 from leakwatch.profile.stacks import Identifier
-from leakwatch.scrape.probes.probe import Occasion
+from leakwatch.scrape.probes.probe import ProbeContext
 
 PAUSE: Final = 3600.0
 When = Literal["off", "suspicion"]
@@ -22,7 +22,7 @@ Keep = Callable[[bytes, float, int], Awaitable[None]]
 """Keeps a body as evidence, with its time in unix seconds and its goroutines."""
 
 
-class DumpInquiry:
+class FullDumpProbe:
     """Asks one target; `scraper` is pointed at its full dump, `limit`: goroutines that it may have.
 
     `keep`: keeps the dump, without its secrets.
@@ -31,17 +31,17 @@ class DumpInquiry:
     name = "age"
     pause = PAUSE
 
-    def __init__(self, scraper: Scraper, when: When, limit: int, keep: Keep | None = None) -> None:
+    def __init__(self, scraper: Fetcher, when: When, limit: int, keep: Keep | None = None) -> None:
         self._scraper = scraper
         self._when = when
         self._limit = limit
         self._keep = keep
 
-    def wants(self, occasion: Occasion) -> bool:
+    def wants(self, occasion: ProbeContext) -> bool:
         """Tell whether something is suspected and the process is small."""
         return self._when != "off" and bool(occasion.suspects) and occasion.total <= self._limit
 
-    async def ask(self, occasion: Occasion) -> None:
+    async def ask(self, occasion: ProbeContext) -> None:
         """Put down how the suspects wait; raises ScrapeError."""
         body = bytearray()
         await self._scraper.fetch(body.extend)

@@ -25,7 +25,7 @@ REST: Final = re.compile(rb"[ \t]*(?:\{.*\})?[ \t]*([^ \t]+)(?:[ \t]+-?\d+)?[ \t
 
 
 @dataclass(frozen=True, slots=True)
-class Gauges:
+class GoMetrics:
     """What one process says of itself, in bytes; None for what it does not say."""
 
     goroutines: float | None
@@ -33,7 +33,7 @@ class Gauges:
     resident: float | None
 
 
-class Parser:
+class GoMetricsParser:
     """Fed a body in pieces of any size."""
 
     def __init__(self) -> None:
@@ -57,13 +57,13 @@ class Parser:
         self._skipping = len(rest) > LONGEST
         self._rest = b"" if self._skipping else rest
 
-    def close(self) -> Gauges:
+    def close(self) -> GoMetrics:
         """Return what the whole body says; raises NotAProfile and MalformedProfile."""
         self._take(self._rest + b"\n")
         self._rest = b""
         if not self._found:
             raise NotAProfile(f"no metrics of a Go process: none of {', '.join(NAMES)} in {quote(self._begin)}")
-        return Gauges(self._found.get(GOROUTINES), self._found.get(STACKS), self._found.get(RESIDENT))
+        return GoMetrics(self._found.get(GOROUTINES), self._found.get(STACKS), self._found.get(RESIDENT))
 
     def _take(self, lines: bytes) -> None:
         for line in WANTED.finditer(lines):

@@ -10,31 +10,31 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from leakwatch.errors import ScrapeError
-from leakwatch.http.fetch import Scraper
+from leakwatch.http.fetch import Fetcher
 from leakwatch.leaks.findings import Proof
 from leakwatch.model import Fingerprint, Sample
 from leakwatch.profile import text
-from leakwatch.profile.stacks import site_of
-from leakwatch.scrape.probes.probe import Occasion
-from leakwatch.settings.units import Duration
+from leakwatch.profile.fingerprint import site_of
+from leakwatch.scrape.probes.probe import ProbeContext
+from leakwatch.settings.types import Duration
 
 PAUSE: Final = 900.0
 When = Literal["off", "suspicion"] | Annotated[Duration, Field(ge=PAUSE)]
 """Never, when something is suspected, or every so many seconds besides."""
 
 
-class ProofInquiry:
+class LeakProfileProbe:
     """Asks one target; `scraper` is pointed at its `goroutineleak`, `limit`: goroutines that it may have."""
 
     name = "proof"
     pause = PAUSE
 
-    def __init__(self, scraper: Scraper, when: When, limit: int) -> None:
+    def __init__(self, scraper: Fetcher, when: When, limit: int) -> None:
         self._scraper = scraper
         self._when = when
         self._limit = limit
 
-    def wants(self, occasion: Occasion) -> bool:
+    def wants(self, occasion: ProbeContext) -> bool:
         """Tell whether something is suspected, or it is time."""
         if self._when == "off" or occasion.total > self._limit:
             return False
@@ -43,9 +43,9 @@ class ProofInquiry:
         asked = occasion.answers.asked.get(self.name, float("-inf"))
         return self._when != "suspicion" and occasion.now >= asked + self._when
 
-    async def ask(self, occasion: Occasion) -> None:
+    async def ask(self, occasion: ProbeContext) -> None:
         """Put down what is proven; raises ScrapeError."""
-        parser = text.Parser(text.Memory(), b"goroutineleak")
+        parser = text.Parser(text.TextCache(), b"goroutineleak")
         samples: dict[Fingerprint, Sample] = {}
 
         def feed(data: bytes) -> None:

@@ -35,7 +35,7 @@ def is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
-class Local:
+class LocalProcesses:
     """Processes of this machine; `proc`: where the kernel shows them. One for each address that is asked about."""
 
     def __init__(self, proc: Path = PROC) -> None:

@@ -9,11 +9,11 @@ import structlog
 
 from leakwatch.discovery.target_builder import PORTS, Endpoint
 from leakwatch.errors import MalformedProfile, ScrapeError
-from leakwatch.http.fetch import Scraper
+from leakwatch.http.fetch import Fetcher
 from leakwatch.leaks.memory import Look, Usage
-from leakwatch.scrape.probes.go_metrics import Gauges, Parser
-from leakwatch.scrape.probes.local_process import Local, is_loopback
-from leakwatch.scrape.probes.probe import Occasion
+from leakwatch.scrape.probes.go_metrics import GoMetrics, GoMetricsParser
+from leakwatch.scrape.probes.local_process import LocalProcesses, is_loopback
+from leakwatch.scrape.probes.probe import ProbeContext
 
 log = structlog.get_logger()
 
@@ -24,13 +24,13 @@ LASTING: Final = {"status", "not_a_profile"}
 """Reasons for which the same process would give the same answer."""
 ALIKE: Final = 2.0  # times as many goroutines are those of another process
 FEW: Final = 100  # goroutines that may come or go between a profile and an answer
-UNTOLD: Final = Gauges(None, None, None)
+UNTOLD: Final = GoMetrics(None, None, None)
 
 Here = Callable[[str], Usage]
 """Start of a process -> what this machine knows of it; takes a while."""
 
 
-class MemoryInquiry:
+class MemoryProbe:
     """Asks one target; `scraper` is pointed at its metrics, None where it is not to be asked for them.
 
     `limit`: of its memory in bytes, as configured, else that counts which this machine knows; `here`: None where
@@ -41,17 +41,17 @@ class MemoryInquiry:
     pause = 0.0
     """A block: one look at each makes a line soon enough."""
 
-    def __init__(self, scraper: Scraper | None, limit: float | None, here: Here | None = None) -> None:
+    def __init__(self, scraper: Fetcher | None, limit: float | None, here: Here | None = None) -> None:
         self._scraper = scraper
         self._limit = limit
         self._here = here
 
-    def wants(self, occasion: Occasion) -> bool:
+    def wants(self, occasion: ProbeContext) -> bool:
         """Tell whether something is suspected, and a block has passed since the last look."""
         asked = occasion.answers.asked.get(self.name, float("-inf"))
         return bool(occasion.suspects) and occasion.now >= asked + occasion.block
 
-    async def ask(self, occasion: Occasion) -> None:
+    async def ask(self, occasion: ProbeContext) -> None:
         """Put down what the process uses; what it does not tell is named."""
         gauges = await self._metrics(occasion)
         here = Usage()
@@ -66,7 +66,7 @@ class MemoryInquiry:
         looks.missing = occasion.answers.missing.get(METRICS, "")
         looks.add(Look(usage, occasion.total, occasion.held))
 
-    async def _metrics(self, occasion: Occasion) -> Gauges:
+    async def _metrics(self, occasion: ProbeContext) -> GoMetrics:
         """Return what its metrics say, nothing where they do not."""
         answers = occasion.answers
         if self._scraper is None:
@@ -88,9 +88,9 @@ class MemoryInquiry:
         return found
 
 
-async def _gauges(scraper: Scraper, goroutines: int) -> Gauges:
+async def _gauges(scraper: Fetcher, goroutines: int) -> GoMetrics:
     """Return what the metrics of a process of so many goroutines say; raises ScrapeError."""
-    parser = Parser()
+    parser = GoMetricsParser()
     await scraper.fetch(parser.feed)
     found = parser.close()
     said = found.goroutines
@@ -99,9 +99,9 @@ async def _gauges(scraper: Scraper, goroutines: int) -> Gauges:
     return found
 
 
-def memory_inquiry(scraper: Scraper, endpoint: Endpoint) -> MemoryInquiry:
+def memory_inquiry(scraper: Fetcher, endpoint: Endpoint) -> MemoryProbe:
     """Return what asks the process at `endpoint`; `scraper`: of its profile, whose connection is used."""
     path, url, here = endpoint.metrics_path, endpoint.url, None
     if not endpoint.socket and is_loopback(url.host):
-        here = partial(Local().usage, url.host, url.port or PORTS[url.scheme])
-    return MemoryInquiry(scraper.at(path, SIZE_LIMIT) if path else None, endpoint.memory_limit, here)
+        here = partial(LocalProcesses().usage, url.host, url.port or PORTS[url.scheme])
+    return MemoryProbe(scraper.at(path, SIZE_LIMIT) if path else None, endpoint.memory_limit, here)

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import structlog
 
 from leakwatch.errors import ScrapeError
-from leakwatch.leaks.findings import Answers, Suspects
+from leakwatch.leaks.findings import ProbeResults, Suspects
 from leakwatch.model import Fingerprint, Target
 from leakwatch.profile.stacks import Identifier
 
@@ -23,7 +23,7 @@ LASTING: Final = {"status", "not_a_profile", "malformed", "too_large"}
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
+class ProbeContext:
     """A target has been scraped: at `time` in unix seconds, `now` on the stopwatch; it has `total` goroutines.
 
     `held`: how many of them each suspect has; `block`: seconds; `start`: of its process, "" where that is unknown;
@@ -35,7 +35,7 @@ class Occasion:
     now: float
     total: int
     suspects: Suspects
-    answers: Answers
+    answers: ProbeResults
     identifier: Identifier
     held: Mapping[Fingerprint, int] = field(default_factory=dict)
     block: float = 300.0
@@ -43,20 +43,20 @@ class Occasion:
     over: Callable[[], bool] = lambda: False
 
 
-class Inquiry(Protocol):
+class Probe(Protocol):
     """One kind of closer look at one target; `name`: what it is about; `pause`: seconds from one to the next."""
 
     name: str
     pause: float
 
-    def wants(self, occasion: Occasion) -> bool:
+    def wants(self, occasion: ProbeContext) -> bool:
         """Tell whether there is reason to ask."""
 
-    async def ask(self, occasion: Occasion) -> None:
+    async def ask(self, occasion: ProbeContext) -> None:
         """Ask, and put down what was answered; raises ScrapeError."""
 
 
-def is_due(inquiry: Inquiry, occasion: Occasion) -> bool:
+def is_due(inquiry: Probe, occasion: ProbeContext) -> bool:
     """Tell whether to ask now."""
     answers, now = occasion.answers, occasion.now
     if now < answers.asked.get(inquiry.name, float("-inf")) + inquiry.pause:
@@ -64,7 +64,7 @@ def is_due(inquiry: Inquiry, occasion: Occasion) -> bool:
     return now >= answers.refused.get(inquiry.name, float("-inf")) and inquiry.wants(occasion)
 
 
-async def ask(inquiry: Inquiry, occasion: Occasion) -> None:
+async def ask(inquiry: Probe, occasion: ProbeContext) -> None:
     """Ask, and put down what was answered or why nothing was."""
     name, answers = inquiry.name, occasion.answers
     answers.asked[name] = occasion.now
@@ -82,7 +82,7 @@ async def ask(inquiry: Inquiry, occasion: Occasion) -> None:
         _refuse(inquiry, occasion, error)
 
 
-def _refuse(inquiry: Inquiry, occasion: Occasion, error: ScrapeError) -> None:
+def _refuse(inquiry: Probe, occasion: ProbeContext, error: ScrapeError) -> None:
     """Put down that nothing was answered, and why."""
     name, answers = inquiry.name, occasion.answers
     if answers.missing.get(name) != str(error):

@@ -5,7 +5,7 @@ start, and from Go 1.24 on which build it is.
 """
 
 from leakwatch.errors import ScrapeError
-from leakwatch.http.fetch import Scraper
+from leakwatch.http.fetch import Fetcher
 from leakwatch.model import Process
 from leakwatch.profile import proto
 
@@ -18,10 +18,10 @@ FOR_GOOD = {"status", "not_a_profile", "malformed"}
 """Reasons for which asking again would give the same answer."""
 
 
-class Question:
+class ProcessProbe:
     """Knows when to ask, and asks; `scraper` fetches the profile of threads."""
 
-    def __init__(self, scraper: Scraper) -> None:
+    def __init__(self, scraper: Fetcher) -> None:
         self._scraper = scraper
         self._asked = float("-inf")
         self._tries = 0

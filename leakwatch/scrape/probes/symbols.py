@@ -9,7 +9,7 @@ from collections.abc import Container
 from typing import Final
 
 from leakwatch.errors import MalformedProfile, ScrapeError
-from leakwatch.http.fetch import Scraper
+from leakwatch.http.fetch import Fetcher
 from leakwatch.model import Fingerprint, Samples, Trace
 from leakwatch.profile import symbols as symbol
 from leakwatch.profile.text import UNKNOWN
@@ -24,10 +24,10 @@ LASTING: Final = {"status", "not_a_profile", "malformed"}
 """Reasons for which the same process would give the same answer."""
 
 
-class Symbols:
+class SymbolProbe:
     """The hidden functions of one target's process; `scraper` is pointed at its `symbol`."""
 
-    def __init__(self, scraper: Scraper) -> None:
+    def __init__(self, scraper: Fetcher) -> None:
         self.names: dict[int, str] = {}
         """Address -> function, "" for one that has no name."""
         self._scraper = scraper

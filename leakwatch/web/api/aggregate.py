@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from leakwatch.detect.columns import BLOCKS_PER_HOUR, FLOOR, MEAN, Columns, Sums
 from leakwatch.detect.history import History
-from leakwatch.leaks.target_state import Watch
+from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Fingerprint
 
 POINTS: Final = 48  # of a sparkline
@@ -24,7 +24,7 @@ BOTH: Final[tuple[Reach, ...]] = ("blocks", "hours")
 """The hours, and then the blocks after them."""
 
 
-def history_of(watch: Watch, fingerprint: Fingerprint) -> tuple[History, int] | None:
+def history_of(watch: TargetState, fingerprint: Fingerprint) -> tuple[History, int] | None:
     """Return the series of a stack or site on one target and its row, None if it is not followed there."""
     for series in (watch.history, watch.sites):
         row = series.rows.get(fingerprint)
@@ -102,7 +102,7 @@ def _of(values: npt.NDArray[np.floating], rows: Rows | None) -> npt.NDArray[np.f
     return values.sum(axis=0, keepdims=True) if rows is None else values[rows]
 
 
-def summed(watches: Iterable[Watch], stacks: Sequence[Fingerprint]) -> list[Sum]:
+def summed(watches: Iterable[TargetState], stacks: Sequence[Fingerprint]) -> list[Sum]:
     """Return the blocks and the hours of `stacks`, added up over all `watches`; nothing if none was scraped."""
     known = [watch for watch in watches if watch.history.since is not None]
     sums = _empty(known, len(stacks))
@@ -116,7 +116,7 @@ def summed(watches: Iterable[Watch], stacks: Sequence[Fingerprint]) -> list[Sum]
     return sums
 
 
-def totals(watches: Iterable[Watch]) -> list[Sum]:
+def totals(watches: Iterable[TargetState]) -> list[Sum]:
     """Return the same of all that is followed, as if it were one stack."""
     known = [watch for watch in watches if watch.history.since is not None]
     sums = _empty(known, 1)
@@ -126,7 +126,7 @@ def totals(watches: Iterable[Watch]) -> list[Sum]:
     return sums
 
 
-def _empty(watches: Sequence[Watch], stacks: int) -> list[Sum]:
+def _empty(watches: Sequence[TargetState], stacks: int) -> list[Sum]:
     sums = []
     for reach in BOTH if watches else ():
         parts = [columns_of(watch.history, reach) for watch in watches]
@@ -148,7 +148,7 @@ def curve(sums: Sequence[Sum], counts: Sequence[float], now: float) -> tuple[Sum
 
 
 def sparkline(
-    watches: Iterable[Watch], sums: Sequence[Sum], counts: Sequence[float]
+    watches: Iterable[TargetState], sums: Sequence[Sum], counts: Sequence[float]
 ) -> tuple[list[list[float]], float | None]:
     """Return the levels of each stack at even times since the first that is known of, and that time.
 

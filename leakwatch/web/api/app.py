@@ -13,7 +13,7 @@ from leakwatch.web.api.routes import evidence as profile_routes
 from leakwatch.web.api.routes import leaks as leak_routes
 from leakwatch.web.api.routes import status as status_routes
 from leakwatch.web.api.routes import targets as target_routes
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 
 V1 = "/v1"
 ROUTERS: tuple[APIRouter, ...] = (
@@ -24,7 +24,7 @@ ROUTERS: tuple[APIRouter, ...] = (
 )
 
 
-class Api(FastAPI):
+class ApiApp(FastAPI):
     """The application, which publishes its errors as what they are."""
 
     def openapi(self) -> dict[str, Any]:
@@ -34,9 +34,9 @@ class Api(FastAPI):
         return self.openapi_schema
 
 
-def make_api(source: Source, changes: Changes | None = None) -> ASGIApp:
+def make_api(source: AppState, changes: Changes | None = None) -> ASGIApp:
     """Return the API on `source`, for a mount at /api; `changes`: who tells the news."""
-    app = Api(
+    app = ApiApp(
         title="leakwatch",
         version=__version__,
         description="Which Go services leak goroutines, and where. Times are unix seconds, rates per hour.",

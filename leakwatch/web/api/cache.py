@@ -6,8 +6,9 @@ Pure; time comes in.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from leakwatch.leaks.target_state import Watch
-from leakwatch.model import Fingerprint, Leak
+from leakwatch.leaks.model import Leak
+from leakwatch.leaks.target_state import TargetState
+from leakwatch.model import Fingerprint
 from leakwatch.pipeline import Pipeline
 from leakwatch.web.api.aggregate import sparkline, summed
 
@@ -55,7 +56,7 @@ class Sparklines:
         self._known: dict[str, Known] = {}
 
     def of(
-        self, service: str, watches: Sequence[Watch], counts: Mapping[Fingerprint, int], time: float
+        self, service: str, watches: Sequence[TargetState], counts: Mapping[Fingerprint, int], time: float
     ) -> dict[Fingerprint, Line]:
         """Return the line of each stack in `counts`, which says how many goroutines it has now."""
         known = self._known.get(service)

@@ -2,16 +2,17 @@
 
 from shlex import quote
 
-from leakwatch.model import Leak, Target
-from leakwatch.scrape.target_set import Plan
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Target
+from leakwatch.scrape.target_set import ScrapeTarget
 from leakwatch.web.api.models.leaks import Command
 from leakwatch.web.api.models.types import whole
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 
 LINES = 12  # of a stack, after the line with its count
 
 
-def commands(source: Source, leak: Leak) -> list[Command]:
+def commands(source: AppState, leak: Leak) -> list[Command]:
     """Return commands that show a leak on one of its targets, one that is up if there is one."""
     plan = _plan(source, leak)
     if plan is None:
@@ -31,12 +32,12 @@ def commands(source: Source, leak: Leak) -> list[Command]:
     ]
 
 
-def plan_of(source: Source, target: Target) -> Plan | None:
+def plan_of(source: AppState, target: Target) -> ScrapeTarget | None:
     """Return how a target is scraped, None where that is not known."""
     return source.targets.plans().get(target) if source.targets else None
 
 
-def _plan(source: Source, leak: Leak) -> Plan | None:
+def _plan(source: AppState, leak: Leak) -> ScrapeTarget | None:
     health = source.health()
     names = set(leak.targets)
     on = [target for target in health if target.service == leak.service]

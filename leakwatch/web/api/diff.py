@@ -9,7 +9,7 @@ from leakwatch.profile.grouping import By
 from leakwatch.web.api.models.leaks import Fingerprint
 from leakwatch.web.api.models.types import Model, Text
 from leakwatch.web.api.snapshots import NOW, Moment, latest
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 
 Status = Literal["new", "grown", "shrunk", "gone"]
 
@@ -58,7 +58,7 @@ class Difference(Model):
 
 
 async def difference(
-    source: Source, old: str, new: str, by: By = By.STACK, *, limit: int = 100, offset: int = 0
+    source: AppState, old: str, new: str, by: By = By.STACK, *, limit: int = 100, offset: int = 0
 ) -> Difference:
     """Return what changed from a kept body to another, or to what was scraped last of its target: `now`.
 

@@ -13,7 +13,7 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator
 
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 from leakwatch.web.server.connection import REQUEST_TIME
 
 TICK = 1.0  # seconds between two looks
@@ -32,7 +32,7 @@ class Changes:
     """Tells those who listen that something has changed; all times in seconds."""
 
     def __init__(
-        self, source: Source, tick: float = TICK, lasts: float = LASTS, heartbeat: float = HEARTBEAT
+        self, source: AppState, tick: float = TICK, lasts: float = LASTS, heartbeat: float = HEARTBEAT
     ) -> None:
         self.listeners = 0
         self._source = source

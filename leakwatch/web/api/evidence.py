@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from leakwatch.errors import EvidenceError, ScrapeError
 from leakwatch.evidence.disk import stem
-from leakwatch.evidence.index import Body
+from leakwatch.evidence.index import StoredBody
 from leakwatch.evidence.record import SUFFIXES, Kept, Kind, Record
 from leakwatch.evidence.store import Store
 from leakwatch.profile import pprof
@@ -84,7 +84,7 @@ async def converted(store: Store, key: str) -> Response:
     return _file(body, _name(record, ".pb.gz"), PPROF)
 
 
-def _shown(body: Body) -> KeptProfile:
+def _shown(body: StoredBody) -> KeptProfile:
     record = body.record
     return KeptProfile(
         id=body.key,

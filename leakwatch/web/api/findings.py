@@ -3,20 +3,20 @@
 from collections.abc import Mapping
 
 from leakwatch.leaks import memory as costs
-from leakwatch.leaks.findings_text import how_long, started_by, unknown
-from leakwatch.model import Estimate, Findings, Memory
+from leakwatch.leaks.model import Estimate, Findings, MemoryCost
+from leakwatch.leaks.reason import how_long, started_by, unknown
 from leakwatch.profile.wait_times import ages
 from leakwatch.web.api.models import findings as models
 
 CREATORS = 20
 
 
-def memory(cost: Memory | None) -> models.Memory | None:
+def memory(cost: MemoryCost | None) -> models.MemoryCost | None:
     """Return what a leak takes, None where that is not known."""
     if cost is None:
         return None
     limit = cost.limit
-    return models.Memory(
+    return models.MemoryCost(
         bytes=cost.each.value * cost.goroutines,
         bytes_each=_band(cost.each),
         bytes_per_hour=_band(cost.per_second, 3600),

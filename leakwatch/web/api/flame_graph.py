@@ -9,7 +9,7 @@ from leakwatch.detect.trend import slopes
 from leakwatch.model import Frame
 from leakwatch.web.api.models.targets import Flame, FlameGraph
 from leakwatch.web.api.models.types import whole
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 from leakwatch.web.api.targets import find
 
 STACKS: Final = 1000  # with the most goroutines, or the fastest
@@ -54,12 +54,12 @@ class Calls:
         )
 
 
-def flame_graph(source: Source, path: str, stacks: int = STACKS) -> FlameGraph:
+def flame_graph(source: AppState, path: str, stacks: int = STACKS) -> FlameGraph:
     """Return the latest profile of the target at `path`, service/name; raises UnknownError."""
     return calls(source, path, stacks).model()
 
 
-def calls(source: Source, path: str, stacks: int = STACKS) -> Calls:
+def calls(source: AppState, path: str, stacks: int = STACKS) -> Calls:
     """Return the calls in the latest profile of the target at `path`, service/name; raises UnknownError."""
     target, _ = find(source, path)
     watch = source.pipeline.watches.get(target)
@@ -77,7 +77,7 @@ def calls(source: Source, path: str, stacks: int = STACKS) -> Calls:
     return Calls(target.service, target.name, scraped_at, total - root.value, root)
 
 
-def _add(root: Call, source: Source, frames: tuple[Frame, ...], count: int, growth: float) -> None:
+def _add(root: Call, source: AppState, frames: tuple[Frame, ...], count: int, growth: float) -> None:
     if len(frames) > DEEPEST:
         half = DEEPEST // 2
         frames = (*frames[:half], CUT, *frames[-half:])

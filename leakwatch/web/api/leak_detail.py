@@ -7,8 +7,9 @@ import yaml
 
 from leakwatch.detect.trend import slopes
 from leakwatch.leaks.labels import leak_labels, leak_url
-from leakwatch.leaks.target_state import Watch
-from leakwatch.model import Frame, Leak, Verdict
+from leakwatch.leaks.model import Leak
+from leakwatch.leaks.target_state import TargetState
+from leakwatch.model import Frame, Verdict
 from leakwatch.notify import annotations as text
 from leakwatch.notify.rules import LEAK, SUSPECTED, alert_labels
 from leakwatch.web.api import findings as closer
@@ -17,13 +18,13 @@ from leakwatch.web.api.commands import commands
 from leakwatch.web.api.leaks import find, hourly, per_hour, reference, sparklines, summary
 from leakwatch.web.api.models import leaks as models
 from leakwatch.web.api.models.types import whole
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 
 ON = 100  # targets of one leak; beyond, there is the list of targets
 STACKS = 20  # of a site
 
 
-def leak_view(source: Source, service: str, stack: str) -> models.Leak:
+def leak_view(source: AppState, service: str, stack: str) -> models.Leak:
     """Return all of one leak; raises UnknownError."""
     leak = find(source, service, stack)
     found = source.pipeline.service(leak.service)
@@ -50,12 +51,12 @@ def leak_view(source: Source, service: str, stack: str) -> models.Leak:
     )
 
 
-def _frame(source: Source, leak: Leak, at: Frame) -> models.Frame:
+def _frame(source: AppState, leak: Leak, at: Frame) -> models.Frame:
     own, link = source.pipeline.is_own(at), source.pipeline.source_link(leak, at)
     return models.Frame(function=at.function, file=at.file, line=at.line, own=own, source=link)
 
 
-def _on(source: Source, leak: Leak, watch: Watch) -> models.OnTarget:
+def _on(source: AppState, leak: Leak, watch: TargetState) -> models.OnTarget:
     """Return what is known of a leak on one target."""
     key = leak.stack.fingerprint
     _, said = (watch.judged.get(key) or watch.judged_sites.get(key)) or (None, None)
@@ -79,7 +80,7 @@ def _rank(on: models.OnTarget) -> tuple[bool, float, int, str]:
     return not on.judged, -(on.growth_per_hour.value or 0.0), -on.goroutines, on.target
 
 
-def _stacks(source: Source, leak: Leak) -> list[models.StackRef]:
+def _stacks(source: AppState, leak: Leak) -> list[models.StackRef]:
     """Return the stacks that a site is made of, the largest first; none for a single stack."""
     found = source.pipeline.service(leak.service)
     if found is None or not leak.stack.site:
@@ -96,7 +97,7 @@ def _stacks(source: Source, leak: Leak) -> list[models.StackRef]:
     return [reference(stack, sums[stack.fingerprint]) for stack in largest]
 
 
-def _related(source: Source, leak: Leak) -> list[models.StackRef]:
+def _related(source: AppState, leak: Leak) -> list[models.StackRef]:
     lives = source.pipeline.leaks.told(leak.service).lives
     found = []
     for stack in leak.related:
@@ -138,7 +139,7 @@ def _ceiling(goroutines: int) -> int:
     return (2 * goroutines // step + 1) * step
 
 
-def alert(source: Source, leak: Leak) -> models.Alert:
+def alert(source: AppState, leak: Leak) -> models.Alert:
     """Return the alert of a leak as it is sent to Alertmanager."""
     url, first_seen = leak_url(source.url, leak), source.wall(leak.first_seen)
     told = leak.detected_at is not None

@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from leakwatch.errors import UnknownError
-from leakwatch.model import Fingerprint, Growth, Leak, Stack, Verdict
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Fingerprint, Growth, Stack, Verdict
 from leakwatch.web.api import findings as closer
 from leakwatch.web.api.models import leaks as models
 from leakwatch.web.api.models.types import whole
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 
 NAMED = 20  # targets of a leak in a list; related ones too
 
@@ -17,7 +18,7 @@ Sparklines = Mapping[Fingerprint, tuple[list[float], float | None]]
 
 
 def leak_list(
-    source: Source,
+    source: AppState,
     *,
     service: str = "",
     owner: str = "",
@@ -51,7 +52,7 @@ def leak_list(
     )
 
 
-def summaries(source: Source, leaks: Sequence[Leak], known: Sequence[Leak]) -> list[models.LeakSummary]:
+def summaries(source: AppState, leaks: Sequence[Leak], known: Sequence[Leak]) -> list[models.LeakSummary]:
     """Return what a list says of `leaks`, which are some of the `known` ones."""
     counts: dict[str, dict[Fingerprint, int]] = {}
     for leak in known:
@@ -60,7 +61,7 @@ def summaries(source: Source, leaks: Sequence[Leak], known: Sequence[Leak]) -> l
     return [models.LeakSummary(**summary(source, leak, lines[leak.service])) for leak in leaks]
 
 
-def summary(source: Source, leak: Leak, lines: Sparklines) -> dict[str, object]:
+def summary(source: AppState, leak: Leak, lines: Sparklines) -> dict[str, object]:
     """Return the fields of a summary."""
     stack = leak.stack
     levels, start = lines[stack.fingerprint]
@@ -80,7 +81,7 @@ def summary(source: Source, leak: Leak, lines: Sparklines) -> dict[str, object]:
         "confidence": leak.confidence,
         "first_seen": source.wall(leak.first_seen),
         "detected_at": None if leak.detected_at is None else source.wall(leak.detected_at),
-        "life": [models.Turn(verdict=turn.verdict.word, time=source.wall(turn.time)) for turn in leak.life],
+        "life": [models.Transition(verdict=turn.verdict.word, time=source.wall(turn.time)) for turn in leak.life],
         "targets": leak.targets[:NAMED],
         "targets_total": len(leak.targets),
         "owner": leak.owner,
@@ -93,7 +94,7 @@ def summary(source: Source, leak: Leak, lines: Sparklines) -> dict[str, object]:
     }
 
 
-def sparklines(source: Source, service: str, counts: Mapping[Fingerprint, int]) -> Sparklines:
+def sparklines(source: AppState, service: str, counts: Mapping[Fingerprint, int]) -> Sparklines:
     """Return what the goroutines of stacks over all targets of a service were, until they became `counts`."""
     found = source.pipeline.service(service)
     watches = list(found.watches.values()) if found else []
@@ -101,7 +102,7 @@ def sparklines(source: Source, service: str, counts: Mapping[Fingerprint, int]) 
     return {key: (line, None if start is None else source.wall(start)) for key, (line, start) in lines.items()}
 
 
-def find(source: Source, service: str, stack: str) -> Leak:
+def find(source: AppState, service: str, stack: str) -> Leak:
     """Return one leak; raises UnknownError, which says where else it is told, or why it is not."""
     name = next((name for name in source.pipeline.services() if whole(name) == service), service)
     found = source.pipeline.leaks.one(name, Fingerprint(stack))

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 from leakwatch.web.path_params import register
 
 register()
 
 
-async def _source(request: Request) -> Source:
-    source: Source = request.app.state.source
+async def _source(request: Request) -> AppState:
+    source: AppState = request.app.state.source
     return source
 
 
@@ -34,7 +34,7 @@ async def refuse_unknown(request: Request) -> None:
         raise RequestValidationError(wrong)
 
 
-Known = Annotated[Source, Depends(_source)]
+Known = Annotated[AppState, Depends(_source)]
 Service = Annotated[str, Path(description="Name of a service, quoted: `shop`, or `default%2Fshop`.", min_length=1)]
 Name = Annotated[str, Path(description="Name of a target, quoted: `10.0.0.1%3A6060`.", min_length=1)]
 Stack = Annotated[str, Path(description="Fingerprint of a stack or site.", pattern="^[0-9a-f]{16}$")]

@@ -10,14 +10,15 @@ from leakwatch.detect.columns import FLOOR, MEAN, Sums
 from leakwatch.detect.history import History
 from leakwatch.detect.trend import slopes
 from leakwatch.errors import UnknownError
+from leakwatch.leaks.model import Leak
 from leakwatch.leaks.reason import combined
-from leakwatch.leaks.target_state import Watch
-from leakwatch.model import Fingerprint, Judgement, Leak
+from leakwatch.leaks.target_state import TargetState
+from leakwatch.model import Fingerprint, Judgement
 from leakwatch.web.api.aggregate import Reach, Sum, between, columns_of, curve, history_of, middles, summed
 from leakwatch.web.api.leaks import find, hourly
 from leakwatch.web.api.models import leaks as models
 from leakwatch.web.api.models.targets import StackSeries
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 from leakwatch.web.api.targets import find as find_target
 
 TARGETS: Final = 12  # small multiples
@@ -25,7 +26,7 @@ MARKS: Final = 100
 EMPTY: Final = models.Line(seconds=0, times=[], mean=[], floor=[])
 
 
-def leak_series(source: Source, service: str, stack: str, targets: int = TARGETS) -> models.LeakSeries:
+def leak_series(source: AppState, service: str, stack: str, targets: int = TARGETS) -> models.LeakSeries:
     """Return a leak over time, and on the `targets` that grow fastest; raises UnknownError."""
     leak = find(source, service, stack)
     key = leak.stack.fingerprint
@@ -48,7 +49,7 @@ def leak_series(source: Source, service: str, stack: str, targets: int = TARGETS
     )
 
 
-def target_series(source: Source, path: str, stack: str) -> StackSeries:
+def target_series(source: AppState, path: str, stack: str) -> StackSeries:
     """Return one stack or site of the target at `path`, service/name, over time; raises UnknownError."""
     target, _ = find_target(source, path)
     watch = source.pipeline.watches.get(target)
@@ -69,12 +70,12 @@ def target_series(source: Source, path: str, stack: str) -> StackSeries:
     )
 
 
-def lines(source: Source, history: History, row: int) -> tuple[models.Line, models.Line]:
+def lines(source: AppState, history: History, row: int) -> tuple[models.Line, models.Line]:
     """Return the blocks and the hours of one series, each with the present count as its last point."""
     return _line(source, history, row, "blocks"), _line(source, history, row, "hours")
 
 
-def _line(source: Source, history: History, row: int, reach: Reach) -> models.Line:
+def _line(source: AppState, history: History, row: int, reach: Reach) -> models.Line:
     columns, end, width = columns_of(history, reach)
     known = columns.scrapes > 0
     values = np.where(known, columns.values[:, row], np.nan)
@@ -91,7 +92,7 @@ class Drawn:
     mean: Sums
     floor: Sums
 
-    def model(self, source: Source, now: float | None, count: float) -> models.Line:
+    def model(self, source: AppState, now: float | None, count: float) -> models.Line:
         """Return the line from its first known column on, with the `count` of `now` as its last point."""
         known = np.flatnonzero(~np.isnan(self.mean))
         first = int(known[0]) if len(known) else len(self.times)
@@ -110,7 +111,7 @@ def _drawn(one: Sum) -> Drawn:
     return Drawn(one.width, one.times, mean, floor)
 
 
-def _target(source: Source, watch: Watch, key: Fingerprint) -> models.TargetSeries:
+def _target(source: AppState, watch: TargetState, key: Fingerprint) -> models.TargetSeries:
     history, row = history_of(watch, key) or (watch.history, 0)
     recent, hours = lines(source, history, row)
     said = _judgement(watch, key)
@@ -122,19 +123,19 @@ def _target(source: Source, watch: Watch, key: Fingerprint) -> models.TargetSeri
     )
 
 
-def _judgement(watch: Watch, key: Fingerprint) -> Judgement | None:
+def _judgement(watch: TargetState, key: Fingerprint) -> Judgement | None:
     found = watch.judged.get(key) or watch.judged_sites.get(key)
     return found[1] if found else None
 
 
-def _rate(watch: Watch, key: Fingerprint) -> float:
+def _rate(watch: TargetState, key: Fingerprint) -> float:
     said, found = _judgement(watch, key), history_of(watch, key)
     if said is not None:
         return said.growth.rate
     return float(slopes(found[0], [found[1]])[0]) if found else 0.0
 
 
-def _fit(source: Source, leak: Leak, sums: Sequence[Sum], now: float | None) -> models.Fit | None:
+def _fit(source: AppState, leak: Leak, sums: Sequence[Sum], now: float | None) -> models.Fit | None:
     """Return the growth that a leak is founded on: of the service as a whole, or of its targets together."""
     life = source.pipeline.leaks.told(leak.service).lives.get(leak.stack.fingerprint)
     # What was before a restart is forgotten, and no part of the line.
@@ -153,7 +154,7 @@ def _fit(source: Source, leak: Leak, sums: Sequence[Sum], now: float | None) -> 
     )
 
 
-def _marks(source: Source, leak: Leak, watches: Sequence[Watch]) -> Iterator[models.Mark]:
+def _marks(source: AppState, leak: Leak, watches: Sequence[TargetState]) -> Iterator[models.Mark]:
     if not np.isnan(leak.first_seen):
         yield models.Mark(time=source.wall(leak.first_seen), kind="first_seen", text="growth begins")
     for turn in leak.life:

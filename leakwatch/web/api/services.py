@@ -4,20 +4,20 @@ from collections import Counter
 from collections.abc import Mapping
 
 from leakwatch.errors import UnknownError
-from leakwatch.http.fetch import Health
-from leakwatch.model import Leak, Target
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Target, TargetHealth
 from leakwatch.settings.units import format_duration
 from leakwatch.web.api.aggregate import sparkline, totals
 from leakwatch.web.api.leaks import summaries
 from leakwatch.web.api.models import targets as models
 from leakwatch.web.api.models.types import whole
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 from leakwatch.web.api.targets import judged_in
 
 LEAKS = 100  # of one service; beyond, there is the list of leaks
 
 
-def service_list(source: Source) -> models.ServiceList:
+def service_list(source: AppState) -> models.ServiceList:
     """Return all services that have a target: those that leak first, then by name."""
     leaks: dict[str, list[Leak]] = {}
     for leak in source.leaks():
@@ -29,7 +29,7 @@ def service_list(source: Source) -> models.ServiceList:
     return models.ServiceList(now=source.wall(source.now()), waiting=waiting(source), services=found)
 
 
-def service_view(source: Source, service: str) -> models.Service:
+def service_view(source: AppState, service: str) -> models.Service:
     """Return all of one service; raises UnknownError."""
     groups = _by_service(source)
     name = next((name for name in groups if whole(name) == service), None)
@@ -48,7 +48,7 @@ def service_view(source: Source, service: str) -> models.Service:
     )
 
 
-def waiting(source: Source) -> str:
+def waiting(source: AppState) -> str:
     """Return what nothing can be known before, and until when; "" when a verdict is possible somewhere."""
     health = source.health()
     if not health:
@@ -59,14 +59,16 @@ def waiting(source: Source) -> str:
     return "" if min(times) == 0 else f"The first verdict is possible in {format_duration(min(times))}."
 
 
-def _by_service(source: Source) -> dict[str, dict[Target, Health]]:
-    groups: dict[str, dict[Target, Health]] = {}
+def _by_service(source: AppState) -> dict[str, dict[Target, TargetHealth]]:
+    groups: dict[str, dict[Target, TargetHealth]] = {}
     for target, state in source.health().items():
         groups.setdefault(target.service, {})[target] = state
     return groups
 
 
-def _summary(source: Source, name: str, health: Mapping[Target, Health], leaks: list[Leak]) -> dict[str, object]:
+def _summary(
+    source: AppState, name: str, health: Mapping[Target, TargetHealth], leaks: list[Leak]
+) -> dict[str, object]:
     watches = [watch for target in health if (watch := source.pipeline.watches.get(target))]
     left = [seconds for watch in watches if (seconds := judged_in(watch)) is not None]
     scraped = max((state.time for state in health.values()), default=0.0)

@@ -81,7 +81,7 @@ def latest(pipeline: Pipeline, target: Target) -> Moment:
 def parse(record: Record, parts: Mapping[str, bytes]) -> Profile:
     """Return what is in a body, with the names of functions that stand beside it; raises ScrapeError."""
     names = symbol.parse(parts[SYMBOLS]) if SYMBOLS in parts else {}
-    return saved.parse(parts[SUFFIXES[record.format]], text.Memory(symbols=names))
+    return saved.parse(parts[SUFFIXES[record.format]], text.TextCache(symbols=names))
 
 
 def unreadable(key: str, error: Exception) -> UnknownError:

@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.evidence.store import Store
-from leakwatch.http.fetch import Health
-from leakwatch.model import Leak, Target
-from leakwatch.notify.alertmanager import Sender
+from leakwatch.leaks.model import Leak
+from leakwatch.model import Target, TargetHealth
+from leakwatch.notify.alertmanager import AlertmanagerClient
 from leakwatch.pipeline import Pipeline
-from leakwatch.scrape.clock import Clock, Lag
-from leakwatch.scrape.target_set import Targets
+from leakwatch.scrape.target_set import TargetSet
 from leakwatch.web.api.cache import Recent, Sparklines
 from leakwatch.web.api.snapshots import Moments
 from leakwatch.web.server.web_config_file import WebFile
@@ -23,7 +23,7 @@ def _loaded() -> tuple[str, float]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class AppState:
     """Read access to all that is known; nothing of it is ever written.
 
     `health`, `config`, `reloaded` (why the latest reload failed, "" if it did not, and when the configuration in
@@ -33,10 +33,10 @@ class Source:
 
     pipeline: Pipeline
     clock: Clock = field(default_factory=Clock)
-    health: Callable[[], Mapping[Target, Health]] = dict
+    health: Callable[[], Mapping[Target, TargetHealth]] = dict
     config: Callable[[], Config] = Config
-    targets: Targets | None = None
-    senders: Mapping[str, Sender] = field(default_factory=dict)
+    targets: TargetSet | None = None
+    senders: Mapping[str, AlertmanagerClient] = field(default_factory=dict)
     lag: Lag = field(default_factory=Lag)
     reloaded: Callable[[], tuple[str, float]] = _loaded
     ready: Callable[[], str] = str
@@ -55,7 +55,7 @@ class Source:
         """Return the leaks, the most urgent first; their numbers may be a moment old."""
         return self.known() if self.known else self.recent.leaks(self.pipeline, self.clock.stopwatch())
 
-    def at_once(self) -> "Source":
+    def at_once(self) -> "AppState":
         """Return the same for one answer: it looks the leaks up once, however often they are asked for."""
         return replace(self, known=cache(self.leaks))
 

@@ -10,10 +10,10 @@ from leakwatch.config import Config
 from leakwatch.errors import without_user
 from leakwatch.web.api import own_usage as usage
 from leakwatch.web.api.models import status as models
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 
 
-def status(source: Source) -> models.Status:
+def status(source: AppState) -> models.Status:
     """Return how leakwatch itself fares."""
     now, health = source.now(), source.health()
     mistake, taken = source.reloaded()
@@ -55,7 +55,7 @@ def shown(config: Config) -> str:
     return text
 
 
-def _jobs(source: Source) -> Iterator[models.Job]:
+def _jobs(source: AppState) -> Iterator[models.Job]:
     if source.targets is None:
         return
     outlook = source.targets.outlook()
@@ -77,7 +77,7 @@ def _jobs(source: Source) -> Iterator[models.Job]:
         )
 
 
-def _alertmanagers(source: Source) -> Iterator[models.Alertmanager]:
+def _alertmanagers(source: AppState) -> Iterator[models.Alertmanager]:
     for name, sender in source.senders.items():
         outbox = sender.outbox
         yield models.Alertmanager(
@@ -92,7 +92,7 @@ def _alertmanagers(source: Source) -> Iterator[models.Alertmanager]:
         )
 
 
-def _rules(source: Source) -> Iterator[models.IgnoreRule]:
+def _rules(source: AppState) -> Iterator[models.IgnoreRule]:
     hidden, idle = source.pipeline.leaks.ignored(), source.pipeline.unmatched()
     for rule in source.pipeline.settings.ignore:
         yield models.IgnoreRule(

@@ -8,14 +8,13 @@ import numpy as np
 from leakwatch.detect.trend import slopes
 from leakwatch.detect.windows import BLOCK_WINDOWS
 from leakwatch.errors import UnknownError
-from leakwatch.http.fetch import Health
-from leakwatch.leaks.target_state import Watch
-from leakwatch.model import Target, Verdict
+from leakwatch.leaks.target_state import TargetState
+from leakwatch.model import Target, TargetHealth, Verdict
 from leakwatch.web.api.commands import plan_of
 from leakwatch.web.api.leaks import hourly, per_hour, quoted
 from leakwatch.web.api.models import targets as models
 from leakwatch.web.api.models.types import whole
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 
 FIRST = min(window.columns for window in BLOCK_WINDOWS)
 """Blocks that the shortest window needs: before, there is no verdict."""
@@ -27,7 +26,7 @@ STATES: dict[bool | None, State] = {True: "up", False: "down", None: "unknown"}
 
 
 def target_list(
-    source: Source,
+    source: AppState,
     *,
     service: str = "",
     states: Collection[str] = (),
@@ -62,7 +61,7 @@ def target_list(
     )
 
 
-def find(source: Source, path: str) -> tuple[Target, Health]:
+def find(source: AppState, path: str) -> tuple[Target, TargetHealth]:
     """Return the target at `path`, service/name; raises UnknownError.
 
     Both may have slashes in them: the first way to part them that gives a target counts.
@@ -77,7 +76,7 @@ def find(source: Source, path: str) -> tuple[Target, Health]:
     raise UnknownError(f"there is no target {path!r}; one that goes away is forgotten here at once")
 
 
-def summary(source: Source, target: Target, state: Health) -> dict[str, object]:
+def summary(source: AppState, target: Target, state: TargetHealth) -> dict[str, object]:
     """Return the fields of a summary."""
     watch = source.pipeline.watches.get(target)
     return {
@@ -101,14 +100,14 @@ def summary(source: Source, target: Target, state: Health) -> dict[str, object]:
     }
 
 
-def cost_ratio(state: Health) -> float | None:
+def cost_ratio(state: TargetHealth) -> float | None:
     """Return the share of one core that scraping takes of a target, at most; None if it was not even reached."""
     if state.up is False and state.reason in UNREACHED:
         return None
     return state.duration / state.interval if state.interval else 0.0
 
 
-def judged_in(watch: Watch | None) -> float | None:
+def judged_in(watch: TargetState | None) -> float | None:
     """Return the seconds until a first verdict on a target is possible, None while it was never scraped."""
     if watch is None or watch.history.since is None:
         return None
@@ -119,7 +118,7 @@ def judged_in(watch: Watch | None) -> float | None:
 
 
 def target_view(
-    source: Source, path: str, *, sort: models.Sort = "growth", q: str = "", limit: int = 50, offset: int = 0
+    source: AppState, path: str, *, sort: models.Sort = "growth", q: str = "", limit: int = 50, offset: int = 0
 ) -> models.Target:
     """Return all of one target, with a page of its stacks; raises UnknownError.
 
@@ -151,7 +150,7 @@ def target_view(
     )
 
 
-def stack_rows(watch: Watch, sort: models.Sort, q: str = "") -> list[models.StackRow]:
+def stack_rows(watch: TargetState, sort: models.Sort, q: str = "") -> list[models.StackRow]:
     """Return the stacks of a target that have goroutines or a verdict, sorted."""
     history, words, found = watch.history, whole(q).casefold(), []
     slope = slopes(history)
@@ -182,7 +181,7 @@ def stack_rows(watch: Watch, sort: models.Sort, q: str = "") -> list[models.Stac
     return sorted(found, key=orders[sort])
 
 
-def _searched(target: Target, state: Health) -> str:
+def _searched(target: Target, state: TargetHealth) -> str:
     return whole(
         "\n".join((target.service, target.name, state.reason, state.error, *target.labels.values()))
     ).casefold()

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from leakwatch import __version__
 from leakwatch.errors import UnknownError
 from leakwatch.web.api.responses import NO_STORE
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 from leakwatch.web.api.status import status
 from leakwatch.web.pages.assets import Assets
 from leakwatch.web.pages.compare import target_difference
@@ -32,14 +32,14 @@ from leakwatch.web.path_params import register
 log = structlog.get_logger()
 
 TEMPLATES = Path(__file__).parent / "templates"
-View = Callable[[Source, Request], Mapping[str, object]]
+View = Callable[[AppState, Request], Mapping[str, object]]
 """From state to what a template shows; raises UnknownError. Runs in the loop: what it reads fits together."""
 
-Reading = Callable[[Source, Request], Awaitable[Mapping[str, object]]]
+Reading = Callable[[AppState, Request], Awaitable[Mapping[str, object]]]
 """The same, of what takes a while to read."""
 
 
-async def nothing(_: Source, __: Request) -> Mapping[str, object]:
+async def nothing(_: AppState, __: Request) -> Mapping[str, object]:
     """Return that a page reads nothing more."""
     return {}
 
@@ -58,7 +58,7 @@ class Page:
     more: Reading = nothing
 
 
-def status_page(source: Source, _: Request) -> Mapping[str, object]:
+def status_page(source: AppState, _: Request) -> Mapping[str, object]:
     """Return how leakwatch itself fares."""
     return {"active": "status", "status": status(source)}
 
@@ -78,7 +78,7 @@ PAGES = (
 )
 
 
-def make_pages(source: Source) -> ASGIApp:
+def make_pages(source: AppState) -> ASGIApp:
     """Return the application that answers with pages, and with errors as pages."""
     register()
     assets = Assets()
@@ -93,7 +93,7 @@ def make_pages(source: Source) -> ASGIApp:
 class Show:
     """Fills in templates."""
 
-    def __init__(self, source: Source, assets: Assets) -> None:
+    def __init__(self, source: AppState, assets: Assets) -> None:
         self._source = source
         self._templates = Environment(
             loader=FileSystemLoader(TEMPLATES),

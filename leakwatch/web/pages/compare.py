@@ -10,7 +10,7 @@ from leakwatch.web.api.diff import Difference, difference
 from leakwatch.web.api.evidence import KeptProfile
 from leakwatch.web.api.models.types import whole
 from leakwatch.web.api.snapshots import NOW
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 from leakwatch.web.api.targets import find
 from leakwatch.web.pages.leak import kept_of
 
@@ -37,7 +37,7 @@ class Choice:
         return (bool(self.kept) and len(self.kept) + self.now > 1) or bool(self.problem)
 
 
-async def target_difference(source: Source, request: Request) -> Mapping[str, object]:
+async def target_difference(source: AppState, request: Request) -> Mapping[str, object]:
     """Return what the template shows of the two moments that a query names; raises UnknownError."""
     target, _ = find(source, f"{request.path_params['service']}/{request.path_params['target']}")
     kept = kept_of(source, whole(target.service), target=whole(target.name))[::-1]

@@ -11,7 +11,7 @@ from leakwatch.web.api.evidence import KeptProfile, listed
 from leakwatch.web.api.leak_detail import leak_view
 from leakwatch.web.api.models import leaks as models
 from leakwatch.web.api.series import leak_series
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 
 SPANS = 3
 """Targets of which the page links to what changed between the first and the last evidence."""
@@ -35,7 +35,7 @@ class Small:
     id: str
 
 
-def leak_page(source: Source, request: Request) -> Mapping[str, object]:
+def leak_page(source: AppState, request: Request) -> Mapping[str, object]:
     """Return what the template shows of the leak that an address names; raises UnknownError."""
     service, stack = request.path_params["service"], request.path_params["stack"]
     leak, series = leak_view(source, service, stack), leak_series(source, service, stack)
@@ -52,7 +52,7 @@ def leak_page(source: Source, request: Request) -> Mapping[str, object]:
 
 
 def kept_of(
-    source: Source, service: str, *, target: str | None = None, stack: str | None = None
+    source: AppState, service: str, *, target: str | None = None, stack: str | None = None
 ) -> list[KeptProfile]:
     """Return the bodies that are kept of a service's leak or target, the newest first.
 
@@ -62,7 +62,7 @@ def kept_of(
     return [one for one in found if set(one.kinds) != {"last"} or not _goes_on(source, one)]
 
 
-def spans(source: Source, kept: Sequence[KeptProfile]) -> list[Span]:
+def spans(source: AppState, kept: Sequence[KeptProfile]) -> list[Span]:
     """Return the targets of which several bodies are kept, the newest first; `kept` too has the newest first."""
     by_target: dict[str, list[KeptProfile]] = {}
     for one in kept:
@@ -71,7 +71,7 @@ def spans(source: Source, kept: Sequence[KeptProfile]) -> list[Span]:
     return [Span(target, those[-1], those[0]) for target, those in by_target.items() if len(those) > 1]
 
 
-def _goes_on(source: Source, one: KeptProfile) -> bool:
+def _goes_on(source: AppState, one: KeptProfile) -> bool:
     """Tell whether the process that a body is of still runs."""
     watch = source.pipeline.watches.get(Target(one.service, one.target))
     since = watch.history.since if watch else None

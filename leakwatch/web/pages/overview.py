@@ -16,7 +16,7 @@ from leakwatch.web.api.models import leaks as models
 from leakwatch.web.api.models import targets as target_models
 from leakwatch.web.api.models.types import whole
 from leakwatch.web.api.services import service_list
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 from leakwatch.web.api.targets import target_list
 
 LEAKS, SERVICES, TARGETS, DOWN = 50, 50, 50, 10
@@ -29,7 +29,7 @@ PAGE = re.compile(r"[0-9]{1,6}")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class OverviewQuery:
     """What somebody wants to see: filters, "" for all, and which portion of each table, from 1 on."""
 
     q: str = ""
@@ -105,9 +105,9 @@ class Portion:
         return max(-(-self.total // self.size), 1)
 
 
-def overview(source: Source, request: Request) -> Mapping[str, object]:
+def overview(source: AppState, request: Request) -> Mapping[str, object]:
     """Return what the overview shows; raises UnknownError for a service that nobody knows."""
-    wanted = Wanted.read(request.query_params)
+    wanted = OverviewQuery.read(request.query_params)
     here = whole(request.path_params.get("service", ""))
     if here:
         wanted = replace(wanted, service=here)
@@ -148,7 +148,7 @@ def _tally(services: Sequence[target_models.ServiceSummary]) -> dict[str, int]:
     return {word: count for word, count in sums.items() if count}
 
 
-def _leaks(source: Source, wanted: Wanted) -> tuple[models.LeakList, Portion]:
+def _leaks(source: AppState, wanted: OverviewQuery) -> tuple[models.LeakList, Portion]:
     def look(at: Portion) -> models.LeakList:
         return leak_list(
             source,
@@ -166,7 +166,7 @@ def _leaks(source: Source, wanted: Wanted) -> tuple[models.LeakList, Portion]:
 
 
 def _services(
-    every: target_models.ServiceList, wanted: Wanted
+    every: target_models.ServiceList, wanted: OverviewQuery
 ) -> tuple[list[target_models.ServiceSummary], Portion]:
     words = wanted.q.casefold()
     found = [
@@ -179,7 +179,7 @@ def _services(
     return found[at.offset : at.offset + SERVICES], at
 
 
-def _targets(source: Source, wanted: Wanted) -> tuple[target_models.TargetList, Portion]:
+def _targets(source: AppState, wanted: OverviewQuery) -> tuple[target_models.TargetList, Portion]:
     def look(at: Portion) -> target_models.TargetList:
         states = (wanted.state,) if wanted.state else ()
         return target_list(

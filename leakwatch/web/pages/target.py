@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from leakwatch.web.api.models import targets as models
 from leakwatch.web.api.models.types import whole
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 from leakwatch.web.api.targets import target_view
 from leakwatch.web.pages.leak import kept_of
 from leakwatch.web.pages.overview import Portion, page_number
@@ -23,7 +23,7 @@ SORTS: tuple[models.Sort, ...] = get_args(models.Sort)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TargetQuery:
     """Which stacks to show: those with a text in them, sorted, and which portion of them.
 
     `old`, `new`: the two moments to compare, which stay when other stacks are asked for.
@@ -43,18 +43,18 @@ class Wanted:
         return f"?{urlencode(said, errors='replace')}"
 
 
-PLAIN = Wanted()
+PLAIN = TargetQuery()
 
 
-def wanted(request: Request) -> Wanted:
+def wanted(request: Request) -> TargetQuery:
     """Return what a query asks for; what makes no sense in it counts as not said."""
     query = request.query_params
     sort: models.Sort = next((sort for sort in SORTS if sort == query.get("sort")), "growth")
     old, new = (query.get(name, "")[:ID] for name in ("old", "new"))
-    return Wanted(query.get("q", "").strip()[:LONGEST], sort, page_number(query.get("stacks", "")), old, new)
+    return TargetQuery(query.get("q", "").strip()[:LONGEST], sort, page_number(query.get("stacks", "")), old, new)
 
 
-def target_page(source: Source, request: Request) -> Mapping[str, object]:
+def target_page(source: AppState, request: Request) -> Mapping[str, object]:
     """Return what the template shows of the target that an address names; raises UnknownError."""
     asked = wanted(request)
     path = f"{request.path_params['service']}/{request.path_params['target']}"

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, model_validator
 
-from leakwatch.http.client import Settings
-from leakwatch.settings.units import hidden
+from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.types import hidden
 
 OPTIONS = {"listen": "--listen", "external_url": "--web.external-url", "route_prefix": "--web.route-prefix"}
 """The options of the command line that stand for keys of `web`."""
@@ -40,7 +40,7 @@ def _external_url(text: str) -> str:
     return text.rstrip("/")
 
 
-class WebConfig(Settings):
+class WebConfig(BaseSettings):
     """`web`: where to listen, and how others reach us."""
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9979"

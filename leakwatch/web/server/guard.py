@@ -7,7 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leakwatch.web.server.passwords import Busy, Passwords
-from leakwatch.web.server.web_config_file import Terms, WebFile
+from leakwatch.web.server.web_config_file import WebFile, WebPolicy
 
 
 def credentials(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
@@ -56,7 +56,7 @@ class Guard:
         app = await self._refuse(scope, terms) or self._app
         await app(scope, receive, answer)
 
-    async def _refuse(self, scope: Scope, terms: Terms) -> Response | None:
+    async def _refuse(self, scope: Scope, terms: WebPolicy) -> Response | None:
         """Return what somebody gets who may not come in; None if they may."""
         if not terms.hashes:
             return None

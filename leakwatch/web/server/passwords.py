@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import bcrypt
 
-from leakwatch.scrape.clock import thread_seconds
+from leakwatch.clock import thread_seconds
 
 LENGTH = 72
 """Bytes of a password that bcrypt looks at; htpasswd and Go leave the rest aside too."""

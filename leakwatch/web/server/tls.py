@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from leakwatch.http.client import Settings
-from leakwatch.settings.units import ConfigFile, Secret
+from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.types import ConfigFile, Secret
 
 VERIFY = {
     "NoClientCert": ssl.CERT_NONE,
@@ -75,7 +75,7 @@ def _suite(text: str) -> str:
 Version = Annotated[str, AfterValidator(_version)]
 
 
-class TlsServerConfig(Settings):
+class TlsServerConfig(BaseSettings):
     """`tls_server_config`: how we show who we are, and whom we let in."""
 
     cert: str | None = None

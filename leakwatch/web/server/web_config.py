@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from leakwatch.http.client import HeaderValue, Settings
-from leakwatch.settings.units import Secret, hidden
+from leakwatch.http.settings import HeaderValue
+from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.types import Secret, hidden
 from leakwatch.web.server.tls import TlsServerConfig
 
 CONTENT_POLICY = (
@@ -23,7 +24,7 @@ COSTS = range(4, 15)
 """Of a hash. 14 takes a second of a core for each password; each step doubles it."""
 
 
-class Headers(Settings):
+class Headers(BaseSettings):
     """`headers`: what to add to every answer; "" takes one away."""
 
     content_security_policy: HeaderValue = Field(CONTENT_POLICY, alias="Content-Security-Policy")
@@ -43,7 +44,7 @@ class Headers(Settings):
         return [(name.lower().encode(), value.encode()) for name, value in given if value]
 
 
-class HttpServerConfig(Settings):
+class HttpServerConfig(BaseSettings):
     """`http_server_config`: how we speak HTTP."""
 
     http2: bool = False
@@ -76,7 +77,7 @@ PasswordHash = Annotated[Secret, AfterValidator(_hash)]
 Users = Annotated[dict[Annotated[str, AfterValidator(_user)], PasswordHash], BeforeValidator(_users)]
 
 
-class WebSettings(Settings):
+class WebSettings(BaseSettings):
     """The whole file of `--web.config.file`."""
 
     tls_server_config: TlsServerConfig | None = None

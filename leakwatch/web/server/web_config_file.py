@@ -30,7 +30,7 @@ def _version(path: Path) -> tuple[int, int, int] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class WebPolicy:
     """What a connection or request has to meet, and what is added to the answer."""
 
     settings: WebSettings
@@ -41,7 +41,7 @@ class Terms:
     version: Version
 
 
-def read(path: Path | None) -> Terms:
+def read(path: Path | None) -> WebPolicy:
     """Return the terms in `path`, those of no file for None; raises ConfigError."""
     # A version is taken before its file is read: what changes in between is seen at the next look.
     before = version(path) if path else ()
@@ -55,7 +55,7 @@ def read(path: Path | None) -> Terms:
         raise ConfigError(f"{path}: tls_server_config: {error}") from error
     files = (path, *named) if path else ()
     headers = settings.http_server_config.headers.encoded()
-    return Terms(settings, context, settings.hashes(), headers, files, before)
+    return WebPolicy(settings, context, settings.hashes(), headers, files, before)
 
 
 class WebFile:
@@ -74,7 +74,7 @@ class WebFile:
         if path:
             log.info("web configuration in force", path=str(path), now=self._terms.settings.summary())
 
-    def terms(self) -> Terms:
+    def terms(self) -> WebPolicy:
         """Return the terms as they are now."""
         if self.path and (self.mistake or version(*self._terms.files) != self._terms.version):
             self._renew(self.path)

@@ -20,7 +20,7 @@ class Limit(Model):
     latest_seconds: Number
 
 
-class Memory(Model):
+class MemoryCost(Model):
     """What a leak takes, over all targets; `source`: how that is known, `text`: all of it for a reader."""
 
     bytes: float

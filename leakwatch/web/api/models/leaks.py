@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from leakwatch.web.api.models.findings import Findings, Memory
+from leakwatch.web.api.models.findings import Findings, MemoryCost
 from leakwatch.web.api.models.types import Model, Number, Text
 
 VerdictWord = Literal["normal", "recovered", "plateau", "suspected", "leaking", "proven"]
@@ -22,7 +22,7 @@ class Rate(Model):
     high: Number = None
 
 
-class Turn(Model):
+class Transition(Model):
     """A leak had `verdict` from `time` on."""
 
     verdict: VerdictWord
@@ -72,7 +72,7 @@ class LeakSummary(Model):
     first_seen: Number
     detected_at: Number
     """When leaking was first said; null before."""
-    life: list[Turn]
+    life: list[Transition]
     targets: list[Text]
     """Where it grows or grew; the first of `targets_total`."""
     targets_total: int
@@ -80,7 +80,7 @@ class LeakSummary(Model):
     related: list[Text]
     """Functions that grow in step with it."""
     reason: Text
-    memory: Memory | None
+    memory: MemoryCost | None
     source: Text
     """URL of the source of the blamed function, "" where that is not known."""
     sparkline: Levels

@@ -13,7 +13,7 @@ from leakwatch.web.api.diff import Difference, difference
 from leakwatch.web.api.evidence import KeptProfiles, converted, download, listed
 from leakwatch.web.api.params import Known, Limit, Offset, OneOf, problems
 from leakwatch.web.api.responses import answer
-from leakwatch.web.api.state import Source
+from leakwatch.web.api.state import AppState
 
 router = APIRouter(tags=["profiles"], responses=problems(422))
 
@@ -47,7 +47,7 @@ async def diff(
     return answer(await difference(source, old, new, by, limit=limit, offset=offset))
 
 
-def _store(source: Source) -> Store:
+def _store(source: AppState) -> Store:
     if source.evidence is None:
         raise UnknownError("no evidence is kept here")
     return source.evidence
