@@ -4,11 +4,11 @@
                                       [--hours 48] [--interval 15]
     python benchmarks/detection/run.py --quick --check
 
-Plays simulated traces (scenarios.py, fleets.py) through leakwatch's own pipeline and prints Markdown tables. --only
-selects studies by parts of their names ("leaks/pure", "healthy", "fleet/10"). --write writes the tables into
-docs/detection.md and the numbers into docs/detection.json; with --quick only the numbers, into quick.json; with
---only it replaces only the selected studies. --quick --check prints what is clearly worse than in quick.json, and
-then exits with 1. Seeds 1-99 are for tuning, seeds from 100 on for reporting.
+Plays simulated traces (scenarios.py, fleets.py) through leakwatch's own pipeline and prints Markdown tables.
+--only selects studies by parts of their names ("leaks/pure", "healthy", "fleet/10"). --write writes the tables
+into docs/detection.md and the numbers into docs/detection.json; with --quick only the numbers, into quick.json;
+with --only it replaces only the selected studies. --quick --check prints what is clearly worse than in quick.json,
+and then exits with 1. Seeds 1-99 are for tuning, seeds from 100 on for reporting.
 """
 
 import argparse
