@@ -12,7 +12,7 @@ from studies import COMPACT, LEAKWATCH, Numbers
 Results = Mapping[str, Numbers]
 """Name of a study -> its numbers."""
 
-OUTCOME: Final = "share found / median / 90th percentile of the hours until then"
+OUTCOME: Final = "share found / median / 90th percentile of hours until found"
 
 
 def tables(results: Results) -> Iterator[str]:
@@ -50,7 +50,7 @@ def rules(results: Results) -> Iterator[str]:
     if "services" not in results or not all(f"healthy/{name}" in results for name in SERVICE):
         return
     yield from header(
-        f"**Rule by rule.** A service of 60 stacks; {OUTCOME}; accused before the leak began.",
+        f"**Rule by rule.** A service of 60 stacks; {OUTCOME}; share in alarm before the leak began.",
         [
             "rule",
             "false alarms per service-day",
@@ -96,14 +96,15 @@ def false_alarms_by_kind(results: Results) -> Iterator[str]:
     for name in (*HEALTHY, *MADE_TO_FAIL):
         numbers = results.get(f"healthy/{name}")
         if numbers:
-            title = f"*{name}*" if name in MADE_TO_FAIL else name
+            stack = f"*{name}*" if name in MADE_TO_FAIL else name
             ours = numbers[LEAKWATCH]
             cells = [f"{ours[key]:.4f}" for key in ("per_day", "first_day", "later")]
             others = [f"{numbers[rule]['per_day']:.2f}" for rule in STACK_RULES]
-            lines.append(row([title, *cells, f"{ours['in_alarm']:.2%}", *others]))
+            lines.append(row([stack, *cells, f"{ours['in_alarm']:.2%}", *others]))
     if lines:
-        columns = ["per day", "on the first day", "a day later on", "time in alarm", *STACK_RULES]
-        yield from header("**False alarms** per stack; *made to be mistaken* in italics.", ["stack", *columns])
+        columns = ["per day", "on the first day", "per day afterwards", "time in alarm", *STACK_RULES]
+        title = "**False alarms** per stack; kinds *designed to look like a leak* in italics."
+        yield from header(title, ["stack", *columns])
         yield from lines
 
 

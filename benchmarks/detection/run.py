@@ -1,14 +1,14 @@
-"""How well leakwatch tells leaks from load, next to the rules that people use instead.
+"""Measures how well leakwatch tells leaks from load, next to the rules that people use instead.
 
     python benchmarks/detection/run.py [--seed 1] [--traces 100] [--quick] [--jobs 1] [--only NAME...] [--write]
                                       [--hours 48] [--interval 15]
     python benchmarks/detection/run.py --quick --check
 
-Plays simulated traces (scenarios.py, fleets.py) through leakwatch's own pipeline and prints Markdown. --only takes
-parts of names of studies ("leaks/pure", "healthy", "fleet/10"). --write puts the tables into docs/detection.md and
-the numbers next to it; with --quick only the numbers, into quick.json; with --only it replaces just those.
---quick --check says what is clearly worse than in quick.json, and exits 1 then. Seeds 1-99 are for tuning, those
-from 100 on for reporting.
+Plays simulated traces (scenarios.py, fleets.py) through leakwatch's own pipeline and prints Markdown tables.
+--only selects studies by parts of their names ("leaks/pure", "healthy", "fleet/10"). --write writes the tables
+into docs/detection.md and the numbers into docs/detection.json; with --quick only the numbers, into quick.json;
+with --only it replaces only the selected studies. --quick --check prints what is clearly worse than in quick.json,
+and then exits with 1. Seeds 1-99 are for tuning, seeds from 100 on for reporting.
 """
 
 import argparse

@@ -92,8 +92,8 @@ def test_recordings_say_it(tmp_path: Path) -> None:
     assert 55 * 2048 < found["bytes_per_hour"] < 65 * 2048
 
 
-def test_the_number_of_looks() -> None:
-    """As many as the page says make a line, and not one less."""
-    assert "at least 5 looks" in PAGE
+def test_the_number_of_measurements() -> None:
+    """The number in the page is enough for a line, and one less is not."""
+    assert "at least 5 measurements" in PAGE
     assert process(5).each(next(iter(process(1).kept[0].held))).resident
     assert not process(4).each(next(iter(process(1).kept[0].held))).resident
