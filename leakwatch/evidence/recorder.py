@@ -108,7 +108,7 @@ class TargetRecorder:
         symbols: Mapping[int, str],
     ) -> None:
         state = self._pipeline.targets.get(self._target)
-        if state is None or state.identity.mixed:
+        if state is None or state.process_tracker.mixed:
             return
         if state.restarts != self._restarts:
             self.freeze()
@@ -146,9 +146,10 @@ class TargetRecorder:
 
     def _leaks(self) -> list[tuple[str, Verdict, float]]:
         """Return stack, verdict and growth of the leaks on the target that hold goroutines still."""
-        target = self._target
-        found = self._pipeline.leaks.on(target.service, target.name)
-        return [(stack.fingerprint, verdict, rate) for stack, verdict, rate in found if verdict >= Verdict.PLATEAU]
+        leaks = self._pipeline.leaks_on(self._target)
+        return [
+            (leak.stack.fingerprint, leak.verdict, leak.rate) for leak in leaks if leak.verdict >= Verdict.PLATEAU
+        ]
 
     def _record(
         self,
@@ -163,14 +164,14 @@ class TargetRecorder:
         state = self._pipeline.targets.get(target)
         leaks = [
             RecordedLeak(
-                stack=stack.fingerprint,
-                function=stack.blamed.function,
-                wait=stack.wait,
-                verdict=verdict.word,
-                growth_per_hour=rate * HOUR,
-                goroutines=state.count(stack.fingerprint) if state else 0,
+                stack=leak.stack.fingerprint,
+                function=leak.stack.blamed.function,
+                wait=leak.stack.wait,
+                verdict=leak.verdict.word,
+                growth_per_hour=leak.rate * HOUR,
+                goroutines=state.count(leak.stack.fingerprint) if state else 0,
             )
-            for stack, verdict, rate in self._pipeline.leaks.on(target.service, target.name)
+            for leak in self._pipeline.leaks_on(target)
         ]
         return Record(
             service=target.service,

@@ -149,7 +149,7 @@ class Backfill:
         replay.follow(self._targets(service))
         replay.part(math.inf)
         if self._pipeline.settings.block == block:
-            self._pipeline.take(service, replay.pipeline)
+            self._pipeline.adopt(service, replay.pipeline)
             log.info("history refilled", service=service, profiles=played)
         return played
 
@@ -220,12 +220,14 @@ class Replay:
         }
         self._seen[name] = time
         total = sum(profile.counts.values())
-        self.pipeline.observe(self._target(name), time + self._shift, total, samples, profile.process)
+        self.pipeline.observe(
+            self.pipeline.add_target(self._target(name)), time + self._shift, total, samples, profile.process
+        )
 
     def part(self, before: float) -> None:
         """Let go of the targets that are no more and were last seen `before`."""
         for name in [name for name, time in self._seen.items() if time < before and name not in self._targets]:
-            self.pipeline.leave(self._target(name), self._seen.pop(name) + self._shift)
+            self.pipeline.remove_target(self._target(name), self._seen.pop(name) + self._shift)
 
     def _target(self, name: str) -> Target:
         return self._targets.get(name) or Target(self.service, name)

@@ -96,7 +96,9 @@ class ScrapeLoop:
             self._stay()
             await self._name(body, samples)
             self._stay()
-            tell(self._pipeline.observe(self.target, time, total, samples, self._process))
+            tell(
+                self._pipeline.observe(self._pipeline.add_target(self.target), time, total, samples, self._process)
+            )
             if self._trail and packer:
                 names = self._symbols.names if self._symbols else {}
                 await self._trail.end(packer, self._form, time, total, self._process, names)
@@ -157,7 +159,7 @@ class ScrapeLoop:
     async def _name(self, body: Body, samples: Samples) -> None:
         """Name the wait reasons that the profile hides; ask the process for those that it has not told yet."""
         symbols, state = self._symbols, self._pipeline.add_target(self.target)
-        if symbols is None or state.identity.mixed:
+        if symbols is None or state.process_tracker.mixed:
             return
         begin = self._clock.stopwatch()
         process = self._process.start if self._process else ""
@@ -188,13 +190,13 @@ class ScrapeLoop:
                 self._process.start if self._process else "",
                 self._gone,
             )
-            if state.identity.mixed or not is_due(probe, context):
+            if state.process_tracker.mixed or not is_due(probe, context):
                 continue
-            known = state.answers.proof
+            known = state.probe_results.proof
             await ask(probe, context)
             self._pace.charge(self._clock.stopwatch() - begin)
             self._stay()
-            if state.answers.proof is not known:
+            if state.probe_results.proof is not known:
                 tell(self._pipeline.learn(self.target, time))
 
     def _succeeded(self) -> None:

@@ -125,7 +125,7 @@ class Check:
         error = "" if health.up else health.error
         if one.up is None:
             why = f"no profile could be had: {error or 'stopped before the first answer'}"
-        elif self._looks[state.target].enough and not state.identity.mixed:
+        elif self._looks[state.target].enough and not state.process_tracker.mixed:
             why = ""
         else:
             why = why_unknown(

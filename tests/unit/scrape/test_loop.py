@@ -271,7 +271,7 @@ def test_a_target_that_leaves_while_it_is_asked_stays_away(asked: str) -> None:
 
         async def leave(*_: object) -> None:
             await world.job.close()
-            world.pipeline.leave(TARGET, world.clock.now)
+            world.pipeline.remove_target(TARGET, world.clock.now)
 
         job = cast("Any", world.job)
         if asked == "threadcreate":
@@ -456,7 +456,7 @@ def test_protobuf_says_itself_which_process_it_is() -> None:
     world.tick(2)
     state = world.pipeline.add_target(TARGET)
     assert (state.total, state.restarts) == (183, 0)
-    first = state.identity.process
+    first = state.process_tracker.process
     assert first is not None
     assert first.build
     world.fetcher.body = _moved(body, int(first.start, 16))

@@ -220,8 +220,8 @@ def prove(pipeline: Pipeline, target: Target = TARGET, **goroutines: int) -> lis
     """Let the runtime of `target` prove so many goroutines by stack; return the verdicts that changed."""
     found = {key_of(name): number for name, number in goroutines.items()}
     state = pipeline.add_target(target)
-    state.answers.prove(Proof(state.history.time or 0.0, found))
-    return [event.leak.verdict for event in pipeline.learn(target, state.history.time or 0.0)]
+    state.probe_results.prove(Proof(state.history.time or 0.0, found))
+    return [event.leak.verdict for event in pipeline.apply_proof(state, state.history.time or 0.0)]
 
 
 def test_what_grows_and_is_proven() -> None:
@@ -250,7 +250,7 @@ def test_a_suspicion_that_is_proven() -> None:
     assert prove(pipeline, lost=60) == [Verdict.PROVEN]
     now = pipeline.add_target(TARGET).history.time or 0.0
     for i in range(1, 600):
-        pipeline.observe(TARGET, now + i * INTERVAL, 90, samples({"lost": 90}))
+        pipeline.observe(pipeline.add_target(TARGET), now + i * INTERVAL, 90, samples({"lost": 90}))
     assert the(pipeline).verdict in {Verdict.PROVEN, Verdict.PLATEAU}
 
 
@@ -269,7 +269,7 @@ def test_a_restart_takes_the_proof_away() -> None:
     pipeline = leaking()
     prove(pipeline, lost=80)
     now = pipeline.add_target(TARGET).history.time or 0.0
-    pipeline.restart(TARGET, now + 1)
+    pipeline.restart(pipeline.add_target(TARGET), now + 1)
     assert (the(pipeline).verdict, the(pipeline).findings.proven) == (Verdict.LEAKING, None)
 
 
@@ -289,9 +289,9 @@ def test_a_proof_ends_with_its_process() -> None:
     now = pipeline.add_target(TARGET).history.time or 0.0
     for i in range(20):
         now += INTERVAL
-        pipeline.observe(TARGET, now, 180, samples({"lost": 180}))
-        pipeline.observe(new, now, i, samples({"lost": i}))
-    pipeline.leave(TARGET, now)
+        pipeline.observe(pipeline.add_target(TARGET), now, 180, samples({"lost": 180}))
+        pipeline.observe(pipeline.add_target(new), now, i, samples({"lost": i}))
+    pipeline.remove_target(TARGET, now)
     assert (the(pipeline).verdict, the(pipeline).targets) == (Verdict.LEAKING, (new.name,))
 
 
@@ -304,8 +304,8 @@ def test_a_leak_behind_a_balancer_comes_to_an_end() -> None:
     for i in range(30 * 60):
         now += 60.0
         process = Process("one" if i % 2 else "two")
-        told += pipeline.observe(TARGET, now, 5, samples({"lost": 5}), process)
-    assert pipeline.add_target(TARGET).identity.mixed
+        told += pipeline.observe(pipeline.add_target(TARGET), now, 5, samples({"lost": 5}), process)
+    assert pipeline.add_target(TARGET).process_tracker.mixed
     assert [event.leak.verdict for event in told] == [Verdict.LEAKING, Verdict.NORMAL]
     assert pipeline.open_leaks() == []
 

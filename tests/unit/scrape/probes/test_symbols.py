@@ -471,7 +471,7 @@ def test_processes_that_take_turns_are_not_asked() -> None:
     """Behind one address, the answer may come from another process than the profile."""
     process = FakeProcess(NAMES)
     world = watched(process)
-    world.pipeline.add_target(TARGET).identity.mixed = True
+    world.pipeline.add_target(TARGET).process_tracker.mixed = True
     world.job._process = Process("0x7f01")
     world.tick(1)
     assert process.asked == []
