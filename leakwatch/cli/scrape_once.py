@@ -86,7 +86,7 @@ async def _dump(fetcher: Fetcher, total: int, limit: int) -> Dump:
             f" if that is all right, allow it with --full-dump-limit {total}"
         )
     body = bytearray()
-    await fetcher.beside("goroutine", DEFAULT_SIZE, debug="2").fetch(body.extend)
+    await fetcher.with_profile("goroutine", DEFAULT_SIZE, debug="2").fetch(body.extend)
     return dump.parse(bytes(body))
 
 
@@ -108,7 +108,7 @@ async def _fetch(url: str, timeout: float, dump_limit: int | None) -> Profile | 
         profile = text.parse(bytes(body))
         if dump_limit is not None:
             return await _dump(fetcher, profile.total, dump_limit)
-        symbols = SymbolProbe(fetcher.beside("symbol", SIZE_LIMIT))
+        symbols = SymbolProbe(fetcher.with_profile("symbol", SIZE_LIMIT))
         traces = symbols.wanted(Identifier().identify(profile), (), 0.0)
         refusal = await symbols.ask(traces, 0.0) if traces else None
         if refusal:
