@@ -52,7 +52,7 @@ vendor: ## fetch anew what pages take from npm (leakwatch/web/pages/static/vendo
 	@.ci/vendor.sh
 
 bench: setup ## run the benchmarks, each next to its baseline
-	@set -e; for script in benchmarks/cost/*.py benchmarks/detection/run.py; do echo "== $$script"; python "$$script" $(ARGS); done
+	@set -e; for script in benchmarks/cost/*.py benchmarks/*/run.py; do echo "== $$script"; python "$$script" $(ARGS); done
 
 image: ## build the container image leakwatch:<version>, with Docker or with buildah
 	@deploy/image/build.sh $(ARGS)
