@@ -80,7 +80,7 @@ def declare(root: Root, file: Path) -> None:
 
 def compile_modules(root: Path) -> None:
     """Compile all modules, because the root may be read-only. Only leakwatch keeps its sources, for tracebacks."""
-    ours = re.compile("/site-packages/leakwatch/")
+    own_modules = re.compile("/site-packages/leakwatch/")
     compile_dir = partial(
         compileall.compile_dir,
         root,
@@ -89,9 +89,9 @@ def compile_modules(root: Path) -> None:
         prependdir="/",
         invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
     )
-    done = compile_dir(legacy=True, rx=ours)
+    done = compile_dir(legacy=True, rx=own_modules)
     for source in root.rglob("*.py"):
-        if not ours.search(str(source)):
+        if not own_modules.search(str(source)):
             source.unlink()
     if not (done and compile_dir()):
         sys.exit("not all modules could be compiled")

@@ -68,17 +68,17 @@ def levels(look: Look) -> build.ThresholdsConfig:
     return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
-def queries(asked: Sequence[Ask], *, instant: bool, shape: PromQueryFormat) -> list[prometheus.Dataquery]:
+def queries(asks: Sequence[Ask], *, instant: bool, shape: PromQueryFormat) -> list[prometheus.Dataquery]:
     """Return the queries of a panel, named A, B, C ..."""
     made = []
-    for name, ask in zip("ABCDEFGHIJ", asked, strict=False):
+    for name, ask in zip("ABCDEFGHIJ", asks, strict=False):
         query = prometheus.Dataquery().ref_id(name).expr(ask.expr).legend_format(ask.legend).format(shape)
         made.append(query.datasource(DATASOURCE).instant() if instant else query.datasource(DATASOURCE).range())
     return made
 
 
-def number(title: str, about: str, look: Look, *asked: Ask) -> stat.Panel:
-    """Return a panel with the current values of `asked` in large figures."""
+def number(title: str, about: str, look: Look, *asks: Ask) -> stat.Panel:
+    """Return a panel with the current values of `asks` in large figures."""
     panel = (
         stat.Panel().title(title).description(about).datasource(DATASOURCE).unit(look.unit).no_value(look.empty)
     )
@@ -87,13 +87,13 @@ def number(title: str, about: str, look: Look, *asked: Ask) -> stat.Panel:
         shapes.BigValueColorMode.VALUE if look.levels else shapes.BigValueColorMode.NONE
     )
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-    for query in queries(asked, instant=True, shape=PromQueryFormat.TIME_SERIES):
+    for query in queries(asks, instant=True, shape=PromQueryFormat.TIME_SERIES):
         panel.with_target(query)
     return panel
 
 
-def lines(title: str, about: str, look: Look, *asked: Ask, stacked: bool = False) -> timeseries.Panel:
-    """Return a graph of `asked` over time, with `levels` as dashed lines."""
+def lines(title: str, about: str, look: Look, *asks: Ask, stacked: bool = False) -> timeseries.Panel:
+    """Return a graph of `asks` over time, with `levels` as dashed lines."""
     panel = timeseries.Panel().title(title).description(about).datasource(DATASOURCE).unit(look.unit)
     panel.span(look.span).height(look.height).interval(look.interval).thresholds(levels(look)).no_value(look.empty)
     panel.min(0).show_points(shapes.VisibilityMode.AUTO).fill_opacity(40 if stacked else 8)
@@ -111,7 +111,7 @@ def lines(title: str, about: str, look: Look, *asked: Ask, stacked: bool = False
         panel.stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL))
     if look.levels:
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED))
-    for query in queries(asked, instant=False, shape=PromQueryFormat.TIME_SERIES):
+    for query in queries(asks, instant=False, shape=PromQueryFormat.TIME_SERIES):
         panel.with_target(query)
     return panel
 
@@ -175,7 +175,7 @@ def rows(
     title: str,
     about: str,
     look: Look,
-    asked: Sequence[Ask],
+    asks: Sequence[Ask],
     first: Sequence[str],
     shown: Sequence[Column],
     sort: str,
@@ -189,11 +189,11 @@ def rows(
     panel.filterable(filterable=True).sort_by(
         [common.TableSortByFieldState().display_name(sort).desc(desc=True)]
     ).show_header(show_header=True)
-    for query in queries(asked, instant=True, shape=PromQueryFormat.TABLE):
+    for query in queries(asks, instant=True, shape=PromQueryFormat.TABLE):
         panel.with_target(query)
     # With one query, the value column is named Value, with several Value #A, Value #B and so on.
-    values = [f"Value #{name}" for name, _ in zip("ABCDEFGHIJ", asked, strict=False)] if asked[1:] else ["Value"]
-    named = {value: ask.legend for value, ask in zip(values, asked, strict=True)}
+    values = [f"Value #{name}" for name, _ in zip("ABCDEFGHIJ", asks, strict=False)] if asks[1:] else ["Value"]
+    named = {value: ask.legend for value, ask in zip(values, asks, strict=True)}
     organize = {
         "excludeByName": {"Time": True} | {value: True for value, name in named.items() if not name},
         "indexByName": {name: place for place, name in enumerate([*first, *values])},
