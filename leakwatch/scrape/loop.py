@@ -45,9 +45,7 @@ class BodyRecorder(Protocol):
     def begin(self, form: Format, size_limit: int) -> Recording | None:
         """Return a recording of the next body, None if it is not wanted; `size_limit`: decompressed bytes."""
 
-    async def end(
-        self, time: float, total: int, process: Process | None, symbols: Mapping[int, str]
-    ) -> None:
+    async def end(self, time: float, total: int, process: Process | None, symbols: Mapping[int, str]) -> None:
         """Keep the body that was recorded last, a profile of `time`."""
 
     def failed(self) -> None:

@@ -8,13 +8,13 @@ import pytest
 
 from leakwatch.detect.trend import find_onset, theil_sen
 from leakwatch.leaks.ownership.owners import Owners
-from leakwatch.leaks.ownership.source_links import LinkContext, Links
+from leakwatch.leaks.ownership.source_links import Links
 from leakwatch.leaks.reason import departures, figure, sentence
 from leakwatch.leaks.service_state import ServiceState
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.leaks.tracker import LeakTracker
-from leakwatch.model import JudgedStack, Growth, Judgement, Target, Verdict
+from leakwatch.model import Growth, JudgedStack, Judgement, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from tests.support.simulated import HOUR, INTERVAL, START, TARGET, Load, play, samples, verdicts
 

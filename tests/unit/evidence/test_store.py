@@ -29,8 +29,8 @@ from leakwatch.evidence.record import Kind, Record
 from leakwatch.evidence.recorder import EvidenceRecorder, TargetRecorder
 from leakwatch.evidence.store import Store
 from leakwatch.leaks.model import Event
-from leakwatch.leaks.tracker import LeakOnTarget
 from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.leaks.tracker import LeakOnTarget
 from leakwatch.model import Process, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile import formats as saved
