@@ -25,7 +25,7 @@ from leakwatch.leaks.service_state import ServiceState
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.leaks.tracker import LeakOnTarget, LeakTracker
-from leakwatch.model import Fingerprint, Frame, Process, Samples, Stack, Target
+from leakwatch.model import Fingerprint, Frame, Process, Samples, Stack, Target, TargetHealth
 from leakwatch.profile import proto, text
 from leakwatch.profile.body import Body, Format
 from leakwatch.profile.stacks import Identifier
@@ -66,6 +66,10 @@ class Pipeline:
     def service(self, name: str) -> ServiceState | None:
         """Return the state of a service, None if it has no targets."""
         return self.services.get(name)
+
+    def health(self) -> dict[Target, TargetHealth]:
+        """Return the health of each target."""
+        return {target: state.health for target, state in self.targets.items()}
 
     def remove_target(self, target: Target, time: float) -> list[Event]:
         """Stop watching a target that has gone away; return the verdicts that changed.

@@ -15,6 +15,7 @@ from leakwatch.evidence.index import StoredBody
 from leakwatch.evidence.packer import Packer
 from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept, Kind, Record, RecordedLeak
 from leakwatch.evidence.store import Store
+from leakwatch.http.fetch import Feed
 from leakwatch.leaks.model import Event
 from leakwatch.model import Process, Target, Verdict
 from leakwatch.pipeline import Pipeline
@@ -49,10 +50,10 @@ class TargetRecorder:
         self._process: Process | None = None
         self._restarts = 0
 
-    def begin(self, form: Kept, size_limit: int) -> Packer | None:
-        """Return what takes in the next body; None if nobody wants it. `size_limit`: bytes decompressed."""
+    def begin(self, form: Kept, size_limit: int) -> "BodyRecording | None":
+        """Return a recording of the next body, None if it is not wanted; `size_limit`: decompressed bytes."""
         if self.wanted or self._leaks():
-            return self._store.packer(form, size_limit)
+            return BodyRecording(self, self._store.packer(form, size_limit), form)
         self._let_go()
         return None
 
@@ -190,6 +191,23 @@ class TargetRecorder:
         self._store.drop(str(error), service=self._target.service, target=self._target.name)
 
 
+class BodyRecording:
+    """One body that is recorded while it arrives."""
+
+    def __init__(self, recorder: TargetRecorder, packer: Packer, form: Kept) -> None:
+        self._recorder = recorder
+        self._packer = packer
+        self._form: Kept = form
+
+    def tee(self, feed: Feed) -> Feed:
+        """Return a feed that records the pieces and passes them to `feed`."""
+        return self._packer.tee(feed)
+
+    async def end(self, time: float, total: int, process: Process | None, symbols: Mapping[int, str]) -> None:
+        """Store the recorded body, the profile of `time`."""
+        await self._recorder.end(self._packer, self._form, time, total, process, symbols)
+
+
 class EvidenceRecorder:
     """The trails of all targets, and the store of what is kept of them."""
 
@@ -199,7 +217,7 @@ class EvidenceRecorder:
         self._wall = wall
         self._trails: dict[Target, TargetRecorder] = {}
 
-    def trail(self, target: Target) -> TargetRecorder:
+    def recorder(self, target: Target) -> TargetRecorder:
         """Return the trail of a target, which begins if it is new."""
         found = self._trails.get(target)
         if found is None:
@@ -218,9 +236,9 @@ class EvidenceRecorder:
             growing = [state for state in states if state.target.name in leak.targets]
             growing.sort(key=lambda state: state.count(fingerprint), reverse=True)
             for state in growing[:TARGETS]:
-                self.trail(state.target).wanted.add(KINDS[leak.verdict])
+                self.recorder(state.target).wanted.add(KINDS[leak.verdict])
 
-    def leave(self, target: Target) -> None:
+    def target_removed(self, target: Target) -> None:
         """Keep the last body of a target that has gone."""
         trail = self._trails.pop(target, None)
         if trail:

@@ -120,8 +120,8 @@ def findings(
 ) -> Findings:
     """Return the findings about a leak.
 
-    `keys`: the head of the leak, then its related stacks; `results`: of the targets with the leak; `older`: of the same
-    targets, age in seconds -> goroutines that are at least that old.
+    `keys`: the head of the leak, then its related stacks; `results`: of the targets with the leak; `older`: age in
+    seconds -> goroutines that are at least that old, of the same targets.
     """
     proven: int | None = None
     waiting: list[Waiting] = []

@@ -12,7 +12,7 @@ up, one that is missing has a count that is not known, and is taken for what it 
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -47,10 +47,6 @@ INFO = (
 )
 
 
-Targets = Callable[[str], Collection[Target]]
-"""Service -> its targets as they are now."""
-
-
 @dataclass(slots=True)
 class Profile:
     """What was exported of one target at one time."""
@@ -65,22 +61,12 @@ Profiles = dict[tuple[float, str], Profile]
 
 
 class Backfill:
-    """Refills the histories of services that are new here, one after the other, those with leaks first.
+    """Refills the histories of services that are new here, one after the other, those with leaks first."""
 
-    `targets`: asked for the targets of a service as they are now.
-    """
-
-    def __init__(
-        self,
-        prometheus: PrometheusApi,
-        pipeline: Pipeline,
-        clock: Clock,
-        targets: Callable[[str], Collection[Target]],
-    ) -> None:
+    def __init__(self, prometheus: PrometheusApi, pipeline: Pipeline, clock: Clock) -> None:
         self._prometheus = prometheus
         self._pipeline = pipeline
         self._clock = clock
-        self._targets = targets
         self._wanted: dict[str, float] = {}
         """Service -> since when it waits, in seconds of a stopwatch."""
         self._known: set[str] = set()
@@ -126,6 +112,11 @@ class Backfill:
         latest = self._clock.stopwatch() - PATIENCE * self._pipeline.settings.block
         for service in [name for name, since in self._wanted.items() if since < latest]:
             del self._wanted[service]
+
+    def _targets(self, service: str) -> list[Target]:
+        """Return the current targets of a service."""
+        state = self._pipeline.service(service)
+        return [target.target for target in state.targets.values()] if state else []
 
     async def _leaking(self) -> list[str]:
         found = await self._prometheus.instant(LEAKING, self._clock.wall(self._clock.time()))

@@ -1,4 +1,4 @@
-"""The scrape loop of one target: fetch a profile, pass it to the pipeline, record health, stay within the cost limit."""
+"""The scrape loop of one target: fetch a profile, pass it to the pipeline, record health, limit the cost."""
 
 import asyncio
 from collections import deque
@@ -38,15 +38,15 @@ class Recording(Protocol):
     def tee(self, feed: Feed) -> Feed:
         """Return a feed that records the pieces and passes them to `feed`."""
 
+    async def end(self, time: float, total: int, process: Process | None, symbols: Mapping[int, str]) -> None:
+        """Store the recorded body, the profile of `time`."""
+
 
 class BodyRecorder(Protocol):
     """Records bodies of one target as evidence."""
 
     def begin(self, form: Format, size_limit: int) -> Recording | None:
         """Return a recording of the next body, None if it is not wanted; `size_limit`: decompressed bytes."""
-
-    async def end(self, time: float, total: int, process: Process | None, symbols: Mapping[int, str]) -> None:
-        """Keep the body that was recorded last, a profile of `time`."""
 
     def failed(self) -> None:
         """Record that the target did not return a profile."""
@@ -89,6 +89,7 @@ class ScrapeLoop:
         self._processes = processes
         self._symbols = symbols
         self._probes = probes
+        self._scheduled = any(probe.is_scheduled for probe in probes)
         self._recorder = recorder
         self._process: Process | None = None
         """The process of the latest profile, None if unknown."""
@@ -115,9 +116,8 @@ class ScrapeLoop:
             await self._identify(body.process, total, now, fetched)
             await self._name_waits(body, samples, now, fetched)
             on_events(self._observe(time, total, samples))
-            if recording and self._recorder:
-                names = self._symbols.names if self._symbols else {}
-                await self._recorder.end(time, total, self._process, names)
+            if recording:
+                await recording.end(time, total, self._process, self._symbols.names if self._symbols else {})
             await self._run_probes(time, total, on_events)
         except ScrapeError as error:
             self._failed(error)
@@ -200,7 +200,7 @@ class ScrapeLoop:
         """Run the probes that are due; pass the verdicts that a proof changed to `on_events`."""
         state = self.state
         suspects = self._pipeline.suspects(state.target)
-        for probe in self._probes if suspects or self._proof_interval else ():
+        for probe in self._probes if suspects or self._scheduled else ():
             now = self._clock.stopwatch()
             context = ProbeContext(
                 state=state,

@@ -213,7 +213,7 @@ class DiscoveryCollector(Collector):
         )
         number: Counter[tuple[str, str]] = Counter()
         succeeded: dict[tuple[str, str], float] = {}
-        for those in self._targets.outlook():
+        for those in self._targets.discoverers():
             key = those.job, those.mechanism
             number[key] += those.failures
             # Of several of a kind the one that has been failing for longest; 0 for one that never worked.

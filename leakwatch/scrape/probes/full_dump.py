@@ -30,6 +30,7 @@ class FullDumpProbe:
 
     name = "age"
     pause = PAUSE
+    is_scheduled = False
 
     def __init__(self, fetcher: Fetcher, when: When, limit: int, keep: Keep | None = None) -> None:
         self._fetcher = fetcher

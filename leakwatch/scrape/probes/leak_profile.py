@@ -1,7 +1,7 @@
 """Requests the goroutines that the runtime proves to be leaked: `goroutineleak?debug=1`, Go 1.27 and later.
 
-The request costs the service a garbage collection, so it is sent on suspicion only, unless a schedule is configured. A
-missing profile does not mean that nothing leaks. debug=2 is never used: it would stop the service.
+The request costs the service a garbage collection. It is sent on suspicion only, unless a schedule is configured.
+A missing profile does not mean that nothing leaks. debug=2 is never used: it would stop the service.
 """
 
 from collections import Counter
@@ -32,6 +32,7 @@ class LeakProfileProbe:
     def __init__(self, fetcher: Fetcher, when: When, limit: int) -> None:
         self._fetcher = fetcher
         self._when = when
+        self.is_scheduled = not isinstance(when, str)
         self._limit = limit
 
     def is_wanted(self, context: ProbeContext) -> bool:

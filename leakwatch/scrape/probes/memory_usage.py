@@ -31,6 +31,7 @@ class MemoryProbe:
     """
 
     name = "memory"
+    is_scheduled = False
     pause = 0.0
     """The pause is a block, see `is_wanted`."""
 

@@ -41,6 +41,8 @@ class Probe(Protocol):
 
     name: str
     pause: float
+    is_scheduled: bool
+    """Whether it also runs without suspects."""
 
     def is_wanted(self, context: ProbeContext) -> bool:
         """Return whether there is a reason to send a request."""

@@ -1,7 +1,7 @@
 """Identifies the process of a target with a request of 250 bytes.
 
-The table of mappings in `threadcreate?debug=0` has the address of the [vdso], which differs between two starts of a
-program, and from Go 1.24 on the build.
+The table of mappings in `threadcreate?debug=0` has the address of the [vdso], which differs between two starts of
+a program, and from Go 1.24 on the build.
 """
 
 from typing import Final

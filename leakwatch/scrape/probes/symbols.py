@@ -1,7 +1,7 @@
 """Requests the names of functions that text profiles hide: wait reasons at the price of debug=1.
 
-Goroutines that wait for a channel or a select are parked in runtime functions. A text profile has their addresses but
-not their names. A program has about fifteen such addresses, so one small request per process names them all.
+Goroutines that wait for a channel or a select are parked in runtime functions. A text profile has their addresses
+but not their names. A program has about fifteen such addresses, so one small request per process names them all.
 """
 
 from collections.abc import Container
@@ -32,7 +32,7 @@ class SymbolProbe:
         self._process = ""
 
     def follow(self, schedule: ProbeSchedule, process: str, now: float, *, new_connection: bool) -> None:
-        """Drop all names if another process answers; an unidentified one may be another on a new connection."""
+        """Drop all names if the process changed; on a new connection an unidentified one may have."""
         renewed = new_connection and not process and now - schedule.last_asked_at >= RENEWED
         if process != self._process or renewed:
             self._process = process
@@ -53,15 +53,15 @@ class SymbolProbe:
         return [trace for *_, trace in ranked[:AT_ONCE]]
 
     async def request(self, schedule: ProbeSchedule, traces: list[Trace], now: float) -> ScrapeError | None:
-        """Add the names that `traces` hide, with one request; return an error that differs from the previous one."""
+        """Request the names that `traces` hide; return an error that differs from the previous one."""
         try:
-            self.names |= await self._names(traces)
+            self.names |= await self.fetch(traces)
         except ScrapeError as error:
             return error if schedule.failed(error, now) else None
         schedule.succeeded(now)
         return None
 
-    async def _names(self, traces: list[Trace]) -> dict[int, str]:
+    async def fetch(self, traces: list[Trace]) -> dict[int, str]:
         """Return address -> function; raises ScrapeError.
 
         The request also has the address of a visible call, as the last one. A response that is cut, invented or of

@@ -58,7 +58,7 @@ def shown(config: Config) -> str:
 def _jobs(source: AppState) -> Iterator[models.Job]:
     if source.targets is None:
         return
-    outlook = source.targets.outlook()
+    outlook = source.targets.discoverers()
     for name, found in source.targets.counts().items():
         yield models.Job(
             job=name,

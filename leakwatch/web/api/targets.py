@@ -133,9 +133,9 @@ def target_view(
     return models.Target(
         **summary(source, target, target_health),
         now=source.wall(source.now()),
-        job=plan.job if plan else "",
+        job=plan.job.name if plan else "",
         url=str(plan.endpoint.url) if plan else "",
-        configured_interval_seconds=plan.interval if plan else None,
+        configured_interval_seconds=plan.endpoint.interval if plan else None,
         labels=dict(target.labels),
         process=models.Process(start=process.start, build=process.build) if process else None,
         results=dict(target_health.results),

@@ -134,7 +134,7 @@ def test_never_more_than_the_share(costs: list[float], limit: float) -> None:
     pace = CostBudget(15.0, limit)
     spent, time = 0.0, 0.0
     for cost in costs:
-        while not pace.due(time):
+        while not pace.allows(time):
             time += 15.0
         spent += cost
         pace.charge(cost)
