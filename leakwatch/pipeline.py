@@ -50,13 +50,15 @@ class Pipeline:
 
     def add_target(self, target: Target) -> TargetState:
         """Return the state of a target that is scraped from now on. The state of a removed target comes back."""
+        service = self.services.setdefault(target.service, ServiceState(target.service))
         state = self.targets.get(target)
         if state is None:
-            service = self.services.setdefault(target.service, ServiceState(target.service))
             departed = service.departed.pop(target, None)
             state = departed.state if departed else TargetState(target, self.settings, service.functions)
             self.targets[target] = service.targets[target.name] = state
-        state.target = target  # equal targets may differ in labels
+        if state.target.labels != target.labels:  # equal targets may differ in labels
+            state.target = target
+            service.leaks.invalidate()
         return state
 
     def target(self, target: Target) -> TargetState | None:

@@ -58,6 +58,8 @@ class LeakTracker:
         """
         service.time = max(service.time, time)
         leaks = service.leaks
+        if not judged and not leaks.candidates:
+            return []
         changed = False
         for fingerprint, pair in judged.items():
             candidate = leaks.candidates.setdefault(fingerprint, Candidate(pair.stack, time))

@@ -123,7 +123,7 @@ def test_a_plateau_lasts_since_the_last_rise() -> None:
     play = Play().run(14, lambda _, hour: samples({"leak": 3 + int(min(hour, 4) * 60), "b": 5}), A)
     leak = play.leak()
     assert leak.verdict is Verdict.PLATEAU
-    assert leak.reason.endswith("and has not grown for 9h50m")
+    assert leak.reason.endswith("and has not grown for 9h54m")
 
 
 def test_a_rule_by_labels_hides_only_what_its_targets_leak() -> None:

@@ -6,9 +6,10 @@ from pydantic import Field
 
 from leakwatch.discovery.target_builder import Endpoint
 from leakwatch.http.fetch import Fetcher
-from leakwatch.scrape.probes import full_dump, leak_profile
 from leakwatch.scrape.probes.full_dump import FullDumpProbe, Keep
+from leakwatch.scrape.probes.full_dump import When as FullDumpWhen
 from leakwatch.scrape.probes.leak_profile import LeakProfileProbe
+from leakwatch.scrape.probes.leak_profile import When as LeakProofWhen
 from leakwatch.scrape.probes.memory_usage import memory_probe
 from leakwatch.scrape.probes.probe import Probe
 from leakwatch.settings.base import BaseSettings
@@ -19,11 +20,11 @@ Goroutines = Annotated[int, Field(ge=0)]
 class ProbeSettings(BaseSettings):
     """Keys of a scrape configuration for requests beside the scrapes."""
 
-    leak_proof: leak_profile.When = "suspicion"
+    leak_proof: LeakProofWhen = "suspicion"
     """When to ask the Go runtime (1.27) for leaked goroutines: on suspicion, or also at this interval."""
     leak_proof_goroutines: Goroutines = 100_000
     """Largest number of goroutines of a process that is asked: the request costs it a garbage collection."""
-    full_dump: full_dump.When = "suspicion"
+    full_dump: FullDumpWhen = "suspicion"
     """When to request a full dump, which has the wait time and the creator of each goroutine."""
     full_dump_goroutines: Goroutines = 1000
     """Largest number of goroutines of a process that is asked: the dump stops the process meanwhile."""
