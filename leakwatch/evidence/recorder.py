@@ -17,6 +17,7 @@ from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept, Kind, Record, Rec
 from leakwatch.evidence.store import Store
 from leakwatch.http.fetch import Feed
 from leakwatch.leaks.model import Event
+from leakwatch.leaks.tracker import LeakOnTarget
 from leakwatch.model import Process, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile import symbols as symbol
@@ -50,9 +51,12 @@ class TargetRecorder:
         self._process: Process | None = None
         self._restarts = 0
 
-    def begin(self, form: Kept, size_limit: int) -> "BodyRecording | None":
-        """Return a recording of the next body, None if it is not wanted; `size_limit`: decompressed bytes."""
-        if self.wanted or self._leaks():
+    def begin(self, form: Kept, size_limit: int, leaks: Sequence[LeakOnTarget]) -> "BodyRecording | None":
+        """Return a recording of the next body, None if it is not wanted.
+
+        `size_limit`: decompressed bytes; `leaks`: on the target so far.
+        """
+        if self.wanted or any(leak.verdict >= Verdict.PLATEAU for leak in leaks):
             return BodyRecording(self, self._store.packer(form, size_limit), form)
         self._let_go()
         return None

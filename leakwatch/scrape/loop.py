@@ -9,11 +9,13 @@ from typing import Final, Protocol
 import structlog
 
 from leakwatch.clock import Clock
+from leakwatch.detect.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ScrapeError
 from leakwatch.http.fetch import Feed, Fetched, Fetcher
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.target_state import TargetState
-from leakwatch.model import Process, Samples, Target
+from leakwatch.leaks.tracker import LeakOnTarget, suspects
+from leakwatch.model import Process, Samples
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.body import Body, Format
 from leakwatch.scrape.budget import CostBudget
@@ -25,10 +27,10 @@ from leakwatch.scrape.probes.symbols import SymbolProbe
 
 log = structlog.get_logger()
 
-OnEvents = Callable[[list[Event]], None]
-
 USUAL: Final = 5  # intervals whose median is the usual interval
 JITTER: Final = 1.1  # factor by which the usual interval may exceed the configured one
+OnEvents = Callable[[list[Event]], None]
+
 CALM: Final = 20  # scrapes at the configured interval after which the interval is back to normal
 
 
@@ -45,8 +47,11 @@ class Recording(Protocol):
 class BodyRecorder(Protocol):
     """Records bodies of one target as evidence."""
 
-    def begin(self, form: Format, size_limit: int) -> Recording | None:
-        """Return a recording of the next body, None if it is not wanted; `size_limit`: decompressed bytes."""
+    def begin(self, form: Format, size_limit: int, leaks: Sequence[LeakOnTarget]) -> Recording | None:
+        """Return a recording of the next body, None if it is not wanted.
+
+        `size_limit`: decompressed bytes; `leaks`: on the target so far.
+        """
 
     def failed(self) -> None:
         """Record that the target did not return a profile."""
@@ -93,32 +98,36 @@ class ScrapeLoop:
         self._recorder = recorder
         self._process: Process | None = None
         """The process of the latest profile, None if unknown."""
+        self._leaks: Sequence[LeakOnTarget] = ()
+        """The leaks on the target after the latest profile."""
         self._intervals: deque[float] = deque(maxlen=USUAL)
+        self._process_schedule = state.probe_results.schedule(process_probe.NAME)
+        self._symbol_schedule = state.probe_results.schedule(symbol_probe.NAME)
         self._calm = CALM
         self._closed = False
 
-    @property
-    def target(self) -> Target:
-        """The target that is scraped."""
-        return self.state.target
-
     async def run(self, on_events: OnEvents) -> None:
         """Scrape once if the cost budget allows it; pass verdicts that change to `on_events`."""
-        if self._closed or not self._budget.allows(self._clock.stopwatch()):
+        begin, late, time = self._clock.stopwatch(), self._lag(), self._clock.time()
+        if self._closed or not self._budget.allows(begin):
             return
-        time = self._clock.time()
-        body = self._pipeline.body(self._form, self._fetcher.size_limit, self.target.service)
-        recording = self._recorder.begin(self._form, self._fetcher.size_limit) if self._recorder else None
+        body = self._pipeline.body(self._form, self._fetcher.size_limit, self.state.target.service)
+        recording = (
+            self._recorder.begin(self._form, self._fetcher.size_limit, self._leaks) if self._recorder else None
+        )
         try:
-            fetched = await self._fetch(recording.tee(body.feed) if recording else body.feed)
-            total, samples = await self._complete(body, time)
-            now = self._clock.stopwatch()
+            fetched = await self._fetch(recording.tee(body.feed) if recording else body.feed, begin, late)
+            now = begin + self.state.health.duration
+            for _ in body.steps():
+                await asyncio.sleep(0)
+            total, samples = body.close()
             await self._identify(body.process, total, now, fetched)
             await self._name_waits(body, samples, now, fetched)
-            on_events(self._observe(time, total, samples))
+            self._observe(time, total, samples, on_events)
             if recording:
                 await recording.end(time, total, self._process, self._symbols.names if self._symbols else {})
-            await self._run_probes(time, total, on_events)
+            if self._leaks or self._scheduled:
+                await self._run_probes(time, total, on_events)
         except ScrapeError as error:
             self._failed(error)
         except Exception as error:  # noqa: BLE001  an internal error must not end the loop of a target
@@ -133,9 +142,11 @@ class ScrapeLoop:
         self._closed = True
         await self._fetcher.close()
 
-    async def _fetch(self, feed: Feed) -> Fetched:
-        """Fetch one body, and charge the target for it whether it succeeds or not."""
-        begin, late = self._clock.stopwatch(), self._lag()
+    async def _fetch(self, feed: Feed, begin: float, late: float) -> Fetched:
+        """Fetch one body, and charge the target for it whether it succeeds or not.
+
+        `begin`: stopwatch, `late`: lag of the event loop, both before the fetch.
+        """
         charged, body_bytes = True, 0
         try:
             fetched = await self._fetcher.fetch(feed)
@@ -153,21 +164,12 @@ class ScrapeLoop:
             self.state.health.duration, self.state.health.body_bytes = seconds, body_bytes
             self._log_interval(seconds)
 
-    async def _complete(self, body: Body, time: float) -> tuple[int, Samples]:
-        """Return the total and the samples of a body that has arrived; raises ProfileError."""
-        for _ in body.steps():
-            await asyncio.sleep(0)
-        total, samples = body.close()
-        self._fit_block(time)
-        return total, samples
-
     async def _identify(self, process: Process | None, total: int, now: float, fetched: Fetched) -> None:
         """Set the process: that of the profile, else ask for it if there is a reason."""
         if process is not None or self._processes is None:
             self._process = process or self._process
             return
-        schedule = self.state.probe_results.schedule(process_probe.NAME)
-        new = fetched.new_connection
+        schedule, new = self._process_schedule, fetched.new_connection
         if self._processes.is_due(schedule, now, before=self.state.total, total=total, new_connection=new):
             self._process = await self._processes.request(schedule, now)
             self._budget.charge(self._clock.stopwatch() - now)
@@ -177,10 +179,10 @@ class ScrapeLoop:
         symbols, state = self._symbols, self.state
         if symbols is None or state.process_tracker.mixed:
             return
-        schedule = state.probe_results.schedule(symbol_probe.NAME)
+        schedule = self._symbol_schedule
         process = self._process.start if self._process else ""
         symbols.follow(schedule, process, now, new_connection=fetched.new_connection)
-        traces = symbols.hidden(samples, state.judgements) if now >= schedule.retry_at else []
+        traces = symbols.hidden(samples, state.judged) if now >= schedule.retry_at else []
         if traces:
             error = await symbols.request(schedule, traces, now)
             self._budget.charge(self._clock.stopwatch() - now)
@@ -188,26 +190,40 @@ class ScrapeLoop:
                 self._log.info("wait reasons of channels are unknown", reason=error.reason, error=str(error))
         body.learn(symbols.names)
 
-    def _observe(self, time: float, total: int, samples: Samples) -> list[Event]:
-        """Pass the profile to the pipeline; return the verdicts that changed."""
-        restarts = self.state.restarts
-        events = self._pipeline.observe(self.state, time, total, samples, self._process)
-        if self.state.restarts != restarts:
-            self._log.info("target restarted", new_build=self.state.process_tracker.rebuilt)
-        return events
+    def _observe(self, time: float, total: int, samples: Samples, on_events: OnEvents) -> None:
+        """Pass the profile to the pipeline; pass the verdicts that change to `on_events`."""
+        state, restarts = self.state, self.state.restarts
+        self._fit_block(time)
+        events = self._pipeline.observe(state, time, total, samples, self._process)
+        if state.restarts != restarts:
+            self._log.info("target restarted", new_build=state.process_tracker.rebuilt)
+        if events:
+            on_events(events)
+        self._leaks = self._pipeline.leaks_on(state.target)
+
+    def _fit_block(self, time: float) -> None:
+        """Let the block grow if the usual interval is too long for it."""
+        if self.state.health.time:
+            self._intervals.append(time - self.state.health.time)
+        if len(self._intervals) < USUAL:
+            return
+        # A scrape calls this method every time; the lengths are compared here because most blocks fit.
+        interval, history = median(self._intervals) / JITTER, self.state.history
+        fits = SCRAPES_PER_BLOCK * interval <= history.block == self._pipeline.settings.block
+        if not fits and self.state.stretch(interval):
+            self._log.info("block grows with the interval: judged later", block=history.block)
 
     async def _run_probes(self, time: float, total: int, on_events: OnEvents) -> None:
         """Run the probes that are due; pass the verdicts that a proof changed to `on_events`."""
         state = self.state
-        suspects = self._pipeline.suspects(state.target)
-        for probe in self._probes if suspects or self._scheduled else ():
+        for probe in self._probes:
             now = self._clock.stopwatch()
             context = ProbeContext(
                 state=state,
                 time=time,
                 now=now,
                 total=total,
-                suspects=suspects,
+                suspects=suspects(self._leaks),
                 identifier=self._pipeline.identifier,
                 start=self._process.start if self._process else "",
             )
@@ -254,12 +270,3 @@ class ScrapeLoop:
         self._calm = 0 if stretched else self._calm + 1
         if self._calm == CALM:
             self._log.info("interval is back to normal", interval=health.interval)
-
-    def _fit_block(self, time: float) -> None:
-        """Let the block grow if the usual interval is too long for it."""
-        if self.state.health.time:
-            self._intervals.append(time - self.state.health.time)
-        if len(self._intervals) < USUAL:
-            return
-        if self.state.stretch(median(self._intervals) / JITTER):
-            self._log.info("block grows with the interval: judged later", block=self.state.history.block)
