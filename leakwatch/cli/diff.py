@@ -15,7 +15,7 @@ from leakwatch.cli.analyze.folders import BODY
 from leakwatch.cli.scrape_once import cut, is_service, read
 from leakwatch.cli.terminal import styled
 from leakwatch.clock import Clock
-from leakwatch.errors import ConfigError, UsageError, without_user
+from leakwatch.errors import ConfigError, UsageError, without_credentials
 from leakwatch.model import Samples
 from leakwatch.profile.diff import Change, Move, as_json, changes, compare, folded, largest, strangers, summary
 from leakwatch.profile.dump import Dump
@@ -45,7 +45,9 @@ def run(sources: tuple[str, str | None], by: By, output: str, limit: int, timeou
     """
     first, second = sources
     if second is None and not Path(first).is_dir():
-        raise UsageError(f"{without_user(first)}: alone it must be a folder of profiles; else give OLD and NEW")
+        raise UsageError(
+            f"{without_credentials(first)}: alone it must be a folder of profiles; else give OLD and NEW"
+        )
     if first == second == "-":
         raise UsageError("standard input can be one of the two only")
     identifier = Identifier()
@@ -90,7 +92,7 @@ def _side(source: str, timeout: float, identifier: Identifier) -> Side:
     if isinstance(found, Dump) and found.truncated:
         _say(f"{source}: the dump is cut, there were more goroutines")
     time = Clock().time() if is_service(source) else _time(Path(source).name)
-    return Side(without_user(source), time, profile.total, identifier.identify(profile))
+    return Side(without_credentials(source), time, profile.total, identifier.identify(profile))
 
 
 def _say(line: str) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from leakwatch.cli.analyze.folders import SYMBOLS, own_symbols, read_symbols
 from leakwatch.discovery.target_builder import JobDefaults, endpoint
-from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, UsageError, without_user
+from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, UsageError, without_credentials
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Fetcher
 from leakwatch.model import Frame, Profile
@@ -57,7 +57,7 @@ def read(source: str, timeout: float, dump_limit: int | None = None) -> Profile 
             return saved.read(sys.stdin.buffer.read(), pasted=True)
         return saved.read(Path(source).read_bytes(), text.TextCache(symbols=_beside(Path(source))), pasted=True)
     except ScrapeError as error:
-        raise ScrapeError(error.reason, f"{without_user(source)}: {error}") from error
+        raise ScrapeError(error.reason, f"{without_credentials(source)}: {error}") from error
     except OSError as error:
         raise ConfigError(f"{source}: {error.strerror or error}") from error
 
@@ -98,7 +98,7 @@ async def _fetch(url: str, timeout: float, dump_limit: int | None) -> Profile | 
             {"__address__": group.targets[0]}, JobDefaults(job.job_name, job.scheme, job.profile_path)
         )
     except DiscoveryError as error:
-        raise ConfigError(f"{without_user(url)}: {error}") from error
+        raise ConfigError(f"{without_credentials(url)}: {error}") from error
     tls = Tls(job.tls_config, secure=found.url.scheme == "https")
     client = Client(tls, timeout=timeout, socket=found.socket)
     fetcher = Fetcher(client, found.url, job, timeout=timeout, size_limit=DEFAULT_SIZE)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from leakwatch.clock import Clock, Lag
 from leakwatch.discovery.target_builder import JobDefaults as Start
 from leakwatch.discovery.target_builder import endpoint
-from leakwatch.errors import ConfigError, DiscoveryError, UsageError, without_user
+from leakwatch.errors import ConfigError, DiscoveryError, UsageError, without_credentials
 from leakwatch.http.client import Tls
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
@@ -162,6 +162,6 @@ def _plan(url: str, how: SessionSettings) -> tuple[Target, ScrapeTarget]:
     try:
         found = endpoint(labels, Start(http.job_name, http.scheme, http.profile_path))
     except DiscoveryError as error:
-        raise ConfigError(f"{without_user(url)}: {error}") from error
+        raise ConfigError(f"{without_credentials(url)}: {error}") from error
     limits = how.cost_limit, DEFAULT_SIZE, http.profile_format, how.closer
     return found.target, ScrapeTarget(found, http.job_name, http, how.interval, how.timeout, *limits)

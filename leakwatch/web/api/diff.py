@@ -3,7 +3,7 @@
 import asyncio
 from typing import Literal
 
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.profile.diff import Change, changes, compare, summary
 from leakwatch.profile.grouping import By
 from leakwatch.web.api.models.leaks import Fingerprint
@@ -62,10 +62,10 @@ async def difference(
 ) -> Difference:
     """Return what changed from a kept body to another, or to what was scraped last of its target: `now`.
 
-    Raises UnknownError.
+    Raises NotFoundError.
     """
     if source.evidence is None:
-        raise UnknownError("no evidence is kept here")
+        raise NotFoundError("no evidence is kept here")
     own_code = tuple(source.pipeline.settings.own_code)
     before = await source.moments.read(source.evidence, old, own_code)
     if new == NOW:

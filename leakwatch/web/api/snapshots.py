@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from leakwatch.errors import EvidenceError, ScrapeError, UnknownError, quote
+from leakwatch.errors import EvidenceError, NotFoundError, ScrapeError, quote
 from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Record
 from leakwatch.evidence.store import Store
 from leakwatch.model import Profile, Sample, Samples, Target
@@ -46,7 +46,7 @@ class Moments:
         return len(self._known)
 
     async def read(self, store: Store, key: str, own_code: tuple[str, ...]) -> Moment:
-        """Return what is in the body of this id; raises UnknownError if it is not kept, or cannot be read.
+        """Return what is in the body of this id; raises NotFoundError if it is not kept, or cannot be read.
 
         `own_code`: prefixes of functions that are own code wherever their files lie.
         """
@@ -65,11 +65,11 @@ class Moments:
 
 
 def latest(pipeline: Pipeline, target: Target) -> Moment:
-    """Return what was scraped last of a target; raises UnknownError if nothing was."""
+    """Return what was scraped last of a target; raises NotFoundError if nothing was."""
     state = pipeline.targets.get(target)
     history = state.history if state else None
     if state is None or history is None or history.time is None:
-        raise UnknownError(f"of target {quote(target.name)} of {quote(target.service)} there is no profile now")
+        raise NotFoundError(f"of target {quote(target.name)} of {quote(target.service)} there is no profile now")
     samples = {
         stack.fingerprint: Sample(stack, int(count))
         for stack, count in zip(history.stacks, history.last.tolist(), strict=True)
@@ -84,11 +84,11 @@ def parse(record: Record, parts: Mapping[str, bytes]) -> Profile:
     return saved.parse(parts[SUFFIXES[record.format]], text.TextCache(symbols=names))
 
 
-def unreadable(key: str, error: Exception) -> UnknownError:
+def unreadable(key: str, error: Exception) -> NotFoundError:
     """Return what a reader is told of a body that is not kept, or cannot be read."""
     if isinstance(error, KeyError):
-        return UnknownError(f"no profile {quote(key)} is kept")
-    return UnknownError(f"profile {quote(key)} cannot be read: {error}")
+        return NotFoundError(f"no profile {quote(key)} is kept")
+    return NotFoundError(f"profile {quote(key)} cannot be read: {error}")
 
 
 def _moment(key: str, record: Record, parts: Mapping[str, bytes], own_code: tuple[str, ...]) -> Moment:
