@@ -30,6 +30,7 @@ from leakwatch.leaks.tracker import POOLED, Judged, LeakTracker
 from leakwatch.model import Fingerprint, Frame, Process, Samples, Target
 from leakwatch.profile import proto, text
 from leakwatch.profile.body import Body, Format
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
 
 
@@ -44,8 +45,7 @@ class Pipeline:
         self.leaks = LeakTracker(self.count, self._labels, self._facts, self._findings, self._cost)
         self._assign(settings)
         self._services: dict[str, ServiceState] = {}
-        self._texts = text.TextCache()
-        self._protos = proto.ProtoCache()
+        self._cache = ParseCache()
         self.identifier = Identifier(settings.own_code)
 
     def configure(self, settings: DetectionSettings) -> bool:
@@ -70,8 +70,8 @@ class Pipeline:
     def body(self, form: Format = "text", size_limit: int = 1 << 30, service: str = "") -> Body:
         """Return an empty body to be fed; `size_limit`: bytes when decompressed."""
         if form == "proto":
-            return Body(proto.Parser(self._protos, size_limit, service), self.identifier)
-        return Body(text.Parser(self._texts), self.identifier)
+            return Body(proto.Parser(self._cache, size_limit, service), self.identifier)
+        return Body(text.Parser(self._cache), self.identifier)
 
     def add_target(self, target: Target) -> TargetState:
         """Return all that is known of `target`; begins to watch it if it is new."""

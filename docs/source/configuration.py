@@ -27,8 +27,8 @@ HEAD = """\
 <!-- Written by `make docs` from the models in leakwatch/; edit the docstrings there. -->
 
 All keys of the file of `leakwatch run --config`, and of the file of `--web.config.file`. A commented file to start
-from is [config/leakwatch.yml](../config/leakwatch.yml). `leakwatch check-config` reports each invalid key and value
-with its line. `leakwatch config-schema` prints a JSON Schema for editors. An unknown key is an error.
+from is [config/leakwatch.yml](../config/leakwatch.yml). `leakwatch check-config` reports each invalid key and
+value with its line. `leakwatch config-schema` prints a JSON Schema for editors. An unknown key is an error.
 
 | type | format |
 |---|---|

@@ -17,8 +17,9 @@ from leakwatch.http.fetch import Fetcher
 from leakwatch.model import Frame, Profile
 from leakwatch.profile import dump, pprof, text
 from leakwatch.profile import formats as saved
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.dump import Dump
-from leakwatch.profile.dump_stacks import Waits, waiting
+from leakwatch.profile.dump_stacks import DumpIndex, waiting
 from leakwatch.profile.escape import printable
 from leakwatch.profile.grouping import KEYS, By, Row, Waitings, as_json, folded, group, short
 from leakwatch.profile.stacks import Identifier
@@ -55,7 +56,7 @@ def read(source: str, timeout: float, dump_limit: int | None = None) -> Profile 
             return asyncio.run(_fetch(source, timeout, dump_limit))
         if source == "-":
             return saved.read(sys.stdin.buffer.read(), pasted=True)
-        return saved.read(Path(source).read_bytes(), text.TextCache(symbols=_beside(Path(source))), pasted=True)
+        return saved.read(Path(source).read_bytes(), ParseCache(symbols=_beside(Path(source))), pasted=True)
     except ScrapeError as error:
         raise ScrapeError(error.reason, f"{without_credentials(source)}: {error}") from error
     except OSError as error:
@@ -115,7 +116,7 @@ async def _fetch(url: str, timeout: float, dump_limit: int | None) -> Profile | 
             _say(f"wait reasons of channels stay unknown: {refusal}")
     finally:
         await client.close()
-    return text.parse(bytes(body), text.TextCache(symbols=symbols.names))
+    return text.parse(bytes(body), ParseCache(symbols=symbols.names))
 
 
 def render(found: Profile | Dump, by: By, output: str, limit: int) -> bytes:
@@ -131,7 +132,7 @@ def render(found: Profile | Dump, by: By, output: str, limit: int) -> bytes:
     truncated = isinstance(found, Dump) and found.truncated
     waitings: Waitings = {}
     if isinstance(found, Dump):
-        waitings = {key: waiting(goroutines) for key, goroutines in Waits(found, identifier).by_stack.items()}
+        waitings = {key: waiting(goroutines) for key, goroutines in DumpIndex(found, identifier).by_stack.items()}
     if output == "json":
         said = as_json(profile.total, rows, waitings, truncated=truncated)
         return (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()

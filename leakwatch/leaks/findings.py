@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from leakwatch.leaks.memory import Looks
 from leakwatch.leaks.model import Findings
 from leakwatch.model import Fingerprint, Stack, Waiting
-from leakwatch.profile.wait_times import together
+from leakwatch.profile.wait_times import merge_waiting
 
 Suspects = Mapping[Fingerprint, Stack]
 """The stacks and sites of a target that are under suspicion."""
@@ -87,4 +87,4 @@ def findings(
     for bound in older:
         for seconds, goroutines in bound.items():
             bounds[seconds] = bounds.get(seconds, 0) + goroutines
-    return Findings(proven, together(waiting) if waiting else None, bounds, missing)
+    return Findings(proven, merge_waiting(waiting) if waiting else None, bounds, missing)

@@ -1,4 +1,4 @@
-"""One body on its way in, fed in pieces."""
+"""Parses one body, fed in pieces, into samples."""
 
 from collections.abc import Iterator, Mapping
 from typing import Literal
@@ -12,7 +12,7 @@ Format = Literal["text", "proto"]
 
 
 class Body:
-    """One body on its way in: fed in pieces, so that a large one neither fills memory nor holds up the loop."""
+    """A body that is being parsed. Feeding it in pieces bounds the memory and does not block the event loop."""
 
     def __init__(self, parser: text.Parser | proto.Parser, identifier: Identifier) -> None:
         self._parser = parser
@@ -20,24 +20,24 @@ class Body:
         self._samples: dict[Fingerprint, Sample] = {}
 
     def feed(self, data: bytes) -> None:
-        """Take in the next piece; raises ProfileError."""
+        """Parse the next piece; raises ProfileError."""
         self.identifier.merge(self._parser.feed(data), self._samples)
 
     def steps(self) -> Iterator[None]:
-        """Do in small steps what is left to do when the body is over; raises ProfileError."""
+        """Do most of the work of `close` in small steps; raises ProfileError."""
         return self._parser.steps()
 
     @property
     def process(self) -> Process | None:
-        """Which process it comes from, None if it does not say; after it was closed."""
+        """The process that wrote the body, None if the format does not identify it. Valid after `close`."""
         process = self._parser.process if isinstance(self._parser, proto.Parser) else None
         return process if process and process.start else None
 
     def close(self) -> tuple[int, Samples]:
-        """Return the total and the samples of the whole body; raises ProfileError if it is not whole."""
+        """Return the total and the samples of the body; raises ProfileError if the body is incomplete."""
         self.identifier.merge(self._parser.close(), self._samples)
         return self._parser.total or 0, self._samples
 
-    def learn(self, symbols: Mapping[int, str]) -> None:
-        """Name the wait reasons of the samples by `symbols` of their process: address -> function."""
-        self.identifier.learn(self._samples, symbols)
+    def set_wait_reasons(self, symbols: Mapping[int, str]) -> None:
+        """Set the wait reasons of the samples; `symbols`: address -> function of their process."""
+        self.identifier.set_wait_reasons(self._samples, symbols)

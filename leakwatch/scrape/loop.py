@@ -175,7 +175,7 @@ class ScrapeLoop:
             self._pace.charge(self._clock.stopwatch() - begin)
             if error:
                 self._log.info("wait reasons of channels stay unknown", reason=error.reason, error=str(error))
-        body.learn(symbols.names)
+        body.set_wait_reasons(symbols.names)
 
     async def _look_closer(self, time: float, total: int, tell: OnEvents) -> None:
         """Ask for what is due beside the profile; give the events of a proof to `tell`."""

@@ -12,7 +12,7 @@ from leakwatch.http.fetch import Fetcher
 from leakwatch.leaks.findings import Dumped, Suspects
 from leakwatch.model import Fingerprint, Waiting
 from leakwatch.profile import dump
-from leakwatch.profile.dump_stacks import Waits, waiting
+from leakwatch.profile.dump_stacks import DumpIndex, waiting
 from leakwatch.profile.stacks import Identifier
 from leakwatch.scrape.probes.probe import ProbeContext
 
@@ -48,7 +48,7 @@ class FullDumpProbe:
         found = await asyncio.to_thread(dump.parse, bytes(body))
         if found.truncated:
             raise TruncatedProfile(f"the dump ends early, after {len(found.goroutines)} goroutines")
-        told = await asyncio.to_thread(_waiting, found, context.identifier.another(), context.suspects)
+        told = await asyncio.to_thread(_waiting, found, context.identifier.empty_copy(), context.suspects)
         context.answers.dumped = Dumped(context.time, told)
         if self._keep:
             await self._keep(bytes(body), context.time, len(found.goroutines))
@@ -56,6 +56,6 @@ class FullDumpProbe:
 
 def _waiting(found: dump.Dump, identifier: Identifier, suspects: Suspects) -> dict[Fingerprint, Waiting]:
     """Return how the suspects wait, in a thread: there may be many, and deep ones."""
-    waits = Waits(found, identifier)
-    told = {key: waits.of(stack) for key, stack in suspects.items()}
+    waits = DumpIndex(found, identifier)
+    told = {key: waits.goroutines_of(stack) for key, stack in suspects.items()}
     return {key: waiting(those) for key, those in told.items() if those}

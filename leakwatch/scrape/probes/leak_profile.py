@@ -45,7 +45,7 @@ class LeakProfileProbe:
 
     async def ask(self, context: ProbeContext) -> None:
         """Put down what is proven; raises ScrapeError."""
-        parser = text.Parser(text.TextCache(), b"goroutineleak")
+        parser = text.Parser(profile=b"goroutineleak")
         samples: dict[Fingerprint, Sample] = {}
 
         def feed(data: bytes) -> None:

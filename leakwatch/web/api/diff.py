@@ -4,7 +4,7 @@ import asyncio
 from typing import Literal
 
 from leakwatch.errors import NotFoundError
-from leakwatch.profile.diff import Change, changes, compare, summary
+from leakwatch.profile.diff import GroupChange, changes, compare, summary
 from leakwatch.profile.grouping import By
 from leakwatch.web.api.models.leaks import Fingerprint
 from leakwatch.web.api.models.types import Model, Text
@@ -104,15 +104,15 @@ def _side(moment: Moment, time: float) -> Side:
     )
 
 
-def _row(one: Change) -> ChangeRow:
-    stack = one.moves[0].stack
+def _row(one: GroupChange) -> ChangeRow:
+    stack = one.stacks[0].stack
     return ChangeRow(
         key=one.key,
         status=_status(one),
         before=one.old,
         after=one.new,
         change=one.change,
-        stacks=len(one.moves),
+        stacks=len(one.stacks),
         stack=stack.fingerprint,
         function=stack.blamed.function,
         file=stack.blamed.file,
@@ -122,7 +122,7 @@ def _row(one: Change) -> ChangeRow:
     )
 
 
-def _status(one: Change) -> Status:
+def _status(one: GroupChange) -> Status:
     if one.change > 0:
         return "grown" if one.old else "new"
     return "shrunk" if one.new else "gone"

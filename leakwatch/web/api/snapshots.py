@@ -12,7 +12,7 @@ from leakwatch.model import Profile, Sample, Samples, Target
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile import formats as saved
 from leakwatch.profile import symbols as symbol
-from leakwatch.profile import text
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
 
 NOW: Final = "now"
@@ -81,7 +81,7 @@ def latest(pipeline: Pipeline, target: Target) -> Moment:
 def parse(record: Record, parts: Mapping[str, bytes]) -> Profile:
     """Return what is in a body, with the names of functions that stand beside it; raises ScrapeError."""
     names = symbol.parse(parts[SYMBOLS]) if SYMBOLS in parts else {}
-    return saved.parse(parts[SUFFIXES[record.format]], text.TextCache(symbols=names))
+    return saved.parse(parts[SUFFIXES[record.format]], ParseCache(symbols=names))
 
 
 def unreadable(key: str, error: Exception) -> NotFoundError:
