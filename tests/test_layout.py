@@ -24,9 +24,7 @@ ELSEWHERE = {  # test file -> modules without a file of their own; a package sta
     "pipeline/test_handover.py": "detect.lifetimes detect.restarts leaks.handover",
     "pipeline/test_judging.py": "detect leaks.reason pipeline",
     "pipeline/test_leaks.py": "leaks model",
-    "pipeline/test_services.py": (
-        "detect.correlation detect.pool detect.pool_member detect.pool_scores leaks.sites"
-    ),
+    "pipeline/test_services.py": ("detect.correlation detect.pool detect.pool_member detect.pool_scores"),
     "unit/cli/analyze/test_replay.py": "cli.analyze",
     "unit/cli/check/test_result.py": "cli.check",
     "unit/cli/test_diff.py": "profile.diff profile.grouping",

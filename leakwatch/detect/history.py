@@ -36,12 +36,12 @@ LEARNING: Final = HOURS - 1  # hours of a lifetime that tell its shape
 class History:
     """All series of one target.
 
-    `block`: seconds; `rows_limit`: the most series kept, the rest is summed up in `folded`.
+    `block`: seconds; `series_limit`: the most stacks that have a series, the others are summed up in `folded`.
     """
 
     rebased = False
 
-    def __init__(self, block: float, rows_limit: int = 1000) -> None:
+    def __init__(self, block: float, series_limit: int = 1000) -> None:
         self.block = block
         self.stacks: list[Stack | None] = []
         """Row -> stack; None is a free row."""
@@ -73,7 +73,7 @@ class History:
         """Goroutines of the latest scrape in stacks that found no row."""
         self.folded_stacks = 0
         self._base_block = block
-        self._rows_limit = rows_limit
+        self.series_limit = series_limit
         self._seen: Sums = np.zeros(0)
         self._origin_numbers: dict[str, int] = {}
         self._open = OpenBlock()
@@ -127,7 +127,7 @@ class History:
         """Take over what is known of the stacks of `other`, whose lifetime has ended."""
         stacks = [stack for stack in other.stacks if stack is not None]
         new = [Sample(stack, 0) for stack in stacks if stack.fingerprint not in self.rows]
-        room = self._rows_limit - len(self.rows)
+        room = self.series_limit - len(self.rows)
         if new[:room]:
             self._admit(new[:room], {})
         for fingerprint, its in other.rows.items():
@@ -186,14 +186,14 @@ class History:
         return counts
 
     def _admit(self, new: list[Sample], samples: Mapping[Fingerprint, Sample]) -> None:
-        if len(new) > self._rows_limit - len(self.rows):
-            new = nlargest(self._rows_limit, new, key=lambda sample: sample.goroutines)
+        if len(new) > self.series_limit - len(self.rows):
+            new = nlargest(self.series_limit, new, key=lambda sample: sample.goroutines)
             self._evict(new, samples)
-            new = new[: self._rows_limit - len(self.rows)]
+            new = new[: self.series_limit - len(self.rows)]
         gaps = [row for row, stack in enumerate(self.stacks) if stack is None]
         if len(new) > len(gaps):
             size = len(self.stacks)
-            self._resize(min(max(size + len(new) - len(gaps), size * 5 // 4 + 16), max(self._rows_limit, size)))
+            self._resize(min(max(size + len(new) - len(gaps), size * 5 // 4 + 16), max(self.series_limit, size)))
             gaps += range(size, len(self.stacks))
         self.version += 1
         for sample, row in zip(new, gaps, strict=False):
@@ -202,7 +202,7 @@ class History:
             self.rows[stack.fingerprint] = row
             numbers = self._origin_numbers
             self.origins[row] = numbers.setdefault(stack.origin, len(numbers))
-        if len(self._origin_numbers) > 2 * self._rows_limit:
+        if len(self._origin_numbers) > 2 * self.series_limit:
             self._number_origins()
 
     def _number_origins(self) -> None:
@@ -215,7 +215,7 @@ class History:
 
     def _evict(self, new: list[Sample], samples: Mapping[Fingerprint, Sample]) -> None:
         """Free rows for `new`, largest first: those that stand empty, longest unseen first, then smaller ones."""
-        free = self._rows_limit - len(self.rows)
+        free = self.series_limit - len(self.rows)
         kept = [key for key in self.rows if key not in self.protected]
         empty = [key for key in kept if key not in samples]
         empty.sort(key=lambda key: float(self._seen[self.rows[key]]))

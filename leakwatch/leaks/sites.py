@@ -50,7 +50,7 @@ class Sites(History):
     """A row per site that a target has goroutines in; the same blocks and lifetimes as its `history`."""
 
     def __init__(self, history: History, functions: Functions) -> None:
-        super().__init__(history.block)
+        super().__init__(history.block, history.series_limit)
         self._history = history
         self._functions = functions
         self._counted: dict[str, Stack] = {}

@@ -117,7 +117,7 @@ def test_blocks_that_grow_keep_what_is_known() -> None:
 
 def test_a_large_newcomer_takes_the_place_of_a_small_stack() -> None:
     """A leak that begins when all rows are taken is followed as soon as it is large; protected stacks stay."""
-    history = History(75.0, rows_limit=10)
+    history = History(75.0, series_limit=10)
     small = {f"s{i}": 1 for i in range(10)}
     history.record(0.0, samples(small))
     history.protected = [stack("s0", "main.gos0").fingerprint]
@@ -141,7 +141,7 @@ def test_a_slow_target_gets_a_longer_block() -> None:
 
 def test_bounded_rows() -> None:
     """With more stacks than rows the smallest are summed up, and rows that stand empty are used again."""
-    history = History(75.0, rows_limit=10)
+    history = History(75.0, series_limit=10)
     history.record(0.0, samples({f"s{i}": i + 1 for i in range(100)}))
     assert len(history.rows) == 10
     assert history.last.sum() == sum(range(91, 101))
