@@ -98,9 +98,9 @@ class Pipeline:
         state.mixed_since = None
         events = self.restart(target, time) if change else []
         service = self._services[target.service]
-        state.history.protected = state.sites.protected = {**state.judgements, **service.judged}
-        closed = state.history.record(time, samples)
-        state.sites.follow(time, samples)
+        protected = {**state.judgements, **service.judged}
+        closed = state.history.record(time, samples, protected)
+        state.sites.record(time, samples, protected)
         if not closed:
             return events
         self.blocks += 1

@@ -13,11 +13,10 @@ import time
 import numpy as np
 
 from leakwatch.detect.columns import BLOCKS_PER_HOUR
-from leakwatch.detect.daily import Daily
+from leakwatch.detect.daily import DailyScorer
 from leakwatch.detect.detector import Detector
-from leakwatch.detect.growth import score_blocks, score_hours
+from leakwatch.detect.growth import score_blocks
 from leakwatch.detect.history import History
-from leakwatch.detect.series import Series
 from leakwatch.model import Fingerprint, Frame, Sample, Stack
 
 INTERVAL = 15.0
@@ -45,8 +44,9 @@ def main() -> None:
     given = arguments.parse_args()
     rng = np.random.default_rng(1)
     stacks = [stack(number) for number in range(given.series)]
-    watched: list[tuple[History, Detector[Series]]] = [
-        (History(SCRAPES * INTERVAL), Detector(score_blocks, score_hours, Daily())) for _ in range(given.targets)
+    watched: list[tuple[History, Detector[History]]] = [
+        (History(SCRAPES * INTERVAL), Detector(score_blocks, DailyScorer().score_hours))
+        for _ in range(given.targets)
     ]
     level = np.where(np.arange(given.series) % 5 == 0, 20, 0)
     leaks = np.arange(given.series) < given.leaking * given.series

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from leakwatch.detect import pool_scores as pooling
 from leakwatch.detect.detector import Detector
 from leakwatch.detect.history import History
 from leakwatch.detect.pool import Pool
+from leakwatch.detect.pool_scores import grown_targets, score_blocks, score_hours
 from leakwatch.leaks.sites import Functions
 from leakwatch.leaks.target_state import DepartedTarget, TargetState
 from leakwatch.leaks.tracker import Judged
@@ -18,7 +18,7 @@ class PooledDetector:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._detector = Detector(pooling.score_blocks, pooling.score_hours)
+        self._detector = Detector(score_blocks, score_hours)
 
     def is_due(self, time: float) -> bool:
         """Tell whether a block has ended."""
@@ -26,9 +26,8 @@ class PooledDetector:
 
     def judge(self, time: float, histories: Mapping[str, History]) -> Judged:
         """Return what is thought of all `histories` by target, when a block has ended."""
-        self._pool.follow(histories)
-        self._pool.protected = self._detector.cases
-        self._pool.advance(time)
+        self._pool.set_members(histories)
+        self._pool.advance(time, protected=self._detector.cases)
         self._detector.judge(self._pool)
         said = self._detector.judgements(self._pool)
         return {key: self._on_targets(key, *one, histories) for key, one in said.items()}
@@ -36,7 +35,7 @@ class PooledDetector:
     def _on_targets(
         self, key: Fingerprint, stack: Stack, judgement: Judgement, histories: Mapping[str, History]
     ) -> tuple[Stack, Judgement]:
-        targets = pooling.grown_targets(self._pool, self._pool.rows[key], 24)
+        targets = grown_targets(self._pool, self._pool.rows[key], 24)
         for history in histories.values():  # theirs has the lines of the latest build
             if key in history.rows:
                 stack = history.stacks[history.rows[key]] or stack

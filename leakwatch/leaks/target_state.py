@@ -5,16 +5,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from leakwatch.detect import pool_scores as pooling
 from leakwatch.detect.columns import BLOCKS, SCRAPES_PER_BLOCK
-from leakwatch.detect.daily import Daily
-from leakwatch.detect.detector import Detector, patience
+from leakwatch.detect.daily import DailyScorer
+from leakwatch.detect.detector import Detector, grace_period
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.history import History
 from leakwatch.detect.min_age import Lows, lows, older
+from leakwatch.detect.pool_scores import stands_out
 from leakwatch.detect.proof import confirm
 from leakwatch.detect.restarts import ProcessTracker
-from leakwatch.detect.series import Series
+from leakwatch.detect.windows import Window
 from leakwatch.leaks.findings import ProbeResults
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.sites import Functions, Sites
@@ -46,8 +46,8 @@ class TargetState:
         """Begin anew, with no history."""
         self.history = History(settings.block, settings.series_limit)
         self.sites = Sites(self.history, self._functions)
-        self.detector: Detector[Series] = Detector(score_blocks, score_hours, Daily())
-        self.site_detector: Detector[Series] = Detector(score_blocks, score_hours)
+        self.detector = Detector(score_blocks, DailyScorer().score_hours)
+        self.site_detector = Detector(score_blocks, score_hours)
         self.judged: Judged = {}
         self.judged_sites: Judged = {}
 
@@ -141,7 +141,7 @@ class TargetState:
         self.replacement = True
         self.identity.take_over(old.identity)
         for history, its in ((self.history, old.history), (self.sites, old.sites)):
-            history.adopt(its)
+            history.take_over(its)
         self.detector.take_over(old.detector, self.history)
         self.site_detector.take_over(old.site_detector, self.sites)
         self.update_judgements()
@@ -182,12 +182,12 @@ class DepartedTarget:
         return {
             key: (stack, replace(said, restarted=True, growth=NO_GROWTH))
             for key, (stack, said) in self.state.judgements.items()
-            if said.verdict >= Verdict.LEAKING and waited < patience(said.grew, block)
+            if said.verdict >= Verdict.LEAKING and waited < grace_period(said.grew, block)
         }
 
 
-def _judge(detector: Detector[Series], history: History, siblings: Sequence[History]) -> None:
-    def is_explained(fingerprint: Fingerprint, window: str) -> bool:
-        return window not in pooling.BLATANT and not pooling.stands_out(history, siblings, fingerprint)
+def _judge(detector: Detector[History], history: History, siblings: Sequence[History]) -> None:
+    def is_explained(fingerprint: Fingerprint, window: Window) -> bool:
+        return window.must_stand_out and not stands_out(history, siblings, fingerprint)
 
     detector.judge(history, is_explained)

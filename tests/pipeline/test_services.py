@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from leakwatch.detect import correlation as related
-from leakwatch.detect.columns import UP_SQUARED
+from leakwatch.detect.columns import SQUARED_RISES
 from leakwatch.detect.series import Series
 from leakwatch.leaks.ignore import IgnoreRule, unmatched
 from leakwatch.leaks.model import Event
@@ -176,7 +176,7 @@ def test_of_many_leaks_few_are_compared_one_by_one(monkeypatch: pytest.MonkeyPat
     rng = np.random.default_rng(4)
     levels = np.cumsum(rng.poisson(10, (101, 72)), axis=1).astype(np.float32)
     levels[100] = 2 * levels[0]
-    blocks = SimpleNamespace(values=np.stack([levels] * (UP_SQUARED + 1)), scrapes=np.ones(72, int))
+    blocks = SimpleNamespace(values=np.stack([levels] * (SQUARED_RISES + 1)), scrapes=np.ones(72, int))
     rows = {Fingerprint(f"{i:016x}"): i for i in range(101)}
     series = SimpleNamespace(blocks=blocks, rows=rows, block_start=START, block=300.0)
     compared = []
@@ -185,8 +185,8 @@ def test_of_many_leaks_few_are_compared_one_by_one(monkeypatch: pytest.MonkeyPat
         compared.append((x, y))
         return once(x, y)
 
-    once = related._together
-    monkeypatch.setattr(related, "_together", together)
+    once = related._are_in_step
+    monkeypatch.setattr(related, "_are_in_step", together)
     found = related.in_step(cast("Series", series), dict.fromkeys(rows, START - 60 * 300.0))
     assert [(int(one, 16), int(other, 16)) for one in found for other in found[one]] == [(0, 100), (100, 0)]
     assert len(compared) < 101 * 100 / 2 / 10

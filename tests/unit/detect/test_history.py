@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.detect.columns import BRIEF, FALLS, FLOOR, MEAN, RISES, TURNOVER, UP_SQUARED
+from leakwatch.detect.columns import BRIEF, FALLS, FLOOR, MEAN, RISES, SQUARED_RISES, TURNOVER
 from leakwatch.detect.history import History
 from tests.support.simulated import samples, stack
 
@@ -30,7 +30,7 @@ def test_a_block() -> None:
     assert newest(history, FLOOR) == 3.0
     assert newest(history, FALLS) == 3.0
     assert newest(history, RISES) == 8.0
-    assert newest(history, UP_SQUARED) == 40.0
+    assert newest(history, SQUARED_RISES) == 40.0
 
 
 @pytest.mark.parametrize(("leaving", "growth"), [(0.0, 0.5), (2.0, 0.0), (5.0, 0.2)])
@@ -120,13 +120,13 @@ def test_a_large_newcomer_takes_the_place_of_a_small_stack() -> None:
     history = History(75.0, series_limit=10)
     small = {f"s{i}": 1 for i in range(10)}
     history.record(0.0, samples(small))
-    history.protected = [stack("s0", "main.gos0").fingerprint]
+    protected = [stack("s0", "main.gos0").fingerprint]
     for i in range(1, 20):
-        history.record(i * 15.0, samples(small | {"leak": i}))
+        history.record(i * 15.0, samples(small | {"leak": i}), protected)
     assert stack("leak", "main.goleak").fingerprint in history.rows
     assert stack("s0", "main.gos0").fingerprint in history.rows
     assert history.folded == 1
-    history.record(600.0, samples({"s1": 500, "new": 1}))
+    history.record(600.0, samples({"s1": 500, "new": 1}), protected)
     assert history.last.max() == 500
 
 
@@ -159,7 +159,12 @@ def test_memory_per_series() -> None:
     history = History(300.0)
     history.record(0.0, samples({f"s{i}": 1 for i in range(1000)}))
     arrays = (history.blocks.values, history.hours.values, history.known_drop, history.last, history.origins)
-    inner = (history._seen, history._open._sums, history.past.ceilings, history.past.leaked)
+    inner = (
+        history._table._last_seen,
+        history._open._sums,
+        history.past_lifetimes.ceilings,
+        history.past_lifetimes.leaked,
+    )
     assert sum(array.nbytes for array in arrays + inner) <= 2048 * 1000
 
 

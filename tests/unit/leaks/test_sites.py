@@ -26,10 +26,10 @@ def test_sites_beyond_the_limit_are_folded() -> None:
     """With more sites than the limit, the largest have a row and the others are summed up."""
     history, functions = History(75.0, series_limit=5), Functions()
     samples = paths(8)
-    functions.learn([sample.stack for sample in samples.values()])
+    functions.add([sample.stack for sample in samples.values()])
     sites = Sites(history, functions)
     for time in (1000.0, 1015.0):
         history.record(time, samples)
-        sites.follow(time, samples)
+        sites.record(time, samples)
     assert (len(sites.rows), sites.folded_stacks) == (5, 3)
     assert sites.last.sum() == sum(2 * (1 + 2 * number) + 1 for number in range(3, 8))
