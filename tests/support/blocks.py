@@ -2,9 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
+
+from leakwatch.detect.columns import Floats
 from leakwatch.detect.detector import CONFIRM, SUSPECT
 from leakwatch.detect.history import History
+from leakwatch.detect.pool import Pool
 from tests.support.simulated import START, samples
 
 BLOCK = 60.0
@@ -50,8 +55,33 @@ def record(
     return begin + (scrapes - 1) * step
 
 
+def floats(values: Any) -> Floats:
+    """Return nested numbers as an array of the detector."""
+    return np.array(values, np.float32)
+
+
 def strength(score: float) -> str:
     """Return the effect of a score: "confirmed", "suspected" or "none"."""
     if score >= CONFIRM - 1e-6:
         return "confirmed"
     return "suspected" if score >= SUSPECT - 1e-6 else "none"
+
+
+class Fleet:
+    """The histories of some targets, which have one stack "a", and their pool."""
+
+    def __init__(self, targets: int) -> None:
+        self.histories = {f"target{i}": History(BLOCK) for i in range(targets)}
+        self.pool = Pool(BLOCK, START)
+        self.time = START
+
+    def play(self, counts: Sequence[Counts], churn: int = 0) -> None:
+        """Record the counts of each target; the pool closes a block after the targets have closed it."""
+        step = BLOCK / SCRAPES
+        for i in range(len(counts[0]) - 1):
+            self.time += step
+            for history, values in zip(self.histories.values(), counts, strict=True):
+                history.record(self.time, samples({"a": values[i + 1] + churn * (i % 2)}))
+            if self.pool.is_due(self.time):
+                self.pool.set_members(self.histories)
+                self.pool.advance(self.time)

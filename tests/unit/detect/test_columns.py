@@ -21,6 +21,7 @@ from leakwatch.detect.columns import (
     trimmed_mean,
     update_known_drop,
 )
+from tests.support.blocks import floats
 
 
 def columns(length: int, values: list[float], *, gaps: tuple[int, ...] = ()) -> Columns:
@@ -84,7 +85,7 @@ def test_intervals_that_differ_much(old: float, new: float, expected: bool) -> N
 
 def test_a_trimmed_mean_ignores_the_extremes() -> None:
     """A sixth at both ends is left out."""
-    assert trimmed_mean(np.float32([[100, 1, 2, 3, 4, -100], [1, 2, 3, 4, 5, 6]])).tolist() == [2.5, 3.5]
+    assert trimmed_mean(floats([[100, 1, 2, 3, 4, -100], [1, 2, 3, 4, 5, 6]])).tolist() == [2.5, 3.5]
 
 
 def test_an_hour_is_made_of_twelve_blocks() -> None:

@@ -6,7 +6,7 @@ import pytest
 from leakwatch.detect.columns import FLOOR
 from leakwatch.detect.history import History
 from leakwatch.detect.lifetimes import PastLifetimes, hourly_floors, shapes
-from tests.support.blocks import BLOCK, HOUR, line, record
+from tests.support.blocks import BLOCK, HOUR, floats, line, record
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from tests.support.blocks import BLOCK, HOUR, line, record
 )
 def test_shapes(floors: list[float], ceiling: float, *, leaked: bool) -> None:
     """A row that stopped rising or fell back has a ceiling; a row that rose until the end may be a leak."""
-    ceilings, leaks = shapes(np.float32([floors]))
+    ceilings, leaks = shapes(floats([floors]))
     assert (ceilings[0], leaks[0]) == (ceiling, leaked)
 
 
@@ -36,7 +36,7 @@ def past(*lifetimes: list[float]) -> PastLifetimes:
     result = PastLifetimes()
     result.resize(1)
     for floors in lifetimes:
-        result.set_current(np.float32([floors]))
+        result.set_current(floats([floors]))
         result.end_lifetime()
     return result
 
@@ -59,7 +59,7 @@ POOL, LARGE, LEAK = [0.0, 40, 80, 100, 100, 100], [0.0, 80, 160, 200, 200, 200],
 )
 def test_ceilings(lifetimes: list[list[float]], floor: float, *, below: bool) -> None:
     """A floor is below a ceiling up to 12 % and 8 goroutines above it."""
-    assert past(*lifetimes).is_below_ceiling(np.array([0]), np.float32([floor])).tolist() == [below]
+    assert past(*lifetimes).is_below_ceiling(np.array([0]), floats([floor])).tolist() == [below]
 
 
 def test_only_the_last_lifetime_counts_as_leaked() -> None:

@@ -102,7 +102,7 @@ def test_counts_that_fall(before: Mapping[str, Counts], after: Mapping[str, int]
 
 
 def test_no_block_no_fall() -> None:
-    """Before the first block closes, nothing is known of the counts."""
+    """Before the first block closes, there are no counts to compare with."""
     history = History(BLOCK)
     record(history, {"a": [100, 100]})
     assert not has_fallen(history, {})
