@@ -151,9 +151,9 @@ class Pipeline:
             return self._tracker.update(service, target.name, state.mixed_judgements(time), time)
         state.mixed_since = None
         events = self.restart(state, time) if restarted else []
-        state.history.protected = state.sites.protected = {**state.judgements, **service.judged}
-        closed = state.history.record(time, samples)
-        state.sites.follow(time, samples)
+        protected = {**state.judgements, **service.judged}
+        closed = state.history.record(time, samples, protected)
+        state.sites.record(time, samples, protected)
         return events + self._judge(service, state, time) if closed else events
 
     def _judge(self, service: ServiceState, state: TargetState, time: float) -> list[Event]:

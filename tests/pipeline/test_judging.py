@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from leakwatch.detect.trend import find_onset, theil_sen
 from leakwatch.leaks.ownership.owners import Owners
 from leakwatch.leaks.ownership.source_links import Links
 from leakwatch.leaks.reason import departures, figure, sentence
@@ -263,23 +262,6 @@ def test_services_are_counted_apart() -> None:
     fingerprint = next(iter(samples({"leak": 1})))
     assert pipeline.count("shop", fingerprint) == 12
     assert pipeline.count("nobody", fingerprint) == 0
-
-
-def test_theil_sen_ignores_outliers() -> None:
-    """The rate is the median slope; one absurd point does not move it."""
-    times = np.arange(20.0)
-    levels = 3 * times
-    levels[7] = 1e6
-    growth = theil_sen(times, levels)
-    assert growth.rate == pytest.approx(3)
-    assert growth.low <= 3 <= growth.high
-
-
-def test_onset_is_the_knee() -> None:
-    """Flat, then straight: the growth began at the knee."""
-    times = np.arange(30.0)
-    assert find_onset(times, np.maximum(times - 12, 0) * 5) == 12
-    assert find_onset(times, times * 2) == 0
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from leakwatch.cli.leak_text import COLOURS, about
 from leakwatch.cli.scrape_session import ScrapeSession, SessionSettings, SessionTarget
 from leakwatch.clock import Clock
 from leakwatch.config import Config, read_config
-from leakwatch.detect.detector import RUNNING
+from leakwatch.detect.detector import CONFIRM_BLOCKS
 from leakwatch.errors import UsageError
 from leakwatch.leaks.model import Event
 from leakwatch.model import Verdict
@@ -115,7 +115,7 @@ class Check:
         if now - one.answered >= self._patience:
             return True
         watched = now - one.up
-        if watched >= self._terms.span + RUNNING * self._terms.block:
+        if watched >= self._terms.span + CONFIRM_BLOCKS * self._terms.block:
             return True  # what failed at the very end was given a second chance
         return watched >= self._terms.span and self._looks[target].enough
 

@@ -8,12 +8,8 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from leakwatch.detect.history import History
-from leakwatch.detect.min_age import lows, older
 from leakwatch.http.fake import FakeFetcher
 from leakwatch.http.fetch import Fetcher
 from leakwatch.leaks.findings import Dumped, ProbeResults, Proof, findings
@@ -350,33 +346,6 @@ def test_findings_of_several_targets() -> None:
     assert (found.proven, found.older, found.missing) == (5, {600.0: 7, 3600.0: 1}, {"age": "no"})
     assert found.waiting == Waiting({None: 1, 7: 2, 9: 2}, {"select": 5}, {})
     assert findings([key], [], []).proven is None
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 400)), min_size=1, max_size=60),
-    st.integers(0, 20),
-)
-def test_bounds_of_age_are_true(ends: list[tuple[int, int]], pool: int) -> None:
-    """Whatever comes and goes, no more goroutines are said to be old than there are that old.
-
-    `ends`: kinds 0 and 1 never end, 2 and 3 end after so many scrapes; `pool` come and go at every scrape.
-    """
-    born = [(kind, i * 7, life) for i, (kind, life) in enumerate(ends)]
-    history, name = History(300.0), "lost"
-    last = 400
-    for i in range(last + 1):
-        alive = [b for kind, b, life in born if b <= i and (kind < 2 or i < b + life)]
-        history.record(START + i * INTERVAL, samples({name: len(alive) + pool, "x": 1}))
-    row = history.rows[key_of(name)] if len(born) + pool else None
-    assert row is not None
-    for seconds, goroutines in older(lows(history, row), int(history.last[row]), float(pool)).items():
-        since = last - seconds / INTERVAL
-        true = sum(b <= since and (kind < 2 or last < b + life) for kind, b, life in born)
-        steady = sum(b <= since for kind, b, life in born)
-        assert goroutines <= steady
-        if all(kind < 2 for kind, _, _ in born):
-            assert goroutines <= true
 
 
 def test_bounds_of_age_of_a_leak() -> None:
