@@ -196,7 +196,7 @@ class Pipeline:
         if found is None:
             return {}
         states = (*(gone.state for gone in found.gone.values()), *found.targets.values())
-        return {state.target.name: state.target.shown for state in states}
+        return {state.target.name: state.target.all_labels for state in states}
 
     def _facts(self, service: str, name: str) -> LinkContext:
         found, target = self._services.get(service), Target(service, name)
@@ -240,7 +240,7 @@ class Pipeline:
     def unmatched(self) -> list[IgnoreRule]:
         """Return the rules of `ignore` that match no stack of any target that is there or was there lately."""
         stacks = (
-            (stack, state.target.shown)
+            (stack, state.target.all_labels)
             for service in self._services.values()
             for state in (*service.targets.values(), *(gone.state for gone in service.gone.values()))
             for stack in state.history.stacks

@@ -239,13 +239,13 @@ def _judgement(case: Case, series: Series, row: int) -> Judgement:
     if series.closed < BLOCKS:
         confidence = min(confidence, YOUNG)
     return Judgement(
-        case.verdict,
-        case.score,
-        case.window,
-        case.growth,
-        confidence,
-        case.began,
-        case.onset,
+        verdict=case.verdict,
+        score=case.score,
+        window=case.window,
+        growth=case.growth,
+        confidence=confidence,
+        first_seen=case.began,
+        since=case.onset,
         goroutines=int(series.last[row]),
         grew=case.grew,
         before=math.nan if series.rebased else case.onset_floor,

@@ -110,7 +110,9 @@ def _together(one: Stack, other: Stack) -> Stack:
     site = one
     if not one.site:
         name = site_of(one.blamed.function)
-        site = Stack(name, (one.blamed,), one.blamed, one.origin, one.wait, site=True)
+        site = Stack(
+            fingerprint=name, frames=(one.blamed,), blamed=one.blamed, origin=one.origin, wait=one.wait, site=True
+        )
     origin = site.origin if site.origin == other.origin else ""
     wait = site.wait if site.wait == other.wait else ""
     return site if (origin, wait) == (site.origin, site.wait) else replace(site, origin=origin, wait=wait)

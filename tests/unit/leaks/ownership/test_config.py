@@ -42,7 +42,9 @@ def test_what_the_page_says_of_owners(tmp_path: Path) -> None:
 
     def whose(function: str) -> str:
         at = Frame(function, "/src/x.go", 1)
-        return pipeline.leaks._owners.owner(Stack(fingerprint_of([function]), (at,), at, function, ""))
+        return pipeline.leaks._owners.owner(
+            Stack(fingerprint=fingerprint_of([function]), frames=(at,), blamed=at, origin=function, wait="")
+        )
 
     assert whose(f"{SHOP}.F") == whose(f"{SHOP}/cart.F") == "team-shop"
     assert whose(f"{SHOP}/cart.(*Session).wait") == "team-checkout"
