@@ -228,7 +228,9 @@ class Pipeline:
     def _labelled_stacks(self) -> Iterator[tuple[Stack, Mapping[str, str]]]:
         for service in self.services.values():
             for state in service.states:
-                yield from ((stack, state.target.shown) for stack in state.history.stacks if stack is not None)
+                yield from (
+                    (stack, state.target.all_labels) for stack in state.history.stacks if stack is not None
+                )
 
     # Settings
 

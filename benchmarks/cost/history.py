@@ -26,7 +26,13 @@ SCRAPES = 20  # per block
 def stack(number: int) -> Stack:
     """Return a stack; all targets have the same stacks."""
     frame = Frame(f"main.f{number}", "/src/main.go", number)
-    return Stack(Fingerprint(f"{number:016x}"), (frame,), frame, f"main.go{number}", "")
+    return Stack(
+        fingerprint=Fingerprint(f"{number:016x}"),
+        frames=(frame,),
+        blamed=frame,
+        origin=f"main.go{number}",
+        wait="",
+    )
 
 
 def size(history: History) -> int:

@@ -28,7 +28,13 @@ class Counted(dict[int, Sample]):
         blamed = Frame(f"example.com/shop/f{number}.wait", f"/src/f{number}.go", 7)
         origin = f"example.com/shop/f{number}.run"
         frames = (blamed, Frame(origin, f"/src/f{number}.go", 3))
-        self.stack = Stack(fingerprint_of([frame.function for frame in frames]), frames, blamed, origin, "")
+        self.stack = Stack(
+            fingerprint=fingerprint_of([frame.function for frame in frames]),
+            frames=frames,
+            blamed=blamed,
+            origin=origin,
+            wait="",
+        )
 
     def __missing__(self, count: int) -> Sample:
         """Return the sample of `count` goroutines."""

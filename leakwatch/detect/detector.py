@@ -248,13 +248,13 @@ def _judgement(case: Case, series: Series, row: int) -> Judgement:
     if series.closed < BLOCKS:
         confidence = min(confidence, MAX_YOUNG_CONFIDENCE)
     return Judgement(
-        case.verdict,
-        case.score,
-        case.window.name if case.window else "proof",
-        case.growth,
-        confidence,
-        case.first_onset,
-        case.onset,
+        verdict=case.verdict,
+        score=case.score,
+        window=case.window.name if case.window else "proof",
+        growth=case.growth,
+        confidence=confidence,
+        first_seen=case.first_onset,
+        since=case.onset,
         goroutines=int(series.last[row]),
         grew=case.last_growth,
         before=math.nan if series.rebased else case.onset_floor,

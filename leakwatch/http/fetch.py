@@ -30,7 +30,7 @@ Feed = Callable[[bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The result of a fetch whose body was passed on completely."""
+    """The result of a successful fetch."""
 
     body_bytes: int
     """Size of the body, decompressed."""

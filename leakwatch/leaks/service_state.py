@@ -124,7 +124,7 @@ class ServiceState:
 
     def labels(self) -> dict[str, Mapping[str, str]]:
         """Return target name -> labels, of departed targets too."""
-        return {state.target.name: state.target.shown for state in self.states}
+        return {state.target.name: state.target.all_labels for state in self.states}
 
     def link_context(self, name: str) -> LinkContext:
         """Return the fields of source links that depend on a target."""

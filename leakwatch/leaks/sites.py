@@ -104,7 +104,14 @@ def _merged(stack: Stack, other: Stack) -> Stack:
     site = stack
     if not stack.site:
         name = site_of(stack.blamed.function)
-        site = Stack(name, (stack.blamed,), stack.blamed, stack.origin, stack.wait, site=True)
+        site = Stack(
+            fingerprint=name,
+            frames=(stack.blamed,),
+            blamed=stack.blamed,
+            origin=stack.origin,
+            wait=stack.wait,
+            site=True,
+        )
     origin = site.origin if site.origin == other.origin else ""
     wait = site.wait if site.wait == other.wait else ""
     return site if (origin, wait) == (site.origin, site.wait) else replace(site, origin=origin, wait=wait)

@@ -228,7 +228,20 @@ def test_forgetting_a_target_closes_its_leak() -> None:
 def judgement(verdict: Verdict, rate: float, first_seen: float) -> Judgement:
     """Return a judgement of which only this matters."""
     growth = Growth(rate, rate - 3, rate + 4)
-    return Judgement(verdict, 1.0, "P2", growth, 0.8, first_seen, first_seen, 10, growth, 0.0, 10.0, None)
+    return Judgement(
+        verdict=verdict,
+        score=1.0,
+        window="P2",
+        growth=growth,
+        confidence=0.8,
+        first_seen=first_seen,
+        since=first_seen,
+        goroutines=10,
+        grew=growth,
+        before=0.0,
+        gained=10.0,
+        left=None,
+    )
 
 
 def test_a_leak_over_two_targets() -> None:
@@ -292,7 +305,19 @@ def test_the_reason_is_a_sentence(verdict: Verdict, restarted: bool, reason: str
     """Each state of a leak is said in plain words, with its numbers."""
     grew = Growth(152 / 3600, 140 / 3600, 165 / 3600)
     said = Judgement(
-        verdict, 2.0, "P2", grew, 0.8, START, START, 340, grew, 12.0, 328.0, (0.1 / 60, 0.1 / 60), restarted
+        verdict=verdict,
+        score=2.0,
+        window="P2",
+        growth=grew,
+        confidence=0.8,
+        first_seen=START,
+        since=START,
+        goroutines=340,
+        grew=grew,
+        before=12.0,
+        gained=328.0,
+        left=(0.1 / 60, 0.1 / 60),
+        restarted=restarted,
     )
     found = sentence(verdict, [said], 340, START + 7800 - 3 * 3600, START + 7800)
     assert found == reason.replace("RATE", RATE)

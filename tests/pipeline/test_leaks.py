@@ -60,7 +60,13 @@ class Play:
 def path(number: int, function: str = "main.leak") -> Stack:
     """Return one of the stacks in which `function` is reached."""
     frames = (Frame(function, "/src/leak.go", 7), Frame(f"main.path{number}", "/src/main.go", number))
-    return Stack(fingerprint_of([f.function for f in frames]), frames, frames[0], f"main.path{number}", "")
+    return Stack(
+        fingerprint=fingerprint_of([f.function for f in frames]),
+        frames=frames,
+        blamed=frames[0],
+        origin=f"main.path{number}",
+        wait="",
+    )
 
 
 def paths(counts: Mapping[int, float], function: str = "main.leak") -> Samples:
@@ -145,7 +151,7 @@ def test_a_rule_knows_targets_by_their_service_and_address(name: str) -> None:
     def leaks(_: Target, hour: float) -> Samples:
         return samples({"leak": 3 + int(60 * hour), "b": 5})
 
-    for pattern, open_leaks in ((Target("shop", "a").shown[name], 0), ("other", 1)):
+    for pattern, open_leaks in ((Target("shop", "a").all_labels[name], 0), ("other", 1)):
         rule = IgnoreRule(function="main.leak", labels={name: pattern})
         play = Play(DetectionSettings(ignore=(rule,))).run(5, leaks, A)
         assert len(play.pipeline.open_leaks()) == open_leaks

@@ -103,7 +103,13 @@ def test_a_load_that_all_targets_share_is_no_leak() -> None:
 def site(path: int) -> Stack:
     """Return one of the stacks in which main.leak is reached."""
     frames = (Frame("main.leak", "/src/leak.go", 7), Frame(f"main.path{path}", "/src/main.go", path))
-    return Stack(fingerprint_of([f.function for f in frames]), frames, frames[0], f"main.path{path}", "")
+    return Stack(
+        fingerprint=fingerprint_of([f.function for f in frames]),
+        frames=frames,
+        blamed=frames[0],
+        origin=f"main.path{path}",
+        wait="",
+    )
 
 
 def play_sites(counts: Callable[[float], Sequence[int]], hours: float) -> tuple[Pipeline, list[Event]]:

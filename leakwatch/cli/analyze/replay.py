@@ -126,7 +126,7 @@ def analyze(recordings: Sequence[Recording], settings: DetectionSettings, advanc
     found.ignored = {rule: leaks for rule, leaks in pipeline.ignored().items() if leaks}
     found.unmatched = unmatched(
         settings.ignore,
-        ((stack, t.shown) for t, state in states.items() for stack in state.history.stacks if stack is not None),
+        ((stack, t.all_labels) for t, state in states.items() for stack in state.history.stacks if stack),
     )
     return found
 

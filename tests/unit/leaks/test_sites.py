@@ -11,7 +11,13 @@ def paths(functions: int) -> Samples:
     samples = {}
     for number in range(2 * functions):
         frames = (Frame(f"main.f{number // 2}"), Frame(f"main.caller{number}"))
-        stack = Stack(fingerprint_of([frame.function for frame in frames]), frames, frames[0], "main.main", "")
+        stack = Stack(
+            fingerprint=fingerprint_of([frame.function for frame in frames]),
+            frames=frames,
+            blamed=frames[0],
+            origin="main.main",
+            wait="",
+        )
         samples[stack.fingerprint] = Sample(stack, 1 + number)
     return samples
 

@@ -16,7 +16,13 @@ CACHE = "/root/go/pkg/mod"
 def stack(*frames: Frame, origin: str = "") -> Stack:
     """Return a stack of these frames, leaf first, that blames what leakwatch would blame."""
     blamed = Identifier().blame(frames)
-    return Stack(fingerprint_of([at.function for at in frames]), frames, blamed, origin or frames[-1].function, "")
+    return Stack(
+        fingerprint=fingerprint_of([at.function for at in frames]),
+        frames=frames,
+        blamed=blamed,
+        origin=origin or frames[-1].function,
+        wait="",
+    )
 
 
 def owner(teams: dict[str, str], function: str) -> str:
@@ -139,7 +145,9 @@ def test_own_code_in_the_module_cache() -> None:
     send = Frame("example.com/acme/lib.Send", f"{CACHE}/example.com/acme/lib@v1.0.0/send.go", 1)
     frames = (send, Frame("example.com/acme/shop.F", "/src/f.go", 1))
     blamed = Identifier(["example.com/acme/lib"]).blame(frames)
-    found = Stack(fingerprint_of(["x"]), frames, blamed, "example.com/acme/shop.F", "")
+    found = Stack(
+        fingerprint=fingerprint_of(["x"]), frames=frames, blamed=blamed, origin="example.com/acme/shop.F", wait=""
+    )
     assert Owners({"example.com/acme/lib": "platform", SHOP: "shop"}).owner(found) == "platform"
 
 
