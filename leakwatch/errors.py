@@ -9,6 +9,7 @@
       - NotAProfile         another format or page: another parser may try
       - TruncatedProfile    the body ends early: counts would be too low
       - MalformedProfile    the format is right, a line is not
+  - FetcherClosed           the fetcher was closed meanwhile: the request has neither a result nor an error
   - EvidenceError           this body is not kept, or cannot be read again
   - DeliveryError           these alerts have not arrived, the next attempt may succeed
     - RefusedError          Alertmanager cannot take one of them as it is: no attempt will succeed
@@ -64,6 +65,10 @@ class ScrapeError(LeakwatchError):
         super().__init__(message)
         self.reason = reason
         self.charged = charged
+
+
+class FetcherClosed(LeakwatchError):  # noqa: N818  it is not an error of the target
+    """A fetcher was closed before the response was complete, because its target was removed or replaced."""
 
 
 class ProfileError(ScrapeError):

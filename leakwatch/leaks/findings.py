@@ -111,6 +111,10 @@ class ProbeResults:
         self.looks.restart()
         self.convincing.clear()
         self.unavailable.clear()
+        self.allow_retries()
+
+    def allow_retries(self) -> None:
+        """Let probes that failed send a request as soon as their pause is over."""
         for schedule in self.schedules.values():
             schedule.restart()
 

@@ -211,17 +211,16 @@ def test_rules_may_mend_an_address() -> None:
     assert parse(text, "f.yml", Path()).scrape_configs[0].static_configs[0].targets == ("host", "http://b/")
 
 
-def test_jobs_inherit_from_global() -> None:
-    """What a job does not say, global says; a timeout never exceeds the interval."""
+def test_jobs_have_the_defaults_of_global() -> None:
+    """A job takes missing keys from `global`; its timeout never exceeds its interval."""
     text = (
         "global: {scrape_interval: 4s, body_size_limit: 1MB}\n"
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}]},"
         " {job_name: b, scrape_interval: 30s, static_configs: [{targets: ['b:1']}]}]"
     )
-    config = parse(text, "f.yml", Path())
-    a, b = config.scrape_configs
-    assert (config.interval(a), config.timeout(a), config.size_limit(a)) == (4.0, 4.0, 1024**2)
-    assert (config.interval(b), config.timeout(b), config.cost_limit(b)) == (30.0, 10.0, 0.01)
+    a, b = parse(text, "f.yml", Path()).jobs()
+    assert (a.defaults.interval, a.defaults.timeout, a.size_limit) == (4.0, 4.0, 1024**2)
+    assert (b.defaults.interval, b.defaults.timeout, b.cost_limit) == (30.0, 10.0, 0.01)
 
 
 def test_the_folder_of_evidence_by_option() -> None:
