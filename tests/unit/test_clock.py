@@ -1,35 +1,33 @@
-"""Clock and lag of the event loop."""
+"""The clock, and the lag of the event loop in virtual time."""
 
 import asyncio
-import time
 
 import pytest
 
 from leakwatch.clock import Clock, Lag
+from tests.support.virtual_time import VirtualLoop, run_virtual
 
 
-def test_lag_is_what_the_loop_was_late() -> None:
-    """A loop that is held up for half a second is half a second late, whenever it is asked."""
+def test_lag_of_a_blocked_loop() -> None:
+    """A loop that is blocked for half a second is half a second late, before and after the next heartbeat."""
+    loop = VirtualLoop()
 
-    async def run() -> tuple[float, float, float]:
+    async def run() -> list[float]:
         lag = Lag()
         lag.start()
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.35)
         idle = lag.total()
-        time.sleep(0.5)  # noqa: ASYNC251  holding the loop up is the point
-        at_once = lag.total()
+        loop.block(0.5)
+        blocked = lag.total()
         await asyncio.sleep(0.2)
         lag.stop()
-        return idle, at_once, lag.total()
+        return [idle, blocked, lag.total()]
 
-    idle, at_once, later = asyncio.run(run())
-    assert idle < 0.2
-    assert 0.3 < at_once - idle < 0.7
-    assert later == pytest.approx(at_once, abs=0.2)
+    assert run_virtual(loop, run()) == pytest.approx([0.0, 0.45, 0.45])
 
 
-def test_the_clock_goes_on_evenly() -> None:
-    """Time only rises, and what was noted is shown by the wall clock of now."""
+def test_time_is_monotonic() -> None:
+    """The time never decreases, and differs from the wall clock only after the wall clock was set."""
     clock = Clock()
     first = clock.time()
     assert clock.time() >= first
