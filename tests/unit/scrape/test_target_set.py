@@ -120,6 +120,30 @@ def test_duplicate_targets(tmp_path: Path) -> None:
     ]
 
 
+def test_targets_of_an_old_configuration_are_not_reported() -> None:
+    """If the configuration changes while targets are built, only the targets of the new one are reported."""
+    addresses = [f"10.0.{i // 256}.{i % 256}:6060" for i in range(3_000)]
+    text = f"job_name: a, static_configs: [{{targets: {json.dumps(addresses)}}}]"
+    before, changed = (
+        jobs(f"{{{text}}}"),
+        jobs(f"{{{text}, relabel_configs: [{{target_label: x, replacement: y}}]}}"),
+    )
+    after = jobs("{job_name: b, static_configs: [{targets: ['x:1']}]}")
+
+    async def run() -> list[int]:
+        reported: list[int] = []
+        targets = TargetSet(lambda: reported.append(len(targets.targets)))
+        await targets.configure(before)
+        await until(lambda: reported[-1] == len(addresses))
+        reported.clear()
+        await asyncio.gather(targets.configure(changed), targets.configure(after))
+        await until(lambda: reported[-1] == 1)
+        targets.stop()
+        return reported
+
+    assert len(addresses) not in asyncio.run(run())
+
+
 def test_metrics_of_discovery(tmp_path: Path) -> None:
     """The metrics have the number of kept, dropped and invalid addresses, and the failures per discoverer."""
     (tmp_path / "good.json").write_text(listed("a:1", "b:1", "c/d", "x:1", "x:2").decode())
