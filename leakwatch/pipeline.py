@@ -54,9 +54,12 @@ class Pipeline:
         if state is None:
             departed = service.departed.pop(target, None)
             state = departed.state if departed else TargetState(target, self.settings, service.functions)
+            state.health = TargetHealth()
             self.targets[target] = service.targets[target.name] = state
         if state.target.labels != target.labels:  # equal targets may differ in labels
             state.target = target
+            del self.targets[target]
+            self.targets[target] = state  # the key has the labels too
             service.leaks.invalidate()
         return state
 

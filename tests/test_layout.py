@@ -44,7 +44,7 @@ ELSEWHERE = {  # test file -> modules without a file of their own; a package sta
     "unit/profile/test_wait_times.py": "profile.dump_stacks",
     "unit/scrape/probes/test_probe.py": "leaks.findings scrape.probes",
     "unit/scrape/probes/test_symbols.py": "profile.symbols",
-    "unit/scrape/test_loop.py": "clock scrape",
+    "unit/scrape/test_loop.py": "scrape",
     "unit/scrape/test_metrics.py": "leaks.metrics web.metrics",
     "unit/scrape/test_target_set.py": "discovery.runner",
     "unit/test_config.py": "errors settings scrape.config scrape.target_url",
