@@ -25,6 +25,10 @@ class Clock:
         """Return seconds that stand still while the machine sleeps: for how long something took."""
         return time.monotonic()
 
+    async def sleep(self, seconds: float) -> None:
+        """Sleep for so many seconds."""
+        await asyncio.sleep(seconds)
+
     def wall(self, moment: float) -> float:
         """Return `moment` as the wall clock, which may have been set since, shows it: to a tenth of a second.
 
