@@ -18,7 +18,7 @@ MIRRORED = {
 
 ELSEWHERE = {  # test file -> modules without a file of their own; a package stands for all such modules in it
     "e2e/test_check.py": "cli.commands.check cli.scrape_session cli.scrape_watch",
-    "e2e/test_daemon.py": "daemon notify.log",
+    "e2e/test_daemon.py": "daemon",
     "e2e/test_demo.py": "cli.demo",
     "e2e/test_warm.py": "scrape.backfill scrape.prometheus_api",
     "pipeline/test_handover.py": "detect.lifetimes detect.restarts leaks.handover",
@@ -41,8 +41,6 @@ ELSEWHERE = {  # test file -> modules without a file of their own; a package sta
     "unit/http/test_fetch.py": "http",
     "unit/leaks/ownership/test_owners.py": "leaks.ownership",
     "unit/leaks/test_memory.py": "leaks.memory_cost",
-    "unit/notify/test_alertmanager.py": "notify",
-    "unit/notify/test_alerts.py": "notify.annotations",
     "unit/profile/test_proto.py": "profile.formats profile.pprof profile.wire",
     "unit/profile/test_stacks.py": "profile",
     "unit/profile/test_wait_times.py": "profile.dump_stacks",
@@ -51,7 +49,7 @@ ELSEWHERE = {  # test file -> modules without a file of their own; a package sta
     "unit/scrape/test_loop.py": "clock scrape",
     "unit/scrape/test_metrics.py": "leaks.metrics web.metrics",
     "unit/scrape/test_target_set.py": "discovery.runner",
-    "unit/test_config.py": "errors settings scrape.config scrape.target_url",
+    "unit/test_config.py": "errors notify settings scrape.config scrape.target_url",
     "unit/web/api/test_app.py": "web.api",
     "unit/web/api/test_schema.py": "web.api.models web.api.routes",
     "unit/web/api/test_snapshots.py": "web.api.diff web.pages.compare",
