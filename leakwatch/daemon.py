@@ -60,7 +60,7 @@ class Daemon:
         self._started = self._clock.time()
         self._reloaded = ("", self._started)
         self.pipeline = Pipeline(self.config.judging())
-        self.evidence = EvidenceRecorder(self.config.evidence, self.pipeline, self._clock.wall)
+        self.evidence = EvidenceRecorder(self.config.evidence, self.pipeline, self._clock)
         self._schedule = Scheduler(self._clock)
         self._jobs: dict[Target, ScrapeLoop] = {}
         self._plans: dict[Target, ScrapeTarget] = {}
@@ -247,7 +247,7 @@ class Daemon:
             self._reloading = False
         for target in self._plans.keys() - plans.keys():
             self._drop(target)
-            self.evidence.leave(target)
+            self.evidence.on_target_removed(target)
             self._tell(part(target, self._clock.time()))
         before, self._plans = self._plans, plans
         for target, plan in plans.items():
@@ -264,7 +264,7 @@ class Daemon:
         old = self._drop(target)
         secure = plan.endpoint.url.scheme == "https"
         tls = self._tls.setdefault((plan.job, secure), Tls(plan.http.tls_config, secure=secure))
-        trail = self.evidence.trail(target)
+        trail = self.evidence.recorder(target)
         job = build_loop(target, plan, tls, self.pipeline, self._clock, self._lag.total, trail=trail)
         if old:
             job.health.results = old.health.results
@@ -284,7 +284,7 @@ class Daemon:
     def _tell(self, events: list[Event]) -> None:
         if events:
             self._notifier.wake()
-            self.evidence.told(events)
+            self.evidence.on_events(events)
         for event in events:
             log_event(event)
 

@@ -37,7 +37,6 @@ ELSEWHERE = {  # test file -> modules without a file of their own; a package sta
     "unit/discovery/kubernetes/test_meta_labels.py": "discovery.kubernetes.objects",
     "unit/discovery/test_relabel.py": "discovery.go_regexp",
     "unit/discovery/test_target_builder.py": "discovery",
-    "unit/evidence/test_store.py": "evidence",
     "unit/http/test_fetch.py": "http",
     "unit/leaks/ownership/test_owners.py": "leaks.ownership",
     "unit/leaks/test_memory.py": "leaks.memory_cost",

@@ -99,7 +99,7 @@ class ScrapeLoop:
             tell(self._pipeline.observe(self.target, time, total, samples, self._process))
             if self._trail and packer:
                 names = self._symbols.names if self._symbols else {}
-                await self._trail.end(packer, self._form, time, total, self._process, names)
+                await self._trail.end(time, total, self._process, names)
                 self._stay()
             await self._look_closer(time, total, tell)
         except TargetRemoved:

@@ -1,7 +1,10 @@
-"""A clock that a test moves, and a wait for a state."""
+"""A clock that a test moves, a wait for a state, and a run with its log."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from structlog.testing import capture_logs
 
 from leakwatch.clock import Clock
 
@@ -60,3 +63,10 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(HANG):
         while not condition():  # noqa: ASYNC110  the condition may depend on threads
             await asyncio.sleep(0.005)
+
+
+def run_logged(main: Callable[[], Coroutine[Any, Any, None]]) -> list[dict[str, Any]]:
+    """Run a coroutine function; return what it logged. Raise TimeoutError if the test hangs."""
+    with capture_logs() as lines:
+        asyncio.run(asyncio.wait_for(main(), HANG))
+    return [dict(line) for line in lines]
