@@ -86,7 +86,7 @@ async def _dump(fetcher: Fetcher, total: int, limit: int) -> Dump:
             f" if that is all right, allow it with --full-dump-limit {total}"
         )
     body = bytearray()
-    await fetcher.beside("goroutine", DEFAULT_SIZE, debug="2").fetch(body.extend)
+    await fetcher.with_profile("goroutine", DEFAULT_SIZE, debug="2").fetch(body.extend)
     return dump.parse(bytes(body))
 
 
@@ -108,14 +108,21 @@ async def _fetch(url: str, timeout: float, dump_limit: int | None) -> Profile | 
         profile = text.parse(bytes(body))
         if dump_limit is not None:
             return await _dump(fetcher, profile.total, dump_limit)
-        symbols = SymbolProbe(fetcher.beside("symbol", SIZE_LIMIT))
-        traces = symbols.wanted(Identifier().identify(profile), (), 0.0)
-        refusal = await symbols.ask(traces, 0.0) if traces else None
-        if refusal:
-            _say(f"wait reasons of channels stay unknown: {refusal}")
+        symbols = SymbolProbe(fetcher.with_profile("symbol", SIZE_LIMIT))
+        names = await _hidden_names(symbols, profile)
     finally:
         await client.close()
-    return text.parse(bytes(body), text.TextCache(symbols=symbols.names))
+    return text.parse(bytes(body), text.TextCache(symbols=names))
+
+
+async def _hidden_names(symbols: SymbolProbe, profile: Profile) -> dict[int, str]:
+    """Return the functions that a text profile hides, by address."""
+    traces = symbols.hidden(Identifier().identify(profile), ())
+    try:
+        return await symbols.fetch(traces) if traces else {}
+    except ScrapeError as error:
+        _say(f"wait reasons of channels are unknown: {error}")
+        return {}
 
 
 def render(found: Profile | Dump, by: By, output: str, limit: int) -> bytes:

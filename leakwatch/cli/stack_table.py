@@ -43,8 +43,8 @@ def lines(state: TargetState) -> Iterator[Line]:
         if stack is None:
             continue
         judged = state.judged.get(stack.fingerprint)
-        verdict = judged[1].verdict if judged else Verdict.NORMAL
-        growth = judged[1].growth.rate if judged else float(rising[row]) if known else None
+        verdict = judged.judgement.verdict if judged else Verdict.NORMAL
+        growth = judged.judgement.growth.rate if judged else float(rising[row]) if known else None
         yield Line(state.target.service, stack, int(history.last[row]), growth, verdict)
 
 

@@ -16,8 +16,10 @@ from leakwatch.evidence.index import StoredBody
 from leakwatch.evidence.packer import Packer
 from leakwatch.evidence.record import SUFFIXES, SYMBOLS, BodyFormat, Kind, Record, RecordedLeak
 from leakwatch.evidence.store import Store
+from leakwatch.http.fetch import Feed
 from leakwatch.leaks.model import Event
-from leakwatch.model import Process, Stack, Target, Verdict
+from leakwatch.leaks.tracker import LeakOnTarget
+from leakwatch.model import Process, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile import symbols as symbol
 
@@ -33,15 +35,9 @@ MAX_TARGETS = 3
 WRITE_INTERVAL = 60.0  # seconds between writes of the latest body of a target
 HOUR = 3600.0
 
-Leaks = Sequence[tuple[Stack, Verdict, float]]
-"""The leaks on a target: stack, verdict, and growth in goroutines per second."""
-
 
 class TargetRecorder:
-    """Records the evidence of one target.
-
-    Each scrape calls `begin`, and then `end` or `failed`.
-    """
+    """Records the evidence of one target."""
 
     def __init__(self, target: Target, store: Store, pipeline: Pipeline, clock: Clock) -> None:
         self.wanted: set[Kind] = set()
@@ -50,9 +46,6 @@ class TargetRecorder:
         self._store = store
         self._pipeline = pipeline
         self._clock = clock
-        self._packer: Packer | None = None
-        self._is_leaking = False
-        """Whether the target had an open leak at the last `end`. `begin` uses and clears the value."""
         self._latest: StoredBody | None = None
         """The latest body of the current process."""
         self._written_at = float("-inf")
@@ -60,21 +53,22 @@ class TargetRecorder:
         self._process: Process | None = None
         self._restarts = 0
 
-    def begin(self, body_format: BodyFormat, size_limit: int) -> Packer | None:
-        """Return the packer of the next body, None if the body is not stored. `size_limit`: decompressed bytes."""
-        was_leaking, self._is_leaking = self._is_leaking, False
-        if self.wanted or was_leaking or _has_open_leak(self._leaks()):
-            self._packer = self._store.packer(body_format, size_limit)
-        else:
-            self._packer = None
-            self._remove_latest()
-        return self._packer
+    def begin(
+        self, body_format: BodyFormat, size_limit: int, leaks: Sequence[LeakOnTarget]
+    ) -> "BodyRecording | None":
+        """Return a recording of the next body, None if the body is not stored.
 
-    async def end(self, time: float, goroutines: int, process: Process | None, symbols: Mapping[int, str]) -> None:
-        """Store the body of the packer, if any. The pipeline has observed its profile at `time`."""
-        packer, self._packer = self._packer, None
-        if packer is None:
-            return
+        `size_limit`: decompressed bytes; `leaks`: the leaks on the target after the previous profile.
+        """
+        if self.wanted or _has_open_leak(leaks):
+            return BodyRecording(self, self._store.packer(body_format, size_limit))
+        self._remove_latest()
+        return None
+
+    async def end(
+        self, packer: Packer, time: float, goroutines: int, process: Process | None, symbols: Mapping[int, str]
+    ) -> None:
+        """Store the body of `packer`. The pipeline has observed its profile at `time`."""
         try:
             await self._end(packer, time, goroutines, process, symbols)
         except EvidenceError as error:
@@ -84,13 +78,12 @@ class TargetRecorder:
 
     def failed(self) -> None:
         """Write the latest body, because the target did not respond and may never respond again."""
-        self._packer = None
         if self._latest:
             self._store.save(self._latest)
 
     async def dump(self, body: bytes, time: float, goroutines: int) -> None:
         """Store a full dump (debug=2) of the process that was scraped last."""
-        leaks = self._leaks()
+        leaks = self._pipeline.leaks_on(self._target)
         packer = self._store.packer("dump", len(body))
         packer.feed(body)
         try:
@@ -98,7 +91,7 @@ class TargetRecorder:
         except EvidenceError as error:
             self._reject(error)
             return
-        verdict = max((verdict for _, verdict, _ in leaks), default=Verdict.SUSPECTED)
+        verdict = max((leak.verdict for leak in leaks), default=Verdict.SUSPECTED)
         kinds = (KINDS.get(verdict, "suspected"),)
         record = self._record("dump", len(packed), kinds, time=time, goroutines=goroutines, leaks=leaks)
         self._store.save(self._store.add(record, {SUFFIXES["dump"]: packed}, self._lifetime))
@@ -113,15 +106,14 @@ class TargetRecorder:
         self, packer: Packer, time: float, goroutines: int, process: Process | None, symbols: Mapping[int, str]
     ) -> None:
         state = self._pipeline.targets.get(self._target)
-        if state is None or state.identity.mixed:
+        if state is None or state.process_tracker.mixed:
             return
         if state.restarts != self._restarts:
             self.finalize()
         self._process, self._restarts = process, state.restarts
-        leaks = self._leaks()
-        self._is_leaking = _has_open_leak(leaks)
+        leaks = self._pipeline.leaks_on(self._target)
         kinds: tuple[Kind, ...] = tuple(sorted(self.wanted))
-        if not kinds and not self._is_leaking:
+        if not kinds and not _has_open_leak(leaks):
             self._remove_latest()
             return
         self.wanted = set()
@@ -148,9 +140,6 @@ class TargetRecorder:
         if latest is not None:
             self._store.remove_last(latest)
 
-    def _leaks(self) -> Leaks:
-        return self._pipeline.leaks.on(self._target.service, self._target.name)
-
     def _record(
         self,
         body_format: BodyFormat,
@@ -159,7 +148,7 @@ class TargetRecorder:
         *,
         time: float,
         goroutines: int,
-        leaks: Leaks,
+        leaks: Sequence[LeakOnTarget],
     ) -> Record:
         state = self._pipeline.targets.get(self._target)
         return Record(
@@ -174,19 +163,35 @@ class TargetRecorder:
             build=self._process.build if self._process else "",
             leaks=tuple(
                 RecordedLeak(
-                    stack=stack.fingerprint,
-                    function=stack.blamed.function,
-                    wait=stack.wait,
-                    verdict=verdict.word,
-                    growth_per_hour=rate * HOUR,
-                    goroutines=state.count(stack.fingerprint) if state else 0,
+                    stack=leak.stack.fingerprint,
+                    function=leak.stack.blamed.function,
+                    wait=leak.stack.wait,
+                    verdict=leak.verdict.word,
+                    growth_per_hour=leak.rate * HOUR,
+                    goroutines=state.count(leak.stack.fingerprint) if state else 0,
                 )
-                for stack, verdict, rate in leaks
+                for leak in leaks
             ),
         )
 
     def _reject(self, error: EvidenceError) -> None:
         self._store.reject(str(error), service=self._target.service, target=self._target.name)
+
+
+class BodyRecording:
+    """One body that is recorded while it arrives."""
+
+    def __init__(self, recorder: TargetRecorder, packer: Packer) -> None:
+        self._recorder = recorder
+        self._packer = packer
+
+    def tee(self, feed: Feed) -> Feed:
+        """Return a function that passes each piece to `feed` and then records the piece."""
+        return self._packer.tee(feed)
+
+    async def end(self, time: float, total: int, process: Process | None, symbols: Mapping[int, str]) -> None:
+        """Store the recorded body, the profile of `time`."""
+        await self._recorder.end(self._packer, time, total, process, symbols)
 
 
 class EvidenceRecorder:
@@ -222,13 +227,13 @@ class EvidenceRecorder:
             for state in states[:MAX_TARGETS]:
                 self.recorder(state.target).wanted.add(KINDS[leak.verdict])
 
-    def on_target_removed(self, target: Target) -> None:
+    def target_removed(self, target: Target) -> None:
         """Keep the latest body of a removed target."""
         recorder = self._recorders.pop(target, None)
         if recorder:
             recorder.finalize()
 
 
-def _has_open_leak(leaks: Leaks) -> bool:
+def _has_open_leak(leaks: Sequence[LeakOnTarget]) -> bool:
     """Return whether one of the leaks still holds goroutines."""
-    return any(verdict >= Verdict.PLATEAU for _, verdict, _ in leaks)
+    return any(leak.verdict >= Verdict.PLATEAU for leak in leaks)

@@ -105,12 +105,12 @@ def analyze(recordings: Sequence[Recording], settings: DetectionSettings, advanc
         if observation is not None:
             time, target, total, samples = observation
             while leaving and leaving[-1][0] <= time:
-                for event in pipeline.leave(leaving.pop()[1], time):
+                for event in pipeline.remove_target(leaving.pop()[1], time):
                     _remember(seen, event)
-            for event in pipeline.observe(target, time, total, samples):
+            state = states[target] = pipeline.add_target(target)
+            for event in pipeline.observe(state, time, total, samples):
                 _remember(seen, event)
-            states[target] = pipeline.targets[target]
-            history = states[target].history
+            history = state.history
             if target not in judged and _can_judge(history):
                 judged.add(target)
             if history.folded_stacks:
@@ -123,7 +123,7 @@ def analyze(recordings: Sequence[Recording], settings: DetectionSettings, advanc
         (kept, _why(kept, states, settings.block)) for kept in found.kept if kept.target not in judged
     ]
     found.folded = folded
-    found.ignored = {rule: leaks for rule, leaks in pipeline.leaks.ignored().items() if leaks}
+    found.ignored = {rule: leaks for rule, leaks in pipeline.ignored().items() if leaks}
     found.unmatched = unmatched(
         settings.ignore,
         ((stack, t.shown) for t, state in states.items() for stack in state.history.stacks if stack is not None),

@@ -140,7 +140,7 @@ def why_unknown(
     """Return why a target that answered was not judged; `error`: of the latest scrape."""
     block, times = state.history.block, "" if state.restarts == 1 else f" {state.restarts} times"
     reasons = (
-        (state.identity.mixed, "several processes answer in turn: check them one by one"),
+        (state.process_tracker.mixed, "several processes answer in turn: check them one by one"),
         (stopped, "stopped before its time"),
         (error, f"it answers no more: {error}"),
         (

@@ -120,12 +120,12 @@ class Check:
         return watched >= self._terms.span and self._looks[target].enough
 
     def _checked(self, one: SessionTarget) -> TargetResult:
-        state, health = self._watching.pipeline.add_target(one.job.target), one.job.health
+        state, health = self._watching.pipeline.add_target(one.job.target), one.job.state.health
         failed = sum(health.results.values()) - health.results["success"]
         error = "" if health.up else health.error
         if one.up is None:
             why = f"no profile could be had: {error or 'stopped before the first answer'}"
-        elif self._looks[state.target].enough and not state.identity.mixed:
+        elif self._looks[state.target].enough and not state.process_tracker.mixed:
             why = ""
         else:
             why = why_unknown(
@@ -165,9 +165,9 @@ class Check:
         bar = ProgressBar(total=self._terms.span, completed=done, width=min(width, 40))
         head = Text(f"{exact_duration(int(done))} of {exact_duration(self._terms.span)}")
         down = [
-            terminal.styled(f"{one.job.target.name}: {one.job.health.error}", "yellow")
+            terminal.styled(f"{one.job.target.name}: {one.job.state.health.error}", "yellow")
             for one in self._watching.vigils
-            if one.job.health.error
+            if one.job.state.health.error
         ]
         about = Text(printable(plan(self._terms, self._watching.targets)), "dim")
         return Group(about, bar, head, *down, live.table(self._watching.pipeline.targets.values(), ROWS))
