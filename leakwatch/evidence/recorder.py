@@ -67,7 +67,7 @@ class TargetRecorder:
             self._packer = self._store.packer(body_format, size_limit)
         else:
             self._packer = None
-            self._remove_latest()
+            self._discard_latest()
         return self._packer
 
     async def end(self, time: float, goroutines: int, process: Process | None, symbols: Mapping[int, str]) -> None:
@@ -122,7 +122,7 @@ class TargetRecorder:
         self._is_leaking = _has_open_leak(leaks)
         kinds: tuple[Kind, ...] = tuple(sorted(self.wanted))
         if not kinds and not self._is_leaking:
-            self._remove_latest()
+            self._discard_latest()
             return
         self.wanted = set()
         packed = await packer.close()
@@ -142,8 +142,8 @@ class TargetRecorder:
             self._written_at = time
             self._store.save(self._latest)
 
-    def _remove_latest(self) -> None:
-        """Remove the latest body if it was stored only as the last: its leak has ended before the process."""
+    def _discard_latest(self) -> None:
+        """Discard the latest body if it was stored only as the last: its leak has ended before the process."""
         latest, self._latest = self._latest, None
         if latest is not None:
             self._store.remove_last(latest)
