@@ -62,7 +62,7 @@ class TargetRecorder:
         """
         if self.wanted or _has_open_leak(leaks):
             return BodyRecording(self, self._store.packer(body_format, size_limit))
-        self._remove_latest()
+        self._discard_latest()
         return None
 
     async def end(
@@ -114,7 +114,7 @@ class TargetRecorder:
         leaks = self._pipeline.leaks_on(self._target)
         kinds: tuple[Kind, ...] = tuple(sorted(self.wanted))
         if not kinds and not _has_open_leak(leaks):
-            self._remove_latest()
+            self._discard_latest()
             return
         self.wanted = set()
         packed = await packer.close()
@@ -134,8 +134,8 @@ class TargetRecorder:
             self._written_at = time
             self._store.save(self._latest)
 
-    def _remove_latest(self) -> None:
-        """Remove the latest body if it was stored only as the last: its leak has ended before the process."""
+    def _discard_latest(self) -> None:
+        """Discard the latest body if it was stored only as the last: its leak has ended before the process."""
         latest, self._latest = self._latest, None
         if latest is not None:
             self._store.remove_last(latest)
