@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 
 from leakwatch.leaks import handover
 from leakwatch.leaks.candidate import POOLED
-from leakwatch.leaks.findings import Suspects
 from leakwatch.leaks.ignore import IgnoreRule, unmatched
 from leakwatch.leaks.model import Event, Leak
 from leakwatch.leaks.ownership.owners import Owners
@@ -28,6 +27,7 @@ from leakwatch.leaks.tracker import LeakOnTarget, LeakTracker
 from leakwatch.model import Fingerprint, Frame, Process, Samples, Stack, Target, TargetHealth
 from leakwatch.profile import proto, text
 from leakwatch.profile.body import Body, Format
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
 
 
@@ -42,8 +42,7 @@ class Pipeline:
         """Number of blocks that have closed."""
         self.identifier = Identifier(settings.own_code)
         self._tracker = LeakTracker()
-        self._texts = text.TextCache()
-        self._protos = proto.ProtoCache()
+        self._cache = ParseCache()
         self._configure_tracker()
 
     # Targets
@@ -127,8 +126,8 @@ class Pipeline:
     def body(self, form: Format = "text", size_limit: int = 1 << 30, service: str = "") -> Body:
         """Return an empty body to be fed; `size_limit`: decompressed bytes."""
         if form == "proto":
-            return Body(proto.Parser(self._protos, size_limit, service), self.identifier)
-        return Body(text.Parser(self._texts), self.identifier)
+            return Body(proto.Parser(self._cache, size_limit, service), self.identifier)
+        return Body(text.Parser(self._cache), self.identifier)
 
     def observe(
         self, state: TargetState, time: float, total: int, samples: Samples, process: Process | None = None
@@ -142,8 +141,10 @@ class Pipeline:
             return []
         service = self.services[target.service]
         service.time = max(service.time, time)
-        if not state.is_observed and (old := handover.take_over_departed(service, state)):
-            service.leaks.rename(old.target.name, target.name)
+        if not state.is_observed:
+            state.is_observed = True
+            if old := handover.take_over_departed(service, state):
+                service.leaks.rename(old.target.name, target.name)
         restarted = state.process_tracker.changed(time, process, state.history, samples)
         state.total = total
         if state.process_tracker.mixed:
@@ -201,11 +202,6 @@ class Pipeline:
         """Return the leaks that grow or grew on a target."""
         service = self.services.get(target.service)
         return self._tracker.on_target(service, target.name) if service else []
-
-    def suspects(self, target: Target) -> Suspects:
-        """Return the stacks and sites of reported leaks that grow on a target."""
-        service = self.services.get(target.service)
-        return self._tracker.suspects(service, target.name) if service else {}
 
     def count(self, service: str, fingerprint: Fingerprint) -> int:
         """Return the goroutines of a stack or site in the latest profiles of all targets of a service."""

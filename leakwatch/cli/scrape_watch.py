@@ -94,7 +94,7 @@ class Top:
     def _picture(self) -> Group:
         shown = []
         for one in self._watching.vigils:
-            state, health = self._watching.pipeline.add_target(one.job.target), one.job.state.health
+            state, health = self._watching.pipeline.add_target(one.job.state.target), one.job.state.health
             when = datetime.fromtimestamp(health.time, UTC).strftime("%H:%M:%S UTC") if health.time else "waiting"
             head = f"{when}  {state.target.name}: {state.total} goroutines in {len(state.history.rows)} stacks"
             if health.interval > self._wanted.interval:

@@ -125,7 +125,7 @@ class TargetRecorder:
             self._lifetime = process.start if process else f"unknown since {time}"
         parts = {SUFFIXES[packer.body_format]: packed}
         if packer.body_format == "text" and any(symbols.values()):
-            parts[SYMBOLS] = symbol.answer(symbols)
+            parts[SYMBOLS] = symbol.encode(symbols)
         record = self._record(
             packer.body_format, len(packed), (*kinds, "last"), time=time, goroutines=goroutines, leaks=leaks
         )

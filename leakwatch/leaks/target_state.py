@@ -55,6 +55,8 @@ class TargetState:
 
     def forget(self, settings: DetectionSettings, functions: Functions) -> None:
         """Start over without history."""
+        self.is_observed = False
+        """Whether the pipeline has recorded a profile."""
         self._settings = settings
         self.history = History(settings.block, settings.series_limit)
         self.sites = Sites(self.history, functions)
@@ -63,14 +65,10 @@ class TargetState:
         self.judged: JudgedStacks = {}
         self.judged_sites: JudgedStacks = {}
 
-    @property
-    def is_observed(self) -> bool:
-        """Whether the history has a profile."""
-        return self.history.since is not None
-
     def adopt(self, other: "TargetState") -> None:
         """Continue with the history and the judgements of `other`, another state of the same target."""
-        vars(self).update({**vars(other), "target": self.target, "health": self.health, "total": self.total})
+        own = {name: getattr(self, name) for name in ("target", "health", "total", "probe_results")}
+        vars(self).update({**vars(other), **own})
 
     def judge(self, siblings: Collection["TargetState"]) -> None:
         """Judge all stacks and sites after a block has closed; `siblings`: the other targets of the service."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
-from leakwatch.leaks.candidate import POOLED, Candidate
+from leakwatch.leaks.candidate import Candidate
 from leakwatch.leaks.findings import Suspects, findings
 from leakwatch.leaks.grouping import Group, groups
 from leakwatch.leaks.ignore import IgnoreRule
@@ -25,11 +25,15 @@ LINK_TARGETS: Final = 8  # targets that a source link is built from; metrics nee
 
 @dataclass(frozen=True, slots=True)
 class LeakOnTarget:
-    """A leak on one of its targets; `rate`: goroutines per second there."""
+    """A leak on one of its targets.
+
+    `rate`: goroutines per second on the target; `members`: the stacks and sites of the leak that grow there.
+    """
 
     stack: Stack
     verdict: Verdict
     rate: float
+    members: tuple[Stack, ...] = ()
 
 
 class LeakTracker:
@@ -141,11 +145,13 @@ class LeakTracker:
         Every scrape calls this method: its cost is small if many targets leak, and zero if none does.
         """
         leaks = service.leaks
-        return [
-            LeakOnTarget(group.head.stack, group.verdict, group.head.rate_on(target))
-            for key, group in leaks.groups.items()
-            if key not in leaks.rules and any(member.is_on(target) for member in group.members)
-        ]
+        on_target = []
+        for key, group in leaks.groups.items():
+            members = tuple(member.stack for member in group.members if member.is_on(target))
+            if members and key not in leaks.rules:
+                rate = group.head.rate_on(target)
+                on_target.append(LeakOnTarget(group.head.stack, group.verdict, rate, members))
+        return on_target
 
     def ignored(self, services: Iterable[ServiceState]) -> dict[str, int]:
         """Return rule -> number of leaks that it ignores now."""
@@ -154,17 +160,6 @@ class LeakTracker:
             for rule in service.leaks.rules.values():
                 counts[str(rule)] += 1
         return counts
-
-    def suspects(self, service: ServiceState, target: str) -> Suspects:
-        """Return the stacks and sites of reported leaks that grow on a target."""
-        leaks = service.leaks
-        return {
-            member.stack.fingerprint: member.stack
-            for key, group in leaks.groups.items()
-            if key not in leaks.rules and group.verdict >= Verdict.SUSPECTED
-            for member in group.members
-            if member.is_on(target)
-        }
 
     def source(self, service: ServiceState, targets: Sequence[str], frame: Frame, frames: Sequence[Frame]) -> str:
         """Return the source URL of a frame, "" if unknown; `frames`: its stack, `targets`: where it was seen."""
@@ -206,4 +201,8 @@ class LeakTracker:
         return replace(leak, memory=memory_cost(service, leak))
 
 
-__all__ = ["POOLED", "LeakOnTarget", "LeakTracker"]
+def suspects(leaks: Iterable[LeakOnTarget]) -> Suspects:
+    """Return the suspected stacks and sites of a target, from the leaks on it."""
+    return {
+        stack.fingerprint: stack for leak in leaks if leak.verdict >= Verdict.SUSPECTED for stack in leak.members
+    }

@@ -11,7 +11,7 @@ import httpx
 import structlog
 
 from leakwatch.clock import Clock
-from leakwatch.errors import DeliveryError, RefusedError, quote
+from leakwatch.errors import DeliveryError, RejectedError, quote
 from leakwatch.http.client import Client, system_message
 from leakwatch.notify.alerts import Alert
 from leakwatch.notify.config import AlertmanagerConfig
@@ -99,7 +99,7 @@ class AlertmanagerClient:
         """Send alerts, one by one if Alertmanager refuses one of them; return whether Alertmanager responds."""
         try:
             await self._post(alerts)
-        except RefusedError as error:
+        except RejectedError as error:
             if len(alerts) > 1:
                 for alert in alerts:
                     if not await self._deliver([alert]):
@@ -123,7 +123,7 @@ class AlertmanagerClient:
         return True
 
     async def _post(self, alerts: Sequence[Alert]) -> None:
-        """Send alerts in one request; raise DeliveryError or RefusedError."""
+        """Send alerts in one request; raise DeliveryError or RejectedError."""
         content = encode(alerts, self.external_labels, self._clock.wall)
         start = self._clock.stopwatch()
         try:
@@ -190,7 +190,7 @@ def encode(alerts: Iterable[Alert], external_labels: Mapping[str, str], wall: Ca
 
 
 def _check(response: httpx.Response, body: bytes) -> None:
-    """Raise DeliveryError unless Alertmanager has accepted the alerts, RefusedError if it refuses one of them."""
+    """Raise DeliveryError unless Alertmanager has accepted the alerts, RejectedError if it refuses one of them."""
     content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if response.is_success and content_type != "text/html":
         return
@@ -202,5 +202,5 @@ def _check(response: httpx.Response, body: bytes) -> None:
     if response.status_code == TOO_LARGE or (
         response.status_code in REFUSALS and content_type == "application/json"
     ):
-        raise RefusedError(message)
+        raise RejectedError(message)
     raise DeliveryError(message)

@@ -9,14 +9,15 @@ from typing import Final, Protocol
 import structlog
 
 from leakwatch.clock import Clock
+from leakwatch.detect.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ScrapeError
 from leakwatch.http.fetch import Feed, Fetched, Fetcher
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.target_state import TargetState
-from leakwatch.leaks.tracker import LeakOnTarget
-from leakwatch.model import Process, Samples, Target
+from leakwatch.leaks.tracker import LeakOnTarget, suspects
+from leakwatch.model import Process
 from leakwatch.pipeline import Pipeline
-from leakwatch.profile.body import Body, Format
+from leakwatch.profile.body import Format, ParsedBody
 from leakwatch.scrape.budget import CostBudget
 from leakwatch.scrape.probes import process as process_probe
 from leakwatch.scrape.probes import symbols as symbol_probe
@@ -26,10 +27,10 @@ from leakwatch.scrape.probes.symbols import SymbolProbe
 
 log = structlog.get_logger()
 
-OnEvents = Callable[[list[Event]], None]
-
 USUAL: Final = 5  # intervals whose median is the usual interval
 JITTER: Final = 1.1  # factor by which the usual interval may exceed the configured one
+OnEvents = Callable[[list[Event]], None]
+
 CALM: Final = 20  # scrapes at the configured interval after which the interval is back to normal
 
 
@@ -100,33 +101,34 @@ class ScrapeLoop:
         self._leaks: Sequence[LeakOnTarget] = ()
         """The leaks on the target after the latest profile."""
         self._intervals: deque[float] = deque(maxlen=USUAL)
+        self._process_schedule = state.probe_results.schedule(process_probe.NAME)
+        self._symbol_schedule = state.probe_results.schedule(symbol_probe.NAME)
         self._calm = CALM
         self._closed = False
 
-    @property
-    def target(self) -> Target:
-        """The target that is scraped."""
-        return self.state.target
-
     async def run(self, on_events: OnEvents) -> None:
         """Scrape once if the cost budget allows it; pass verdicts that change to `on_events`."""
-        if self._closed or not self._budget.allows(self._clock.stopwatch()):
+        begin, late, time = self._clock.stopwatch(), self._lag(), self._clock.time()
+        if self._closed or not self._budget.allows(begin):
             return
-        time = self._clock.time()
-        body = self._pipeline.body(self._form, self._fetcher.size_limit, self.target.service)
+        body = self._pipeline.body(self._form, self._fetcher.size_limit, self.state.target.service)
         recording = (
             self._recorder.begin(self._form, self._fetcher.size_limit, self._leaks) if self._recorder else None
         )
         try:
-            fetched = await self._fetch(recording.tee(body.feed) if recording else body.feed)
-            total, samples = await self._complete(body, time)
-            now = self._clock.stopwatch()
-            await self._identify(body.process, total, now, fetched)
-            await self._name_waits(body, samples, now, fetched)
-            on_events(self._observe(time, total, samples))
+            fetched = await self._fetch(recording.tee(body.feed) if recording else body.feed, begin, late)
+            now = begin + self.state.health.duration
+            for _ in body.steps():
+                await asyncio.sleep(0)
+            profile = body.close()
+            await self._identify(profile, now, fetched)
+            await self._name_waits(profile, now, fetched)
+            self._observe(time, profile, on_events)
             if recording:
-                await recording.end(time, total, self._process, self._symbols.names if self._symbols else {})
-            await self._run_probes(time, total, on_events)
+                names = self._symbols.names if self._symbols else {}
+                await recording.end(time, profile.total, self._process, names)
+            if self._leaks or self._scheduled:
+                await self._run_probes(time, profile.total, on_events)
         except ScrapeError as error:
             self._failed(error)
         except Exception as error:  # noqa: BLE001  an internal error must not end the loop of a target
@@ -141,9 +143,11 @@ class ScrapeLoop:
         self._closed = True
         await self._fetcher.close()
 
-    async def _fetch(self, feed: Feed) -> Fetched:
-        """Fetch one body, and charge the target for it whether it succeeds or not."""
-        begin, late = self._clock.stopwatch(), self._lag()
+    async def _fetch(self, feed: Feed, begin: float, late: float) -> Fetched:
+        """Fetch one body, and charge the target for it whether it succeeds or not.
+
+        `begin`: stopwatch, `late`: lag of the event loop, both before the fetch.
+        """
         charged, body_bytes = True, 0
         try:
             fetched = await self._fetcher.fetch(feed)
@@ -161,62 +165,66 @@ class ScrapeLoop:
             self.state.health.duration, self.state.health.body_bytes = seconds, body_bytes
             self._log_interval(seconds)
 
-    async def _complete(self, body: Body, time: float) -> tuple[int, Samples]:
-        """Return the total and the samples of a body that has arrived; raises ProfileError."""
-        for _ in body.steps():
-            await asyncio.sleep(0)
-        total, samples = body.close()
-        self._fit_block(time)
-        return total, samples
-
-    async def _identify(self, process: Process | None, total: int, now: float, fetched: Fetched) -> None:
+    async def _identify(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
         """Set the process: that of the profile, else ask for it if there is a reason."""
-        if process is not None or self._processes is None:
-            self._process = process or self._process
+        if profile.process is not None or self._processes is None:
+            self._process = profile.process or self._process
             return
-        schedule = self.state.probe_results.schedule(process_probe.NAME)
-        new = fetched.new_connection
-        if self._processes.is_due(schedule, now, before=self.state.total, total=total, new_connection=new):
+        schedule, new = self._process_schedule, fetched.new_connection
+        if self._processes.is_due(schedule, now, before=self.state.total, total=profile.total, new_connection=new):
             self._process = await self._processes.request(schedule, now)
             self._budget.charge(self._clock.stopwatch() - now)
 
-    async def _name_waits(self, body: Body, samples: Samples, now: float, fetched: Fetched) -> None:
+    async def _name_waits(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
         """Name the wait reasons that a text profile hides; ask for the names that are unknown."""
         symbols, state = self._symbols, self.state
         if symbols is None or state.process_tracker.mixed:
             return
-        schedule = state.probe_results.schedule(symbol_probe.NAME)
+        schedule = self._symbol_schedule
         process = self._process.start if self._process else ""
         symbols.follow(schedule, process, now, new_connection=fetched.new_connection)
-        traces = symbols.hidden(samples, state.judgements) if now >= schedule.retry_at else []
+        traces = symbols.hidden(profile.samples, state.judged) if now >= schedule.retry_at else []
         if traces:
             error = await symbols.request(schedule, traces, now)
             self._budget.charge(self._clock.stopwatch() - now)
             if error and not self._closed:
                 self._log.info("wait reasons of channels are unknown", reason=error.reason, error=str(error))
-        body.learn(symbols.names)
+        self._pipeline.identifier.set_wait_reasons(profile.samples, symbols.names)
 
-    def _observe(self, time: float, total: int, samples: Samples) -> list[Event]:
-        """Pass the profile to the pipeline; return the verdicts that changed."""
-        restarts = self.state.restarts
-        events = self._pipeline.observe(self.state, time, total, samples, self._process)
-        if self.state.restarts != restarts:
-            self._log.info("target restarted", new_build=self.state.process_tracker.rebuilt)
-        self._leaks = self._pipeline.leaks_on(self.state.target)
-        return events
+    def _observe(self, time: float, profile: ParsedBody, on_events: OnEvents) -> None:
+        """Pass the profile to the pipeline; pass the verdicts that change to `on_events`."""
+        state, restarts = self.state, self.state.restarts
+        self._fit_block(time)
+        events = self._pipeline.observe(state, time, profile.total, profile.samples, self._process)
+        if state.restarts != restarts:
+            self._log.info("target restarted", new_build=state.process_tracker.rebuilt)
+        if events:
+            on_events(events)
+        self._leaks = self._pipeline.leaks_on(state.target)
+
+    def _fit_block(self, time: float) -> None:
+        """Let the block grow if the usual interval is too long for it."""
+        if self.state.health.time:
+            self._intervals.append(time - self.state.health.time)
+        if len(self._intervals) < USUAL:
+            return
+        # A scrape calls this method every time; the lengths are compared here because most blocks fit.
+        interval, history = median(self._intervals) / JITTER, self.state.history
+        fits = SCRAPES_PER_BLOCK * interval <= history.block == self._pipeline.settings.block
+        if not fits and self.state.stretch(interval):
+            self._log.info("block grows with the interval: judged later", block=history.block)
 
     async def _run_probes(self, time: float, total: int, on_events: OnEvents) -> None:
         """Run the probes that are due; pass the verdicts that a proof changed to `on_events`."""
         state = self.state
-        suspects = self._pipeline.suspects(state.target)
-        for probe in self._probes if suspects or self._scheduled else ():
+        for probe in self._probes:
             now = self._clock.stopwatch()
             context = ProbeContext(
                 state=state,
                 time=time,
                 now=now,
                 total=total,
-                suspects=suspects,
+                suspects=suspects(self._leaks),
                 identifier=self._pipeline.identifier,
                 start=self._process.start if self._process else "",
             )
@@ -263,12 +271,3 @@ class ScrapeLoop:
         self._calm = 0 if stretched else self._calm + 1
         if self._calm == CALM:
             self._log.info("interval is back to normal", interval=health.interval)
-
-    def _fit_block(self, time: float) -> None:
-        """Let the block grow if the usual interval is too long for it."""
-        if self.state.health.time:
-            self._intervals.append(time - self.state.health.time)
-        if len(self._intervals) < USUAL:
-            return
-        if self.state.stretch(median(self._intervals) / JITTER):
-            self._log.info("block grows with the interval: judged later", block=self.state.history.block)

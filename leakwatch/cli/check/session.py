@@ -108,7 +108,7 @@ class Check:
         return Outcome(self._terms, checked, leaks, suspects, self._watching.stopped, self._strict)
 
     def _is_over(self, one: SessionTarget) -> bool:
-        now, target = self._clock.stopwatch(), one.job.target
+        now, target = self._clock.stopwatch(), one.job.state.target
         self._looks[target].follow(self._watching.pipeline.add_target(target).history)
         if one.up is None:
             return now - one.began >= self._timeout
@@ -120,7 +120,7 @@ class Check:
         return watched >= self._terms.span and self._looks[target].enough
 
     def _checked(self, one: SessionTarget) -> TargetResult:
-        state, health = self._watching.pipeline.add_target(one.job.target), one.job.state.health
+        state, health = self._watching.pipeline.add_target(one.job.state.target), one.job.state.health
         failed = sum(health.results.values()) - health.results["success"]
         error = "" if health.up else health.error
         if one.up is None:
@@ -165,7 +165,7 @@ class Check:
         bar = ProgressBar(total=self._terms.span, completed=done, width=min(width, 40))
         head = Text(f"{exact_duration(int(done))} of {exact_duration(self._terms.span)}")
         down = [
-            terminal.styled(f"{one.job.target.name}: {one.job.state.health.error}", "yellow")
+            terminal.styled(f"{one.job.state.target.name}: {one.job.state.health.error}", "yellow")
             for one in self._watching.vigils
             if one.job.state.health.error
         ]

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, model_validator
 
 from leakwatch.settings.base import BaseSettings
-from leakwatch.settings.types import hidden
+from leakwatch.settings.types import unquoted_error
 
 OPTIONS = {"listen": "--listen", "external_url": "--web.external-url", "route_prefix": "--web.route-prefix"}
 """The options of the command line that stand for keys of `web`."""
@@ -34,7 +34,7 @@ def _prefix(text: str) -> str:
 def _external_url(text: str) -> str:
     parts = urlsplit(text)
     if "@" in parts.netloc:
-        raise hidden("must be without user and password: it is shown in alerts")
+        raise unquoted_error("must be without user and password: it is shown in alerts")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be like https://example.com/leakwatch, without ? and #")
     return text.rstrip("/")

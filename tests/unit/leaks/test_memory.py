@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from leakwatch.leaks.candidate import POOLED
 from leakwatch.leaks.memory import (
     AVERAGE,
     FEWEST,
@@ -26,7 +27,6 @@ from leakwatch.leaks.memory import (
 )
 from leakwatch.leaks.model import Estimate, Leak, Limit, MemoryCost
 from leakwatch.leaks.settings import DetectionSettings
-from leakwatch.leaks.tracker import POOLED
 from leakwatch.model import Fingerprint, Growth, Verdict
 from leakwatch.pipeline import Pipeline
 from tests.support.simulated import START, TARGET, samples, stack
