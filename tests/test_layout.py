@@ -29,6 +29,7 @@ ELSEWHERE = {  # test file -> modules without a file of their own; a package sta
     "unit/cli/test_diff.py": "profile.diff profile.grouping",
     "unit/cli/test_main.py": "__main__ cli",
     "unit/cli/test_stack_table.py": "cli.terminal",
+    "unit/detect/test_pool.py": "detect.pooled_columns",
     "unit/discovery/kubernetes/test_discoverer.py": "discovery.kubernetes",
     "unit/discovery/kubernetes/test_meta_labels.py": "discovery.kubernetes.objects",
     "unit/discovery/test_relabel.py": "discovery.go_regexp",

@@ -102,6 +102,10 @@ class TargetState:
         state = cls(reader["target"].read(Target), settings, functions)
         reader.place = f"target {quote(state.target.name)}"
         reader.fill(state)
+        if not state.detector.cases.keys() <= state.history.rows.keys():
+            raise reader["detector"].error("has cases without a series")
+        if not state.site_detector.cases.keys() <= state.sites.rows.keys():
+            raise reader["site_detector"].error("has cases without a series")
         return state
 
     def adopt(self, other: "TargetState") -> None:
