@@ -7,6 +7,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from leakwatch.detect.columns import SCRAPES_PER_BLOCK
@@ -131,6 +132,12 @@ class Config(BaseSettings):
         found["ignore rules"] = len(self.ignore)
         said = [f"{number} {what}" for what, number in found.items() if number or what == "scrape_configs"]
         return ", ".join([*said, *(["warm_from"] if self.warm_from else [])])
+
+    def to_yaml(self) -> str:
+        """Return the configuration as YAML, with all defaults and without secrets."""
+        data = self.model_dump(mode="json", by_alias=True, exclude_none=True)  # secrets hide themselves in JSON
+        text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        return text
 
     def judging(self) -> DetectionSettings:
         """Return how the pipeline is to judge, and whose what it finds is."""

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -29,12 +30,9 @@ from leakwatch.scrape.metrics import DiscoveryCollector, StackCollector
 from leakwatch.scrape.prometheus_api import PrometheusApi
 from leakwatch.scrape.scheduler import Scheduler, offset
 from leakwatch.scrape.target_set import ScrapeTarget, TargetSet
-from leakwatch.web import lazy as later
-from leakwatch.web.api.cache import Recent, Sparklines
-from leakwatch.web.api.state import AppState
-from leakwatch.web.app import make_app
-from leakwatch.web.metrics import DaemonCollector, make_registry
-from leakwatch.web.server.server import Web, address, bind
+from leakwatch.web.api.fleet import Fleet
+from leakwatch.web.api.state import AlertContext, AppState, OwnState
+from leakwatch.web.app import build_web
 from leakwatch.web.server.web_config_file import WebFile
 
 log = structlog.get_logger()
@@ -87,48 +85,52 @@ class Daemon:
 
         SIGINT, SIGTERM and SIGHUP stop it, but for `reload_on`, which takes the configuration anew.
         """
-        web = self._serve()
+        web = build_web(self.config.web, self._web_file, self._app_state, self._collectors(), self.reload)
+        self.url = web.url
         self._listen(reload_on)
         await self._begin_work()
         web.start()
         log.info(
-            "leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics", address=web.url
+            "leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics", address=web.address
         )
         await self._stop.wait()
         log.info("leakwatch stops")
-        await self._end_work(web)
+        await self._end_work(web.stop())
 
-    def _serve(self) -> Web:
-        """Bind our address and return what will serve there; raises ConfigError if it is taken."""
-        bound, prefix = bind(self.config.web.listen), self.config.web.prefix()
-        here = address(bound, secure=self._web_file.secure) + prefix
-        self.url = self.config.web.external_url or here
-        own = DaemonCollector(self._last_reload, self._web_file.in_force)
-        found = DiscoveryCollector(self._targets, self._clock.wall)
-        kept, sent = EvidenceCollector(self.evidence.store), NotificationCollector(self._notifier.senders)
-        registry = make_registry(self._stacks, own, found, kept, sent)
-        source = self._source()
-        app = make_app(self, registry, later.api(source), later.pages(source), prefix)
-        return Web(app, bound, self._web_file, here)
+    def _collectors(
+        self,
+    ) -> tuple[StackCollector, DiscoveryCollector, EvidenceCollector, NotificationCollector]:
+        """Return the metrics of all packages but web."""
+        return (
+            self._stacks,
+            DiscoveryCollector(self._targets, self._clock.wall),
+            EvidenceCollector(self.evidence.store),
+            NotificationCollector(self._notifier.senders),
+        )
 
-    def _source(self) -> AppState:
+    def _app_state(self, url: str) -> AppState:
+        """Return the state behind pages and API; `url`: of the overview."""
         return AppState(
-            pipeline=self.pipeline,
-            clock=self._clock,
-            health=self.health,
-            config=lambda: self.config,
-            targets=self._targets,
-            senders=self._notifier.senders,
-            lag=self._lag,
-            reloaded=lambda: self._reloaded,
-            ready=self.ready,
-            started=self._started,
-            url=self.url,
-            web_file=self._web_file,
-            recent=Recent(5),
-            sparklines=Sparklines(60),
-            stop=self._stop,
+            fleet=Fleet(
+                pipeline=self.pipeline,
+                clock=self._clock,
+                health=self.health,
+                scrape_targets=self._targets.plans,
+            ),
+            own=OwnState(
+                started=self._started,
+                lag=self._lag,
+                configuration_yaml=lambda: self.config.to_yaml(),  # noqa: PLW0108  a reload replaces the configuration
+                last_reload=lambda: self._reloaded,
+                ready=self.ready,
+                access=self._web_file.summary,
+                built_targets=self._targets.counts,
+                discoverers=self._targets.outlook,
+                alertmanagers=self._notifier.senders,
+            ),
+            alerts=AlertContext(url=url, external_labels=lambda: self.config.alerting.external_labels),
             evidence=self.evidence.store,
+            stop=self._stop,
         )
 
     def _listen(self, reload_on: signal.Signals | None) -> None:
@@ -152,13 +154,13 @@ class Daemon:
         self._notifier.configure(self.config.alerting, self.url)
         self._notifier.start()
 
-    async def _end_work(self, web: Web) -> None:
+    async def _end_work(self, web_stop: Coroutine[Any, Any, None]) -> None:
         if self._warming:
             self._warming.cancel()
         self._lag.stop()
         self._schedule.stop()
         self._targets.stop()
-        await asyncio.gather(web.stop(), self._notifier.stop(), *(job.close() for job in self._jobs.values()))
+        await asyncio.gather(web_stop, self._notifier.stop(), *(job.close() for job in self._jobs.values()))
         await self.evidence.store.stop()
         if self._warmer:
             await self._warmer.close()
@@ -179,10 +181,6 @@ class Daemon:
         """Return "" when every discovery has told its targets, else what is waited for."""
         waiting, mechanisms = self._targets.waiting()
         return f"waiting for {waiting} of {mechanisms} discoveries" if waiting else ""
-
-    def _last_reload(self) -> tuple[bool, float]:
-        mistake, time = self._reloaded
-        return not mistake, self._clock.wall(time)
 
     def leaks(self) -> list[Leak]:
         """Return the leaks, the most urgent first."""

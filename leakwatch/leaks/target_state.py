@@ -118,6 +118,15 @@ class TargetState:
         found = self.judged.get(fingerprint) or self.judged_sites.get(fingerprint)
         return found[1] if found else None
 
+    def series(self, fingerprint: Fingerprint) -> "JudgedSeries | None":
+        """Return the series of a stack or site, None if the target has no series of it."""
+        history: History
+        for history in (self.history, self.sites):
+            row = history.rows.get(fingerprint)
+            if row is not None:
+                return JudgedSeries(history, row, self.judgement_of(fingerprint))
+        return None
+
     def restart(self) -> None:
         """Begin a new lifetime."""
         self.restarts += 1
@@ -167,6 +176,20 @@ class TargetState:
             series = self.sites
             row = series.rows.get(fingerprint)
         return 0 if row is None else int(series.last[row])
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSeries:
+    """A stack or site of one target: its row in `history`, and its judgement, None if it is normal."""
+
+    history: History
+    row: int
+    judgement: Judgement | None
+
+    @property
+    def count(self) -> int:
+        """The goroutines of the latest scrape."""
+        return int(self.history.last[self.row])
 
 
 @dataclass(frozen=True, slots=True)

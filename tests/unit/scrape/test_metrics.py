@@ -21,7 +21,7 @@ def registry(pipeline: Pipeline, *, per_target: int = 50, limit: int = 50_000) -
     """Return a registry over a pipeline whose targets are all up."""
     health = {target: TargetHealth(up=True, results=Counter(success=3)) for target in pipeline.targets}
     stacks = StackCollector(pipeline, lambda: health, lambda t: t + 100, per_target=per_target, limit=limit)
-    return make_registry(stacks, DaemonCollector(lambda: (True, START)), NotificationCollector({}))
+    return make_registry(stacks, DaemonCollector(lambda: (True, START), lambda: None), NotificationCollector({}))
 
 
 def observed(pipeline: Pipeline, counts: dict[str, int], time: float = START) -> Pipeline:
