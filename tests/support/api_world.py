@@ -84,7 +84,7 @@ def _path(i: int) -> Stack:
 def small_world() -> Pipeline:
     """Return a pipeline that observed the small world. Tests share it, so they must not change it."""
     rule = IgnoreRule(function="main.hidden*", owner="team-shop", reason="by design", at_most=10_000)
-    misspelt = IgnoreRule(function="main.nowhere", reason="a typing mistake")
+    misspelt = IgnoreRule(function="main.nowhere", reason="a typo")
     settings = DetectionSettings(owners={"main.": "team <shop>"}, ignore=(rule, misspelt))
     pipeline = Pipeline(settings)
     for minute in range(MINUTES):

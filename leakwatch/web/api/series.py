@@ -23,7 +23,7 @@ from leakwatch.web.api.targets import find as find_target
 
 TARGETS: Final = 12  # plots of single targets
 MARKS: Final = 100
-EMPTY: Final = models.Line(seconds=0, times=[], mean=[], floor=[])
+EMPTY: Final = models.SeriesLine(seconds=0, times=[], mean=[], floor=[])
 
 
 def leak_series(view: FleetView, leak: Leak, targets: int = TARGETS) -> models.LeakSeries:
@@ -67,12 +67,12 @@ def target_series(view: FleetView, path: str, stack: str) -> StackSeries:
     )
 
 
-def lines(view: FleetView, history: History, row: int) -> tuple[models.Line, models.Line]:
+def lines(view: FleetView, history: History, row: int) -> tuple[models.SeriesLine, models.SeriesLine]:
     """Return the blocks and the hours of a series; the last point of both is the current count."""
     return _line(view, history, row, "blocks"), _line(view, history, row, "hours")
 
 
-def _line(view: FleetView, history: History, row: int, resolution: Resolution) -> models.Line:
+def _line(view: FleetView, history: History, row: int, resolution: Resolution) -> models.SeriesLine:
     columns, end, width = columns_of(history, resolution)
     scraped = columns.scrapes > 0
     values = np.where(scraped, columns.values[:, row], np.nan)
@@ -89,12 +89,12 @@ class PlotLine:
     mean: Sums
     floor: Sums
 
-    def model(self, view: FleetView, now: float | None, count: float) -> models.Line:
+    def model(self, view: FleetView, now: float | None, count: float) -> models.SeriesLine:
         """Return the line from the first column without a gap; the last point is `count` at `now`."""
         present = np.flatnonzero(~np.isnan(self.mean))
         first = int(present[0]) if len(present) else len(self.times)
         last_time, last_count = ([], []) if now is None else ([view.wall(now)], [count])
-        return models.Line(
+        return models.SeriesLine(
             seconds=self.width,
             times=(self.times[first:] + view.wall(0.0)).tolist() + last_time,
             mean=self.mean[first:].round(2).tolist() + last_count,

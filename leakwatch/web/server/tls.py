@@ -56,7 +56,7 @@ def _client_auth(text: str) -> str:
 
 def _version(text: str) -> str:
     if text in {"TLS10", "TLS11"}:
-        raise ValueError(f"{text} is no longer safe; use TLS12 or TLS13")
+        raise ValueError(f"{text} is not safe; use TLS12 or TLS13")
     if text not in VERSIONS:
         raise ValueError("must be TLS12 or TLS13")
     return text
@@ -77,24 +77,24 @@ Version = Annotated[str, AfterValidator(_version)]
 
 
 class TlsServerConfig(BaseSettings):
-    """`tls_server_config`: how we show who we are, and whom we let in."""
+    """`tls_server_config`: the certificate of the server, and client certificates."""
 
     cert: str | None = None
-    """Our certificate in PEM; or `cert_file`."""
+    """Certificate of the server in PEM; or `cert_file`."""
     cert_file: ConfigFile | None = None
-    """Read again when it changes."""
+    """A file, read again after each change."""
     key: Secret | None = None
-    """Its private key; or `key_file`."""
+    """Private key of the certificate in PEM; or `key_file`."""
     key_file: ConfigFile | None = None
-    """Read again when it changes."""
+    """A file, read again after each change."""
     client_ca: str | None = None
-    """Whose certificates clients may show, in PEM; or `client_ca_file`."""
+    """Authorities of client certificates in PEM; or `client_ca_file`."""
     client_ca_file: ConfigFile | None = None
-    """Read again when it changes."""
+    """A file, read again after each change."""
     client_auth_type: Annotated[str, AfterValidator(_client_auth)] = "NoClientCert"
     """`NoClientCert`, `VerifyClientCertIfGiven` or `RequireAndVerifyClientCert`."""
     client_allowed_sans: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Names, one of which the certificate of a client must have."""
+    """Allowed names in client certificates: a certificate must have one of them."""
     min_version: Version = "TLS12"
     """`TLS12` or `TLS13`."""
     max_version: Version = "TLS13"

@@ -151,7 +151,7 @@ class Leak(LeakSummary):
     alert: Alert
 
 
-class Line(ApiModel):
+class SeriesLine(ApiModel):
     """Goroutines over time: `mean` and `floor` of each column; `times` are the middles of the columns.
 
     Levels are null in a gap. The last point is the current count.
@@ -177,8 +177,8 @@ class TargetSeries(ApiModel):
 
     target: Text
     goroutines: int
-    recent: Line
-    hours: Line
+    recent: SeriesLine
+    hours: SeriesLine
     fit: Fit | None
 
 
@@ -197,9 +197,9 @@ class LeakSeries(ApiModel):
     service: Text
     stack: Fingerprint
     now: float
-    recent: Line
+    recent: SeriesLine
     """The last 24 blocks."""
-    hours: Line
+    hours: SeriesLine
     """The last 34 hours of 12 blocks each."""
     targets: list[TargetSeries]
     others: int

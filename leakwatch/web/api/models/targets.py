@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from leakwatch.web.api.models.leaks import Fingerprint, LeakSummary, Line, Rate, VerdictWord
+from leakwatch.web.api.models.leaks import Fingerprint, LeakSummary, SeriesLine, Rate, VerdictWord
 from leakwatch.web.api.models.types import ApiModel, Levels, Number, Text
 
 Sort = Literal["growth", "count", "name"]
@@ -105,8 +105,8 @@ class StackSeries(ApiModel):
     stack: Fingerprint
     function: Text
     now: float
-    recent: Line
-    hours: Line
+    recent: SeriesLine
+    hours: SeriesLine
 
 
 class FlameNode(ApiModel):

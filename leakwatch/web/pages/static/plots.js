@@ -57,7 +57,7 @@
     return [all, measured(mean), measured(floor), grown(value), grown(low), grown(high)];
   }
 
-  // Merge restarts whose labels would overlap.
+  // Merge restarts with overlapping labels.
   function clustered(marks, u) {
     const merged = [];
     for (const mark of marks) {

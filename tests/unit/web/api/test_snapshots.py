@@ -169,7 +169,7 @@ def test_unknown_profiles(store: Store, two: tuple[str, str]) -> None:
 
 
 def test_a_removed_profile(store: Store, two: tuple[str, str]) -> None:
-    """A profile that is no longer stored gives 404, also if a cache has it."""
+    """A removed profile gives 404, even if a cache has it."""
     state = app_state(evidence=store)
     path = f"/api/v1/diff?old={two[0]}&new={two[1]}"
     assert get(path, state).json() == get(path, state).json()

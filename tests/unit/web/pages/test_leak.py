@@ -173,7 +173,7 @@ def test_the_cost_of_an_unreachable_target() -> None:
 
 
 def test_a_target_without_a_scrape_has_no_numbers() -> None:
-    """The counts are unknown, not 0, and each part of the page says that there is no profile yet."""
+    """The counts are unknown, not 0, and each part of the page reports the missing profile."""
     page = get(path_of(DOWN)).text
     text = " ".join(ParsedPage(page).text.split())
     assert "goroutines\N{EN DASH}" in text.replace("goroutines \N{EN DASH}", "goroutines\N{EN DASH}")
