@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from leakwatch.web.api.models.leaks import Fingerprint, LeakSummary, SeriesLine, Rate, VerdictWord
+from leakwatch.web.api.models.leaks import Fingerprint, LeakSummary, Rate, SeriesLine, VerdictWord
 from leakwatch.web.api.models.types import ApiModel, Levels, Number, Text
 
 Sort = Literal["growth", "count", "name"]
