@@ -61,24 +61,23 @@ def test_verdicts_and_health_are_reported_at_once() -> None:
 
 def test_closed_blocks_are_reported_less_often() -> None:
     """Closed blocks are reported every ten ticks at most, also if a fleet closes a block at every tick."""
-    ticks = 0
+    tick, number = 0.01, 3
 
     def closes_blocks() -> dict[Target, TargetHealth]:
-        nonlocal ticks
-        ticks += 1
         state.fleet.pipeline.blocks += 1
         return {}
 
     state = app_state(pipeline=Pipeline(DetectionSettings()), health=closes_blocks)
 
     async def listen() -> None:
-        async with aclosing(live_events(state).stream()) as stream:
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        async with aclosing(live_events(state, tick=tick).stream()) as stream:
             await next_event(stream)
-            for _ in range(3):
-                before = ticks
+            for _ in range(number):
                 fields = await next_event(stream)
-                assert ticks - before >= events.TICKS_PER_BLOCK_EVENT
                 assert json.loads(fields["data"])["verdict"] is False
+        assert loop.time() - begin >= number * events.TICKS_PER_BLOCK_EVENT * tick
 
     asyncio.run(listen())
 
