@@ -17,7 +17,7 @@ from leakwatch.leaks.config import DetectionConfig, IgnoreConfig
 from leakwatch.leaks.ownership.config import CodeownersConfig, LinksConfig, Teams
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.notify.config import AlertingConfig
-from leakwatch.scrape.config import GlobalConfig, ScrapeConfig, too_long
+from leakwatch.scrape.config import GlobalConfig, ScrapeConfig, ScrapeJob, too_long
 from leakwatch.scrape.prometheus_api import PrometheusConfig
 from leakwatch.scrape.target_url import target_job
 from leakwatch.settings.base import BaseSettings
@@ -160,20 +160,12 @@ class Config(BaseSettings):
             raise UsageError(f"{option}: {friendly_message(error.errors()[0])}") from error
 
     def interval(self, job: ScrapeConfig) -> float:
-        """Return the seconds between two scrapes of a job's targets."""
+        """Return the seconds between two scrapes of the targets of a job."""
         return job.scrape_interval or self.global_.scrape_interval
 
-    def timeout(self, job: ScrapeConfig) -> float:
-        """Return the seconds that a scrape may take, never longer than the interval."""
-        return min(job.scrape_timeout or self.global_.scrape_timeout, self.interval(job))
-
-    def cost_limit(self, job: ScrapeConfig) -> float:
-        """Return the share of a core that scraping may cost a target."""
-        return job.scrape_cost_limit or self.global_.scrape_cost_limit
-
-    def size_limit(self, job: ScrapeConfig) -> int:
-        """Return the largest body taken from a target, in bytes."""
-        return job.body_size_limit or self.global_.body_size_limit
+    def jobs(self) -> list[ScrapeJob]:
+        """Return the jobs of `scrape_configs`, with the defaults of `global` filled in."""
+        return [job.job(self.global_) for job in self.scrape_configs]
 
 
 def load(path: Path, targets: Sequence[str] = ()) -> Config:

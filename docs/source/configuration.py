@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the models that read it: python docs/source/configuration.py [FILE]."""
+"""Writes docs/configuration.md from the settings models: python docs/source/configuration.py [FILE]."""
 
 import ast
 import inspect
@@ -19,31 +19,30 @@ from leakwatch.settings.units import exact_duration, exact_size
 from leakwatch.web.server.web_config import WebSettings
 
 PAGE = Path(__file__).parents[1] / "configuration.md"
-SHARED: Mapping[type[BaseSettings], str] = {DiscoverySettings: "Where targets are", HttpSettings: "How to ask"}
-"""Models whose keys stand in several others, and what their sections are called."""
+SHARED: Mapping[type[BaseSettings], str] = {DiscoverySettings: "Discovery", HttpSettings: "HTTP client"}
+"""Models with keys that several other models share, and the titles of their sections."""
 HEAD = """\
 # Configuration
 
 <!-- Written by `make docs` from the models in leakwatch/; edit the docstrings there. -->
 
-Every key of the file that `leakwatch run --config` reads, and of that of `--web.config.file`. The same with
-comments, as a file to start from: [config/leakwatch.yml](../config/leakwatch.yml). `leakwatch check-config` names
-each mistake with its line, and `leakwatch config-schema` prints a JSON Schema for editors. A key that is not known
-is an error.
+All keys of the file of `leakwatch run --config`, and of the file of `--web.config.file`. A commented file to start
+from is [config/leakwatch.yml](../config/leakwatch.yml). `leakwatch check-config` reports each invalid key and
+value with its line. `leakwatch config-schema` prints a JSON Schema for editors. An unknown key is an error.
 
-| type | is written |
+| type | format |
 |---|---|
 | duration | `15s`, `5m`, `1h30m`, `200ms` |
 | size | `512KB`, `64MB`; powers of 1024 |
-| path | relative to the file that it stands in |
-| secret | text that is never shown; `${NAME}` is taken from the environment |
-| time | `2027-01-31`, which is midnight in UTC, or `2027-01-31T08:00:00Z` |
-| text | also a number or a truth, where one can be meant |
+| path | relative to the configuration file |
+| secret | text that is never shown; `${NAME}` is replaced by the environment variable |
+| time | `2027-01-31` (midnight UTC) or `2027-01-31T08:00:00Z` |
+| text | some keys also accept an integer or a boolean |
 
 [] stands for each entry of a list.
 """
 OWN_NAME = re.compile(r"^(One of )?`\w+`(: |\.$)")
-"""How the docstring of a model begins that names its key."""
+"""The name of its key, with which the docstring of a model may begin."""
 WORDS = {"integer": "integer", "number": "number", "boolean": "true or false", "string": "text"}
 FORMATS = {"path": "path", "file-path": "path", "password": "secret", "date-time": "time"}
 
@@ -52,7 +51,7 @@ Schema = Mapping[str, Any]
 
 @dataclass
 class Section:
-    """One table: a model, and all places where its keys stand."""
+    """One table: a model, and all paths where its keys occur."""
 
     model: type[BaseSettings]
     name: str
@@ -61,21 +60,21 @@ class Section:
 
 
 class Sections:
-    """The sections that a model needs, in the order of the file."""
+    """The sections of a model and of the models below it, in the order of the file."""
 
     def __init__(self, root: type[BaseSettings], name: str) -> None:
         schema = root.model_json_schema(by_alias=True, mode="validation")
         self._defined: Schema = schema.get("$defs", {})
         self._models = {model.__name__: model for model in _below(BaseSettings)}
-        self.found: dict[type[BaseSettings], Section] = {}
+        self.sections: dict[type[BaseSettings], Section] = {}
         self._visit(root, schema, "", name)
 
     def _visit(self, model: type[BaseSettings], schema: Schema, path: str, name: str) -> None:
-        section = self.found.get(model)
+        section = self.sections.get(model)
         if section is not None:
             section.paths.append(path)
             return
-        self.found[model] = section = Section(model, name, schema, [path])
+        self.sections[model] = section = Section(model, name, schema, [path])
         start = "" if model in SHARED else path
         for key, value in schema["properties"].items():
             if key not in _shared_keys(model):
@@ -87,8 +86,8 @@ class Sections:
 
     def write(self) -> Iterator[str]:
         """Yield the text of each section."""
-        for section in self.found.values():
-            yield f"\n## {section.name}\n\n{_said_of(section.model)}\n"
+        for section in self.sections.values():
+            yield f"\n## {section.name}\n\n{_summary(section.model)}\n"
             if section.model in SHARED:
                 yield f"\nIn {', '.join(f'`{path}`' for path in section.paths)}.\n"
             yield "\n| key | type | default | meaning |\n|---|---|---|---|\n"
@@ -96,30 +95,30 @@ class Sections:
             required = section.schema.get("required", ())
             for key, value in section.schema["properties"].items():
                 if key not in _shared_keys(section.model):
-                    told = documented.get(key) or self._told_below(section.model, key, value)
-                    yield self._row(key, value, told, required=key in required)
+                    meaning = documented.get(key) or self._first_sentence(section.model, key, value)
+                    yield self._row(key, value, meaning, required=key in required)
             for base in _shared(section.model):
-                yield f"| | | | and those of [{SHARED[base]}](#{_anchor(SHARED[base])}) |\n"
+                yield f"| | | | and the keys of [{SHARED[base]}](#{_anchor(SHARED[base])}) |\n"
 
-    def _told_below(self, model: type[BaseSettings], key: str, value: Schema) -> str:
-        """Return what the model says that the value is made of; raises ValueError where there is none."""
+    def _first_sentence(self, model: type[BaseSettings], key: str, value: Schema) -> str:
+        """Return the first sentence of the model of a value; raises ValueError if the value has no model."""
         for reference, _ in _references(value):
-            return _said_of(self._models[reference]).partition(".")[0] + "."
+            return _summary(self._models[reference]).partition(".")[0] + "."
         raise ValueError(f"no docstring below {model.__name__}.{key}")
 
-    def _row(self, key: str, value: Schema, told: str, *, required: bool) -> str:
+    def _row(self, key: str, value: Schema, meaning: str, *, required: bool) -> str:
         default = "required" if required else _default(value.get("default"), self._words(value))
-        return f"| `{key}` | {self._words(value)} | {default} | {_told(told)} |\n".replace(" |  |", " | |")
+        return f"| `{key}` | {self._words(value)} | {default} | {_cell(meaning)} |\n".replace(" |  |", " | |")
 
     def _words(self, value: Schema) -> str:
-        """Return the type of a value as its user calls it."""
+        """Return the type of a value in words."""
         if "$ref" in value:
-            name = self.found[self._models[value["$ref"].rpartition("/")[2]]].name
+            name = self.sections[self._models[value["$ref"].rpartition("/")[2]]].name
             return f"[{name}](#{_anchor(name)})"
         if "anyOf" in value:
-            return " or ".join(self._words(one) for one in value["anyOf"] if one.get("type") != "null")
+            return " or ".join(self._words(option) for option in value["anyOf"] if option.get("type") != "null")
         if "enum" in value or "const" in value:
-            return ", ".join(f"`{one}`" for one in value.get("enum", [value.get("const")]))
+            return ", ".join(f"`{option}`" for option in value.get("enum", [value.get("const")]))
         if value.get("type") == "array":
             return f"list of {self._words(value['items'])}"
         if value.get("type") == "object":
@@ -135,29 +134,29 @@ def page() -> str:
 
 
 def descriptions(model: type[BaseSettings]) -> dict[str, str]:
-    """Return what the docstrings below fields say, by the key of the file."""
-    said: dict[str, str] = {}
+    """Return the docstrings below fields, by key."""
+    texts: dict[str, str] = {}
     for owner in reversed(model.__mro__):
         if issubclass(owner, BaseSettings) and owner is not BaseSettings:
-            said |= _docstrings(owner)
-    return {info.alias or name: said[name] for name, info in model.model_fields.items() if name in said}
+            texts |= _docstrings(owner)
+    return {info.alias or name: texts[name] for name, info in model.model_fields.items() if name in texts}
 
 
 def _docstrings(owner: type) -> dict[str, str]:
     body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
     if not isinstance(body, ast.ClassDef):
-        raise TypeError(f"{owner} is no class")
-    found = {}
-    for one, after in zip(body.body, body.body[1:], strict=False):
-        if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(after, ast.Expr):
-            found[one.target.id] = inspect.cleandoc(ast.literal_eval(after.value))
-    return found
+        raise TypeError(f"{owner} is not a class")
+    texts = {}
+    for node, after in zip(body.body, body.body[1:], strict=False):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(after, ast.Expr):
+            texts[node.target.id] = inspect.cleandoc(ast.literal_eval(after.value))
+    return texts
 
 
 def _below(model: type[BaseSettings]) -> Iterator[type[BaseSettings]]:
-    for one in model.__subclasses__():
-        yield one
-        yield from _below(one)
+    for subclass in model.__subclasses__():
+        yield subclass
+        yield from _below(subclass)
 
 
 def _shared(model: type[BaseSettings]) -> list[type[BaseSettings]]:
@@ -169,11 +168,11 @@ def _shared_keys(model: type[BaseSettings]) -> set[str]:
 
 
 def _references(value: Schema) -> Iterator[tuple[str, str]]:
-    """Yield each model that a value may be made of, with what its place adds to the path."""
+    """Yield the name of each model of a value, with the suffix of its path."""
     if "$ref" in value:
         yield value["$ref"].rpartition("/")[2], ""
-    for one in value.get("anyOf", ()):
-        yield from _references(one)
+    for option in value.get("anyOf", ()):
+        yield from _references(option)
     for key, suffix in (("items", "[]"), ("additionalProperties", ".NAME")):
         if isinstance(value.get(key), dict):
             yield from ((name, suffix + rest) for name, rest in _references(value[key]))
@@ -195,7 +194,7 @@ def _scalar(value: Schema) -> str:
 
 
 def _default(value: Any, words: str) -> str:
-    if value is None or isinstance(value, dict):  # what a model has by default is said in its own table
+    if value is None or isinstance(value, dict):  # the table of the model has its defaults
         return ""
     if isinstance(value, float | int) and "duration" in words:
         value = exact_duration(value)
@@ -204,12 +203,12 @@ def _default(value: Any, words: str) -> str:
     return f"`{value if isinstance(value, str) and value else json.dumps(value)}`".replace("|", "\\|")
 
 
-def _said_of(model: type[BaseSettings]) -> str:
-    text = OWN_NAME.sub("", _told((inspect.getdoc(model) or "").partition("\n\n")[0]))
+def _summary(model: type[BaseSettings]) -> str:
+    text = OWN_NAME.sub("", _cell((inspect.getdoc(model) or "").partition("\n\n")[0]))
     return text[:1].upper() + text[1:]
 
 
-def _told(text: str) -> str:
+def _cell(text: str) -> str:
     return re.sub(r"\s+", " ", text).replace("|", "\\|").strip()
 
 

@@ -15,9 +15,19 @@ from leakwatch.cli.analyze.folders import BODY
 from leakwatch.cli.scrape_once import cut, is_service, read
 from leakwatch.cli.terminal import styled
 from leakwatch.clock import Clock
-from leakwatch.errors import ConfigError, UsageError, without_user
+from leakwatch.errors import ConfigError, UsageError, without_credentials
 from leakwatch.model import Samples
-from leakwatch.profile.diff import Change, Move, as_json, changes, compare, folded, largest, strangers, summary
+from leakwatch.profile.diff import (
+    GroupChange,
+    StackChange,
+    are_unrelated,
+    as_json,
+    changes,
+    compare,
+    folded,
+    largest,
+    summary,
+)
 from leakwatch.profile.dump import Dump
 from leakwatch.profile.escape import printable
 from leakwatch.profile.grouping import KEYS, By, short
@@ -45,14 +55,16 @@ def run(sources: tuple[str, str | None], by: By, output: str, limit: int, timeou
     """
     first, second = sources
     if second is None and not Path(first).is_dir():
-        raise UsageError(f"{without_user(first)}: alone it must be a folder of profiles; else give OLD and NEW")
+        raise UsageError(
+            f"{without_credentials(first)}: alone it must be a folder of profiles; else give OLD and NEW"
+        )
     if first == second == "-":
         raise UsageError("standard input can be one of the two only")
     identifier = Identifier()
     old = _side(_body(first, 0), timeout, identifier)
     new = _side(_body(second or first, -1), timeout, identifier)
     moves = compare(old.samples, new.samples)
-    if strangers(moves):
+    if are_unrelated(moves):
         _say("no stack of own code is in both profiles: are they of the same service?")
     found = changes(moves, by)
     if output == "folded":
@@ -90,14 +102,14 @@ def _side(source: str, timeout: float, identifier: Identifier) -> Side:
     if isinstance(found, Dump) and found.truncated:
         _say(f"{source}: the dump is cut, there were more goroutines")
     time = Clock().time() if is_service(source) else _time(Path(source).name)
-    return Side(without_user(source), time, profile.total, identifier.identify(profile))
+    return Side(without_credentials(source), time, profile.total, identifier.identify(profile))
 
 
 def _say(line: str) -> None:
     sys.stderr.write(f"leakwatch: {line}\n")
 
 
-def text(old: Side, new: Side, found: list[Change], moves: list[Move], by: By, limit: int) -> str:
+def text(old: Side, new: Side, found: list[GroupChange], moves: list[StackChange], by: By, limit: int) -> str:
     """Return the difference to be read: which two, what changed most, and all in one line."""
     console = terminal.recorder()
     console.print(_head("---", SHRANK, old), _head("+++", GREW, new), sep="\n", soft_wrap=True)
@@ -137,15 +149,15 @@ def _empty(*columns: str) -> Table:
     return table
 
 
-def _marked(one: Change) -> list[str | Text]:
+def _marked(one: GroupChange) -> list[str | Text]:
     mark = {"new": Text("new", GREW), "gone": Text("gone", SHRANK)}.get(one.mark, "")
     return [_signed(one.change), str(one.old), str(one.new), mark]
 
 
-def _stacks(found: list[Change]) -> Table:
+def _stacks(found: list[GroupChange]) -> Table:
     table = _empty("change", "old", "new", "", "stack", "wait", "function", "started in")
     for one in found:
-        stack = one.moves[0].stack
+        stack = one.stacks[0].stack
         at = styled(stack.blamed.function, "bold")
         if stack.blamed.file:
             at.append(f"\n{printable(stack.blamed.file)}:{stack.blamed.line}", "not bold dim")
@@ -153,11 +165,11 @@ def _stacks(found: list[Change]) -> Table:
     return table
 
 
-def _stacks_short(found: list[Change]) -> Table:
+def _stacks_short(found: list[GroupChange]) -> Table:
     """Return two lines for each stack, with file and function without their paths."""
     table = _empty("change", "old", "new", "stack", "function")
     for one in found:
-        stack = one.moves[0].stack
+        stack = one.stacks[0].stack
         change, old, new, mark = _marked(one)
         at = cut(stack.blamed.function, "bold")
         if stack.blamed.file:
@@ -166,7 +178,7 @@ def _stacks_short(found: list[Change]) -> Table:
     return table
 
 
-def _groups(found: list[Change], by: By, *, narrow: bool = False) -> Table:
+def _groups(found: list[GroupChange], by: By, *, narrow: bool = False) -> Table:
     table = _empty("change", "old", "new", "", str(by.value))
     for one in found:
         table.add_row(*_marked(one), cut(one.key) if narrow else styled(one.key))

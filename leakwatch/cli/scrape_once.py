@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 from leakwatch.cli.analyze.folders import SYMBOLS, own_symbols, read_symbols
 from leakwatch.discovery.target_builder import JobDefaults, endpoint
-from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, UsageError, without_user
+from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, UsageError, without_credentials
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Fetcher
 from leakwatch.model import Frame, Profile
 from leakwatch.profile import dump, pprof, text
 from leakwatch.profile import formats as saved
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.dump import Dump
-from leakwatch.profile.dump_stacks import Waits, waiting
+from leakwatch.profile.dump_stacks import DumpIndex, waiting
 from leakwatch.profile.escape import printable
 from leakwatch.profile.grouping import KEYS, By, Row, Waitings, as_json, folded, group, short
 from leakwatch.profile.stacks import Identifier
@@ -55,9 +56,9 @@ def read(source: str, timeout: float, dump_limit: int | None = None) -> Profile 
             return asyncio.run(_fetch(source, timeout, dump_limit))
         if source == "-":
             return saved.read(sys.stdin.buffer.read(), pasted=True)
-        return saved.read(Path(source).read_bytes(), text.TextCache(symbols=_beside(Path(source))), pasted=True)
+        return saved.read(Path(source).read_bytes(), ParseCache(symbols=_beside(Path(source))), pasted=True)
     except ScrapeError as error:
-        raise ScrapeError(error.reason, f"{without_user(source)}: {error}") from error
+        raise ScrapeError(error.reason, f"{without_credentials(source)}: {error}") from error
     except OSError as error:
         raise ConfigError(f"{source}: {error.strerror or error}") from error
 
@@ -86,7 +87,7 @@ async def _dump(fetcher: Fetcher, total: int, limit: int) -> Dump:
             f" if that is all right, allow it with --full-dump-limit {total}"
         )
     body = bytearray()
-    await fetcher.beside("goroutine", DEFAULT_SIZE, debug="2").fetch(body.extend)
+    await fetcher.with_profile("goroutine", DEFAULT_SIZE, debug="2").fetch(body.extend)
     return dump.parse(bytes(body))
 
 
@@ -98,7 +99,7 @@ async def _fetch(url: str, timeout: float, dump_limit: int | None) -> Profile | 
             {"__address__": group.targets[0]}, JobDefaults(job.job_name, job.scheme, job.profile_path)
         )
     except DiscoveryError as error:
-        raise ConfigError(f"{without_user(url)}: {error}") from error
+        raise ConfigError(f"{without_credentials(url)}: {error}") from error
     tls = Tls(job.tls_config, secure=found.url.scheme == "https")
     client = Client(tls, timeout=timeout, socket=found.socket)
     fetcher = Fetcher(client, found.url, job, timeout=timeout, size_limit=DEFAULT_SIZE)
@@ -108,14 +109,21 @@ async def _fetch(url: str, timeout: float, dump_limit: int | None) -> Profile | 
         profile = text.parse(bytes(body))
         if dump_limit is not None:
             return await _dump(fetcher, profile.total, dump_limit)
-        symbols = SymbolProbe(fetcher.beside("symbol", SIZE_LIMIT))
-        traces = symbols.wanted(Identifier().identify(profile), (), 0.0)
-        refusal = await symbols.ask(traces, 0.0) if traces else None
-        if refusal:
-            _say(f"wait reasons of channels stay unknown: {refusal}")
+        symbols = SymbolProbe(fetcher.with_profile("symbol", SIZE_LIMIT))
+        names = await _hidden_names(symbols, profile)
     finally:
         await client.close()
-    return text.parse(bytes(body), text.TextCache(symbols=symbols.names))
+    return text.parse(bytes(body), ParseCache(symbols=names))
+
+
+async def _hidden_names(symbols: SymbolProbe, profile: Profile) -> dict[int, str]:
+    """Return the functions that a text profile hides, by address."""
+    traces = symbols.hidden(Identifier().identify(profile), ())
+    try:
+        return await symbols.fetch(traces) if traces else {}
+    except ScrapeError as error:
+        _say(f"wait reasons of channels are unknown: {error}")
+        return {}
 
 
 def render(found: Profile | Dump, by: By, output: str, limit: int) -> bytes:
@@ -131,7 +139,7 @@ def render(found: Profile | Dump, by: By, output: str, limit: int) -> bytes:
     truncated = isinstance(found, Dump) and found.truncated
     waitings: Waitings = {}
     if isinstance(found, Dump):
-        waitings = {key: waiting(goroutines) for key, goroutines in Waits(found, identifier).by_stack.items()}
+        waitings = {key: waiting(goroutines) for key, goroutines in DumpIndex(found, identifier).by_stack.items()}
     if output == "json":
         said = as_json(profile.total, rows, waitings, truncated=truncated)
         return (json.dumps(said, indent=2, ensure_ascii=False) + "\n").encode()

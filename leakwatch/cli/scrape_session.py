@@ -4,18 +4,17 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leakwatch.clock import Clock, Lag
-from leakwatch.discovery.target_builder import JobDefaults as Start
 from leakwatch.discovery.target_builder import endpoint
-from leakwatch.errors import ConfigError, DiscoveryError, UsageError, without_user
+from leakwatch.errors import ConfigError, DiscoveryError, UsageError, without_credentials
 from leakwatch.http.client import Tls
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Target
 from leakwatch.pipeline import Pipeline
-from leakwatch.scrape.config import DEFAULT_SIZE
+from leakwatch.scrape.config import GlobalConfig
 from leakwatch.scrape.factory import build_loop
 from leakwatch.scrape.loop import ScrapeLoop
 from leakwatch.scrape.probes.config import ProbeSettings
@@ -56,7 +55,7 @@ class SessionTarget:
 
     def took_in(self, now: float) -> None:
         """Note what became of a call of the job, at `now`."""
-        good = self.job.health.results["success"]
+        good = self.job.state.health.results["success"]
         if good > self.scrapes:
             self.up = now if self.up is None else self.up
             self.answered = now
@@ -83,7 +82,7 @@ class ScrapeSession:
         self.vigils: list[SessionTarget] = []
         self._how = how
         self._tell = tell
-        self._plans = dict(_plan(url, how) for url in urls)
+        self._plans = {plan.target: plan for plan in (_scrape_target(url, how) for url in urls)}
         if len(self._plans) < len(urls):
             raise UsageError("a target is given twice")
 
@@ -97,7 +96,7 @@ class ScrapeSession:
         lag = Lag()
         lag.start()
         now = self.clock.stopwatch()
-        self.vigils = [SessionTarget(self._job(target, plan, lag), now) for target, plan in self._plans.items()]
+        self.vigils = [SessionTarget(self._job(plan, lag), now) for plan in self._plans.values()]
         watching = asyncio.gather(*(self._watch(one, over) for one in self.vigils))
         try:
             with self._stopping(watching):
@@ -130,9 +129,9 @@ class ScrapeSession:
             for number in numbers:
                 loop.remove_signal_handler(number)
 
-    def _job(self, target: Target, plan: ScrapeTarget, lag: Lag) -> ScrapeLoop:
-        tls = Tls(plan.http.tls_config, secure=plan.endpoint.url.scheme == "https")
-        return build_loop(target, plan, tls, self.pipeline, self.clock, lag.total, credit=CREDIT)
+    def _job(self, plan: ScrapeTarget, lag: Lag) -> ScrapeLoop:
+        tls = Tls(plan.job.http.tls_config, secure=plan.endpoint.url.scheme == "https")
+        return build_loop(plan, tls=tls, pipeline=self.pipeline, clock=self.clock, lag=lag.total, credit=CREDIT)
 
     async def _watch(self, one: SessionTarget, over: Callable[[SessionTarget], bool]) -> None:
         """Scrape at every interval, from the first good answer on half an interval off it.
@@ -155,13 +154,14 @@ class ScrapeSession:
             due += interval * max(1, (now - due) // interval)  # one that is late comes at once, more are left out
 
 
-def _plan(url: str, how: SessionSettings) -> tuple[Target, ScrapeTarget]:
-    http = target_job(url)
-    (group,) = http.static_configs
-    labels = {**group.labels, "__address__": group.targets[0]}
+def _scrape_target(url: str, how: SessionSettings) -> ScrapeTarget:
+    """Return how to scrape the target at [service=]URL; raises UsageError and ConfigError."""
+    config = target_job(url)
+    (group,) = config.static_configs
+    job = config.job(GlobalConfig(scrape_interval=how.interval, scrape_timeout=how.timeout))
+    job = replace(job, cost_limit=how.cost_limit, probes=how.closer)
     try:
-        found = endpoint(labels, Start(http.job_name, http.scheme, http.profile_path))
+        found = endpoint({**group.labels, "__address__": group.targets[0]}, job.defaults)
     except DiscoveryError as error:
-        raise ConfigError(f"{without_user(url)}: {error}") from error
-    limits = how.cost_limit, DEFAULT_SIZE, http.profile_format, how.closer
-    return found.target, ScrapeTarget(found, http.job_name, http, how.interval, how.timeout, *limits)
+        raise ConfigError(f"{without_credentials(url)}: {error}") from error
+    return ScrapeTarget(found, job)

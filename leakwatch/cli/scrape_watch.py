@@ -50,7 +50,7 @@ def run(url: str, wanted: TableOptions) -> None:
     with top.shown() as show:
         asyncio.run(watching.run(top.is_over, show))
     (one,) = watching.vigils
-    health = one.job.health
+    health = one.job.state.health
     if one.up is None and health.reason:
         raise ScrapeError("connection", f"{watching.targets[0].name}: {health.error}")
 
@@ -94,7 +94,7 @@ class Top:
     def _picture(self) -> Group:
         shown = []
         for one in self._watching.vigils:
-            state, health = self._watching.pipeline.add_target(one.job.target), one.job.health
+            state, health = self._watching.pipeline.add_target(one.job.state.target), one.job.state.health
             when = datetime.fromtimestamp(health.time, UTC).strftime("%H:%M:%S UTC") if health.time else "waiting"
             head = f"{when}  {state.target.name}: {state.total} goroutines in {len(state.history.rows)} stacks"
             if health.interval > self._wanted.interval:

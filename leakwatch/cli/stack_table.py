@@ -10,7 +10,7 @@ from rich.text import Text
 
 from leakwatch.cli.leak_text import COLOURS
 from leakwatch.cli.scrape_once import cut
-from leakwatch.detect.trend import FEWEST, slopes
+from leakwatch.detect.trend import MIN_POINTS, slopes
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Fingerprint, Frame, Stack, Verdict
 from leakwatch.profile.escape import printable
@@ -37,14 +37,14 @@ def lines(state: TargetState) -> Iterator[Line]:
     """Yield what is known of each stack of a target."""
     history = state.history
     rising = slopes(history)
-    known = np.count_nonzero(history.blocks.scrapes) >= FEWEST
+    known = np.count_nonzero(history.blocks.scrapes) >= MIN_POINTS
     for row in history.rows.values():
         stack = history.stacks[row]
         if stack is None:
             continue
         judged = state.judged.get(stack.fingerprint)
-        verdict = judged[1].verdict if judged else Verdict.NORMAL
-        growth = judged[1].growth.rate if judged else float(rising[row]) if known else None
+        verdict = judged.judgement.verdict if judged else Verdict.NORMAL
+        growth = judged.judgement.growth.rate if judged else float(rising[row]) if known else None
         yield Line(state.target.service, stack, int(history.last[row]), growth, verdict)
 
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 import httpx
 import structlog
 
-from leakwatch.errors import DeliveryError, RefusedError, quote
-from leakwatch.http.client import Client, refusal
+from leakwatch.errors import DeliveryError, RejectedError, quote
+from leakwatch.http.client import Client, system_message
 from leakwatch.notify.alerts import Alert
 from leakwatch.notify.config import AlertmanagerConfig
 from leakwatch.notify.queue import AlertQueue
@@ -100,7 +100,7 @@ class AlertmanagerClient:
         """Send `alerts`, one by one when Alertmanager cannot take one of them; tell whether it can be reached."""
         try:
             await self._post(alerts)
-        except RefusedError as error:
+        except RejectedError as error:
             if len(alerts) > 1:
                 for alert in alerts:
                     if not await self._deliver([alert]):
@@ -134,7 +134,7 @@ class AlertmanagerClient:
         except (TimeoutError, httpx.TimeoutException) as error:
             raise DeliveryError(f"no answer within {self.config.timeout:g} s") from error
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError) as error:
-            raise DeliveryError(refusal(error) or str(error) or type(error).__name__) from error
+            raise DeliveryError(system_message(error) or str(error) or type(error).__name__) from error
         finally:
             self.requests += 1
             self.seconds += self._now() - begin
@@ -202,5 +202,5 @@ def _check(response: httpx.Response, said: bytes) -> None:
         raise DeliveryError(f"{message}: this is no Alertmanager")
     # Only Alertmanager itself can tell that an alert is wrong, and it speaks JSON. What stands before it cannot.
     if response.status_code == TOO_LARGE or (response.status_code in REFUSALS and kind == "application/json"):
-        raise RefusedError(message)
+        raise RejectedError(message)
     raise DeliveryError(message)

@@ -1,19 +1,14 @@
 """What is thought of whole services, of sites and of things that leak several stacks, in virtual time."""
 
 from collections.abc import Callable, Mapping, Sequence
-from types import SimpleNamespace
-from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from leakwatch.detect import correlation as related
-from leakwatch.detect.columns import UP_SQUARED
-from leakwatch.detect.series import Series
 from leakwatch.leaks.ignore import IgnoreRule, unmatched
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
-from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target, Verdict
+from leakwatch.model import Frame, Process, Sample, Samples, Stack, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.fingerprint import fingerprint_of
 from tests.support.simulated import HOUR, INTERVAL, START, samples, stack
@@ -38,9 +33,11 @@ def run(
         for n, target in enumerate(targets(number)):
             at = i * INTERVAL + n
             if restarts and i and int(at / HOUR + n * restarts / number) % restarts == 0 and i % 240 == 0:
-                events += pipeline.restart(target, START + at)
+                events += pipeline.restart(pipeline.add_target(target), START + at)
             found = counts(n, at / HOUR)
-            events += pipeline.observe(target, START + at, sum(found.values()), samples(found))
+            events += pipeline.observe(
+                pipeline.add_target(target), START + at, sum(found.values()), samples(found)
+            )
     return pipeline, events
 
 
@@ -106,7 +103,13 @@ def test_a_load_that_all_targets_share_is_no_leak() -> None:
 def site(path: int) -> Stack:
     """Return one of the stacks in which main.leak is reached."""
     frames = (Frame("main.leak", "/src/leak.go", 7), Frame(f"main.path{path}", "/src/main.go", path))
-    return Stack(fingerprint_of([f.function for f in frames]), frames, frames[0], f"main.path{path}", "")
+    return Stack(
+        fingerprint=fingerprint_of([f.function for f in frames]),
+        frames=frames,
+        blamed=frames[0],
+        origin=f"main.path{path}",
+        wait="",
+    )
 
 
 def play_sites(counts: Callable[[float], Sequence[int]], hours: float) -> tuple[Pipeline, list[Event]]:
@@ -117,7 +120,7 @@ def play_sites(counts: Callable[[float], Sequence[int]], hours: float) -> tuple[
         found: Samples = {
             s.fingerprint: Sample(s, n) for s, n in zip(stacks, counts(i * INTERVAL / HOUR), strict=False) if n
         }
-        events += pipeline.observe(target, START + i * INTERVAL, 0, found)
+        events += pipeline.observe(pipeline.add_target(target), START + i * INTERVAL, 0, found)
     return pipeline, events
 
 
@@ -171,27 +174,6 @@ def test_stacks_in_step_are_one_leak() -> None:
     assert names == {frozenset({"main.reader", "main.writer"}), frozenset({"main.other"})}
 
 
-def test_of_many_leaks_few_are_compared_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 100 that leak by themselves, and one in step with the first, nearly all pairs are told apart at once."""
-    rng = np.random.default_rng(4)
-    levels = np.cumsum(rng.poisson(10, (101, 72)), axis=1).astype(np.float32)
-    levels[100] = 2 * levels[0]
-    blocks = SimpleNamespace(values=np.stack([levels] * (UP_SQUARED + 1)), scrapes=np.ones(72, int))
-    rows = {Fingerprint(f"{i:016x}"): i for i in range(101)}
-    series = SimpleNamespace(blocks=blocks, rows=rows, block_start=START, block=300.0)
-    compared = []
-
-    def together(x: Any, y: Any) -> bool:
-        compared.append((x, y))
-        return once(x, y)
-
-    once = related._together
-    monkeypatch.setattr(related, "_together", together)
-    found = related.in_step(cast("Series", series), dict.fromkeys(rows, START - 60 * 300.0))
-    assert [(int(one, 16), int(other, 16)) for one in found for other in found[one]] == [(0, 100), (100, 0)]
-    assert len(compared) < 101 * 100 / 2 / 10
-
-
 def test_a_restart_does_not_end_a_leak() -> None:
     """What leaked before stays told while it is watched, and is sure again with half the evidence."""
     counts = leaking(1, 30, 2, seed=8, life=10)
@@ -202,9 +184,9 @@ def test_a_restart_does_not_end_a_leak() -> None:
     for i in range(int(10 * HOUR / INTERVAL), int(16 * HOUR / INTERVAL)):
         at = i * INTERVAL
         if i == int(10 * HOUR / INTERVAL):
-            assert pipeline.restart(target, START + at) == []
+            assert pipeline.restart(pipeline.add_target(target), START + at) == []
             assert "until the process ended" in pipeline.open_leaks()[0].reason
-        events += pipeline.observe(target, START + at, 0, samples(counts(0, at / HOUR)))
+        events += pipeline.observe(pipeline.add_target(target), START + at, 0, samples(counts(0, at / HOUR)))
     assert events[begun:] == []
     (leak,) = pipeline.open_leaks()
     assert leak.reason.startswith("grew from")
@@ -216,10 +198,10 @@ def test_a_leak_that_a_deploy_mended_recovers() -> None:
     counts: Counts = lambda _, h: {"leak": 2 + (int(h * 60) if h < 5 else 0), "busy": 5}  # noqa: E731
     pipeline, events = run(counts, 5, 1)
     (target,) = targets(1)
-    pipeline.restart(target, START + 5 * HOUR)
+    pipeline.restart(pipeline.add_target(target), START + 5 * HOUR)
     for i in range(int(5 * HOUR / INTERVAL), int(36 * HOUR / INTERVAL)):
         at = i * INTERVAL
-        events += pipeline.observe(target, START + at, 0, samples(counts(0, at / HOUR)))
+        events += pipeline.observe(pipeline.add_target(target), START + at, 0, samples(counts(0, at / HOUR)))
     life = [(event.kind, round((event.time - START) / HOUR)) for event in events]
     assert [kind for kind, _ in life] == ["opened", "leaking", "recovered", "closed"]
     assert life[2][1] == 8
@@ -238,8 +220,8 @@ def test_a_pool_that_fills_after_each_start_is_known() -> None:
     for i in range(int(48 * HOUR / INTERVAL)):
         at = i * INTERVAL
         if i and i % int(16 * HOUR / INTERVAL) == 0:
-            later += pipeline.restart(target, START + at)
-        events = pipeline.observe(target, START + at, 0, samples(fills(0, at / HOUR)))
+            later += pipeline.restart(pipeline.add_target(target), START + at)
+        events = pipeline.observe(pipeline.add_target(target), START + at, 0, samples(fills(0, at / HOUR)))
         later += events if at > 16 * HOUR else []
     assert [event for event in later if event.leak.verdict is Verdict.LEAKING] == []
 
@@ -253,9 +235,11 @@ def test_falling_counts_tell_a_restart() -> None:
     for names, expected in (("abcd", 1), ("a", 0)):
         pipeline, (target,) = Pipeline(DetectionSettings()), targets(1)
         for i in range(480):
-            pipeline.observe(target, START + i * INTERVAL, 0, samples(counts(i / 240, restarted=False)))
+            pipeline.observe(
+                pipeline.add_target(target), START + i * INTERVAL, 0, samples(counts(i / 240, restarted=False))
+            )
         fallen = {**counts(2, restarted=False), **dict.fromkeys(names, 4)}
-        pipeline.observe(target, START + 480 * INTERVAL, 0, samples(fallen))
+        pipeline.observe(pipeline.add_target(target), START + 480 * INTERVAL, 0, samples(fallen))
         assert pipeline.add_target(target).restarts == expected
 
 
@@ -264,14 +248,14 @@ def test_processes_that_answer_in_turn_are_not_judged() -> None:
     pipeline, (target,) = Pipeline(DetectionSettings()), targets(1)
     found = samples({"a": 5})
     for i in range(20):
-        pipeline.observe(target, START + i * INTERVAL, 5, found, Process("ab"[i % 2]))
+        pipeline.observe(pipeline.add_target(target), START + i * INTERVAL, 5, found, Process("ab"[i % 2]))
     state = pipeline.add_target(target)
-    assert state.identity.mixed
+    assert state.process_tracker.mixed
     assert state.restarts == 1
     assert state.history.time is not None
     assert state.history.time < START + 3 * INTERVAL
-    pipeline.observe(target, START + 2 * HOUR, 5, found, Process("b"))
-    assert not state.identity.mixed
+    pipeline.observe(pipeline.add_target(target), START + 2 * HOUR, 5, found, Process("b"))
+    assert not state.process_tracker.mixed
 
 
 def test_ignore_rules() -> None:
@@ -289,7 +273,7 @@ def test_ignore_rules() -> None:
     for name, rule in rules.items():
         pipeline, _ = run(counts, 4, 1, settings=DetectionSettings(ignore=(rule,)))
         shown[name] = bool(pipeline.open_leaks())
-        assert sum(pipeline.leaks.ignored().values()) == (not shown[name])
+        assert sum(pipeline.ignored().values()) == (not shown[name])
     assert shown == {
         "matches": False,
         "other function": True,

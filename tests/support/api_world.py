@@ -60,7 +60,13 @@ def odd_stack(function: str) -> Stack:
         Frame("github.com/lib/x.Run", "/root/go/pkg/mod/github.com/lib/x@v1/x.go", 3),
         Frame("main.main", "/src/main.go", 3),
     )
-    return Stack(fingerprint_of([frame.function for frame in frames]), frames, frames[1], "main.main", "select")
+    return Stack(
+        fingerprint=fingerprint_of([frame.function for frame in frames]),
+        frames=frames,
+        blamed=frames[1],
+        origin="main.main",
+        wait="select",
+    )
 
 
 def sample(stack: Stack, goroutines: int) -> dict[Fingerprint, Sample]:
@@ -77,7 +83,13 @@ def _shop(minute: int, *, restarted: int | None) -> Samples:
 
 def _path(i: int) -> Stack:
     frames = (Frame("main.wait", "/src/wait.go", 9), Frame(f"main.path{i}", "/src/path.go", i))
-    return Stack(fingerprint_of([frame.function for frame in frames]), frames, frames[0], f"main.path{i}", "")
+    return Stack(
+        fingerprint=fingerprint_of([frame.function for frame in frames]),
+        frames=frames,
+        blamed=frames[0],
+        origin=f"main.path{i}",
+        wait="",
+    )
 
 
 @cache
@@ -89,13 +101,13 @@ def small_world() -> Pipeline:
     pipeline = Pipeline(settings)
     for minute in range(MINUTES):
         at = START + 60.0 * minute
-        pipeline.observe(ONE, at, 1000, _shop(minute, restarted=None), Process("s1", "b1"))
+        pipeline.observe(pipeline.add_target(ONE), at, 1000, _shop(minute, restarted=None), Process("s1", "b1"))
         start = "s1" if minute < 100 else "s2"
-        pipeline.observe(TWO, at + 1, 900, _shop(minute, restarted=100), Process(start, "b1"))
+        pipeline.observe(pipeline.add_target(TWO), at + 1, 900, _shop(minute, restarted=100), Process(start, "b1"))
         odd = {**sample(odd_stack(f"main.{HALF}<b>"), 2 * minute), **sample(odd_stack(LONG), minute // 3)}
-        pipeline.observe(ODD, at + 2, minute, {**odd, **sample(stack("hidden"), 5 * minute)})
+        pipeline.observe(pipeline.add_target(ODD), at + 2, minute, {**odd, **sample(stack("hidden"), 5 * minute)})
         if minute >= MINUTES - 20:
-            pipeline.observe(NEW, at + 3, 7, sample(stack("idle"), 7))
+            pipeline.observe(pipeline.add_target(NEW), at + 3, 7, sample(stack("idle"), 7))
     return pipeline
 
 

@@ -30,7 +30,7 @@ def fleet(
         copy: Pipeline = pickle.loads(played.replace(PLAYED.encode(), name.encode()))  # noqa: S301  made two lines above
         for target in copy.targets:
             pipeline.add_target(target)
-        pipeline.take(name, copy)
+        pipeline.adopt(name, copy)
     health_of = {
         target: (health or {}).get(
             number, TargetHealth(up=True, since=START, time=START + HOURS * HOUR, interval=15.0)
@@ -55,5 +55,5 @@ def _play(targets: int, leaks: int, stacks: int) -> Pipeline:
         counts |= {stack_: int(size) for stack_, size in sizes.items()}
         samples = {stack_.fingerprint: Sample(stack_, count) for stack_, count in counts.items()}
         for target in all_targets:
-            pipeline.observe(target, time, sum(counts.values()), samples)
+            pipeline.observe(pipeline.add_target(target), time, sum(counts.values()), samples)
     return pipeline

@@ -25,24 +25,26 @@ def leak(
 ) -> Leak:
     """Return a leak of `function`, called by main.main unless told its `frames`."""
     frames = frames or (Frame(function, "/src/pipeline.go", 42), Frame("main.main", "/src/main.go", 7))
-    stack = Stack(fingerprint_of([function]), frames, frames[0], "main.main", wait)
+    stack = Stack(
+        fingerprint=fingerprint_of([function]), frames=frames, blamed=frames[0], origin="main.main", wait=wait
+    )
     growth = Growth(152 / 3600, 140 / 3600, 163 / 3600)
     return Leak(
-        service,
-        stack,
-        verdict,
-        goroutines,
-        growth,
-        0.97,
-        START - 7200,
-        detected_at,
-        targets,
-        owner,
-        verdict,
-        growth,
-        (),
-        (),
-        "grew from 5 to 340 in 2h while nobody left; +152/h (140 to 163)",
+        service=service,
+        stack=stack,
+        verdict=verdict,
+        goroutines=goroutines,
+        growth=growth,
+        confidence=0.97,
+        first_seen=START - 7200,
+        detected_at=detected_at,
+        targets=targets,
+        owner=owner,
+        highest=verdict,
+        grew=growth,
+        life=(),
+        related=(),
+        reason="grew from 5 to 340 in 2h while nobody left; +152/h (140 to 163)",
     )
 
 

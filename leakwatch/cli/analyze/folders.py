@@ -17,8 +17,8 @@ from leakwatch.errors import ProfileError
 from leakwatch.evidence.file_names import original
 from leakwatch.model import Target
 from leakwatch.profile import formats as saved
-from leakwatch.profile import proto, text
 from leakwatch.profile import symbols as symbol
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
 
 BODY = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\.(?:txt|pb)(?:\.gz)?")
@@ -45,9 +45,8 @@ class Folder:
         self._bodies = bodies
         self._say = say
         self._symbols = symbols
-        self._texts: dict[int, text.TextCache] = {}
-        """By their symbols: what is remembered of a text names its wait reason too."""
-        self._protos = proto.ProtoCache()
+        self._caches: dict[int, ParseCache] = {}
+        """One per set of symbols, because cached traces depend on the symbols."""
         self._identifier = identifier
 
     def observations(self) -> Iterator[Observation | None]:
@@ -55,7 +54,7 @@ class Folder:
         (kept,) = self.kept
         for time, path in self._bodies:
             try:
-                profile = saved.parse(path.read_bytes(), self._memory(path), self._protos)
+                profile = saved.parse(path.read_bytes(), self._cache(path))
             except (OSError, ProfileError) as error:
                 kept.skipped += 1
                 self._say(f"{path}: {error}")
@@ -64,9 +63,9 @@ class Folder:
                 kept.read(time)
                 yield time, kept.target, profile.total, self._identifier.identify(profile)
 
-    def _memory(self, path: Path) -> text.TextCache:
+    def _cache(self, path: Path) -> ParseCache:
         symbols = own_symbols(path, self._say) or self._symbols
-        return self._texts.setdefault(hash(frozenset(symbols.items())), text.TextCache(symbols=symbols))
+        return self._caches.setdefault(hash(frozenset(symbols.items())), ParseCache(symbols=symbols))
 
 
 def find(paths: Sequence[Path], identifier: Identifier, say: Say) -> list[Folder]:

@@ -105,12 +105,12 @@ def analyze(recordings: Sequence[Recording], settings: DetectionSettings, advanc
         if observation is not None:
             time, target, total, samples = observation
             while leaving and leaving[-1][0] <= time:
-                for event in pipeline.leave(leaving.pop()[1], time):
+                for event in pipeline.remove_target(leaving.pop()[1], time):
                     _remember(seen, event)
-            for event in pipeline.observe(target, time, total, samples):
+            state = states[target] = pipeline.add_target(target)
+            for event in pipeline.observe(state, time, total, samples):
                 _remember(seen, event)
-            states[target] = pipeline.targets[target]
-            history = states[target].history
+            history = state.history
             if target not in judged and _can_judge(history):
                 judged.add(target)
             if history.folded_stacks:
@@ -123,10 +123,10 @@ def analyze(recordings: Sequence[Recording], settings: DetectionSettings, advanc
         (kept, _why(kept, states, settings.block)) for kept in found.kept if kept.target not in judged
     ]
     found.folded = folded
-    found.ignored = {rule: leaks for rule, leaks in pipeline.leaks.ignored().items() if leaks}
+    found.ignored = {rule: leaks for rule, leaks in pipeline.ignored().items() if leaks}
     found.unmatched = unmatched(
         settings.ignore,
-        ((stack, t.shown) for t, state in states.items() for stack in state.history.stacks if stack is not None),
+        ((stack, t.all_labels) for t, state in states.items() for stack in state.history.stacks if stack),
     )
     return found
 
@@ -237,7 +237,7 @@ def leak_json(leak: Leak) -> dict[str, object]:
         **_memory(leak.memory),
         "now": leak.verdict.word,
         "reason": leak.reason,
-        "life": [{"verdict": turn.verdict.word, "time": turn.time} for turn in leak.life],
+        "life": [{"verdict": turn.verdict.word, "time": turn.time} for turn in leak.transitions],
         "related": [related.fingerprint for related in leak.related],
         "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
     }
@@ -248,7 +248,7 @@ def _memory(memory: MemoryCost | None) -> dict[str, object]:
     if memory is None:
         return {}
     return {
-        "bytes": memory.each.value * memory.goroutines,
+        "bytes": memory.per_goroutine.value * memory.goroutines,
         "bytes_per_hour": memory.per_second.value * 3600,
         "bytes_source": memory.source,
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from leakwatch.detect.columns import BLOCKS, SCRAPES_PER_BLOCK
-from leakwatch.detect.detector import RUNNING
+from leakwatch.detect.detector import CONFIRM_BLOCKS
 from leakwatch.detect.growth import quarter_columns
 from leakwatch.detect.history import History
 from leakwatch.detect.windows import BLOCK_WINDOWS
@@ -33,7 +33,7 @@ class CheckPlan:
     @property
     def smallest(self) -> float:
         """The slowest leak that can be told, in goroutines per second."""
-        return WHOLE.least / (RISE * BLOCKS * self.block)
+        return WHOLE.min_growth / (RISE * BLOCKS * self.block)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Looks:
     @property
     def enough(self) -> bool:
         """Whether a leak would have been told."""
-        return self._running >= RUNNING
+        return self._running >= CONFIRM_BLOCKS
 
 
 def why_unknown(
@@ -140,7 +140,7 @@ def why_unknown(
     """Return why a target that answered was not judged; `error`: of the latest scrape."""
     block, times = state.history.block, "" if state.restarts == 1 else f" {state.restarts} times"
     reasons = (
-        (state.identity.mixed, "several processes answer in turn: check them one by one"),
+        (state.process_tracker.mixed, "several processes answer in turn: check them one by one"),
         (stopped, "stopped before its time"),
         (error, f"it answers no more: {error}"),
         (

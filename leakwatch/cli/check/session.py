@@ -33,7 +33,7 @@ from leakwatch.cli.leak_text import COLOURS, about
 from leakwatch.cli.scrape_session import ScrapeSession, SessionSettings, SessionTarget
 from leakwatch.clock import Clock
 from leakwatch.config import Config, read_config
-from leakwatch.detect.detector import RUNNING
+from leakwatch.detect.detector import CONFIRM_BLOCKS
 from leakwatch.errors import UsageError
 from leakwatch.leaks.model import Event
 from leakwatch.model import Verdict
@@ -108,24 +108,24 @@ class Check:
         return Outcome(self._terms, checked, leaks, suspects, self._watching.stopped, self._strict)
 
     def _is_over(self, one: SessionTarget) -> bool:
-        now, target = self._clock.stopwatch(), one.job.target
+        now, target = self._clock.stopwatch(), one.job.state.target
         self._looks[target].follow(self._watching.pipeline.add_target(target).history)
         if one.up is None:
             return now - one.began >= self._timeout
         if now - one.answered >= self._patience:
             return True
         watched = now - one.up
-        if watched >= self._terms.span + RUNNING * self._terms.block:
+        if watched >= self._terms.span + CONFIRM_BLOCKS * self._terms.block:
             return True  # what failed at the very end was given a second chance
         return watched >= self._terms.span and self._looks[target].enough
 
     def _checked(self, one: SessionTarget) -> TargetResult:
-        state, health = self._watching.pipeline.add_target(one.job.target), one.job.health
+        state, health = self._watching.pipeline.add_target(one.job.state.target), one.job.state.health
         failed = sum(health.results.values()) - health.results["success"]
         error = "" if health.up else health.error
         if one.up is None:
             why = f"no profile could be had: {error or 'stopped before the first answer'}"
-        elif self._looks[state.target].enough and not state.identity.mixed:
+        elif self._looks[state.target].enough and not state.process_tracker.mixed:
             why = ""
         else:
             why = why_unknown(
@@ -165,9 +165,9 @@ class Check:
         bar = ProgressBar(total=self._terms.span, completed=done, width=min(width, 40))
         head = Text(f"{exact_duration(int(done))} of {exact_duration(self._terms.span)}")
         down = [
-            terminal.styled(f"{one.job.target.name}: {one.job.health.error}", "yellow")
+            terminal.styled(f"{one.job.state.target.name}: {one.job.state.health.error}", "yellow")
             for one in self._watching.vigils
-            if one.job.health.error
+            if one.job.state.health.error
         ]
         about = Text(printable(plan(self._terms, self._watching.targets)), "dim")
         return Group(about, bar, head, *down, live.table(self._watching.pipeline.targets.values(), ROWS))

@@ -19,7 +19,9 @@ def commands(view: FleetView, leak: Leak) -> list[Command]:
     socket = f" --unix-socket {quote(target.endpoint.socket)}" if target.endpoint.socket else ""
     url, profile = str(target.endpoint.url), str(target.endpoint.url.copy_with(query=None))
     get, function = f"curl -s{socket}", quote(valid_text(leak.stack.blamed.function))
-    secret = ", with the credentials of the job" if target.http.basic_auth or target.http.authorization else ""
+    secret = (
+        ", with the credentials of the job" if target.job.http.basic_auth or target.job.http.authorization else ""
+    )
     body = f"{get} {quote(url)}"
     return [
         Command(title=f"the stack and its count{secret}", command=f"{body} | grep -F -B3 -A{LINES} -- {function}"),

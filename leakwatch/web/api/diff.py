@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from leakwatch.evidence.store import Store
-from leakwatch.profile.diff import Change, changes, compare, summary
+from leakwatch.profile.diff import GroupChange, changes, compare, summary
 from leakwatch.profile.grouping import By
 from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.models.leaks import Fingerprint
@@ -70,7 +70,7 @@ class SnapshotSource:
     reader: SnapshotReader
 
     async def read(self, key: str) -> ProfileSnapshot:
-        """Return a stored profile; raise UnknownError."""
+        """Return a stored profile; raise NotFoundError."""
         return await self.reader.read(self.evidence, key, tuple(self.view.pipeline.settings.own_code))
 
 
@@ -79,7 +79,7 @@ async def difference(
 ) -> Difference:
     """Return the difference between a stored profile and another, or the latest scrape of its target (`now`).
 
-    Raise UnknownError if one of them does not exist.
+    Raise NotFoundError if one of them does not exist.
     """
     before = await source.read(old)
     after = latest(source.view.pipeline, before.target) if new == NOW else await source.read(new)
@@ -97,13 +97,13 @@ def _difference(
     limit: int,
     offset: int,
 ) -> Difference:
-    moves = compare(before.samples, after.samples)
-    rows = changes(moves, by)
+    stack_changes = compare(before.samples, after.samples)
+    rows = changes(stack_changes, by)
     return Difference(
         old=sides[0],
         new=sides[1],
         change=after.total - before.total,
-        summary=summary(moves),
+        summary=summary(stack_changes),
         by=by,
         total=len(rows),
         rows=[_row(change) for change in rows[offset : offset + limit]],
@@ -122,15 +122,15 @@ def _side(snapshot: ProfileSnapshot, time: float) -> DiffSide:
     )
 
 
-def _row(change: Change) -> ChangeRow:
-    stack = change.moves[0].stack
+def _row(change: GroupChange) -> ChangeRow:
+    stack = change.stacks[0].stack
     return ChangeRow(
         key=change.key,
         status=_status(change),
         before=change.old,
         after=change.new,
         change=change.change,
-        stacks=len(change.moves),
+        stacks=len(change.stacks),
         stack=stack.fingerprint,
         function=stack.blamed.function,
         file=stack.blamed.file,
@@ -140,7 +140,7 @@ def _row(change: Change) -> ChangeRow:
     )
 
 
-def _status(change: Change) -> Status:
+def _status(change: GroupChange) -> Status:
     if change.change > 0:
         return "grown" if change.old else "new"
     return "shrunk" if change.new else "gone"

@@ -67,7 +67,7 @@ def stored_profiles(
 
 
 async def download(store: Store, key: str) -> Response:
-    """Return a stored profile as it is; raise UnknownError if it is not stored or not readable."""
+    """Return a stored profile as it is; raise NotFoundError if it is not stored or not readable."""
     try:
         record, parts = await store.read(key)
     except (KeyError, EvidenceError) as error:
@@ -77,7 +77,7 @@ async def download(store: Store, key: str) -> Response:
 
 
 async def download_pprof(store: Store, key: str) -> Response:
-    """Return a stored profile as gzipped protobuf for `go tool pprof`; raise UnknownError as `download` does."""
+    """Return a stored profile as gzipped protobuf for `go tool pprof`; raise NotFoundError as `download` does."""
     try:
         record, parts = await store.read(key)
         body = await asyncio.to_thread(lambda: pprof.encode(parse(record, parts)))

@@ -17,8 +17,8 @@ def memory(cost: MemoryCost | None) -> models.MemoryCost | None:
         return None
     limit = cost.limit
     return models.MemoryCost(
-        bytes=cost.each.value * cost.goroutines,
-        bytes_each=_band(cost.each),
+        bytes=cost.per_goroutine.value * cost.goroutines,
+        bytes_each=_band(cost.per_goroutine),
         bytes_per_hour=_band(cost.per_second, 3600),
         heap=cost.resident is not None,
         source=cost.source,
@@ -37,7 +37,7 @@ def findings(results: Findings) -> models.Findings:
         proven=results.proven,
         ages=_ages(results),
         older=_older(results.older),
-        missing=dict(results.missing),
+        missing=dict(results.unavailable),
         text=" ".join(filter(None, (how_long(results), started_by(results), unknown(results)))),
     )
 

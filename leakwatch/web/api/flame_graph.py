@@ -60,7 +60,7 @@ class CallTree:
 
 
 def call_tree(view: FleetView, path: str) -> CallTree:
-    """Return the calls in the latest profile of the target at `path`, service/name; raise UnknownError."""
+    """Return the calls in the latest profile of the target at `path`, service/name; raise NotFoundError."""
     target, _ = find(view, path)
     state = view.pipeline.targets.get(target)
     root, total, scraped_at = CallNode(), 0, None

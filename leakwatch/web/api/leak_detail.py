@@ -55,12 +55,12 @@ def _frame(view: FleetView, leak: Leak, frame: Frame) -> models.Frame:
 
 def _on_target(view: FleetView, leak: Leak, state: TargetState) -> models.OnTarget:
     """Return the count and the judgement of a leak on one target."""
-    series, health = state.series(leak.stack.fingerprint), view.health.get(state.target)
-    judgement = series.judgement if series else None
-    slope = float(slopes(series.history, [series.row])[0]) if series and not judgement else 0.0
+    key = leak.stack.fingerprint
+    series, judgement, health = state.series(key), state.judgement_of(key), view.health.get(state.target)
+    slope = float(slopes(series, [series.rows[key]])[0]) if series and not judgement else 0.0
     return models.OnTarget(
         target=state.target.name,
-        goroutines=series.count if series else 0,
+        goroutines=state.count(key),
         judged=judgement is not None,
         verdict=(judgement.verdict if judgement else Verdict.NORMAL).word,
         growth_per_hour=hourly(judgement.growth) if judgement else per_hour(slope),
@@ -92,12 +92,13 @@ def _stacks(view: FleetView, leak: Leak) -> list[models.StackRef]:
 
 
 def _related(view: FleetView, leak: Leak) -> list[models.StackRef]:
-    lives = view.pipeline.leaks.told(leak.service).lives
+    service = view.pipeline.service(leak.service)
+    candidates = service.leaks.candidates if service else {}
     stacks = []
     for stack in leak.related:
-        life = lives.get(stack.fingerprint)
+        candidate = candidates.get(stack.fingerprint)
         count = view.pipeline.count(leak.service, stack.fingerprint)
-        stacks.append(reference(stack, count, life.verdict if life else Verdict.NORMAL))
+        stacks.append(reference(stack, count, candidate.verdict if candidate else Verdict.NORMAL))
     return sorted(stacks, key=lambda stack: -stack.goroutines)
 
 

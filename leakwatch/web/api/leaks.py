@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.leaks.model import Leak
+from leakwatch.leaks.service_state import ServiceLeaks
 from leakwatch.model import Fingerprint, Growth, Stack, Verdict
 from leakwatch.web.api import findings as closer
 from leakwatch.web.api.fleet import FleetView
@@ -81,7 +82,9 @@ def summary(view: FleetView, leak: Leak, lines: Sparklines) -> dict[str, object]
         "confidence": leak.confidence,
         "first_seen": view.wall(leak.first_seen),
         "detected_at": None if leak.detected_at is None else view.wall(leak.detected_at),
-        "life": [models.Transition(verdict=turn.verdict.word, time=view.wall(turn.time)) for turn in leak.life],
+        "life": [
+            models.Transition(verdict=turn.verdict.word, time=view.wall(turn.time)) for turn in leak.transitions
+        ],
         "targets": leak.targets[:NAMES],
         "targets_total": len(leak.targets),
         "owner": leak.owner,
@@ -101,19 +104,24 @@ def sparklines(view: FleetView, service: str, counts: Mapping[Fingerprint, int])
 
 
 def find(view: FleetView, service: str, stack: str) -> Leak:
-    """Return one leak; raise UnknownError with the leak that represents the stack, or the rule that hides it."""
-    name = next((name for name in view.pipeline.services() if valid_text(name) == service), service)
-    leak = view.pipeline.leaks.one(name, Fingerprint(stack))
+    """Return one leak; raise NotFoundError with the leak that represents the stack, or the rule that hides it."""
+    name = next((name for name in view.pipeline.services if valid_text(name) == service), service)
+    leak = view.pipeline.leak(name, Fingerprint(stack))
     if leak:
         return leak
-    reported = view.pipeline.leaks.told(name)
-    for key, group in reported.groups.items():
-        if stack in {key, *(life.stack.fingerprint for life in group.related)}:
-            if key in reported.rules:
-                raise UnknownError(f"leak {stack} of {service!r} is hidden by: ignore {reported.rules[key]}")
+    service_state = view.pipeline.service(name)
+    leaks = service_state.leaks if service_state else ServiceLeaks()
+    for key, group in leaks.groups.items():
+        if stack in {member.stack.fingerprint for member in group.members}:
+            if key in leaks.rules:
+                raise NotFoundError(f"leak {stack} of {service!r} is hidden by: ignore {leaks.rules[key]}")
             function = group.head.stack.blamed.function
-            raise UnknownError(f"stack {stack} is part of the leak in {function!r}", told_as=_id(service, key))
-    raise UnknownError(f"there is no leak {stack} of service {service!r}; a recovered leak is removed after a day")
+            raise NotFoundError(
+                f"stack {stack} is part of the leak in {function!r}", reported_as=_id(service, key)
+            )
+    raise NotFoundError(
+        f"there is no leak {stack} of service {service!r}; a recovered leak is removed after a day"
+    )
 
 
 def leak_id(leak: Leak) -> str:

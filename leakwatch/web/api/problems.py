@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from leakwatch.errors import UnknownError, quote
+from leakwatch.errors import NotFoundError, quote
 from leakwatch.web.api.models.types import Text
 from leakwatch.web.api.responses import NO_STORE
 
@@ -49,7 +49,7 @@ def problem(status: int, detail: str = "", headers: Mapping[str, str] | None = N
 
 
 async def _on_unknown_error(_: Request, error: Exception) -> Response:
-    leak = error.told_as if isinstance(error, UnknownError) else ""
+    leak = error.reported_as if isinstance(error, NotFoundError) else ""
     return problem(404, str(error), told_as=leak or None)
 
 
@@ -91,7 +91,7 @@ async def _on_internal_error(_: Request, __: Exception) -> Response:
 def add_problem_handlers(app: FastAPI) -> None:
     """Make `app` answer all errors as problems."""
     app.add_exception_handler(Exception, _on_internal_error)  # Starlette raises it again: see InternalErrorLog
-    app.add_exception_handler(UnknownError, _on_unknown_error)
+    app.add_exception_handler(NotFoundError, _on_unknown_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
 

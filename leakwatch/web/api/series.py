@@ -1,6 +1,6 @@
 """Goroutines over time, for plots. Pure: state in, models out."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,10 +9,10 @@ import numpy as np
 from leakwatch.detect.columns import FLOOR, MEAN, Sums
 from leakwatch.detect.history import History
 from leakwatch.detect.trend import slopes
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.reason import combined
-from leakwatch.leaks.target_state import JudgedSeries, TargetState
+from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Fingerprint
 from leakwatch.web.api.aggregate import Resolution, SeriesSum, columns_of, curve, interpolate, middles, summed
 from leakwatch.web.api.fleet import FleetView
@@ -29,10 +29,10 @@ EMPTY: Final = models.SeriesLine(seconds=0, times=[], mean=[], floor=[])
 def leak_series(view: FleetView, leak: Leak, targets: int = TARGETS) -> models.LeakSeries:
     """Return a leak over time: the sum of all targets, and the `targets` with the fastest growth."""
     key = leak.stack.fingerprint
-    series = {state: judged for state in view.states(leak.service) if (judged := state.series(key))}
-    fastest = sorted(series, key=lambda state: (-_rate(series[state]), -series[state].count, state.target.name))
-    sums, count = summed(series, [key]), float(sum(judged.count for judged in series.values()))
-    newest = max((state.history.time or 0.0 for state in series), default=None)
+    states = [state for state in view.states(leak.service) if state.series(key)]
+    fastest = sorted(states, key=lambda state: (-_rate(state, key), -state.count(key), state.target.name))
+    sums, count = summed(states, [key]), float(sum(state.count(key) for state in states))
+    newest = max((state.history.time or 0.0 for state in states), default=None)
     recent, hours = (_line_of(total).model(view, newest, count) for total in sums) if sums else (EMPTY, EMPTY)
     return models.LeakSeries(
         service=leak.service,
@@ -40,27 +40,29 @@ def leak_series(view: FleetView, leak: Leak, targets: int = TARGETS) -> models.L
         now=view.wall(view.now),
         recent=recent,
         hours=hours,
-        targets=[_target(view, state, series[state]) for state in fastest[:targets]],
+        targets=[_target(view, state, key) for state in fastest[:targets]],
         others=max(len(fastest) - targets, 0),
         fit=_fit(view, leak, sums, newest),
-        marks=sorted(_marks(view, leak, series), key=lambda mark: mark.time)[-MARKS:],
+        marks=sorted(_marks(view, leak, states), key=lambda mark: mark.time)[-MARKS:],
     )
 
 
 def target_series(view: FleetView, path: str, stack: str) -> StackSeries:
-    """Return a stack or site of the target at `path`, service/name, over time; raise UnknownError."""
+    """Return a stack or site of the target at `path`, service/name, over time; raise NotFoundError."""
     target, _ = find_target(view, path)
     state = view.pipeline.targets.get(target)
-    series = state.series(Fingerprint(stack)) if state else None
-    if series is None:
-        raise UnknownError(f"target {target.name!r} of {target.service!r} has no stack {stack}")
-    row = series.history.stacks[series.row]
-    recent, hours = lines(view, series.history, series.row)
+    key = Fingerprint(stack)
+    history = state.series(key) if state else None
+    if history is None:
+        raise NotFoundError(f"target {target.name!r} of {target.service!r} has no stack {stack}")
+    row = history.rows[key]
+    series_stack = history.stacks[row]
+    recent, hours = lines(view, history, row)
     return StackSeries(
         service=target.service,
         target=target.name,
         stack=stack,
-        function=row.blamed.function if row else "",
+        function=series_stack.blamed.function if series_stack else "",
         now=view.wall(view.now),
         recent=recent,
         hours=hours,
@@ -108,28 +110,31 @@ def _line_of(total: SeriesSum) -> PlotLine:
     return PlotLine(width=total.width, times=total.times, mean=mean, floor=floor)
 
 
-def _target(view: FleetView, state: TargetState, series: JudgedSeries) -> models.TargetSeries:
-    recent, hours = lines(view, series.history, series.row)
-    judgement, fit = series.judgement, None
+def _target(view: FleetView, state: TargetState, key: Fingerprint) -> models.TargetSeries:
+    history = state.series(key) or state.history
+    recent, hours = lines(view, history, history.rows[key])
+    judgement, fit = state.judgement_of(key), None
     if judgement is not None:
         since, per_hour = view.wall(judgement.since), hourly(judgement.grew)
         fit = models.Fit(since=since, before=judgement.before, per_hour=per_hour)
     return models.TargetSeries(
-        target=state.target.name, goroutines=series.count, recent=recent, hours=hours, fit=fit
+        target=state.target.name, goroutines=state.count(key), recent=recent, hours=hours, fit=fit
     )
 
 
-def _rate(series: JudgedSeries) -> float:
-    if series.judgement is not None:
-        return series.judgement.growth.rate
-    return float(slopes(series.history, [series.row])[0])
+def _rate(state: TargetState, key: Fingerprint) -> float:
+    judgement, history = state.judgement_of(key), state.series(key)
+    if judgement is not None:
+        return judgement.growth.rate
+    return float(slopes(history, [history.rows[key]])[0]) if history else 0.0
 
 
 def _fit(view: FleetView, leak: Leak, sums: Sequence[SeriesSum], now: float | None) -> models.Fit | None:
     """Return the growth behind the verdict of a leak: of the pooled judgement, or of the targets together."""
-    life = view.pipeline.leaks.told(leak.service).lives.get(leak.stack.fingerprint)
+    service = view.pipeline.service(leak.service)
+    candidate = service.leaks.candidates.get(leak.stack.fingerprint) if service else None
     # The counts before a restart are not part of the plot.
-    judgements = [judgement for judgement in life.said if not judgement.restarted] if life else []
+    judgements = [judgement for judgement in candidate.evidence if not judgement.restarted] if candidate else []
     if not judgements:
         return None
     since = min(judgement.since for judgement in judgements)
@@ -144,15 +149,16 @@ def _fit(view: FleetView, leak: Leak, sums: Sequence[SeriesSum], now: float | No
     return models.Fit(since=view.wall(since), before=before, per_hour=hourly(growth))
 
 
-def _marks(view: FleetView, leak: Leak, states: Mapping[TargetState, JudgedSeries]) -> Iterator[models.Mark]:
+def _marks(view: FleetView, leak: Leak, states: Sequence[TargetState]) -> Iterator[models.Mark]:
     if not np.isnan(leak.first_seen):
         yield models.Mark(time=view.wall(leak.first_seen), kind="first_seen", text="growth starts")
-    for turn in leak.life:
-        yield models.Mark(time=view.wall(turn.time), kind="verdict", text=turn.verdict.word)
+    for transition in leak.transitions:
+        time = view.wall(transition.time)
+        yield models.Mark(time=time, kind="verdict", text=transition.verdict.word)
     for state in states:
         if (state.restarts or state.replacement) and state.history.since is not None:
             name, since = state.target.name, view.wall(state.history.since)
-            if state.identity.rebuilt:
+            if state.process_tracker.rebuilt:
                 yield models.Mark(time=since, kind="deploy", text=f"{name} runs another build", target=name)
             else:
                 text = f"{name} restarted" if state.restarts else f"{name} replaced another target"

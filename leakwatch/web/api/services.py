@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.leaks.model import Leak
 from leakwatch.model import Target, TargetHealth
 from leakwatch.settings.units import format_duration
@@ -33,11 +33,11 @@ def service_list(view: FleetView, not_ready: str) -> models.ServiceList:
 
 
 def service_view(view: FleetView, service: str) -> models.Service:
-    """Return all details of a service; raise UnknownError."""
+    """Return all details of a service; raise NotFoundError."""
     groups = _by_service(view)
     name = next((name for name in groups if valid_text(name) == service), None)
     if name is None:
-        raise UnknownError(f"there is no service {service!r}")
+        raise NotFoundError(f"there is no service {service!r}")
     leaks = [leak for leak in view.leaks if leak.service == name]
     states = view.states(name)
     (line,), start = sparkline(states, totals(states), [sum(state.history.last.sum() for state in states)])

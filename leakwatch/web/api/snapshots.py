@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from leakwatch.errors import EvidenceError, ScrapeError, UnknownError, quote
+from leakwatch.errors import EvidenceError, NotFoundError, ScrapeError, quote
 from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Record
 from leakwatch.evidence.store import Store
 from leakwatch.model import Profile, Sample, Samples, Target
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile import formats as saved
 from leakwatch.profile import symbols as symbol
-from leakwatch.profile import text
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
 
 NOW: Final = "now"
@@ -46,7 +46,7 @@ class SnapshotReader:
         return len(self._cache)
 
     async def read(self, store: Store, key: str, own_code: tuple[str, ...]) -> ProfileSnapshot:
-        """Return the stored profile with this id; raise UnknownError if it is not stored or not readable.
+        """Return the stored profile with this id; raise NotFoundError if it is not stored or not readable.
 
         `own_code`: prefixes of functions that are own code wherever their files are.
         """
@@ -65,11 +65,11 @@ class SnapshotReader:
 
 
 def latest(pipeline: Pipeline, target: Target) -> ProfileSnapshot:
-    """Return the latest scrape of a target; raise UnknownError if there is none."""
+    """Return the latest scrape of a target; raise NotFoundError if there is none."""
     state = pipeline.targets.get(target)
     history = state.history if state else None
     if state is None or history is None or history.time is None:
-        raise UnknownError(f"target {quote(target.name)} of {quote(target.service)} has no current profile")
+        raise NotFoundError(f"target {quote(target.name)} of {quote(target.service)} has no current profile")
     samples = {
         stack.fingerprint: Sample(stack, int(count))
         for stack, count in zip(history.stacks, history.last.tolist(), strict=True)
@@ -83,14 +83,14 @@ def latest(pipeline: Pipeline, target: Target) -> ProfileSnapshot:
 def parse(record: Record, parts: Mapping[str, bytes]) -> Profile:
     """Return a stored profile with the function names that were stored with it; raise ScrapeError."""
     names = symbol.parse(parts[SYMBOLS]) if SYMBOLS in parts else {}
-    return saved.parse(parts[SUFFIXES[record.format]], text.TextCache(symbols=names))
+    return saved.parse(parts[SUFFIXES[record.format]], ParseCache(symbols=names))
 
 
-def unreadable(key: str, error: Exception) -> UnknownError:
+def unreadable(key: str, error: Exception) -> NotFoundError:
     """Return the error for a profile that is not stored, or that cannot be read because of `error`."""
     if isinstance(error, KeyError):
-        return UnknownError(f"no profile {quote(key)} is stored")
-    return UnknownError(f"profile {quote(key)} cannot be read: {error}")
+        return NotFoundError(f"no profile {quote(key)} is stored")
+    return NotFoundError(f"profile {quote(key)} cannot be read: {error}")
 
 
 def _snapshot(key: str, record: Record, parts: Mapping[str, bytes], own_code: tuple[str, ...]) -> ProfileSnapshot:

@@ -4,7 +4,7 @@ import platform
 from collections.abc import Iterator
 
 from leakwatch import __version__
-from leakwatch.errors import without_user
+from leakwatch.errors import without_credentials
 from leakwatch.web.api import own_usage
 from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.models import status as models
@@ -73,19 +73,19 @@ def _alertmanagers(own: OwnState) -> Iterator[models.AlertmanagerStatus]:
     for name, client in own.alertmanagers.items():
         queue = client.outbox
         yield models.AlertmanagerStatus(
-            alertmanager=without_user(name),
+            alertmanager=without_credentials(name),
             due=len(queue),
             sent=queue.sent,
             failed=queue.failed,
             dropped=queue.dropped,
             requests=client.requests,
             seconds=client.seconds,
-            trouble=without_user(client.trouble),
+            trouble=without_credentials(client.trouble),
         )
 
 
 def _rules(view: FleetView) -> Iterator[models.IgnoreRule]:
-    hidden, unmatched = view.pipeline.leaks.ignored(), view.pipeline.unmatched()
+    hidden, unmatched = view.pipeline.ignored(), view.pipeline.unmatched()
     for rule in view.pipeline.settings.ignore:
         yield models.IgnoreRule(
             rule=str(rule),

@@ -7,7 +7,7 @@ import numpy as np
 
 from leakwatch.detect.trend import slopes
 from leakwatch.detect.windows import BLOCK_WINDOWS
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Target, TargetHealth, Verdict
 from leakwatch.web.api.fleet import FleetView
@@ -60,7 +60,7 @@ def target_list(
 
 
 def find(view: FleetView, path: str) -> tuple[Target, TargetHealth]:
-    """Return the target at `path`, service/name; raise UnknownError.
+    """Return the target at `path`, service/name; raise NotFoundError.
 
     Both names may contain slashes: the first split that gives a target counts.
     """
@@ -70,7 +70,7 @@ def find(view: FleetView, path: str) -> tuple[Target, TargetHealth]:
         if target in view.health:
             state = view.pipeline.targets.get(target)
             return (state.target if state else target), view.health[target]
-    raise UnknownError(f"there is no target {path!r}; a removed target has no page")
+    raise NotFoundError(f"there is no target {path!r}; a removed target has no page")
 
 
 def summary(view: FleetView, target: Target, health: TargetHealth) -> dict[str, object]:
@@ -92,7 +92,7 @@ def summary(view: FleetView, target: Target, health: TargetHealth) -> dict[str, 
         "goroutines": state.total if state else 0,
         "stacks": int(np.count_nonzero(state.history.last)) + state.history.folded_stacks if state else 0,
         "restarts": state.restarts if state else 0,
-        "mixed": state.identity.mixed if state else False,
+        "mixed": state.process_tracker.mixed if state else False,
         "judged_in_seconds": judged_in(state),
     }
 
@@ -117,21 +117,21 @@ def judged_in(state: TargetState | None) -> float | None:
 def target_view(
     view: FleetView, path: str, *, sort: models.Sort = "growth", q: str = "", limit: int = 50, offset: int = 0
 ) -> models.Target:
-    """Return all details of a target, with one page of its stacks; raise UnknownError.
+    """Return all details of a target, with one page of its stacks; raise NotFoundError.
 
     `q`: text in the function, file, origin, wait reason or fingerprint of a stack; case does not matter.
     """
     target, health = find(view, path)
     state, scrape_target = view.pipeline.targets.get(target), view.scrape_targets.get(target)
-    process = state.identity.process if state else None
+    process = state.process_tracker.process if state else None
     history = state.history if state else None
     rows = stack_rows(state, sort, q) if state else []
     return models.Target(
         **summary(view, target, health),
         now=view.wall(view.now),
-        job=scrape_target.job if scrape_target else "",
+        job=scrape_target.job.name if scrape_target else "",
         url=str(scrape_target.endpoint.url) if scrape_target else "",
-        configured_interval_seconds=scrape_target.interval if scrape_target else None,
+        configured_interval_seconds=scrape_target.endpoint.interval if scrape_target else None,
         labels=dict(target.labels),
         process=models.Process(start=process.start, build=process.build) if process else None,
         results=dict(health.results),

@@ -16,7 +16,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from leakwatch import __version__
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.web.api.diff import SnapshotSource
 from leakwatch.web.api.leaks import find
 from leakwatch.web.api.responses import NO_STORE
@@ -37,7 +37,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 Values = Mapping[str, object]
 """Name -> value in a template."""
 Page = Callable[[AppState, Request], Awaitable[Values]]
-"""Passes the parts of the state and of a request that a page needs to its view; raises UnknownError."""
+"""Passes the parts of the state and of a request that a page needs to its view; raises NotFoundError."""
 
 
 async def _overview_page(state: AppState, request: Request) -> Values:
@@ -125,8 +125,8 @@ class PageRenderer:
             try:
                 values = await route.page(self._state, request)
                 return await self._render(route.template, route.depth, values)
-            except UnknownError as error:
-                return await self._error(404, _sentence(str(error)), route.depth, error.told_as)
+            except NotFoundError as error:
+                return await self._error(404, _sentence(str(error)), route.depth, error.reported_as)
             except Exception:
                 log.exception("internal error: a page failed", path=request.url.path)
                 return await self._error(500, "Internal error, see leakwatch's log.", route.depth)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.web.api.diff import Difference, SnapshotSource, difference
 from leakwatch.web.api.evidence import StoredProfile
 from leakwatch.web.api.models.types import valid_text
@@ -35,7 +35,7 @@ class Comparison:
 
 
 async def compare_snapshots(source: SnapshotSource, path: str, query: Mapping[str, str]) -> Comparison:
-    """Return the comparison that a query selects; raise UnknownError if there is no target at `path`."""
+    """Return the comparison that a query selects; raise NotFoundError if there is no target at `path`."""
     view = source.view
     target, _ = find(view, path)
     service, name = valid_text(target.service), valid_text(target.name)
@@ -53,7 +53,7 @@ async def compare_snapshots(source: SnapshotSource, path: str, query: Mapping[st
         return Comparison(profiles=choices, now=now, old=old, new=new, problem=problem)
     try:
         result = await difference(source, old, new, limit=ROWS)
-    except UnknownError as error:
+    except NotFoundError as error:
         problem = f"These profiles cannot be compared: {error}."
         return Comparison(profiles=choices, now=now, old=old, new=new, problem=problem)
     return Comparison(profiles=choices, now=now, old=old, new=new, difference=result)

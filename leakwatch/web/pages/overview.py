@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlencode
 
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.model import Verdict
 from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.leaks import leak_list
@@ -65,7 +65,7 @@ class OverviewQuery:
 
 
 def overview(view: FleetView, not_ready: str, service: str, parameters: Mapping[str, str]) -> Mapping[str, object]:
-    """Return the values of the template; raise UnknownError for an unknown service.
+    """Return the values of the template; raise NotFoundError for an unknown service.
 
     `service`: restricts the overview to one service; `not_ready`: the reason why leakwatch is not ready, or "".
     """
@@ -77,7 +77,7 @@ def overview(view: FleetView, not_ready: str, service: str, parameters: Mapping[
     leaks, leak_pages = _leaks(view, query)
     names = {summary.service for summary in all_services.services} | set(leaks.services)
     if here and here not in names:
-        raise UnknownError(f"there is no service {here[:LONGEST]!r}")
+        raise NotFoundError(f"there is no service {here[:LONGEST]!r}")
     selected = [summary for summary in all_services.services if query.service in {"", summary.service}]
     services, service_pages = _services(all_services, query)
     targets, target_pages = _targets(view, query)

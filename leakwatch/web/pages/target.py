@@ -54,7 +54,7 @@ DEFAULT = TargetQuery()
 def target_page(
     view: FleetView, evidence: Store, path: str, parameters: Mapping[str, str]
 ) -> Mapping[str, object]:
-    """Return the values of the template for the target at `path`, service/name; raise UnknownError."""
+    """Return the values of the template for the target at `path`, service/name; raise NotFoundError."""
     query = TargetQuery.read(parameters)
     target = target_view(view, path, sort=query.sort, q=query.q, limit=ROWS, offset=(query.stacks - 1) * ROWS)
     return {

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, model_validator
 
 from leakwatch.settings.base import BaseSettings
-from leakwatch.settings.types import hidden
+from leakwatch.settings.types import unquoted_error
 
 OPTIONS = {"listen": "--listen", "external_url": "--web.external-url", "route_prefix": "--web.route-prefix"}
 """Keys of `web` -> command line options that override them."""
@@ -34,7 +34,7 @@ def _prefix(text: str) -> str:
 def _external_url(text: str) -> str:
     parts = urlsplit(text)
     if "@" in parts.netloc:
-        raise hidden("must not contain a user or password, because alerts show it")
+        raise unquoted_error("must not contain a user or password, because alerts show it")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be like https://example.com/leakwatch, without ? and #")
     return text.rstrip("/")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import bcrypt
 
-from leakwatch.clock import thread_seconds
+from leakwatch.clock import thread_cpu_seconds
 
 LENGTH = 72
 """Bytes of a password that bcrypt reads; htpasswd and Go ignore the rest too."""
@@ -81,5 +81,5 @@ class Passwords:
 
 def _matches(password: bytes, hashed: bytes) -> tuple[bool, float]:
     """Return whether the password has this hash, and the CPU seconds of the check."""
-    start = thread_seconds()
-    return bcrypt.checkpw(password, hashed), thread_seconds() - start
+    start = thread_cpu_seconds()
+    return bcrypt.checkpw(password, hashed), thread_cpu_seconds() - start

@@ -88,7 +88,7 @@ def test_a_limit_keeps_the_largest_changes(two: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "key"), [("site", "main.grows"), ("origin", "main.serve"), ("reason", "(not told)")]
+    ("by", "key"), [("site", "main.grows"), ("origin", "main.serve"), ("reason", "(unknown)")]
 )
 def test_groups(two: tuple[Path, Path], by: str, key: str) -> None:
     """By site, origin and wait reason the changes are those of all stacks together."""

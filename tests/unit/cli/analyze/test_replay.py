@@ -179,9 +179,8 @@ def test_symbols_beside_bodies(tmp_path: Path) -> None:
     (folder / "symbol.txt").write_text("<html>no</html>")
     status, out, said = run(folder, "--format", "json")
     assert (status, json.loads(out)["leaks"][0]["wait"]) == (0, "")
-    assert said == [
-        f"leakwatch: {folder}/symbol.txt: left out: not an answer of /symbol: it starts with '<html>no</html>'"
-    ]
+    message = "not a response of /symbol: the body starts with '<html>no</html>'"
+    assert said == [f"leakwatch: {folder}/symbol.txt: left out: {message}"]
 
 
 def test_dumps_are_counted(tmp_path: Path) -> None:
@@ -442,7 +441,9 @@ def test_labels_do_not_hide_a_leak(tmp_path: Path) -> None:
     folder.mkdir()
     for i in range(241):
         frames = (Frame("main.leak", "/src/leak.go", 7), Frame("main.main", "/src/main.go", 3))
-        groups = tuple((Trace(frames, counters([1, 2, 3]), (("request", f"{n}"),)), 1) for n in range(3 + i))
+        groups = tuple(
+            (Trace(frames, counters([1, 2, 3]), labels=(("request", f"{n}"),)), 1) for n in range(3 + i)
+        )
         (folder / f"{START + 15 * i}.txt").write_bytes(render(Profile(len(groups), groups)))
     (leak,) = judged(folder)["leaks"]
     assert (leak["verdict"], leak["goroutines"]) == ("leaking", 243)

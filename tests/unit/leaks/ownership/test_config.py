@@ -42,7 +42,8 @@ def test_what_the_page_says_of_owners(tmp_path: Path) -> None:
 
     def whose(function: str) -> str:
         at = Frame(function, "/src/x.go", 1)
-        return pipeline.leaks._owners.owner(Stack(fingerprint_of([function]), (at,), at, function, ""))
+        stack = Stack(fingerprint=fingerprint_of([function]), frames=(at,), blamed=at, origin=function, wait="")
+        return pipeline._tracker._owners.owner(stack)
 
     assert whose(f"{SHOP}.F") == whose(f"{SHOP}/cart.F") == "team-shop"
     assert whose(f"{SHOP}/cart.(*Session).wait") == "team-checkout"
@@ -64,7 +65,7 @@ def test_what_the_page_says_of_owners(tmp_path: Path) -> None:
             "{d}/CODEOWNERS: is not UTF-8 text: invalid",
         ),
         ("{file: CODEOWNERS, module: a}", b"#" * (LARGEST + 1), "{d}/CODEOWNERS: is larger than 3 MB"),
-        ("{file: OWNERS, module: a}", "", "f.yml:1: codeowners[0].file: '{d}/OWNERS' is no file"),
+        ("{file: OWNERS, module: a}", "", "f.yml:1: codeowners[0].file: '{d}/OWNERS' is not a file"),
         ("{file: CODEOWNERS}", "", "f.yml:1: codeowners[0].module: is missing"),
         ("{file: CODEOWNERS, module: ''}", "", "f.yml:1: codeowners[0].module: must not be empty"),
         ("{file: CODEOWNERS, module: /src/a}", "", "codeowners[0].module: must be a path with neither /"),
@@ -124,7 +125,13 @@ def leaking(labels: dict[str, str], text: str) -> Pipeline:
     stack = replace(sample.stack, frames=(at, *sample.stack.frames), blamed=at)
     for i in range(240):
         now = {fingerprint: replace(sample, stack=stack, goroutines=1 + 10 * i)}
-        pipeline.observe(replace(TARGET, labels=labels), START + 60 * i, 1 + 10 * i, now, Process("1", "b1d"))
+        pipeline.observe(
+            pipeline.add_target(replace(TARGET, labels=labels)),
+            START + 60 * i,
+            1 + 10 * i,
+            now,
+            Process("1", "b1d"),
+        )
     return pipeline
 
 
@@ -141,7 +148,7 @@ def test_a_leak_has_its_link() -> None:
     assert pipeline.open_leaks()[0].source == "https://git.example/def/pipeline/filter.go#L61"
     pipeline.configure(parse(LINKS.replace("commit", "build"), "f.yml", Path()).judging())
     assert pipeline.open_leaks()[0].source == "https://git.example/b1d/pipeline/filter.go#L61"
-    pipeline.leave(TARGET, START + 14_400)
+    pipeline.remove_target(TARGET, START + 14_400)
     assert pipeline.open_leaks()[0].source == "https://git.example/b1d/pipeline/filter.go#L61"
     assert leaking({}, LINKS).open_leaks()[0].source == ""
 
@@ -150,9 +157,9 @@ def test_labels_that_change_count_for_ignore_too() -> None:
     """A rule by labels sees what the target is labelled with now."""
     rule = "ignore: [{labels: {track: canary}, reason: x}]\n"
     pipeline = leaking({"track": "stable"}, rule)
-    assert pipeline.leaks._labels("shop")[TARGET.name]["track"] == "stable"
+    assert pipeline.services["shop"].labels()[TARGET.name]["track"] == "stable"
     pipeline.add_target(Target(TARGET.service, TARGET.name, {"track": "canary"}))
-    assert pipeline.leaks._labels("shop")[TARGET.name]["track"] == "canary"
+    assert pipeline.services["shop"].labels()[TARGET.name]["track"] == "canary"
 
 
 def test_alerts_link_to_the_source() -> None:

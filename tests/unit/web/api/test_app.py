@@ -17,7 +17,7 @@ from leakwatch.leaks.config import IgnoreConfig
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Fingerprint, Frame, Process, Stack, Target, TargetHealth
 from leakwatch.pipeline import Pipeline
-from leakwatch.settings.file import load
+from leakwatch.settings.file import load_yaml
 from leakwatch.web.api.aggregate import summed
 from leakwatch.web.api.flame_graph import DEEPEST
 from leakwatch.web.api.leak_detail import ignore_rule
@@ -170,7 +170,7 @@ def test_a_site_lists_its_stacks() -> None:
 def test_a_stack_that_a_leak_represents() -> None:
     """The error for a stack that is part of a leak names the leak; the error for a hidden leak names the rule."""
     site = next(leak for leak in get("/api/v1/leaks").json()["leaks"] if leak["site"])
-    lives = small_world().leaks.told("shop").lives
+    lives = small_world().services["shop"].leaks.candidates
     parts = [key for key, life in lives.items() if life.stack.blamed.function == "main.wait"]
     part = next(key for key in parts if not lives[key].stack.site)
     problem = strict(get(f"/api/v1/leaks/shop/{part}"))
@@ -188,10 +188,10 @@ def test_a_stack_that_a_leak_represents() -> None:
 def test_the_rule_to_paste(function: str, service: str, goroutines: int) -> None:
     """The pasted rule hides this leak only, until its number of goroutines has doubled."""
     leak = build_leak(function=function, service=service, goroutines=goroutines)
-    (rule,) = load(ignore_rule(leak, END))["ignore"]
+    (rule,) = load_yaml(ignore_rule(leak, END))["ignore"]
     ignore = IgnoreConfig.model_validate(rule).rule()
-    assert ignore.matches(leak.stack, Target(service, "a:1").shown)
-    assert not ignore.matches(leak.stack, Target(f"{service}2", "a:1").shown)
+    assert ignore.matches(leak.stack, Target(service, "a:1").all_labels)
+    assert not ignore.matches(leak.stack, Target(f"{service}2", "a:1").all_labels)
     assert ignore.at_most
     assert 2 * goroutines < ignore.at_most <= 4 * goroutines + 20
 
@@ -211,7 +211,7 @@ def test_a_restart_into_another_build_is_a_deploy(build: str, kind: str) -> None
     for minute in range(400):
         process = Process("s1", "b1") if minute < 300 else Process("s2", build)
         counts = {"leak": 3 * (minute % 300)}
-        pipeline.observe(ONE, START + 60.0 * minute, 900, samples(counts), process)
+        pipeline.observe(pipeline.add_target(ONE), START + 60.0 * minute, 900, samples(counts), process)
     (leak,) = pipeline.open_leaks()
     marks = leak_series(view(pipeline=pipeline), leak, 12).marks
     assert [mark.kind for mark in marks if mark.target] == [kind]
@@ -247,9 +247,9 @@ def test_a_gap_is_not_zero() -> None:
     fed, key = Pipeline(DetectionSettings()), stack("a").fingerprint
     for minute in range(120):
         if not 40 <= minute < 60:
-            fed.observe(ONE, START + 60 * minute, 5, sample(stack("a"), 5))
+            fed.observe(fed.add_target(ONE), START + 60 * minute, 5, sample(stack("a"), 5))
         if not 50 <= minute < 60:
-            fed.observe(TWO, START + 60 * minute, 7, sample(stack("a"), 7))
+            fed.observe(fed.add_target(TWO), START + 60 * minute, 7, sample(stack("a"), 7))
     path = f"/api/v1/targets/shop/{quote(ONE.name)}/series?stack={key}"
     mean = get(path, app_state(pipeline=fed)).json()["recent"]["mean"]
     assert mean == [5.0] * 8 + [None] * 4 + [5.0] * (len(mean) - 12)
@@ -262,14 +262,14 @@ def test_targets_of_different_age_and_pace_add_up() -> None:
     """A sum includes a late target from its start, a target that is down with its last count, and wider blocks."""
     fed, key = Pipeline(DetectionSettings()), stack("a").fingerprint
     slow = Target("shop", "slow:1")
-    fed.stretch(slow, 120)
+    fed.add_target(slow).stretch(120)
     for minute in range(115):
         if minute < 30:
-            fed.observe(ONE, START + 60 * minute, 100, sample(stack("a"), 100))
+            fed.observe(fed.add_target(ONE), START + 60 * minute, 100, sample(stack("a"), 100))
         if minute >= 62:
-            fed.observe(TWO, START + 60 * minute, 10, sample(stack("a"), 10))
+            fed.observe(fed.add_target(TWO), START + 60 * minute, 10, sample(stack("a"), 10))
         if minute % 2 == 0:
-            fed.observe(slow, START + 60 * minute, 1, sample(stack("a"), 1))
+            fed.observe(fed.add_target(slow), START + 60 * minute, 1, sample(stack("a"), 1))
     assert fed.targets[slow].history.block == 600
     blocks, hours = summed(fed.targets.values(), [key])
     assert blocks.width == 600
@@ -288,9 +288,15 @@ def test_the_flame_graph() -> None:
     (leak,) = (call for call in main["children"] if call["name"] == "main.leak")
     assert leak["value"] == 3 * (MINUTES - 1)
     assert leak["growth"] == pytest.approx(180, rel=0.01)
-    deep = Stack(Fingerprint("0" * 16), tuple(Frame(f"main.f{i}") for i in range(500)), Frame("main.f0"), "", "")
+    deep = Stack(
+        fingerprint=Fingerprint("0" * 16),
+        frames=tuple(Frame(f"main.f{i}") for i in range(500)),
+        blamed=Frame("main.f0"),
+        origin="",
+        wait="",
+    )
     fed = Pipeline(DetectionSettings())
-    fed.observe(ONE, START, 3, sample(deep, 3))
+    fed.observe(fed.add_target(ONE), START, 3, sample(deep, 3))
     fed.targets[ONE].history.folded = 4
     graph = get(f"/api/v1/targets/shop/{quote(ONE.name)}/flame", app_state(pipeline=fed)).json()
     assert graph["left_out"] == 4
@@ -506,12 +512,12 @@ def test_a_sparkline_is_cached_for_a_block_at_most() -> None:
     """If blocks are short, a sparkline expires with the block, before the time of the cache ends."""
     fed = Pipeline(DetectionSettings(block=10))
     for second in range(60):
-        fed.observe(ONE, START + second, 0, sample(stack("leak"), 1 + second))
+        fed.observe(fed.add_target(ONE), START + second, 0, sample(stack("leak"), 1 + second))
     states, key, cache = list(fed.targets.values()), stack("leak").fingerprint, SparklineCache(60)
     first, start = cache.get("shop", states, {key: 60}, 0.0)[key]
     assert start == pytest.approx(START + 5, abs=1)
     for second in range(60, 71):
-        fed.observe(ONE, START + second, 0, sample(stack("leak"), 1 + second))
+        fed.observe(fed.add_target(ONE), START + second, 0, sample(stack("leak"), 1 + second))
     assert cache.get("shop", states, {key: 71}, 9.9)[key][0][:-1] == first[:-1]
     line, _ = cache.get("shop", states, {key: 71}, 10.0)[key]
     assert max(abs(after - before) for before, after in pairwise(line)) < 4
@@ -523,7 +529,7 @@ def test_sparklines_are_cached() -> None:
 
     def scrape(minutes: range) -> None:
         for minute in minutes:
-            fed.observe(ONE, START + 60 * minute, 0, sample(stack("leak"), 9 * minute))
+            fed.observe(fed.add_target(ONE), START + 60 * minute, 0, sample(stack("leak"), 9 * minute))
 
     scrape(range(150))
     states, key = list(fed.targets.values()), stack("leak").fingerprint

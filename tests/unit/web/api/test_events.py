@@ -50,7 +50,7 @@ def test_verdicts_and_health_are_reported_at_once() -> None:
             first = await next_event(stream)
             health[ONE].up, health[ONE].since, health[TWO].up, health[TWO].since = False, 2.0, True, 2.0
             second = await next_event(stream)
-            state.fleet.pipeline.leaks.turns += 1
+            state.fleet.pipeline.configure(DetectionSettings(block=60.0))  # counts as a change of verdicts
             third = await next_event(stream)
             assert {fields["event"] for fields in (first, second, third)} == {"changed"}
             assert len({fields["id"] for fields in (first, second, third)}) == 3
@@ -85,12 +85,12 @@ def test_closed_blocks_are_reported_less_often() -> None:
 def test_the_pipeline_counts_blocks_and_changes() -> None:
     """The pipeline counts closed blocks and changes of verdicts."""
     pipeline = Pipeline(DetectionSettings())
-    before = pipeline.blocks, pipeline.leaks.turns
+    before = pipeline.blocks, pipeline.verdict_changes
     assert before == (0, 0)
     for minute in range(150):
-        pipeline.observe(ONE, START + 60 * minute, 0, sample(stack("leak"), 9 * minute))
+        pipeline.observe(pipeline.add_target(ONE), START + 60 * minute, 0, sample(stack("leak"), 9 * minute))
     assert pipeline.blocks == 29
-    assert pipeline.leaks.turns == 2  # suspected, leaking
+    assert pipeline.verdict_changes == 2  # suspected, leaking
 
 
 def test_a_reconnected_listener_gets_missed_events() -> None:

@@ -101,7 +101,7 @@ def test_there_and_back(store: Store, two: tuple[str, str]) -> None:
     [
         ("site", [("main.grows", 335), (EVIL, 20), ("main.shrinks", -1), ("main.ends", -4)]),
         ("origin", [("main.serve", 350)]),
-        ("reason", [("(not told)", 350)]),
+        ("reason", [("(unknown)", 350)]),
     ],
 )
 def test_groups(store: Store, two: tuple[str, str], by: str, rows: list[tuple[str, int]]) -> None:
@@ -306,7 +306,7 @@ def test_stacks_beyond_the_series_limit(store: Store) -> None:
     names = [f"main.f{i}" for i in range(9)]
     samples = {one_stack.fingerprint: Sample(one_stack, 5) for one_stack in map(stack, names)}
     pipeline = Pipeline(DetectionSettings(series_limit=3))
-    pipeline.observe(ONE, START, 45, samples)
+    pipeline.observe(pipeline.add_target(ONE), START, 45, samples)
     state = app_state(evidence=store, pipeline=pipeline)
     key = add_profile(store, ONE, 0, profile(BEFORE))
     new = get(f"/api/v1/diff?old={key}&new=now", state).json()["new"]

@@ -207,7 +207,14 @@ def test_findings_are_sorted() -> None:
         {"select": 7},
         {Frame("main.a", "a.go", 1): 2, Frame("main.b"): 3, Frame("main.a"): 2},
     )
-    results = findings(Findings(3, waiting, {60.0: 5, 3600.0: 4, 7200.0: 4, 600.0: 0}, {"dump": "too large"}))
+    results = findings(
+        Findings(
+            proven=3,
+            waiting=waiting,
+            older={60.0: 5, 3600.0: 4, 7200.0: 4, 600.0: 0},
+            unavailable={"dump": "too large"},
+        )
+    )
     assert [(bound.seconds, bound.goroutines) for bound in results.older] == [(7200, 4), (60, 5)]
     assert results.proven == 3
     assert results.ages is not None
