@@ -143,13 +143,13 @@ class Config(BaseSettings):
         """Return how the pipeline is to judge, and whose what it finds is."""
         repositories = tuple(one.repository() for one in self.codeowners)
         return DetectionSettings(
-            self.detection.block,
-            self.detection.own_code,
-            self.owners,
-            self.detection.series_limit,
-            tuple(one.rule() for one in self.ignore),
-            repositories,
-            self.links.links(repositories),
+            block=self.detection.block,
+            own_code=self.detection.own_code,
+            owners=self.owners,
+            series_limit=self.detection.series_limit,
+            ignore=tuple(one.rule() for one in self.ignore),
+            repositories=repositories,
+            links=self.links.links(repositories),
         )
 
     def _changed(self, key: str, value: Any, option: str) -> "Config":

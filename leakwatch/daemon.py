@@ -17,7 +17,7 @@ from leakwatch.evidence.metrics import EvidenceCollector
 from leakwatch.evidence.recorder import EvidenceRecorder
 from leakwatch.leaks.model import Event, Leak
 from leakwatch.model import Target, TargetHealth
-from leakwatch.notify.log import write
+from leakwatch.notify.log import log_event
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pipeline import Pipeline
@@ -55,7 +55,7 @@ class Daemon:
         self._started = self._clock.time()
         self._reloaded = ("", self._started)
         self.pipeline = Pipeline(self.config.judging())
-        self.evidence = EvidenceRecorder(self.config.evidence, self.pipeline, self._clock.wall)
+        self.evidence = EvidenceRecorder(self.config.evidence, self.pipeline, self._clock)
         self._scheduler = Scheduler(self._clock)
         self._loops = ScrapeLoops(
             pipeline=self.pipeline,
@@ -103,7 +103,7 @@ class Daemon:
             self._stacks,
             DiscoveryCollector(self._targets, self._clock.wall),
             EvidenceCollector(self.evidence.store),
-            NotificationCollector(self._notifier.senders),
+            NotificationCollector(self._notifier.clients),
         )
 
     def _app_state(self, url: str) -> AppState:
@@ -124,7 +124,7 @@ class Daemon:
                 access=self._web_file.summary,
                 built_targets=self._targets.counts,
                 discoverers=self._targets.discoverers,
-                alertmanagers=self._notifier.senders,
+                alertmanagers=self._notifier.clients,
             ),
             alerts=AlertContext(url=url, external_labels=lambda: self.config.alerting.external_labels),
             evidence=self.evidence.store,
@@ -241,6 +241,6 @@ class Daemon:
         """Pass verdicts that changed to the notifier, the evidence and the log."""
         if events:
             self._notifier.wake()
-            self.evidence.told(events)
+            self.evidence.on_events(events)
         for event in events:
-            write(event)
+            log_event(event)

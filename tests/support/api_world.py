@@ -153,7 +153,7 @@ def app_state(
         ),
         own=own,
         alerts=AlertContext(url=url, external_labels=dict),
-        evidence=Store(EvidenceConfig()) if evidence is None else evidence,
+        evidence=Store(EvidenceConfig(), Clock()) if evidence is None else evidence,
         stop=stop or asyncio.Event(),
     )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from leakwatch.cli.analyze.recordings import Observation, RecordedTarget, Say, unix
 from leakwatch.errors import ProfileError
-from leakwatch.evidence.file_names import original
+from leakwatch.evidence.file_names import decode_name
 from leakwatch.model import Target
 from leakwatch.profile import formats as saved
 from leakwatch.profile import symbols as symbol
@@ -125,7 +125,7 @@ def _has_bodies(files: Sequence[Path]) -> bool:
 
 
 def _name(path: Path) -> str:
-    return original(path.resolve().name) or str(path)
+    return decode_name(path.resolve().name) or str(path)
 
 
 def _folder(target: Target, files: Sequence[Path], identifier: Identifier, say: Say) -> Folder:

@@ -71,7 +71,7 @@ def _jobs(view: FleetView, own: OwnState) -> Iterator[models.JobStatus]:
 
 def _alertmanagers(own: OwnState) -> Iterator[models.AlertmanagerStatus]:
     for name, client in own.alertmanagers.items():
-        queue = client.outbox
+        queue = client.queue
         yield models.AlertmanagerStatus(
             alertmanager=without_credentials(name),
             due=len(queue),
@@ -80,7 +80,7 @@ def _alertmanagers(own: OwnState) -> Iterator[models.AlertmanagerStatus]:
             dropped=queue.dropped,
             requests=client.requests,
             seconds=client.seconds,
-            trouble=without_credentials(client.trouble),
+            trouble=without_credentials(client.last_error),
         )
 
 

@@ -9,17 +9,18 @@ import httpx
 import pytest
 
 from leakwatch.evidence.config import EvidenceConfig
-from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept
+from leakwatch.evidence.record import SUFFIXES, SYMBOLS, BodyFormat
 from leakwatch.evidence.store import Store
 from leakwatch.profile import formats as saved
 from leakwatch.profile import proto
 from leakwatch.web.api.app import build_api
 from tests.support.api_world import app_state
+from tests.support.clock import ManualClock
 from tests.support.kept_bodies import STACK, record
 from tests.support.simulated import START
 
 PROFILES = Path(__file__).parents[3] / "profiles" / "1.27"
-FORMS: dict[Kept, bytes] = {
+FORMS: dict[BodyFormat, bytes] = {
     "text": gzip.compress((PROFILES / "goroutine.debug1.txt").read_bytes()),
     "proto": (PROFILES / "goroutine.debug0.pb.gz").read_bytes(),
     "dump": gzip.compress((PROFILES / "goroutine.debug2.txt").read_bytes()),
@@ -31,7 +32,7 @@ HOSTILE = ["..", "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%00", "x" * 5000
 def store(tmp_path: Path) -> Store:
     """Return a store with a profile of each format, ordered by time, of two targets."""
     (tmp_path / "secret.txt.gz").write_bytes(b"not for you")
-    store = Store(EvidenceConfig())
+    store = Store(EvidenceConfig(), ManualClock())
     for i, (form, body) in enumerate(FORMS.items()):
         stored = record(service="shop" if i < 2 else 'a"/b', at=START + i, kinds=("last",) if i else ("leaking",))
         parts = {SUFFIXES[form]: body}
@@ -93,7 +94,7 @@ def test_filters(store: Store, query: str, forms: list[str]) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_downloads(store: Store, form: Kept) -> None:
+def test_downloads(store: Store, form: BodyFormat) -> None:
     """A profile is downloaded as stored, with a valid file name, and as protobuf for `go tool pprof`."""
     profiles = get(store, "/profiles").json()["profiles"]
     profile = next(profile for profile in profiles if profile["format"] == form)
@@ -134,7 +135,7 @@ def test_a_removed_or_broken_file(tmp_path: Path) -> None:
     """A removed or broken file is a problem without a traceback and without the path of the file."""
 
     async def filled() -> tuple[Store, list[str]]:
-        store = Store(EvidenceConfig(path=tmp_path))
+        store = Store(EvidenceConfig(path=tmp_path), ManualClock())
         store.start()
         for i, body in enumerate((b"\x1f\x8bbroken", b"removed")):
             stored = record(at=START + i, size=len(body))
