@@ -1,10 +1,9 @@
-"""The sites of one target: all stacks that blame the same function, counted together.
+"""Sites of one target: all stacks that blame the same function, counted together.
 
-A leak that is reached on fifty call paths has fifty stacks, none of which may grow enough to be seen. And
-goroutines that are stuck in a loop wander between the stacks of one function: each of them looks busy, their sum
-does not.
+A leak with fifty call paths has fifty stacks, none of which may grow enough to be noticed. Goroutines that are
+stuck in a loop alternate between the stacks of one function: the count of each stack varies, their sum does not.
 
-Which functions are sites is a matter of the service: what has several stacks on one target is counted on all.
+All targets of a service have the same sites: a function with several stacks on one target is a site on all.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,48 +18,48 @@ from leakwatch.profile.fingerprint import site_of
 
 
 class Functions:
-    """The functions that the stacks of a service blame, and which of them are sites.
+    """The blamed functions of a service, and the sites among them.
 
-    Once a function is a site it stays one, so that its count never jumps to zero.
+    A function that became a site remains a site, so that its count never drops to zero.
     """
 
     def __init__(self) -> None:
         self.sites: dict[str, Stack] = {}
         self._alone: dict[str, Stack] = {}
-        """Function -> the only stack that is known to blame it."""
+        """Function -> the only stack so far that blames it."""
 
     def learn(self, stacks: Iterable[Stack | None]) -> None:
-        """Take in the stacks of a target."""
+        """Add the stacks of a target."""
         for stack in stacks:
             if stack is None:
                 continue
             function = stack.blamed.function
             other = self.sites.get(function) or self._alone.setdefault(function, stack)
             if other.fingerprint != stack.fingerprint:
-                self.sites[function] = _together(other, stack)
+                self.sites[function] = _combine(other, stack)
                 self._alone.pop(function, None)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Drop all functions and sites."""
         self.sites.clear()
         self._alone.clear()
 
 
 class Sites(History):
-    """A row per site that a target has goroutines in; the same blocks and lifetimes as its `history`."""
+    """History of at most `limit` sites of a target, with the blocks and lifetimes of the history of its stacks."""
 
-    def __init__(self, history: History, functions: Functions) -> None:
-        super().__init__(history.block)
+    def __init__(self, history: History, functions: Functions, limit: int) -> None:
+        super().__init__(history.block, limit)
         self._history = history
         self._functions = functions
         self._counted: dict[str, Stack] = {}
         """The sites of the service when the open block began."""
-        self._begun = 0.0
+        self._counted_since = 0.0
 
     def follow(self, time: float, samples: Samples) -> None:
-        """Take in a scrape that the history has just taken in."""
-        if self._history.block_start != self._begun:  # no site begins in the middle of a block
-            self._begun = self._history.block_start
+        """Record the samples that the history of the stacks has just recorded."""
+        if self._history.block_start != self._counted_since:  # a new site begins with a block
+            self._counted_since = self._history.block_start
             self._functions.learn(self._history.stacks)
             self._counted = dict(self._functions.sites)
         self.record(time, self._gather(samples) if self._counted else {})
@@ -75,7 +74,7 @@ class Sites(History):
         return {sites[name].fingerprint: Sample(sites[name], count) for name, count in sums.items()}
 
     def _admit(self, new: list[Sample], samples: Mapping[Fingerprint, Sample]) -> None:
-        """Give a new site its row, and the past that its stacks have: it is new as a site only."""
+        """Add the row of a new site, with the past counts of its stacks."""
         super()._admit(new, samples)
         history = self._history
         for sample in new:
@@ -87,7 +86,7 @@ class Sites(History):
                 self.last[row] = sample.goroutines
 
     def members(self, fingerprint: Fingerprint) -> list[int]:
-        """Return the rows of the history that are at a site."""
+        """Return the rows of the stacks of a site in the history of the stacks."""
         site = self.stacks[self.rows[fingerprint]]
         return [
             row
@@ -96,7 +95,7 @@ class Sites(History):
         ]
 
     def family(self, columns: Columns, row: int) -> Floats:
-        """Return the mean of all that has an origin that a stack of the site has, per column of `columns`."""
+        """Return the sum of the means of all stacks with an origin of this site, per column of `columns`."""
         history, site = self._history, self.stacks[row]
         members = self.members(site.fingerprint) if site else []
         same = np.isin(history.origins, history.origins[members])
@@ -105,12 +104,12 @@ class Sites(History):
         return total
 
 
-def _together(one: Stack, other: Stack) -> Stack:
-    """Return the site of two stacks, or of a site and one more of its stacks, with what they have in common."""
-    site = one
-    if not one.site:
-        name = site_of(one.blamed.function)
-        site = Stack(name, (one.blamed,), one.blamed, one.origin, one.wait, site=True)
+def _combine(first: Stack, other: Stack) -> Stack:
+    """Return the site of two stacks, or of a site and another stack, with their common origin and wait reason."""
+    site = first
+    if not first.site:
+        name = site_of(first.blamed.function)
+        site = Stack(name, (first.blamed,), first.blamed, first.origin, first.wait, site=True)
     origin = site.origin if site.origin == other.origin else ""
     wait = site.wait if site.wait == other.wait else ""
     return site if (origin, wait) == (site.origin, site.wait) else replace(site, origin=origin, wait=wait)

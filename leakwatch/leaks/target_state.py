@@ -57,7 +57,7 @@ class TargetState:
         """Start over without history."""
         self._settings = settings
         self.history = History(settings.block, settings.series_limit)
-        self.sites = Sites(self.history, functions)
+        self.sites = Sites(self.history, functions, settings.series_limit)
         self.detector: Detector[Series] = Detector(score_blocks, score_hours, Daily())
         self.site_detector: Detector[Series] = Detector(score_blocks, score_hours)
         self.judged: JudgedStacks = {}

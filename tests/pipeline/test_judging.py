@@ -321,10 +321,10 @@ def test_batches_that_come_are_no_departures() -> None:
     arrivals = np.cumsum(np.random.default_rng(4).exponential(HOUR / 40, 2000))
     pipeline, _ = play(lambda at: {"leak": 2 + 3 * int(np.searchsorted(arrivals, at)), "busy": 20}, 6)
     (leak,) = pipeline.open_leaks()
-    assert "while nobody left" in leak.reason
+    assert "without departures" in leak.reason
 
 
 def test_departures_that_change_are_said() -> None:
     """Nobody, as many, or more: what leaves per minute is told."""
-    assert departures(0, 0.0005) == " while nobody left"
+    assert departures(0, 0.0005) == " without departures"
     assert departures(1, 2) == " while departures went from 60 to 120 per minute"

@@ -227,6 +227,20 @@ def test_the_memory_of_a_service_is_bounded() -> None:
     assert [verdict for _, verdict, _ in play.told()] == ["suspected", "leaking"]
 
 
+def test_the_number_of_sites_is_limited() -> None:
+    """The key series_limit applies to the sites of a target as it does to its stacks."""
+    play = Play(DetectionSettings(series_limit=10))
+
+    def counts(_: Target, hour: float) -> Samples:
+        block = int(hour * 12)
+        functions = range(5 * block, 5 * block + 5) if block < 5 else range(25)
+        return {key: sample for n in functions for key, sample in paths({0: 9, 1: 9}, f"main.site{n}").items()}
+
+    play.run(1, counts, A)
+    assert len(play.pipeline.services["shop"].functions.sites) == 25
+    assert len(play.pipeline.targets[A].sites.rows) == 10
+
+
 def test_a_pooled_leak_keeps_its_place_among_larger_stacks() -> None:
     """What only the service as a whole leaks is not pushed out of a full target by many larger stacks."""
     play = Play(DetectionSettings(series_limit=10))

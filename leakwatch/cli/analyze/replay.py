@@ -237,7 +237,7 @@ def leak_json(leak: Leak) -> dict[str, object]:
         **_memory(leak.memory),
         "now": leak.verdict.word,
         "reason": leak.reason,
-        "life": [{"verdict": turn.verdict.word, "time": turn.time} for turn in leak.life],
+        "life": [{"verdict": turn.verdict.word, "time": turn.time} for turn in leak.transitions],
         "related": [related.fingerprint for related in leak.related],
         "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
     }
@@ -248,7 +248,7 @@ def _memory(memory: MemoryCost | None) -> dict[str, object]:
     if memory is None:
         return {}
     return {
-        "bytes": memory.each.value * memory.goroutines,
+        "bytes": memory.per_goroutine.value * memory.goroutines,
         "bytes_per_hour": memory.per_second.value * 3600,
         "bytes_source": memory.source,
     }

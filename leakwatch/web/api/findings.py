@@ -17,8 +17,8 @@ def memory(cost: MemoryCost | None) -> models.MemoryCost | None:
         return None
     limit = cost.limit
     return models.MemoryCost(
-        bytes=cost.each.value * cost.goroutines,
-        bytes_each=_band(cost.each),
+        bytes=cost.per_goroutine.value * cost.goroutines,
+        bytes_each=_band(cost.per_goroutine),
         bytes_per_hour=_band(cost.per_second, 3600),
         heap=cost.resident is not None,
         source=cost.source,
@@ -51,7 +51,7 @@ def findings(found: Findings) -> models.Findings:
         if known and waiting
         else None,
         older=_older(found.older),
-        missing=dict(found.missing),
+        missing=dict(found.unavailable),
         text=" ".join(filter(None, (how_long(found), started_by(found), unknown(found)))),
     )
 

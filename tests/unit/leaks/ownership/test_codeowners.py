@@ -126,14 +126,14 @@ def test_sections() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("* @a\n*.go team\n", "CODEOWNERS:2: 'team' is no owner; write @user, @org/team or an e-mail address"),
-        ("* @\n", "CODEOWNERS:1: '@' is no owner"),
-        ("* <script>@x</script>\n", "CODEOWNERS:1: '<script>@x</script>' is no owner"),
+        ("* @a\n*.go team\n", "CODEOWNERS:2: 'team' is not an owner; write @user, @org/team or an e-mail address"),
+        ("* @\n", "CODEOWNERS:1: '@' is not an owner"),
+        ("* <script>@x</script>\n", "CODEOWNERS:1: '<script>@x</script>' is not an owner"),
         ("# x\n\n!*.go @a\n", "CODEOWNERS:3: '!*.go @a': a pattern cannot be negated with !"),
-        ("[Docs @a\n", "CODEOWNERS:1: '[Docs @a' begins like a section, [Name] @owner, and is none"),
-        ("[Docs] writers\n", "CODEOWNERS:1: 'writers' is no owner"),
-        ("\x00\x01\x02 \x03\x04\n", r"CODEOWNERS:1: '\x03\x04' is no owner"),
-        ("* " + "x" * 10_000, f"CODEOWNERS:1: '{'x' * 120}'... is no owner"),
+        ("[Docs @a\n", "CODEOWNERS:1: '[Docs @a' begins like a section, but is not of the form [Name] @owner"),
+        ("[Docs] writers\n", "CODEOWNERS:1: 'writers' is not an owner"),
+        ("\x00\x01\x02 \x03\x04\n", r"CODEOWNERS:1: '\x03\x04' is not an owner"),
+        ("* " + "x" * 10_000, f"CODEOWNERS:1: '{'x' * 120}'... is not an owner"),
     ],
 )
 def test_mistakes(text: str, message: str) -> None:

@@ -56,7 +56,7 @@ def test_what_the_page_says_of_owners(tmp_path: Path) -> None:
         (
             "{file: CODEOWNERS, module: a}",
             "* @a\n*.go all\n",
-            "f.yml:1: codeowners[0]: {d}/CODEOWNERS:2: 'all' is no owner",
+            "f.yml:1: codeowners[0]: {d}/CODEOWNERS:2: 'all' is not an owner",
         ),
         (
             "{file: CODEOWNERS, module: a}",
@@ -67,11 +67,11 @@ def test_what_the_page_says_of_owners(tmp_path: Path) -> None:
         ("{file: OWNERS, module: a}", "", "f.yml:1: codeowners[0].file: '{d}/OWNERS' is no file"),
         ("{file: CODEOWNERS}", "", "f.yml:1: codeowners[0].module: is missing"),
         ("{file: CODEOWNERS, module: ''}", "", "f.yml:1: codeowners[0].module: must not be empty"),
-        ("{file: CODEOWNERS, module: /src/a}", "", "codeowners[0].module: must be a path with neither /"),
+        ("{file: CODEOWNERS, module: /src/a}", "", "codeowners[0].module: must be a path without /"),
         (
             "{file: CODEOWNERS, module: a, directory: ../b}",
             "",
-            "codeowners[0].directory: must be a path with neither /",
+            "codeowners[0].directory: must be a path without /",
         ),
         ("{file: CODEOWNERS, module: a, root_: b}", "", "unknown key 'codeowners[0].root_'; did you mean 'root'?"),
     ],
@@ -111,7 +111,7 @@ def test_the_file_is_read_anew(tmp_path: Path) -> None:
     assert not pipeline.configure(load(path, target).judging())
     assert [leak.owner for leak in pipeline.open_leaks()] == ["@after"]
     owners.write_text("* after\n")
-    with pytest.raises(ConfigError, match=r"CODEOWNERS:1: 'after' is no owner"):
+    with pytest.raises(ConfigError, match=r"CODEOWNERS:1: 'after' is not an owner"):
         load(path, target)
 
 

@@ -97,7 +97,7 @@ def test_most_targets_tell() -> None:
 
 def test_a_template_for_each_module() -> None:
     """The closest prefix has the template; a repository that is known says where its module lies."""
-    shop, tools = Repository(SHOP, "go", "/build"), Repository(f"{SHOP}/tools")
+    shop, tools = Repository(module=SHOP, directory="go", root="/build"), Repository(module=f"{SHOP}/tools")
     templates = {
         SHOP: "https://shop/{path}",
         f"{SHOP}/tools": "https://tools/{path}",
@@ -143,16 +143,16 @@ def test_a_dependency_is_shown_at_its_version() -> None:
         ("javascript:alert(1)", "must begin with"),
         ("//x/{path}", "must begin with"),
         ("https://x", "must begin with"),
-        ("https://{label.host}/x", "a host that has no fields"),
+        ("https://{label.host}/x", "a host without fields"),
         ("https://user:pass@x/y", "must begin with"),
-        ("https://x/{sha}", r"\{sha\} is no field; there are file, path, line"),
-        ("https://x/{}", r"\{\} is no field"),
-        ("https://x/{label.}", r"\{label\.\} is no field"),
-        ("https://x/{label.a-b}", r"\{label\.a-b\} is no field"),
+        ("https://x/{sha}", r"\{sha\} is not a field; the fields are file, path, line"),
+        ("https://x/{}", r"\{\} is not a field"),
+        ("https://x/{label.}", r"\{label\.\} is not a field"),
+        ("https://x/{label.a-b}", r"\{label\.a-b\} is not a field"),
         ("https://x/{path", "has a brace"),
         ("https://x/{{path}}", "has a brace"),
         ("https://x/ {path}", "a space"),
-        ("https://x/\n{path}", "a character"),
+        ("https://x/\n{path}", "an unprintable character"),
     ],
 )
 def test_bad_templates(template: str, message: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leakwatch.leaks.memory import Usage
+from leakwatch.leaks.memory import MemoryUsage
 from leakwatch.scrape.probes.local_process import LocalProcesses, is_loopback
 
 VDSO = "0x7ffd1000"
@@ -54,7 +54,7 @@ class Machine:
         line = f"32 31 0:29 {root} {self.groups}{below} rw,relatime shared:9 - {kind} {kind} {options}\n"
         table.write_text(table.read_text() + line)
 
-    def usage(self, host: str = "127.0.0.1", port: int = 0x17AC, start: str = VDSO) -> Usage:
+    def usage(self, host: str = "127.0.0.1", port: int = 0x17AC, start: str = VDSO) -> MemoryUsage:
         """Return what is known of who listens there."""
         return LocalProcesses(self.proc).usage(host, port, start)
 
@@ -73,7 +73,7 @@ def test_version_2(machine: Machine) -> None:
     machine.write("cgroup/shop.slice/memory.max", f"{512 * MIB}\n")
     machine.write("cgroup/shop.slice/memory.current", f"{300 * MIB}\n")
     machine.write("cgroup/shop.slice/memory.stat", f"anon 1\ninactive_file {50 * MIB}\n")
-    assert machine.usage() == Usage(None, 100 * MIB, 512 * MIB, 250 * MIB)
+    assert machine.usage() == MemoryUsage(resident=100 * MIB, limit=512 * MIB, used=250 * MIB)
 
 
 def test_the_limit_with_the_least_room_counts(machine: Machine) -> None:
@@ -94,11 +94,11 @@ def test_version_1(machine: Machine) -> None:
     machine.mount("cgroup", "rw,memory", below="/memory")
     machine.mount("cgroup2", "rw", below="/unified")
     machine.write("cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n")
-    assert machine.usage() == Usage(None, 100 * MIB, None, None)
+    assert machine.usage() == MemoryUsage(resident=100 * MIB, limit=None, used=None)
     machine.write("cgroup/memory/shop/memory.limit_in_bytes", f"{256 * MIB}\n")
     machine.write("cgroup/memory/shop/memory.usage_in_bytes", f"{99 * MIB}\n")
     machine.write("cgroup/memory/shop/memory.stat", f"inactive_file 5\ntotal_inactive_file {9 * MIB}\n")
-    assert machine.usage() == Usage(None, 100 * MIB, 256 * MIB, 90 * MIB)
+    assert machine.usage() == MemoryUsage(resident=100 * MIB, limit=256 * MIB, used=90 * MIB)
 
 
 def test_another_container_of_the_pod(machine: Machine) -> None:
@@ -108,7 +108,7 @@ def test_another_container_of_the_pod(machine: Machine) -> None:
     machine.write("cgroup/memory.max", f"{64 * MIB}")  # ours
     machine.write("proc/7/root/sys/fs/cgroup/memory.max", f"{512 * MIB}")
     machine.write("proc/7/root/sys/fs/cgroup/memory.current", f"{80 * MIB}")
-    assert machine.usage() == Usage(None, 100 * MIB, 512 * MIB, 80 * MIB)
+    assert machine.usage() == MemoryUsage(resident=100 * MIB, limit=512 * MIB, used=80 * MIB)
 
 
 def test_a_mount_that_shows_a_part(machine: Machine) -> None:
@@ -139,18 +139,18 @@ def test_who_listens(machine: Machine, host: str, address: str, table: str, foun
     machine.process(7, "")
     machine.write("proc/net/tcp", "")
     machine.write(f"proc/net/{table}", machine.listening(address, 4711))
-    assert (machine.usage(host) == Usage(resident=100 * MIB)) == found
+    assert (machine.usage(host) == MemoryUsage(resident=100 * MIB)) == found
     machine.write(f"proc/net/{table}", machine.listening(address, 4711, state="01"))
-    assert machine.usage(host) == Usage()
+    assert machine.usage(host) == MemoryUsage()
 
 
 def test_a_proxy_is_not_the_service(machine: Machine) -> None:
     """Who listens but has its [vdso] elsewhere than the process that answered is somebody else."""
     machine.process(6, "", vdso="7ffe5000")
-    assert machine.usage() == Usage()
+    assert machine.usage() == MemoryUsage()
     machine.process(7, "")
-    assert machine.usage() == Usage(resident=100 * MIB)
-    assert machine.usage(start="") == Usage()
+    assert machine.usage() == MemoryUsage(resident=100 * MIB)
+    assert machine.usage(start="") == MemoryUsage()
 
 
 def test_a_process_that_was_found_is_not_looked_for_again(machine: Machine) -> None:
@@ -160,7 +160,7 @@ def test_a_process_that_was_found_is_not_looked_for_again(machine: Machine) -> N
     assert local.usage("127.0.0.1", 0x17AC, VDSO).resident
     machine.write("proc/net/tcp", "")
     assert local.usage("127.0.0.1", 0x17AC, VDSO).resident
-    assert local.usage("127.0.0.1", 0x17AC, "0x7ffe1000") == Usage()
+    assert local.usage("127.0.0.1", 0x17AC, "0x7ffe1000") == MemoryUsage()
     machine.write("proc/net/tcp", machine.listening("0100007F:17AC", 4712))
     machine.process(8, "0::/\n", inode=4712, vdso="7ffe1000")
     assert local.usage("127.0.0.1", 0x17AC, "0x7ffe1000").resident
@@ -179,12 +179,12 @@ def test_a_process_that_has_handed_its_socket_on_is_left(machine: Machine) -> No
 
 def test_what_cannot_be_seen_is_not_known(machine: Machine) -> None:
     """A process of another PID namespace, garbage in its files, or no /proc at all."""
-    assert machine.usage() == Usage()
+    assert machine.usage() == MemoryUsage()
     machine.process(7, "nonsense\n0::\n")
     machine.write("proc/7/status", "Name:\n")
     machine.write("proc/self/mountinfo", "one two\n- - cgroup2\n")
-    assert machine.usage() == Usage()
-    assert LocalProcesses(machine.proc / "none").usage("127.0.0.1", 80, VDSO) == Usage()
+    assert machine.usage() == MemoryUsage()
+    assert LocalProcesses(machine.proc / "none").usage("127.0.0.1", 80, VDSO) == MemoryUsage()
 
 
 def test_the_real_one() -> None:

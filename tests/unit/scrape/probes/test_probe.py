@@ -157,7 +157,7 @@ def test_a_program_without_the_profile() -> None:
     probed.run(0)
     result = findings([LOST.fingerprint], [probed.results], [])
     assert result.proven is None
-    assert result.missing == {
+    assert result.unavailable == {
         "proof": "this program cannot tell (Go 1.27 can): HTTP 404 for /debug/pprof/goroutineleak"
     }
 
@@ -237,7 +237,7 @@ def test_a_leak_that_is_proven() -> None:
     assert prove(pipeline, lost=170) == [Verdict.PROVEN]
     leak = the(pipeline)
     assert (leak.findings.proven, leak.confidence) == (170, 1.0)
-    assert leak.reason.endswith("; proven: the runtime says that nothing can wake 170 of them")
+    assert leak.reason.endswith("; proven: the runtime reports that nothing can wake 170 of them")
 
 
 def test_a_leak_that_is_reachable() -> None:
@@ -246,7 +246,7 @@ def test_a_leak_that_is_reachable() -> None:
     assert prove(pipeline, other=80) == []
     leak = the(pipeline)
     assert (leak.verdict, leak.findings.proven) == (Verdict.LEAKING, 0)
-    assert leak.reason.endswith("; reachable: the runtime sees a way they could still end")
+    assert leak.reason.endswith("; reachable: the runtime reports that they can still end")
 
 
 def test_a_suspicion_that_is_proven() -> None:
@@ -346,7 +346,7 @@ def test_a_closed_fetcher_is_not_a_failure(make: Callable[[Fetcher], Probe]) -> 
     with pytest.raises(FetcherClosed):
         probed.run(0)
     assert probed.results.unavailable == {}
-    assert probed.results.looks.kept == []
+    assert probed.results.memory.measurements == []
     assert all(schedule.allows(0, 0) for schedule in probed.results.schedules.values())
 
 
@@ -360,7 +360,7 @@ def test_findings_of_several_targets() -> None:
     two.full_dump = FullDump(1.0, {key: Waiting({9: 2}, {"select": 2}, {})})
     two.unavailable["age"] = "no"
     found = findings([key], [one, two, ProbeResults()], [{600.0: 3}, {600.0: 4, 3600.0: 1}])
-    assert (found.proven, found.older, found.missing) == (5, {600.0: 7, 3600.0: 1}, {"age": "no"})
+    assert (found.proven, found.older, found.unavailable) == (5, {600.0: 7, 3600.0: 1}, {"age": "no"})
     assert found.waiting == Waiting({None: 1, 7: 2, 9: 2}, {"select": 5}, {})
     assert findings([key], [], []).proven is None
 
