@@ -22,7 +22,7 @@ from leakwatch.notify.notifier import Notifier
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.backfill import Backfill
 from leakwatch.scrape.loops import ScrapeLoops
-from leakwatch.scrape.metrics import DiscoveryCollector, StackCollector
+from leakwatch.scrape.metrics import DiscoveryCollector, TargetCollector
 from leakwatch.scrape.prometheus_api import PrometheusApi
 from leakwatch.scrape.scheduler import Scheduler
 from leakwatch.scrape.target_set import TargetSet
@@ -72,7 +72,7 @@ class Daemon:
         self._backfilling: asyncio.Task[None] | None = None
         self._notifier = Notifier(self._clock, self.pipeline.open_leaks, self.pipeline.health)
         self._stop = asyncio.Event()
-        self._stacks = StackCollector(
+        self._stacks = TargetCollector(
             self.pipeline,
             self.health,
             self._clock.wall,
@@ -237,7 +237,7 @@ class Daemon:
         """Scrape the discovered targets."""
         self._loops.update(self._targets.targets, complete=not self._targets.waiting[0])
         if self._backfill:
-            self._backfill.want(self.pipeline.services)
+            self._backfill.add(self.pipeline.services)
 
     def _on_events(self, events: list[Event]) -> None:
         """Pass verdicts that changed to the notifier, the evidence and the log."""

@@ -12,7 +12,7 @@ from leakwatch.model import Frame, Sample, Stack, Target, TargetHealth
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.fingerprint import fingerprint_of
-from leakwatch.scrape.metrics import StackCollector
+from leakwatch.scrape.metrics import TargetCollector
 from leakwatch.web.metrics import DaemonCollector, make_registry
 from tests.support.simulated import HOUR, START, TARGET, play, samples, stack
 
@@ -20,7 +20,7 @@ from tests.support.simulated import HOUR, START, TARGET, play, samples, stack
 def registry(pipeline: Pipeline, *, per_target: int = 50, limit: int = 50_000) -> CollectorRegistry:
     """Return a registry over a pipeline whose targets are all up."""
     health = {target: TargetHealth(up=True, results=Counter(success=3)) for target in pipeline.targets}
-    stacks = StackCollector(pipeline, lambda: health, lambda t: t + 100, per_target=per_target, limit=limit)
+    stacks = TargetCollector(pipeline, lambda: health, lambda t: t + 100, per_target=per_target, limit=limit)
     return make_registry(stacks, DaemonCollector(lambda: (True, START)), NotificationCollector({}))
 
 
@@ -140,7 +140,7 @@ def test_a_target_that_is_down_has_no_live_numbers() -> None:
     """While a target is down its stacks are not exported as if they were of now."""
     pipeline = observed(Pipeline(DetectionSettings()), {"a": 5})
     health = {TARGET: TargetHealth(up=False)}
-    stacks = StackCollector(pipeline, lambda: health, lambda t: t, per_target=50, limit=1000)
+    stacks = TargetCollector(pipeline, lambda: health, lambda t: t, per_target=50, limit=1000)
     assert stack_series(make_registry(stacks)) == {}
 
 

@@ -81,5 +81,5 @@ def test_no_metrics_of_a_go_process(body: bytes) -> None:
 
 def test_metrics_of_several_processes() -> None:
     """A gateway that passes on those of others does not tell which are its own."""
-    with pytest.raises(NotAProfile, match="go_goroutines is there more than once"):
+    with pytest.raises(NotAProfile, match="go_goroutines occurs more than once"):
         read(b'go_goroutines{pod="a"} 7\ngo_goroutines{pod="b"} 8\n')
