@@ -220,7 +220,7 @@ class Replay:
         )
 
     def remove_unseen(self, before: float) -> None:
-        """Remove former targets whose last profile is older than `before`."""
+        """Remove former targets without a profile since `before`."""
         unseen = [name for name, time in self._last_seen.items() if time < before and name not in self._targets]
         for name in unseen:
             self.pipeline.remove_target(self._target(name), self._last_seen.pop(name) + self._shift)

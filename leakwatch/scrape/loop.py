@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 OnEvents = Callable[[list[Event]], None]
 
-USUAL: Final = 5  # intervals whose median is the usual interval
+USUAL: Final = 5  # latest intervals; their median is the usual interval
 JITTER: Final = 1.1  # factor by which the usual interval may exceed the configured one
 CALM: Final = 20  # scrapes at the configured interval after which the interval is back to normal
 
