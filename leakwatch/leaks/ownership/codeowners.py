@@ -84,8 +84,8 @@ class CodeOwners:
     def guess(self, file: str) -> str | None:
         """Return the owners of `file` if the root of its repository is unknown.
 
-        The root is the first directory of the path below which a rule with a literal beginning matches. Without such
-        a rule, the file is in the root itself.
+        The root is the first directory of the path below which a rule with a literal beginning matches. Without
+        such a rule, the file is in the root itself.
         """
         name = file.lstrip("/")
         literal = [rule for rules in self._sections for rule in rules if rule.beginning]

@@ -204,7 +204,7 @@ def test_bodies_are_recorded() -> None:
 
 
 class BlockedFetcher(FakeFetcher):
-    """A fetcher whose requests take until it is closed."""
+    """A fetcher with requests that end when it is closed."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: (200, BODY))

@@ -306,13 +306,13 @@ def test_a_leak_behind_a_load_balancer_closes() -> None:
     pipeline = leaking()
     prove(pipeline, lost=170)
     now = pipeline.add_target(TARGET).history.time or 0.0
-    told = []
+    events = []
     for i in range(30 * 60):
         now += 60.0
         process = Process("one" if i % 2 else "two")
-        told += pipeline.observe(pipeline.add_target(TARGET), now, 5, samples({"lost": 5}), process)
+        events += pipeline.observe(pipeline.add_target(TARGET), now, 5, samples({"lost": 5}), process)
     assert pipeline.add_target(TARGET).process_tracker.mixed
-    assert [event.leak.verdict for event in told] == [Verdict.LEAKING, Verdict.NORMAL]
+    assert [event.leak.verdict for event in events] == [Verdict.LEAKING, Verdict.NORMAL]
     assert pipeline.open_leaks() == []
 
 
