@@ -32,7 +32,7 @@ JITTER: Final = 1.1  # factor by which the usual interval may exceed the configu
 CALM: Final = 20  # scrapes at the configured interval after which the interval is back to normal
 
 
-class Recording(Protocol):
+class OpenRecording(Protocol):
     """One body that is recorded as evidence while it arrives."""
 
     def tee(self, feed: Feed) -> Feed:
@@ -45,7 +45,7 @@ class Recording(Protocol):
 class BodyRecorder(Protocol):
     """Records bodies of one target as evidence."""
 
-    def begin(self, form: Format, size_limit: int) -> Recording | None:
+    def begin(self, form: Format, size_limit: int) -> OpenRecording | None:
         """Return a recording of the next body, None if it is not wanted; `size_limit`: decompressed bytes."""
 
     def failed(self) -> None:
