@@ -1,18 +1,18 @@
-"""What time it is, evenly; and how late we are. The only place that reads clocks."""
+"""The daemon's time, and the lag of its event loop. No other module reads clocks."""
 
 import asyncio
 import time
 
-HEARTBEAT = 0.1  # seconds
+HEARTBEAT = 0.1  # seconds between two measurements of the lag
 
 
 def thread_seconds() -> float:
-    """Return the seconds of a core that this thread has used."""
+    """Return the CPU seconds that this thread has used."""
     return time.thread_time()
 
 
 class Clock:
-    """Unix seconds that go on evenly from when it was made, through clock steps and through a laptop's sleep."""
+    """A clock of unix seconds that is never set: it includes the time of a suspend, and ignores clock steps."""
 
     def __init__(self) -> None:
         self._start = time.time() - self._elapsed()
@@ -22,13 +22,13 @@ class Clock:
         return self._start + self._elapsed()
 
     def stopwatch(self) -> float:
-        """Return seconds that stand still while the machine sleeps: for how long something took."""
+        """Return monotonic seconds that do not include the time of a suspend, to measure durations."""
         return time.monotonic()
 
     def wall(self, moment: float) -> float:
-        """Return `moment` as the wall clock, which may have been set since, shows it: to a tenth of a second.
+        """Return the time `moment` by the wall clock, which may have been set since.
 
-        Evenly, so that what is exported does not change by microseconds each time.
+        The difference is rounded to 0.1 s, so that exported times do not change by microseconds at each request.
         """
         return moment + round(time.time() - self.time(), 1)
 
@@ -38,7 +38,7 @@ class Clock:
 
 
 class Lag:
-    """For how long, in all, the event loop was late: time that a scrape took because of us, not of its target."""
+    """Total lag of the event loop: the part of the duration of a scrape that is not work of the target."""
 
     def __init__(self) -> None:
         self._total = 0.0
@@ -46,18 +46,18 @@ class Lag:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin to listen to the loop's heartbeat."""
+        """Start the heartbeat in the running event loop."""
         loop = asyncio.get_running_loop()
         self._expected = loop.time() + HEARTBEAT
         self._timer = loop.call_later(HEARTBEAT, self._beat)
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop the heartbeat."""
         if self._timer:
             self._timer.cancel()
 
     def total(self) -> float:
-        """Return the seconds so far."""
+        """Return the total lag so far, in seconds."""
         overdue = asyncio.get_running_loop().time() - self._expected if self._timer else 0.0
         return self._total + max(overdue, 0.0)
 
