@@ -141,13 +141,13 @@ class Config(BaseSettings):
 
     def judging(self) -> DetectionSettings:
         """Return how the pipeline is to judge, and whose what it finds is."""
-        repositories = tuple(one.repository() for one in self.codeowners)
+        repositories = tuple(config.repository() for config in self.codeowners)
         return DetectionSettings(
             block=self.detection.block,
             own_code=self.detection.own_code,
             owners=self.owners,
             series_limit=self.detection.series_limit,
-            ignore=tuple(one.rule() for one in self.ignore),
+            ignore=tuple(config.rule() for config in self.ignore),
             repositories=repositories,
             links=self.links.links(repositories),
         )

@@ -18,12 +18,18 @@ from leakwatch.leaks.metrics import leak_metrics
 from leakwatch.leaks.model import Limit, MemoryCost
 from leakwatch.notify import annotations as text
 from tests.support.leaking import START, leak
-from tests.unit.leaks.test_memory import EACH, GROWTH, MIB, process
+from tests.unit.leaks.test_memory import COST as GOROUTINE
+from tests.unit.leaks.test_memory import GROWTH, LEAK, MIB, process
 
 PAGE = (Path(__file__).parents[2] / "docs" / "memory.md").read_text()
 YAML = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 COST = MemoryCost(
-    EACH.stack, EACH.resident, HEAP, 340, GROWTH, Limit("10.0.0.1:6060", 512 * MIB, 7200.0, 90_000.0)
+    stack=GOROUTINE.stack,
+    resident=GOROUTINE.resident,
+    source=HEAP,
+    goroutines=340,
+    growth=GROWTH,
+    limit=Limit(target="10.0.0.1:6060", size=512 * MIB, soonest=7200.0, latest=90_000.0),
 )
 
 
@@ -95,5 +101,5 @@ def test_recordings_say_it(tmp_path: Path) -> None:
 def test_the_number_of_measurements() -> None:
     """The number in the page is enough for a line, and one less is not."""
     assert "at least 5 measurements" in PAGE
-    assert process(5).each(next(iter(process(1).kept[0].held))).resident
-    assert not process(4).each(next(iter(process(1).kept[0].held))).resident
+    assert process(5).cost_of(LEAK).resident
+    assert not process(4).cost_of(LEAK).resident

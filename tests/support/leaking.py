@@ -44,7 +44,7 @@ def leak(
         grew=growth,
         transitions=(),
         related=(),
-        reason="grew from 5 to 340 in 2h with no departures; +152/h (140 to 163)",
+        reason="grew from 5 to 340 in 2h without departures; +152/h (140 to 163)",
     )
 
 
