@@ -29,8 +29,8 @@ from leakwatch.errors import ConfigError
 from leakwatch.leaks.labels import leak_url
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.target_state import TargetState
+from leakwatch.leaks.wording import short_function
 from leakwatch.model import Verdict
-from leakwatch.profile.grouping import short
 from leakwatch.web.server.server import bind
 
 SETTINGS = """
@@ -197,7 +197,7 @@ def _largest(state: TargetState) -> list[tuple[RenderableType, ...]]:
         at = f"{Path(stack.blamed.file).name}:{stack.blamed.line}"
         count = Text(f"{line.goroutines}", style)
         growth = "" if line.growth is None else f"{signed(line.growth)}/s"
-        names = cut(short(stack.blamed.function), style), cut(at)
+        names = cut(short_function(stack.blamed.function), style), cut(at)
         rows.append((count, growth, Text(line.verdict.word, style), *names))
     return rows
 
@@ -206,7 +206,7 @@ def _sentence(leak: Leak) -> str:
     at = leak.stack.blamed
     rate, low, high = leak.growth.rate, leak.growth.low, leak.growth.high
     return (
-        f"{short(at.function)} at {Path(at.file).name}:{at.line}: {leak.goroutines} goroutines, "
+        f"{short_function(at.function)} at {Path(at.file).name}:{at.line}: {leak.goroutines} goroutines, "
         f"{tenths(rate):+.1f} per second ({tenths(low):.1f} to {tenths(high):.1f})"
     )
 

@@ -3,7 +3,6 @@
 import json
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich import box
@@ -16,11 +15,12 @@ from leakwatch.cli.scrape_once import cut, is_service, read
 from leakwatch.cli.terminal import styled
 from leakwatch.clock import Clock
 from leakwatch.errors import ConfigError, UsageError, without_user
+from leakwatch.leaks.wording import format_time, short_function
 from leakwatch.model import Samples
 from leakwatch.profile.diff import Change, Move, as_json, changes, compare, folded, largest, strangers, summary
 from leakwatch.profile.dump import Dump
 from leakwatch.profile.escape import printable
-from leakwatch.profile.grouping import KEYS, By, short
+from leakwatch.profile.grouping import KEYS, By
 from leakwatch.profile.stacks import Identifier
 from leakwatch.settings.units import format_duration
 
@@ -120,7 +120,7 @@ def text(old: Side, new: Side, found: list[Change], moves: list[Move], by: By, l
 def _head(sign: str, style: str, side: Side) -> Text:
     about = f"  {side.total} goroutines in {len(side.samples)} stacks"
     if side.time is not None and side.time < YEAR_10000:
-        about += f", {datetime.fromtimestamp(side.time, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        about += f", {format_time(side.time)}"
     return Text.assemble((f"{sign} ", style), (printable(side.name), f"bold {style}"), about)
 
 
@@ -161,7 +161,7 @@ def _stacks_short(found: list[Change]) -> Table:
         change, old, new, mark = _marked(one)
         at = cut(stack.blamed.function, "bold")
         if stack.blamed.file:
-            at.append(f"\n{short(printable(stack.blamed.file))}:{stack.blamed.line}", "not bold dim")
+            at.append(f"\n{short_function(printable(stack.blamed.file))}:{stack.blamed.line}", "not bold dim")
         table.add_row(Text.assemble(change, "\n", mark), old, new, f"{stack.fingerprint}\n{stack.wait}", at)
     return table
 

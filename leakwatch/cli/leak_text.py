@@ -1,22 +1,16 @@
 """A leak in words and colours, for the command line."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from rich.text import Text
 
 from leakwatch.cli.terminal import styled
 from leakwatch.leaks.model import Leak
-from leakwatch.leaks.reason import rate
+from leakwatch.leaks.wording import format_growth, format_time
 from leakwatch.model import Verdict
 from leakwatch.profile.escape import printable
 
 COLOURS = {Verdict.SUSPECTED: "yellow", Verdict.LEAKING: "bold red", Verdict.PROVEN: "bold red"}
-
-
-def moment(time: float) -> str:
-    """Return a time in unix seconds as people read it."""
-    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def about(leak: Leak, verdict: Verdict) -> Iterator[Text]:
@@ -35,11 +29,11 @@ def about(leak: Leak, verdict: Verdict) -> Iterator[Text]:
     yield styled("  " + ", ".join(words))
     if leak.source:
         yield styled(f"  {leak.source}")
-    yield Text(f"  {leak.goroutines} goroutines now, {rate([leak.grew])}, confidence {leak.confidence:.0%}")
+    yield Text(f"  {leak.goroutines} goroutines now, {format_growth(leak.grew)}, confidence {leak.confidence:.0%}")
     yield Text(f"  {leak.reason}")
     for name, when in (("began", leak.first_seen), ("first told", leak.detected_at)):
         if when is not None:
-            yield Text(f"  {name} {moment(when)}")
+            yield Text(f"  {name} {format_time(when)}")
     if len(leak.targets) > 1:
         yield styled(
             f"  on {len(leak.targets)} targets: {', '.join(leak.targets[:5])}{' ...' * (len(leak.targets) > 5)}"

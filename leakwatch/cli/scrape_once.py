@@ -14,13 +14,14 @@ from leakwatch.discovery.target_builder import JobDefaults, endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, UsageError, without_user
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Fetcher
+from leakwatch.leaks.wording import short_function
 from leakwatch.model import Frame, Profile
 from leakwatch.profile import dump, pprof, text
 from leakwatch.profile import formats as saved
 from leakwatch.profile.dump import Dump
 from leakwatch.profile.dump_stacks import Waits, waiting
 from leakwatch.profile.escape import printable
-from leakwatch.profile.grouping import KEYS, By, Row, Waitings, as_json, folded, group, short
+from leakwatch.profile.grouping import KEYS, By, Row, Waitings, as_json, folded, group
 from leakwatch.profile.stacks import Identifier
 from leakwatch.profile.wait_times import ages
 from leakwatch.scrape.config import DEFAULT_SIZE
@@ -166,7 +167,7 @@ def cut(text: str, style: str = "") -> Text:
     """Return a cell for a narrow table: short, and … where it still is too long, as nobody reads half a name."""
     from rich.text import Text
 
-    return Text(short(printable(text)), style, no_wrap=True, overflow="ellipsis")
+    return Text(short_function(printable(text)), style, no_wrap=True, overflow="ellipsis")
 
 
 def _empty(title: str, *columns: str) -> Table:
@@ -203,7 +204,7 @@ def _stacks_short(rows: list[Row], title: str, waitings: Waitings) -> Table:
         stack = row.samples[0].stack
         at = cut(stack.blamed.function, "bold")
         if stack.blamed.file:
-            at.append(f"\n{short(printable(stack.blamed.file))}:{stack.blamed.line}", "not bold dim")
+            at.append(f"\n{short_function(printable(stack.blamed.file))}:{stack.blamed.line}", "not bold dim")
         cells = [str(row.goroutines), f"{stack.fingerprint}\n{stack.wait}".strip()]
         if waitings:
             cells.append(_minutes(ages(waitings[stack.fingerprint]).oldest))

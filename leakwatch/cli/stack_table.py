@@ -12,9 +12,9 @@ from leakwatch.cli.leak_text import COLOURS
 from leakwatch.cli.scrape_once import cut
 from leakwatch.detect.trend import FEWEST, slopes
 from leakwatch.leaks.target_state import TargetState
+from leakwatch.leaks.wording import short_function
 from leakwatch.model import Fingerprint, Frame, Stack, Verdict
 from leakwatch.profile.escape import printable
-from leakwatch.profile.grouping import short
 
 __all__ = ["COLOURS", "Line", "Show", "lines", "signed", "table", "tenths"]
 
@@ -103,5 +103,5 @@ def _function(frame: Frame, style: str) -> Text:
     """Return the function of a frame and, dimmed, its file and line."""
     name = cut(frame.function, style)
     if frame.file:
-        name.append(f"  {short(printable(frame.file))}:{frame.line}", "not bold dim")
+        name.append(f"  {short_function(printable(frame.file))}:{frame.line}", "not bold dim")
     return name

@@ -13,10 +13,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.leaks.labels import shown
-from leakwatch.leaks.model import Estimate, Limit, MemoryCost
+from leakwatch.leaks.model import Estimate, Limit
+from leakwatch.leaks.wording import AVERAGE_STACK, HEAP, LEAST_STACK, STACKS
 from leakwatch.model import Fingerprint, Growth
-from leakwatch.settings.units import format_duration, format_size
 
 LEAST: Final = 2048.0  # bytes: Go starts no goroutine with a smaller stack
 FEWEST: Final = 5  # looks that a line is drawn through
@@ -27,12 +26,7 @@ CLEAR: Final = 0.5  # of the slope may its band be wide, to either side
 GARBAGE: Final = 2.0  # of the heap, what is live: Go lets it double (GOGC) until memory is short
 STEP: Final = 0.9  # correlation from which on the rest grows in step with the leak
 Z_90: Final = 1.2816  # of the normal distribution
-YEAR: Final = 365 * 86_400.0  # seconds; nobody plans further
 
-UNKNOWN: Final = "at least 2 KiB each"
-AVERAGE: Final = "the average stack of the process"
-STACKS: Final = "stacks alone, which grow so with them"
-HEAP: Final = "resident memory grows so with them"
 UNKNOWN_STACK: Final = Estimate(LEAST, LEAST, LEAST)
 
 Points = npt.NDArray[np.float64]
@@ -67,7 +61,7 @@ class Each:
 
     stack: Estimate = UNKNOWN_STACK
     resident: Estimate | None = None
-    source: str = UNKNOWN
+    source: str = LEAST_STACK
     known: bool = False
 
 
@@ -104,14 +98,14 @@ class Looks:
         found = self._known.get(leak)
         if found and found.known:
             return found
-        return Each(source=f"{UNKNOWN}: {self.missing}") if self.missing else ANY
+        return Each(source=f"{LEAST_STACK}: {self.missing}") if self.missing else ANY
 
     def _each(self, leak: Fingerprint) -> Each:
         stack, average = self._slope(leak, [look.usage.stacks for look in self.kept]), self._average()
         resident = self._slope(leak, [look.usage.resident for look in self.kept])
         if not (resident or stack or average):
             return Each()
-        source = HEAP if resident else STACKS if stack else AVERAGE
+        source = HEAP if resident else STACKS if stack else AVERAGE_STACK
         stack = _at_least(stack or average or UNKNOWN_STACK, LEAST)
         return Each(stack, resident and _at_least(resident, stack.low), source, known=True)
 
@@ -209,33 +203,3 @@ def first(limits: Sequence[Limit | None]) -> Limit | None:
         return min(end for end in (limit.soonest, limit.latest) if end is not None)
 
     return min((limit for limit in limits if limit), key=when, default=None)
-
-
-def sentence(memory: MemoryCost) -> str:
-    """Return what a leak costs, for a reader; why nothing more is known is said elsewhere."""
-    each, rate = memory.each, memory.per_second
-    held = f"They hold {format_size(each.value * memory.goroutines)}"
-    unknown = memory.source.startswith(UNKNOWN)
-    how = UNKNOWN if unknown else f"{format_size(each.value)} each: {memory.source}"
-    value, low, high = (format_size(max(3600 * one, 0.0)) for one in (rate.value, rate.low, rate.high))
-    more = f", {value} more per hour ({low} to {high})" if 3600 * rate.value >= 1 else ""
-    return f"{held} ({how}){more}.{_until(memory.limit)}"
-
-
-def _until(limit: Limit | None) -> str:
-    if limit is None:
-        return ""
-    soonest, latest = limit.soonest, limit.latest
-    if soonest is None and latest is not None:
-        when = f"in {_duration(latest)} at the latest"
-    elif soonest is not None and latest is None:
-        when = f"in {_duration(soonest)} at the soonest"
-    else:
-        when = f"in {_duration(soonest or 0.0)} to {_duration(latest or 0.0)}"
-    return (
-        f" If it goes on so, {shown(limit.target)} reaches its memory limit of {format_size(limit.size)} {when}."
-    )
-
-
-def _duration(seconds: float) -> str:
-    return format_duration(max(seconds, 1.0)) if seconds < YEAR else "more than a year"

@@ -103,9 +103,3 @@ def stack_json(stack: Stack) -> dict[str, object]:
         "truncated": stack.truncated,
         "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
     }
-
-
-def short(function: str) -> str:
-    """Return `function` without the path before its package."""
-    name, bracket, types = function.partition("[")
-    return name.rpartition("/")[2] + bracket + types

@@ -42,7 +42,7 @@ def leak(
         growth,
         (),
         (),
-        "grew from 5 to 340 in 2h while nobody left; +152/h (140 to 163)",
+        "grew from 5 to 340 in 2h with no departures; +152/h (140 to 163)",
     )
 
 

@@ -13,10 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from leakwatch.cli import terminal
 from leakwatch.cli.analyze.replay import Analysis, Complaints, analyze, read, to_json
 from leakwatch.cli.analyze.spacing import DEFAULT_BLOCK, Spacing, choose_block
-from leakwatch.cli.leak_text import about, moment
+from leakwatch.cli.leak_text import about
 from leakwatch.config import Config, read_config
 from leakwatch.detect.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
+from leakwatch.leaks.wording import format_time
 from leakwatch.model import Verdict
 from leakwatch.settings.units import format_duration, parse_duration
 
@@ -75,7 +76,9 @@ def _say_gaps(found: Analysis) -> None:
         if gaps:
             longest, before = max(gaps)
             more = f", and {len(gaps) - 1} more such gaps" if len(gaps) > 1 else ""
-            complaints(f"{kept.name}: no profiles for {format_duration(longest)} after {moment(before)}{more}")
+            complaints(
+                f"{kept.name}: no profiles for {format_duration(longest)} after {format_time(before)}{more}"
+            )
     complaints.close()
 
 

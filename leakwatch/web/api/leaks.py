@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from leakwatch.errors import UnknownError
 from leakwatch.leaks.model import Leak
+from leakwatch.leaks.wording import per_hour as hourly_rate
 from leakwatch.model import Fingerprint, Growth, Stack, Verdict
 from leakwatch.web.api import findings as closer
 from leakwatch.web.api.models import leaks as models
@@ -136,16 +137,12 @@ def quoted(name: str) -> str:
 
 def hourly(growth: Growth) -> models.Rate:
     """Return a growth per second as one per hour."""
-    return models.Rate(value=_figure(growth.rate), low=_figure(growth.low), high=_figure(growth.high))
+    return models.Rate(value=hourly_rate(growth.rate), low=hourly_rate(growth.low), high=hourly_rate(growth.high))
 
 
 def per_hour(slope: float) -> models.Rate:
     """Return a slope per second that nobody has judged: it has no band."""
-    return models.Rate(value=_figure(slope))
-
-
-def _figure(rate: float) -> float:
-    return round(3600 * rate, 3) + 0.0  # no -0.0
+    return models.Rate(value=hourly_rate(slope))
 
 
 def reference(stack: Stack, goroutines: int, verdict: Verdict = Verdict.NORMAL) -> models.StackRef:

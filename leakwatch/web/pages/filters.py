@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from leakwatch.settings.units import format_duration
+from leakwatch.leaks.wording import format_time, short_function
+from leakwatch.settings.units import format_duration, format_size
 
 LONGEST = 240
 """Letters of a name that are shown; its page has more."""
@@ -42,18 +43,9 @@ def _spaced(said: str) -> list[str]:
     return [f" {c}" if c.isdigit() and i and said[i - 1].isalpha() else c for i, c in enumerate(said)]
 
 
-def size(value: float) -> str:
-    """Return bytes: "1.4 MiB"."""
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:,.0f} {unit}" if unit == "B" or value >= SMALL else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:,.1f} GiB"
-
-
 def moment(time: float | None) -> str:
     """Return a time for people, in UTC: "2026-11-21 14:54:43 UTC"."""
-    return UNKNOWN if time is None else f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return UNKNOWN if time is None else format_time(time)
 
 
 def clock(time: float | None, now: float) -> str:
@@ -76,8 +68,7 @@ def cut(text: str, longest: int = LONGEST) -> str:
 
 def short(function: str) -> str:
     """Return a function without the path of its package: "pipeline.(*Filter).Run"."""
-    plain = function.partition("[")[0]
-    return cut(function[plain.rfind("/") + 1 :] or function)
+    return cut(short_function(function))
 
 
 def place(file: str, line: int = 0) -> str:
@@ -90,5 +81,6 @@ def place(file: str, line: int = 0) -> str:
 
 
 FILTERS = {
-    one.__name__: one for one in (number, rate, percent, duration, size, moment, clock, iso, cut, short, place)
+    **{one.__name__: one for one in (number, rate, percent, duration, moment, clock, iso, cut, short, place)},
+    "size": format_size,
 }

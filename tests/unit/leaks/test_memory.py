@@ -7,26 +7,22 @@ from dataclasses import replace
 import pytest
 
 from leakwatch.leaks.memory import (
-    AVERAGE,
     FEWEST,
-    HEAP,
     LEAKS,
     LEAST,
     MOST,
-    STACKS,
-    UNKNOWN,
     Each,
     Look,
     Looks,
     Usage,
     first,
     reach,
-    sentence,
     together,
 )
-from leakwatch.leaks.model import Estimate, Leak, Limit, MemoryCost
+from leakwatch.leaks.model import Estimate, Leak, Limit
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.tracker import POOLED
+from leakwatch.leaks.wording import AVERAGE_STACK, HEAP, LEAST_STACK, STACKS
 from leakwatch.model import Fingerprint, Growth, Verdict
 from leakwatch.pipeline import Pipeline
 from tests.support.simulated import START, TARGET, samples, stack
@@ -88,7 +84,7 @@ def test_nothing_is_said_too_soon() -> None:
     for looks in (process(FEWEST - 1), process(20, rate=0.4), process(20, each=0, noise=40 * MIB)):
         assert looks.each(LEAK).resident is None
     found = process(FEWEST - 1).each(LEAK)
-    assert found.source == AVERAGE
+    assert found.source == AVERAGE_STACK
     assert found.stack.low == LEAST
     assert 4 * KIB < found.stack.value < 8 * KIB
 
@@ -121,7 +117,7 @@ def test_never_below_a_stack() -> None:
     silent = Looks()
     silent.add(Look(Usage(), 100, {LEAK: 50}))
     silent.missing = "HTTP 404 for /metrics"
-    assert silent.each(LEAK) == Each(source=f"{UNKNOWN}: HTTP 404 for /metrics")
+    assert silent.each(LEAK) == Each(source=f"{LEAST_STACK}: HTTP 404 for /metrics")
     assert Looks().each(LEAK) == Each()
 
 
@@ -129,7 +125,7 @@ def test_only_looks_that_saw_the_leak() -> None:
     """One that was suspected later has no count in the looks before."""
     looks = process(12)
     looks.add(replace(looks.kept[-1], held={LEAK: 10, OTHER: 99}))
-    assert looks.each(OTHER).source == AVERAGE
+    assert looks.each(OTHER).source == AVERAGE_STACK
 
 
 def test_a_long_life_is_kept_in_few_looks() -> None:
@@ -157,7 +153,7 @@ def test_the_next_process_runs_the_same_program() -> None:
 def test_targets_of_a_service() -> None:
     """Each counts by its goroutines, and what is known of some holds for all."""
     one, two = process(12).each(LEAK), process(12, each=128 * KIB).each(LEAK)
-    found = together([(300, one), (100, two), (600, Each(source=f"{UNKNOWN}: refused"))])
+    found = together([(300, one), (100, two), (600, Each(source=f"{LEAST_STACK}: refused"))])
     assert found.resident is not None
     assert found.resident.value == pytest.approx(84 * KIB, rel=0.01)
     assert together([(5, Each(source="x"))]) == Each(source="x")
@@ -214,39 +210,6 @@ def test_the_first_target_counts() -> None:
     assert first([None]) is None
 
 
-@pytest.mark.parametrize(
-    ("memory", "said"),
-    [
-        (
-            MemoryCost(EACH.stack, EACH.resident, HEAP, 340, GROWTH, Limit("a:1", 512 * MIB, 7200.0, 90_000.0)),
-            (
-                "They hold 26.6 MiB (80 KiB each: resident memory grows so with them), 28.1 MiB more per hour"
-                " (18 MiB to 43.9 MiB). If it goes on so, a:1 reaches its memory limit of 512 MiB in 2h to 1d1h."
-            ),
-        ),
-        (
-            MemoryCost(Each().stack, None, f"{UNKNOWN}: HTTP 404 for /metrics", 340, GROWTH),
-            "They hold 680 KiB (at least 2 KiB each), 720 KiB more per hour (576 KiB to 900 KiB).",
-        ),
-        (
-            MemoryCost(Each().stack, None, UNKNOWN, 340, Growth(0, 0, 0)),
-            "They hold 680 KiB (at least 2 KiB each).",
-        ),
-        (
-            MemoryCost(EACH.stack, None, AVERAGE, 10, GROWTH, Limit("a:1", 512 * MIB, None, 1e9)),
-            (
-                "They hold 40 KiB (4 KiB each: the average stack of the process), 1.41 MiB more per hour"
-                " (1.12 MiB to 1.76 MiB). If it goes on so, a:1 reaches its memory limit of 512 MiB in"
-                " more than a year at the latest."
-            ),
-        ),
-    ],
-)
-def test_what_is_said(memory: MemoryCost, said: str) -> None:
-    """How much, how that is known, how fast, until when; what is not known is left out."""
-    assert sentence(memory) == said
-
-
 def leaking(targets: int = 1) -> tuple[Pipeline, Leak]:
     """Return a pipeline that watches a leak of one goroutine a minute on each of some targets."""
     pipeline = Pipeline(DetectionSettings())
@@ -262,7 +225,7 @@ def test_a_leak_that_nobody_looked_at() -> None:
     """Stacks alone, two KiB each; that needs no look."""
     _, leak = leaking()
     assert leak.memory is not None
-    assert (leak.memory.source, leak.memory.goroutines, leak.memory.limit) == (UNKNOWN, 239, None)
+    assert (leak.memory.source, leak.memory.goroutines, leak.memory.limit) == (LEAST_STACK, 239, None)
     assert leak.memory.per_second.value == pytest.approx(LEAST / 60, rel=0.05)
 
 

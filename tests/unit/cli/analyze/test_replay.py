@@ -82,7 +82,7 @@ def test_a_folder_of_curled_profiles(tmp_path: Path) -> None:
     assert said == []
     assert "241 profiles of 1 target over 1h; judged in blocks of 2m30s, because the recording is short" in out
     assert "LEAKING  main.leak  /src/leak.go:7" in out
-    assert "while nobody left" in out
+    assert "with no departures" in out
 
 
 def test_services_and_targets_are_named_after_folders(tmp_path: Path) -> None:

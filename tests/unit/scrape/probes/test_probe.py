@@ -231,7 +231,7 @@ def test_what_grows_and_is_proven() -> None:
     assert prove(pipeline, lost=170) == [Verdict.PROVEN]
     leak = the(pipeline)
     assert (leak.findings.proven, leak.confidence) == (170, 1.0)
-    assert leak.reason.endswith("; proven: the runtime says that nothing can wake 170 of them")
+    assert leak.reason.endswith("; proven: the runtime reports that nothing can wake 170 of them")
 
 
 def test_what_grows_and_is_reachable() -> None:
