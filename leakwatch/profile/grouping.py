@@ -91,8 +91,8 @@ def _waiting(waitings: Waitings, sample: Sample) -> dict[str, object]:
     }
 
 
-def stack_json(stack: Stack) -> dict[str, object]:
-    """Return what JSON says of a stack."""
+def stack_fields(stack: Stack) -> dict[str, object]:
+    """Return the fields that all JSON forms of a stack and of a leak share."""
     return {
         "stack": stack.fingerprint,
         "function": stack.blamed.function,
@@ -100,6 +100,13 @@ def stack_json(stack: Stack) -> dict[str, object]:
         "line": stack.blamed.line,
         "origin": stack.origin,
         "wait": stack.wait,
+    }
+
+
+def stack_json(stack: Stack) -> dict[str, object]:
+    """Return a stack with its frames as JSON."""
+    return {
+        **stack_fields(stack),
         "truncated": stack.truncated,
         "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
     }

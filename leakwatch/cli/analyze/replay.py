@@ -13,7 +13,8 @@ from leakwatch.detect.history import History
 from leakwatch.detect.windows import BLOCK_WINDOWS, HOUR_WINDOWS
 from leakwatch.errors import ConfigError
 from leakwatch.leaks.ignore import IgnoreRule, unmatched
-from leakwatch.leaks.model import Event, Leak, MemoryCost
+from leakwatch.leaks.leak_json import leak_json
+from leakwatch.leaks.model import Event, Leak
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Fingerprint, Target, Verdict
@@ -211,44 +212,3 @@ def to_json(analysis: Analysis) -> str:
         "leaks": [leak_json(leak) for leak in analysis.leaks],
     }
     return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
-
-
-def leak_json(leak: Leak) -> dict[str, object]:
-    """Return what JSON says of a leak, times in unix seconds."""
-    stack = leak.stack
-    return {
-        "service": leak.service,
-        "targets": list(leak.targets),
-        "stack": stack.fingerprint,
-        "function": stack.blamed.function,
-        "file": stack.blamed.file,
-        "line": stack.blamed.line,
-        "wait": stack.wait,
-        "verdict": leak.highest.word,
-        "first_seen": leak.first_seen,
-        "detected_at": leak.detected_at,
-        "goroutines": leak.goroutines,
-        "growth_per_hour": leak.grew.rate * 3600,
-        "growth_per_hour_low": leak.grew.low * 3600,
-        "growth_per_hour_high": leak.grew.high * 3600,
-        "confidence": leak.confidence,
-        "owner": leak.owner,
-        "source": leak.source,
-        **_memory(leak.memory),
-        "now": leak.verdict.word,
-        "reason": leak.reason,
-        "life": [{"verdict": turn.verdict.word, "time": turn.time} for turn in leak.life],
-        "related": [related.fingerprint for related in leak.related],
-        "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
-    }
-
-
-def _memory(memory: MemoryCost | None) -> dict[str, object]:
-    """Return what a leak costs: at least its stacks, which are all that profiles tell."""
-    if memory is None:
-        return {}
-    return {
-        "bytes": memory.each.value * memory.goroutines,
-        "bytes_per_hour": memory.per_second.value * 3600,
-        "bytes_source": memory.source,
-    }

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
-from leakwatch.cli.analyze.replay import leak_json
 from leakwatch.cli.check.result import WORDS, Outcome, TargetResult, conclusion
+from leakwatch.leaks.leak_json import leak_json
 from leakwatch.leaks.model import Leak
 from leakwatch.profile.escape import escaped, printable
 

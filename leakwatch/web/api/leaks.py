@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from leakwatch.errors import UnknownError
+from leakwatch.leaks.leak_json import leak_fields
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.wording import per_hour as hourly_rate
 from leakwatch.model import Fingerprint, Growth, Stack, Verdict
@@ -64,32 +65,18 @@ def summaries(source: AppState, leaks: Sequence[Leak], known: Sequence[Leak]) ->
 
 def summary(source: AppState, leak: Leak, lines: Sparklines) -> dict[str, object]:
     """Return the fields of a summary."""
-    stack = leak.stack
-    levels, start = lines[stack.fingerprint]
+    levels, start = lines[leak.stack.fingerprint]
     return {
         "id": leak_id(leak),
-        "service": leak.service,
-        "stack": stack.fingerprint,
-        "site": stack.site,
-        "function": stack.blamed.function,
-        "file": stack.blamed.file,
-        "line": stack.blamed.line,
-        "origin": stack.origin,
-        "wait": stack.wait,
-        "verdict": leak.verdict.word,
-        "goroutines": leak.goroutines,
+        **leak_fields(leak),
         "growth_per_hour": hourly(leak.growth),
-        "confidence": leak.confidence,
         "first_seen": source.wall(leak.first_seen),
         "detected_at": None if leak.detected_at is None else source.wall(leak.detected_at),
         "life": [models.Transition(verdict=turn.verdict.word, time=source.wall(turn.time)) for turn in leak.life],
         "targets": leak.targets[:NAMED],
         "targets_total": len(leak.targets),
-        "owner": leak.owner,
         "related": [other.blamed.function for other in leak.related[:NAMED]],
-        "reason": leak.reason,
         "memory": closer.memory(leak.memory),
-        "source": leak.source,
         "sparkline": levels,
         "sparkline_from": start,
     }
