@@ -6,6 +6,7 @@ from typing import Final
 from leakwatch.leaks.labels import shown
 from leakwatch.leaks.model import Findings, Leak, Limit, MemoryCost
 from leakwatch.model import Frame, Growth
+from leakwatch.profile.escape import printable
 from leakwatch.profile.wait_times import ages
 from leakwatch.settings.units import format_duration, format_size
 
@@ -51,9 +52,9 @@ def per_hour(rate: float, digits: int = 3) -> float:
 
 
 def headline(leak: Leak) -> str:
-    """Return a leak in one line: verdict, blamed function, reason and wait reason."""
+    """Return a leak in one line: verdict, blamed function (escaped), reason and wait reason."""
     wait = f", blocked in {leak.stack.wait}" if leak.stack.wait else ""
-    return f"{leak.verdict.word}: {leak.stack.blamed.function}: {leak.reason}{wait}"
+    return f"{leak.verdict.word}: {printable(leak.stack.blamed.function)}: {leak.reason}{wait}"
 
 
 def waiting_sentence(findings: Findings) -> str:

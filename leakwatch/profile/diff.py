@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from leakwatch.model import Sample, Samples, Stack
-from leakwatch.profile.grouping import KEYS, By, folded_stack, stack_json
+from leakwatch.profile.grouping import KEYS, GroupBy, folded_stack, stack_json
 from leakwatch.profile.packages import is_std
 
 
@@ -80,7 +80,7 @@ def _told(before: Sample | None, after: Sample | None) -> Stack:
     return found.stack
 
 
-def changes(moves: Iterable[Move], by: By) -> list[Change]:
+def changes(moves: Iterable[Move], by: GroupBy) -> list[Change]:
     """Return the groups whose number of goroutines changed: those that grew most first, that shrank most last."""
     groups: dict[str, list[Move]] = {}
     for move in sorted(moves, key=lambda move: -abs(move.change)):

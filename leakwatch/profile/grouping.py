@@ -12,7 +12,7 @@ Waitings = Mapping[Fingerprint, Waiting]
 """What a full dump tells of each stack; nothing of any, where it was no dump."""
 
 
-class By(StrEnum):
+class GroupBy(StrEnum):
     """What to group stacks by."""
 
     STACK = "stack"
@@ -30,15 +30,15 @@ class Row:
     samples: tuple[Sample, ...]
 
 
-KEYS: dict[By, Callable[[Stack], str]] = {
-    By.STACK: lambda stack: stack.fingerprint,
-    By.SITE: lambda stack: stack.blamed.function,
-    By.ORIGIN: lambda stack: stack.origin or "(cut off)",
-    By.REASON: lambda stack: stack.wait or "(not told)",
+KEYS: dict[GroupBy, Callable[[Stack], str]] = {
+    GroupBy.STACK: lambda stack: stack.fingerprint,
+    GroupBy.SITE: lambda stack: stack.blamed.function,
+    GroupBy.ORIGIN: lambda stack: stack.origin or "(cut off)",
+    GroupBy.REASON: lambda stack: stack.wait or "(not told)",
 }
 
 
-def group(samples: Iterable[Sample], by: By) -> list[Row]:
+def group(samples: Iterable[Sample], by: GroupBy) -> list[Row]:
     """Return the groups of `samples`, the largest first."""
     groups: dict[str, list[Sample]] = {}
     for sample in sorted(samples, key=lambda sample: -sample.goroutines):

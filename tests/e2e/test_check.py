@@ -82,7 +82,7 @@ def checks(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         checks.start(
             "dying", f"shop={dying}", f"cart={start('healthy')}", *QUICK, "--format", "json", "--timeout", "2s"
         )
-        assert eventually(lambda: all("watching" in checks.errors(name) for name in ("restarted", "dying")))
+        assert eventually(lambda: all("checking" in checks.errors(name) for name in ("restarted", "dying")))
         time.sleep(8)  # they have looked at it by then
         start.restart(restarted)
         start.stop(dying)
@@ -98,10 +98,10 @@ def test_a_leak_fails_the_check(checks: Checks) -> None:
     assert status == 1, out + err
     assert "LEAKING  main.FilterService" in out
     assert "waits in chan send" in out
-    assert re.search(r"grew from \d+ to \d+ in .* while nobody left; \+3\d,\d00/h", out)
-    assert re.search(r"1 leak; watched for 2\ds, 1\d\d scrapes, blocks of 1s; less than 100 goroutines", out)
-    assert "leakwatch: watching shop for 24s, every 150ms, in 24 blocks of 1s\n" in err
-    assert "leakwatch: leaking: main.FilterService grew from" in err
+    assert re.search(r"grew from \d+ to \d+ in .* with no departures; \+3\d,\d00/h", out)
+    assert re.search(r"1 leak; checked for 2\ds, 1\d\d scrapes, blocks of 1s; leaks below 100 goroutines", out)
+    assert "leakwatch: checking shop for 24s, every 150ms, in 24 blocks of 1s\n" in err
+    assert "leakwatch: leaking: main.FilterService: grew from" in err
     assert "\x1b" not in out + err
 
 
@@ -134,8 +134,8 @@ def test_a_restart_is_said(checks: Checks) -> None:
     assert status == 2, out
     (target,) = json.loads(out)["targets"]
     assert target["restarts"] == 1
-    assert target["why_not"] == "its process restarted: one process has to be watched for 24s"
-    assert "its process restarted once meanwhile" in target["notes"]
+    assert target["why_not"] == "its process restarted: a check needs 24s of one process"
+    assert "its process restarted once during the check" in target["notes"]
 
 
 def test_a_target_that_dies_half_way(checks: Checks) -> None:
@@ -143,7 +143,7 @@ def test_a_target_that_dies_half_way(checks: Checks) -> None:
     status, out, _ = checks.done("dying")
     assert status == 2
     shop, cart = json.loads(out)["targets"]
-    assert shop["why_not"].startswith("it answers no more: ")
+    assert shop["why_not"].startswith("it no longer responds: ")
     assert shop["seconds"] < 12
     assert (cart["judged"], cart["why_not"]) == (True, "")
 
@@ -160,9 +160,9 @@ def test_what_serves_no_profile(tmp_path: Path, body: bytes, reason: str) -> Non
         checks.start("it", server.url, "--timeout", "1s", *QUICK)
         status, out, err = checks.done("it")
     assert status == 2
-    assert "no profile could be had: " in out
+    assert "no scrape succeeded: " in out
     assert reason in out
-    assert "could not tell of 1 of 1 targets" in out
+    assert "1 of 1 targets not judged" in out
     assert "\x1b" not in out + err
 
 
@@ -178,7 +178,7 @@ def test_a_target_that_is_down(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["http://x:1", "--for", "1m"], "--for 1m: too short to judge: at --interval 1s it takes at least 2m"),
+        (["http://x:1", "--for", "1m"], "--for 1m: too short to judge: --interval 1s needs at least 2m"),
         (["http://x:1", "--for", "soon"], "--for: 'soon' is no duration"),
         (["http://x:1", "--for", "0s"], "--for 0: must be a number greater than 0"),
         (["http://x:1", "--cost-limit", "2"], "--cost-limit 2: must be above 0 and at most 1"),
@@ -206,7 +206,7 @@ def test_a_check_that_is_stopped(tmp_path: Path, number: signal.Signals) -> None
         popen.send_signal(number)
         status, out, err = checks.done("it")
     assert status == 2, err
-    assert "not judged: stopped before its time" in out
+    assert "not judged: the check was stopped early" in out
     assert "Traceback" not in err
 
 
@@ -225,7 +225,7 @@ def test_a_dear_target_is_spared(tmp_path: Path) -> None:
     assert status == 2
     (target,) = json.loads(out)["targets"]
     assert (
-        "would cost it too much: it takes --for" in target["why_not"] or "scrapes were made" in target["why_not"]
+        "would exceed the cost limit: use --for" in target["why_not"] or "scrapes succeeded" in target["why_not"]
     )
 
 
@@ -252,7 +252,7 @@ def test_a_check_on_a_terminal() -> None:
         assert eventually(lambda: re.search(r"[3-9]s of 24s", terminal.said()))
         terminal.popen.send_signal(signal.SIGINT)
         assert eventually(lambda: terminal.raw() and terminal.popen.poll() is not None)
-        assert "stopped before its time" in terminal.said().replace("\r\n", " ")
+        assert "the check was stopped early" in terminal.said().replace("\r\n", " ")
         assert b"\x1b]0;" not in terminal.raw()
         assert b"\x07" not in terminal.raw()
     assert terminal.popen.returncode == 2
@@ -295,8 +295,8 @@ def test_a_top_in_a_pipe(start: Programs) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["file.txt"], 2, "--watch takes the URL of a service"),
-        (["http://x:1", "--format", "json"], 2, "it goes with neither --by nor --format"),
+        (["file.txt"], 2, "--watch needs the URL of a service"),
+        (["http://x:1", "--format", "json"], 2, "it cannot be combined with --by or --format"),
         (["http://x:1", "--for", "x"], 2, "--for: 'x' is no duration"),
         (["http://127.0.0.1:1", "--timeout", "0.5"], 1, "127.0.0.1:1: Connection refused"),
     ],

@@ -5,7 +5,7 @@ from typing import Literal
 
 from leakwatch.errors import UnknownError
 from leakwatch.profile.diff import Change, changes, compare, summary
-from leakwatch.profile.grouping import By
+from leakwatch.profile.grouping import GroupBy
 from leakwatch.web.api.models.leaks import Fingerprint
 from leakwatch.web.api.models.types import Model, Text
 from leakwatch.web.api.snapshots import NOW, Moment, latest
@@ -52,13 +52,13 @@ class Difference(Model):
     change: int
     """Goroutines more, below 0 fewer; with those of no stack, which have not run yet."""
     summary: Text
-    by: By
+    by: GroupBy
     total: int
     rows: list[ChangeRow]
 
 
 async def difference(
-    source: AppState, old: str, new: str, by: By = By.STACK, *, limit: int = 100, offset: int = 0
+    source: AppState, old: str, new: str, by: GroupBy = GroupBy.STACK, *, limit: int = 100, offset: int = 0
 ) -> Difference:
     """Return what changed from a kept body to another, or to what was scraped last of its target: `now`.
 
@@ -77,7 +77,7 @@ async def difference(
 
 
 def _difference(
-    before: Moment, after: Moment, sides: tuple[Side, Side], by: By, limit: int, offset: int
+    before: Moment, after: Moment, sides: tuple[Side, Side], by: GroupBy, limit: int, offset: int
 ) -> Difference:
     moves = compare(before.samples, after.samples)
     found = changes(moves, by)

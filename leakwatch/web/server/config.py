@@ -9,8 +9,6 @@ from pydantic import AfterValidator, model_validator
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.types import hidden
 
-OPTIONS = {"listen": "--listen", "external_url": "--web.external-url", "route_prefix": "--web.route-prefix"}
-"""The options of the command line that stand for keys of `web`."""
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 

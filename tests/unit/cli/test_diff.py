@@ -13,7 +13,7 @@ import pytest
 from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile import pprof
 from leakwatch.profile.diff import changes, compare, largest
-from leakwatch.profile.grouping import By
+from leakwatch.profile.grouping import GroupBy
 from leakwatch.profile.stacks import Identifier
 from tests.support.answering import answering, http
 from tests.support.running import eventually
@@ -229,7 +229,7 @@ def test_a_hundred_thousand_stacks() -> None:
     new = Identifier().identify(
         Profile(0, tuple((Trace((Frame(name),)), 2 + n % 1000) for n, name in enumerate(names)))
     )
-    found = changes(compare(old, new), By.STACK)
+    found = changes(compare(old, new), GroupBy.STACK)
     assert len(found) == 99_900
     assert {one.change for one in largest(found, 100)} == {999}
 
@@ -238,9 +238,9 @@ def test_a_hundred_thousand_stacks() -> None:
     ("arguments", "status", "message"),
     [
         (["none.txt", "none.txt"], 1, "none.txt: No such file or directory"),
-        (["none.txt"], 2, "none.txt: alone it must be a folder of profiles; else give OLD and NEW"),
-        (["-", "-"], 2, "standard input can be one of the two only"),
-        (["/", "/"], 1, "/: no file in it is called <unix seconds>.txt or .pb, .gz or not"),
+        (["none.txt"], 2, "none.txt: without NEW, OLD must be a folder of profiles"),
+        (["-", "-"], 2, "only one of OLD and NEW can be standard input"),
+        (["/", "/"], 1, "/: has no file named <unix seconds>.txt or .pb, with or without .gz"),
         (["http://user:hunter2@127.0.0.1:1", "-"], 1, "http://127.0.0.1:1: Connection refused"),
         (["127.0.0.1:1", "-"], 1, "127.0.0.1:1: Connection refused"),
         (["a", "b", "--limit", "-1"], 2, "--limit -1: must be 0 or more"),

@@ -76,7 +76,7 @@ def test_one_look_at_a_dump(tmp_path: Path) -> None:
     assert re.fullmatch(r" +/src/zoo/main.go:124 +/src/zoo/main.go:\d+", at)
     assert more.strip() == "and 2 more"
     (tmp_path / "cut.txt").write_bytes(DUMP.read_bytes()[:60_000])
-    assert "46 goroutines in 19 stacks; the dump is cut, there were more" in said("scrape", tmp_path / "cut.txt")
+    assert "46 goroutines in 19 stacks; the dump is truncated" in said("scrape", tmp_path / "cut.txt")
     assert json.loads(said("scrape", tmp_path / "cut.txt", "--format", "json"))["truncated"]
 
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from leakwatch.errors import UnknownError
 from leakwatch.evidence.record import Kind
 from leakwatch.evidence.store import Store
-from leakwatch.profile.grouping import By
+from leakwatch.profile.grouping import GroupBy
 from leakwatch.web.api.diff import Difference, difference
 from leakwatch.web.api.evidence import KeptProfiles, converted, download, listed
 from leakwatch.web.api.params import Known, Limit, Offset, OneOf, problems
@@ -41,7 +41,7 @@ async def profile(source: Known, key: str, format: Literal["kept", "pprof"] = "k
 
 @router.get("/diff", response_model=Difference, responses=problems(404))
 async def diff(
-    source: Known, old: Id, new: IdOrNow, by: By = By.STACK, limit: Limit = 100, offset: Offset = 0
+    source: Known, old: Id, new: IdOrNow, by: GroupBy = GroupBy.STACK, limit: Limit = 100, offset: Offset = 0
 ) -> Response:
     """Tell what changed between two bodies that are kept, or from one to what was scraped last of its target."""
     return answer(await difference(source, old, new, by, limit=limit, offset=offset))

@@ -96,7 +96,7 @@ def test_services_and_targets_are_named_after_folders(tmp_path: Path) -> None:
     code, out, said = run(tmp_path / "all/shop/a", tmp_path / "all/shop/a", "--format", "json")
     assert code == 0
     assert [t["target"] for t in json.loads(out)["targets"]] == ["a", "a (2)"]
-    assert said == ["leakwatch: two targets are called 'a': one is now 'a (2)'"]
+    assert said == ["leakwatch: two targets are named 'a': one is now 'a (2)'"]
     one = sorted((tmp_path / "all/shop/a").iterdir())
     assert judged(*one)["targets"][0]["profiles"] == len(one)
 
@@ -115,10 +115,10 @@ def test_what_lies_in_the_wrong_folder_is_said(tmp_path: Path) -> None:
     named = [(t["service"], t["target"]) for t in json.loads(out)["targets"]]
     assert sorted(named) == [("all", "mail"), ("shop", "a")]
     assert [line.removeprefix(f"leakwatch: {root}/") for line in said] == [
-        f"notes.md: left out: folders lie beside it, so {root} is no target",
+        f"notes.md: left out: folders lie beside it, so {root} is not a target",
         f"mail/old: left out: bodies lie beside it, so {root}/mail is one target",
-        f"shop/notes.md: left out: folders lie beside it, so {root}/shop is no target",
-        f"west/pay/b: left out: too deep, below a service ({root}/west) are targets, below a target bodies",
+        f"shop/notes.md: left out: folders lie beside it, so {root}/shop is not a target",
+        f"west/pay/b: left out: too deep: a service ({root}/west) contains targets, and a target bodies",
     ]
 
 
@@ -141,7 +141,7 @@ def test_bad_bodies_are_named_and_the_rest_is_judged(tmp_path: Path) -> None:
     assert answer["leaks"][0]["function"] == "main.leak"
     cut = "'5 @ 0x302 0x21 0x31\\n#\\t0x301\\tmain.busy+0x1\\t\\t/src/busy.go:'"
     assert [line.partition(": ")[2].removeprefix(f"{folder}/") for line in said] == [
-        f"{START + 930}.txt: left out: of the same time as {START + 930}.pb.gz",
+        f"{START + 930}.txt: left out: it has the same time as {START + 930}.pb.gz",
         "notes.md: left out: its name is not <unix seconds>.txt or .pb.gz",
         f"{START + 900}.txt: line 10: the body ends within a group: {cut}",
         f"{START + 915}.txt: not a goroutine profile: the body starts with '<html>busy</html>'",
@@ -206,7 +206,7 @@ def test_nothing_to_judge(tmp_path: Path) -> None:
     (empty / "1.txt").write_text("nothing")
     assert run(empty)[0] == 2
     (empty / "2.txt").write_bytes(render(body({"a": 1})))
-    assert run(empty)[2][-1] == "leakwatch: empty: not judged: one profile is nothing to compare with"
+    assert run(empty)[2][-1] == "leakwatch: empty: not judged: it has only one profile"
 
 
 CSV = "time,target,stack,count\n"
@@ -265,19 +265,19 @@ def test_bad_rows_of_a_csv(tmp_path: Path) -> None:
     _, out, said = run(path, "--format", "json")
     assert json.loads(out)["targets"][0]["profiles"] == 3
     assert [line.removeprefix(f"leakwatch: {path}:") for line in said] == [
-        "3: time 'soon' is no unix time in seconds: row left out",
-        "4: count '-1' is no number of goroutines: row left out",
-        "5: count '1.5' is no number of goroutines: row left out",
+        "3: time 'soon' is not a unix time in seconds: row left out",
+        "4: count '-1' is not a number of goroutines: row left out",
+        "5: count '1.5' is not a number of goroutines: row left out",
         "6: too few columns: row left out",
         "8: no target: row left out",
         "9: no stack: row left out",
-        "13: time 'nan' is no unix time in seconds: row left out",
-        "14: count '1e99' is no number of goroutines: row left out",
+        "13: time 'nan' is not a unix time in seconds: row left out",
+        "14: count '1e99' is not a number of goroutines: row left out",
         f" a has two counts of one stack at {START + 1}: added",
-        f"leakwatch: a: not judged: {LONGEST} 2s: it takes 8 blocks of 1s in a row",
+        f"leakwatch: a: not judged: {LONGEST} 2s, but 8 blocks of 1s in a row are needed",
     ]
     path.write_text("time,target,stack,count,count\n")
-    with pytest.raises(ConfigError, match="column count is there twice"):
+    with pytest.raises(ConfigError, match="column count appears twice"):
         run(path)
     path.write_text("when,what\n1,2\n")
     assert CliRunner().invoke(app, ["analyze", str(path)]).exit_code == 1
@@ -345,7 +345,7 @@ def test_recordings_of_one_name(tmp_path: Path) -> None:
     assert [(x["targets"], x["goroutines"]) for x in json.loads(out)["leaks"]] == [(["a"], 482)]
     overlapping = save("other.csv", START + 7, 1000)
     status, out, said = run(monday, overlapping, "--format", "json")
-    assert (status, said) == (0, ["leakwatch: two targets are called 'a': one is now 'a (2)'"])
+    assert (status, said) == (0, ["leakwatch: two targets are named 'a': one is now 'a (2)'"])
     assert [(x["targets"], x["goroutines"]) for x in json.loads(out)["leaks"]] == [(["a", "a (2)"], 1481)]
 
 
@@ -462,7 +462,7 @@ def test_what_is_ignored_and_whose_it_is(tmp_path: Path) -> None:
     status, out, said = run(folder, "-c", config, "--fail-on", "leaking")
     assert (status, said) == (0, [])
     assert out.splitlines()[-2:] == [
-        "No stack leaks, but for what is ignored:",
+        "No stack leaks, except ignored ones:",
         "1 leak ignored by the rule for file '/src/leak.go'",
     ]
 
@@ -500,7 +500,7 @@ def test_too_short_for_a_block(tmp_path: Path, block: str) -> None:
     status, out, said = run(path, "--block", block)
     assert (status, said) == (
         2,
-        [f"leakwatch: a: not judged: {LONGEST} 7h59m: it takes 8 blocks of {block} in a row"],
+        [f"leakwatch: a: not judged: {LONGEST} 7h59m, but 8 blocks of {block} in a row are needed"],
     )
     assert out.splitlines() == [f"480 profiles of 1 target over 7h59m; not judged in blocks of {block}"]
 
@@ -513,7 +513,7 @@ def test_stretches_too_short_for_a_block(tmp_path: Path) -> None:
         for i in range(20):
             (folder / f"{begin + i * (30 if begin > START else 15)}.txt").write_bytes(render(body({"leak": 3})))
     status, _, said = run(folder, "--block", "5m")
-    why = "the longest stretch without a gap is 9m30s: it takes 8 blocks of 5m in a row"
+    why = "the longest stretch without a gap is 9m30s, but 8 blocks of 5m in a row are needed"
     assert (status, said[-1]) == (2, f"leakwatch: shop: not judged: {why}")
 
 
@@ -526,14 +526,14 @@ def test_two_profiles_tell_nothing(tmp_path: Path) -> None:
         if i == 1:
             assert run(folder)[::2] == (
                 2,
-                [f"leakwatch: shop: not judged: {LONGEST} 10m: it takes 8 blocks of 10m in a row"],
+                [f"leakwatch: shop: not judged: {LONGEST} 10m, but 8 blocks of 10m in a row are needed"],
             )
     assert run(folder)[0] == 2
     (folder / f"{START + 4800}.txt").write_bytes(render(body({"leak": 50_010})))
     status, _, said = run(folder)
     assert status == 0
     few = "blocks of 10m hold fewer than 5 profiles of 1 target"
-    assert said == [f"leakwatch: {few}: only stacks that nobody leaves could be judged there"]
+    assert said == [f"leakwatch: {few}: only stacks without departures could be judged there"]
 
 
 @pytest.mark.parametrize("block", ["1ms", "1s", "10s"])
@@ -550,7 +550,7 @@ def test_one_target_of_two_can_be_judged(tmp_path: Path) -> None:
     record(tmp_path / "shop" / "b", 20, 60)
     status, out, said = run(tmp_path / "shop")
     assert (status, out.splitlines()[-1]) == (0, "No stack leaks on the 1 of 2 targets that could be judged.")
-    assert said == [f"leakwatch: shop/b: not judged: {LONGEST} 20m: it takes 8 blocks of 5m in a row"]
+    assert said == [f"leakwatch: shop/b: not judged: {LONGEST} 20m, but 8 blocks of 5m in a row are needed"]
 
 
 def test_more_stacks_than_the_limit(tmp_path: Path) -> None:
