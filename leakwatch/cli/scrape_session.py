@@ -63,7 +63,7 @@ class SessionTarget:
 
 
 IsOver = Callable[[SessionTarget], bool]
-"""Returns whether a target needs no more scrapes."""
+"""Returns whether to stop scraping a target."""
 
 
 class ScrapeSession:

@@ -34,7 +34,7 @@ KEYS: dict[GroupBy, Callable[[Stack], str]] = {
     GroupBy.STACK: lambda stack: stack.fingerprint,
     GroupBy.SITE: lambda stack: stack.blamed.function,
     GroupBy.ORIGIN: lambda stack: stack.origin or "(cut off)",
-    GroupBy.REASON: lambda stack: stack.wait or "(not told)",
+    GroupBy.REASON: lambda stack: stack.wait or "(unknown)",
 }
 
 

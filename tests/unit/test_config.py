@@ -1,4 +1,4 @@
-"""The configuration file: what is good, and what is said of each mistake."""
+"""The configuration file: valid values, and the message for each error."""
 
 import json
 import os
@@ -28,14 +28,14 @@ EXPECTED: dict[str, str] = json.loads((CONFIGS / "expected.json").read_text())
 SHIPPED = Path(__file__).parents[2] / "config" / "leakwatch.yml"
 
 
-def test_every_bad_file_is_expected() -> None:
-    """No bad file without its message."""
+def test_every_invalid_file_has_a_message() -> None:
+    """Every invalid file has an expected message."""
     assert {path.stem for path in CONFIGS.glob("*.yml")} == EXPECTED.keys()
 
 
 @pytest.mark.parametrize(("name", "message"), EXPECTED.items(), ids=EXPECTED)
-def test_bad_files(name: str, message: str) -> None:
-    """Each mistake is one line that names the file, the line, the key and the way out."""
+def test_invalid_files(name: str, message: str) -> None:
+    """Each error is one line with file, line, key and remedy."""
     path = CONFIGS / f"{name}.yml"
     with pytest.raises(ConfigError) as caught:
         load(path)
@@ -57,7 +57,7 @@ def test_bad_files(name: str, message: str) -> None:
     ],
 )
 def test_prefixes(url: str | None, route: str | None, prefix: str) -> None:
-    """As in Prometheus: the path of external_url unless route_prefix says another, however slashes are written."""
+    """As in Prometheus, the prefix is the path of external_url, unless route_prefix is set."""
     assert WebConfig(external_url=url, route_prefix=route).prefix() == prefix
     options = Overrides(values={("web", "route_prefix"): route, ("web", "external_url"): url})
     assert Config().override(options).web.prefix() == prefix
@@ -98,15 +98,15 @@ def test_a_target_that_conflicts_with_the_file_is_named() -> None:
         config.override(Overrides(["shop=http://h:1"]))
 
 
-def test_all_mistakes_are_said_at_once() -> None:
-    """Three mistakes are three lines, in the order of the file."""
+def test_all_errors_are_reported_at_once() -> None:
+    """Three errors are three lines, in the order of the file."""
     with pytest.raises(ConfigError) as caught:
         parse("global:\n  scrape_interval: x\n  y: 1\nweb:\n  listen: z\n", "f.yml", Path())
     assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == ["f.yml:2", "f.yml:3", "f.yml:5"]
 
 
-def test_keys_that_do_not_fit_together_are_said_where_they_stand() -> None:
-    """Each names the line of the key to change, all at once; a block that is not written blames the interval."""
+def test_keys_that_conflict() -> None:
+    """Each conflict names the line of the key to change. The default block is never to be changed."""
     text = (
         "web: {}\ndetection:\n  own_code: []\n  block: 1m\nscrape_configs:\n- job_name: a\n  scrape_timeout: 20s\n"
         "  static_configs: [{targets: ['a:1']}]\n- static_configs: [{targets: ['a:1']}]\n  job_name: a\n"
@@ -124,20 +124,20 @@ def test_keys_that_do_not_fit_together_are_said_where_they_stand() -> None:
 
 
 def places(text: str) -> list[str]:
-    """Return where the mistakes of a configuration are."""
+    """Return the places of the errors of a configuration."""
     with pytest.raises(ConfigError) as caught:
         parse(text, "f.yml", Path())
     return [": ".join(line.split(": ")[:2]) for line in str(caught.value).splitlines()]
 
 
-def test_no_file() -> None:
-    """A file that is not there is said, without a traceback."""
+def test_a_missing_file() -> None:
+    """A missing file is an error, without a traceback."""
     with pytest.raises(ConfigError, match=r"^nowhere\.yml: No such file or directory$"):
         load(Path("nowhere.yml"))
 
 
-def test_the_shipped_file_is_good_and_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    """config/leakwatch.yml loads as it is, and shows every key that there is."""
+def test_the_shipped_file_is_valid_and_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """config/leakwatch.yml is valid, and shows every key."""
     for name in list(os.environ):
         if name.startswith("LEAKWATCH_"):
             monkeypatch.delenv(name)
@@ -150,8 +150,8 @@ def test_the_shipped_file_is_good_and_complete(monkeypatch: pytest.MonkeyPatch) 
     assert [key for key in sorted(keys) if f"{key}:" not in text] == []
 
 
-def test_the_shipped_file_tells_the_defaults() -> None:
-    """What is not marked as an example is what holds without the file."""
+def test_the_shipped_file_shows_the_defaults() -> None:
+    """Values that are not marked as examples are the defaults."""
     config, default = load(SHIPPED), Config()
     assert config.global_ == default.global_
     assert config.metrics == default.metrics
@@ -206,8 +206,8 @@ def test_the_shipped_file_tells_the_defaults() -> None:
     assert unmarked == []
 
 
-def test_what_looks_like_a_number_or_a_truth_is_text_in_rules() -> None:
-    """Prometheus takes `regex: true`, `yes` and `080` as they are written; numbers elsewhere stay numbers."""
+def test_numbers_and_booleans_are_text_in_rules() -> None:
+    """As in Prometheus, `regex: true`, `yes` and `080` are text as written; elsewhere numbers stay numbers."""
     job = "job_name: a, static_configs: [{targets: [h]}]"
     for written in ("true", "yes", "080", "8080", "12:30", "0x1F", "off", "1_000"):
         text = f"scrape_configs: [{{{job}, relabel_configs: [{{action: keep, regex: {written}}}]}}]"
@@ -219,18 +219,18 @@ def test_what_looks_like_a_number_or_a_truth_is_text_in_rules() -> None:
 
 @given(st.integers(1, 10**11))
 def test_exact_durations(milliseconds: int) -> None:
-    """What is printed as Prometheus prints it reads as the same."""
+    """A duration that is formatted exactly is parsed to the same value."""
     assert round(parse_duration(exact_duration(milliseconds / 1000)) * 1000) == milliseconds
 
 
 def test_durations_as_prometheus_prints_them() -> None:
-    """Weeks and years only where nothing is left over."""
+    """Weeks and years are used only without a remainder."""
     printed = {90: "1m30s", 5400: "1h30m", 0.2: "200ms", 90 * 86400: "90d", 14 * 86400: "2w", 31536000: "1y"}
     assert {seconds: exact_duration(seconds) for seconds in printed} == printed
 
 
-def test_rules_may_mend_an_address() -> None:
-    """With relabel_configs a job takes addresses that are not whole yet."""
+def test_rules_may_complete_an_address() -> None:
+    """With relabel_configs, a job accepts incomplete addresses."""
     text = (
         "scrape_configs: [{job_name: a, relabel_configs: [{target_label: x, replacement: y}],"
         " static_configs: [{targets: [host, 'http://b/']}]}]"
@@ -238,8 +238,8 @@ def test_rules_may_mend_an_address() -> None:
     assert parse(text, "f.yml", Path()).scrape_configs[0].static_configs[0].targets == ("host", "http://b/")
 
 
-def test_jobs_inherit_from_global() -> None:
-    """What a job does not say, global says; a timeout never exceeds the interval."""
+def test_defaults_from_global() -> None:
+    """Keys that a job does not set come from global; a timeout never exceeds the interval."""
     text = (
         "global: {scrape_interval: 4s, body_size_limit: 1MB}\n"
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}]},"
@@ -251,8 +251,8 @@ def test_jobs_inherit_from_global() -> None:
     assert (config.interval(b), config.timeout(b), config.cost_limit(b)) == (30.0, 10.0, 0.01)
 
 
-def test_the_folder_of_evidence_by_option() -> None:
-    """--evidence.path stands for evidence.path, and leaves the rest as the file says."""
+def test_the_evidence_option() -> None:
+    """--evidence.path overrides evidence.path, and keeps the other keys."""
     config = parse("evidence: {path: here, body_limit: 7}\n", "f", Path("/etc/leakwatch"))
     assert config.evidence.path == Path("/etc/leakwatch/here")
     kept = config.override(Overrides(values={("evidence", "path"): "there"})).evidence
@@ -260,14 +260,14 @@ def test_the_folder_of_evidence_by_option() -> None:
 
 
 def test_an_empty_file_with_a_target(tmp_path: Path) -> None:
-    """What is on the command line is something to watch too; the rest is the defaults."""
+    """An empty file with a target on the command line is the default configuration with that target."""
     (tmp_path / "c.yml").write_text("")
     config = load(tmp_path / "c.yml", Overrides(["shop=http://h:1"]))
     assert config == Config().override(Overrides(["shop=http://h:1"]))
 
 
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A secret comes from the environment and shows as stars wherever the configuration is printed."""
+    """A secret comes from the environment, and is hidden wherever the configuration is printed."""
     monkeypatch.setenv("LEAKWATCH_SECRET", "hunter2")
     text = (
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
@@ -281,8 +281,8 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "value", ["12345", "'12345${LEAKWATCH_UNSET}'", "[12345]", "*12345", "!12345", "!12345!x", "!!12345 x"]
 )
-def test_a_mistake_in_a_secret_does_not_show_it(value: str) -> None:
-    """A secret that cannot be used is named by its place alone."""
+def test_an_invalid_secret_is_not_quoted(value: str) -> None:
+    """The error of an invalid secret has only its place."""
     text = (
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
         f" basic_auth: {{username: u, password: {value}}}}}]"
@@ -293,7 +293,7 @@ def test_a_mistake_in_a_secret_does_not_show_it(value: str) -> None:
 
 
 def test_files_are_relative_to_the_configuration(tmp_path: Path) -> None:
-    """A password file beside the configuration is found from anywhere."""
+    """The path of a password file is relative to the configuration file."""
     (tmp_path / "password").write_text("x")
     (tmp_path / "c.yml").write_text(
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
@@ -317,7 +317,7 @@ def test_files_are_relative_to_the_configuration(tmp_path: Path) -> None:
     ],
 )
 def test_targets_of_the_command_line(text: str, service: str, address: str, scheme: str, path: str) -> None:
-    """[SERVICE=]URL in all the forms that people paste."""
+    """[SERVICE=]URL is accepted in all common forms."""
     job = target_job(text)
     (group,) = job.static_configs
     assert (group.labels["service"], group.targets, job.scheme, job.profile_path) == (
@@ -329,7 +329,7 @@ def test_targets_of_the_command_line(text: str, service: str, address: str, sche
 
 
 def test_a_user_in_the_url() -> None:
-    """http://user:password@host becomes basic auth; the password may be escaped."""
+    """http://user:password@host becomes basic auth; the password may be percent-encoded."""
     job = target_job("http://me:a%40b@h:1")
     assert job.static_configs[0].targets == ("h:1",)
     assert job.headers() == [("Authorization", "Basic bWU6YUBi")]
@@ -349,16 +349,16 @@ def test_a_user_in_the_url() -> None:
         ("=http://h:1", "there is no service before the ="),
     ],
 )
-def test_targets_that_are_none(text: str, message: str) -> None:
-    """A target that makes no sense is quoted, with what is missing."""
+def test_invalid_targets(text: str, message: str) -> None:
+    """The error quotes the target, and states the missing part."""
     with pytest.raises(UsageError) as caught:
         target_job(text)
     assert str(caught.value).startswith(f"target {text!r}: ")
     assert message in str(caught.value)
 
 
-def test_the_schema_describes_what_is_written() -> None:
-    """The JSON Schema wants durations as text and knows the keys by their names in the file."""
+def test_the_schema() -> None:
+    """The JSON Schema has durations as text, and the keys by their names in the file."""
     described = json.loads(schema())
     assert "global" in described["properties"]
     assert described["$defs"]["DetectionConfig"]["properties"]["block"]["type"] == "string"
@@ -369,15 +369,15 @@ def test_the_schema_describes_what_is_written() -> None:
     [("15s", 15), ("1h30m", 5400), ("200ms", 0.2), ("1d", 86400), ("2w", 14 * 86400), ("1y", 31536000)],
 )
 def test_durations(text: str, seconds: float) -> None:
-    """As Prometheus writes them."""
+    """Durations are parsed as in Prometheus."""
     assert parse_duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "200ms"), (45, "45s"), (7800, "2h10m"), (3600, "1h"), (86400 * 3 + 14400, "3d4h")]
 )
-def test_durations_as_people_say_them(seconds: float, text: str) -> None:
-    """The two largest units."""
+def test_formatted_durations(seconds: float, text: str) -> None:
+    """A formatted duration has its two largest units."""
     assert format_duration(seconds) == text
 
 
@@ -385,11 +385,11 @@ def test_durations_as_people_say_them(seconds: float, text: str) -> None:
     ("text", "size"), [("64MB", 64 * 1024**2), ("512KB", 512 * 1024), ("10", 10), ("1.5GiB", 1610612736)]
 )
 def test_sizes(text: str, size: int) -> None:
-    """Powers of 1024, as in Prometheus."""
+    """Sizes are powers of 1024, as in Prometheus."""
     assert parse_size(text) == size
 
 
 def test_expansion(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only ${NAME} is a variable; dollars alone stay."""
+    """Only ${NAME} is a variable; other dollar signs stay."""
     monkeypatch.setenv("A", "x")
     assert expand("$A ${A} $1 ${1}") == "$A x $1 ${1}"

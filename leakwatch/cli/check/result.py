@@ -39,7 +39,7 @@ class CheckPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetResult:
-    """What became of one target; `scrapes` counts the successful ones, `failed` the others."""
+    """Result of one target; `scrapes` counts the successful ones, `failed` the others."""
 
     target: Target
     scrapes: int

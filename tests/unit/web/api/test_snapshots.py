@@ -101,7 +101,7 @@ def test_there_and_back(store: Store, two: tuple[str, str]) -> None:
     [
         ("site", [("main.grows", 335), (EVIL, 20), ("main.shrinks", -1), ("main.goes", -4)]),
         ("origin", [("main.serve", 350)]),
-        ("reason", [("(not told)", 350)]),
+        ("reason", [("(unknown)", 350)]),
     ],
 )
 def test_groups(store: Store, two: tuple[str, str], by: str, rows: list[tuple[str, int]]) -> None:
