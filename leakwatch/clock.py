@@ -15,11 +15,11 @@ class Clock:
     """Unix seconds that go on evenly from when it was made, through clock steps and through a laptop's sleep."""
 
     def __init__(self) -> None:
-        self._start = time.time() - self._elapsed()
+        self._start = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def time(self) -> float:
         """Return the time, in unix seconds."""
-        return self._start + self._elapsed()
+        return self._start + time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def stopwatch(self) -> float:
         """Return seconds that stand still while the machine sleeps: for how long something took."""
@@ -31,10 +31,6 @@ class Clock:
         Evenly, so that what is exported does not change by microseconds each time.
         """
         return moment + round(time.time() - self.time(), 1)
-
-    @staticmethod
-    def _elapsed() -> float:
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Lag:

@@ -17,7 +17,7 @@ from leakwatch.leaks.config import DetectionConfig, IgnoreConfig
 from leakwatch.leaks.ownership.config import CodeownersConfig, LinksConfig, Teams
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.notify.config import AlertingConfig
-from leakwatch.scrape.config import GlobalConfig, ScrapeConfig, too_long
+from leakwatch.scrape.config import GlobalConfig, ScrapeConfig, ScrapeJob, too_long
 from leakwatch.scrape.prometheus_api import PrometheusConfig
 from leakwatch.scrape.target_url import target_job
 from leakwatch.settings.base import BaseSettings
@@ -173,17 +173,9 @@ class Config(BaseSettings):
         """Return the interval of a job, in seconds."""
         return job.scrape_interval or self.global_.scrape_interval
 
-    def timeout(self, job: ScrapeConfig) -> float:
-        """Return the timeout of a scrape in seconds, at most the interval."""
-        return min(job.scrape_timeout or self.global_.scrape_timeout, self.interval(job))
-
-    def cost_limit(self, job: ScrapeConfig) -> float:
-        """Return the share of one core that the scrapes of a target may take."""
-        return job.scrape_cost_limit or self.global_.scrape_cost_limit
-
-    def size_limit(self, job: ScrapeConfig) -> int:
-        """Return the largest accepted body of a target, in bytes."""
-        return job.body_size_limit or self.global_.body_size_limit
+    def jobs(self) -> list[ScrapeJob]:
+        """Return the jobs of `scrape_configs`, with the defaults of `global` filled in."""
+        return [job.job(self.global_) for job in self.scrape_configs]
 
 
 def load(path: Path, options: Overrides = Overrides()) -> Config:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable
-from functools import partial
 
 import structlog
 
@@ -15,7 +14,6 @@ from leakwatch.discovery.shard import Shard
 from leakwatch.errors import ConfigError, LeakwatchError
 from leakwatch.evidence.metrics import EvidenceCollector
 from leakwatch.evidence.recorder import EvidenceRecorder
-from leakwatch.http.client import Tls
 from leakwatch.leaks.model import Event, Leak
 from leakwatch.model import Target, TargetHealth
 from leakwatch.notify.log import write
@@ -23,12 +21,11 @@ from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.backfill import Backfill
-from leakwatch.scrape.factory import build_loop
-from leakwatch.scrape.loop import ScrapeLoop
+from leakwatch.scrape.loops import ScrapeLoops
 from leakwatch.scrape.metrics import DiscoveryCollector, StackCollector
 from leakwatch.scrape.prometheus_api import PrometheusApi
-from leakwatch.scrape.scheduler import Scheduler, offset
-from leakwatch.scrape.target_set import ScrapeTarget, TargetSet
+from leakwatch.scrape.scheduler import Scheduler
+from leakwatch.scrape.target_set import TargetSet
 from leakwatch.web import lazy as later
 from leakwatch.web.api.cache import Recent, Sparklines
 from leakwatch.web.api.state import AppState
@@ -61,18 +58,19 @@ class Daemon:
         self._reloaded = ("", self._started)
         self.pipeline = Pipeline(self.config.judging())
         self.evidence = EvidenceRecorder(self.config.evidence, self.pipeline, self._clock.wall)
-        self._schedule = Scheduler(self._clock)
-        self._jobs: dict[Target, ScrapeLoop] = {}
-        self._plans: dict[Target, ScrapeTarget] = {}
-        self._targets = TargetSet(self._reconcile, self._clock, shard or Shard())
-        self._reloading = False
-        """Whether what is no longer found has been taken out of the configuration, and not just gone away."""
-        self._tls: dict[tuple[str, bool], Tls] = {}
-        """Per job, shared by its targets."""
-        self._warmer: Backfill | None = None
-        self._warming: asyncio.Task[None] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
-        self._notifier = Notifier(self._clock, self.leaks, self.health)
+        self._scheduler = Scheduler(self._clock)
+        self._loops = ScrapeLoops(
+            pipeline=self.pipeline,
+            scheduler=self._scheduler,
+            clock=self._clock,
+            lag=self._lag.total,
+            recorders=self.evidence,
+            on_events=self._on_events,
+        )
+        self._targets = TargetSet(self._update_loops, self._clock, shard or Shard())
+        self._backfill: Backfill | None = None
+        self._backfilling: asyncio.Task[None] | None = None
+        self._notifier = Notifier(self._clock, self.pipeline.open_leaks, self.pipeline.health)
         self._stop = asyncio.Event()
         self._stacks = StackCollector(
             self.pipeline,
@@ -141,27 +139,27 @@ class Daemon:
     async def _begin_work(self) -> None:
         self._lag.start()
         self.evidence.store.start()
-        self._schedule.start()
-        self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
-        self._schedule.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
+        self._scheduler.start()
+        self._scheduler.every(RULES, HOUR, HOUR, self._report_rules)
+        self._scheduler.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
         if self.config.warm_from:
             server = PrometheusApi(self.config.warm_from)
-            self._warmer = Backfill(server, self.pipeline, self._clock, self._of_service)
-            self._warming = asyncio.create_task(self._warmer.run())
-        await self._targets.configure(self.config)
+            self._backfill = Backfill(server, self.pipeline, self._clock)
+            self._backfilling = asyncio.create_task(self._backfill.run())
+        await self._targets.configure(self.config.jobs())
         self._notifier.configure(self.config.alerting, self.url)
         self._notifier.start()
 
     async def _end_work(self, web: Web) -> None:
-        if self._warming:
-            self._warming.cancel()
+        if self._backfilling:
+            self._backfilling.cancel()
         self._lag.stop()
-        self._schedule.stop()
+        self._scheduler.stop()
         self._targets.stop()
-        await asyncio.gather(web.stop(), self._notifier.stop(), *(job.close() for job in self._jobs.values()))
+        await asyncio.gather(web.stop(), self._notifier.stop(), self._loops.close())
         await self.evidence.store.stop()
-        if self._warmer:
-            await self._warmer.close()
+        if self._backfill:
+            await self._backfill.close()
 
     async def _report_rules(self) -> None:
         """Say which rules of `ignore` match nothing: a misspelled one would go unnoticed until it is needed."""
@@ -169,7 +167,7 @@ class Daemon:
             log.warning("a rule of ignore matches no stack", rule=str(rule))
 
     async def _expire(self) -> None:
-        self._tell(self.pipeline.expire(self._clock.time()))
+        self._on_events(self.pipeline.expire(self._clock.time()))
 
     def stop(self) -> None:
         """Make `run` return soon."""
@@ -177,15 +175,15 @@ class Daemon:
 
     def ready(self) -> str:
         """Return "" when every discovery has told its targets, else what is waited for."""
-        waiting, mechanisms = self._targets.waiting()
-        return f"waiting for {waiting} of {mechanisms} discoveries" if waiting else ""
+        waiting, discoverers = self._targets.waiting
+        return f"waiting for {waiting} of {discoverers} discoverers" if waiting else ""
 
     def _last_reload(self) -> tuple[bool, float]:
         mistake, time = self._reloaded
         return not mistake, self._clock.wall(time)
 
     def leaks(self) -> list[Leak]:
-        """Return the leaks, the most urgent first."""
+        """Return the open leaks, the most urgent first."""
         return self.pipeline.open_leaks()
 
     def time(self) -> float:
@@ -194,7 +192,7 @@ class Daemon:
 
     def health(self) -> dict[Target, TargetHealth]:
         """Return the health of each target."""
-        return {target: job.health for target, job in self._jobs.items()}
+        return self.pipeline.health()
 
     async def reload(self) -> None:
         """Take the configuration anew; a bad one changes nothing. Raises ConfigError."""
@@ -217,9 +215,8 @@ class Daemon:
         if self.pipeline.configure(config.judging()):
             log.warning("all history starts over: detection.block or detection.series_limit changed")
         self.evidence.store.configure(config.evidence)
-        self._tls = {}
-        self._reloading = True
-        await self._targets.configure(config)
+        self._loops.reload()
+        await self._targets.configure(config.jobs())
         self._notifier.configure(config.alerting, self.url)
         log.info("configuration reloaded")
 
@@ -236,58 +233,16 @@ class Daemon:
         with contextlib.suppress(ConfigError):  # is logged
             await self.reload()
 
-    def _reconcile(self) -> None:
-        """Make the jobs those of the targets found; what stays keeps its history."""
-        plans = self._targets.plans()
-        part = self.pipeline.forget if self._reloading else self.pipeline.leave
-        if self._targets.waiting()[0]:
-            # Who has not told yet may know a target under another job: nobody goes before all have told.
-            plans = self._plans | plans
-        else:
-            self._reloading = False
-        for target in self._plans.keys() - plans.keys():
-            self._drop(target)
-            self.evidence.leave(target)
-            self._tell(part(target, self._clock.time()))
-        before, self._plans = self._plans, plans
-        for target, plan in plans.items():
-            if before.get(target) != plan:
-                self._begin(target, plan)
-        if self._warmer:
-            self._warmer.want(target.service for target in plans)
+    def _update_loops(self) -> None:
+        """Scrape the discovered targets."""
+        self._loops.update(self._targets.targets, complete=not self._targets.waiting[0])
+        if self._backfill:
+            self._backfill.want(self.pipeline.services)
 
-    def _of_service(self, service: str) -> list[Target]:
-        return [target for target in self._plans if target.service == service]
-
-    def _begin(self, target: Target, plan: ScrapeTarget) -> None:
-        """Start the job of a target, in place of the one it had."""
-        old = self._drop(target)
-        secure = plan.endpoint.url.scheme == "https"
-        tls = self._tls.setdefault((plan.job, secure), Tls(plan.http.tls_config, secure=secure))
-        trail = self.evidence.trail(target)
-        job = build_loop(target, plan, tls, self.pipeline, self._clock, self._lag.total, trail=trail)
-        if old:
-            job.health.results = old.health.results
-        self._jobs[target] = job
-        first = offset(_name(target), plan.interval, len(self._plans))
-        self._schedule.every(_name(target), plan.interval, first, partial(job.run, self._tell))
-
-    def _drop(self, target: Target) -> ScrapeLoop | None:
-        job = self._jobs.pop(target, None)
-        if job:
-            self._schedule.cancel(_name(target))
-            closing = asyncio.get_running_loop().create_task(job.close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-        return job
-
-    def _tell(self, events: list[Event]) -> None:
+    def _on_events(self, events: list[Event]) -> None:
+        """Pass verdicts that changed to the notifier, the evidence and the log."""
         if events:
             self._notifier.wake()
             self.evidence.told(events)
         for event in events:
             write(event)
-
-
-def _name(target: Target) -> str:
-    return f"{target.service}\0{target.name}"

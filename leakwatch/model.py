@@ -188,6 +188,17 @@ class TargetHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedStack:
+    """A stack or site and its judgement."""
+
+    stack: Stack
+    judgement: Judgement
+
+
+JudgedStacks = Mapping[Fingerprint, JudgedStack]
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """How some goroutines wait: how many for so many minutes (None: not said), in each state, by each creator."""
 

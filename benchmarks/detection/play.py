@@ -99,17 +99,17 @@ class Replica:
         events: list[Event] = []
         if np.isnan(age[i]):
             gone, self._target = self._target, None
-            return self._pipeline.forget(gone, at) if gone else []
+            return self._pipeline.forget_target(gone, at) if gone else []
         if self._target is None:
             self._born += 1
             self._target = Target("shop", f"10.0.{self._born}.{self._number}:6060")
         elif age[i] < age[i - 1]:
-            events = self._pipeline.restart(self._target, at)
+            events = self._pipeline.restart(self._pipeline.add_target(self._target), at)
         counts = self._traces.counts[i].tolist()
         samples = {
             key: stack[count] for key, stack, count in zip(self._keys, self._stacks, counts, strict=True) if count
         }
-        return events + self._pipeline.observe(self._target, at, sum(counts), samples)
+        return events + self._pipeline.observe(self._pipeline.add_target(self._target), at, sum(counts), samples)
 
 
 def play(traces: Sequence[Traces], *, until_found: bool = False) -> Heard:

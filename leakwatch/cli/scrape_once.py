@@ -77,14 +77,20 @@ async def _fetch(url: str, timeout: float, dump_limit: int | None) -> Profile | 
         profile = text.parse(bytes(body))
         if dump_limit is not None:
             return await _fetch_dump(fetcher, profile.total, dump_limit)
-        symbols = SymbolProbe(fetcher.beside("symbol", SIZE_LIMIT))
-        traces = symbols.wanted(Identifier().identify(profile), (), 0.0)
-        refusal = await symbols.ask(traces, 0.0) if traces else None
-        if refusal:
-            print_message(f"wait reasons of channels stay unknown: {refusal}")
+        symbols = await _hidden_functions(SymbolProbe(fetcher.with_profile("symbol", SIZE_LIMIT)), profile)
     finally:
         await client.close()
-    return text.parse(bytes(body), text.TextCache(symbols=symbols.names))
+    return text.parse(bytes(body), text.TextCache(symbols=symbols))
+
+
+async def _hidden_functions(probe: SymbolProbe, profile: Profile) -> dict[int, str]:
+    """Return address -> function for the hidden functions of a text profile; {}, with a message, after an error."""
+    traces = probe.hidden(Identifier().identify(profile), ())
+    try:
+        return await probe.fetch(traces) if traces else {}
+    except ScrapeError as error:
+        print_message(f"wait reasons of channels are unknown: {error}")
+        return {}
 
 
 def _endpoint(job: ScrapeConfig, url: str) -> Endpoint:
@@ -104,7 +110,7 @@ async def _fetch_dump(fetcher: Fetcher, total: int, limit: int) -> Dump:
             f" to allow this, use --full-dump-limit {total}"
         )
     body = bytearray()
-    await fetcher.beside("goroutine", DEFAULT_SIZE, debug="2").fetch(body.extend)
+    await fetcher.with_profile("goroutine", DEFAULT_SIZE, debug="2").fetch(body.extend)
     return dump.parse(bytes(body))
 
 

@@ -4,18 +4,18 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leakwatch.cli.stack_table import Refresh
 from leakwatch.clock import Clock, Lag
-from leakwatch.discovery.target_builder import JobDefaults, endpoint
+from leakwatch.discovery.target_builder import endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, UsageError, without_user
 from leakwatch.http.client import Tls
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Target
 from leakwatch.pipeline import Pipeline
-from leakwatch.scrape.config import DEFAULT_SIZE
+from leakwatch.scrape.config import GlobalConfig
 from leakwatch.scrape.factory import build_loop
 from leakwatch.scrape.loop import ScrapeLoop
 from leakwatch.scrape.probes.config import ProbeSettings
@@ -55,7 +55,7 @@ class SessionTarget:
 
     def update(self, now: float) -> None:
         """Record the result of a scrape that ended at `now`."""
-        successes = self.loop.health.results["success"]
+        successes = self.loop.state.health.results["success"]
         if successes > self.scrapes:
             self.first_success = now if self.first_success is None else self.first_success
             self.last_success = now
@@ -86,7 +86,8 @@ class ScrapeSession:
         self.session_targets: list[SessionTarget] = []
         self._settings = settings
         self._on_events = on_events
-        self._scrape_targets = dict(_scrape_target(url, settings) for url in urls)
+        scrape_targets = [_scrape_target(url, settings) for url in urls]
+        self._scrape_targets = {scrape_target.target: scrape_target for scrape_target in scrape_targets}
         if len(self._scrape_targets) < len(urls):
             raise UsageError("a target is given twice")
 
@@ -104,8 +105,7 @@ class ScrapeSession:
         lag.start()
         now = self.clock.stopwatch()
         self.session_targets = [
-            SessionTarget(self._loop(target, scrape_target, lag), now)
-            for target, scrape_target in self._scrape_targets.items()
+            SessionTarget(self._loop(scrape_target, lag), now) for scrape_target in self._scrape_targets.values()
         ]
         scraping = asyncio.gather(*(self._scrape(target, is_over) for target in self.session_targets))
         try:
@@ -139,9 +139,11 @@ class ScrapeSession:
             for number in signals:
                 event_loop.remove_signal_handler(number)
 
-    def _loop(self, target: Target, scrape_target: ScrapeTarget, lag: Lag) -> ScrapeLoop:
-        tls = Tls(scrape_target.http.tls_config, secure=scrape_target.endpoint.url.scheme == "https")
-        return build_loop(target, scrape_target, tls, self.pipeline, self.clock, lag.total, credit=CREDIT)
+    def _loop(self, scrape_target: ScrapeTarget, lag: Lag) -> ScrapeLoop:
+        tls = Tls(scrape_target.job.http.tls_config, secure=scrape_target.endpoint.url.scheme == "https")
+        return build_loop(
+            scrape_target, tls=tls, pipeline=self.pipeline, clock=self.clock, lag=lag.total, credit=CREDIT
+        )
 
     async def _scrape(self, target: SessionTarget, is_over: IsOver) -> None:
         """Scrape a target at its interval, shifted by half an interval after the first success.
@@ -164,23 +166,14 @@ class ScrapeSession:
             due += interval * max(1, (now - due) // interval)  # a late scrape starts at once; more are skipped
 
 
-def _scrape_target(url: str, settings: SessionSettings) -> tuple[Target, ScrapeTarget]:
-    job = target_job(url)
-    (group,) = job.static_configs
-    labels = {**group.labels, "__address__": group.targets[0]}
+def _scrape_target(url: str, settings: SessionSettings) -> ScrapeTarget:
+    """Return how to scrape the target at [service=]URL; raises UsageError and ConfigError."""
+    config = target_job(url)
+    (group,) = config.static_configs
+    job = config.job(GlobalConfig(scrape_interval=settings.interval, scrape_timeout=settings.timeout))
+    job = replace(job, cost_limit=settings.cost_limit, probes=settings.probes)
     try:
-        address = endpoint(labels, JobDefaults(job.job_name, job.scheme, job.profile_path))
+        address = endpoint({**group.labels, "__address__": group.targets[0]}, job.defaults)
     except DiscoveryError as error:
         raise ConfigError(f"{without_user(url)}: {error}") from error
-    scrape_target = ScrapeTarget(
-        endpoint=address,
-        job=job.job_name,
-        http=job,
-        interval=settings.interval,
-        timeout=settings.timeout,
-        cost_limit=settings.cost_limit,
-        size_limit=DEFAULT_SIZE,
-        form=job.profile_format,
-        closer=settings.probes,
-    )
-    return address.target, scrape_target
+    return ScrapeTarget(address, job)

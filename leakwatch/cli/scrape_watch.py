@@ -55,7 +55,7 @@ def run(url: str, options: TableOptions) -> None:
     with display.live() as refresh:
         asyncio.run(session.run(display.is_over, refresh))
     (target,) = session.session_targets
-    health = target.loop.health
+    health = target.loop.state.health
     if target.first_success is None and health.reason:
         raise ScrapeError("connection", f"{session.targets[0].name}: {health.error}")
 
@@ -110,7 +110,7 @@ class StackDisplay:
 
     def _head(self, target: SessionTarget) -> Iterator[Text]:
         """Yield the lines about a target above the table."""
-        state, health = self._session.pipeline.add_target(target.loop.target), target.loop.health
+        state, health = self._session.pipeline.add_target(target.loop.state.target), target.loop.state.health
         time = datetime.fromtimestamp(health.time, UTC).strftime("%H:%M:%S UTC") if health.time else "waiting"
         head = f"{time}  {state.target.name}: {state.total} goroutines in {len(state.history.rows)} stacks"
         if health.interval > self._options.interval:

@@ -48,8 +48,8 @@ def stack_lines(state: TargetState) -> Iterator[StackLine]:
             service=state.target.service,
             stack=stack,
             goroutines=int(history.last[row]),
-            growth=judged[1].growth.rate if judged else slope,
-            verdict=judged[1].verdict if judged else Verdict.NORMAL,
+            growth=judged.judgement.growth.rate if judged else slope,
+            verdict=judged.judgement.verdict if judged else Verdict.NORMAL,
         )
 
 

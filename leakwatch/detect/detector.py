@@ -21,7 +21,7 @@ from leakwatch.detect.daily import Daily
 from leakwatch.detect.growth import Scores
 from leakwatch.detect.series import Series
 from leakwatch.detect.trend import everything, find_onset, growth_since, recent
-from leakwatch.model import NO_GROWTH, Fingerprint, Growth, Judgement, Stack, Verdict
+from leakwatch.model import NO_GROWTH, Fingerprint, Growth, JudgedStack, Judgement, Verdict
 
 SUSPECT: Final = 0.5
 ACQUIT: Final = 0.3
@@ -146,7 +146,7 @@ class Detector(Generic[S]):
             if row is None or case.verdict is Verdict.NORMAL:
                 del self.cases[fingerprint]
 
-    def judgements(self, series: S) -> dict[Fingerprint, tuple[Stack, Judgement]]:
+    def judgements(self, series: S) -> dict[Fingerprint, JudgedStack]:
         """Return what is thought of each series that is not normal."""
         growing = {key: case.onset for key, case in self.cases.items() if case.verdict >= Verdict.SUSPECTED}
         related = in_step(series, growing) if len(growing) > 1 else {}
@@ -156,7 +156,7 @@ class Detector(Generic[S]):
             stack = series.stacks[row]
             if stack is not None:
                 case.related = related.get(key, frozenset()) | (case.related & self.cases.keys())
-                found[key] = stack, _judgement(case, series, row)
+                found[key] = JudgedStack(stack, _judgement(case, series, row))
         return found
 
 

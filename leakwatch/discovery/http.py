@@ -99,10 +99,10 @@ class Lister:
         """Return the groups of the list, None if it is the same as last time; raises DiscoveryError."""
         body = bytearray()
         try:
-            await self._scraper.fetch(body.extend)
+            fetched = await self._scraper.fetch(body.extend)
         except ScrapeError as error:
             raise DiscoveryError(f"{error.reason}: {error}") from error
-        kind = self._scraper.content_type.strip()
+        kind = fetched.content_type.strip()
         if not JSON.fullmatch(kind):
             raise DiscoveryError(f"the answer has Content-Type {quote(kind)}, application/json is needed")
         if bytes(body) == self._body:

@@ -15,7 +15,9 @@ from leakwatch.evidence.index import StoredBody
 from leakwatch.evidence.packer import Packer
 from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept, Kind, Record, RecordedLeak
 from leakwatch.evidence.store import Store
+from leakwatch.http.fetch import Feed
 from leakwatch.leaks.model import Event
+from leakwatch.leaks.tracker import LeakOnTarget
 from leakwatch.model import Process, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile import symbols as symbol
@@ -49,10 +51,13 @@ class TargetRecorder:
         self._process: Process | None = None
         self._restarts = 0
 
-    def begin(self, form: Kept, size_limit: int) -> Packer | None:
-        """Return what takes in the next body; None if nobody wants it. `size_limit`: bytes decompressed."""
-        if self.wanted or self._leaks():
-            return self._store.packer(form, size_limit)
+    def begin(self, form: Kept, size_limit: int, leaks: Sequence[LeakOnTarget]) -> "BodyRecording | None":
+        """Return a recording of the next body, None if it is not wanted.
+
+        `size_limit`: decompressed bytes; `leaks`: on the target so far.
+        """
+        if self.wanted or any(leak.verdict >= Verdict.PLATEAU for leak in leaks):
+            return BodyRecording(self, self._store.packer(form, size_limit), form)
         self._let_go()
         return None
 
@@ -108,7 +113,7 @@ class TargetRecorder:
         symbols: Mapping[int, str],
     ) -> None:
         state = self._pipeline.targets.get(self._target)
-        if state is None or state.identity.mixed:
+        if state is None or state.process_tracker.mixed:
             return
         if state.restarts != self._restarts:
             self.freeze()
@@ -146,9 +151,10 @@ class TargetRecorder:
 
     def _leaks(self) -> list[tuple[str, Verdict, float]]:
         """Return stack, verdict and growth of the leaks on the target that hold goroutines still."""
-        target = self._target
-        found = self._pipeline.leaks.on(target.service, target.name)
-        return [(stack.fingerprint, verdict, rate) for stack, verdict, rate in found if verdict >= Verdict.PLATEAU]
+        leaks = self._pipeline.leaks_on(self._target)
+        return [
+            (leak.stack.fingerprint, leak.verdict, leak.rate) for leak in leaks if leak.verdict >= Verdict.PLATEAU
+        ]
 
     def _record(
         self,
@@ -163,14 +169,14 @@ class TargetRecorder:
         state = self._pipeline.targets.get(target)
         leaks = [
             RecordedLeak(
-                stack=stack.fingerprint,
-                function=stack.blamed.function,
-                wait=stack.wait,
-                verdict=verdict.word,
-                growth_per_hour=rate * HOUR,
-                goroutines=state.count(stack.fingerprint) if state else 0,
+                stack=leak.stack.fingerprint,
+                function=leak.stack.blamed.function,
+                wait=leak.stack.wait,
+                verdict=leak.verdict.word,
+                growth_per_hour=leak.rate * HOUR,
+                goroutines=state.count(leak.stack.fingerprint) if state else 0,
             )
-            for stack, verdict, rate in self._pipeline.leaks.on(target.service, target.name)
+            for leak in self._pipeline.leaks_on(target)
         ]
         return Record(
             service=target.service,
@@ -189,6 +195,23 @@ class TargetRecorder:
         self._store.drop(str(error), service=self._target.service, target=self._target.name)
 
 
+class BodyRecording:
+    """One body that is recorded while it arrives."""
+
+    def __init__(self, recorder: TargetRecorder, packer: Packer, form: Kept) -> None:
+        self._recorder = recorder
+        self._packer = packer
+        self._form: Kept = form
+
+    def tee(self, feed: Feed) -> Feed:
+        """Return a feed that records the pieces and passes them to `feed`."""
+        return self._packer.tee(feed)
+
+    async def end(self, time: float, total: int, process: Process | None, symbols: Mapping[int, str]) -> None:
+        """Store the recorded body, the profile of `time`."""
+        await self._recorder.end(self._packer, self._form, time, total, process, symbols)
+
+
 class EvidenceRecorder:
     """The trails of all targets, and the store of what is kept of them."""
 
@@ -198,7 +221,7 @@ class EvidenceRecorder:
         self._wall = wall
         self._trails: dict[Target, TargetRecorder] = {}
 
-    def trail(self, target: Target) -> TargetRecorder:
+    def recorder(self, target: Target) -> TargetRecorder:
         """Return the trail of a target, which begins if it is new."""
         found = self._trails.get(target)
         if found is None:
@@ -217,9 +240,9 @@ class EvidenceRecorder:
             growing = [state for state in states if state.target.name in leak.targets]
             growing.sort(key=lambda state: state.count(fingerprint), reverse=True)
             for state in growing[:TARGETS]:
-                self.trail(state.target).wanted.add(KINDS[leak.verdict])
+                self.recorder(state.target).wanted.add(KINDS[leak.verdict])
 
-    def leave(self, target: Target) -> None:
+    def target_removed(self, target: Target) -> None:
         """Keep the last body of a target that has gone."""
         trail = self._trails.pop(target, None)
         if trail:

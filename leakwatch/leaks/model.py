@@ -79,7 +79,7 @@ class Transition:
     time: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leak:
     """A stack of a service with a verdict other than normal, over all targets of the service.
 

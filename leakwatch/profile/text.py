@@ -26,6 +26,7 @@ LINES_LIMIT = 10_000
 """Of one group; Go prints at most 128 counters, each with a few lines where calls were inlined."""
 
 DIGITS = 18
+NUMBER = re.compile(rb"\d{1,%d}" % DIGITS)
 """More than that is no count and no line number, and would not fit the numbers they become."""
 
 PIECE = 131_072
@@ -143,7 +144,7 @@ class Parser:
         Splitting at the long " @ 0x" is much faster than at the short blank line, so each piece ends with the
         count of the next group; where a piece does not, a label has that text and the careful way is taken.
         """
-        young, old = self._memory.traces.young.get, self._memory.traces.get
+        young, old, is_number = self._memory.traces.young.get, self._memory.traces.get, NUMBER.fullmatch
         groups: list[Group] = []
         pieces = text.split(b" @ 0x")
         count = pieces[0]
@@ -152,7 +153,7 @@ class Parser:
             rest, end, following = piece.rpartition(b"\n\n")
             key = hash(rest)
             trace = young(key) or old(key)
-            if trace is None or not end or not _is_number(count):
+            if trace is None or not end or not is_number(count):
                 return None
             groups.append((trace, int(count)))
             count = following
@@ -160,11 +161,11 @@ class Parser:
 
     def _any_groups(self, text: bytes) -> list[Group]:
         """Return the groups of `text`, line by line, and remember them; raises MalformedProfile."""
-        traces = self._memory.traces
+        traces, is_number = self._memory.traces, NUMBER.fullmatch
         groups: list[Group] = []
         for block in text.split(b"\n\n"):
             count, at, rest = block.partition(b" @")
-            if not at or not _is_number(count):
+            if not at or not is_number(count):
                 raise self._malformed("expected `count @ counters`", block.partition(b"\n")[0], self._line)
             key = hash(rest.removeprefix(b" 0x"))
             trace = traces.young.get(key) or traces.get(key)
@@ -220,7 +221,7 @@ class Parser:
         frame = frames.get((function, place))
         if frame is None:
             file, colon, at = place.rpartition(b":")  # the last one: Windows paths have one of their own
-            if not colon or not _is_number(at):
+            if not colon or not NUMBER.fullmatch(at):
                 raise self._malformed("expected file:line", line, number)
             frame = Frame(decode(function), decode(file), int(at))
             frames.put((function, place), frame)
@@ -270,10 +271,6 @@ def _parked_at(counters: bytes, first_frame: bytes) -> int:
 
 def _address(frame: bytes) -> int:
     return int(next(cell for cell in frame.split(b"\t")[1:] if cell), 16)
-
-
-def _is_number(text: bytes) -> bool:
-    return text.isdigit() and len(text) <= DIGITS
 
 
 def decode(data: bytes) -> str:

@@ -12,7 +12,7 @@ up, one that is missing has a count that is not known, and is taken for what it 
 import asyncio
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -47,10 +47,6 @@ INFO = (
 )
 
 
-Targets = Callable[[str], Collection[Target]]
-"""Service -> its targets as they are now."""
-
-
 @dataclass(slots=True)
 class Profile:
     """What was exported of one target at one time."""
@@ -65,22 +61,12 @@ Profiles = dict[tuple[float, str], Profile]
 
 
 class Backfill:
-    """Refills the histories of services that are new here, one after the other, those with leaks first.
+    """Refills the histories of services that are new here, one after the other, those with leaks first."""
 
-    `targets`: asked for the targets of a service as they are now.
-    """
-
-    def __init__(
-        self,
-        prometheus: PrometheusApi,
-        pipeline: Pipeline,
-        clock: Clock,
-        targets: Callable[[str], Collection[Target]],
-    ) -> None:
+    def __init__(self, prometheus: PrometheusApi, pipeline: Pipeline, clock: Clock) -> None:
         self._prometheus = prometheus
         self._pipeline = pipeline
         self._clock = clock
-        self._targets = targets
         self._wanted: dict[str, float] = {}
         """Service -> since when it waits, in seconds of a stopwatch."""
         self._known: set[str] = set()
@@ -127,6 +113,11 @@ class Backfill:
         for service in [name for name, since in self._wanted.items() if since < latest]:
             del self._wanted[service]
 
+    def _targets(self, service: str) -> list[Target]:
+        """Return the current targets of a service."""
+        state = self._pipeline.service(service)
+        return [target.target for target in state.targets.values()] if state else []
+
     async def _leaking(self) -> list[str]:
         found = await self._prometheus.instant(LEAKING, self._clock.wall(self._clock.time()))
         return [series.labels.get("service", "") for series in found]
@@ -149,7 +140,7 @@ class Backfill:
         replay.follow(self._targets(service))
         replay.part(math.inf)
         if self._pipeline.settings.block == block:
-            self._pipeline.take(service, replay.pipeline)
+            self._pipeline.adopt(service, replay.pipeline)
             log.info("history refilled", service=service, profiles=played)
         return played
 
@@ -220,12 +211,14 @@ class Replay:
         }
         self._seen[name] = time
         total = sum(profile.counts.values())
-        self.pipeline.observe(self._target(name), time + self._shift, total, samples, profile.process)
+        self.pipeline.observe(
+            self.pipeline.add_target(self._target(name)), time + self._shift, total, samples, profile.process
+        )
 
     def part(self, before: float) -> None:
         """Let go of the targets that are no more and were last seen `before`."""
         for name in [name for name, time in self._seen.items() if time < before and name not in self._targets]:
-            self.pipeline.leave(self._target(name), self._seen.pop(name) + self._shift)
+            self.pipeline.remove_target(self._target(name), self._seen.pop(name) + self._shift)
 
     def _target(self, name: str) -> Target:
         return self._targets.get(name) or Target(self.service, name)

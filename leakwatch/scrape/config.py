@@ -1,10 +1,12 @@
-"""What the configuration says of scraping: `global` and `scrape_configs`."""
+"""Settings of scraping: `global` and `scrape_configs`."""
 
-from typing import Annotated, Literal, Self
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from leakwatch.discovery.runner import DiscoverySettings
+from leakwatch.discovery.target_builder import JobDefaults
 from leakwatch.http.settings import HttpSettings
 from leakwatch.profile.body import Format
 from leakwatch.scrape.probes.config import ProbeSettings
@@ -87,3 +89,52 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
                 f"job {self.job_name!r} has no targets: give it static_configs or one of the ..._sd_configs"
             )
         return self
+
+    def job(self, defaults: GlobalConfig) -> "ScrapeJob":
+        """Return the job of this configuration, with missing keys taken from `global`."""
+        interval = self.scrape_interval or defaults.scrape_interval
+        return ScrapeJob(
+            defaults=JobDefaults(
+                name=self.job_name,
+                scheme=self.scheme,
+                path=self.profile_path,
+                interval=interval,
+                timeout=min(self.scrape_timeout or defaults.scrape_timeout, interval),
+                rules=self.relabel_configs,
+                metrics_path=self.metrics_path,
+                memory_limit=self.memory_limit,
+            ),
+            http=HttpSettings.model_construct(**self._part(HttpSettings)),
+            probes=ProbeSettings.model_construct(**self._part(ProbeSettings)),
+            cost_limit=self.scrape_cost_limit or defaults.scrape_cost_limit,
+            size_limit=self.body_size_limit or defaults.body_size_limit,
+            form=self.profile_format,
+            target_limit=self.target_limit,
+            discovery=self,
+        )
+
+    def _part(self, kind: type[BaseSettings]) -> dict[str, Any]:
+        """Return the keys that belong to one of the base classes."""
+        return {name: getattr(self, name) for name in kind.model_fields}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScrapeJob:
+    """A scrape configuration with all defaults filled in. Jobs are equal if they scrape in the same way.
+
+    `cost_limit`: share of a core; `size_limit`: bytes; `target_limit`: largest number of targets, 0 for any.
+    """
+
+    defaults: JobDefaults
+    http: HttpSettings
+    probes: ProbeSettings
+    cost_limit: float
+    size_limit: int
+    form: Format
+    target_limit: int
+    discovery: DiscoverySettings = field(compare=False)
+
+    @property
+    def name(self) -> str:
+        """The job name."""
+        return self.defaults.name

@@ -64,7 +64,7 @@ class StackCollector(Collector):
         ignored = GaugeMetricFamily(
             "leakwatch_ignored_leaks", "Leaks that a rule keeps out of sight.", labels=("rule",)
         )
-        for rule, count in self._pipeline.leaks.ignored().items():
+        for rule, count in self._pipeline.ignored().items():
             ignored.add_metric((shown(rule),), count)
         yield ignored
         info = GaugeMetricFamily(
@@ -105,7 +105,7 @@ class StackCollector(Collector):
                 judged = state.judged.get(stack.fingerprint)
                 labels = (*base, stack.fingerprint, shown(stack.blamed.function))
                 goroutines.add_metric(labels, last[row])
-                growth.add_metric(labels, judged[1].growth.rate if judged else slope[row])
+                growth.add_metric(labels, judged.judgement.growth.rate if judged else slope[row])
             counted = int(np.count_nonzero(last))
             chosen = list(rows)
             goroutines.add_metric((*base, "other", ""), last.sum() - last[chosen].sum() + state.history.folded)
@@ -174,8 +174,8 @@ def _processes(health: Mapping[Target, TargetHealth], states: Mapping[Target, Ta
             continue
         labels = (shown(target.service), shown(target.name))
         restarts.add_metric(labels, state.restarts)
-        mixed.add_metric(labels, state.identity.mixed)
-        one = state.identity.process
+        mixed.add_metric(labels, state.process_tracker.mixed)
+        one = state.process_tracker.process
         if one is not None and target_health.up:
             process.add_metric((*labels, shown(one.start), shown(one.build)), 1)
     yield from (restarts, process, mixed)
@@ -213,7 +213,7 @@ class DiscoveryCollector(Collector):
         )
         number: Counter[tuple[str, str]] = Counter()
         succeeded: dict[tuple[str, str], float] = {}
-        for those in self._targets.outlook():
+        for those in self._targets.discoverers():
             key = those.job, those.mechanism
             number[key] += those.failures
             # Of several of a kind the one that has been failing for longest; 0 for one that never worked.

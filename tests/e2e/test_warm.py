@@ -138,7 +138,7 @@ def refill(url: str, targets: Sequence[Target], now: float, shift: float = 0.0) 
     async def fill() -> Pipeline:
         pipeline = Pipeline(DetectionSettings())
         for target in targets:
-            pipeline.observe(target, now + shift - 1, 20, samples({"busy": 20}))
+            pipeline.observe(pipeline.add_target(target), now + shift - 1, 20, samples({"busy": 20}))
         server = PrometheusApi(PrometheusConfig(url=url))
         warmer = Backfill(server, pipeline, At(now, shift), lambda _: targets)
         await warmer.refill("shop")
@@ -177,7 +177,7 @@ def test_scraping_goes_on_from_there(recorded: tuple[str, float]) -> None:
     for step in range(41):
         at = begin + HOURS * HOUR + step * 15
         found = samples(counts(ONE, (at - begin) / HOUR))
-        assert pipeline.observe(ONE, at, 0, found, process(ONE, HOURS)) == []
+        assert pipeline.observe(pipeline.add_target(ONE), at, 0, found, process(ONE, HOURS)) == []
     assert pipeline.add_target(ONE).history.closed in {closed + 2, closed + 3}
     assert pipeline.add_target(ONE).restarts == 0
     (leak,) = pipeline.open_leaks()
@@ -196,7 +196,7 @@ def test_those_that_are_gone_have_heirs(recorded: tuple[str, float]) -> None:
     new = Target("shop", "10.9.9.9:6060")
     pipeline = refill(url, [new], now)
     assert pipeline.targets == {}
-    pipeline.observe(new, now + 15, 20, samples({"busy": 20}))
+    pipeline.observe(pipeline.add_target(new), now + 15, 20, samples({"busy": 20}))
     assert pipeline.add_target(new).replacement
     (leak,) = pipeline.open_leaks()
     assert leak.verdict is Verdict.LEAKING
@@ -209,7 +209,7 @@ def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> No
 
     async def play() -> list[int]:
         pipeline, seen = Pipeline(DetectionSettings()), []
-        pipeline.observe(ONE, begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
+        pipeline.observe(pipeline.add_target(ONE), begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
         clock = At(begin + HOURS * HOUR, 0.0)
         warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock, lambda _: [ONE, TWO])
         running = asyncio.create_task(warmer.refill("shop"))
@@ -264,7 +264,7 @@ def test_who_leaks_comes_first(recorded: tuple[str, float]) -> None:
 
     async def fill() -> None:
         pipeline = Pipeline(DetectionSettings())
-        pipeline.observe(ONE, begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
+        pipeline.observe(pipeline.add_target(ONE), begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
         clock = At(begin + HOURS * HOUR, 0.0)
         warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock, lambda _: [ONE, TWO])
         running = asyncio.create_task(warmer.run())

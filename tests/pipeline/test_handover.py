@@ -41,12 +41,14 @@ class Cluster:
                 age = (self.time - self._started.setdefault(target, self.time)) / HOUR
                 found = samples(self._counts(age))
                 total = sum(sample.goroutines for sample in found.values())
-                self.events += self.pipeline.observe(target, START + self.time, total, found)
+                self.events += self.pipeline.observe(
+                    self.pipeline.add_target(target), START + self.time, total, found
+                )
             self.events += self.pipeline.expire(START + self.time)
 
     def leave(self, target: Target) -> None:
         """Take a pod away."""
-        self.events += self.pipeline.leave(target, START + self.time)
+        self.events += self.pipeline.remove_target(target, START + self.time)
 
     def _counts(self, age: float) -> Mapping[str, int]:
         pool = min(self._pool * age / 4, self._pool)
@@ -133,7 +135,7 @@ def test_what_is_gone_for_good_is_let_go() -> None:
     assert cluster.events[-1].kind == "closed"
     cluster.time += 24 * HOUR
     cluster.events += cluster.pipeline.expire(START + cluster.time)
-    assert cluster.pipeline._services == {}
+    assert cluster.pipeline.services == {}
     assert cluster.pipeline.targets == {}
 
 
@@ -145,7 +147,7 @@ def test_an_ignored_leak_stays_ignored_when_its_pod_goes() -> None:
     cluster.leave(pod(1))
     cluster.run(1, pod(2))
     assert cluster.told() == []
-    assert sum(cluster.pipeline.leaks.ignored().values()) == 1
+    assert sum(cluster.pipeline.ignored().values()) == 1
 
 
 def test_scaling_up_or_down_takes_nothing_from_those_that_stay() -> None:
@@ -174,7 +176,9 @@ def replay(counts: Callable[[float], Mapping[str, int]], hours: float, life: flo
     for minute in range(int(hours * 60)):
         found = counts(minute / 60)
         process = None if math.isinf(life) else Process(str(minute / 60 // life))
-        events += pipeline.observe(TARGET, START + minute * 60, sum(found.values()), samples(found), process)
+        events += pipeline.observe(
+            pipeline.add_target(TARGET), START + minute * 60, sum(found.values()), samples(found), process
+        )
     return events
 
 

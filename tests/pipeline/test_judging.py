@@ -8,11 +8,13 @@ import pytest
 
 from leakwatch.detect.trend import find_onset, theil_sen
 from leakwatch.leaks.ownership.owners import Owners
-from leakwatch.leaks.ownership.source_links import LinkContext, Links
+from leakwatch.leaks.ownership.source_links import Links
 from leakwatch.leaks.reason import departures, sentence
+from leakwatch.leaks.service_state import ServiceState
 from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.leaks.target_state import TargetState
 from leakwatch.leaks.tracker import LeakTracker
-from leakwatch.model import Growth, Judgement, Target, Verdict
+from leakwatch.model import Growth, JudgedStack, Judgement, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from tests.support.simulated import HOUR, INTERVAL, START, TARGET, Load, play, samples, verdicts
 
@@ -58,7 +60,7 @@ def test_a_pure_leak_is_found(rate: float, begin: float, within: float, window: 
     assert leak.growth.rate == pytest.approx(rate / HOUR, rel=0.25)
     assert (leak.first_seen - START) / HOUR == pytest.approx(begin, abs=1.5)
     assert leak.targets == (TARGET.name,)
-    assert next(iter(pipeline.targets.values())).judged[leak.stack.fingerprint][1].window in {
+    assert next(iter(pipeline.targets.values())).judged[leak.stack.fingerprint].judgement.window in {
         window,
         "P2",
         "C2",
@@ -184,13 +186,13 @@ def test_confidence_grows_and_is_bounded_while_young() -> None:
 def test_a_leak_outlasts_a_longer_block() -> None:
     """A leak that slows its own scrapes stays leaking while the block grows with the interval."""
     pipeline, _ = play(leaking(60, 0), 5)
-    assert pipeline.stretch(TARGET, 200.0)
+    assert pipeline.add_target(TARGET).stretch(200.0)
     assert pipeline.add_target(TARGET).history.block == 1200.0
-    assert not pipeline.stretch(TARGET, 200.0)
+    assert not pipeline.add_target(TARGET).stretch(200.0)
     events = []
     for i in range(100):
         at = 5 * HOUR + i * 200.0
-        events += pipeline.observe(TARGET, START + at, 0, samples(leaking(60, 0)(at) or {}))
+        events += pipeline.observe(pipeline.add_target(TARGET), START + at, 0, samples(leaking(60, 0)(at) or {}))
     assert events == []
     assert [leak.verdict for leak in pipeline.open_leaks()] == [Verdict.LEAKING]
 
@@ -198,11 +200,11 @@ def test_a_leak_outlasts_a_longer_block() -> None:
 def test_a_block_shrinks_again() -> None:
     """A target that is quick again gets its usual block back, once nothing is under suspicion."""
     pipeline, _ = play(poisson(1, 30), 3)
-    assert pipeline.stretch(TARGET, 200.0)
+    assert pipeline.add_target(TARGET).stretch(200.0)
     play(poisson(1, 30), 1, pipeline)
     for i in range(2000):
-        pipeline.observe(TARGET, START + 4 * HOUR + i * 15.0, 30, samples({"busy": 30}))
-        pipeline.stretch(TARGET, 15.0)
+        pipeline.observe(pipeline.add_target(TARGET), START + 4 * HOUR + i * 15.0, 30, samples({"busy": 30}))
+        pipeline.add_target(TARGET).stretch(15.0)
     assert pipeline.add_target(TARGET).history.block == 300.0
 
 
@@ -212,14 +214,14 @@ def test_a_gap_of_days_harms_nothing() -> None:
         pipeline, _ = play(leaking(60, 0), 2.3)
         assert pipeline.open_leaks()
         for i in range(100):
-            pipeline.observe(TARGET, START + hours * HOUR + i * 15.0, 7, samples({"leak": 7}))
+            pipeline.observe(pipeline.add_target(TARGET), START + hours * HOUR + i * 15.0, 7, samples({"leak": 7}))
 
 
 def test_forgetting_a_target_closes_its_leak() -> None:
     """A target that goes away takes its verdict with it."""
     pipeline, _ = play(leaking(60, 0), 5)
     assert [leak.verdict for leak in pipeline.open_leaks()] == [Verdict.LEAKING]
-    events = pipeline.forget(TARGET, START + 5 * HOUR)
+    events = pipeline.forget_target(TARGET, START + 5 * HOUR)
     assert [(event.before, event.leak.verdict) for event in events] == [(Verdict.LEAKING, Verdict.NORMAL)]
     assert pipeline.open_leaks() == []
 
@@ -232,13 +234,18 @@ def judgement(verdict: Verdict, rate: float, first_seen: float) -> Judgement:
 
 def test_a_leak_over_two_targets() -> None:
     """The worst verdict counts, rates add up with their errors in quadrature, the earliest onset is told."""
-    leaks = LeakTracker(lambda *_: 123, lambda _: {}, lambda name, _: LinkContext(name, {}))
-    leaks.assign(Owners({"main.": "everyone", "main.leak": "storage"}), (), Links())
+    tracker, service = LeakTracker(), ServiceState("shop")
+    tracker.configure(Owners({"main.": "everyone", "main.leak": "storage"}), (), Links())
     (fingerprint, sample), *_ = samples({"leak": 1}).items()
-    leaks.update("shop", "a", {fingerprint: (sample.stack, judgement(Verdict.SUSPECTED, 10, 5.0))}, 1.0)
-    events = leaks.update("shop", "b", {fingerprint: (sample.stack, judgement(Verdict.LEAKING, 20, 3.0))}, 2.0)
+    for name, goroutines in (("a", 100), ("b", 23)):
+        state = service.targets[name] = TargetState(Target("shop", name), DetectionSettings(), service.functions)
+        state.history.record(1.0, samples({"leak": goroutines}))
+    suspected = JudgedStack(sample.stack, judgement(Verdict.SUSPECTED, 10, 5.0))
+    tracker.update(service, "a", {fingerprint: suspected}, 1.0)
+    leaking = JudgedStack(sample.stack, judgement(Verdict.LEAKING, 20, 3.0))
+    events = tracker.update(service, "b", {fingerprint: leaking}, 2.0)
     assert [(event.time, event.before) for event in events] == [(2.0, Verdict.SUSPECTED)]
-    (leak,) = leaks.all()
+    (leak,) = tracker.leaks([service])
     assert (leak.verdict, leak.goroutines, leak.first_seen, leak.detected_at) == (Verdict.LEAKING, 123, 3.0, 2.0)
     assert leak.targets == ("a", "b")
     assert leak.owner == "storage"
@@ -252,7 +259,7 @@ def test_services_are_counted_apart() -> None:
     """The same stack in two services is two leaks; the replicas of one are counted together."""
     pipeline = Pipeline(DetectionSettings())
     for target, count in ((TARGET, 5), (Target("shop", "b"), 7), (Target("other", "c"), 100)):
-        pipeline.observe(target, START, count, samples({"leak": count}))
+        pipeline.observe(pipeline.add_target(target), START, count, samples({"leak": count}))
     fingerprint = next(iter(samples({"leak": 1})))
     assert pipeline.count("shop", fingerprint) == 12
     assert pipeline.count("nobody", fingerprint) == 0

@@ -38,7 +38,9 @@ class Play:
             for target in targets:
                 found = counts(target, self.time / HOUR)
                 total = sum(sample.goroutines for sample in found.values())
-                self.events += self.pipeline.observe(target, START + self.time, total, found)
+                self.events += self.pipeline.observe(
+                    self.pipeline.add_target(target), START + self.time, total, found
+                )
             self.time += MINUTE
         return self
 
@@ -121,7 +123,7 @@ def test_a_plateau_lasts_since_the_last_rise() -> None:
     play = Play().run(14, lambda _, hour: samples({"leak": 3 + int(min(hour, 4) * 60), "b": 5}), A)
     leak = play.leak()
     assert leak.verdict is Verdict.PLATEAU
-    assert leak.reason.endswith("and has not grown for 9h50m")
+    assert leak.reason.endswith("and has not grown for 9h54m")
 
 
 def test_a_rule_by_labels_hides_only_what_its_targets_leak() -> None:
@@ -216,7 +218,7 @@ def test_the_memory_of_a_service_is_bounded() -> None:
         return samples({"leak": 3 + int(30 * hour)} | dict.fromkeys((f"once{new + n}" for n in range(20)), 5))
 
     play.run(8, counts, A, B)
-    for pooled in play.pipeline._services["shop"]._pooled or ():
+    for pooled in play.pipeline.services["shop"]._pooled or ():
         assert len(pooled._pool.stacks) <= 2 * 2 * 100
         assert all(len(member.means) == len(pooled._pool.stacks) for member in pooled._pool.members.values())
     leak = play.leak()
@@ -313,7 +315,7 @@ def test_a_target_whose_blocks_grow_stays_in_its_service() -> None:
         return samples({"leak": 2 + int(12 * hour), "b": 5})
 
     play.run(6, counts, A, B)
-    assert play.pipeline.stretch(A, 2 * 300.0 / 5)
+    assert play.pipeline.add_target(A).stretch(2 * 300.0 / 5)
     play.run(8, counts, A, B)
     leak = play.leak()
     assert leak.verdict is Verdict.LEAKING

@@ -38,9 +38,11 @@ def run(
         for n, target in enumerate(targets(number)):
             at = i * INTERVAL + n
             if restarts and i and int(at / HOUR + n * restarts / number) % restarts == 0 and i % 240 == 0:
-                events += pipeline.restart(target, START + at)
+                events += pipeline.restart(pipeline.add_target(target), START + at)
             found = counts(n, at / HOUR)
-            events += pipeline.observe(target, START + at, sum(found.values()), samples(found))
+            events += pipeline.observe(
+                pipeline.add_target(target), START + at, sum(found.values()), samples(found)
+            )
     return pipeline, events
 
 
@@ -117,7 +119,7 @@ def play_sites(counts: Callable[[float], Sequence[int]], hours: float) -> tuple[
         found: Samples = {
             s.fingerprint: Sample(s, n) for s, n in zip(stacks, counts(i * INTERVAL / HOUR), strict=False) if n
         }
-        events += pipeline.observe(target, START + i * INTERVAL, 0, found)
+        events += pipeline.observe(pipeline.add_target(target), START + i * INTERVAL, 0, found)
     return pipeline, events
 
 
@@ -202,9 +204,9 @@ def test_a_restart_does_not_end_a_leak() -> None:
     for i in range(int(10 * HOUR / INTERVAL), int(16 * HOUR / INTERVAL)):
         at = i * INTERVAL
         if i == int(10 * HOUR / INTERVAL):
-            assert pipeline.restart(target, START + at) == []
+            assert pipeline.restart(pipeline.add_target(target), START + at) == []
             assert "until the process ended" in pipeline.open_leaks()[0].reason
-        events += pipeline.observe(target, START + at, 0, samples(counts(0, at / HOUR)))
+        events += pipeline.observe(pipeline.add_target(target), START + at, 0, samples(counts(0, at / HOUR)))
     assert events[begun:] == []
     (leak,) = pipeline.open_leaks()
     assert leak.reason.startswith("grew from")
@@ -216,10 +218,10 @@ def test_a_leak_that_a_deploy_mended_recovers() -> None:
     counts: Counts = lambda _, h: {"leak": 2 + (int(h * 60) if h < 5 else 0), "busy": 5}  # noqa: E731
     pipeline, events = run(counts, 5, 1)
     (target,) = targets(1)
-    pipeline.restart(target, START + 5 * HOUR)
+    pipeline.restart(pipeline.add_target(target), START + 5 * HOUR)
     for i in range(int(5 * HOUR / INTERVAL), int(36 * HOUR / INTERVAL)):
         at = i * INTERVAL
-        events += pipeline.observe(target, START + at, 0, samples(counts(0, at / HOUR)))
+        events += pipeline.observe(pipeline.add_target(target), START + at, 0, samples(counts(0, at / HOUR)))
     life = [(event.kind, round((event.time - START) / HOUR)) for event in events]
     assert [kind for kind, _ in life] == ["opened", "leaking", "recovered", "closed"]
     assert life[2][1] == 8
@@ -238,8 +240,8 @@ def test_a_pool_that_fills_after_each_start_is_known() -> None:
     for i in range(int(48 * HOUR / INTERVAL)):
         at = i * INTERVAL
         if i and i % int(16 * HOUR / INTERVAL) == 0:
-            later += pipeline.restart(target, START + at)
-        events = pipeline.observe(target, START + at, 0, samples(fills(0, at / HOUR)))
+            later += pipeline.restart(pipeline.add_target(target), START + at)
+        events = pipeline.observe(pipeline.add_target(target), START + at, 0, samples(fills(0, at / HOUR)))
         later += events if at > 16 * HOUR else []
     assert [event for event in later if event.leak.verdict is Verdict.LEAKING] == []
 
@@ -253,9 +255,11 @@ def test_falling_counts_tell_a_restart() -> None:
     for names, expected in (("abcd", 1), ("a", 0)):
         pipeline, (target,) = Pipeline(DetectionSettings()), targets(1)
         for i in range(480):
-            pipeline.observe(target, START + i * INTERVAL, 0, samples(counts(i / 240, restarted=False)))
+            pipeline.observe(
+                pipeline.add_target(target), START + i * INTERVAL, 0, samples(counts(i / 240, restarted=False))
+            )
         fallen = {**counts(2, restarted=False), **dict.fromkeys(names, 4)}
-        pipeline.observe(target, START + 480 * INTERVAL, 0, samples(fallen))
+        pipeline.observe(pipeline.add_target(target), START + 480 * INTERVAL, 0, samples(fallen))
         assert pipeline.add_target(target).restarts == expected
 
 
@@ -264,14 +268,14 @@ def test_processes_that_answer_in_turn_are_not_judged() -> None:
     pipeline, (target,) = Pipeline(DetectionSettings()), targets(1)
     found = samples({"a": 5})
     for i in range(20):
-        pipeline.observe(target, START + i * INTERVAL, 5, found, Process("ab"[i % 2]))
+        pipeline.observe(pipeline.add_target(target), START + i * INTERVAL, 5, found, Process("ab"[i % 2]))
     state = pipeline.add_target(target)
-    assert state.identity.mixed
+    assert state.process_tracker.mixed
     assert state.restarts == 1
     assert state.history.time is not None
     assert state.history.time < START + 3 * INTERVAL
-    pipeline.observe(target, START + 2 * HOUR, 5, found, Process("b"))
-    assert not state.identity.mixed
+    pipeline.observe(pipeline.add_target(target), START + 2 * HOUR, 5, found, Process("b"))
+    assert not state.process_tracker.mixed
 
 
 def test_ignore_rules() -> None:
@@ -289,7 +293,7 @@ def test_ignore_rules() -> None:
     for name, rule in rules.items():
         pipeline, _ = run(counts, 4, 1, settings=DetectionSettings(ignore=(rule,)))
         shown[name] = bool(pipeline.open_leaks())
-        assert sum(pipeline.leaks.ignored().values()) == (not shown[name])
+        assert sum(pipeline.ignored().values()) == (not shown[name])
     assert shown == {
         "matches": False,
         "other function": True,

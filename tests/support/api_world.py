@@ -87,13 +87,13 @@ def pipeline() -> Pipeline:
     found = Pipeline(settings)
     for minute in range(MINUTES):
         at = START + 60.0 * minute
-        found.observe(ONE, at, 1000, _shop(minute, restarted=None), Process("s1", "b1"))
+        found.observe(found.add_target(ONE), at, 1000, _shop(minute, restarted=None), Process("s1", "b1"))
         start = "s1" if minute < 100 else "s2"
-        found.observe(TWO, at + 1, 900, _shop(minute, restarted=100), Process(start, "b1"))
+        found.observe(found.add_target(TWO), at + 1, 900, _shop(minute, restarted=100), Process(start, "b1"))
         odd = {**sample(odd_stack(f"main.{HALF}<b>"), 2 * minute), **sample(odd_stack(LONG), minute // 3)}
-        found.observe(ODD, at + 2, minute, {**odd, **sample(stack("hidden"), 5 * minute)})
+        found.observe(found.add_target(ODD), at + 2, minute, {**odd, **sample(stack("hidden"), 5 * minute)})
         if minute >= MINUTES - 20:
-            found.observe(NEW, at + 3, 7, sample(stack("idle"), 7))
+            found.observe(found.add_target(NEW), at + 3, 7, sample(stack("idle"), 7))
     return found
 
 

@@ -42,7 +42,7 @@ def fleet(
         copy: Pipeline = pickle.loads(played.replace(PLAYED.encode(), name.encode()))  # noqa: S301  made two lines above
         for target in copy.targets:
             pipeline.add_target(target)
-        pipeline.take(name, copy)
+        pipeline.adopt(name, copy)
     said = {
         target: (health or {}).get(
             number, TargetHealth(up=True, since=START, time=START + HOURS * HOUR, interval=15.0)
@@ -66,5 +66,5 @@ def _play(targets: int, leaks: int, stacks: int) -> Pipeline:
         counts |= {one: int(size) for one, size in sizes.items()}
         samples = {one.fingerprint: Sample(one, count) for one, count in counts.items()}
         for target in found:
-            pipeline.observe(target, START + at, sum(counts.values()), samples)
+            pipeline.observe(pipeline.add_target(target), START + at, sum(counts.values()), samples)
     return pipeline

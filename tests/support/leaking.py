@@ -28,21 +28,21 @@ def leak(
     stack = Stack(fingerprint_of([function]), frames, frames[0], "main.main", wait)
     growth = Growth(152 / 3600, 140 / 3600, 163 / 3600)
     return Leak(
-        service,
-        stack,
-        verdict,
-        goroutines,
-        growth,
-        0.97,
-        START - 7200,
-        detected_at,
-        targets,
-        owner,
-        verdict,
-        growth,
-        (),
-        (),
-        "grew from 5 to 340 in 2h with no departures; +152/h (140 to 163)",
+        service=service,
+        stack=stack,
+        verdict=verdict,
+        goroutines=goroutines,
+        growth=growth,
+        confidence=0.97,
+        first_seen=START - 7200,
+        detected_at=detected_at,
+        targets=targets,
+        owner=owner,
+        highest=verdict,
+        grew=growth,
+        life=(),
+        related=(),
+        reason="grew from 5 to 340 in 2h with no departures; +152/h (140 to 163)",
     )
 
 

@@ -40,7 +40,9 @@ def play(
         at = i * INTERVAL
         counts = load(at)
         if counts is not None:
-            events += pipeline.observe(TARGET, START + at, sum(counts.values()), samples(counts, origin))
+            events += pipeline.observe(
+                pipeline.add_target(TARGET), START + at, sum(counts.values()), samples(counts, origin)
+            )
     return pipeline, events
 
 

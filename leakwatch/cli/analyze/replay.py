@@ -110,7 +110,7 @@ class Analyzer:
             for stack in state.history.stacks
             if stack is not None
         )
-        ignored = self._pipeline.leaks.ignored()
+        ignored = self._pipeline.ignored()
         return Analysis(
             targets=targets,
             block=self._settings.block,
@@ -127,10 +127,10 @@ class Analyzer:
         time, target, total, samples = observation
         while self._removals and self._removals[-1][0] <= time:
             _, removed = self._removals.pop()
-            self._record(self._pipeline.leave(removed, time))
-        self._record(self._pipeline.observe(target, time, total, samples))
-        self._states[target] = self._pipeline.targets[target]
-        history = self._states[target].history
+            self._record(self._pipeline.remove_target(removed, time))
+        state = self._states[target] = self._pipeline.add_target(target)
+        self._record(self._pipeline.observe(state, time, total, samples))
+        history = state.history
         if target not in self._judged and _has_judged_window(history):
             self._judged.add(target)
         if history.folded_stacks:

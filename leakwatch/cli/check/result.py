@@ -142,7 +142,7 @@ def why_unjudged(
     """Return why a target that responded was not judged; `error`: of the latest scrape."""
     block, times = state.history.block, "" if state.restarts == 1 else f" {state.restarts} times"
     reasons = (
-        (state.identity.mixed, "several processes answer in turn: check each one separately"),
+        (state.process_tracker.mixed, "several processes answer in turn: check each one separately"),
         (stopped, "the check was stopped early"),
         (error, f"it no longer responds: {error}"),
         (

@@ -118,8 +118,8 @@ class Check:
         )
 
     def _is_over(self, target: SessionTarget) -> bool:
-        now, coverage = self._session.clock.stopwatch(), self._coverage[target.loop.target]
-        coverage.update(self._session.pipeline.add_target(target.loop.target).history)
+        now, coverage = self._session.clock.stopwatch(), self._coverage[target.loop.state.target]
+        coverage.update(self._session.pipeline.add_target(target.loop.state.target).history)
         if target.first_success is None:
             return now - target.start >= self._timeout
         if now - target.last_success >= self._patience:
@@ -130,12 +130,12 @@ class Check:
         return span >= self._plan.span and coverage.is_sufficient
 
     def _result(self, target: SessionTarget) -> TargetResult:
-        state, health = self._session.pipeline.add_target(target.loop.target), target.loop.health
+        state, health = self._session.pipeline.add_target(target.loop.state.target), target.loop.state.health
         failed = sum(health.results.values()) - health.results["success"]
         error = "" if health.up else health.error
         if target.first_success is None:
             why = f"no scrape succeeded: {error or 'the check was stopped before the first response'}"
-        elif self._coverage[state.target].is_sufficient and not state.identity.mixed:
+        elif self._coverage[state.target].is_sufficient and not state.process_tracker.mixed:
             why = ""
         else:
             why = why_unjudged(
@@ -177,9 +177,9 @@ class Check:
         bar = ProgressBar(total=span, completed=done, width=min(width, 40))
         progress = Text(f"{exact_duration(int(done))} of {exact_duration(span)}")
         errors = [
-            terminal.styled(f"{target.loop.target.name}: {target.loop.health.error}", "yellow")
+            terminal.styled(f"{target.loop.state.target.name}: {target.loop.state.health.error}", "yellow")
             for target in targets
-            if target.loop.health.error
+            if target.loop.state.health.error
         ]
         plan = Text(printable(plan_text(self._plan, self._session.targets)), "dim")
         return Group(plan, bar, progress, *errors, stack_table(self._session.pipeline.targets.values(), ROWS))

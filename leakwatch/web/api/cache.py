@@ -30,8 +30,8 @@ class Recent:
 
     def leaks(self, pipeline: Pipeline, time: float) -> list[Leak]:
         """Return the leaks, the most urgent first; `time` in seconds on any clock, always the same one."""
-        if time >= self._until or pipeline.leaks.turns != self._turns:
-            self._leaks, self._turns = pipeline.open_leaks(), pipeline.leaks.turns
+        if time >= self._until or pipeline.verdict_changes != self._turns:
+            self._leaks, self._turns = pipeline.open_leaks(), pipeline.verdict_changes
             self._until = time + self._lasts
         return self._leaks
 

@@ -20,7 +20,7 @@ def commands(source: AppState, leak: Leak) -> list[Command]:
     socket = f" --unix-socket {quote(plan.endpoint.socket)}" if plan.endpoint.socket else ""
     url, profile = str(plan.endpoint.url), str(plan.endpoint.url.copy_with(query=None))
     get, function = f"curl -s{socket}", quote(whole(leak.stack.blamed.function))
-    secret = ", with the credentials of its job" if plan.http.basic_auth or plan.http.authorization else ""
+    secret = ", with the credentials of its job" if plan.job.http.basic_auth or plan.job.http.authorization else ""
     body = f"{get} {quote(url)}"
     return [
         Command(title=f"the stack and its count{secret}", command=f"{body} | grep -F -B3 -A{LINES} -- {function}"),
@@ -34,7 +34,7 @@ def commands(source: AppState, leak: Leak) -> list[Command]:
 
 def plan_of(source: AppState, target: Target) -> ScrapeTarget | None:
     """Return how a target is scraped, None where that is not known."""
-    return source.targets.plans().get(target) if source.targets else None
+    return source.targets.targets.get(target) if source.targets else None
 
 
 def _plan(source: AppState, leak: Leak) -> ScrapeTarget | None:

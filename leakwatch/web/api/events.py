@@ -83,7 +83,7 @@ class Changes:
         """Return what is another when a verdict has turned, or a target has come, gone, or changed its health."""
         health = self._source.health()
         latest = max((one.since for one in health.values()), default=0.0)  # one may go down while another comes up
-        return self._source.pipeline.leaks.turns, len(health), round(1000 * latest)
+        return self._source.pipeline.verdict_changes, len(health), round(1000 * latest)
 
     def _id(self, urgent: State, blocks: int) -> str:
         return "-".join(map(str, (int(self._source.started), *urgent, blocks)))

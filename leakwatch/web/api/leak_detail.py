@@ -59,7 +59,7 @@ def _frame(source: AppState, leak: Leak, at: Frame) -> models.Frame:
 def _on(source: AppState, leak: Leak, state: TargetState) -> models.OnTarget:
     """Return what is known of a leak on one target."""
     key = leak.stack.fingerprint
-    _, said = (state.judged.get(key) or state.judged_sites.get(key)) or (None, None)
+    said = state.judgement_of(key)
     health = source.health().get(state.target)
     followed = history_of(state, key)
     slope = float(slopes(followed[0], [followed[1]])[0]) if followed else 0.0
@@ -98,12 +98,13 @@ def _stacks(source: AppState, leak: Leak) -> list[models.StackRef]:
 
 
 def _related(source: AppState, leak: Leak) -> list[models.StackRef]:
-    lives = source.pipeline.leaks.told(leak.service).lives
+    service = source.pipeline.service(leak.service)
+    candidates = service.leaks.candidates if service else {}
     found = []
     for stack in leak.related:
-        life = lives.get(stack.fingerprint)
+        candidate = candidates.get(stack.fingerprint)
         count = source.pipeline.count(leak.service, stack.fingerprint)
-        found.append(reference(stack, count, life.verdict if life else Verdict.NORMAL))
+        found.append(reference(stack, count, candidate.verdict if candidate else Verdict.NORMAL))
     return sorted(found, key=lambda other: -other.goroutines)
 
 

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from leakwatch.errors import UnknownError
 from leakwatch.leaks.leak_json import leak_fields
 from leakwatch.leaks.model import Leak
+from leakwatch.leaks.service_state import ServiceLeaks
 from leakwatch.leaks.wording import per_hour as hourly_rate
 from leakwatch.model import Fingerprint, Growth, Stack, Verdict
 from leakwatch.web.api import findings as closer
@@ -92,16 +93,17 @@ def sparklines(source: AppState, service: str, counts: Mapping[Fingerprint, int]
 
 def find(source: AppState, service: str, stack: str) -> Leak:
     """Return one leak; raises UnknownError, which says where else it is told, or why it is not."""
-    name = next((name for name in source.pipeline.services() if whole(name) == service), service)
-    found = source.pipeline.leaks.one(name, Fingerprint(stack))
+    name = next((name for name in source.pipeline.services if whole(name) == service), service)
+    found = source.pipeline.leak(name, Fingerprint(stack))
     if found:
         return found
-    told = source.pipeline.leaks.told(name)
-    for key, group in told.groups.items():
-        if stack in {key, *(life.stack.fingerprint for life in group.related)}:
-            if key in told.rules:
+    known = source.pipeline.service(name)
+    leaks = known.leaks if known else ServiceLeaks()
+    for key, group in leaks.groups.items():
+        if stack in {member.stack.fingerprint for member in group.members}:
+            if key in leaks.rules:
                 raise UnknownError(
-                    f"leak {stack} of {service!r} is kept out of sight by: ignore {told.rules[key]}"
+                    f"leak {stack} of {service!r} is kept out of sight by: ignore {leaks.rules[key]}"
                 )
             name = group.head.stack.blamed.function
             raise UnknownError(f"it is told as part of the leak in {name!r}", told_as=_id(service, key))

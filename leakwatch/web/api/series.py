@@ -124,8 +124,7 @@ def _target(source: AppState, state: TargetState, key: Fingerprint) -> models.Ta
 
 
 def _judgement(state: TargetState, key: Fingerprint) -> Judgement | None:
-    found = state.judged.get(key) or state.judged_sites.get(key)
-    return found[1] if found else None
+    return state.judgement_of(key)
 
 
 def _rate(state: TargetState, key: Fingerprint) -> float:
@@ -137,9 +136,10 @@ def _rate(state: TargetState, key: Fingerprint) -> float:
 
 def _fit(source: AppState, leak: Leak, sums: Sequence[Sum], now: float | None) -> models.Fit | None:
     """Return the growth that a leak is founded on: of the service as a whole, or of its targets together."""
-    life = source.pipeline.leaks.told(leak.service).lives.get(leak.stack.fingerprint)
+    service = source.pipeline.service(leak.service)
+    candidate = service.leaks.candidates.get(leak.stack.fingerprint) if service else None
     # What was before a restart is forgotten, and no part of the line.
-    said = [judgement for judgement in life.said if not judgement.restarted] if life else []
+    said = [judgement for judgement in candidate.evidence if not judgement.restarted] if candidate else []
     if not said:
         return None
     since = min(judgement.since for judgement in said)
@@ -162,7 +162,7 @@ def _marks(source: AppState, leak: Leak, states: Sequence[TargetState]) -> Itera
     for state in states:
         if (state.restarts or state.replacement) and state.history.since is not None:
             name, since = state.target.name, source.wall(state.history.since)
-            if state.identity.rebuilt:
+            if state.process_tracker.rebuilt:
                 yield models.Mark(time=since, kind="deploy", text=f"{name} runs another build", target=name)
             else:
                 said = f"{name} restarted" if state.restarts else f"{name} came for one that went"

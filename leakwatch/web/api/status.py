@@ -58,7 +58,7 @@ def shown(config: Config) -> str:
 def _jobs(source: AppState) -> Iterator[models.Job]:
     if source.targets is None:
         return
-    outlook = source.targets.outlook()
+    outlook = source.targets.discoverers()
     for name, found in source.targets.counts().items():
         yield models.Job(
             job=name,
@@ -93,7 +93,7 @@ def _alertmanagers(source: AppState) -> Iterator[models.Alertmanager]:
 
 
 def _rules(source: AppState) -> Iterator[models.IgnoreRule]:
-    hidden, idle = source.pipeline.leaks.ignored(), source.pipeline.unmatched()
+    hidden, idle = source.pipeline.ignored(), source.pipeline.unmatched()
     for rule in source.pipeline.settings.ignore:
         yield models.IgnoreRule(
             rule=str(rule),

@@ -95,7 +95,7 @@ def summary(source: AppState, target: Target, target_health: TargetHealth) -> di
         "goroutines": state.total if state else 0,
         "stacks": int(np.count_nonzero(state.history.last)) + state.history.folded_stacks if state else 0,
         "restarts": state.restarts if state else 0,
-        "mixed": state.identity.mixed if state else False,
+        "mixed": state.process_tracker.mixed if state else False,
         "judged_in_seconds": judged_in(state),
     }
 
@@ -127,15 +127,15 @@ def target_view(
     target, target_health = find(source, path)
     state = source.pipeline.targets.get(target)
     plan = plan_of(source, target)
-    process = state.identity.process if state else None
+    process = state.process_tracker.process if state else None
     history = state.history if state else None
     rows = stack_rows(state, sort, q) if state else []
     return models.Target(
         **summary(source, target, target_health),
         now=source.wall(source.now()),
-        job=plan.job if plan else "",
+        job=plan.job.name if plan else "",
         url=str(plan.endpoint.url) if plan else "",
-        configured_interval_seconds=plan.interval if plan else None,
+        configured_interval_seconds=plan.endpoint.interval if plan else None,
         labels=dict(target.labels),
         process=models.Process(start=process.start, build=process.build) if process else None,
         results=dict(target_health.results),
@@ -169,8 +169,8 @@ def stack_rows(state: TargetState, sort: models.Sort, q: str = "") -> list[model
                 **fields,
                 line=at.line,
                 goroutines=count,
-                growth_per_hour=hourly(said[1].growth) if said else per_hour(float(slope[row])),
-                verdict=(said[1].verdict if said else Verdict.NORMAL).word,
+                growth_per_hour=hourly(said.judgement.growth) if said else per_hour(float(slope[row])),
+                verdict=(said.judgement.verdict if said else Verdict.NORMAL).word,
             )
         )
     orders = {

@@ -13,7 +13,7 @@ def shown(blocks: int) -> str:
     """Return the row of a stack that gains one goroutine per second, after so many blocks."""
     pipeline = Pipeline(DetectionSettings(block=BLOCK))
     for second in range(round(blocks * BLOCK) + 1):
-        pipeline.observe(TARGET, START + second, second, samples({"grows": second}))
+        pipeline.observe(pipeline.add_target(TARGET), START + second, second, samples({"grows": second}))
     recorder = terminal.recorder()
     recorder.print(stack_table(pipeline.targets.values(), 10, first={}))
     (row,) = [line for line in terminal.recorded(recorder).splitlines() if "main.grows" in line]

@@ -30,6 +30,7 @@ from leakwatch.evidence.recorder import EvidenceRecorder, TargetRecorder
 from leakwatch.evidence.store import Store
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.leaks.tracker import LeakOnTarget
 from leakwatch.model import Process, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile import formats as saved
@@ -442,8 +443,8 @@ class World:
         self.pipeline.add_target(TARGET)
         self.evidence = EvidenceRecorder(settings or EvidenceConfig(), self.pipeline, lambda moment: moment)
         self.store = self.evidence.store
-        self.open: list[tuple[Any, Verdict, float]] = []
-        self.pipeline.leaks.on = lambda *_: self.open  # type: ignore[method-assign]  # what is thought is the test's
+        self.open: list[LeakOnTarget] = []
+        self.pipeline.leaks_on = lambda _: self.open  # type: ignore[method-assign]  # the test sets the leaks
         self.stack = made_leak(function="main.leak").stack
 
     @property
@@ -454,7 +455,7 @@ class World:
     def says(self, verdict: Verdict, before: Verdict = Verdict.NORMAL) -> None:
         """Come to a verdict on the one leak."""
         leak = made_leak(verdict, function="main.leak", targets=(TARGET.name,))
-        self.open = [(self.stack, verdict, 1.0)] if verdict > Verdict.NORMAL else []
+        self.open = [LeakOnTarget(self.stack, verdict, 1.0)] if verdict > Verdict.NORMAL else []
         self.evidence.told([Event(START, before, leak)])
 
     async def scrape(self, at: float, total: int = 5, start: str = "0x1", body: bytes | None = None) -> bool:
@@ -465,7 +466,9 @@ class World:
                 body or b"goroutine profile: total %d\n%d @ 0x11 0x21\n#\t0x10\tf+0x1\ta.go:7\n\n" % (total, total)
             )
         process = Process(start, "build") if start else None
-        self.pipeline.observe(TARGET, START + at, total, samples({"leak": total}), process)
+        self.pipeline.observe(
+            self.pipeline.add_target(TARGET), START + at, total, samples({"leak": total}), process
+        )
         if packer:
             await self.trail.end(packer, "text", START + at, total, process, {0x10: "runtime.chansend1", 0x11: ""})
         return packer is not None
@@ -560,7 +563,7 @@ def test_a_target_that_goes(tmp_path: Path) -> None:
         assert on_disk(tmp_path) == [(0, ["leaking"]), (30, ["last"])]
         await world.scrape(45)
         world.evidence.leave(TARGET)
-        world.pipeline.leave(TARGET, START + 50)
+        world.pipeline.remove_target(TARGET, START + 50)
         await settled(world.store)
         assert on_disk(tmp_path) == [(0, ["leaking"]), (45, ["last"])]
         world.trail.failed()  # a new one, which knows nothing
@@ -580,7 +583,7 @@ def test_a_target_that_comes_back_and_never_says_who_it_is() -> None:
         await world.scrape(0, start="")
         await world.scrape(15, start="")
         world.evidence.leave(TARGET)
-        world.pipeline.leave(TARGET, START + 20)
+        world.pipeline.remove_target(TARGET, START + 20)
         world.pipeline.add_target(TARGET)
         await world.scrape(30, start="")
         await world.scrape(45, start="")
@@ -708,7 +711,7 @@ def test_a_leak_on_many_targets() -> None:
     evidence = EvidenceRecorder(EvidenceConfig(), pipeline, lambda moment: moment)
     targets = [Target("shop", f"10.0.0.{i}:6060") for i in range(6)]
     for i, target in enumerate(targets):
-        pipeline.observe(target, START, i, samples({"leak": i + 1}))
+        pipeline.observe(pipeline.add_target(target), START, i, samples({"leak": i + 1}))
     (sample,) = samples({"leak": 1}).values()
     told = made_leak(Verdict.LEAKING, targets=tuple(target.name for target in targets[:5]))
     leak = type(told)(**{name: getattr(told, name) for name in told.__slots__} | {"stack": sample.stack})

@@ -21,7 +21,7 @@ from leakwatch.leaks.memory import (
 )
 from leakwatch.leaks.model import Estimate, Leak, Limit
 from leakwatch.leaks.settings import DetectionSettings
-from leakwatch.leaks.tracker import POOLED
+from leakwatch.leaks.candidate import POOLED
 from leakwatch.leaks.wording import AVERAGE_STACK, HEAP, LEAST_STACK, STACKS
 from leakwatch.model import Fingerprint, Growth, Verdict
 from leakwatch.pipeline import Pipeline
@@ -216,7 +216,12 @@ def leaking(targets: int = 1) -> tuple[Pipeline, Leak]:
     for i in range(960):
         for n in range(targets):
             target = replace(TARGET, name=f"10.0.0.{n + 1}:6060")
-            pipeline.observe(target, START + 15 * i, 50 + i // 4, samples({"leak": i // 4, "busy": 50 + i % 3}))
+            pipeline.observe(
+                pipeline.add_target(target),
+                START + 15 * i,
+                50 + i // 4,
+                samples({"leak": i // 4, "busy": 50 + i % 3}),
+            )
     (leak,) = [one for one in pipeline.open_leaks() if one.verdict is Verdict.LEAKING]
     return pipeline, leak
 
@@ -234,10 +239,11 @@ def test_a_leak_of_two_targets() -> None:
     pipeline, before = leaking(2)
     key = before.stack.fingerprint
     near, far = (replace(TARGET, name=f"10.0.0.{n}:6060") for n in (1, 2))
-    looks = pipeline.add_target(near).answers.looks
+    looks = pipeline.add_target(near).probe_results.looks
     for i in range(12):
         looks.add(Look(Usage(5 * MIB + 8 * KIB * i, (100 + i) * MIB, 512 * MIB), 300 + 4 * i, {key: 100 + 4 * i}))
-    pipeline.add_target(far).answers.looks.add(Look(Usage(limit=512 * MIB), 300, {key: 200}))
+    pipeline.add_target(far).probe_results.looks.add(Look(Usage(limit=512 * MIB), 300, {key: 200}))
+    pipeline.services["shop"].leaks.invalidate()
     (leak,) = [one for one in pipeline.open_leaks() if one.stack.fingerprint == key]
     assert leak.memory is not None
     assert leak.memory.resident is not None
@@ -247,7 +253,7 @@ def test_a_leak_of_two_targets() -> None:
     assert leak.memory.limit.target == near.name
     # 401 MiB are left, of which one target's 60 goroutines an hour take 15.
     assert leak.memory.limit.soonest == pytest.approx(401 / 15 * 3600, rel=0.2)
-    pipeline.restart(near, START + 14_400)
+    pipeline.restart(pipeline.add_target(near), START + 14_400)
     (leak,) = [one for one in pipeline.open_leaks() if one.stack.fingerprint == key]
     assert leak.memory is not None
     assert leak.memory.resident is not None
@@ -262,9 +268,9 @@ def test_a_leak_that_only_all_targets_show() -> None:
     key = leak.stack.fingerprint
     for name, state in service.targets.items():
         state.judged = {}
-        state.answers.looks.add(Look(Usage(limit=512 * MIB), 300, {key: 200}))
-        pipeline.leaks.update("shop", name, {}, START + 14_400)
-    pipeline.leaks.update("shop", POOLED, service.judged, START + 14_400)
+        state.probe_results.looks.add(Look(Usage(limit=512 * MIB), 300, {key: 200}))
+        pipeline._tracker.update(service, name, {}, START + 14_400)
+    pipeline._tracker.update(service, POOLED, service.judged, START + 14_400)
     (pooled,) = [one for one in pipeline.open_leaks() if one.stack.fingerprint == key]
     assert len(pooled.targets) == 2
     assert pooled.memory is not None

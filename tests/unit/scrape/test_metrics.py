@@ -26,7 +26,7 @@ def registry(pipeline: Pipeline, *, per_target: int = 50, limit: int = 50_000) -
 
 def observed(pipeline: Pipeline, counts: dict[str, int], time: float = START) -> Pipeline:
     """Return the pipeline after one profile."""
-    pipeline.observe(TARGET, time, sum(counts.values()), samples(counts))
+    pipeline.observe(pipeline.add_target(TARGET), time, sum(counts.values()), samples(counts))
     return pipeline
 
 
@@ -101,7 +101,9 @@ def test_an_overall_cap() -> None:
     """With many targets the limit over all is shared among them."""
     pipeline = Pipeline(DetectionSettings())
     for i in range(10):
-        pipeline.observe(Target("shop", f"t{i}"), START, 500, samples({f"s{j}": 5 for j in range(100)}))
+        pipeline.observe(
+            pipeline.add_target(Target("shop", f"t{i}")), START, 500, samples({f"s{j}": 5 for j in range(100)})
+        )
     family = next(m for m in registry(pipeline, limit=100).collect() if m.name == "leakwatch_stack_goroutines")
     assert len(family.samples) == 10 * (10 + 1)
 
@@ -117,7 +119,7 @@ def test_hostile_names_stay_on_their_line() -> None:
     """Quotes, newlines and a megabyte of name are escaped and cut with a mark."""
     pipeline = Pipeline(DetectionSettings())
     evil = hostile()
-    pipeline.observe(Target('s"\n', "t\\"), START, 1, {evil.fingerprint: Sample(evil, 1)})
+    pipeline.observe(pipeline.add_target(Target('s"\n', "t\\")), START, 1, {evil.fingerprint: Sample(evil, 1)})
     text = generate_latest(registry(pipeline)).decode()
     assert max(map(len, text.splitlines())) < 1500
     assert all(line.startswith(("#", "leakwatch_", "process_", "python_")) for line in text.splitlines())
@@ -129,7 +131,7 @@ def test_names_that_are_cut_stay_apart() -> None:
     """Two targets whose names differ only far behind give two series, not one twice."""
     pipeline = Pipeline(DetectionSettings())
     for end in "ab":
-        pipeline.observe(Target("shop", "x" * 300 + end), START, 1, samples({"leak": 1}))
+        pipeline.observe(pipeline.add_target(Target("shop", "x" * 300 + end)), START, 1, samples({"leak": 1}))
     lines = [line for line in generate_latest(registry(pipeline)).decode().splitlines() if "leakwatch_up{" in line]
     assert len(set(lines)) == 2
 

@@ -42,7 +42,7 @@ def test_what_the_page_says_of_owners(tmp_path: Path) -> None:
 
     def whose(function: str) -> str:
         at = Frame(function, "/src/x.go", 1)
-        return pipeline.leaks._owners.owner(Stack(fingerprint_of([function]), (at,), at, function, ""))
+        return pipeline._tracker._owners.owner(Stack(fingerprint_of([function]), (at,), at, function, ""))
 
     assert whose(f"{SHOP}.F") == whose(f"{SHOP}/cart.F") == "team-shop"
     assert whose(f"{SHOP}/cart.(*Session).wait") == "team-checkout"
@@ -124,7 +124,13 @@ def leaking(labels: dict[str, str], text: str) -> Pipeline:
     stack = replace(sample.stack, frames=(at, *sample.stack.frames), blamed=at)
     for i in range(240):
         now = {fingerprint: replace(sample, stack=stack, goroutines=1 + 10 * i)}
-        pipeline.observe(replace(TARGET, labels=labels), START + 60 * i, 1 + 10 * i, now, Process("1", "b1d"))
+        pipeline.observe(
+            pipeline.add_target(replace(TARGET, labels=labels)),
+            START + 60 * i,
+            1 + 10 * i,
+            now,
+            Process("1", "b1d"),
+        )
     return pipeline
 
 
@@ -141,7 +147,7 @@ def test_a_leak_has_its_link() -> None:
     assert pipeline.open_leaks()[0].source == "https://git.example/def/pipeline/filter.go#L61"
     pipeline.configure(parse(LINKS.replace("commit", "build"), "f.yml", Path()).judging())
     assert pipeline.open_leaks()[0].source == "https://git.example/b1d/pipeline/filter.go#L61"
-    pipeline.leave(TARGET, START + 14_400)
+    pipeline.remove_target(TARGET, START + 14_400)
     assert pipeline.open_leaks()[0].source == "https://git.example/b1d/pipeline/filter.go#L61"
     assert leaking({}, LINKS).open_leaks()[0].source == ""
 
@@ -150,9 +156,9 @@ def test_labels_that_change_count_for_ignore_too() -> None:
     """A rule by labels sees what the target is labelled with now."""
     rule = "ignore: [{labels: {track: canary}, reason: x}]\n"
     pipeline = leaking({"track": "stable"}, rule)
-    assert pipeline.leaks._labels("shop")[TARGET.name]["track"] == "stable"
+    assert pipeline.services["shop"].labels()[TARGET.name]["track"] == "stable"
     pipeline.add_target(Target(TARGET.service, TARGET.name, {"track": "canary"}))
-    assert pipeline.leaks._labels("shop")[TARGET.name]["track"] == "canary"
+    assert pipeline.services["shop"].labels()[TARGET.name]["track"] == "canary"
 
 
 def test_alerts_link_to_the_source() -> None:

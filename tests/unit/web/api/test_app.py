@@ -166,7 +166,7 @@ def test_a_site_tells_its_stacks() -> None:
 def test_a_leak_that_another_one_tells() -> None:
     """Who asks for a stack that is part of a leak is told which one; one that a rule hides, by which rule."""
     site = next(one for one in get("/api/v1/leaks").json()["leaks"] if one["site"])
-    lives = pipeline().leaks.told("shop").lives
+    lives = pipeline().services["shop"].leaks.candidates
     parts = [key for key, life in lives.items() if life.stack.blamed.function == "main.wait"]
     part = next(key for key in parts if not lives[key].stack.site)
     problem = strict(get(f"/api/v1/leaks/shop/{part}"))
@@ -207,7 +207,7 @@ def test_a_restart_into_another_build_is_a_deploy(build: str, kind: str) -> None
     for minute in range(400):
         process = Process("s1", "b1") if minute < 300 else Process("s2", build)
         counts = {"leak": 3 * (minute % 300)}
-        pipeline.observe(ONE, START + 60.0 * minute, 900, samples(counts), process)
+        pipeline.observe(pipeline.add_target(ONE), START + 60.0 * minute, 900, samples(counts), process)
     (leak,) = pipeline.open_leaks()
     marks = leak_series(source(pipeline=pipeline), leak.service, leak.stack.fingerprint, 12).marks
     assert [mark.kind for mark in marks if mark.target] == [kind]
@@ -243,9 +243,9 @@ def test_a_gap_is_no_zero() -> None:
     fed, key = Pipeline(DetectionSettings()), stack("a").fingerprint
     for minute in range(120):
         if not 40 <= minute < 60:
-            fed.observe(ONE, START + 60 * minute, 5, sample(stack("a"), 5))
+            fed.observe(fed.add_target(ONE), START + 60 * minute, 5, sample(stack("a"), 5))
         if not 50 <= minute < 60:
-            fed.observe(TWO, START + 60 * minute, 7, sample(stack("a"), 7))
+            fed.observe(fed.add_target(TWO), START + 60 * minute, 7, sample(stack("a"), 7))
     path = f"/api/v1/targets/shop/{quote(ONE.name)}/series?stack={key}"
     mean = get(path, source(pipeline=fed)).json()["recent"]["mean"]
     assert mean == [5.0] * 8 + [None] * 4 + [5.0] * (len(mean) - 12)
@@ -258,14 +258,14 @@ def test_targets_of_different_age_and_pace_add_up() -> None:
     """Who came late adds nothing before, who is down its last count, who is scraped seldom what it had then."""
     fed, key = Pipeline(DetectionSettings()), stack("a").fingerprint
     slow = Target("shop", "slow:1")
-    fed.stretch(slow, 120)
+    fed.add_target(slow).stretch(120)
     for minute in range(115):
         if minute < 30:
-            fed.observe(ONE, START + 60 * minute, 100, sample(stack("a"), 100))
+            fed.observe(fed.add_target(ONE), START + 60 * minute, 100, sample(stack("a"), 100))
         if minute >= 62:
-            fed.observe(TWO, START + 60 * minute, 10, sample(stack("a"), 10))
+            fed.observe(fed.add_target(TWO), START + 60 * minute, 10, sample(stack("a"), 10))
         if minute % 2 == 0:
-            fed.observe(slow, START + 60 * minute, 1, sample(stack("a"), 1))
+            fed.observe(fed.add_target(slow), START + 60 * minute, 1, sample(stack("a"), 1))
     assert fed.targets[slow].history.block == 600
     blocks, hours = summed(fed.targets.values(), [key])
     assert blocks.width == 600
@@ -286,7 +286,7 @@ def test_the_flame_graph() -> None:
     assert leak["growth"] == pytest.approx(180, rel=0.01)
     deep = Stack(Fingerprint("0" * 16), tuple(Frame(f"main.f{i}") for i in range(500)), Frame("main.f0"), "", "")
     fed = Pipeline(DetectionSettings())
-    fed.observe(ONE, START, 3, sample(deep, 3))
+    fed.observe(fed.add_target(ONE), START, 3, sample(deep, 3))
     fed.targets[ONE].history.folded = 4
     graph = get(f"/api/v1/targets/shop/{quote(ONE.name)}/flame", source(pipeline=fed)).json()
     assert graph["left_out"] == 4
@@ -502,12 +502,12 @@ def test_nothing_is_remembered_beyond_a_block() -> None:
     """Where blocks are short, the line is drawn anew after one, however long it might be believed."""
     fed = Pipeline(DetectionSettings(block=10))
     for second in range(60):
-        fed.observe(ONE, START + second, 0, sample(stack("leak"), 1 + second))
+        fed.observe(fed.add_target(ONE), START + second, 0, sample(stack("leak"), 1 + second))
     states, key, lines = list(fed.targets.values()), stack("leak").fingerprint, Sparklines(60)
     first, start = lines.of("shop", states, {key: 60}, 0.0)[key]
     assert start == pytest.approx(START + 5, abs=1)
     for second in range(60, 71):
-        fed.observe(ONE, START + second, 0, sample(stack("leak"), 1 + second))
+        fed.observe(fed.add_target(ONE), START + second, 0, sample(stack("leak"), 1 + second))
     assert lines.of("shop", states, {key: 71}, 9.9)[key][0][:-1] == first[:-1]
     line, _ = lines.of("shop", states, {key: 71}, 10.0)[key]
     assert max(abs(after - before) for before, after in pairwise(line)) < 4
@@ -519,7 +519,7 @@ def test_what_is_remembered() -> None:
     known = source(pipeline=fed, clock=clock, recent=recent, sparklines=Sparklines(60))
 
     def scrape(minute: int) -> None:
-        fed.observe(ONE, START + 60 * minute, 0, sample(stack("leak"), 9 * minute))
+        fed.observe(fed.add_target(ONE), START + 60 * minute, 0, sample(stack("leak"), 9 * minute))
 
     for minute in range(150):
         scrape(minute)
@@ -527,7 +527,7 @@ def test_what_is_remembered() -> None:
     scrape(150)
     assert recent.leaks(fed, 104.9) is before
     assert recent.leaks(fed, 105.0)[0].goroutines == 9 * 150
-    fed.leaks.turns += 1
+    fed._tracker.verdict_changes += 1
     assert recent.leaks(fed, 105.1) is not before
     states, key = list(fed.targets.values()), stack("leak").fingerprint
     first, _ = known.sparklines.of("shop", states, {key: 5}, 0.0)[key]

@@ -36,7 +36,7 @@ def test_verdicts_and_health_are_told_at_once() -> None:
             first = event(await anext(stream))
             health[ONE].up, health[ONE].since, health[TWO].up, health[TWO].since = False, 2.0, True, 2.0
             second = event(await anext(stream))
-            known.pipeline.leaks.turns += 1
+            known.pipeline.configure(DetectionSettings(block=60.0))  # counts as a change of verdicts
             third = event(await anext(stream))
             assert {one["event"] for one in (first, second, third)} == {"changed"}
             assert len({one["id"] for one in (first, second, third)}) == 3
@@ -66,12 +66,12 @@ def test_blocks_are_told_seldom() -> None:
 def test_the_pipeline_counts_what_is_told() -> None:
     """A block that closes and a verdict that turns are counted where they happen."""
     fed = Pipeline(DetectionSettings())
-    before = fed.blocks, fed.leaks.turns
+    before = fed.blocks, fed.verdict_changes
     assert before == (0, 0)
     for minute in range(150):
-        fed.observe(ONE, START + 60 * minute, 0, sample(stack("leak"), 9 * minute))
+        fed.observe(fed.add_target(ONE), START + 60 * minute, 0, sample(stack("leak"), 9 * minute))
     assert fed.blocks == 29
-    assert fed.leaks.turns == 2  # suspected, leaking
+    assert fed.verdict_changes == 2  # suspected, leaking
 
 
 def test_who_comes_back_is_told_what_it_missed() -> None:

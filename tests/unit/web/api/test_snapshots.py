@@ -297,7 +297,7 @@ def test_stacks_that_are_not_followed(store: Store) -> None:
     names = [f"main.f{i}" for i in range(9)]
     samples = {one.fingerprint: Sample(one, 5) for one in map(stack, names)}
     pipeline = Pipeline(DetectionSettings(series_limit=3))
-    pipeline.observe(ONE, START, 45, samples)
+    pipeline.observe(pipeline.add_target(ONE), START, 45, samples)
     known = source(evidence=store, pipeline=pipeline)
     key = keep(store, ONE, 0, profile(BEFORE))
     new = get(f"/api/v1/diff?old={key}&new=now", known).json()["new"]
