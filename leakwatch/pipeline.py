@@ -27,6 +27,7 @@ from leakwatch.leaks.tracker import LeakOnTarget, LeakTracker
 from leakwatch.model import Fingerprint, Frame, Process, Samples, Stack, Target, TargetHealth
 from leakwatch.profile import proto, text
 from leakwatch.profile.body import Body, Format
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
 
 
@@ -41,8 +42,7 @@ class Pipeline:
         """Number of blocks that have closed."""
         self.identifier = Identifier(settings.own_code)
         self._tracker = LeakTracker()
-        self._texts = text.TextCache()
-        self._protos = proto.ProtoCache()
+        self._cache = ParseCache()
         self._configure_tracker()
 
     # Targets
@@ -126,8 +126,8 @@ class Pipeline:
     def body(self, form: Format = "text", size_limit: int = 1 << 30, service: str = "") -> Body:
         """Return an empty body to be fed; `size_limit`: decompressed bytes."""
         if form == "proto":
-            return Body(proto.Parser(self._protos, size_limit, service), self.identifier)
-        return Body(text.Parser(self._texts), self.identifier)
+            return Body(proto.Parser(self._cache, size_limit, service), self.identifier)
+        return Body(text.Parser(self._cache), self.identifier)
 
     def observe(
         self, state: TargetState, time: float, total: int, samples: Samples, process: Process | None = None

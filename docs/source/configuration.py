@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the models that read it: python docs/source/configuration.py [FILE]."""
+"""Writes docs/configuration.md from the settings models: python docs/source/configuration.py [FILE]."""
 
 import ast
 import inspect
@@ -67,15 +67,15 @@ class Sections:
         schema = root.model_json_schema(by_alias=True, mode="validation")
         self._defined: Schema = schema.get("$defs", {})
         self._models = {model.__name__: model for model in _below(BaseSettings)}
-        self.found: dict[type[BaseSettings], Section] = {}
+        self.sections: dict[type[BaseSettings], Section] = {}
         self._visit(root, schema, "", name)
 
     def _visit(self, model: type[BaseSettings], schema: Schema, path: str, name: str) -> None:
-        section = self.found.get(model)
+        section = self.sections.get(model)
         if section is not None:
             section.paths.append(path)
             return
-        self.found[model] = section = Section(model, name, schema, [path])
+        self.sections[model] = section = Section(model, name, schema, [path])
         start = "" if model in SHARED else path
         for key, value in schema["properties"].items():
             if key not in _shared_keys(model):
@@ -114,12 +114,12 @@ class Sections:
     def _words(self, value: Schema) -> str:
         """Return the type of a value in the words of the page."""
         if "$ref" in value:
-            name = self.found[self._models[value["$ref"].rpartition("/")[2]]].name
+            name = self.sections[self._models[value["$ref"].rpartition("/")[2]]].name
             return f"[{name}](#{_anchor(name)})"
         if "anyOf" in value:
-            return " or ".join(self._words(one) for one in value["anyOf"] if one.get("type") != "null")
+            return " or ".join(self._words(option) for option in value["anyOf"] if option.get("type") != "null")
         if "enum" in value or "const" in value:
-            return ", ".join(f"`{one}`" for one in value.get("enum", [value.get("const")]))
+            return ", ".join(f"`{option}`" for option in value.get("enum", [value.get("const")]))
         if value.get("type") == "array":
             return f"list of {self._words(value['items'])}"
         if value.get("type") == "object":
@@ -157,9 +157,9 @@ def _docstrings(owner: type) -> dict[str, str]:
 
 
 def _below(model: type[BaseSettings]) -> Iterator[type[BaseSettings]]:
-    for one in model.__subclasses__():
-        yield one
-        yield from _below(one)
+    for subclass in model.__subclasses__():
+        yield subclass
+        yield from _below(subclass)
 
 
 def _shared(model: type[BaseSettings]) -> list[type[BaseSettings]]:
@@ -174,8 +174,8 @@ def _references(value: Schema) -> Iterator[tuple[str, str]]:
     """Yield each possible model of a value with the suffix for its path."""
     if "$ref" in value:
         yield value["$ref"].rpartition("/")[2], ""
-    for one in value.get("anyOf", ()):
-        yield from _references(one)
+    for option in value.get("anyOf", ()):
+        yield from _references(option)
     for key, suffix in (("items", "[]"), ("additionalProperties", ".NAME")):
         if isinstance(value.get(key), dict):
             yield from ((name, suffix + rest) for name, rest in _references(value[key]))

@@ -15,10 +15,20 @@ from leakwatch.cli.analyze.folders import BODY
 from leakwatch.cli.scrape_once import is_service, read
 from leakwatch.cli.terminal import print_message, short_cell, styled, with_position
 from leakwatch.clock import Clock
-from leakwatch.errors import ConfigError, UsageError, without_user
+from leakwatch.errors import ConfigError, UsageError, without_credentials
 from leakwatch.leaks.wording import file_and_line, format_time, short_function
 from leakwatch.model import Samples
-from leakwatch.profile.diff import Change, Move, as_json, changes, compare, folded, largest, strangers, summary
+from leakwatch.profile.diff import (
+    GroupChange,
+    StackChange,
+    are_unrelated,
+    as_json,
+    changes,
+    compare,
+    folded,
+    largest,
+    summary,
+)
 from leakwatch.profile.dump import Dump
 from leakwatch.profile.escape import printable
 from leakwatch.profile.grouping import KEYS, GroupBy
@@ -55,22 +65,22 @@ def run(sources: tuple[str, str | None], options: DiffOptions) -> None:
     """Print the changes between two sources, or in a folder of profiles; raises ConfigError and ScrapeError."""
     first, second = sources
     if second is None and not Path(first).is_dir():
-        raise UsageError(f"{without_user(first)}: without NEW, OLD must be a folder of profiles")
+        raise UsageError(f"{without_credentials(first)}: without NEW, OLD must be a folder of profiles")
     if first == second == "-":
         raise UsageError("only one of OLD and NEW can be standard input")
     identifier = Identifier()
     old = _read(_body(first, 0), options.timeout, identifier)
     new = _read(_body(second or first, -1), options.timeout, identifier)
-    moves = compare(old.samples, new.samples)
-    if strangers(moves):
+    stacks = compare(old.samples, new.samples)
+    if are_unrelated(stacks):
         print_message("no stack of own code is in both profiles: are they of the same service?")
-    by_group = changes(moves, options.by)
+    by_group = changes(stacks, options.by)
     if options.output == "folded":
-        printed = folded(moves)
+        printed = folded(stacks)
     elif options.output == "json":
         printed = json.dumps(as_json(old.total, new.total, by_group), indent=2, ensure_ascii=False) + "\n"
     else:
-        printed = text(old, new, by_group, moves, options)
+        printed = text(old, new, by_group, stacks, options)
     sys.stdout.buffer.write(printed.encode("utf-8", "replace"))
     sys.stdout.buffer.flush()
 
@@ -101,15 +111,15 @@ def _read(source: str, timeout: float, identifier: Identifier) -> ComparedProfil
         print_message(f"{source}: the dump is truncated")
     time = Clock().time() if is_service(source) else _time(Path(source).name)
     return ComparedProfile(
-        name=without_user(source), time=time, total=profile.total, samples=identifier.identify(profile)
+        name=without_credentials(source), time=time, total=profile.total, samples=identifier.identify(profile)
     )
 
 
 def text(
     old: ComparedProfile,
     new: ComparedProfile,
-    by_group: list[Change],
-    moves: Sequence[Move],
+    by_group: list[GroupChange],
+    stacks: Sequence[StackChange],
     options: DiffOptions,
 ) -> str:
     """Return the profiles' names, the largest changes as a table, and a summary in one line."""
@@ -127,7 +137,7 @@ def text(
     if old.time is not None and new.time is not None and new.time != old.time:
         direction = "later" if new.time > old.time else "earlier"
         later = f", {format_duration(abs(new.time - old.time))} {direction}"
-    console.print("total ", _signed(new.total - old.total), f"{later}: {summary(moves)}", sep="", soft_wrap=True)
+    console.print("total ", _signed(new.total - old.total), f"{later}: {summary(stacks)}", sep="", soft_wrap=True)
     return terminal.recorded(console)
 
 
@@ -151,26 +161,26 @@ def _empty(*columns: str) -> Table:
     return table
 
 
-def _number_cells(change: Change) -> list[str | Text]:
+def _number_cells(change: GroupChange) -> list[str | Text]:
     mark = {"new": Text("new", GREW), "gone": Text("gone", SHRANK)}.get(change.mark, "")
     return [_signed(change.change), str(change.old), str(change.new), mark]
 
 
-def _stacks(shown: list[Change]) -> Table:
+def _stacks(shown: list[GroupChange]) -> Table:
     table = _empty("change", "old", "new", "", "stack", "wait", "function", "started in")
     for change in shown:
-        stack = change.moves[0].stack
+        stack = change.stacks[0].stack
         function = with_position(styled(stack.blamed.function, "bold"), file_and_line(stack.blamed))
         origin = styled(KEYS[GroupBy.ORIGIN](stack))
         table.add_row(*_number_cells(change), stack.fingerprint, stack.wait, function, origin)
     return table
 
 
-def _short_stacks(shown: list[Change]) -> Table:
+def _short_stacks(shown: list[GroupChange]) -> Table:
     """Return two lines for each stack, without the paths of functions and files."""
     table = _empty("change", "old", "new", "stack", "function")
     for change in shown:
-        stack = change.moves[0].stack
+        stack = change.stacks[0].stack
         difference, old, new, mark = _number_cells(change)
         position = short_function(file_and_line(stack.blamed))
         function = with_position(short_cell(stack.blamed.function, "bold"), position)
@@ -180,7 +190,7 @@ def _short_stacks(shown: list[Change]) -> Table:
     return table
 
 
-def _groups(shown: list[Change], by: GroupBy, *, narrow: bool = False) -> Table:
+def _groups(shown: list[GroupChange], by: GroupBy, *, narrow: bool = False) -> Table:
     table = _empty("change", "old", "new", "", by.value)
     for change in shown:
         table.add_row(*_number_cells(change), short_cell(change.key) if narrow else styled(change.key))

@@ -9,14 +9,15 @@ from pathlib import Path
 from leakwatch.cli.analyze.folders import SYMBOLS, own_symbols, read_symbols
 from leakwatch.cli.terminal import print_message
 from leakwatch.discovery.target_builder import Endpoint, JobDefaults, endpoint
-from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, UsageError, without_user
+from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, UsageError, without_credentials
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Fetcher
 from leakwatch.model import Profile
 from leakwatch.profile import dump, pprof, text
 from leakwatch.profile import formats as profile_formats
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.dump import Dump
-from leakwatch.profile.dump_stacks import Waits, waiting
+from leakwatch.profile.dump_stacks import DumpIndex, waiting
 from leakwatch.profile.grouping import GroupBy, Waitings, as_json, folded, group
 from leakwatch.profile.stacks import Identifier
 from leakwatch.scrape.config import DEFAULT_SIZE, ScrapeConfig
@@ -44,11 +45,9 @@ def read(source: str, timeout: float, dump_limit: int | None = None) -> Profile 
         if source == "-":
             return profile_formats.read(sys.stdin.buffer.read(), pasted=True)
         path = Path(source)
-        return profile_formats.read(
-            path.read_bytes(), text.TextCache(symbols=_recorded_symbols(path)), pasted=True
-        )
+        return profile_formats.read(path.read_bytes(), ParseCache(symbols=_recorded_symbols(path)), pasted=True)
     except ScrapeError as error:
-        raise ScrapeError(error.reason, f"{without_user(source)}: {error}") from error
+        raise ScrapeError(error.reason, f"{without_credentials(source)}: {error}") from error
     except OSError as error:
         raise ConfigError(f"{source}: {error.strerror or error}") from error
 
@@ -80,11 +79,11 @@ async def _fetch(url: str, timeout: float, dump_limit: int | None) -> Profile | 
         symbols = await _hidden_functions(SymbolProbe(fetcher.with_profile("symbol", SIZE_LIMIT)), profile)
     finally:
         await client.close()
-    return text.parse(bytes(body), text.TextCache(symbols=symbols))
+    return text.parse(bytes(body), ParseCache(symbols=symbols))
 
 
 async def _hidden_functions(probe: SymbolProbe, profile: Profile) -> dict[int, str]:
-    """Return address -> function for the hidden functions of a text profile; {}, with a message, after an error."""
+    """Return address -> function for the hidden functions of a text profile; {} and a message after an error."""
     traces = probe.hidden(Identifier().identify(profile), ())
     try:
         return await probe.fetch(traces) if traces else {}
@@ -99,7 +98,7 @@ def _endpoint(job: ScrapeConfig, url: str) -> Endpoint:
     try:
         return endpoint({"__address__": target_group.targets[0]}, defaults)
     except DiscoveryError as error:
-        raise ConfigError(f"{without_user(url)}: {error}") from error
+        raise ConfigError(f"{without_credentials(url)}: {error}") from error
 
 
 async def _fetch_dump(fetcher: Fetcher, total: int, limit: int) -> Dump:
@@ -127,7 +126,7 @@ def render(source: Profile | Dump, by: GroupBy, output: str, limit: int) -> byte
     truncated = isinstance(source, Dump) and source.truncated
     waitings: Waitings = {}
     if isinstance(source, Dump):
-        waitings = {key: waiting(goroutines) for key, goroutines in Waits(source, identifier).by_stack.items()}
+        waitings = {key: waiting(goroutines) for key, goroutines in DumpIndex(source, identifier).by_stack.items()}
     if output == "json":
         document = as_json(profile.total, rows, waitings, truncated=truncated)
         return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from leakwatch.cli.stack_table import Refresh
 from leakwatch.clock import Clock, Lag
 from leakwatch.discovery.target_builder import endpoint
-from leakwatch.errors import ConfigError, DiscoveryError, UsageError, without_user
+from leakwatch.errors import ConfigError, DiscoveryError, UsageError, without_credentials
 from leakwatch.http.client import Tls
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
@@ -175,5 +175,5 @@ def _scrape_target(url: str, settings: SessionSettings) -> ScrapeTarget:
     try:
         address = endpoint({**group.labels, "__address__": group.targets[0]}, job.defaults)
     except DiscoveryError as error:
-        raise ConfigError(f"{without_user(url)}: {error}") from error
+        raise ConfigError(f"{without_credentials(url)}: {error}") from error
     return ScrapeTarget(address, job)

@@ -16,11 +16,11 @@ from pydantic import AfterValidator, FailFast, PlainSerializer, TypeAdapter, Val
 
 from leakwatch.discovery.status import progress
 from leakwatch.discovery.target_group import TargetGroup, Update
-from leakwatch.errors import DiscoveryError, ScrapeError, quote, without_user
+from leakwatch.errors import DiscoveryError, ScrapeError, quote, without_credentials
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Fetcher
-from leakwatch.http.settings import HIDDEN, HttpSettings
-from leakwatch.settings.messages import mistake
+from leakwatch.http.settings import MASK, HttpSettings
+from leakwatch.settings.messages import message
 from leakwatch.settings.types import Duration, Size
 
 PATIENCE = (10.0, 60.0)  # seconds for an answer, at least and at most; between them it is the refresh interval
@@ -29,7 +29,7 @@ GROUPS: TypeAdapter[tuple[TargetGroup, ...]] = TypeAdapter(Annotated[tuple[Targe
 
 
 def _url(text: str) -> str:
-    shown = repr(without_user(text))
+    shown = repr(without_credentials(text))
     try:
         parts, url = urlsplit(text), httpx.URL(text)
     except (ValueError, httpx.InvalidURL) as error:
@@ -44,7 +44,7 @@ def _url(text: str) -> str:
 def _without_query(url: str) -> str:
     """Return `url` as it may be shown: a token may stand in what follows the path."""
     base, mark, _ = url.partition("?")
-    return f"{base}?{HIDDEN}" if mark else url.partition("#")[0]
+    return f"{base}?{MASK}" if mark else url.partition("#")[0]
 
 
 class HttpConfig(HttpSettings):
@@ -122,5 +122,5 @@ def parse(body: bytes, url: str) -> list[TargetGroup]:
     try:
         groups = GROUPS.validate_json(body)
     except ValidationError as error:
-        raise DiscoveryError(mistake(error.errors(include_url=False)[0])) from error
+        raise DiscoveryError(message(error.errors(include_url=False)[0])) from error
     return [group.model_copy(update={"labels": {**group.labels, "__meta_url": url}}) for group in groups]

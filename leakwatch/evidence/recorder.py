@@ -132,7 +132,7 @@ class TargetRecorder:
             self._lifetime = process.start if process else f"unknown since {time}"
         parts = {SUFFIXES[form]: packed}
         if form == "text" and any(symbols.values()):
-            parts[SYMBOLS] = symbol.answer(symbols)
+            parts[SYMBOLS] = symbol.encode(symbols)
         record = self._record(form, time, total, process, (*kinds, "last"), len(packed))
         self._newest = body = self._store.add(record, parts, self._lifetime)
         if kinds or time - self._written >= PAUSE:

@@ -8,7 +8,7 @@ from leakwatch.errors import ScrapeError
 from leakwatch.leaks.memory import Looks
 from leakwatch.leaks.model import Findings
 from leakwatch.model import Fingerprint, Stack, Waiting
-from leakwatch.profile.wait_times import together
+from leakwatch.profile.wait_times import merge_waiting
 
 Suspects = Mapping[Fingerprint, Stack]
 """The suspected stacks and sites of a target."""
@@ -136,4 +136,4 @@ def findings(
     for ages in older:
         for seconds, goroutines in ages.items():
             total[seconds] = total.get(seconds, 0) + goroutines
-    return Findings(proven, together(waiting) if waiting else None, total, unavailable)
+    return Findings(proven, merge_waiting(waiting) if waiting else None, total, unavailable)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import httpx
 import structlog
 
-from leakwatch.errors import DeliveryError, RefusedError, quote
+from leakwatch.errors import DeliveryError, RejectedError, quote
 from leakwatch.http.client import Client, system_message
 from leakwatch.notify.alerts import Alert
 from leakwatch.notify.config import AlertmanagerConfig
@@ -100,7 +100,7 @@ class AlertmanagerClient:
         """Send `alerts`, one by one when Alertmanager cannot take one of them; tell whether it can be reached."""
         try:
             await self._post(alerts)
-        except RefusedError as error:
+        except RejectedError as error:
             if len(alerts) > 1:
                 for alert in alerts:
                     if not await self._deliver([alert]):
@@ -202,5 +202,5 @@ def _check(response: httpx.Response, said: bytes) -> None:
         raise DeliveryError(f"{message}: this is no Alertmanager")
     # Only Alertmanager itself can tell that an alert is wrong, and it speaks JSON. What stands before it cannot.
     if response.status_code == TOO_LARGE or (response.status_code in REFUSALS and kind == "application/json"):
-        raise RefusedError(message)
+        raise RejectedError(message)
     raise DeliveryError(message)

@@ -1,6 +1,6 @@
 """Reads and writes protobuf's wire format: the fields of a message, and the numbers in them.
 
-https://protobuf.dev/programming-guides/encoding/. What a field means is for others to know.
+See https://protobuf.dev/programming-guides/encoding/. proto.py, pprof.py and redact.py know the meaning of fields.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ FIXED = {FIXED64: 8, FIXED32: 4}
 MAX_SHIFT = 63
 
 Value = int | bytes
-"""Of a field: a number, or what is made of bytes."""
+"""The value of a field: a number, or bytes."""
 
 
 def fields(data: bytes) -> Iterator[tuple[int, Value]]:
@@ -40,10 +40,10 @@ def fields(data: bytes) -> Iterator[tuple[int, Value]]:
         at += size
 
 
-def whole_fields(data: bytearray, keep: Callable[[int, Value], None]) -> int:
-    """Give `keep` number and value of each field that is whole; return where the rest begins.
+def complete_fields(data: bytearray, add: Callable[[int, Value], None]) -> int:
+    """Call `add` with number and value of each complete field; return the offset of the first incomplete field.
 
-    The value of a fixed number is left out: 0. Raises MalformedProfile.
+    Values of fixed-size numbers are reported as 0. Raises MalformedProfile.
     """
     at, end = 0, len(data)
     while at < end:
@@ -52,22 +52,22 @@ def whole_fields(data: bytearray, keep: Callable[[int, Value], None]) -> int:
             kind = key & 7
             if kind == VARINT:
                 value, at = varint(data, start)
-                keep(key >> 3, value)
+                add(key >> 3, value)
                 continue
             size, start = _size(data, start, kind)
         except TruncatedProfile:
             return at
         if start + size > end:
             return at
-        keep(key >> 3, bytes(data[start : start + size]) if kind == BYTES else 0)
+        add(key >> 3, bytes(data[start : start + size]) if kind == BYTES else 0)
         at = start + size
     return at
 
 
 def raw_fields(data: bytes) -> Iterator[tuple[int, Value, bytes]]:
-    """Yield number, value and all bytes of each field of a message; the value of a fixed number is left out: 0.
+    """Yield number, value and encoded bytes of each field of a message.
 
-    Raises MalformedProfile and TruncatedProfile.
+    Values of fixed-size numbers are reported as 0. Raises MalformedProfile and TruncatedProfile.
     """
     at, end = 0, len(data)
     while at < end:
@@ -86,16 +86,16 @@ def raw_fields(data: bytes) -> Iterator[tuple[int, Value, bytes]]:
 
 
 def _size(data: bytes | bytearray, at: int, kind: int) -> tuple[int, int]:
-    """Return how many bytes a value has, and where they begin."""
+    """Return the size of a value in bytes, and its offset."""
     if kind == BYTES:
         return (data[at], at + 1) if at < len(data) and data[at] < 0x80 else varint(data, at)
     if kind not in FIXED:
-        raise MalformedProfile(f"byte {at}: no wire type {kind}")
+        raise MalformedProfile(f"byte {at}: unknown wire type {kind}")
     return FIXED[kind], at
 
 
 def varint(data: bytes | bytearray, at: int) -> tuple[int, int]:
-    """Return the number at `at` and where it ends; raises MalformedProfile and TruncatedProfile."""
+    """Return the number at `at` and the offset of its end; raises MalformedProfile and TruncatedProfile."""
     number = shift = 0
     end = len(data)
     while at < end:
@@ -106,15 +106,15 @@ def varint(data: bytes | bytearray, at: int) -> tuple[int, int]:
             return number, at
         shift += 7
         if shift > MAX_SHIFT:
-            raise MalformedProfile(f"byte {at}: a number without an end")
-    raise TruncatedProfile(f"byte {at}: a number without an end")
+            raise MalformedProfile(f"byte {at}: a varint is too long")
+    raise TruncatedProfile(f"byte {at}: the data ends within a varint")
 
 
 def packed(value: Value) -> list[int]:
-    """Return the numbers of a repeated field, which may come packed or one by one."""
+    """Return the numbers of a repeated field, packed or not."""
     if isinstance(value, int):
         return [value]
-    if value.isascii():  # all of one byte, as most are
+    if value.isascii():  # all numbers have one byte, as in most messages
         return list(value)
     numbers, at = [], 0
     while at < len(value):
@@ -124,16 +124,16 @@ def packed(value: Value) -> list[int]:
 
 
 def as_number(value: Value) -> int:
-    """Return a value that must be a number; raises MalformedProfile."""
+    """Return `value`; raises MalformedProfile if it is not a number."""
     if isinstance(value, bytes):
-        raise MalformedProfile("a number is expected where text is")
+        raise MalformedProfile("expected a number, found bytes")
     return value
 
 
 def as_bytes(value: Value) -> bytes:
-    """Return a value that must be bytes; raises MalformedProfile."""
+    """Return `value`; raises MalformedProfile if it is a number."""
     if isinstance(value, int):
-        raise MalformedProfile("text is expected where a number is")
+        raise MalformedProfile("expected bytes, found a number")
     return value
 
 
@@ -148,10 +148,10 @@ def encoded(number: int) -> bytes:
 
 
 def number_field(field: int, value: int) -> bytes:
-    """Return the bytes of a field that is a number."""
+    """Return the encoded bytes of a field with a number."""
     return encoded(field << 3) + encoded(value)
 
 
 def bytes_field(field: int, value: bytes) -> bytes:
-    """Return the bytes of a field that is made of bytes."""
+    """Return the encoded bytes of a field with bytes."""
     return encoded(field << 3 | BYTES) + encoded(len(value)) + value

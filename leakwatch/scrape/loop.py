@@ -15,9 +15,9 @@ from leakwatch.http.fetch import Feed, Fetched, Fetcher
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.leaks.tracker import LeakOnTarget, suspects
-from leakwatch.model import Process, Samples
+from leakwatch.model import Process
 from leakwatch.pipeline import Pipeline
-from leakwatch.profile.body import Body, Format
+from leakwatch.profile.body import Format, ParsedBody
 from leakwatch.scrape.budget import CostBudget
 from leakwatch.scrape.probes import process as process_probe
 from leakwatch.scrape.probes import symbols as symbol_probe
@@ -120,14 +120,15 @@ class ScrapeLoop:
             now = begin + self.state.health.duration
             for _ in body.steps():
                 await asyncio.sleep(0)
-            total, samples = body.close()
-            await self._identify(body.process, total, now, fetched)
-            await self._name_waits(body, samples, now, fetched)
-            self._observe(time, total, samples, on_events)
+            profile = body.close()
+            await self._identify(profile, now, fetched)
+            await self._name_waits(profile, now, fetched)
+            self._observe(time, profile, on_events)
             if recording:
-                await recording.end(time, total, self._process, self._symbols.names if self._symbols else {})
+                names = self._symbols.names if self._symbols else {}
+                await recording.end(time, profile.total, self._process, names)
             if self._leaks or self._scheduled:
-                await self._run_probes(time, total, on_events)
+                await self._run_probes(time, profile.total, on_events)
         except ScrapeError as error:
             self._failed(error)
         except Exception as error:  # noqa: BLE001  an internal error must not end the loop of a target
@@ -164,17 +165,17 @@ class ScrapeLoop:
             self.state.health.duration, self.state.health.body_bytes = seconds, body_bytes
             self._log_interval(seconds)
 
-    async def _identify(self, process: Process | None, total: int, now: float, fetched: Fetched) -> None:
+    async def _identify(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
         """Set the process: that of the profile, else ask for it if there is a reason."""
-        if process is not None or self._processes is None:
-            self._process = process or self._process
+        if profile.process is not None or self._processes is None:
+            self._process = profile.process or self._process
             return
         schedule, new = self._process_schedule, fetched.new_connection
-        if self._processes.is_due(schedule, now, before=self.state.total, total=total, new_connection=new):
+        if self._processes.is_due(schedule, now, before=self.state.total, total=profile.total, new_connection=new):
             self._process = await self._processes.request(schedule, now)
             self._budget.charge(self._clock.stopwatch() - now)
 
-    async def _name_waits(self, body: Body, samples: Samples, now: float, fetched: Fetched) -> None:
+    async def _name_waits(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
         """Name the wait reasons that a text profile hides; ask for the names that are unknown."""
         symbols, state = self._symbols, self.state
         if symbols is None or state.process_tracker.mixed:
@@ -182,19 +183,19 @@ class ScrapeLoop:
         schedule = self._symbol_schedule
         process = self._process.start if self._process else ""
         symbols.follow(schedule, process, now, new_connection=fetched.new_connection)
-        traces = symbols.hidden(samples, state.judged) if now >= schedule.retry_at else []
+        traces = symbols.hidden(profile.samples, state.judged) if now >= schedule.retry_at else []
         if traces:
             error = await symbols.request(schedule, traces, now)
             self._budget.charge(self._clock.stopwatch() - now)
             if error and not self._closed:
                 self._log.info("wait reasons of channels are unknown", reason=error.reason, error=str(error))
-        body.learn(symbols.names)
+        self._pipeline.identifier.set_wait_reasons(profile.samples, symbols.names)
 
-    def _observe(self, time: float, total: int, samples: Samples, on_events: OnEvents) -> None:
+    def _observe(self, time: float, profile: ParsedBody, on_events: OnEvents) -> None:
         """Pass the profile to the pipeline; pass the verdicts that change to `on_events`."""
         state, restarts = self.state, self.state.restarts
         self._fit_block(time)
-        events = self._pipeline.observe(state, time, total, samples, self._process)
+        events = self._pipeline.observe(state, time, profile.total, profile.samples, self._process)
         if state.restarts != restarts:
             self._log.info("target restarted", new_build=state.process_tracker.rebuilt)
         if events:

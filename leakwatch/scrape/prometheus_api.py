@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import httpx
 from pydantic import AfterValidator
 
-from leakwatch.errors import QueryError, quote, without_user
+from leakwatch.errors import QueryError, quote, without_credentials
 from leakwatch.http.client import Client, Tls, TlsError
 from leakwatch.http.settings import HttpSettings
-from leakwatch.settings.types import hidden
+from leakwatch.settings.types import unquoted_error
 
 TIMEOUT = 30.0  # seconds for one answer
 LIMIT = 256 * 1024**2  # bytes of one answer
@@ -24,11 +24,11 @@ def _base(text: str) -> str:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
-        raise ValueError(f"{without_user(text)!r} is no URL: {error}") from error
+        raise ValueError(f"{without_credentials(text)!r} is no URL: {error}") from error
     if url.userinfo:
         raise ValueError("a user or password in the URL would be shown in logs: write it in basic_auth")
     if url.query or url.fragment:
-        raise hidden("must be without ? and #: what stands there would be shown in logs")
+        raise unquoted_error("must be without ? and #: what stands there would be shown in logs")
     if url.scheme not in {"http", "https"} or not url.host:
         raise ValueError(f"{text!r} must be a URL such as http://prometheus:9090")
     return text.rstrip("/")

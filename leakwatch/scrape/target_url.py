@@ -6,7 +6,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import ValidationError
 
 from leakwatch.discovery.target_group import HOST
-from leakwatch.errors import UsageError, quote, without_user
+from leakwatch.errors import UsageError, quote, without_credentials
 from leakwatch.scrape.config import DEFAULT_PATH, ScrapeConfig
 from leakwatch.settings.messages import friendly_message
 
@@ -26,9 +26,9 @@ def target_job(text: str) -> ScrapeConfig:
     except ValidationError as error:
         # A scheme that is not known explains what else is wrong.
         first = min(error.errors(), key=lambda detail: detail["loc"] != ("scheme",))
-        raise UsageError(f"target {quote(without_user(text))}: {friendly_message(first)}") from error
+        raise UsageError(f"target {quote(without_credentials(text))}: {friendly_message(first)}") from error
     except ValueError as error:
-        raise UsageError(f"target {quote(without_user(text))}: {error}") from error
+        raise UsageError(f"target {quote(without_credentials(text))}: {error}") from error
 
 
 def _settings(text: str, parts: SplitResult, service: str) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def _settings(text: str, parts: SplitResult, service: str) -> dict[str, Any]:
         address = f"{address}:{PORTS[parts.scheme]}"
     path = "" if socket else parts.path.rstrip("/").removesuffix("/goroutine")
     settings: dict[str, Any] = {
-        "job_name": without_user(text),
+        "job_name": without_credentials(text),
         "scheme": "http" if socket else parts.scheme,
         "profile_path": path or DEFAULT_PATH,
         "static_configs": ({"targets": (address,), "labels": {"service": service or address}},),

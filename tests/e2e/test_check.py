@@ -179,7 +179,7 @@ def test_a_target_that_is_down(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["http://x:1", "--for", "1m"], "--for 1m: too short to judge: --interval 1s needs at least 2m"),
-        (["http://x:1", "--for", "soon"], "--for: 'soon' is no duration"),
+        (["http://x:1", "--for", "soon"], "--for: 'soon' is not a duration"),
         (["http://x:1", "--for", "0s"], "--for 0: must be a number greater than 0"),
         (["http://x:1", "--cost-limit", "2"], "--cost-limit 2: must be above 0 and at most 1"),
         (["http://x:1", "--cost-limit", "nan"], "--cost-limit nan: must be"),
@@ -297,7 +297,7 @@ def test_a_live_table_in_a_pipe(start: Programs) -> None:
     [
         (["file.txt"], 2, "--watch needs the URL of a service"),
         (["http://x:1", "--format", "json"], 2, "it cannot be combined with --by or --format"),
-        (["http://x:1", "--for", "x"], 2, "--for: 'x' is no duration"),
+        (["http://x:1", "--for", "x"], 2, "--for: 'x' is not a duration"),
         (["http://127.0.0.1:1", "--timeout", "0.5"], 1, "127.0.0.1:1: Connection refused"),
     ],
     ids=["file", "format", "for", "down"],

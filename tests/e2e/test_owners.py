@@ -44,7 +44,7 @@ def trimmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
 def samples(url: str) -> Samples:
     """Return the stacks of a running program."""
     body = httpx.get(f"{url}/debug/pprof/goroutine?debug=1", trust_env=False, timeout=10).content
-    parser, identifier = text.Parser(text.TextCache()), Identifier()
+    parser, identifier = text.Parser(), Identifier()
     return identifier.merge([*parser.feed(body), *parser.close()], {})
 
 

@@ -232,7 +232,7 @@ def bad_key(folder: Path) -> str:
 def no_certificate(folder: Path) -> str:
     """Take the certificate away."""
     (folder / "server.pem").unlink()
-    return "is no file"
+    return "is not a file"
 
 
 def bad_key_name(folder: Path) -> str:

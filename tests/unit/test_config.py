@@ -246,9 +246,9 @@ def test_defaults_from_global() -> None:
         " {job_name: b, scrape_interval: 30s, static_configs: [{targets: ['b:1']}]}]"
     )
     config = parse(text, "f.yml", Path())
-    a, b = config.scrape_configs
-    assert (config.interval(a), config.timeout(a), config.size_limit(a)) == (4.0, 4.0, 1024**2)
-    assert (config.interval(b), config.timeout(b), config.cost_limit(b)) == (30.0, 10.0, 0.01)
+    a, b = config.jobs()
+    assert (a.defaults.interval, a.defaults.timeout, a.size_limit) == (4.0, 4.0, 1024**2)
+    assert (b.defaults.interval, b.defaults.timeout, b.cost_limit) == (30.0, 10.0, 0.01)
 
 
 def test_the_evidence_option() -> None:

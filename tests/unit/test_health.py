@@ -87,7 +87,7 @@ def test_another_protocol_is_not_healthy() -> None:
 
 def test_silence_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that accepts and never answers is stuck."""
-    monkeypatch.setattr(health, "SECONDS", 0.1)
+    monkeypatch.setattr(health, "TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert health.main([f"127.0.0.1:{server.getsockname()[1]}"]) == 1
 

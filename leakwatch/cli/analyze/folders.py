@@ -16,8 +16,9 @@ from leakwatch.cli.analyze.recordings import Observation, RecordedTarget, Warn, 
 from leakwatch.errors import ProfileError
 from leakwatch.evidence.file_names import original
 from leakwatch.model import Target
-from leakwatch.profile import formats, proto, text
+from leakwatch.profile import formats
 from leakwatch.profile import symbols as symbol_files
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
 
 BODY = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\.(?:txt|pb)(?:\.gz)?")
@@ -46,9 +47,8 @@ class FolderRecording:
         self._bodies = bodies
         self._warn = warn
         self._symbols = symbols
-        self._text_caches: dict[int, text.TextCache] = {}
-        """By hash of their symbols, because cached stacks include wait reasons."""
-        self._proto_cache = proto.ProtoCache()
+        self._caches: dict[int, ParseCache] = {}
+        """One per set of symbols, because cached traces depend on the symbols."""
         self._identifier = identifier
 
     def observations(self) -> Iterator[Observation | None]:
@@ -56,7 +56,7 @@ class FolderRecording:
         (recorded,) = self.targets
         for time, path in self._bodies:
             try:
-                profile = formats.parse(path.read_bytes(), self._text_cache(path), self._proto_cache)
+                profile = formats.parse(path.read_bytes(), self._cache(path))
             except (OSError, ProfileError) as error:
                 recorded.skipped += 1
                 self._warn(f"{path}: {error}")
@@ -65,9 +65,9 @@ class FolderRecording:
                 recorded.count_profile(time)
                 yield time, recorded.target, profile.total, self._identifier.identify(profile)
 
-    def _text_cache(self, path: Path) -> text.TextCache:
+    def _cache(self, path: Path) -> ParseCache:
         symbols = own_symbols(path, self._warn) or self._symbols
-        return self._text_caches.setdefault(hash(frozenset(symbols.items())), text.TextCache(symbols=symbols))
+        return self._caches.setdefault(hash(frozenset(symbols.items())), ParseCache(symbols=symbols))
 
 
 def find(paths: Sequence[Path], identifier: Identifier, warn: Warn) -> list[FolderRecording]:

@@ -55,7 +55,7 @@ class RecordedTarget:
         self.last = time
 
 
-class Recording(Protocol):
+class ProfileRecording(Protocol):
     """Profiles of one target or more."""
 
     @property
@@ -83,7 +83,7 @@ def parse_time(text: str) -> float:
     raise ValueError(f"time {quote(text)} is {error}")
 
 
-def rename_overlapping(recordings: Iterable[Recording], warn: Warn) -> None:
+def rename_overlapping(recordings: Iterable[ProfileRecording], warn: Warn) -> None:
     """Rename targets that have equal names and overlapping times. Without overlap they are the same target."""
     by_target: dict[Target, list[RecordedTarget]] = {}
     for recorded in (recorded for recording in recordings for recorded in recording.targets if recorded.times):
@@ -96,7 +96,7 @@ def rename_overlapping(recordings: Iterable[Recording], warn: Warn) -> None:
         by_target.setdefault(recorded.target, []).append(recorded)
 
 
-def merge(recordings: Sequence[Recording]) -> Iterator[Observation | None]:
+def merge(recordings: Sequence[ProfileRecording]) -> Iterator[Observation | None]:
     """Yield the observations of all recordings in the order of time, None for each profile that cannot be read."""
     streams = [recording.observations() for recording in recordings]
     order = heapq.merge(

@@ -9,8 +9,8 @@ from leakwatch.cli.analyze.csv_file import CsvRecording
 from leakwatch.cli.analyze.folders import find
 from leakwatch.cli.analyze.recordings import (
     Observation,
+    ProfileRecording,
     RecordedTarget,
-    Recording,
     Warn,
     merge,
     rename_overlapping,
@@ -61,13 +61,13 @@ class Analysis:
         return len(self.unjudged) < len(self.targets)
 
 
-def read(paths: Sequence[Path], own_code: Sequence[str], warn: Warn) -> list[Recording]:
+def read(paths: Sequence[Path], own_code: Sequence[str], warn: Warn) -> list[ProfileRecording]:
     """Return the recordings at `paths`: folders of bodies, CSV files, bodies; raises ConfigError.
 
     `own_code`: prefixes of functions that count as own code.
     """
     identifier = Identifier(own_code)
-    recordings: list[Recording] = []
+    recordings: list[ProfileRecording] = []
     folders = []
     for path in paths:
         if not path.exists():
@@ -87,7 +87,7 @@ def read(paths: Sequence[Path], own_code: Sequence[str], warn: Warn) -> list[Rec
 class Analyzer:
     """Feeds recordings to a pipeline and collects the results."""
 
-    def __init__(self, recordings: Sequence[Recording], settings: DetectionSettings) -> None:
+    def __init__(self, recordings: Sequence[ProfileRecording], settings: DetectionSettings) -> None:
         self._recordings = recordings
         self._settings = settings
         self._pipeline = Pipeline(settings)
@@ -168,7 +168,7 @@ class Analyzer:
         return f"{why}, but {LEAST} blocks of {format_duration(block)} in a row are needed"
 
 
-def _removals(recordings: Sequence[Recording], grace: float) -> list[tuple[float, Target]]:
+def _removals(recordings: Sequence[ProfileRecording], grace: float) -> list[tuple[float, Target]]:
     """Return the targets that end before their service, and their removal times, the latest first.
 
     A target is removed `grace` seconds after its last profile.

@@ -12,7 +12,7 @@ from leakwatch.http.fetch import Fetcher
 from leakwatch.leaks.findings import FullDump, Suspects
 from leakwatch.model import Fingerprint, Waiting
 from leakwatch.profile import dump
-from leakwatch.profile.dump_stacks import Waits, waiting
+from leakwatch.profile.dump_stacks import DumpIndex, waiting
 from leakwatch.profile.stacks import Identifier
 from leakwatch.scrape.probes.probe import ProbeContext
 
@@ -49,7 +49,7 @@ class FullDumpProbe:
         parsed = await asyncio.to_thread(dump.parse, bytes(body))
         if parsed.truncated:
             raise TruncatedProfile(f"the dump ends early, after {len(parsed.goroutines)} goroutines")
-        times = await asyncio.to_thread(_waiting, parsed, context.identifier.another(), context.suspects)
+        times = await asyncio.to_thread(_waiting, parsed, context.identifier.empty_copy(), context.suspects)
         context.state.probe_results.full_dump = FullDump(context.time, times)
         if self._keep:
             await self._keep(bytes(body), context.time, len(parsed.goroutines))
@@ -57,6 +57,6 @@ class FullDumpProbe:
 
 def _waiting(parsed: dump.Dump, identifier: Identifier, suspects: Suspects) -> dict[Fingerprint, Waiting]:
     """Return the wait times of the suspects; runs in a thread, because stacks may be many and deep."""
-    waits = Waits(parsed, identifier)
-    goroutines = {key: waits.of(stack) for key, stack in suspects.items()}
+    index = DumpIndex(parsed, identifier)
+    goroutines = {key: index.goroutines_of(stack) for key, stack in suspects.items()}
     return {key: waiting(members) for key, members in goroutines.items() if members}

@@ -45,7 +45,7 @@ class LeakProfileProbe:
 
     async def request(self, context: ProbeContext) -> None:
         """Record the leaked goroutines; raises ScrapeError."""
-        parser = text.Parser(text.TextCache(), b"goroutineleak")
+        parser = text.Parser(profile=b"goroutineleak")
         samples: dict[Fingerprint, Sample] = {}
 
         def feed(data: bytes) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Literal
 
-from leakwatch.errors import UnknownError
-from leakwatch.profile.diff import Change, changes, compare, summary
+from leakwatch.errors import NotFoundError
+from leakwatch.profile.diff import GroupChange, changes, compare, summary
 from leakwatch.profile.grouping import GroupBy
 from leakwatch.web.api.models.leaks import Fingerprint
 from leakwatch.web.api.models.types import Model, Text
@@ -62,10 +62,10 @@ async def difference(
 ) -> Difference:
     """Return what changed from a kept body to another, or to what was scraped last of its target: `now`.
 
-    Raises UnknownError.
+    Raises NotFoundError.
     """
     if source.evidence is None:
-        raise UnknownError("no evidence is kept here")
+        raise NotFoundError("no evidence is kept here")
     own_code = tuple(source.pipeline.settings.own_code)
     before = await source.moments.read(source.evidence, old, own_code)
     if new == NOW:
@@ -104,15 +104,15 @@ def _side(moment: Moment, time: float) -> Side:
     )
 
 
-def _row(one: Change) -> ChangeRow:
-    stack = one.moves[0].stack
+def _row(one: GroupChange) -> ChangeRow:
+    stack = one.stacks[0].stack
     return ChangeRow(
         key=one.key,
         status=_status(one),
         before=one.old,
         after=one.new,
         change=one.change,
-        stacks=len(one.moves),
+        stacks=len(one.stacks),
         stack=stack.fingerprint,
         function=stack.blamed.function,
         file=stack.blamed.file,
@@ -122,7 +122,7 @@ def _row(one: Change) -> ChangeRow:
     )
 
 
-def _status(one: Change) -> Status:
+def _status(one: GroupChange) -> Status:
     if one.change > 0:
         return "grown" if one.old else "new"
     return "shrunk" if one.new else "gone"

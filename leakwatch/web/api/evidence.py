@@ -65,7 +65,7 @@ def listed(
 
 
 async def download(store: Store, key: str) -> Response:
-    """Return a body as it is kept; raises UnknownError if there is none of this id, or it cannot be read."""
+    """Return a body as it is kept; raises NotFoundError if there is none of this id, or it cannot be read."""
     try:
         record, parts = await store.read(key)
     except (KeyError, EvidenceError) as error:
@@ -75,7 +75,7 @@ async def download(store: Store, key: str) -> Response:
 
 
 async def converted(store: Store, key: str) -> Response:
-    """Return a body as gzipped protobuf for `go tool pprof`, with names; raises UnknownError likewise."""
+    """Return a body as gzipped protobuf for `go tool pprof`, with names; raises NotFoundError likewise."""
     try:
         record, parts = await store.read(key)
         body = await asyncio.to_thread(lambda: pprof.encode(parse(record, parts)))

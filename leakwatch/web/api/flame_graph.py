@@ -55,12 +55,12 @@ class Calls:
 
 
 def flame_graph(source: AppState, path: str, stacks: int = STACKS) -> FlameGraph:
-    """Return the latest profile of the target at `path`, service/name; raises UnknownError."""
+    """Return the latest profile of the target at `path`, service/name; raises NotFoundError."""
     return calls(source, path, stacks).model()
 
 
 def calls(source: AppState, path: str, stacks: int = STACKS) -> Calls:
-    """Return the calls in the latest profile of the target at `path`, service/name; raises UnknownError."""
+    """Return the calls in the latest profile of the target at `path`, service/name; raises NotFoundError."""
     target, _ = find(source, path)
     state = source.pipeline.targets.get(target)
     root, total = Call(), 0

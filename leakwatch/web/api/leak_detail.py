@@ -25,7 +25,7 @@ STACKS = 20  # of a site
 
 
 def leak_view(source: AppState, service: str, stack: str) -> models.Leak:
-    """Return all of one leak; raises UnknownError."""
+    """Return all of one leak; raises NotFoundError."""
     leak = find(source, service, stack)
     found = source.pipeline.service(leak.service)
     states = list(found.targets.values()) if found else []

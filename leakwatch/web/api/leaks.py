@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.leaks.leak_json import leak_fields
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.service_state import ServiceLeaks
@@ -92,7 +92,7 @@ def sparklines(source: AppState, service: str, counts: Mapping[Fingerprint, int]
 
 
 def find(source: AppState, service: str, stack: str) -> Leak:
-    """Return one leak; raises UnknownError, which says where else it is told, or why it is not."""
+    """Return one leak; raises NotFoundError, which says where else it is told, or why it is not."""
     name = next((name for name in source.pipeline.services if whole(name) == service), service)
     found = source.pipeline.leak(name, Fingerprint(stack))
     if found:
@@ -102,12 +102,12 @@ def find(source: AppState, service: str, stack: str) -> Leak:
     for key, group in leaks.groups.items():
         if stack in {member.stack.fingerprint for member in group.members}:
             if key in leaks.rules:
-                raise UnknownError(
+                raise NotFoundError(
                     f"leak {stack} of {service!r} is kept out of sight by: ignore {leaks.rules[key]}"
                 )
             name = group.head.stack.blamed.function
-            raise UnknownError(f"it is told as part of the leak in {name!r}", told_as=_id(service, key))
-    raise UnknownError(f"there is no leak {stack} of service {service!r}; what recovers is forgotten after a day")
+            raise NotFoundError(f"it is told as part of the leak in {name!r}", reported_as=_id(service, key))
+    raise NotFoundError(f"there is no leak {stack} of service {service!r}; what recovers is forgotten after a day")
 
 
 def leak_id(leak: Leak) -> str:

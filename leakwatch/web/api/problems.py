@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from leakwatch.errors import UnknownError, quote
+from leakwatch.errors import NotFoundError, quote
 from leakwatch.web.api.models.types import Text
 from leakwatch.web.api.responses import NO_STORE
 
@@ -48,7 +48,7 @@ def problem(status: int, detail: str = "", headers: Mapping[str, str] | None = N
 
 
 async def _unknown(_: Request, error: Exception) -> Response:
-    told = error.told_as if isinstance(error, UnknownError) else ""
+    told = error.reported_as if isinstance(error, NotFoundError) else ""
     return problem(404, str(error), told_as=told or None)
 
 
@@ -81,7 +81,7 @@ async def _broken(_: Request, __: Exception) -> Response:
 def say_problems(app: FastAPI) -> None:
     """Make `app` answer its errors as problems."""
     app.add_exception_handler(Exception, _broken)  # and it is raised all the same: see NoTraceback
-    app.add_exception_handler(UnknownError, _unknown)
+    app.add_exception_handler(NotFoundError, _unknown)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _wrong)
 

@@ -9,7 +9,7 @@ import numpy as np
 from leakwatch.detect.columns import FLOOR, MEAN, Sums
 from leakwatch.detect.history import History
 from leakwatch.detect.trend import slopes
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.reason import combined
 from leakwatch.leaks.target_state import TargetState
@@ -27,7 +27,7 @@ EMPTY: Final = models.Line(seconds=0, times=[], mean=[], floor=[])
 
 
 def leak_series(source: AppState, service: str, stack: str, targets: int = TARGETS) -> models.LeakSeries:
-    """Return a leak over time, and on the `targets` that grow fastest; raises UnknownError."""
+    """Return a leak over time, and on the `targets` that grow fastest; raises NotFoundError."""
     leak = find(source, service, stack)
     key = leak.stack.fingerprint
     found = source.pipeline.service(leak.service)
@@ -50,12 +50,12 @@ def leak_series(source: AppState, service: str, stack: str, targets: int = TARGE
 
 
 def target_series(source: AppState, path: str, stack: str) -> StackSeries:
-    """Return one stack or site of the target at `path`, service/name, over time; raises UnknownError."""
+    """Return one stack or site of the target at `path`, service/name, over time; raises NotFoundError."""
     target, _ = find_target(source, path)
     state = source.pipeline.targets.get(target)
     found = history_of(state, Fingerprint(stack)) if state else None
     if state is None or found is None:
-        raise UnknownError(f"target {target.name!r} of {target.service!r} has no stack {stack}")
+        raise NotFoundError(f"target {target.name!r} of {target.service!r} has no stack {stack}")
     history, row = found
     known = history.stacks[row]
     recent, hours = lines(source, history, row)

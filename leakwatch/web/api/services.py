@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.leaks.model import Leak
 from leakwatch.model import Target, TargetHealth
 from leakwatch.settings.units import format_duration
@@ -30,11 +30,11 @@ def service_list(source: AppState) -> models.ServiceList:
 
 
 def service_view(source: AppState, service: str) -> models.Service:
-    """Return all of one service; raises UnknownError."""
+    """Return all of one service; raises NotFoundError."""
     groups = _by_service(source)
     name = next((name for name in groups if whole(name) == service), None)
     if name is None:
-        raise UnknownError(f"there is no service {service!r}")
+        raise NotFoundError(f"there is no service {service!r}")
     leaks = [leak for leak in source.leaks() if leak.service == name]
     found = source.pipeline.service(name)
     states = list(found.targets.values()) if found else []

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from leakwatch.errors import EvidenceError, ScrapeError, UnknownError, quote
+from leakwatch.errors import EvidenceError, NotFoundError, ScrapeError, quote
 from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Record
 from leakwatch.evidence.store import Store
 from leakwatch.model import Profile, Sample, Samples, Target
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile import formats as saved
 from leakwatch.profile import symbols as symbol
-from leakwatch.profile import text
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
 
 NOW: Final = "now"
@@ -46,7 +46,7 @@ class Moments:
         return len(self._known)
 
     async def read(self, store: Store, key: str, own_code: tuple[str, ...]) -> Moment:
-        """Return what is in the body of this id; raises UnknownError if it is not kept, or cannot be read.
+        """Return what is in the body of this id; raises NotFoundError if it is not kept, or cannot be read.
 
         `own_code`: prefixes of functions that are own code wherever their files lie.
         """
@@ -65,11 +65,11 @@ class Moments:
 
 
 def latest(pipeline: Pipeline, target: Target) -> Moment:
-    """Return what was scraped last of a target; raises UnknownError if nothing was."""
+    """Return what was scraped last of a target; raises NotFoundError if nothing was."""
     state = pipeline.targets.get(target)
     history = state.history if state else None
     if state is None or history is None or history.time is None:
-        raise UnknownError(f"of target {quote(target.name)} of {quote(target.service)} there is no profile now")
+        raise NotFoundError(f"of target {quote(target.name)} of {quote(target.service)} there is no profile now")
     samples = {
         stack.fingerprint: Sample(stack, int(count))
         for stack, count in zip(history.stacks, history.last.tolist(), strict=True)
@@ -81,14 +81,14 @@ def latest(pipeline: Pipeline, target: Target) -> Moment:
 def parse(record: Record, parts: Mapping[str, bytes]) -> Profile:
     """Return what is in a body, with the names of functions that stand beside it; raises ScrapeError."""
     names = symbol.parse(parts[SYMBOLS]) if SYMBOLS in parts else {}
-    return saved.parse(parts[SUFFIXES[record.format]], text.TextCache(symbols=names))
+    return saved.parse(parts[SUFFIXES[record.format]], ParseCache(symbols=names))
 
 
-def unreadable(key: str, error: Exception) -> UnknownError:
+def unreadable(key: str, error: Exception) -> NotFoundError:
     """Return what a reader is told of a body that is not kept, or cannot be read."""
     if isinstance(error, KeyError):
-        return UnknownError(f"no profile {quote(key)} is kept")
-    return UnknownError(f"profile {quote(key)} cannot be read: {error}")
+        return NotFoundError(f"no profile {quote(key)} is kept")
+    return NotFoundError(f"profile {quote(key)} cannot be read: {error}")
 
 
 def _moment(key: str, record: Record, parts: Mapping[str, bytes], own_code: tuple[str, ...]) -> Moment:

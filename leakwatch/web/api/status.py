@@ -7,7 +7,7 @@ import yaml
 
 from leakwatch import __version__
 from leakwatch.config import Config
-from leakwatch.errors import without_user
+from leakwatch.errors import without_credentials
 from leakwatch.web.api import own_usage as usage
 from leakwatch.web.api.models import status as models
 from leakwatch.web.api.state import AppState
@@ -81,14 +81,14 @@ def _alertmanagers(source: AppState) -> Iterator[models.Alertmanager]:
     for name, sender in source.senders.items():
         outbox = sender.outbox
         yield models.Alertmanager(
-            alertmanager=without_user(name),
+            alertmanager=without_credentials(name),
             due=len(outbox),
             sent=outbox.sent,
             failed=outbox.failed,
             dropped=outbox.dropped,
             requests=sender.requests,
             seconds=sender.seconds,
-            trouble=without_user(sender.trouble),
+            trouble=without_credentials(sender.trouble),
         )
 
 

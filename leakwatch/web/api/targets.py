@@ -7,7 +7,7 @@ import numpy as np
 
 from leakwatch.detect.trend import slopes
 from leakwatch.detect.windows import BLOCK_WINDOWS
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Target, TargetHealth, Verdict
 from leakwatch.web.api.commands import plan_of
@@ -62,7 +62,7 @@ def target_list(
 
 
 def find(source: AppState, path: str) -> tuple[Target, TargetHealth]:
-    """Return the target at `path`, service/name; raises UnknownError.
+    """Return the target at `path`, service/name; raises NotFoundError.
 
     Both may have slashes in them: the first way to part them that gives a target counts.
     """
@@ -73,7 +73,7 @@ def find(source: AppState, path: str) -> tuple[Target, TargetHealth]:
         if target in health:
             known = source.pipeline.targets.get(target)
             return (known.target if known else target), health[target]
-    raise UnknownError(f"there is no target {path!r}; one that goes away is forgotten here at once")
+    raise NotFoundError(f"there is no target {path!r}; one that goes away is forgotten here at once")
 
 
 def summary(source: AppState, target: Target, target_health: TargetHealth) -> dict[str, object]:
@@ -120,7 +120,7 @@ def judged_in(state: TargetState | None) -> float | None:
 def target_view(
     source: AppState, path: str, *, sort: models.Sort = "growth", q: str = "", limit: int = 50, offset: int = 0
 ) -> models.Target:
-    """Return all of one target, with a page of its stacks; raises UnknownError.
+    """Return all of one target, with a page of its stacks; raises NotFoundError.
 
     `q`: text that is in the function, file, origin, wait reason or fingerprint of a stack, in any case.
     """

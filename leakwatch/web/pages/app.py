@@ -16,7 +16,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from leakwatch import __version__
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.web.api.responses import NO_STORE
 from leakwatch.web.api.state import AppState
 from leakwatch.web.api.status import status
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 TEMPLATES = Path(__file__).parent / "templates"
 View = Callable[[AppState, Request], Mapping[str, object]]
-"""From state to what a template shows; raises UnknownError. Runs in the loop: what it reads fits together."""
+"""From state to what a template shows; raises NotFoundError. Runs in the loop: what it reads fits together."""
 
 Reading = Callable[[AppState, Request], Awaitable[Mapping[str, object]]]
 """The same, of what takes a while to read."""
@@ -114,8 +114,8 @@ class Show:
                 source = self._source.at_once()
                 shown = {**page.view(source, request), **await page.more(source, request)}
                 return await self._html(page.template, page.depth, shown)
-            except UnknownError as error:
-                return await self._error(404, str(error), page.depth, error.told_as)
+            except NotFoundError as error:
+                return await self._error(404, str(error), page.depth, error.reported_as)
             except Exception:
                 log.exception("a page broke, by a mistake of ours", path=request.url.path)
                 return await self._error(500, "leakwatch made a mistake; its log has more.", page.depth)

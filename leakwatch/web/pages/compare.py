@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.web.api.diff import Difference, difference
 from leakwatch.web.api.evidence import KeptProfile
 from leakwatch.web.api.models.types import whole
@@ -38,7 +38,7 @@ class Choice:
 
 
 async def target_difference(source: AppState, request: Request) -> Mapping[str, object]:
-    """Return what the template shows of the two moments that a query names; raises UnknownError."""
+    """Return what the template shows of the two moments that a query names; raises NotFoundError."""
     target, _ = find(source, f"{request.path_params['service']}/{request.path_params['target']}")
     kept = kept_of(source, whole(target.service), target=whole(target.name))[::-1]
     state = source.pipeline.targets.get(target)
@@ -54,7 +54,7 @@ async def target_difference(source: AppState, request: Request) -> Mapping[str, 
         return {"compared": Choice(kept, now, old, new, problem=problem)}
     try:
         found = await difference(source, old, new, limit=ROWS)
-    except UnknownError as error:
+    except NotFoundError as error:
         return {"compared": Choice(kept, now, old, new, problem=f"There is no difference to show: {error}.")}
     return {"compared": Choice(kept, now, old, new, found)}
 

@@ -36,7 +36,7 @@ class Small:
 
 
 def leak_page(source: AppState, request: Request) -> Mapping[str, object]:
-    """Return what the template shows of the leak that an address names; raises UnknownError."""
+    """Return what the template shows of the leak that an address names; raises NotFoundError."""
     service, stack = request.path_params["service"], request.path_params["stack"]
     leak, series = leak_view(source, service, stack), leak_series(source, service, stack)
     kept = kept_of(source, leak.service, stack=leak.stack)

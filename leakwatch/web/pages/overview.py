@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.model import Verdict
 from leakwatch.web.api.leaks import leak_list
 from leakwatch.web.api.models import leaks as models
@@ -106,7 +106,7 @@ class Portion:
 
 
 def overview(source: AppState, request: Request) -> Mapping[str, object]:
-    """Return what the overview shows; raises UnknownError for a service that nobody knows."""
+    """Return what the overview shows; raises NotFoundError for a service that nobody knows."""
     wanted = OverviewQuery.read(request.query_params)
     here = whole(request.path_params.get("service", ""))
     if here:
@@ -115,7 +115,7 @@ def overview(source: AppState, request: Request) -> Mapping[str, object]:
     leaks, leaks_at = _leaks(source, wanted)
     names = {one.service for one in every.services} | set(leaks.services)
     if here and here not in names:
-        raise UnknownError(f"There is no service {here[:LONGEST]!r}.")
+        raise NotFoundError(f"There is no service {here[:LONGEST]!r}.")
     counted = [one for one in every.services if wanted.service in {"", one.service}]
     services, services_at = _services(every, wanted)
     targets, targets_at = _targets(source, wanted)

@@ -55,7 +55,7 @@ def wanted(request: Request) -> TargetQuery:
 
 
 def target_page(source: AppState, request: Request) -> Mapping[str, object]:
-    """Return what the template shows of the target that an address names; raises UnknownError."""
+    """Return what the template shows of the target that an address names; raises NotFoundError."""
     asked = wanted(request)
     path = f"{request.path_params['service']}/{request.path_params['target']}"
     target = target_view(source, path, sort=asked.sort, q=asked.q, limit=ROWS, offset=(asked.stacks - 1) * ROWS)

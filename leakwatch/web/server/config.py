@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, model_validator
 
 from leakwatch.settings.base import BaseSettings
-from leakwatch.settings.types import hidden
+from leakwatch.settings.types import unquoted_error
 
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
@@ -32,7 +32,7 @@ def _prefix(text: str) -> str:
 def _external_url(text: str) -> str:
     parts = urlsplit(text)
     if "@" in parts.netloc:
-        raise hidden("must be without user and password: it is shown in alerts")
+        raise unquoted_error("must be without user and password: it is shown in alerts")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be like https://example.com/leakwatch, without ? and #")
     return text.rstrip("/")

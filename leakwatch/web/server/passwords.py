@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import bcrypt
 
-from leakwatch.clock import thread_seconds
+from leakwatch.clock import thread_cpu_seconds
 
 LENGTH = 72
 """Bytes of a password that bcrypt looks at; htpasswd and Go leave the rest aside too."""
@@ -79,5 +79,5 @@ class Passwords:
 
 def _matches(password: bytes, hashed: bytes) -> tuple[bool, float]:
     """Return whether they belong together, and the seconds of a core that it took."""
-    begun = thread_seconds()
-    return bcrypt.checkpw(password, hashed), thread_seconds() - begun
+    begun = thread_cpu_seconds()
+    return bcrypt.checkpw(password, hashed), thread_cpu_seconds() - begun

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from leakwatch.http.settings import HeaderValue
 from leakwatch.settings.base import BaseSettings
-from leakwatch.settings.types import Secret, hidden
+from leakwatch.settings.types import Secret, unquoted_error
 from leakwatch.web.server.tls import TlsServerConfig
 
 CONTENT_POLICY = (
@@ -54,7 +54,7 @@ class HttpServerConfig(BaseSettings):
 
 def _users(value: Any) -> Any:
     if value is not None and not isinstance(value, Mapping):
-        raise hidden("must be a mapping of user names to bcrypt hashes")
+        raise unquoted_error("must be a mapping of user names to bcrypt hashes")
     return value or {}
 
 
@@ -67,9 +67,13 @@ def _user(name: str) -> str:
 def _hash(secret: SecretStr) -> SecretStr:
     match = HASH.fullmatch(secret.get_secret_value())
     if match is None:
-        raise hidden("is no bcrypt hash, and passwords do not stand here; `htpasswd -nBC 10 USER` makes a hash")
+        raise unquoted_error(
+            "is no bcrypt hash, and passwords do not stand here; `htpasswd -nBC 10 USER` makes a hash"
+        )
     if int(match[1]) not in COSTS:
-        raise hidden(f"is a bcrypt hash of cost {int(match[1])}; it must be from {COSTS[0]} to {COSTS[-1]}")
+        raise unquoted_error(
+            f"is a bcrypt hash of cost {int(match[1])}; it must be from {COSTS[0]} to {COSTS[-1]}"
+        )
     return secret
 
 

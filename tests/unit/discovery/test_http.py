@@ -114,7 +114,7 @@ def test_a_server_that_fails_keeps_its_last_list(answer: Answer, said: str) -> N
         ('[{"targets": ["a:1", 5]}]', "[0].targets[1]: must be text, found '5'"),
         ('[{"targets": [], "labels": {"a": true}}]', "[0].labels.a: must be text, found 'True'"),
         ('[{"targets": [], "labels": {"a-b": "x"}}]', "'a-b' is no label name"),
-        ('[{"targets": [], "label": {}}]', "[0].label: is no key that is known here"),
+        ('[{"targets": [], "label": {}}]', "[0].label: is not a valid key"),
         ('[{"labels": {}}]', "[0].targets: is missing"),
         ('[{"targets": ["\\ud800"]}]', "Invalid JSON"),
         ("", "Invalid JSON"),

@@ -56,7 +56,7 @@ def test_yaml_and_json_files(tmp_path: Path) -> None:
         ('[{"targets": ["a:1", "a:', "Unterminated string"),
         ('[{"targets": ["http://a:1"]}]', "must be host:port"),
         ('{"targets": []}', "top level: must be a list"),
-        ('[{"targets": ["a:1"], "lables": {}}]', "0.lables: is no key that is known here"),
+        ('[{"targets": ["a:1"], "lables": {}}]', "0.lables: is not a valid key"),
         ("", "Expecting value"),
         ("[" * 100_000, "recursion"),
         ('[{"targets": ["b:99999"]}]', "must be host:port"),
@@ -196,7 +196,7 @@ def test_a_missing_port_is_that_of_the_scheme(address: str, scheme: str, wanted:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        ({"__scrape_interval__": "soon"}, "__scrape_interval__ 'soon' is no duration"),
+        ({"__scrape_interval__": "soon"}, "__scrape_interval__ 'soon' is not a duration"),
         ({"__scrape_interval__": "0s"}, "__scrape_interval__ '0s' must be longer than nothing"),
         ({"__scrape_interval__": "5s"}, "__scrape_timeout__ 10s is longer than __scrape_interval__ 5s"),
         ({"__scrape_timeout__": "1m"}, "__scrape_timeout__ 1m is longer than __scrape_interval__ 15s"),

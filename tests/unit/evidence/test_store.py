@@ -760,11 +760,11 @@ def test_symbols_of_each_body(tmp_path: Path) -> None:
     body = b"goroutine profile: total 3\n3 @ 0x11 0x21 0x31\n#\t0x20\tmain.f+0x1\t/a.go:7\n\n"
     folder = tmp_path / "shop" / "a"
     folder.mkdir(parents=True)
-    (folder / "symbol").write_bytes(symbol.answer({0x10: "runtime.selectgo"}))
+    (folder / "symbol").write_bytes(symbol.encode({0x10: "runtime.selectgo"}))
     for at, parked in ((1, "runtime.chansend1"), (2, "runtime.chanrecv1"), (3, "")):
         (folder / f"170000000{at}.000.txt.gz").write_bytes(gzip.compress(body))
         if parked:
-            (folder / f"170000000{at}.000.symbol").write_bytes(symbol.answer({0x10: parked, 0x11: ""}))
+            (folder / f"170000000{at}.000.symbol").write_bytes(symbol.encode({0x10: parked, 0x11: ""}))
         (folder / f"170000000{at}.000.json").write_text("{}")
     said: list[str] = []
     (found,) = find([tmp_path / "shop"], Identifier(), said.append)

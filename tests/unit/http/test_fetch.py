@@ -54,7 +54,7 @@ def scrape(url: str, *, timeout: float = 5.0, limit: int = 10**7, **settings: An
         fetcher = Fetcher(client, found.url, config, timeout=timeout, size_limit=limit)
         body: Body = Pipeline(DetectionSettings()).body()
         try:
-            return await fetcher.fetch(body.feed), body.close()[0]
+            return await fetcher.fetch(body.feed), body.close().total
         finally:
             await fetcher.close()
 
@@ -271,9 +271,7 @@ def test_authorization_and_headers(tmp_path: Path) -> None:
         scrape(server.url, authorization={"type": "Token", "credentials_file": str(token)})
         scrape(server.url, http_headers={"X-Scope": {"values": ["a", "b"]}, "X-Key": {"secrets": ["k"]}})
         token.write_text("sec\nret")
-        with pytest.raises(
-            ScrapeError, match="what is to stand in header Authorization is not one line"
-        ) as raised:
+        with pytest.raises(ScrapeError, match="the value of header Authorization is not one line") as raised:
             scrape(server.url, authorization={"credentials_file": str(token)})
         assert "ret" not in str(raised.value)
     basic, first, second, headers = server.requests

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from leakwatch.leaks.candidate import POOLED
 from leakwatch.leaks.memory import (
     FEWEST,
     LEAKS,
@@ -21,7 +22,6 @@ from leakwatch.leaks.memory import (
 )
 from leakwatch.leaks.model import Estimate, Leak, Limit
 from leakwatch.leaks.settings import DetectionSettings
-from leakwatch.leaks.candidate import POOLED
 from leakwatch.leaks.wording import AVERAGE_STACK, HEAP, LEAST_STACK, STACKS
 from leakwatch.model import Fingerprint, Growth, Verdict
 from leakwatch.pipeline import Pipeline

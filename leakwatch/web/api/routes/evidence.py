@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from leakwatch.errors import UnknownError
+from leakwatch.errors import NotFoundError
 from leakwatch.evidence.record import Kind
 from leakwatch.evidence.store import Store
 from leakwatch.profile.grouping import GroupBy
@@ -49,5 +49,5 @@ async def diff(
 
 def _store(source: AppState) -> Store:
     if source.evidence is None:
-        raise UnknownError("no evidence is kept here")
+        raise NotFoundError("no evidence is kept here")
     return source.evidence

@@ -179,9 +179,8 @@ def test_symbols_beside_bodies(tmp_path: Path) -> None:
     (folder / "symbol.txt").write_text("<html>no</html>")
     status, out, said = run(folder, "--format", "json")
     assert (status, json.loads(out)["leaks"][0]["wait"]) == (0, "")
-    assert said == [
-        f"leakwatch: {folder}/symbol.txt: left out: not an answer of /symbol: it starts with '<html>no</html>'"
-    ]
+    message = "not a response of /symbol: the body starts with '<html>no</html>'"
+    assert said == [f"leakwatch: {folder}/symbol.txt: left out: {message}"]
 
 
 def test_dumps_are_counted(tmp_path: Path) -> None:

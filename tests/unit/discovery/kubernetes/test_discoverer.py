@@ -477,7 +477,7 @@ def test_in_a_cluster(tls: tuple[trustme.CA, ssl.SSLContext], tmp_path: Path) ->
         ({}, "not in a cluster, KUBERNETES_SERVICE_HOST is not set: needs api_server or kubeconfig_file"),
         (
             {"KUBERNETES_SERVICE_HOST": "fd00::1", "KUBERNETES_SERVICE_PORT": "443"},
-            "the pod has no service account: '{folder}/token' is no file",
+            "the pod has no service account: '{folder}/token' is not a file",
         ),
     ],
 )
@@ -550,7 +550,7 @@ def test_a_kubeconfig(way: str, tls: tuple[trustme.CA, ssl.SSLContext], tmp_path
         ({}, {}, "clusters.c.cluster.server: is missing"),
         ({"server": "https://h"}, {"exec": {"command": "aws"}}, "known by exec, which is not supported"),
         ({"server": "https://h"}, {"auth-provider": {"name": "gcp"}}, "known by auth-provider, which is not"),
-        ({"server": "https://h", "certificate-authority": "none"}, {}, "/none' is no file"),
+        ({"server": "https://h", "certificate-authority": "none"}, {}, "/none' is not a file"),
         ({"server": "https://h", "certificate-authority-data": "!"}, {}, "Only base64 data is allowed"),
         ({"server": "https://h", "certificate-authority-data": "AAAA"}, {}, "tls_config: /proc/self/fd/"),
         ({"server": "https://h"}, {"client-certificate-data": "AAAA"}, "needs both cert_file and key_file"),

@@ -64,7 +64,7 @@ def test_what_the_page_says_of_owners(tmp_path: Path) -> None:
             "{d}/CODEOWNERS: is not UTF-8 text: invalid",
         ),
         ("{file: CODEOWNERS, module: a}", b"#" * (LARGEST + 1), "{d}/CODEOWNERS: is larger than 3 MB"),
-        ("{file: OWNERS, module: a}", "", "f.yml:1: codeowners[0].file: '{d}/OWNERS' is no file"),
+        ("{file: OWNERS, module: a}", "", "f.yml:1: codeowners[0].file: '{d}/OWNERS' is not a file"),
         ("{file: CODEOWNERS}", "", "f.yml:1: codeowners[0].module: is missing"),
         ("{file: CODEOWNERS, module: ''}", "", "f.yml:1: codeowners[0].module: must not be empty"),
         ("{file: CODEOWNERS, module: /src/a}", "", "codeowners[0].module: must be a path with neither /"),

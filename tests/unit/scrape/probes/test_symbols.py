@@ -22,6 +22,7 @@ from leakwatch.http.settings import HttpSettings, TlsConfig
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Trace
 from leakwatch.profile import proto, text, wait_reason
 from leakwatch.profile import symbols as symbol
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.fingerprint import fingerprint_of
 from leakwatch.profile.stacks import Identifier
 from leakwatch.scrape.probes.symbols import AT_ONCE, MOST, PAUSE, RENEWED, SIZE_LIMIT, SymbolProbe, visible_at
@@ -105,8 +106,8 @@ def test_text_and_symbols_say_what_protobuf_says(folder: Path) -> None:
     body = (folder / "goroutine.debug1.txt").read_bytes()
     identifier = Identifier()
     samples = samples_of(body, identifier)
-    identifier.learn(samples, symbols)
-    at_once = Identifier().identify(text.parse(body, text.TextCache(symbols=symbols)))
+    identifier.set_wait_reasons(samples, symbols)
+    at_once = Identifier().identify(text.parse(body, ParseCache(symbols=symbols)))
     expected = Identifier().identify(proto.parse((folder / "goroutine.debug0.pb.gz").read_bytes()))
     reasons = {key: sample.stack.wait for key, sample in expected.items()}
     for found in (samples, at_once):
@@ -132,7 +133,7 @@ def test_what_is_asked() -> None:
     samples = samples_of(identifier=identifier)
     assert ask(symbols, samples) == 2
     assert process.asked == ["0x400100+0x400200+0x500010"]
-    identifier.learn(samples, symbols.names)
+    identifier.set_wait_reasons(samples, symbols.names)
     assert waits(samples) == {"main.send": "chan send", "main.choose": "select"}
     assert waits(samples_of(identifier=identifier)) == waits(samples)  # the next scrape has them at once
 
@@ -142,7 +143,7 @@ def test_fingerprints_do_not_depend_on_the_reason() -> None:
     before = samples_of()
     identifier = Identifier()
     after = samples_of(identifier=identifier)
-    identifier.learn(after, NAMES)
+    identifier.set_wait_reasons(after, NAMES)
     assert before.keys() == after.keys()
     assert [sample.goroutines for sample in after.values()] == [5, 2]
 
@@ -182,7 +183,7 @@ def test_an_address_without_a_name_is_asked_for_once() -> None:
     symbols, identifier = asking(process), Identifier()
     samples = samples_of(identifier=identifier)
     assert [ask(symbols, samples), ask(symbols, samples)] == [2, 0]
-    identifier.learn(samples, symbols.names)
+    identifier.set_wait_reasons(samples, symbols.names)
     assert waits(samples) == {"main.send": "chan send", "main.choose": ""}
 
 
@@ -215,7 +216,7 @@ def test_another_process_is_asked_anew() -> None:
     symbols.follow("0x7f01", 0.0, fresh=True)
     samples = samples_of(identifier=identifier)
     ask(symbols, samples)
-    identifier.learn(samples, symbols.names)
+    identifier.set_wait_reasons(samples, symbols.names)
     symbols.follow("0x7f01", 5.0, fresh=True)
     assert ask(symbols, samples) == 0
     rebuilt = BODY.replace(b"main.go:7", b"main.go:8").replace(b"0x400101", b"0x400301")
@@ -224,7 +225,7 @@ def test_another_process_is_asked_anew() -> None:
     samples = samples_of(rebuilt, identifier)
     assert waits(samples)["main.send"] == "chan send"
     assert ask(symbols, samples) == 2
-    identifier.learn(samples, symbols.names)
+    identifier.set_wait_reasons(samples, symbols.names)
     assert waits(samples)["main.send"] == "select"  # as the new build has it
 
 
@@ -341,8 +342,8 @@ def test_one_look_at_a_file(tmp_path: Path, name: str) -> None:
     assert [group["key"] for group in json.loads(look.stdout)["groups"]] == ["chan send", "select"]
     (tmp_path / name).write_text("<html>")
     look = CliRunner().invoke(app, command)
-    assert [group["key"] for group in json.loads(look.stdout)["groups"]] == ["(not told)"]
-    assert f"{name}: left out: not an answer of /symbol" in look.stderr
+    assert [group["key"] for group in json.loads(look.stdout)["groups"]] == ["(unknown)"]
+    assert f"{name}: left out: not a response of /symbol" in look.stderr
 
 
 def test_the_docs_have_all_words() -> None:
@@ -407,7 +408,7 @@ def test_words(hidden: str, function: str, wait: str) -> None:
     trace = Trace((Frame(function), Frame("main.main")), b" 0x11 0x21", parked_at=0x10)
     identifier = Identifier()
     samples = identifier.merge([(trace, 1)], {})
-    identifier.learn(samples, {0x10: hidden})
+    identifier.set_wait_reasons(samples, {0x10: hidden})
     assert [sample.stack.wait for sample in samples.values()] == [wait]
 
 
@@ -418,7 +419,7 @@ def test_who_runs_for_a_moment_still_waits_for_the_same() -> None:
     names = {0x10: "runtime.chanrecv1", 0x14: "runtime.asyncPreempt"}
     for trace, wait in ((running, "runnable"), (waiting, "chan receive"), (running, "chan receive")):
         samples = identifier.merge([(trace, 1)], {})
-        identifier.learn(samples, names)
+        identifier.set_wait_reasons(samples, names)
         assert [sample.stack.wait for sample in samples.values()] == [wait]
 
 

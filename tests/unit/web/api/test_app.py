@@ -17,7 +17,7 @@ from leakwatch.leaks.config import IgnoreConfig
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Fingerprint, Frame, Process, Stack, Target, TargetHealth
 from leakwatch.pipeline import Pipeline
-from leakwatch.settings.file import load
+from leakwatch.settings.file import load_yaml
 from leakwatch.web.api.aggregate import summed
 from leakwatch.web.api.cache import Recent, Sparklines
 from leakwatch.web.api.flame_graph import DEEPEST
@@ -184,7 +184,7 @@ def test_a_leak_that_another_one_tells() -> None:
 def test_the_rule_to_paste(function: str, service: str, goroutines: int) -> None:
     """Pasted as it stands, it is a rule that hides just this leak, and no longer when it has doubled."""
     leak = made_up(function=function, service=service, goroutines=goroutines)
-    (rule,) = load(ignore_rule(leak, END))["ignore"]
+    (rule,) = load_yaml(ignore_rule(leak, END))["ignore"]
     found = IgnoreConfig.model_validate(rule).rule()
     assert found.matches(leak.stack, Target(service, "a:1").shown)
     assert not found.matches(leak.stack, Target(f"{service}2", "a:1").shown)
