@@ -170,8 +170,9 @@ def _scrape_target(url: str, settings: SessionSettings) -> ScrapeTarget:
     """Return how to scrape the target at [service=]URL; raises UsageError and ConfigError."""
     config = target_job(url)
     (group,) = config.static_configs
-    job = config.job(GlobalConfig(scrape_interval=settings.interval, scrape_timeout=settings.timeout))
-    job = replace(job, cost_limit=settings.cost_limit, probes=settings.probes)
+    job = config.job(GlobalConfig())
+    defaults = replace(job.defaults, interval=settings.interval, timeout=settings.timeout)
+    job = replace(job, defaults=defaults, cost_limit=settings.cost_limit, probes=settings.probes)
     try:
         address = endpoint({**group.labels, "__address__": group.targets[0]}, job.defaults)
     except DiscoveryError as error:
