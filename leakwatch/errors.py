@@ -10,6 +10,7 @@
       - NotAProfile         the body has another format; another parser may try
       - TruncatedProfile    the body ends early, so counts would be too low
       - MalformedProfile    the format is right, but a line is invalid
+  - FetcherClosed           the fetcher was closed meanwhile: the request has neither a result nor an error
   - EvidenceError           a profile cannot be stored, or a stored one cannot be read
   - DeliveryError           alerts were not delivered; the next attempt may succeed
     - RejectedError         Alertmanager rejected an alert; another attempt would fail too
@@ -64,6 +65,10 @@ class ScrapeError(LeakwatchError):
         super().__init__(message)
         self.reason = reason
         self.charged = charged
+
+
+class FetcherClosed(LeakwatchError):  # noqa: N818  it is not an error of the target
+    """A fetcher was closed before the response was complete, because its target was removed or replaced."""
 
 
 class ProfileError(ScrapeError):

@@ -54,9 +54,12 @@ class Pipeline:
         if state is None:
             departed = service.departed.pop(target, None)
             state = departed.state if departed else TargetState(target, self.settings, service.functions)
+            state.health = TargetHealth()
             self.targets[target] = service.targets[target.name] = state
         if state.target.labels != target.labels:  # equal targets may differ in labels
             state.target = target
+            del self.targets[target]
+            self.targets[target] = state  # the key has the labels too
             service.leaks.invalidate()
         return state
 
@@ -151,9 +154,9 @@ class Pipeline:
             return self._tracker.update(service, target.name, state.mixed_judgements(time), time)
         state.mixed_since = None
         events = self.restart(state, time) if restarted else []
-        state.history.protected = state.sites.protected = {**state.judgements, **service.judged}
-        closed = state.history.record(time, samples)
-        state.sites.follow(time, samples)
+        protected = {**state.judgements, **service.judged}
+        closed = state.history.record(time, samples, protected)
+        state.sites.record(time, samples, protected)
         return events + self._judge(service, state, time) if closed else events
 
     def _judge(self, service: ServiceState, state: TargetState, time: float) -> list[Event]:
@@ -228,7 +231,9 @@ class Pipeline:
     def _labelled_stacks(self) -> Iterator[tuple[Stack, Mapping[str, str]]]:
         for service in self.services.values():
             for state in service.states:
-                yield from ((stack, state.target.shown) for stack in state.history.stacks if stack is not None)
+                yield from (
+                    (stack, state.target.all_labels) for stack in state.history.stacks if stack is not None
+                )
 
     # Settings
 

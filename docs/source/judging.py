@@ -79,7 +79,9 @@ def play() -> Mapping[str, Kept]:
 
 def _stack(name: str) -> Stack:
     frame = Frame(f"example.com/shop.{name}", "shop.go", 1)
-    return Stack(fingerprint_of([frame.function]), (frame,), frame, frame.function, "")
+    return Stack(
+        fingerprint=fingerprint_of([frame.function]), frames=(frame,), blamed=frame, origin=frame.function, wait=""
+    )
 
 
 def _keep_verdicts(kept: Kept, stack: Stack, events: Sequence[Event]) -> None:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from leakwatch.cli.leak_text import COLOURS
 from leakwatch.cli.terminal import short_cell
-from leakwatch.detect.trend import FEWEST, slopes
+from leakwatch.detect.trend import MIN_POINTS, slopes
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.leaks.wording import file_and_line, short_function
 from leakwatch.model import Fingerprint, Frame, Stack, Verdict
@@ -37,7 +37,7 @@ def stack_lines(state: TargetState) -> Iterator[StackLine]:
     """Yield a line for each stack of a target."""
     history = state.history
     rising = slopes(history)
-    has_slopes = np.count_nonzero(history.blocks.scrapes) >= FEWEST
+    has_slopes = np.count_nonzero(history.blocks.scrapes) >= MIN_POINTS
     for row in history.rows.values():
         stack = history.stacks[row]
         if stack is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from leakwatch.errors import ScrapeError
-from leakwatch.leaks.memory import Looks
+from leakwatch.leaks.memory import MemoryHistory
 from leakwatch.leaks.model import Findings
 from leakwatch.model import Fingerprint, Stack, Waiting
 from leakwatch.profile.wait_times import merge_waiting
@@ -82,8 +82,7 @@ class ProbeResults:
     convincing: set[Fingerprint] = field(default_factory=set)
     """Stacks and sites whose growth the leaked goroutines explain."""
     full_dump: FullDump | None = None
-    looks: Looks = field(default_factory=Looks)
-    """Measurements of the memory."""
+    memory: MemoryHistory = field(default_factory=MemoryHistory)
     unavailable: dict[str, str] = field(default_factory=dict)
     """Probe -> why it has no result."""
     schedules: dict[str, ProbeSchedule] = field(default_factory=dict)
@@ -108,9 +107,13 @@ class ProbeResults:
     def restart(self) -> None:
         """Drop the results of a process that has ended. The pauses between requests still apply to the new one."""
         self.proof = self.first_proof = self.full_dump = None
-        self.looks.restart()
+        self.memory.restart()
         self.convincing.clear()
         self.unavailable.clear()
+        self.allow_retries()
+
+    def allow_retries(self) -> None:
+        """Let probes that failed send a request as soon as their pause is over."""
         for schedule in self.schedules.values():
             schedule.restart()
 
@@ -136,4 +139,9 @@ def findings(
     for ages in older:
         for seconds, goroutines in ages.items():
             total[seconds] = total.get(seconds, 0) + goroutines
-    return Findings(proven, merge_waiting(waiting) if waiting else None, total, unavailable)
+    return Findings(
+        proven=proven,
+        waiting=merge_waiting(waiting) if waiting else None,
+        older=total,
+        unavailable=unavailable,
+    )

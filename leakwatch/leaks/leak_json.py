@@ -40,7 +40,7 @@ def leak_json(leak: Leak) -> dict[str, object]:
         "growth_per_hour_low": per_hour(leak.grew.low),
         "growth_per_hour_high": per_hour(leak.grew.high),
         **_memory(leak.memory),
-        "life": [{"verdict": transition.verdict.word, "time": transition.time} for transition in leak.life],
+        "life": [{"verdict": transition.verdict.word, "time": transition.time} for transition in leak.transitions],
         "related": [related.fingerprint for related in leak.related],
     }
 
@@ -49,7 +49,7 @@ def _memory(cost: MemoryCost | None) -> dict[str, object]:
     if cost is None:
         return {}
     return {
-        "bytes": cost.each.value * cost.goroutines,
+        "bytes": cost.per_goroutine.value * cost.goroutines,
         "bytes_per_hour": cost.per_second.value * 3600,
         "bytes_source": cost.source,
     }

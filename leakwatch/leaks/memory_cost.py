@@ -1,6 +1,6 @@
 """Memory cost of a leak: the measurements of all targets of its service, combined. Pure."""
 
-from leakwatch.leaks.memory import Each, first, reach, together
+from leakwatch.leaks.memory import GoroutineCost, combined_cost, first_limit, time_to_limit
 from leakwatch.leaks.model import Leak, MemoryCost
 from leakwatch.leaks.service_state import ServiceState
 from leakwatch.leaks.target_state import TargetState
@@ -10,20 +10,27 @@ from leakwatch.model import Fingerprint, Growth
 def memory_cost(service: ServiceState, leak: Leak) -> MemoryCost:
     """Return the memory cost of a leak of a service."""
     key = leak.stack.fingerprint
-    parts = [(state.count(key), state.probe_results.looks.each(key)) for state in service.targets.values()]
-    each = together([part for part in parts if part[0]] or parts)
+    parts = [(state.count(key), state.probe_results.memory.cost_of(key)) for state in service.targets.values()]
+    cost = combined_cost([part for part in parts if part[0]] or parts)
     limits = [
-        reach(state.target.name, state.probe_results.looks.kept[-1], _own(state, key, each), _growth(state, leak))
+        time_to_limit(state.target.name, measurements[-1], _cost_on(state, key, cost), _growth(state, leak))
         for state in service.select(leak.targets)
-        if state.probe_results.looks.kept
+        if (measurements := state.probe_results.memory.measurements)
     ]
-    return MemoryCost(each.stack, each.resident, each.source, leak.goroutines, leak.growth, first(limits))
+    return MemoryCost(
+        stack=cost.stack,
+        resident=cost.resident,
+        source=cost.source,
+        goroutines=leak.goroutines,
+        growth=leak.growth,
+        limit=first_limit(limits),
+    )
 
 
-def _own(state: TargetState, key: Fingerprint, others: Each) -> Each:
-    """Return the cost of one goroutine on a target, that of all targets if it is unknown there."""
-    own = state.probe_results.looks.each(key)
-    return own if own.known else others
+def _cost_on(state: TargetState, key: Fingerprint, combined: GoroutineCost) -> GoroutineCost:
+    """Return the cost of one goroutine on a target, the combined cost of all targets if it was not measured."""
+    cost = state.probe_results.memory.cost_of(key)
+    return cost if cost.is_measured else combined
 
 
 def _growth(state: TargetState, leak: Leak) -> Growth:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from leakwatch.detect import pool_scores
 from leakwatch.detect.detector import Detector
 from leakwatch.detect.history import History
 from leakwatch.detect.pool import Pool
+from leakwatch.detect.pool_scores import grown_targets, score_blocks, score_hours
 from leakwatch.leaks.candidate import Candidate
 from leakwatch.leaks.grouping import Group
 from leakwatch.leaks.ignore import IgnoreRule
@@ -26,7 +26,7 @@ class PooledDetector:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._detector = Detector(pool_scores.score_blocks, pool_scores.score_hours)
+        self._detector = Detector(score_blocks, score_hours)
 
     def is_due(self, time: float) -> bool:
         """Return whether a block has ended."""
@@ -34,15 +34,14 @@ class PooledDetector:
 
     def judge(self, time: float, histories: Mapping[str, History]) -> JudgedStacks:
         """Return the judgements of all `histories`, by target name, after a block has ended."""
-        self._pool.follow(histories)
-        self._pool.protected = self._detector.cases
-        self._pool.advance(time)
+        self._pool.set_members(histories)
+        self._pool.advance(time, protected=self._detector.cases)
         self._detector.judge(self._pool)
         judgements = self._detector.judgements(self._pool)
         return {key: self._on_targets(key, judged, histories) for key, judged in judgements.items()}
 
     def _on_targets(self, key: Fingerprint, judged: JudgedStack, histories: Mapping[str, History]) -> JudgedStack:
-        targets = pool_scores.grown_targets(self._pool, self._pool.rows[key], 24)
+        targets = grown_targets(self._pool, self._pool.rows[key], 24)
         stack = judged.stack
         for history in histories.values():  # the histories have the lines of the latest build
             if key in history.rows:
@@ -125,7 +124,7 @@ class ServiceState:
 
     def labels(self) -> dict[str, Mapping[str, str]]:
         """Return target name -> labels, of departed targets too."""
-        return {state.target.name: state.target.shown for state in self.states}
+        return {state.target.name: state.target.all_labels for state in self.states}
 
     def link_context(self, name: str) -> LinkContext:
         """Return the fields of source links that depend on a target."""

@@ -5,16 +5,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from leakwatch.detect import pool_scores
 from leakwatch.detect.columns import BLOCKS, SCRAPES_PER_BLOCK
-from leakwatch.detect.daily import Daily
-from leakwatch.detect.detector import Detector, patience
+from leakwatch.detect.daily import DailyScorer
+from leakwatch.detect.detector import Detector, grace_period
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.history import History
 from leakwatch.detect.min_age import Lows, lows, older
+from leakwatch.detect.pool_scores import stands_out
 from leakwatch.detect.proof import confirm
 from leakwatch.detect.restarts import ProcessTracker
-from leakwatch.detect.series import Series
+from leakwatch.detect.windows import Window
 from leakwatch.leaks.findings import ProbeResults
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.sites import Functions, Sites
@@ -60,8 +60,8 @@ class TargetState:
         self._settings = settings
         self.history = History(settings.block, settings.series_limit)
         self.sites = Sites(self.history, functions)
-        self.detector: Detector[Series] = Detector(score_blocks, score_hours, Daily())
-        self.site_detector: Detector[Series] = Detector(score_blocks, score_hours)
+        self.detector: Detector[History] = Detector(score_blocks, DailyScorer().score_hours)
+        self.site_detector: Detector[History] = Detector(score_blocks, score_hours)
         self.judged: JudgedStacks = {}
         self.judged_sites: JudgedStacks = {}
 
@@ -170,7 +170,7 @@ class TargetState:
             key: JudgedStack(judged.stack, replace(judged.judgement, restarted=True, growth=NO_GROWTH))
             for key, judged in self.judgements.items()
             if judged.judgement.verdict >= Verdict.LEAKING
-            and seconds < patience(judged.judgement.grew, self.history.block)
+            and seconds < grace_period(judged.judgement.grew, self.history.block)
         }
 
     def take_over(self, old: "TargetState") -> None:
@@ -178,8 +178,8 @@ class TargetState:
         old.restart()
         self.replacement = True
         self.process_tracker.take_over(old.process_tracker)
-        self.history.adopt(old.history)
-        self.sites.adopt(old.sites)
+        self.history.take_over(old.history)
+        self.sites.take_over(old.sites)
         self.detector.take_over(old.detector, self.history)
         self.site_detector.take_over(old.site_detector, self.sites)
         self._update_judgements()
@@ -211,8 +211,8 @@ class DepartedTarget:
         return self.state.fading_judgements(time - self.time)
 
 
-def _judge(detector: Detector[Series], history: History, siblings: Sequence[History]) -> None:
-    def is_explained(fingerprint: Fingerprint, window: str) -> bool:
-        return window not in pool_scores.BLATANT and not pool_scores.stands_out(history, siblings, fingerprint)
+def _judge(detector: Detector[History], history: History, siblings: Sequence[History]) -> None:
+    def is_explained(fingerprint: Fingerprint, window: Window) -> bool:
+        return window.must_stand_out and not stands_out(history, siblings, fingerprint)
 
     detector.judge(history, is_explained)

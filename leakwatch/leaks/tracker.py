@@ -192,7 +192,7 @@ class LeakTracker:
             owner=self._owners.owner(stack),
             highest=head.highest,
             grew=combined([judgement.grew for judgement in judgements]),
-            life=tuple(head.transitions),
+            transitions=tuple(head.transitions),
             related=tuple(member.stack for member in group.related),
             reason=with_proof(why, group.verdict, found.proven),
             findings=found,

@@ -12,8 +12,8 @@ from leakwatch.settings.units import format_duration, format_size
 
 LEAST_STACK: Final = "at least 2 KiB each"
 AVERAGE_STACK: Final = "the average stack of the process"
-STACKS: Final = "only the stacks, which grow with them"
-HEAP: Final = "resident memory, which grows with them"
+STACKS: Final = "by the growth of all stacks"
+HEAP: Final = "by the growth of resident memory"
 YEAR: Final = 365 * 86_400.0  # seconds; a longer forecast is of no use
 
 
@@ -80,12 +80,12 @@ def creator_sentence(findings: Findings) -> str:
 
 def missing_findings(findings: Findings) -> str:
     """Return which findings are missing, each with the reason; "" if none is."""
-    return "; ".join(f"{finding}: {reason}" for finding, reason in sorted(findings.missing.items()))
+    return "; ".join(f"{finding}: {reason}" for finding, reason in sorted(findings.unavailable.items()))
 
 
 def memory_sentence(cost: MemoryCost) -> str:
     """Return the bytes that a leak holds, their source, their growth, and the time until a memory limit."""
-    each, growth = cost.each, cost.per_second
+    each, growth = cost.per_goroutine, cost.per_second
     held = format_size(each.value * cost.goroutines)
     is_bound = cost.source.startswith(LEAST_STACK)  # the reason behind it belongs to the missing findings
     source = LEAST_STACK if is_bound else f"{format_size(each.value)} each: {cost.source}"

@@ -201,7 +201,7 @@ class Parser:
         leaf = first_visible(frames)
         parked = frames[leaf - 1].function if leaf else ""
         counters = b"".join(b" %#x" % (address + 1) for address in addresses)
-        return Trace(tuple(frames[leaf:]), counters, labels, parked=parked)
+        return Trace(tuple(frames[leaf:]), counters, labels=labels, parked=parked)
 
     def _frame(self, line: bytes) -> Frame:
         call = dict(fields(line))

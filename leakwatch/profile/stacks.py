@@ -85,12 +85,12 @@ class Identifier:
         if cached and (cached.frames, cached.wait, cached.truncated) == (frames, wait, trace.truncated):
             return cached  # replicas and rebuilds have equal stacks, but different traces
         stack = Stack(
-            fingerprint,
-            frames,
-            self.blame(frames),
-            "" if trace.truncated else frames[-1].function,
-            wait,
-            trace.truncated,
+            fingerprint=fingerprint,
+            frames=frames,
+            blamed=self.blame(frames),
+            origin="" if trace.truncated else frames[-1].function,
+            wait=wait,
+            truncated=trace.truncated,
         )
         self._by_fingerprint.put(fingerprint, stack)
         return stack

@@ -177,11 +177,16 @@ class Parser:
             cached.get(line) or self._frame(line, self._line + i) for i, line in enumerate(lines[first:], first)
         )
         if not frames:
-            return Trace(frames, counters, labels)
+            return Trace(frames, counters, labels=labels)
         parked_at = _parked_at(counters, lines[first])
         parked = self._cache.symbols.get(parked_at, "")
         return Trace(
-            frames, counters, labels, _is_truncated(counters, lines[-1]), parked, 0 if parked else parked_at
+            frames,
+            counters,
+            labels=labels,
+            truncated=_is_truncated(counters, lines[-1]),
+            parked=parked,
+            parked_at=0 if parked else parked_at,
         )
 
     def _frame(self, line: bytes, number: int) -> Frame:

@@ -228,4 +228,10 @@ def _stack(labels: Mapping[str, str]) -> Stack:
     """Return a stack of the one frame that is known; the first scrape brings the others."""
     at = Frame(labels.get("function", ""), labels.get("file", ""), int(labels.get("line") or 0))
     fingerprint = Fingerprint(labels.get("stack", ""))
-    return Stack(fingerprint, (at,), at, labels.get("origin", ""), labels.get("wait", ""))
+    return Stack(
+        fingerprint=fingerprint,
+        frames=(at,),
+        blamed=at,
+        origin=labels.get("origin", ""),
+        wait=labels.get("wait", ""),
+    )

@@ -10,7 +10,7 @@ import structlog
 
 from leakwatch.clock import Clock
 from leakwatch.detect.columns import SCRAPES_PER_BLOCK
-from leakwatch.errors import ScrapeError
+from leakwatch.errors import FetcherClosed, ScrapeError
 from leakwatch.http.fetch import Feed, Fetched, Fetcher
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.target_state import TargetState
@@ -84,6 +84,7 @@ class ScrapeLoop:
     ) -> None:
         self.state = state
         state.health.interval = budget.interval
+        state.probe_results.allow_retries()  # the configuration may have changed
         self._log = log.bind(service=state.target.service, target=state.target.name)
         self._fetcher = fetcher
         self._pipeline = pipeline
@@ -129,6 +130,8 @@ class ScrapeLoop:
                 await recording.end(time, profile.total, self._process, names)
             if self._leaks or self._scheduled:
                 await self._run_probes(time, profile.total, on_events)
+        except FetcherClosed:
+            return
         except ScrapeError as error:
             self._failed(error)
         except Exception as error:  # noqa: BLE001  an internal error must not end the loop of a target
@@ -187,7 +190,7 @@ class ScrapeLoop:
         if traces:
             error = await symbols.request(schedule, traces, now)
             self._budget.charge(self._clock.stopwatch() - now)
-            if error and not self._closed:
+            if error:
                 self._log.info("wait reasons of channels are unknown", reason=error.reason, error=str(error))
         self._pipeline.identifier.set_wait_reasons(profile.samples, symbols.names)
 
@@ -233,8 +236,6 @@ class ScrapeLoop:
             proof = state.probe_results.proof
             error = await run_probe(probe, context)
             self._budget.charge(self._clock.stopwatch() - now)
-            if self._closed:
-                return
             record(probe.name, context, error)
             if state.probe_results.proof is not proof:
                 on_events(self._pipeline.apply_proof(state, time))
@@ -248,8 +249,6 @@ class ScrapeLoop:
         health.results["success"] += 1
 
     def _failed(self, error: ScrapeError) -> None:
-        if self._closed:
-            return
         if self._recorder:
             self._recorder.failed()
         health = self.state.health

@@ -71,6 +71,8 @@ class ScrapeLoops:
         for target, scrape_target in self._targets.items():
             if previous.get(target) != scrape_target:
                 self._start(scrape_target)
+            else:
+                self._pipeline.add_target(scrape_target.target)  # its labels may have changed
 
     async def close(self) -> None:
         """Close the connections of all loops."""

@@ -103,8 +103,10 @@ class TargetSet:
     async def _rebuild(self) -> None:
         async with self._building:
             jobs, waiting = self._jobs, self._runner.waiting()
-            self._built = {job.name: await self._build(job) for job in jobs}
-            self.waiting = waiting
+            built = {job.name: await self._build(job) for job in jobs}
+            if jobs is not self._jobs:
+                return  # `configure` was called meanwhile, and rebuilds
+            self._built, self.waiting = built, waiting
             self.targets = self._merge(jobs)
             self._changed()
 

@@ -56,7 +56,7 @@ def _size(value: Any) -> Any:
 
 
 def unquoted_error(message: str) -> PydanticCustomError:
-    """Return an error for a validator to raise whose message does not quote the value."""
+    """Return an error for validators to raise. Its message does not quote the value."""
     return PydanticCustomError(UNQUOTED, "{message}", {"message": message})
 
 

@@ -98,7 +98,7 @@ def test_a_leak_fails_the_check(checks: Checks) -> None:
     assert status == 1, out + err
     assert "LEAKING  main.FilterService" in out
     assert "waits in chan send" in out
-    assert re.search(r"grew from \d+ to \d+ in .* with no departures; \+3\d,\d00/h", out)
+    assert re.search(r"grew from \d+ to \d+ in .* without departures; \+3\d,\d00/h", out)
     assert re.search(r"1 leak; checked for 2\ds, 1\d\d scrapes, blocks of 1s; leaks below 100 goroutines", out)
     assert "leakwatch: checking shop for 24s, every 150ms, in 24 blocks of 1s\n" in err
     assert "leakwatch: leaking: main.FilterService: grew from" in err

@@ -73,5 +73,5 @@ def test_how_old_they_are(daemon: Daemon) -> None:
 
 def test_no_look_was_refused(daemon: Daemon) -> None:
     """Both looks were taken; these programs have no /metrics, and nothing else was refused."""
-    failed = [e["what"] for e in daemon.events() if e["event"] == "a closer look failed"]
+    failed = [e["probe"] for e in daemon.events() if e["event"] == "probe failed"]
     assert set(failed) <= {"metrics"}

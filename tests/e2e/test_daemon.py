@@ -225,7 +225,7 @@ def test_a_restart_is_recognised(programs: Path, leakwatch: Run, tmp_path: Path)
         run.restart(url)
         assert eventually(lambda: daemon.series("leakwatch_process_restarts_total")[0][1] == 1)
         assert "main.FilterService" in daemon.leaks()
-    assert [e["new_build"] for e in daemon.events() if e["event"] == "target has restarted"] == [False]
+    assert [e["new_build"] for e in daemon.events() if e["event"] == "target restarted"] == [False]
 
 
 def test_ignored_leaks_stay_out_of_sight(start: Start, leakwatch: Run, tmp_path: Path) -> None:

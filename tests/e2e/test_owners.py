@@ -62,7 +62,7 @@ def stacks(url: str, function: str) -> list[Stack]:
 def test_paths_are_files_that_are_there(build: str, start: Programs, trimmed: Programs) -> None:
     """Each frame of own code and of a dependency has the path of its file in the repository of its module."""
     run = start if build == "plain" else trimmed
-    own = Repository(MODULE, "tests/go", str(REPOSITORY))
+    own = Repository(module=MODULE, directory="tests/go", root=str(REPOSITORY))
     listed = subprocess.run(
         ["go", "list", "-m", "-json", GRPC], check=True, cwd=GO, capture_output=True, text=True
     )
@@ -75,7 +75,7 @@ def test_paths_are_files_that_are_there(build: str, start: Programs, trimmed: Pr
         ("w5pipeline", "main.FilterService"),
     ):
         for at, stack in [(at, one.frames) for one in stacks(run(program), function) for at in one.frames]:
-            path, cached = own.path(at, stack), Repository(GRPC).path(at, stack)
+            path, cached = own.path(at, stack), Repository(module=GRPC).path(at, stack)
             if not path and not cached:
                 assert is_std(at.function) or is_dependency(at)
                 continue
@@ -138,7 +138,7 @@ def test_the_owner_of_a_real_leak(
 
 def test_who_owns_a_main_package_of_an_unknown_root(start: Programs) -> None:
     """A plain build whose directory nobody has told: the rule that spells the end of the path is enough."""
-    owners = Owners({}, [Repository(MODULE, owners=parse(CODEOWNERS, "CODEOWNERS"))])
+    owners = Owners({}, [Repository(module=MODULE, owners=parse(CODEOWNERS, "CODEOWNERS"))])
     found = stacks(start("w5pipeline"), "main.FilterService")
     assert {owners.owner(one) for one in found if one.blamed.function == "main.FilterService"} == {
         TEAMS["w5pipeline"]

@@ -140,7 +140,7 @@ def refill(url: str, targets: Sequence[Target], now: float, shift: float = 0.0) 
         for target in targets:
             pipeline.observe(pipeline.add_target(target), now + shift - 1, 20, samples({"busy": 20}))
         server = PrometheusApi(PrometheusConfig(url=url))
-        warmer = Backfill(server, pipeline, At(now, shift), lambda _: targets)
+        warmer = Backfill(server, pipeline, At(now, shift))
         await warmer.refill("shop")
         await warmer.close()
         return pipeline
@@ -195,7 +195,7 @@ def test_those_that_are_gone_have_heirs(recorded: tuple[str, float]) -> None:
     assert leak.goroutines == pipeline.add_target(ONE).count(leak.stack.fingerprint)
     new = Target("shop", "10.9.9.9:6060")
     pipeline = refill(url, [new], now)
-    assert pipeline.targets == {}
+    assert not pipeline.add_target(new).is_observed
     pipeline.observe(pipeline.add_target(new), now + 15, 20, samples({"busy": 20}))
     assert pipeline.add_target(new).replacement
     (leak,) = pipeline.open_leaks()
@@ -209,9 +209,10 @@ def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> No
 
     async def play() -> list[int]:
         pipeline, seen = Pipeline(DetectionSettings()), []
+        pipeline.add_target(TWO)
         pipeline.observe(pipeline.add_target(ONE), begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
         clock = At(begin + HOURS * HOUR, 0.0)
-        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock, lambda _: [ONE, TWO])
+        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock)
         running = asyncio.create_task(warmer.refill("shop"))
         while not running.done():
             seen.append(len(pipeline.open_leaks()))
@@ -242,7 +243,8 @@ def test_a_server_that_cannot_answer_is_said(answer: Answer, said: str, monkeypa
 
     async def fill(url: str) -> None:
         pipeline = Pipeline(DetectionSettings())
-        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, Clock(), lambda _: [ONE])
+        pipeline.add_target(ONE)
+        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, Clock())
         warmer.want(["shop", "cart", "shop"])
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(warmer.run(), 1)
@@ -264,9 +266,10 @@ def test_who_leaks_comes_first(recorded: tuple[str, float]) -> None:
 
     async def fill() -> None:
         pipeline = Pipeline(DetectionSettings())
+        pipeline.add_target(TWO)
         pipeline.observe(pipeline.add_target(ONE), begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
         clock = At(begin + HOURS * HOUR, 0.0)
-        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock, lambda _: [ONE, TWO])
+        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock)
         running = asyncio.create_task(warmer.run())
         warmer.want(["cart", "shop"])
         await until(lambda: not warmer.waiting())

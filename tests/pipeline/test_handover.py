@@ -141,7 +141,7 @@ def test_what_is_gone_for_good_is_let_go() -> None:
 
 def test_an_ignored_leak_stays_ignored_when_its_pod_goes() -> None:
     """A rule by labels matches the labels of those that are gone, too."""
-    rule = IgnoreRule("main.leak", "", "", {"pod": "shop-*"}, "", "known", None, None)
+    rule = IgnoreRule(function="main.leak", labels={"pod": "shop-*"})
     cluster = Cluster(settings=DetectionSettings(ignore=(rule,)))
     cluster.run(DEPLOY, pod(1))
     cluster.leave(pod(1))

@@ -60,7 +60,13 @@ class Play:
 def path(number: int, function: str = "main.leak") -> Stack:
     """Return one of the stacks in which `function` is reached."""
     frames = (Frame(function, "/src/leak.go", 7), Frame(f"main.path{number}", "/src/main.go", number))
-    return Stack(fingerprint_of([f.function for f in frames]), frames, frames[0], f"main.path{number}", "")
+    return Stack(
+        fingerprint=fingerprint_of([f.function for f in frames]),
+        frames=frames,
+        blamed=frames[0],
+        origin=f"main.path{number}",
+        wait="",
+    )
 
 
 def paths(counts: Mapping[int, float], function: str = "main.leak") -> Samples:
@@ -145,7 +151,7 @@ def test_a_rule_knows_targets_by_their_service_and_address(name: str) -> None:
     def leaks(_: Target, hour: float) -> Samples:
         return samples({"leak": 3 + int(60 * hour), "b": 5})
 
-    for pattern, open_leaks in ((Target("shop", "a").shown[name], 0), ("other", 1)):
+    for pattern, open_leaks in ((Target("shop", "a").all_labels[name], 0), ("other", 1)):
         rule = IgnoreRule(function="main.leak", labels={name: pattern})
         play = Play(DetectionSettings(ignore=(rule,))).run(5, leaks, A)
         assert len(play.pipeline.open_leaks()) == open_leaks
@@ -225,6 +231,20 @@ def test_the_memory_of_a_service_is_bounded() -> None:
     assert leak.targets == ("a", "b")
     assert leak.growth.rate * HOUR == pytest.approx(60, rel=0.03)
     assert [verdict for _, verdict, _ in play.told()] == ["suspected", "leaking"]
+
+
+def test_the_number_of_sites_is_limited() -> None:
+    """The key series_limit applies to the sites of a target as it does to its stacks."""
+    play = Play(DetectionSettings(series_limit=10))
+
+    def counts(_: Target, hour: float) -> Samples:
+        block = int(hour * 12)
+        functions = range(5 * block, 5 * block + 5) if block < 5 else range(25)
+        return {key: sample for n in functions for key, sample in paths({0: 9, 1: 9}, f"main.site{n}").items()}
+
+    play.run(1, counts, A)
+    assert len(play.pipeline.services["shop"].functions.sites) == 25
+    assert len(play.pipeline.targets[A].sites.rows) == 10
 
 
 def test_a_pooled_leak_keeps_its_place_among_larger_stacks() -> None:

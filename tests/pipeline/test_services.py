@@ -1,19 +1,14 @@
 """What is thought of whole services, of sites and of things that leak several stacks, in virtual time."""
 
 from collections.abc import Callable, Mapping, Sequence
-from types import SimpleNamespace
-from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from leakwatch.detect import correlation as related
-from leakwatch.detect.columns import UP_SQUARED
-from leakwatch.detect.series import Series
 from leakwatch.leaks.ignore import IgnoreRule, unmatched
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
-from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target, Verdict
+from leakwatch.model import Frame, Process, Sample, Samples, Stack, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.fingerprint import fingerprint_of
 from tests.support.simulated import HOUR, INTERVAL, START, samples, stack
@@ -108,7 +103,13 @@ def test_a_load_that_all_targets_share_is_no_leak() -> None:
 def site(path: int) -> Stack:
     """Return one of the stacks in which main.leak is reached."""
     frames = (Frame("main.leak", "/src/leak.go", 7), Frame(f"main.path{path}", "/src/main.go", path))
-    return Stack(fingerprint_of([f.function for f in frames]), frames, frames[0], f"main.path{path}", "")
+    return Stack(
+        fingerprint=fingerprint_of([f.function for f in frames]),
+        frames=frames,
+        blamed=frames[0],
+        origin=f"main.path{path}",
+        wait="",
+    )
 
 
 def play_sites(counts: Callable[[float], Sequence[int]], hours: float) -> tuple[Pipeline, list[Event]]:
@@ -171,27 +172,6 @@ def test_stacks_in_step_are_one_leak() -> None:
     pipeline, _ = run(counts, 9, 1)
     names = {frozenset(s.blamed.function for s in (leak.stack, *leak.related)) for leak in pipeline.open_leaks()}
     assert names == {frozenset({"main.reader", "main.writer"}), frozenset({"main.other"})}
-
-
-def test_of_many_leaks_few_are_compared_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 100 that leak by themselves, and one in step with the first, nearly all pairs are told apart at once."""
-    rng = np.random.default_rng(4)
-    levels = np.cumsum(rng.poisson(10, (101, 72)), axis=1).astype(np.float32)
-    levels[100] = 2 * levels[0]
-    blocks = SimpleNamespace(values=np.stack([levels] * (UP_SQUARED + 1)), scrapes=np.ones(72, int))
-    rows = {Fingerprint(f"{i:016x}"): i for i in range(101)}
-    series = SimpleNamespace(blocks=blocks, rows=rows, block_start=START, block=300.0)
-    compared = []
-
-    def together(x: Any, y: Any) -> bool:
-        compared.append((x, y))
-        return once(x, y)
-
-    once = related._together
-    monkeypatch.setattr(related, "_together", together)
-    found = related.in_step(cast("Series", series), dict.fromkeys(rows, START - 60 * 300.0))
-    assert [(int(one, 16), int(other, 16)) for one in found for other in found[one]] == [(0, 100), (100, 0)]
-    assert len(compared) < 101 * 100 / 2 / 10
 
 
 def test_a_restart_does_not_end_a_leak() -> None:

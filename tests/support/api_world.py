@@ -58,7 +58,13 @@ def odd_stack(function: str) -> Stack:
         Frame("github.com/lib/x.Run", "/root/go/pkg/mod/github.com/lib/x@v1/x.go", 3),
         Frame("main.main", "/src/main.go", 3),
     )
-    return Stack(fingerprint_of([frame.function for frame in frames]), frames, frames[1], "main.main", "select")
+    return Stack(
+        fingerprint=fingerprint_of([frame.function for frame in frames]),
+        frames=frames,
+        blamed=frames[1],
+        origin="main.main",
+        wait="select",
+    )
 
 
 def sample(one: Stack, goroutines: int) -> dict[Fingerprint, Sample]:
@@ -75,7 +81,13 @@ def _shop(minute: int, *, restarted: int | None) -> Samples:
 
 def _path(i: int) -> Stack:
     frames = (Frame("main.wait", "/src/wait.go", 9), Frame(f"main.path{i}", "/src/path.go", i))
-    return Stack(fingerprint_of([frame.function for frame in frames]), frames, frames[0], f"main.path{i}", "")
+    return Stack(
+        fingerprint=fingerprint_of([frame.function for frame in frames]),
+        frames=frames,
+        blamed=frames[0],
+        origin=f"main.path{i}",
+        wait="",
+    )
 
 
 @cache

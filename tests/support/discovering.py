@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import yaml
 
 from leakwatch.config import Config, parse
 from leakwatch.discovery.runner import DiscoveryRunner
-from leakwatch.discovery.target_builder import Endpoint, JobDefaults, TargetBuilder
+from leakwatch.discovery.target_builder import Endpoint, TargetBuilder
 from leakwatch.scrape.config import DEFAULT_PATH
 from leakwatch.settings.units import exact_duration
 from tests.support.naming import Zone, naming
@@ -94,12 +95,9 @@ async def ours(config: Config) -> list[dict[str, Any]]:
         await asyncio.wait_for(news.wait(), 30)
         news.clear()
     rows = []
-    for job in config.scrape_configs:
-        times = config.interval(job), config.timeout(job)
-        resolver = TargetBuilder(
-            JobDefaults(job.job_name, job.scheme, job.profile_path, *times, job.relabel_configs)
-        )
-        groups = finder.groups(job.job_name)
+    for job in config.jobs():
+        resolver = TargetBuilder(replace(job.defaults, metrics_path="", memory_limit=None))
+        groups = finder.groups(job.name)
         for group in groups:
             for address in group.targets:
                 made = resolver._made(address, group.labels)

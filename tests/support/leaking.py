@@ -25,7 +25,9 @@ def leak(
 ) -> Leak:
     """Return a leak of `function`, called by main.main unless told its `frames`."""
     frames = frames or (Frame(function, "/src/pipeline.go", 42), Frame("main.main", "/src/main.go", 7))
-    stack = Stack(fingerprint_of([function]), frames, frames[0], "main.main", wait)
+    stack = Stack(
+        fingerprint=fingerprint_of([function]), frames=frames, blamed=frames[0], origin="main.main", wait=wait
+    )
     growth = Growth(152 / 3600, 140 / 3600, 163 / 3600)
     return Leak(
         service=service,
@@ -40,9 +42,9 @@ def leak(
         owner=owner,
         highest=verdict,
         grew=growth,
-        life=(),
+        transitions=(),
         related=(),
-        reason="grew from 5 to 340 in 2h with no departures; +152/h (140 to 163)",
+        reason="grew from 5 to 340 in 2h without departures; +152/h (140 to 163)",
     )
 
 

@@ -1,4 +1,4 @@
-"""The configuration file: valid values, and the message for each error."""
+"""The configuration file: valid files, and the message for each invalid value."""
 
 import json
 import os
@@ -29,13 +29,13 @@ SHIPPED = Path(__file__).parents[2] / "config" / "leakwatch.yml"
 
 
 def test_every_invalid_file_has_a_message() -> None:
-    """Every invalid file has an expected message."""
+    """Each file in tests/configs has a message in expected.json."""
     assert {path.stem for path in CONFIGS.glob("*.yml")} == EXPECTED.keys()
 
 
 @pytest.mark.parametrize(("name", "message"), EXPECTED.items(), ids=EXPECTED)
 def test_invalid_files(name: str, message: str) -> None:
-    """Each error is one line with file, line, key and remedy."""
+    """The message for an invalid file has the file, the line, the key and a correction."""
     path = CONFIGS / f"{name}.yml"
     with pytest.raises(ConfigError) as caught:
         load(path)
@@ -57,14 +57,14 @@ def test_invalid_files(name: str, message: str) -> None:
     ],
 )
 def test_prefixes(url: str | None, route: str | None, prefix: str) -> None:
-    """As in Prometheus, the prefix is the path of external_url, unless route_prefix is set."""
+    """The prefix is route_prefix, else the path of external_url, as in Prometheus; outer slashes are ignored."""
     assert WebConfig(external_url=url, route_prefix=route).prefix() == prefix
     options = Overrides(values={("web", "route_prefix"): route, ("web", "external_url"): url})
     assert Config().override(options).web.prefix() == prefix
 
 
 def test_options_override_keys() -> None:
-    """Options override the keys of the file."""
+    """The command line overrides the file."""
     config = parse("web: {listen: 'a:1', external_url: 'http://x/y'}", "f.yml", Path())
     options = {("web", "listen"): "b:2", ("web", "external_url"): None, ("web", "route_prefix"): "/z"}
     assert config.override(Overrides(values=options)).web == WebConfig(
@@ -99,14 +99,14 @@ def test_a_target_that_conflicts_with_the_file_is_named() -> None:
 
 
 def test_all_errors_are_reported_at_once() -> None:
-    """Three errors are three lines, in the order of the file."""
+    """Three invalid values give three lines, in the order of the file."""
     with pytest.raises(ConfigError) as caught:
         parse("global:\n  scrape_interval: x\n  y: 1\nweb:\n  listen: z\n", "f.yml", Path())
     assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == ["f.yml:2", "f.yml:3", "f.yml:5"]
 
 
-def test_keys_that_conflict() -> None:
-    """Each conflict names the line of the key to change. The default block is never to be changed."""
+def test_contradicting_keys() -> None:
+    """Each message has the line of the key to change: the interval if the file has no block."""
     text = (
         "web: {}\ndetection:\n  own_code: []\n  block: 1m\nscrape_configs:\n- job_name: a\n  scrape_timeout: 20s\n"
         "  static_configs: [{targets: ['a:1']}]\n- static_configs: [{targets: ['a:1']}]\n  job_name: a\n"
@@ -124,20 +124,20 @@ def test_keys_that_conflict() -> None:
 
 
 def places(text: str) -> list[str]:
-    """Return the places of the errors of a configuration."""
+    """Return the places of the errors in a configuration."""
     with pytest.raises(ConfigError) as caught:
         parse(text, "f.yml", Path())
     return [": ".join(line.split(": ")[:2]) for line in str(caught.value).splitlines()]
 
 
 def test_a_missing_file() -> None:
-    """A missing file is an error, without a traceback."""
+    """A missing file raises a ConfigError with the message of the system."""
     with pytest.raises(ConfigError, match=r"^nowhere\.yml: No such file or directory$"):
         load(Path("nowhere.yml"))
 
 
 def test_the_shipped_file_is_valid_and_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    """config/leakwatch.yml is valid, and shows every key."""
+    """config/leakwatch.yml is valid and contains every key."""
     for name in list(os.environ):
         if name.startswith("LEAKWATCH_"):
             monkeypatch.delenv(name)
@@ -150,8 +150,8 @@ def test_the_shipped_file_is_valid_and_complete(monkeypatch: pytest.MonkeyPatch)
     assert [key for key in sorted(keys) if f"{key}:" not in text] == []
 
 
-def test_the_shipped_file_shows_the_defaults() -> None:
-    """Values that are not marked as examples are the defaults."""
+def test_the_shipped_file_has_the_defaults() -> None:
+    """The values that are not marked as examples are the defaults."""
     config, default = load(SHIPPED), Config()
     assert config.global_ == default.global_
     assert config.metrics == default.metrics
@@ -179,12 +179,12 @@ def test_the_shipped_file_shows_the_defaults() -> None:
     assert replace.model_dump(exclude=examples_only) == RelabelConfig(target_label="x").model_dump(
         exclude=examples_only
     )
-    (found,) = kubernetes.kubernetes_sd_configs
-    assert found == KubernetesConfig(role=found.role, selectors=found.selectors)
+    (pods,) = kubernetes.kubernetes_sd_configs
+    assert pods == KubernetesConfig(role=pods.role, selectors=pods.selectors)
     text = SHIPPED.read_text()
     recipe = text[
         text.index("    # Each pod that is annotated") : text.index("\ndetection:")
-    ]  # an example as a whole
+    ]  # is an example as a whole
     lines = text.replace(recipe, "").splitlines()
     values = [line.strip() for line in lines if not line.strip().startswith("#")]
     examples = (
@@ -207,7 +207,7 @@ def test_the_shipped_file_shows_the_defaults() -> None:
 
 
 def test_numbers_and_booleans_are_text_in_rules() -> None:
-    """As in Prometheus, `regex: true`, `yes` and `080` are text as written; elsewhere numbers stay numbers."""
+    """In rules, `true`, `yes` and `080` are text, as in Prometheus; elsewhere, numbers are numbers."""
     job = "job_name: a, static_configs: [{targets: [h]}]"
     for written in ("true", "yes", "080", "8080", "12:30", "0x1F", "off", "1_000"):
         text = f"scrape_configs: [{{{job}, relabel_configs: [{{action: keep, regex: {written}}}]}}]"
@@ -219,7 +219,7 @@ def test_numbers_and_booleans_are_text_in_rules() -> None:
 
 @given(st.integers(1, 10**11))
 def test_exact_durations(milliseconds: int) -> None:
-    """A duration that is formatted exactly is parsed to the same value."""
+    """`parse_duration` is the inverse of `exact_duration`."""
     assert round(parse_duration(exact_duration(milliseconds / 1000)) * 1000) == milliseconds
 
 
@@ -230,7 +230,7 @@ def test_durations_as_prometheus_prints_them() -> None:
 
 
 def test_rules_may_complete_an_address() -> None:
-    """With relabel_configs, a job accepts incomplete addresses."""
+    """A job with relabel_configs accepts incomplete addresses."""
     text = (
         "scrape_configs: [{job_name: a, relabel_configs: [{target_label: x, replacement: y}],"
         " static_configs: [{targets: [host, 'http://b/']}]}]"
@@ -238,8 +238,8 @@ def test_rules_may_complete_an_address() -> None:
     assert parse(text, "f.yml", Path()).scrape_configs[0].static_configs[0].targets == ("host", "http://b/")
 
 
-def test_defaults_from_global() -> None:
-    """Keys that a job does not set come from global; a timeout never exceeds the interval."""
+def test_global_is_the_default_of_jobs() -> None:
+    """`global` has the defaults of jobs; a timeout never exceeds the interval."""
     text = (
         "global: {scrape_interval: 4s, body_size_limit: 1MB}\n"
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}]},"
@@ -251,23 +251,23 @@ def test_defaults_from_global() -> None:
     assert (b.defaults.interval, b.defaults.timeout, b.cost_limit) == (30.0, 10.0, 0.01)
 
 
-def test_the_evidence_option() -> None:
-    """--evidence.path overrides evidence.path, and keeps the other keys."""
+def test_the_option_for_the_folder_of_evidence() -> None:
+    """--evidence.path overrides evidence.path only."""
     config = parse("evidence: {path: here, body_limit: 7}\n", "f", Path("/etc/leakwatch"))
     assert config.evidence.path == Path("/etc/leakwatch/here")
-    kept = config.override(Overrides(values={("evidence", "path"): "there"})).evidence
-    assert (kept.path, kept.body_limit) == (Path("there"), 7)
+    evidence = config.override(Overrides(values={("evidence", "path"): "there"})).evidence
+    assert (evidence.path, evidence.body_limit) == (Path("there"), 7)
 
 
 def test_an_empty_file_with_a_target(tmp_path: Path) -> None:
-    """An empty file with a target on the command line is the default configuration with that target."""
+    """An empty file with a target on the command line gives the defaults and this target."""
     (tmp_path / "c.yml").write_text("")
     config = load(tmp_path / "c.yml", Overrides(["shop=http://h:1"]))
     assert config == Config().override(Overrides(["shop=http://h:1"]))
 
 
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A secret comes from the environment, and is hidden wherever the configuration is printed."""
+    """A secret from the environment is masked wherever the configuration is printed."""
     monkeypatch.setenv("LEAKWATCH_SECRET", "hunter2")
     text = (
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
@@ -281,8 +281,8 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "value", ["12345", "'12345${LEAKWATCH_UNSET}'", "[12345]", "*12345", "!12345", "!12345!x", "!!12345 x"]
 )
-def test_an_invalid_secret_is_not_quoted(value: str) -> None:
-    """The error of an invalid secret has only its place."""
+def test_messages_do_not_show_secrets(value: str) -> None:
+    """The message for an invalid secret has its place only."""
     text = (
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
         f" basic_auth: {{username: u, password: {value}}}}}]"
@@ -293,7 +293,7 @@ def test_an_invalid_secret_is_not_quoted(value: str) -> None:
 
 
 def test_files_are_relative_to_the_configuration(tmp_path: Path) -> None:
-    """The path of a password file is relative to the configuration file."""
+    """Paths are relative to the folder of the configuration file."""
     (tmp_path / "password").write_text("x")
     (tmp_path / "c.yml").write_text(
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
@@ -317,7 +317,7 @@ def test_files_are_relative_to_the_configuration(tmp_path: Path) -> None:
     ],
 )
 def test_targets_of_the_command_line(text: str, service: str, address: str, scheme: str, path: str) -> None:
-    """[SERVICE=]URL is accepted in all common forms."""
+    """[SERVICE=]URL is accepted with and without scheme, path and query."""
     job = target_job(text)
     (group,) = job.static_configs
     assert (group.labels["service"], group.targets, job.scheme, job.profile_path) == (
@@ -329,7 +329,7 @@ def test_targets_of_the_command_line(text: str, service: str, address: str, sche
 
 
 def test_a_user_in_the_url() -> None:
-    """http://user:password@host becomes basic auth; the password may be percent-encoded."""
+    """User and password of the URL become basic auth; the password may be escaped."""
     job = target_job("http://me:a%40b@h:1")
     assert job.static_configs[0].targets == ("h:1",)
     assert job.headers() == [("Authorization", "Basic bWU6YUBi")]
@@ -350,7 +350,7 @@ def test_a_user_in_the_url() -> None:
     ],
 )
 def test_invalid_targets(text: str, message: str) -> None:
-    """The error quotes the target, and states the missing part."""
+    """The message for an invalid target quotes the target and names the problem."""
     with pytest.raises(UsageError) as caught:
         target_job(text)
     assert str(caught.value).startswith(f"target {text!r}: ")
@@ -358,7 +358,7 @@ def test_invalid_targets(text: str, message: str) -> None:
 
 
 def test_the_schema() -> None:
-    """The JSON Schema has durations as text, and the keys by their names in the file."""
+    """In the JSON Schema, durations are text, and keys have their names in the file."""
     described = json.loads(schema())
     assert "global" in described["properties"]
     assert described["$defs"]["DetectionConfig"]["properties"]["block"]["type"] == "string"
@@ -369,7 +369,7 @@ def test_the_schema() -> None:
     [("15s", 15), ("1h30m", 5400), ("200ms", 0.2), ("1d", 86400), ("2w", 14 * 86400), ("1y", 31536000)],
 )
 def test_durations(text: str, seconds: float) -> None:
-    """Durations are parsed as in Prometheus."""
+    """Durations in the format of Prometheus are parsed."""
     assert parse_duration(text) == pytest.approx(seconds)
 
 
@@ -377,7 +377,7 @@ def test_durations(text: str, seconds: float) -> None:
     ("seconds", "text"), [(0.2, "200ms"), (45, "45s"), (7800, "2h10m"), (3600, "1h"), (86400 * 3 + 14400, "3d4h")]
 )
 def test_formatted_durations(seconds: float, text: str) -> None:
-    """A formatted duration has its two largest units."""
+    """Durations are formatted in the two largest units."""
     assert format_duration(seconds) == text
 
 
@@ -385,7 +385,7 @@ def test_formatted_durations(seconds: float, text: str) -> None:
     ("text", "size"), [("64MB", 64 * 1024**2), ("512KB", 512 * 1024), ("10", 10), ("1.5GiB", 1610612736)]
 )
 def test_sizes(text: str, size: int) -> None:
-    """Sizes are powers of 1024, as in Prometheus."""
+    """Units are powers of 1024, as in Prometheus."""
     assert parse_size(text) == size
 
 

@@ -105,7 +105,7 @@ class Analyzer:
                 self._observe(observation)
         targets = [target for recording in self._recordings for target in recording.targets]
         stacks = (
-            (stack, target.shown)
+            (stack, target.all_labels)
             for target, state in self._states.items()
             for stack in state.history.stacks
             if stack is not None

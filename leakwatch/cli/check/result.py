@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from leakwatch.detect.columns import BLOCKS, SCRAPES_PER_BLOCK
-from leakwatch.detect.detector import RUNNING
+from leakwatch.detect.detector import CONFIRM_BLOCKS
 from leakwatch.detect.growth import quarter_columns
 from leakwatch.detect.history import History
 from leakwatch.detect.windows import BLOCK_WINDOWS
@@ -34,7 +34,7 @@ class CheckPlan:
     @property
     def slowest_rate(self) -> float:
         """The slowest leak that the check can detect, in goroutines per second."""
-        return WHOLE.least / (RISE * BLOCKS * self.block)
+        return WHOLE.min_growth / (RISE * BLOCKS * self.block)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,7 @@ class WindowCoverage:
     @property
     def is_sufficient(self) -> bool:
         """Whether a leak would have been confirmed."""
-        return self._running >= RUNNING
+        return self._running >= CONFIRM_BLOCKS
 
 
 def why_unjudged(

@@ -32,7 +32,7 @@ from leakwatch.cli.logging import configure
 from leakwatch.cli.scrape_session import ScrapeSession, SessionSettings, SessionTarget
 from leakwatch.cli.stack_table import Refresh, stack_table
 from leakwatch.config import Config, read_config
-from leakwatch.detect.detector import RUNNING
+from leakwatch.detect.detector import CONFIRM_BLOCKS
 from leakwatch.errors import UsageError
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.wording import headline
@@ -125,7 +125,7 @@ class Check:
         if now - target.last_success >= self._patience:
             return True
         span = now - target.first_success
-        if span >= self._plan.span + RUNNING * self._plan.block:
+        if span >= self._plan.span + CONFIRM_BLOCKS * self._plan.block:
             return True  # scrapes that failed at the very end were repeated
         return span >= self._plan.span and coverage.is_sufficient
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from leakwatch.leaks.memory import Usage
+from leakwatch.leaks.memory import MemoryUsage
 
 PROC: Final = Path("/proc")
 LISTENS: Final = "0A"
@@ -42,20 +42,20 @@ class LocalProcesses:
         self._proc = proc
         self._last: tuple[Path, str] | None = None  # the listening socket that was found last, and its name
 
-    def usage(self, host: str, port: int, start: str) -> Usage:
+    def usage(self, host: str, port: int, start: str) -> MemoryUsage:
         """Return what is known of the process that listens at a loopback address, whose [vdso] is at `start`.
 
         Nothing where it cannot be seen. Looking through all processes takes long, so one that was found is kept.
         """
         if not start:
-            return Usage()
+            return MemoryUsage()
         process = self._process(host, port, int(start, 16))
         if process is None:
-            return Usage()
+            return MemoryUsage()
         resident = RESIDENT.search(_text(process / "status"))
         limits = sorted(self._limits(process), key=lambda one: one[0] - one[1])
         limit, used = limits[0] if limits else (None, None)
-        return Usage(resident=int(resident[1]) * 1024.0 if resident else None, limit=limit, used=used)
+        return MemoryUsage(resident=int(resident[1]) * 1024.0 if resident else None, limit=limit, used=used)
 
     def _process(self, host: str, port: int, vdso: int) -> Path | None:
         """Return the folder of the process; the last one counts while it has its socket, for others may listen."""

@@ -8,26 +8,26 @@ from typing import Final
 from leakwatch.discovery.target_builder import PORTS, Endpoint
 from leakwatch.errors import ScrapeError
 from leakwatch.http.fetch import Fetcher
-from leakwatch.leaks.memory import Look, Usage
+from leakwatch.leaks.memory import MemoryMeasurement, MemoryUsage
 from leakwatch.scrape.probes.go_metrics import GoMetrics, GoMetricsParser
 from leakwatch.scrape.probes.local_process import LocalProcesses, is_loopback
 from leakwatch.scrape.probes.probe import ProbeContext, record
 
 SIZE_LIMIT: Final = 16 << 20
 METRICS: Final = "metrics"
-ALIKE: Final = 2.0  # factor between two counts of goroutines from which on they are of two processes
-FEW: Final = 100  # goroutines that may come or go between the profile and the metrics
+ALIKE: Final = 2.0  # largest factor between the counts of one process in the profile and in the metrics
+FEW: Final = 100  # goroutines that may start or end between the profile and the metrics
 NO_METRICS: Final = GoMetrics(None, None, None)
 
-LocalUsage = Callable[[str], Usage]
-"""Start of a process -> its usage as this machine knows it; blocks."""
+LocalUsage = Callable[[str], MemoryUsage]
+"""Returns the usage of the local process with this start; blocks."""
 
 
 class MemoryProbe:
     """Measures the memory of a process; `fetcher`: of its metrics, None if they are not requested.
 
-    `limit`: configured memory limit in bytes, else the limit that this machine knows applies; `local`: None if the
-    target runs elsewhere. Without metrics, the goroutines alone are recorded.
+    `limit`: configured memory limit in bytes, None to use the limit of the local process; `local`: usage of the
+    local process, None if the target is on another machine. Without metrics, only goroutines are recorded.
     """
 
     name = "memory"
@@ -46,20 +46,18 @@ class MemoryProbe:
         return bool(context.suspects) and context.schedule(self.name).allows(context.now, block)
 
     async def request(self, context: ProbeContext) -> None:
-        """Record the memory usage of the process, as far as it is known."""
+        """Record the memory usage of the process; values that cannot be measured are None."""
         metrics = await self._metrics(context)
-        local = Usage()
+        local = MemoryUsage()
         if self._local and context.start:
             local = await asyncio.to_thread(self._local, context.start)
         resident = local.resident if metrics.resident is None else metrics.resident
-        if self._limit is None:
-            usage = Usage(metrics.stacks, resident, local.limit, local.used)
-        else:
-            usage = Usage(metrics.stacks, resident, self._limit)
+        limit, used = (local.limit, local.used) if self._limit is None else (self._limit, None)
+        usage = MemoryUsage(stacks=metrics.stacks, resident=resident, limit=limit, used=used)
         results = context.state.probe_results
-        results.looks.missing = results.unavailable.get(METRICS, "")
-        held = {key: context.state.count(key) for key in context.suspects}
-        results.looks.add(Look(usage, context.total, held))
+        results.memory.unavailable = results.unavailable.get(METRICS, "")
+        leaked = {key: context.state.count(key) for key in context.suspects}
+        results.memory.add(MemoryMeasurement(usage, context.total, leaked))
 
     async def _metrics(self, context: ProbeContext) -> GoMetrics:
         """Return the metrics of the process; without values if it has none."""
@@ -78,7 +76,7 @@ class MemoryProbe:
 
 
 async def _metrics(fetcher: Fetcher, goroutines: int) -> GoMetrics:
-    """Return the metrics of the process that has so many `goroutines`; raises ScrapeError."""
+    """Return the metrics of the process, which must have about as many `goroutines`; raises ScrapeError."""
     parser = GoMetricsParser()
     await fetcher.fetch(parser.feed)
     metrics = parser.close()

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from leakwatch.errors import ScrapeError
+from leakwatch.errors import FetcherClosed, ScrapeError
 from leakwatch.leaks.findings import ProbeSchedule, Suspects
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.profile.stacks import Identifier
@@ -57,11 +57,13 @@ def is_due(probe: Probe, context: ProbeContext) -> bool:
 
 
 async def run_probe(probe: Probe, context: ProbeContext) -> ScrapeError | None:
-    """Send the request of a probe; return the error if it failed."""
+    """Send the request of a probe; return the error if it failed. Raises FetcherClosed."""
     try:
         await probe.request(context)
     except ScrapeError as error:
         return error
+    except FetcherClosed:
+        raise
     except Exception as error:
         log.exception("internal error in a probe", probe=probe.name, target=context.state.target.name)
         return ScrapeError("malformed", f"unexpected {error!r}")

@@ -16,8 +16,8 @@ def memory(cost: MemoryCost | None) -> models.MemoryCost | None:
         return None
     limit = cost.limit
     return models.MemoryCost(
-        bytes=cost.each.value * cost.goroutines,
-        bytes_each=_band(cost.each),
+        bytes=cost.per_goroutine.value * cost.goroutines,
+        bytes_each=_band(cost.per_goroutine),
         bytes_per_hour=_band(cost.per_second, 3600),
         heap=cost.resident is not None,
         source=cost.source,
@@ -50,7 +50,7 @@ def findings(found: Findings) -> models.Findings:
         if known and waiting
         else None,
         older=_older(found.older),
-        missing=dict(found.missing),
+        missing=dict(found.unavailable),
         text=" ".join(filter(None, (waiting_sentence(found), creator_sentence(found), missing_findings(found)))),
     )
 

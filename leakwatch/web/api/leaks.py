@@ -73,7 +73,9 @@ def summary(source: AppState, leak: Leak, lines: Sparklines) -> dict[str, object
         "growth_per_hour": hourly(leak.growth),
         "first_seen": source.wall(leak.first_seen),
         "detected_at": None if leak.detected_at is None else source.wall(leak.detected_at),
-        "life": [models.Transition(verdict=turn.verdict.word, time=source.wall(turn.time)) for turn in leak.life],
+        "life": [
+            models.Transition(verdict=turn.verdict.word, time=source.wall(turn.time)) for turn in leak.transitions
+        ],
         "targets": leak.targets[:NAMED],
         "targets_total": len(leak.targets),
         "related": [other.blamed.function for other in leak.related[:NAMED]],

@@ -157,7 +157,7 @@ def _fit(source: AppState, leak: Leak, sums: Sequence[Sum], now: float | None) -
 def _marks(source: AppState, leak: Leak, states: Sequence[TargetState]) -> Iterator[models.Mark]:
     if not np.isnan(leak.first_seen):
         yield models.Mark(time=source.wall(leak.first_seen), kind="first_seen", text="growth begins")
-    for turn in leak.life:
+    for turn in leak.transitions:
         yield models.Mark(time=source.wall(turn.time), kind="verdict", text=turn.verdict.word)
     for state in states:
         if (state.restarts or state.replacement) and state.history.since is not None:

@@ -444,13 +444,13 @@ class World:
         self.evidence = EvidenceRecorder(settings or EvidenceConfig(), self.pipeline, lambda moment: moment)
         self.store = self.evidence.store
         self.open: list[LeakOnTarget] = []
-        self.pipeline.leaks_on = lambda _: self.open  # type: ignore[method-assign]  # the test sets the leaks
+        self.pipeline.leaks_on = lambda target: self.open  # type: ignore[method-assign]  # noqa: ARG005  set by the test
         self.stack = made_leak(function="main.leak").stack
 
     @property
     def trail(self) -> TargetRecorder:
         """Of the target."""
-        return self.evidence.trail(TARGET)
+        return self.evidence.recorder(TARGET)
 
     def says(self, verdict: Verdict, before: Verdict = Verdict.NORMAL) -> None:
         """Come to a verdict on the one leak."""
@@ -460,18 +460,18 @@ class World:
 
     async def scrape(self, at: float, total: int = 5, start: str = "0x1", body: bytes | None = None) -> bool:
         """Scrape once; tell whether the body was taken in."""
-        packer = self.trail.begin("text", 1 << 20)
-        if packer:
-            packer.feed(
+        recording = self.trail.begin("text", 1 << 20)
+        if recording:
+            recording.tee(lambda _: None)(
                 body or b"goroutine profile: total %d\n%d @ 0x11 0x21\n#\t0x10\tf+0x1\ta.go:7\n\n" % (total, total)
             )
         process = Process(start, "build") if start else None
         self.pipeline.observe(
             self.pipeline.add_target(TARGET), START + at, total, samples({"leak": total}), process
         )
-        if packer:
-            await self.trail.end(packer, "text", START + at, total, process, {0x10: "runtime.chansend1", 0x11: ""})
-        return packer is not None
+        if recording:
+            await recording.end(START + at, total, process, {0x10: "runtime.chansend1", 0x11: ""})
+        return recording is not None
 
     def kept(self) -> list[tuple[float, tuple[Kind, ...]]]:
         """Return seconds and reasons of what is kept, the oldest first."""
@@ -562,7 +562,7 @@ def test_a_target_that_goes(tmp_path: Path) -> None:
         await settled(world.store)
         assert on_disk(tmp_path) == [(0, ["leaking"]), (30, ["last"])]
         await world.scrape(45)
-        world.evidence.leave(TARGET)
+        world.evidence.target_removed(TARGET)
         world.pipeline.remove_target(TARGET, START + 50)
         await settled(world.store)
         assert on_disk(tmp_path) == [(0, ["leaking"]), (45, ["last"])]
@@ -582,7 +582,7 @@ def test_a_target_that_comes_back_and_never_says_who_it_is() -> None:
         world.says(Verdict.LEAKING)
         await world.scrape(0, start="")
         await world.scrape(15, start="")
-        world.evidence.leave(TARGET)
+        world.evidence.target_removed(TARGET)
         world.pipeline.remove_target(TARGET, START + 20)
         world.pipeline.add_target(TARGET)
         await world.scrape(30, start="")
@@ -716,9 +716,11 @@ def test_a_leak_on_many_targets() -> None:
     told = made_leak(Verdict.LEAKING, targets=tuple(target.name for target in targets[:5]))
     leak = type(told)(**{name: getattr(told, name) for name in told.__slots__} | {"stack": sample.stack})
     evidence.told([Event(START, Verdict.SUSPECTED, leak)])
-    assert [target.name for target in targets if evidence.trail(target).wanted] == [t.name for t in targets[2:5]]
+    assert [target.name for target in targets if evidence.recorder(target).wanted] == [
+        t.name for t in targets[2:5]
+    ]
     evidence.told([Event(START, Verdict.PROVEN, leak)])  # it fell back: that is no news to keep
-    assert evidence.trail(targets[4]).wanted == {"leaking"}
+    assert evidence.recorder(targets[4]).wanted == {"leaking"}
 
 
 def test_settings_of_redaction() -> None:

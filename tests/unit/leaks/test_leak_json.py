@@ -7,7 +7,7 @@ from leakwatch.leaks.model import Estimate, MemoryCost, Transition
 from leakwatch.model import Growth, Verdict
 from tests.support.leaking import START, leak
 
-LEAK = replace(leak(Verdict.PLATEAU), highest=Verdict.LEAKING, life=(Transition(Verdict.LEAKING, START),))
+LEAK = replace(leak(Verdict.PLATEAU), highest=Verdict.LEAKING, transitions=(Transition(Verdict.LEAKING, START),))
 
 
 def test_the_verdict_is_the_current_one() -> None:
@@ -29,7 +29,9 @@ def test_numbers() -> None:
 def test_memory() -> None:
     """The memory cost is included if it is known."""
     assert "bytes" not in leak_json(LEAK)
-    cost = MemoryCost(Estimate(2048.0, 2048.0, 2048.0), None, "at least 2 KiB each", 10, Growth(1.0, 1.0, 1.0))
+    smallest = Estimate(2048.0, 2048.0, 2048.0)
+    growth = Growth(1.0, 1.0, 1.0)
+    cost = MemoryCost(stack=smallest, resident=None, source="at least 2 KiB each", goroutines=10, growth=growth)
     found = leak_json(replace(LEAK, memory=cost))
     assert (found["bytes"], found["bytes_per_hour"]) == (20480.0, 2048.0 * 3600)
     assert found["bytes_source"] == "at least 2 KiB each"

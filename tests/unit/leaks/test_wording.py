@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -79,7 +80,7 @@ def test_headline() -> None:
     """The headline has verdict, function, reason and wait reason."""
     assert headline(leak()) == (
         "leaking: example.com/shop/pipeline.Filter: "
-        "grew from 5 to 340 in 2h with no departures; +152/h (140 to 163), blocked in chan send"
+        "grew from 5 to 340 in 2h without departures; +152/h (140 to 163), blocked in chan send"
     )
     assert headline(leak(wait="")).endswith("(140 to 163)")
 
@@ -88,7 +89,7 @@ def test_findings() -> None:
     """A full dump gives waiting time and creator; without a dump, the counts give a lower bound of the age."""
     creators = Counter({Frame("main.start", "/src/main.go", 3): 5, Frame("main.other"): 1})
     findings = Findings(
-        waiting=Waiting({10: 4, 130: 2}, {}, creators), missing={"proof": "Go 1.26", "dump": "off"}
+        waiting=Waiting({10: 4, 130: 2}, {}, creators), unavailable={"proof": "Go 1.26", "dump": "off"}
     )
     assert waiting_sentence(findings) == "The oldest has waited for 2h10m, half of them 10m or longer."
     assert creator_sentence(findings) == "Created by main.start at /src/main.go:3."
@@ -103,26 +104,40 @@ def test_findings() -> None:
     )
 
 
+def cost(
+    stack: Estimate, resident: Estimate | None, source: str, *, goroutines: int = 340, limit: Limit | None = None
+) -> MemoryCost:
+    """Return the memory cost of a leak that grows by 0.1 goroutines per second."""
+    return MemoryCost(
+        stack=stack, resident=resident, source=source, goroutines=goroutines, growth=GROWTH, limit=limit
+    )
+
+
+def limit(soonest: float | None, latest: float) -> Limit:
+    """Return the limit of target a:1."""
+    return Limit(target="a:1", size=512 * MIB, soonest=soonest, latest=latest)
+
+
 @pytest.mark.parametrize(
-    ("cost", "sentence"),
+    ("memory_cost", "sentence"),
     [
         (
-            MemoryCost(STACK, RESIDENT, HEAP, 340, GROWTH, Limit("a:1", 512 * MIB, 7200.0, 90_000.0)),
+            cost(STACK, RESIDENT, HEAP, limit=limit(7200.0, 90_000.0)),
             (
-                "They hold 26.6 MiB (80 KiB each: resident memory, which grows with them), 28.1 MiB more per hour"
+                "They hold 26.6 MiB (80 KiB each: by the growth of resident memory), 28.1 MiB more per hour"
                 " (18 MiB to 43.9 MiB). At this rate, a:1 reaches its memory limit of 512 MiB in 2h to 1d1h."
             ),
         ),
         (
-            MemoryCost(SMALLEST, None, f"{LEAST_STACK}: HTTP 404 for /metrics", 340, GROWTH),
+            cost(SMALLEST, None, f"{LEAST_STACK}: HTTP 404 for /metrics"),
             "They hold 680 KiB (at least 2 KiB each), 720 KiB more per hour (576 KiB to 900 KiB).",
         ),
         (
-            MemoryCost(SMALLEST, None, LEAST_STACK, 340, Growth(0, 0, 0)),
+            replace(cost(SMALLEST, None, LEAST_STACK), growth=Growth(0, 0, 0)),
             "They hold 680 KiB (at least 2 KiB each).",
         ),
         (
-            MemoryCost(STACK, None, AVERAGE_STACK, 10, GROWTH, Limit("a:1", 512 * MIB, None, 1e9)),
+            cost(STACK, None, AVERAGE_STACK, goroutines=10, limit=limit(None, 1e9)),
             (
                 "They hold 40 KiB (4 KiB each: the average stack of the process), 1.41 MiB more per hour"
                 " (1.12 MiB to 1.76 MiB). At this rate, a:1 reaches its memory limit of 512 MiB in"
@@ -131,6 +146,6 @@ def test_findings() -> None:
         ),
     ],
 )
-def test_memory_sentence(cost: MemoryCost, sentence: str) -> None:
+def test_memory_sentence(memory_cost: MemoryCost, sentence: str) -> None:
     """The sentence has bytes held, their source, their growth and the time until the limit, as far as known."""
-    assert memory_sentence(cost) == sentence
+    assert memory_sentence(memory_cost) == sentence

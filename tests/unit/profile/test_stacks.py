@@ -45,7 +45,7 @@ def test_fingerprint_sees_function_names_only(names: list[str], random: object) 
     other = Trace(
         tuple(Frame(name, f"/elsewhere/{i}.go", i) for i, name in enumerate(names)),
         b" 0x99 0x98",
-        (("request", "1"),),
+        labels=(("request", "1"),),
     )
     bystander = Trace((Frame("main.bystander"),), b" 0x7")
     samples = Identifier().identify(Profile(3, ((plain, 1), (other, 1), (bystander, 1))))
@@ -110,7 +110,7 @@ def test_fingerprints_are_stable() -> None:
 
 def test_groups_split_by_labels_are_merged() -> None:
     """Three goroutines with different labels are one stack with a count of 3."""
-    traces = [Trace((Frame("main.wait"),), b" 0x1 0x2", (("request", str(i)),)) for i in range(3)]
+    traces = [Trace((Frame("main.wait"),), b" 0x1 0x2", labels=(("request", str(i)),)) for i in range(3)]
     samples = Identifier().identify(Profile(3, tuple((trace, 1) for trace in traces)))
     assert [sample.goroutines for sample in samples.values()] == [3]
 

@@ -175,7 +175,7 @@ def traces(draw: st.DrawFn) -> Trace:
     truncated = bool(visible) and draw(st.booleans())
     label = st.text(st.characters(blacklist_categories=["Cs"]))
     labels = draw(st.lists(st.tuples(label, label), max_size=2))
-    return Trace(tuple(visible), counters(addresses), tuple(labels), truncated)
+    return Trace(tuple(visible), counters(addresses), labels=tuple(labels), truncated=truncated)
 
 
 @given(st.lists(st.tuples(traces(), st.integers(1, 10**6)), max_size=5), st.integers(1, 200))

@@ -86,7 +86,15 @@ def test_every_stack_of_debug_1_is_found(path: Path) -> None:
 def stack(*names: str, truncated: bool = False, site: bool = False) -> Stack:
     """Return the stack of calls with these names, leaf first."""
     frames = tuple(Frame(name) for name in names)
-    return Stack(fingerprint_of(names), frames, frames[0], "", "", truncated=truncated, site=site)
+    return Stack(
+        fingerprint=fingerprint_of(names),
+        frames=frames,
+        blamed=frames[0],
+        origin="",
+        wait="",
+        truncated=truncated,
+        site=site,
+    )
 
 
 @pytest.mark.parametrize(

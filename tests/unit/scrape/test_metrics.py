@@ -112,7 +112,7 @@ def hostile() -> Stack:
     """Return a stack with names that try to break out."""
     name = 'evil"\n\\{}</script>' + "x" * 1_000_000
     frame = Frame(name, 'C:\\"quoted"\n.go', 1)
-    return Stack(fingerprint_of([name]), (frame,), frame, name, "")
+    return Stack(fingerprint=fingerprint_of([name]), frames=(frame,), blamed=frame, origin=name, wait="")
 
 
 def test_hostile_names_stay_on_their_line() -> None:

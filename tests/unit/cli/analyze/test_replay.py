@@ -82,7 +82,7 @@ def test_a_folder_of_profiles(tmp_path: Path) -> None:
     assert said == []
     assert "241 profiles of 1 target over 1h; judged in blocks of 2m30s, because the recording is short" in out
     assert "LEAKING  main.leak  /src/leak.go:7" in out
-    assert "with no departures" in out
+    assert "without departures" in out
 
 
 def test_services_and_targets_are_named_after_folders(tmp_path: Path) -> None:
@@ -441,7 +441,9 @@ def test_labels_do_not_hide_a_leak(tmp_path: Path) -> None:
     folder.mkdir()
     for i in range(241):
         frames = (Frame("main.leak", "/src/leak.go", 7), Frame("main.main", "/src/main.go", 3))
-        groups = tuple((Trace(frames, counters([1, 2, 3]), (("request", f"{n}"),)), 1) for n in range(3 + i))
+        groups = tuple(
+            (Trace(frames, counters([1, 2, 3]), labels=(("request", f"{n}"),)), 1) for n in range(3 + i)
+        )
         (folder / f"{START + 15 * i}.txt").write_bytes(render(Profile(len(groups), groups)))
     (leak,) = judged(folder)["leaks"]
     assert (leak["verdict"], leak["goroutines"]) == ("leaking", 243)

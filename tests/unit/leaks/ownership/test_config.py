@@ -42,7 +42,8 @@ def test_what_the_page_says_of_owners(tmp_path: Path) -> None:
 
     def whose(function: str) -> str:
         at = Frame(function, "/src/x.go", 1)
-        return pipeline._tracker._owners.owner(Stack(fingerprint_of([function]), (at,), at, function, ""))
+        stack = Stack(fingerprint=fingerprint_of([function]), frames=(at,), blamed=at, origin=function, wait="")
+        return pipeline._tracker._owners.owner(stack)
 
     assert whose(f"{SHOP}.F") == whose(f"{SHOP}/cart.F") == "team-shop"
     assert whose(f"{SHOP}/cart.(*Session).wait") == "team-checkout"

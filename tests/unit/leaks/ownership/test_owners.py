@@ -16,7 +16,13 @@ CACHE = "/root/go/pkg/mod"
 def stack(*frames: Frame, origin: str = "") -> Stack:
     """Return a stack of these frames, leaf first, that blames what leakwatch would blame."""
     blamed = Identifier().blame(frames)
-    return Stack(fingerprint_of([at.function for at in frames]), frames, blamed, origin or frames[-1].function, "")
+    return Stack(
+        fingerprint=fingerprint_of([at.function for at in frames]),
+        frames=frames,
+        blamed=blamed,
+        origin=origin or frames[-1].function,
+        wait="",
+    )
 
 
 def owner(teams: dict[str, str], function: str) -> str:
@@ -118,16 +124,16 @@ def test_who_started_a_dependency() -> None:
     assert Owners({"example.com/acme": "platform"}).owner(three) == "platform"
     assert Owners({"internal/poll": "go"}).owner(three) == ""
     assert Owners({"": "rest", "example.com/acme": "platform"}).owner(three) == "platform"
-    lib_rules = Repository("example.com/acme/lib", owners=rules("*.go @acme/lib"))
+    lib_rules = Repository(module="example.com/acme/lib", owners=rules("*.go @acme/lib"))
     assert Owners({}, [lib_rules]).owner(three) == "@acme/lib"
     # A site has its function only, but it knows what all its stacks began with.
     site = stack(loop, origin="example.com/acme/lib.Go")
     assert Owners({"example.com/acme": "platform"}).owner(site) == "platform"
     assert Owners({}, [lib_rules]).owner(site) == "@acme/lib"  # though the file of the origin is not known
-    named = Repository("example.com/acme/lib", owners=rules("go.go @one"))
+    named = Repository(module="example.com/acme/lib", owners=rules("go.go @one"))
     assert Owners({}, [named]).owner(site) == ""
     main = stack(Frame("main.F"), origin="main.main")
-    assert Owners({}, [Repository(SHOP, owners=rules("* @all"))]).owner(main) == ""
+    assert Owners({}, [Repository(module=SHOP, owners=rules("* @all"))]).owner(main) == ""
     # As the standard library alone has been started by itself.
     serve = stack(read, Frame("net/http.(*conn).serve", "/usr/lib/go/src/net/http/server.go", 1))
     assert Owners({"net/http": "web"}).owner(serve) == "web"
@@ -139,14 +145,16 @@ def test_own_code_in_the_module_cache() -> None:
     send = Frame("example.com/acme/lib.Send", f"{CACHE}/example.com/acme/lib@v1.0.0/send.go", 1)
     frames = (send, Frame("example.com/acme/shop.F", "/src/f.go", 1))
     blamed = Identifier(["example.com/acme/lib"]).blame(frames)
-    found = Stack(fingerprint_of(["x"]), frames, blamed, "example.com/acme/shop.F", "")
+    found = Stack(
+        fingerprint=fingerprint_of(["x"]), frames=frames, blamed=blamed, origin="example.com/acme/shop.F", wait=""
+    )
     assert Owners({"example.com/acme/lib": "platform", SHOP: "shop"}).owner(found) == "platform"
 
 
 def test_teams_before_files() -> None:
     """What `owners` names counts; then the file of the innermost module; the rest is left to ""."""
-    shop = Repository(SHOP, owners=rules("* @acme/all\n/pipeline/ @acme/ingest\n/gen/\n/README.md @x"))
-    api = Repository(f"{SHOP}/api", owners=rules("/v1/ @acme/api"))
+    shop = Repository(module=SHOP, owners=rules("* @acme/all\n/pipeline/ @acme/ingest\n/gen/\n/README.md @x"))
+    api = Repository(module=f"{SHOP}/api", owners=rules("/v1/ @acme/api"))
     owners = Owners({f"{SHOP}/pipeline.Filter": "filters", "": "rest"}, [shop, api])
 
     def whose(function: str, file: str = "/src/a.go") -> str:
@@ -188,7 +196,7 @@ def test_teams_before_files() -> None:
 )
 def test_the_path_of_a_main_package(file: str, others: tuple[Frame, ...], path: str) -> None:
     """From -trimpath, from `root`, or from where other frames of the module were built."""
-    shop = Repository(SHOP, "go", "/work/repo")
+    shop = Repository(module=SHOP, directory="go", root="/work/repo")
     frame = Frame("main.main.func1", file, 7)
     assert shop.path(frame, (frame, *others)) == path
 
@@ -201,19 +209,19 @@ def test_the_team_of_a_main_package() -> None:
     assert Owners({"main": "mains"}).owner(trimmed) == "mains"
     plain = stack(Frame("main.F", "/home/ci/x/cmd/server/main.go", 1))
     assert Owners(teams).owner(plain) == "mains"
-    assert Owners(teams, [Repository(SHOP, root="/home/ci/x")]).owner(plain) == "servers"
-    shop = Repository(SHOP, owners=rules("* @all\n/cmd/server/ @servers"))
-    mail = Repository("example.com/mail", owners=rules("* @mail"))
+    assert Owners(teams, [Repository(module=SHOP, root="/home/ci/x")]).owner(plain) == "servers"
+    shop = Repository(module=SHOP, owners=rules("* @all\n/cmd/server/ @servers"))
+    mail = Repository(module="example.com/mail", owners=rules("* @mail"))
     assert Owners({}, [shop]).owner(plain) == "@servers"
     assert Owners({}, [shop, mail]).owner(plain) == ""  # it may be of either
-    assert Owners({}, [Repository(SHOP, root="/x", owners=rules("* @a")), mail]).owner(plain) == ""
+    assert Owners({}, [Repository(module=SHOP, root="/x", owners=rules("* @a")), mail]).owner(plain) == ""
 
 
 def test_a_service_of_two_modules_with_one_root() -> None:
     """Containers build all at /src: a main package there is nobody's unless both files say the same."""
     plain = stack(Frame("main.F", "/src/main.go", 1))
-    shop = Repository(SHOP, root="/src", owners=rules("* @shop"))
-    mail = Repository("example.com/mail", root="/src", owners=rules("* @mail"))
+    shop = Repository(module=SHOP, root="/src", owners=rules("* @shop"))
+    mail = Repository(module="example.com/mail", root="/src", owners=rules("* @mail"))
     assert Owners({}, [shop]).owner(plain) == "@shop"
     assert Owners({}, [shop, mail]).owner(plain) == ""
     own = Frame("example.com/mail/send.F", "/src/send/f.go", 1)
@@ -234,10 +242,10 @@ def test_names_apart() -> None:
 
 def test_hostile_names() -> None:
     """Names of any length and kind have no team, and disturb nobody."""
-    repository = Repository(SHOP, owners=rules("* @a"))
+    repository = Repository(module=SHOP, owners=rules("* @a"))
     for name in ("<script>alert(1)</script>", "a" * 1_000_000, "/" * 50_000, "x[" * 50_000, "\x00\n\ud800", "%"):
         frames = stack(Frame(name, name, -1), Frame(f"main.{name}", f"/{name}", 0))
-        assert Owners({"x": "y"}, [Repository("y")]).owner(frames) == ""
+        assert Owners({"x": "y"}, [Repository(module="y")]).owner(frames) == ""
         Owners({}, [repository]).owner(frames)
     hostile = stack(Frame(f"{SHOP}.F", "/src/<script>.go", 1))
     assert Owners({}, [repository]).owner(hostile) == "@a"
@@ -252,7 +260,7 @@ def test_versions() -> None:
     sub = version_of(Frame("x", "github.com/x/y/sub/v2@v2.0.1/z.go", 1))
     assert sub is not None
     assert sub.commit("github.com/x/y") == "sub/v2.0.1"
-    assert Repository("github.com/x/y").path(
+    assert Repository(module="github.com/x/y").path(
         Frame("github.com/x/y/sub/v2.F", "github.com/x/y/sub/v2@v2.0.1/z.go", 1)
     ) == ("sub/z.go")
     pseudo = version_of(Frame("x", "golang.org/x/net@v0.0.0-20240101120000-0123456789ab/z.go", 1))

@@ -97,7 +97,7 @@ def test_most_targets_tell() -> None:
 
 def test_a_template_for_each_module() -> None:
     """The closest prefix has the template; a repository that is known says where its module lies."""
-    shop, tools = Repository(SHOP, "go", "/build"), Repository(f"{SHOP}/tools")
+    shop, tools = Repository(module=SHOP, directory="go", root="/build"), Repository(module=f"{SHOP}/tools")
     templates = {
         SHOP: "https://shop/{path}",
         f"{SHOP}/tools": "https://tools/{path}",

@@ -186,8 +186,8 @@ def test_the_rule_to_paste(function: str, service: str, goroutines: int) -> None
     leak = made_up(function=function, service=service, goroutines=goroutines)
     (rule,) = load_yaml(ignore_rule(leak, END))["ignore"]
     found = IgnoreConfig.model_validate(rule).rule()
-    assert found.matches(leak.stack, Target(service, "a:1").shown)
-    assert not found.matches(leak.stack, Target(f"{service}2", "a:1").shown)
+    assert found.matches(leak.stack, Target(service, "a:1").all_labels)
+    assert not found.matches(leak.stack, Target(f"{service}2", "a:1").all_labels)
     assert found.at_most
     assert 2 * goroutines < found.at_most <= 4 * goroutines + 20
 
@@ -284,7 +284,13 @@ def test_the_flame_graph() -> None:
     (leak,) = (one for one in main["children"] if one["name"] == "main.leak")
     assert leak["value"] == 3 * (MINUTES - 1)
     assert leak["growth"] == pytest.approx(180, rel=0.01)
-    deep = Stack(Fingerprint("0" * 16), tuple(Frame(f"main.f{i}") for i in range(500)), Frame("main.f0"), "", "")
+    deep = Stack(
+        fingerprint=Fingerprint("0" * 16),
+        frames=tuple(Frame(f"main.f{i}") for i in range(500)),
+        blamed=Frame("main.f0"),
+        origin="",
+        wait="",
+    )
     fed = Pipeline(DetectionSettings())
     fed.observe(fed.add_target(ONE), START, 3, sample(deep, 3))
     fed.targets[ONE].history.folded = 4

@@ -205,7 +205,14 @@ def test_findings_are_told_in_order() -> None:
         {"select": 7},
         {Frame("main.a", "a.go", 1): 2, Frame("main.b"): 3, Frame("main.a"): 2},
     )
-    found = findings(Findings(3, waiting, {60.0: 5, 3600.0: 4, 7200.0: 4, 600.0: 0}, {"dump": "too large"}))
+    found = findings(
+        Findings(
+            proven=3,
+            waiting=waiting,
+            older={60.0: 5, 3600.0: 4, 7200.0: 4, 600.0: 0},
+            unavailable={"dump": "too large"},
+        )
+    )
     assert [(one.seconds, one.goroutines) for one in found.older] == [(7200, 4), (60, 5)]
     assert found.proven == 3
     assert found.ages is not None
