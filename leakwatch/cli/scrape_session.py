@@ -170,11 +170,10 @@ def _scrape_target(url: str, settings: SessionSettings) -> ScrapeTarget:
     """Return how to scrape the target at [service=]URL; raises UsageError and ConfigError."""
     config = target_job(url)
     (group,) = config.static_configs
-    job = config.job(GlobalConfig())
-    defaults = replace(job.defaults, interval=settings.interval, timeout=settings.timeout)
-    job = replace(job, defaults=defaults, cost_limit=settings.cost_limit, probes=settings.probes)
+    job = replace(config.job(GlobalConfig()), cost_limit=settings.cost_limit, probes=settings.probes)
     try:
         address = endpoint({**group.labels, "__address__": group.targets[0]}, job.defaults)
     except DiscoveryError as error:
         raise ConfigError(f"{without_credentials(url)}: {error}") from error
-    return ScrapeTarget(address, job)
+    # Unlike in a job, the timeout may exceed the interval: a check of an expensive target is slow, but not wrong.
+    return ScrapeTarget(replace(address, interval=settings.interval, timeout=settings.timeout), job)
