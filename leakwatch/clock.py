@@ -25,6 +25,10 @@ class Clock:
         """Return seconds for measuring durations. They do not advance while the machine is suspended."""
         return time.monotonic()
 
+    async def sleep(self, seconds: float) -> None:
+        """Sleep for so many seconds."""
+        await asyncio.sleep(seconds)
+
     def wall(self, moment: float) -> float:
         """Return `moment`, a result of `time`, as unix seconds of the current wall clock.
 

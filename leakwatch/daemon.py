@@ -16,7 +16,7 @@ from leakwatch.evidence.metrics import EvidenceCollector
 from leakwatch.evidence.recorder import EvidenceRecorder
 from leakwatch.leaks.model import Event, Leak
 from leakwatch.model import Target, TargetHealth
-from leakwatch.notify.log import write
+from leakwatch.notify.log import log_event
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pipeline import Pipeline
@@ -57,7 +57,7 @@ class Daemon:
         self._started = self._clock.time()
         self._reloaded = ("", self._started)
         self.pipeline = Pipeline(self.config.judging())
-        self.evidence = EvidenceRecorder(self.config.evidence, self.pipeline, self._clock.wall)
+        self.evidence = EvidenceRecorder(self.config.evidence, self.pipeline, self._clock)
         self._scheduler = Scheduler(self._clock)
         self._loops = ScrapeLoops(
             pipeline=self.pipeline,
@@ -103,7 +103,7 @@ class Daemon:
         self.url = self.config.web.external_url or here
         own = DaemonCollector(self._last_reload, self._web_file.in_force)
         found = DiscoveryCollector(self._targets, self._clock.wall)
-        kept, sent = EvidenceCollector(self.evidence.store), NotificationCollector(self._notifier.senders)
+        kept, sent = EvidenceCollector(self.evidence.store), NotificationCollector(self._notifier.clients)
         registry = make_registry(self._stacks, own, found, kept, sent)
         source = self._source()
         app = make_app(self, registry, later.api(source), later.pages(source), prefix)
@@ -116,7 +116,7 @@ class Daemon:
             health=self.health,
             config=lambda: self.config,
             targets=self._targets,
-            senders=self._notifier.senders,
+            senders=self._notifier.clients,
             lag=self._lag,
             reloaded=lambda: self._reloaded,
             ready=self.ready,
@@ -243,6 +243,6 @@ class Daemon:
         """Pass verdicts that changed to the notifier, the evidence and the log."""
         if events:
             self._notifier.wake()
-            self.evidence.told(events)
+            self.evidence.on_events(events)
         for event in events:
-            write(event)
+            log_event(event)

@@ -32,8 +32,6 @@ WITHIN = {
 }
 KNOWN = {
     ("scrape.target_set", "config"),
-    ("scrape.loop", "evidence"),
-    ("scrape.factory", "evidence"),
     ("web.api.state", "config"),
     ("web.api.status", "config"),
 }

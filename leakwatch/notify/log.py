@@ -1,4 +1,4 @@
-"""Writes into the log what becomes of leaks."""
+"""Logs the events of leaks."""
 
 import structlog
 
@@ -8,18 +8,30 @@ from leakwatch.model import Verdict
 
 log = structlog.get_logger()
 
+MESSAGES = {
+    "opened": "leak opened",
+    "suspected": "leak suspected again",
+    "leaking": "leak confirmed",
+    "proven": "leak proven",
+    "plateau": "leak stopped growing",
+    "recovered": "leak recovered",
+    "closed": "leak closed",
+}
 
-def write(event: Event) -> None:
-    """Write one line, a warning if something leaks."""
+
+def log_event(event: Event) -> None:
+    """Log one line per event, as a warning if the leak is now leaking or proven."""
     leak = event.leak
-    at = leak.stack.blamed
-    say = log.warning if leak.verdict >= Verdict.LEAKING else log.info
-    say(
-        f"{event.before.word} -> {leak.verdict.word}",
+    frame = leak.stack.blamed
+    write = log.warning if leak.verdict >= Verdict.LEAKING else log.info
+    write(
+        MESSAGES[event.kind],
+        verdict=leak.verdict.word,
+        before=event.before.word,
         reason=leak.reason,
         service=leak.service,
-        function=at.function,
-        at=file_and_line(at),
+        function=frame.function,
+        at=file_and_line(frame),
         source=leak.source,
         owner=leak.owner,
         wait=leak.stack.wait,

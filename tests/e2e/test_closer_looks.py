@@ -50,7 +50,7 @@ def test_what_the_runtime_proves(daemon: Daemon) -> None:
         "w2push": "leaking",  # the statistics server is slow, not gone
     }
     assert proven["w2push"][1] == 0
-    said = {e["service"]: e["reason"] for e in daemon.events() if "->" in e["event"]}
+    said = {e["service"]: e["reason"] for e in daemon.events() if "before" in e}
     assert "; proven: the runtime reports that nothing can wake " in said["w5pipeline"]
     assert said["w2push"].endswith("; reachable: the runtime sees a way they could still end")
 

@@ -162,11 +162,11 @@ class Wild:
             (
                 e["service"],
                 e["function"],
-                e["event"],
+                f"{e['before']} -> {e['verdict']}",
                 (datetime.fromisoformat(e["timestamp"]).timestamp() - self.began) / BLOCK,
             )
             for e in self.daemon.events()
-            if "->" in e["event"]
+            if "before" in e
         ]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from leakwatch.cli.analyze.recordings import Observation, RecordedTarget, Warn, parse_time
 from leakwatch.errors import ProfileError
-from leakwatch.evidence.file_names import original
+from leakwatch.evidence.file_names import decode_name
 from leakwatch.model import Target
 from leakwatch.profile import formats
 from leakwatch.profile import symbols as symbol_files
@@ -124,7 +124,7 @@ def _entries(path: Path, warn: Warn) -> tuple[list[Path], list[Path]]:
 
 
 def _name(path: Path) -> str:
-    return original(path.resolve().name) or str(path)
+    return decode_name(path.resolve().name) or str(path)
 
 
 def _recording(target: Target, files: Sequence[Path], identifier: Identifier, warn: Warn) -> FolderRecording:

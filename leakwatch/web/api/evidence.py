@@ -8,7 +8,7 @@ from starlette.responses import Response
 from leakwatch.errors import EvidenceError, ScrapeError
 from leakwatch.evidence.disk import stem
 from leakwatch.evidence.index import StoredBody
-from leakwatch.evidence.record import SUFFIXES, Kept, Kind, Record
+from leakwatch.evidence.record import SUFFIXES, BodyFormat, Kind, Record
 from leakwatch.evidence.store import Store
 from leakwatch.profile import pprof
 from leakwatch.web.api.models.types import Model, Text
@@ -31,7 +31,7 @@ class KeptProfile(Model):
     kinds: tuple[Kind, ...]
     time: float
     stacks: tuple[str, ...]
-    format: Kept
+    format: BodyFormat
     bytes: int
     goroutines: int
     start: Text

@@ -79,7 +79,7 @@ def _jobs(source: AppState) -> Iterator[models.Job]:
 
 def _alertmanagers(source: AppState) -> Iterator[models.Alertmanager]:
     for name, sender in source.senders.items():
-        outbox = sender.outbox
+        outbox = sender.queue
         yield models.Alertmanager(
             alertmanager=without_credentials(name),
             due=len(outbox),
@@ -88,7 +88,7 @@ def _alertmanagers(source: AppState) -> Iterator[models.Alertmanager]:
             dropped=outbox.dropped,
             requests=sender.requests,
             seconds=sender.seconds,
-            trouble=without_credentials(sender.trouble),
+            trouble=without_credentials(sender.last_error),
         )
 
 

@@ -172,7 +172,7 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def begin(self, _form: Format, _size_limit: int) -> Recording | None:
+    def begin(self, _form: Format, _size_limit: int, _leaks: object) -> Recording | None:
         """Record every body."""
         self.calls.append("begin")
         return self

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from leakwatch.evidence.config import EvidenceConfig
-from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept
+from leakwatch.evidence.record import SUFFIXES, SYMBOLS, BodyFormat
 from leakwatch.evidence.store import Store
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.pipeline import Pipeline
@@ -17,11 +17,12 @@ from leakwatch.profile import formats as saved
 from leakwatch.profile import proto
 from leakwatch.web.api.app import make_api
 from leakwatch.web.api.state import AppState
+from tests.support.clock import ManualClock
 from tests.support.kept_bodies import STACK, record
 from tests.support.simulated import START
 
 PROFILES = Path(__file__).parents[3] / "profiles" / "1.27"
-FORMS: dict[Kept, bytes] = {
+FORMS: dict[BodyFormat, bytes] = {
     "text": gzip.compress((PROFILES / "goroutine.debug1.txt").read_bytes()),
     "proto": (PROFILES / "goroutine.debug0.pb.gz").read_bytes(),
     "dump": gzip.compress((PROFILES / "goroutine.debug2.txt").read_bytes()),
@@ -33,7 +34,7 @@ HOSTILE = ["..", "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%00", "x" * 5000
 def store(tmp_path: Path) -> Store:
     """Return a store with a body of each form, in the order of time, on two targets."""
     (tmp_path / "secret.txt.gz").write_bytes(b"not for you")
-    store = Store(EvidenceConfig())
+    store = Store(EvidenceConfig(), ManualClock())
     for i, (form, body) in enumerate(FORMS.items()):
         one = record(service="shop" if i < 2 else 'a"/b', at=START + i, kinds=("last",) if i else ("leaking",))
         parts = {SUFFIXES[form]: body}
@@ -96,7 +97,7 @@ def test_filters(store: Store, query: str, forms: list[str]) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_downloads(store: Store, form: Kept) -> None:
+def test_downloads(store: Store, form: BodyFormat) -> None:
     """A body comes as it is kept, under a name that any system takes; and as what `go tool pprof` reads."""
     one = next(one for one in got(store, "/profiles").json()["profiles"] if one["format"] == form)
     kept, converted = (got(store, f"/profiles/{one['id']}{query}") for query in ("", "?format=pprof"))
@@ -136,7 +137,7 @@ def test_a_body_that_has_gone(tmp_path: Path) -> None:
     """A file that somebody removed, or broke, is a problem and no traceback; where it lies is not said."""
 
     async def filled() -> tuple[Store, list[str]]:
-        store = Store(EvidenceConfig(path=tmp_path))
+        store = Store(EvidenceConfig(path=tmp_path), ManualClock())
         store.start()
         for i, body in enumerate((b"\x1f\x8bbroken", b"gone")):
             one = record(at=START + i, size=len(body))

@@ -7,8 +7,9 @@ from typing import Any
 import schemathesis
 from hypothesis import HealthCheck, settings
 
+from leakwatch.clock import Clock
 from leakwatch.evidence.config import EvidenceConfig
-from leakwatch.evidence.record import SUFFIXES, Kept
+from leakwatch.evidence.record import SUFFIXES, BodyFormat
 from leakwatch.evidence.store import Store
 from tests.support.api_world import HOSTILE, LONG, ODD, ONE, TWO, app, get, odd_stack, source
 from tests.support.kept_bodies import record
@@ -25,8 +26,8 @@ KNOWN: dict[str, list[str]] = {
 
 def kept() -> Store:
     """Return evidence: a body as text and one as protobuf, and one that is no profile."""
-    store = Store(EvidenceConfig())
-    bodies: dict[Kept, bytes] = {
+    store = Store(EvidenceConfig(), Clock())
+    bodies: dict[BodyFormat, bytes] = {
         "text": gzip.compress((PROFILES / "goroutine.debug1.txt").read_bytes()),
         "proto": (PROFILES / "goroutine.debug0.pb.gz").read_bytes(),
         "dump": gzip.compress(b"broken"),

@@ -9,8 +9,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from leakwatch.clock import Clock
 from leakwatch.evidence.config import EvidenceConfig
-from leakwatch.evidence.record import SUFFIXES, Kept
+from leakwatch.evidence.record import SUFFIXES, BodyFormat
 from leakwatch.evidence.store import Store
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Frame, Profile, Sample, Target, Trace
@@ -38,7 +39,7 @@ def profile(counts: Mapping[str, int]) -> bytes:
     return pprof.encode(Profile(sum(counts.values()), groups))
 
 
-def keep(store: Store, target: Target, at: float, body: bytes, form: Kept = "proto") -> str:
+def keep(store: Store, target: Target, at: float, body: bytes, form: BodyFormat = "proto") -> str:
     """Keep a body of a target, `at` seconds after the start, and return its id."""
     one = record(target.service, target.name, at=START + at, size=len(body))
     goroutines = {"format": form, "goroutines": int(at) + 1}
@@ -48,7 +49,7 @@ def keep(store: Store, target: Target, at: float, body: bytes, form: Kept = "pro
 @pytest.fixture
 def store() -> Store:
     """Return a store with nothing in it."""
-    return Store(EvidenceConfig())
+    return Store(EvidenceConfig(), Clock())
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_until_now(store: Store) -> None:
 
 def test_one_profile_in_three_forms(store: Store) -> None:
     """Text, protobuf and a full dump of one program can be compared with each other."""
-    files: dict[Kept, str] = {"text": "debug1.txt", "proto": "debug0.pb.gz", "dump": "debug2.txt"}
+    files: dict[BodyFormat, str] = {"text": "debug1.txt", "proto": "debug0.pb.gz", "dump": "debug2.txt"}
     bodies = {form: (PROFILES / f"goroutine.{name}").read_bytes() for form, name in files.items()}
     packed = {form: body if form == "proto" else gzip.compress(body) for form, body in bodies.items()}
     text, proto, dump = (keep(store, ONE, i, packed[form], form) for i, form in enumerate(files))
