@@ -8,11 +8,12 @@ import pytest
 
 from leakwatch.leaks.ownership.owners import Owners
 from leakwatch.leaks.ownership.source_links import Links
-from leakwatch.leaks.reason import departures, figure, sentence
+from leakwatch.leaks.reason import departures, sentence
 from leakwatch.leaks.service_state import ServiceState
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.leaks.tracker import LeakTracker
+from leakwatch.leaks.wording import format_figure
 from leakwatch.model import Growth, JudgedStack, Judgement, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from tests.support.simulated import HOUR, INTERVAL, START, TARGET, Load, play, samples, verdicts
@@ -282,7 +283,7 @@ def test_services_are_counted_separately() -> None:
 )
 def test_numbers(value: float, shown: str) -> None:
     """Numbers have three significant digits, separated thousands, and never a minus zero."""
-    assert figure(value) == shown
+    assert format_figure(value) == shown
 
 
 RATE = "+152/h (140 to 165)"

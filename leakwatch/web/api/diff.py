@@ -6,7 +6,7 @@ from typing import Literal
 
 from leakwatch.evidence.store import Store
 from leakwatch.profile.diff import GroupChange, changes, compare, summary
-from leakwatch.profile.grouping import By
+from leakwatch.profile.grouping import GroupBy
 from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.models.leaks import Fingerprint
 from leakwatch.web.api.models.types import ApiModel, Text
@@ -56,7 +56,7 @@ class Difference(ApiModel):
     change: int
     """Change of the number of goroutines, including goroutines without a stack."""
     summary: Text
-    by: By
+    by: GroupBy
     total: int
     rows: list[ChangeRow]
 
@@ -75,7 +75,7 @@ class SnapshotSource:
 
 
 async def difference(
-    source: SnapshotSource, old: str, new: str, by: By = By.STACK, *, limit: int = 100, offset: int = 0
+    source: SnapshotSource, old: str, new: str, by: GroupBy = GroupBy.STACK, *, limit: int = 100, offset: int = 0
 ) -> Difference:
     """Return the difference between a stored profile and another, or the latest scrape of its target (`now`).
 
@@ -93,7 +93,7 @@ def _difference(
     before: ProfileSnapshot,
     after: ProfileSnapshot,
     sides: tuple[DiffSide, DiffSide],
-    by: By,
+    by: GroupBy,
     limit: int,
     offset: int,
 ) -> Difference:

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 
-from leakwatch.leaks import memory as costs
 from leakwatch.leaks.model import Estimate, Findings, MemoryCost
-from leakwatch.leaks.reason import how_long, started_by, unknown
+from leakwatch.leaks.wording import creator_sentence, memory_sentence, missing_findings, waiting_sentence
 from leakwatch.profile.wait_times import ages
 from leakwatch.web.api.models import findings as models
 
@@ -27,7 +26,7 @@ def memory(cost: MemoryCost | None) -> models.MemoryCost | None:
         )
         if limit
         else None,
-        text=costs.sentence(cost),
+        text=memory_sentence(cost),
     )
 
 
@@ -38,7 +37,9 @@ def findings(results: Findings) -> models.Findings:
         ages=_ages(results),
         older=_older(results.older),
         missing=dict(results.unavailable),
-        text=" ".join(filter(None, (how_long(results), started_by(results), unknown(results)))),
+        text=" ".join(
+            filter(None, (waiting_sentence(results), creator_sentence(results), missing_findings(results)))
+        ),
     )
 
 

@@ -4,8 +4,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from leakwatch.errors import NotFoundError
+from leakwatch.leaks.leak_json import leak_fields
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.service_state import ServiceLeaks
+from leakwatch.leaks.wording import per_hour as hourly_rate
 from leakwatch.model import Fingerprint, Growth, Stack, Verdict
 from leakwatch.web.api import findings as closer
 from leakwatch.web.api.fleet import FleetView
@@ -64,22 +66,11 @@ def summaries(view: FleetView, leaks: Sequence[Leak]) -> list[models.LeakSummary
 
 def summary(view: FleetView, leak: Leak, lines: Sparklines) -> dict[str, object]:
     """Return the fields of a list entry."""
-    stack = leak.stack
-    levels, start = lines[stack.fingerprint]
+    levels, start = lines[leak.stack.fingerprint]
     return {
         "id": leak_id(leak),
-        "service": leak.service,
-        "stack": stack.fingerprint,
-        "site": stack.site,
-        "function": stack.blamed.function,
-        "file": stack.blamed.file,
-        "line": stack.blamed.line,
-        "origin": stack.origin,
-        "wait": stack.wait,
-        "verdict": leak.verdict.word,
-        "goroutines": leak.goroutines,
+        **leak_fields(leak),
         "growth_per_hour": hourly(leak.growth),
-        "confidence": leak.confidence,
         "first_seen": view.wall(leak.first_seen),
         "detected_at": None if leak.detected_at is None else view.wall(leak.detected_at),
         "life": [
@@ -87,11 +78,8 @@ def summary(view: FleetView, leak: Leak, lines: Sparklines) -> dict[str, object]
         ],
         "targets": leak.targets[:NAMES],
         "targets_total": len(leak.targets),
-        "owner": leak.owner,
         "related": [stack.blamed.function for stack in leak.related[:NAMES]],
-        "reason": leak.reason,
         "memory": closer.memory(leak.memory),
-        "source": leak.source,
         "sparkline": levels,
         "sparkline_from": start,
     }
@@ -140,16 +128,12 @@ def quoted(name: str) -> str:
 
 def hourly(growth: Growth) -> models.Rate:
     """Return a growth per second as one per hour."""
-    return models.Rate(value=_figure(growth.rate), low=_figure(growth.low), high=_figure(growth.high))
+    return models.Rate(value=hourly_rate(growth.rate), low=hourly_rate(growth.low), high=hourly_rate(growth.high))
 
 
 def per_hour(slope: float) -> models.Rate:
     """Return a slope per second, which has no band, as a rate per hour."""
-    return models.Rate(value=_figure(slope))
-
-
-def _figure(rate: float) -> float:
-    return round(3600 * rate, 3) + 0.0  # no -0.0
+    return models.Rate(value=hourly_rate(slope))
 
 
 def reference(stack: Stack, goroutines: int, verdict: Verdict = Verdict.NORMAL) -> models.StackRef:

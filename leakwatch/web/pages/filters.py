@@ -3,7 +3,8 @@
 import re
 from datetime import UTC, datetime
 
-from leakwatch.settings.units import format_duration
+from leakwatch.leaks.wording import format_time, short_function
+from leakwatch.settings.units import format_duration, format_size
 
 LONGEST = 240
 """Characters of a name that lists show."""
@@ -41,18 +42,9 @@ def duration(seconds: float | None) -> str:
     return text if text.endswith("ms") else SECOND_UNIT.sub(" ", text)
 
 
-def size(value: float) -> str:
-    """Return bytes: "1.4 MiB"."""
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:,.0f} {unit}" if unit == "B" or value >= SMALL else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:,.1f} GiB"
-
-
 def moment(time: float | None) -> str:
     """Return a time for people, in UTC: "2026-11-21 14:54:43 UTC"."""
-    return UNKNOWN if time is None else f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return UNKNOWN if time is None else format_time(time)
 
 
 def clock(time: float | None, now: float) -> str:
@@ -75,8 +67,7 @@ def cut(text: str, longest: int = LONGEST) -> str:
 
 def short(function: str) -> str:
     """Return a function without the path of its package: "pipeline.(*Filter).Run"."""
-    plain = function.partition("[")[0]
-    return cut(function[plain.rfind("/") + 1 :] or function)
+    return cut(short_function(function))
 
 
 def place(file: str, line: int = 0) -> str:
@@ -89,6 +80,9 @@ def place(file: str, line: int = 0) -> str:
 
 
 FILTERS = {
-    function.__name__: function
-    for function in (number, rate, percent, duration, size, moment, clock, iso, cut, short, place)
+    "size": format_size,
+    **{
+        function.__name__: function
+        for function in (number, rate, percent, duration, moment, clock, iso, cut, short, place)
+    },
 }

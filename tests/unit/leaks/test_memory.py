@@ -8,25 +8,21 @@ import pytest
 
 from leakwatch.leaks.candidate import POOLED
 from leakwatch.leaks.memory import (
-    AVERAGE,
     FEWEST,
-    HEAP,
     LEAKS,
     MOST,
     SMALLEST_STACK,
-    STACKS,
-    UNKNOWN,
     GoroutineCost,
     MemoryHistory,
     MemoryMeasurement,
     MemoryUsage,
     combined_cost,
     first_limit,
-    sentence,
     time_to_limit,
 )
 from leakwatch.leaks.model import Estimate, Leak, Limit, MemoryCost
 from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.leaks.wording import AVERAGE_STACK, HEAP, LEAST_STACK, STACKS, memory_sentence
 from leakwatch.model import Fingerprint, Growth, Verdict
 from leakwatch.pipeline import Pipeline
 from tests.support.simulated import START, TARGET, samples, stack
@@ -88,7 +84,7 @@ def test_unclear_measurements_give_the_average_stack() -> None:
     for history in (process(FEWEST - 1), process(20, rate=0.4), process(20, heap=0, noise=40 * MIB)):
         assert history.cost_of(LEAK).resident is None
     cost = process(FEWEST - 1).cost_of(LEAK)
-    assert cost.source == AVERAGE
+    assert cost.source == AVERAGE_STACK
     assert cost.stack.low == SMALLEST_STACK
     assert 4 * KIB < cost.stack.value < 8 * KIB
 
@@ -122,7 +118,7 @@ def test_the_cost_is_at_least_the_smallest_stack() -> None:
     without_metrics = MemoryHistory()
     without_metrics.add(MemoryMeasurement(MemoryUsage(), 100, {LEAK: 50}))
     without_metrics.unavailable = "HTTP 404 for /metrics"
-    assert without_metrics.cost_of(LEAK) == GoroutineCost(source=f"{UNKNOWN}: HTTP 404 for /metrics")
+    assert without_metrics.cost_of(LEAK) == GoroutineCost(source=f"{LEAST_STACK}: HTTP 404 for /metrics")
     assert MemoryHistory().cost_of(LEAK) == GoroutineCost()
 
 
@@ -130,7 +126,7 @@ def test_a_leak_that_is_suspected_later() -> None:
     """Earlier measurements, which do not have the count of the leak, are left out."""
     history = process(12)
     history.add(replace(history.measurements[-1], leaked={LEAK: 10, OTHER: 99}))
-    assert history.cost_of(OTHER).source == AVERAGE
+    assert history.cost_of(OTHER).source == AVERAGE_STACK
 
 
 def test_measurements_and_leaks_are_limited() -> None:
@@ -158,7 +154,7 @@ def test_the_next_process_runs_the_same_program() -> None:
 def test_the_cost_over_all_targets() -> None:
     """The cost of each target is weighted by its goroutines, and applies to targets that were not measured."""
     small, large = process(12).cost_of(LEAK), process(12, heap=128 * KIB).cost_of(LEAK)
-    cost = combined_cost([(300, small), (100, large), (600, GoroutineCost(source=f"{UNKNOWN}: refused"))])
+    cost = combined_cost([(300, small), (100, large), (600, GoroutineCost(source=f"{LEAST_STACK}: refused"))])
     assert cost.resident is not None
     assert cost.resident.value == pytest.approx(84 * KIB, rel=0.01)
     assert combined_cost([(5, GoroutineCost(source="x"))]) == GoroutineCost(source="x")
@@ -248,7 +244,7 @@ def test_the_first_target_at_its_limit() -> None:
             MemoryCost(
                 stack=GoroutineCost().stack,
                 resident=None,
-                source=f"{UNKNOWN}: HTTP 404 for /metrics",
+                source=f"{LEAST_STACK}: HTTP 404 for /metrics",
                 goroutines=340,
                 growth=GROWTH,
             ),
@@ -258,7 +254,7 @@ def test_the_first_target_at_its_limit() -> None:
             MemoryCost(
                 stack=GoroutineCost().stack,
                 resident=None,
-                source=UNKNOWN,
+                source=LEAST_STACK,
                 goroutines=340,
                 growth=Growth(0, 0, 0),
             ),
@@ -268,7 +264,7 @@ def test_the_first_target_at_its_limit() -> None:
             MemoryCost(
                 stack=COST.stack,
                 resident=None,
-                source=AVERAGE,
+                source=AVERAGE_STACK,
                 goroutines=10,
                 growth=GROWTH,
                 limit=Limit(target="a:1", size=512 * MIB, soonest=None, latest=1e9),
@@ -283,7 +279,7 @@ def test_the_first_target_at_its_limit() -> None:
 )
 def test_the_sentence(memory: MemoryCost, text: str) -> None:
     """The sentence has the bytes, their source, their growth and the time until the limit, as far as known."""
-    assert sentence(memory) == text
+    assert memory_sentence(memory) == text
 
 
 def leaking(targets: int = 1) -> tuple[Pipeline, Leak]:
@@ -306,7 +302,7 @@ def test_a_leak_without_measurements() -> None:
     """Without measurements the cost is that of the smallest stacks."""
     _, leak = leaking()
     assert leak.memory is not None
-    assert (leak.memory.source, leak.memory.goroutines, leak.memory.limit) == (UNKNOWN, 239, None)
+    assert (leak.memory.source, leak.memory.goroutines, leak.memory.limit) == (LEAST_STACK, 239, None)
     assert leak.memory.per_second.value == pytest.approx(SMALLEST_STACK / 60, rel=0.05)
 
 

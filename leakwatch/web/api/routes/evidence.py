@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from leakwatch.evidence.record import Kind
-from leakwatch.profile.grouping import By
+from leakwatch.profile.grouping import GroupBy
 from leakwatch.web.api.dependencies import Evidence, Snapshots
 from leakwatch.web.api.diff import Difference, difference
 from leakwatch.web.api.evidence import StoredProfiles, download, download_pprof, stored_profiles
@@ -40,7 +40,12 @@ async def profile(evidence: Evidence, key: str, format: Literal["kept", "pprof"]
 
 @router.get("/diff", response_model=Difference, responses=problems(404))
 async def diff(
-    snapshots: Snapshots, old: Id, new: IdOrNow, by: By = By.STACK, limit: Limit = 100, offset: Offset = 0
+    snapshots: Snapshots,
+    old: Id,
+    new: IdOrNow,
+    by: GroupBy = GroupBy.STACK,
+    limit: Limit = 100,
+    offset: Offset = 0,
 ) -> Response:
     """Compare two stored profiles, or a stored profile with the latest scrape of its target."""
     return answer(await difference(snapshots, old, new, by, limit=limit, offset=offset))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leakwatch.config import Config, load, parse
+from leakwatch.config import Config, Overrides, load, parse
 from leakwatch.errors import ConfigError
 from leakwatch.leaks.ownership.config import LARGEST, read
 from leakwatch.model import Frame, Process, Stack, Target
@@ -105,7 +105,7 @@ def test_a_reload_reads_the_file(tmp_path: Path) -> None:
     path.write_text("codeowners: [{file: CODEOWNERS, module: main}]\nscrape_configs: []\n")
     owners = tmp_path / "CODEOWNERS"
     owners.write_text("* @before\n")
-    target = ["http://127.0.0.1:6060"]
+    target = Overrides(["http://127.0.0.1:6060"])
     pipeline, _ = play(lambda at: {"leak": int(at * 5)}, 4, Pipeline(load(path, target).judging()))
     assert [leak.owner for leak in pipeline.open_leaks()] == ["@before"]
     owners.write_text("* @after\n")
