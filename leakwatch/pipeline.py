@@ -13,8 +13,9 @@ All state is in one TargetState per target and one ServiceState per service (lea
 Callers pass the time, so a year of profiles replays in seconds through the code that watches a live service.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from leakwatch.detect.plain import Plain
 from leakwatch.leaks import handover
 from leakwatch.leaks.candidate import POOLED
 from leakwatch.leaks.ignore import IgnoreRule, unmatched
@@ -29,6 +30,9 @@ from leakwatch.profile import proto, text
 from leakwatch.profile.body import Body, Format
 from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
+
+ServicePlain = tuple[Plain, list[Plain]]
+"""The plain values of a service and of its current and departed targets."""
 
 
 class Pipeline:
@@ -257,6 +261,23 @@ class Pipeline:
         self._tracker.configure(owners, self.settings.ignore, self.settings.links)
         for service in self.services.values():
             service.leaks.invalidate()
+
+    # State as plain values
+
+    def to_plain(self, now: float) -> list[ServicePlain]:
+        """Return the plain values of all services and their targets; `now`: seconds of the stopwatch."""
+        return [
+            (service.to_plain(now), [state.to_plain(now) for state in service.states])
+            for service in self.services.values()
+        ]
+
+    def restore(self, services: Iterable[ServicePlain], now: float) -> None:
+        """Add services from their plain values. Raise StateError, and add none, if a value is invalid."""
+        states = [ServiceState.from_plain(*values, self.settings, now) for values in services]
+        for service in states:
+            self.services[service.name] = service
+            self.targets |= {state.target: state for state in service.targets.values()}
+        self._tracker.verdict_changes += 1
 
     def adopt(self, service: str, other: "Pipeline") -> None:
         """Continue with the state of a service in `other`, in place of the own state.

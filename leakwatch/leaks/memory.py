@@ -8,7 +8,7 @@ that the memory of a changing load does not count as the leak's.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,12 @@ class GoroutineCost:
 
 class MemoryHistory:
     """Measurements of one target, and the cost of the goroutines of each leak."""
+
+    STATE: ClassVar = {
+        "measurements": list[MemoryMeasurement],
+        "unavailable": str,
+        "_costs": dict[Fingerprint, GoroutineCost],
+    }
 
     def __init__(self) -> None:
         self.measurements: list[MemoryMeasurement] = []
