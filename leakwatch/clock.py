@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-HEARTBEAT = 0.1  # seconds
+HEARTBEAT = 0.1  # seconds between two measurements of the lag
 
 
 def thread_cpu_seconds() -> float:

@@ -81,7 +81,7 @@ class Pipeline:
         return {target: state.health for target, state in self.targets.items()}
 
     def remove_target(self, target: Target, time: float) -> list[Event]:
-        """Stop watching a target that has gone away; return the verdicts that changed.
+        """Stop watching a target that discovery no longer returns; return the verdicts that changed.
 
         Its state goes to a replacement, or is kept for 24 hours in case the target or a replacement appears.
         """
@@ -165,7 +165,7 @@ class Pipeline:
         return events + self._judge(service, state, time) if closed else events
 
     def _judge(self, service: ServiceState, state: TargetState, time: float) -> list[Event]:
-        """Judge a target whose block has closed, and its service."""
+        """Judge a target after its block has closed, and its service."""
         self.blocks += 1
         state.judge([sibling for sibling in service.observed.values() if sibling is not state])
         events = self._update(state, time)
@@ -175,7 +175,7 @@ class Pipeline:
         return events
 
     def restart(self, state: TargetState, time: float) -> list[Event]:
-        """Begin a new lifetime of a target whose process restarted; return the verdicts that changed."""
+        """Begin a new lifetime of a target after its process restarted; return the verdicts that changed."""
         state.restart()
         return self._update(state, time)
 

@@ -96,7 +96,7 @@ class ProbeResults:
     proof: Proof | None = None
     first_proof: Proof | None = None
     convincing: set[Fingerprint] = field(default_factory=set)
-    """Stacks and sites whose growth the leaked goroutines explain."""
+    """Stacks and sites with a growth that the leaked goroutines explain."""
     full_dump: FullDump | None = None
     memory: MemoryHistory = field(default_factory=MemoryHistory)
     unavailable: dict[str, str] = field(default_factory=dict)

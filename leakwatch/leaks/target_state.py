@@ -150,7 +150,7 @@ class TargetState:
         return {key: proof.goroutines.get(key, 0) for key in self.probe_results.convincing}
 
     def _select_convincing(self) -> None:
-        """Mark the stacks whose growth the leaked goroutines explain; an old leaked goroutine does not."""
+        """Mark the stacks with enough leaked goroutines to explain their growth; a single old one does not."""
         results, judgements = self.probe_results, self.judgements
         if results.proof is None:
             return

@@ -2,13 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
-from leakwatch.leaks import memory
 from leakwatch.leaks.labels import shown
 from leakwatch.leaks.model import Leak
-from leakwatch.leaks.reason import figure, how_long, started_by
+from leakwatch.leaks.wording import creator_sentence, format_figure, format_time, memory_sentence, waiting_sentence
 from leakwatch.model import Frame, Verdict
 
 LIMIT: Final = 16_000  # bytes of all annotations of an alert together
@@ -37,7 +35,7 @@ DOWN_STEP: Final = (
 def leaking(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
     """Return the annotations of a leak; `first_seen`: by the wall clock, in unix seconds, NaN if unknown."""
     where, grows = _where(leak), leak.verdict >= Verdict.LEAKING
-    rate = f"{figure(3600 * leak.growth.rate)} more per hour" if grows else "not growing now"
+    rate = f"{format_figure(3600 * leak.growth.rate)} more per hour" if grows else "not growing now"
     parts = [
         f"{leak.goroutines} goroutines of service {shown(leak.service)} are in {where} and do not leave.",
         _why(leak),
@@ -104,11 +102,11 @@ def _facts(leak: Leak, first_seen: float) -> list[str]:
     related = [shown(other.blamed.function) for other in leak.related]
     has_date = not math.isnan(first_seen)
     return [
-        f"Since: {datetime.fromtimestamp(first_seen, UTC):%Y-%m-%d %H:%M:%S} UTC." if has_date else "",
-        shown(how_long(leak.findings)),
-        shown(started_by(leak.findings)),
+        f"Since: {format_time(first_seen)}." if has_date else "",
+        shown(waiting_sentence(leak.findings)),
+        shown(creator_sentence(leak.findings)),
         f"Confidence: {100 * leak.confidence:.0f} %.",
-        memory.sentence(leak.memory) if leak.memory else "",
+        memory_sentence(leak.memory) if leak.memory else "",
         f"Owner: {shown(leak.owner)}." if leak.owner else "",
         f"Growing in step: {', '.join(related[:RELATED])}{_more(related, RELATED)}." if related else "",
     ]

@@ -42,9 +42,9 @@ def leak(
         owner=owner,
         highest=verdict,
         grew=growth,
-        life=(),
+        transitions=(),
         related=(),
-        reason="grew from 5 to 340 in 2h with no departures; +152/h (140 to 163)",
+        reason="grew from 5 to 340 in 2h without departures; +152/h (140 to 163)",
     )
 
 

@@ -27,7 +27,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time begins at 0 and passes only while all tasks wait."""
+    """An event loop with a time that begins at 0 and passes only while all tasks wait."""
 
     def __init__(self) -> None:
         self._virtual = _Selector()

@@ -27,7 +27,7 @@ def test_the_annotations_of_a_leak() -> None:
     assert annotations["targets"] == "10.0.0.1:6060\n10.0.0.2:6060"
     for part in (
         "340 goroutines of service shop are in example.com/shop/pipeline.Filter (chan send) and do not leave.",
-        "This stack grew from 5 to 340 in 2h with no departures; +152/h (140 to 163).",
+        "This stack grew from 5 to 340 in 2h without departures; +152/h (140 to 163).",
         "Since: 2023-11-14 20:13:20 UTC.",
         "Confidence: 97 %.",
         "Owner: team-shop.",
