@@ -66,10 +66,10 @@ class Twins:
         assert repr(self.interrupted.open_leaks()) == repr(self.steady.open_leaks())
 
 
-def observe(target: Target, time: float, found: Samples, process: Process | None = None) -> Step:
+def observe(target: Target, time: float, profile: Samples, process: Process | None = None) -> Step:
     """Return the step that records one profile."""
-    total = sum(sample.goroutines for sample in found.values())
-    return lambda pipeline: pipeline.observe(pipeline.add_target(target), time, total, found, process)
+    total = sum(sample.goroutines for sample in profile.values())
+    return lambda pipeline: pipeline.observe(pipeline.add_target(target), time, total, profile, process)
 
 
 def restart(target: Target, time: float) -> Step:
@@ -215,14 +215,14 @@ def ceilings() -> Scenario:
 
 
 def evictions() -> Scenario:
-    """Yield more stacks than have a row, whose wait reason becomes known, and blocks that become longer."""
+    """Yield more stacks than rows, a wait reason that is unknown at first, and blocks that become longer."""
     rng = np.random.default_rng(8)
     for time, hour in minutes(12):
         counts = {number: float(n) for number, n in enumerate(rng.poisson(3, 40)) if n}
-        found = paths({**counts, 99: 2 + 60 * hour})
+        profile = paths({**counts, 99: 2 + 60 * hour})
         wait = "chan send" if hour > 4 else ""
         yield observe(
-            A, time, {key: Sample(replace(s.stack, wait=wait), s.goroutines) for key, s in found.items()}
+            A, time, {key: Sample(replace(s.stack, wait=wait), s.goroutines) for key, s in profile.items()}
         )
         if hour == 6:
             yield stretch(120.0)

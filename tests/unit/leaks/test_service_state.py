@@ -68,7 +68,7 @@ def test_rules_that_were_removed_no_longer_ignore(pipeline: Pipeline) -> None:
 
 
 def test_the_pool_continues_with_the_histories_of_the_targets(pipeline: Pipeline) -> None:
-    """Members of the pool read the restored histories; a target that is missing is no member."""
+    """Members of the pool read the restored histories; a missing target is not a member."""
     service, (_, *current) = converted(pipeline)
     restored = ServiceState.from_plain(service, current, SETTINGS, 0.0)
     assert restored._pooled is not None
