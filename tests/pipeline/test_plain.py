@@ -6,17 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from leakwatch.errors import StateError
 from leakwatch.leaks.findings import Proof
 from leakwatch.leaks.ignore import IgnoreRule
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
-from leakwatch.model import Process, Sample, Samples, Target, Verdict
+from leakwatch.model import Process, Sample, Samples, Target
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.fingerprint import site_of
-from tests.pipeline.test_leaks import path, paths
+from tests.pipeline.test_leaks import paths
 from tests.support.plain import restarted, text
-from tests.support.simulated import HOUR, START, samples, stack
+from tests.support.simulated import START, samples, stack
 
 MINUTE = 60.0
 A, B, C = (Target("shop", name, {"zone": name}) for name in "abc")
