@@ -32,6 +32,10 @@ class Clock:
         """
         return moment + round(time.time() - self.time(), 1)
 
+    async def sleep(self, seconds: float) -> None:
+        """Wait for `seconds`."""
+        await asyncio.sleep(seconds)
+
     @staticmethod
     def _elapsed() -> float:
         return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,279 @@
+"""Credential plugins of kubeconfigs (`exec`), which EKS, GKE and AKS use: the protocol of client-go.
+
+    env:    KUBERNETES_EXEC_INFO={"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+            "spec": {"interactive": false, "cluster": {"server": "https://...", ...}}}
+    stdout: {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
+            "status": {"token": "...", "expirationTimestamp": "2026-01-31T12:00:00Z"}}
+
+`cluster` is present if the kubeconfig sets `provideClusterInfo`. `status` has a token, or `clientCertificateData`
+and `clientKeyData`, or both. A credential is used until shortly before it expires, or until the API server rejects
+it.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from leakwatch.discovery.kubernetes.memory_file import temporary_memory_file
+from leakwatch.errors import DiscoveryError, quote
+from leakwatch.http.client import Tls
+from leakwatch.http.settings import TlsConfig
+from leakwatch.settings.messages import friendly_message
+
+EXEC_INFO = "KUBERNETES_EXEC_INFO"
+TIMEOUT = 60.0  # seconds; a plugin may request a token from a cloud provider
+MAX_OUTPUT = 1024**2  # bytes; a token and a chain of certificates are a few kB
+EXPIRY_MARGIN = 10.0  # seconds before the expiry at which a credential is renewed
+RETRY_PAUSE = 10.0  # seconds after a failure until the plugin runs again
+
+ApiVersion = Literal["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"]
+
+
+class ExecModel(BaseModel):
+    """Base class of the models of `exec` and of the plugin's output."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class ExecVariable(ExecModel):
+    """An entry of `env`."""
+
+    name: str = Field(min_length=1)
+    value: str = ""
+
+
+class ExecConfig(ExecModel):
+    """`users[].user.exec`."""
+
+    api_version: ApiVersion = Field(alias="apiVersion")
+    command: str = Field(min_length=1)
+    args: tuple[str, ...] | None = None
+    env: tuple[ExecVariable, ...] | None = None
+    install_hint: str = Field("", alias="installHint")
+    provide_cluster_info: bool = Field(False, alias="provideClusterInfo")
+    interactive_mode: Literal["Never", "IfAvailable", "Always"] | None = Field(None, alias="interactiveMode")
+
+    @model_validator(mode="after")
+    def _runs_without_terminal(self) -> Self:
+        if self.interactive_mode is None and self.api_version.endswith("/v1"):
+            raise ValueError(f"interactiveMode is missing, which {self.api_version} requires")
+        if self.interactive_mode == "Always":
+            raise ValueError("interactiveMode Always needs a terminal, which leakwatch does not have")
+        return self
+
+
+class ExecCredentialStatus(ExecModel):
+    """`status` of the plugin's output."""
+
+    token: SecretStr = SecretStr("")
+    certificate: str = Field("", alias="clientCertificateData")
+    key: SecretStr = Field(SecretStr(""), alias="clientKeyData")
+    expires: AwareDatetime | None = Field(None, alias="expirationTimestamp")
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        token, key = self.token.get_secret_value(), self.key.get_secret_value()
+        if bool(self.certificate) != bool(key):
+            raise ValueError("needs both clientCertificateData and clientKeyData, or neither")
+        if not token and not key:
+            raise ValueError("contains neither a token nor a certificate")
+        if not (token.isascii() and token.isprintable()):
+            raise ValueError("the token is not one line of printable ASCII")
+        return self
+
+
+class ExecCredentialOutput(ExecModel):
+    """The plugin's output."""
+
+    api_version: str = Field(alias="apiVersion")
+    status: ExecCredentialStatus
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExecCredential:
+    """A credential that a plugin returned."""
+
+    token: str
+    """Bearer token; "" if there is none."""
+    tls_context: ssl.SSLContext | None
+    """TLS context with the client certificate; None if there is none."""
+    expires: float | None
+    """Unix seconds; None if the credential does not expire."""
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Return the headers of a request."""
+        return [("Authorization", f"Bearer {self.token}")] if self.token else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecPlugin:
+    """The credential plugin of a kubeconfig's user."""
+
+    kubeconfig: Path
+    config: ExecConfig
+    cluster: Mapping[str, Any]
+    """`spec.cluster` of `KUBERNETES_EXEC_INFO`."""
+    tls_config: TlsConfig
+    """TLS settings of the cluster."""
+    timeout: float = TIMEOUT
+
+    async def run(self) -> ExecCredential:
+        """Run the plugin and return its credential; raises DiscoveryError.
+
+        The error names kubeconfig and command. It quotes stderr, but never stdout, which contains secrets.
+        """
+        try:
+            output = await self._output()
+            return self._credential(output)
+        except DiscoveryError as error:
+            raise DiscoveryError(f"{self.kubeconfig}: credential plugin {self.command!r} {error}") from error
+
+    @property
+    def command(self) -> str:
+        """The program: a path relative to the kubeconfig if it contains a slash, otherwise a name in PATH."""
+        name = self.config.command
+        return str(Path(self.kubeconfig.parent, name).absolute()) if "/" in name else name
+
+    def _environment(self) -> dict[str, str]:
+        spec = {"interactive": False} | ({"cluster": self.cluster} if self.config.provide_cluster_info else {})
+        info = {"apiVersion": self.config.api_version, "kind": "ExecCredential", "spec": spec}
+        variables = {variable.name: variable.value for variable in self.config.env or ()}
+        return {**os.environ, **variables, EXEC_INFO: json.dumps(info)}
+
+    async def _output(self) -> bytes:
+        """Return the stdout of the plugin; raises DiscoveryError."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                self.command,
+                *(self.config.args or ()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            message = error.strerror if isinstance(error, OSError) else str(error)
+            hint = " ".join(self.config.install_hint.split())
+            raise DiscoveryError(f"cannot be started: {message}{f'; {hint}' if hint else ''}") from error
+        try:
+            async with asyncio.timeout(self.timeout):
+                status, stdout, stderr = await _result(process)
+        except TimeoutError as error:
+            raise DiscoveryError(f"did not end within {self.timeout:g} s") from error
+        if status:
+            result = f"was ended by signal {-status}" if status < 0 else f"failed with exit status {status}"
+            raise DiscoveryError(f"{result}, stderr: {quote(stderr.strip())}")
+        if len(stdout) > MAX_OUTPUT:
+            raise DiscoveryError(f"wrote more than {MAX_OUTPUT} bytes to stdout")
+        return stdout
+
+    def _credential(self, output: bytes) -> ExecCredential:
+        """Parse the output of the plugin; raises DiscoveryError."""
+        try:
+            parsed = ExecCredentialOutput.model_validate_json(output)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            location = ".".join(str(part) for part in first["loc"])
+            message = f"wrote invalid output: {location or 'stdout'}: {friendly_message(first)}"
+            raise DiscoveryError(message) from None  # the ValidationError quotes secrets
+        if parsed.api_version != self.config.api_version:
+            raise DiscoveryError(
+                f"returned apiVersion {quote(parsed.api_version)}, the kubeconfig has {self.config.api_version}"
+            )
+        status = parsed.status
+        return ExecCredential(
+            token=status.token.get_secret_value(),
+            tls_context=self._tls_context(status) if status.certificate else None,
+            expires=status.expires.timestamp() if status.expires else None,
+        )
+
+    def _tls_context(self, status: ExecCredentialStatus) -> ssl.SSLContext:
+        key = status.key.get_secret_value().encode()
+        try:
+            with (
+                temporary_memory_file(status.certificate.encode()) as cert_file,
+                temporary_memory_file(key) as key_file,
+            ):
+                files = {"cert_file": cert_file, "key_file": key_file}
+                return self.tls_config.model_copy(update=files).context()
+        except OSError as error:
+            raise DiscoveryError(f"returned an invalid client certificate or key: {error}") from error
+
+
+async def _result(process: asyncio.subprocess.Process) -> tuple[int, bytes, bytes]:
+    """Return exit status, stdout and stderr of a process; kill the process if this is cancelled."""
+    try:
+        stdout, stderr = await asyncio.gather(_read(process.stdout), _read(process.stderr))
+        return await process.wait(), stdout, stderr
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # the process leads a group, to which its children belong
+        await process.wait()
+        raise
+
+
+async def _read(stream: asyncio.StreamReader | None) -> bytes:
+    """Return the data of `stream`, at most about `MAX_OUTPUT` bytes; read and discard the rest."""
+    data = bytearray()
+    while stream and (chunk := await stream.read(65_536)):
+        if len(data) <= MAX_OUTPUT:
+            data += chunk
+    return bytes(data)
+
+
+class CredentialCache:
+    """The current credential of a plugin, shared by all clients of an API server. `time` returns unix seconds."""
+
+    def __init__(self, plugin: ExecPlugin, time: Callable[[], float]) -> None:
+        self.credential: ExecCredential | None = None
+        """The latest credential, which may have expired."""
+        self._plugin = plugin
+        self._time = time
+        self._error = ""
+        self._retry_at = 0.0
+        self._lock = asyncio.Lock()
+
+    async def get(self) -> ExecCredential:
+        """Return a valid credential; run the plugin if there is none. Raises DiscoveryError."""
+        async with self._lock:  # all reflectors of a discoverer start at the same time, and share one run
+            if self.credential and not self._expires_soon(self.credential):
+                return self.credential
+            if self._error and self._time() < self._retry_at:
+                raise DiscoveryError(self._error)
+            try:
+                self.credential, self._error = await self._plugin.run(), ""
+            except DiscoveryError as error:
+                self._error, self._retry_at = str(error), self._time() + RETRY_PAUSE
+                raise
+            return self.credential
+
+    def reject(self, credential: ExecCredential) -> None:
+        """Discard a credential that the API server rejected, unless it was already replaced."""
+        if self.credential is credential:
+            self.credential = None
+
+    def _expires_soon(self, credential: ExecCredential) -> bool:
+        return credential.expires is not None and self._time() > credential.expires - EXPIRY_MARGIN
+
+
+class ExecTls(Tls):
+    """TLS of a cluster with a credential plugin: the context of the current credential if it has a certificate."""
+
+    def __init__(self, settings: TlsConfig, credentials: CredentialCache, *, secure: bool) -> None:
+        super().__init__(settings, secure=secure)
+        self._credentials = credentials
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context with the current client certificate; raises TlsError."""
+        credential = self._credentials.credential
+        return (credential and credential.tls_context) or super().context()
