@@ -1,11 +1,11 @@
 # leakwatch as a container image:  docker build -t leakwatch:0.1.0 .
 #
-# The base is pinned by its full version. Pin it by digest too where you build for production
-# (FROM python:3.13.15-slim-trixie@sha256:...): a tag can be moved.
+# The base image is pinned by its full version. For production, also pin it by digest
+# (FROM python:3.13.15-slim-trixie@sha256:...), because a tag can be moved.
 FROM python:3.13.15-slim-trixie AS builder
 WORKDIR /src
 
-# What changes least comes first: these layers stay cached while leakwatch itself changes.
+# These layers change rarely and come first, so they stay cached when leakwatch changes.
 COPY deploy/image/build.txt deploy/image/requirements.txt deploy/image/
 RUN python3 -m venv /build \
     && /build/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r deploy/image/build.txt \
@@ -20,7 +20,7 @@ RUN /build/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-isolatio
     && mkdir /empty
 
 
-# Python, leakwatch and the libraries that they load; no shell, no package manager, nothing that is setuid.
+# Python, leakwatch and the libraries that they load. No shell, no package manager, no setuid files.
 FROM scratch
 COPY --from=builder /rootfs /
 COPY --from=builder --chown=65532:65532 /empty /data
@@ -30,7 +30,7 @@ ARG SOURCE=
 ARG REVISION=
 ARG CREATED=
 LABEL org.opencontainers.image.title="leakwatch" \
-      org.opencontainers.image.description="Tells whether a Go service is leaking goroutines, and where." \
+      org.opencontainers.image.description="Detects goroutine leaks in Go services and shows where they are." \
       org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \

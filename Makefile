@@ -1,6 +1,6 @@
-# `make` lists what there is. ARGS are passed on: make demo ARGS="--listen 127.0.0.1:9000"
+# `make` lists the targets. ARGS are passed to the command: make demo ARGS="--listen 127.0.0.1:9000"
 
-# .venv first: its Go (if it had to come from PyPI) and its Python; Debian's nats-server is in /usr/sbin.
+# .venv comes first, for its Python and its Go (if that was installed from PyPI). Debian's nats-server is in /usr/sbin.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
@@ -10,14 +10,14 @@ MAKEFLAGS += --no-print-directory
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-setup: ## install all that is missing: .venv, Go, and the servers and tools that tests run
+setup: ## install missing tools: .venv, Go, and the servers and programs that the tests use
 	@.ci/tools.sh venv go go1.27 prometheus promtool alertmanager amtool nats-server checkov buildah debootstrap podman runc \
 	  catatonit ip curl jq chromium
 
 venv:
 	@.ci/tools.sh venv
 
-test: setup ## lint, types and all tests
+test: setup ## run the linters, the type checker and all tests
 	@failed=; \
 	$(MAKE) lint || failed="$$failed lint"; \
 	$(MAKE) types || failed="$$failed types"; \
@@ -26,44 +26,44 @@ test: setup ## lint, types and all tests
 	$(MAKE) detection || failed="$$failed detection"; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
-demo: ## a leaking Go service and leakwatch watching it; ARGS go to leakwatch demo
+demo: ## run a leaking Go service and leakwatch; ARGS are passed to leakwatch demo
 	@.ci/tools.sh venv go
 	@exec .venv/bin/leakwatch demo $(ARGS)
 
-lint: venv ## ruff: rules and format; hadolint
+lint: venv ## run ruff (rules and format) and hadolint
 	ruff check
 	ruff format --check
 	hadolint Dockerfile deploy/demo/service/Dockerfile
 
-types: venv ## mypy --strict
+types: venv ## run mypy --strict
 	mypy --strict leakwatch tests benchmarks deploy/grafana/source docs/source
 
-detection: venv ## fail if detection has become clearly worse than benchmarks/detection/quick.json
+detection: venv ## fail if detection is clearly worse than benchmarks/detection/quick.json
 	python benchmarks/detection/run.py --quick --check --jobs 2
 
-dashboards: venv ## make deploy/grafana/*.json from their script
+dashboards: venv ## generate deploy/grafana/*.json
 	python deploy/grafana/source
 
-docs: venv ## make docs/configuration.md and docs/images/judging.svg from their scripts
+docs: venv ## generate docs/configuration.md and docs/images/judging.svg
 	python docs/source/configuration.py
 	python docs/source/judging.py
 
-vendor: ## fetch anew what pages take from npm (leakwatch/web/pages/static/vendor)
+vendor: ## download the npm packages of the web pages (leakwatch/web/pages/static/vendor)
 	@.ci/vendor.sh
 
-bench: setup ## run the benchmarks, each next to its baseline
+bench: setup ## run the benchmarks and compare each with its baseline
 	@set -e; for script in benchmarks/cost/*.py benchmarks/detection/run.py; do echo "== $$script"; python "$$script" $(ARGS); done
 
-image: ## build the container image leakwatch:<version>, with Docker or with buildah
+image: ## build the container image leakwatch:<version> with Docker or buildah
 	@deploy/image/build.sh $(ARGS)
 
-image-lock: venv ## pin what the image installs anew (deploy/image/*.txt)
+image-lock: venv ## update the pinned dependencies of the image (deploy/image/*.txt)
 	@deploy/image/lock.sh
 
-fmt: venv ## let ruff fix and format
+fmt: venv ## fix and format with ruff
 	ruff check --fix
 	ruff format
 
-clean: ## remove .venv, caches and build results
+clean: ## remove .venv, caches and build output
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find leakwatch tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetches anew what our pages take from npm: the versions that packages.txt names, refused if a package is not what it was.
+# Downloads the npm packages of the web pages in the versions of packages.txt, and verifies their checksums.
 #
 #   .ci/vendor.sh
 set -euo pipefail
@@ -8,7 +8,7 @@ here=$PWD
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-fetch() { # name, version, integrity: unpacks into $work/<name>
+fetch() { # name, version, integrity: unpacks the package into $work/<name>
   local packed got
   packed=$(cd "$work" && npm pack --silent "$1@$2")
   got="sha512-$(openssl dgst -sha512 -binary "$work/$packed" | base64 -w0)"
@@ -35,7 +35,7 @@ cp "$work/uplot/LICENSE" "$here/uPlot.LICENSE"
 cp "$work/d3.js" "$here/d3.min.js"
 cp "$work/d3.txt" "$here/d3.LICENSE"
 cp "$work/d3-flame-graph/LICENSE" "$here/d3-flamegraph.LICENSE"
-# It adds a style element, which our content policy refuses, and rightly; plots.css has what it would say.
+# d3-flame-graph adds a style element, which the Content-Security-Policy blocks. plots.css contains these styles.
 {
   echo "// d3-flame-graph, Apache-2.0, changed for leakwatch by .ci/vendor.sh: it adds no style element."
   python3 - "$work/d3-flame-graph/dist/d3-flamegraph.umd.min.js" <<'PY'
@@ -44,7 +44,7 @@ import sys
 text = open(sys.argv[1]).read()
 adds = ",document.head.appendChild(U);"
 if text.count(adds) != 1:
-    sys.exit("vendor: d3-flame-graph adds its style in another way now: look at it")
+    sys.exit("vendor: d3-flame-graph adds its style differently now, check this script")
 print(text.replace(adds, ";"), end="")
 PY
 } >"$here/d3-flamegraph.min.js"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the image leakwatch:<version> from ./Dockerfile: with Docker where an engine runs, else with buildah.
+# Builds the image leakwatch:<version> from ./Dockerfile, with Docker if an engine is running, else with buildah.
 #
 #   deploy/image/build.sh [docker|buildah]
 #
-# buildah takes the base from its own storage; where it is not (`buildah pull` gets the real one), a stand-in is made
-# by base.sh, so that an image can be built and tested without any registry of images.
+# buildah uses the base image from its own storage (`buildah pull` downloads the official one). If it is missing, base.sh
+# builds a stand-in, so that the image can be built and tested without an image registry.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -17,7 +17,7 @@ if revision=$(git rev-parse HEAD 2>/dev/null); then
   [[ $source == https://* ]] || source=
   created=$(git log -1 --format=%cI)
   arguments+=(--build-arg "SOURCE=$source" --build-arg "REVISION=$revision" --build-arg "CREATED=$created")
-  # buildah 1.28 would take the last revision's labels from its cache.
+  # buildah 1.28 would reuse the labels of the previous revision from its cache.
   labels=(--label "org.opencontainers.image.revision=$revision" --label "org.opencontainers.image.created=$created")
 fi
 
@@ -30,7 +30,7 @@ fi
 base=$(awk '$1 == "FROM" { print $2; exit }' Dockerfile)
 buildah inspect --type image "$base" >/dev/null 2>&1 || deploy/image/base.sh "$base"
 
-# pip trusts whom this machine trusts, during the build only: the image keeps the certificates of its base.
+# During the build, pip uses the CA certificates of this machine. The image keeps the certificates of its base image.
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 printf '[global]\ncert = /run/builder-certificates.crt\n' >"$scratch/pip.conf"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Pins what the image installs, with hashes, at the newest versions that pyproject.toml allows: requirements.txt for
-# leakwatch with all its extras but `dev`, build.txt for what builds its wheel.
+# Pins the dependencies of the image with hashes, at the newest versions that pyproject.toml allows: requirements.txt for
+# leakwatch with all extras except `dev`, build.txt for the build of its wheel.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

@@ -1,6 +1,6 @@
-"""Copies what leakwatch needs to run, and nothing else, into the root of the final image: `rootfs.py VENV ROOT`.
+"""Copies only the files that leakwatch needs into the root of the final image: `rootfs.py VENV ROOT`.
 
-Runs in the builder stage, by that image's own Python, with nothing but the standard library.
+Runs in the builder stage with the Python of that image, and uses only the standard library.
 """
 
 import compileall
@@ -18,7 +18,7 @@ UNUSED = ("__pycache__", "tests", "include", "*.pyi", "*.h", "*.a", "*.pxd")
 UNUSED_IN_PYTHON = (
     *("config-*", "dist-packages", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test"),
     *("tkinter", "turtledemo", "unittest", "venv", "_test*.so", "_tkinter*.so", "xx*.so"),
-    # each of these brings in a library, too
+    # each of these also needs a library
     *("_codecs_*.so", "_curses*.so", "_dbm*.so", "_gdbm*.so", "_sqlite3*.so", "_uuid*.so", "readline*.so"),
 )
 UNUSED_IN_VENV = ("f2py", "_simd*.so", "_*_tests*.so")  # of numpy
@@ -26,44 +26,44 @@ FILES = ("/etc/os-release", "/etc/nsswitch.conf", "/etc/ld.so.conf", "/etc/ssl/c
 
 
 class Root:
-    """The root that is being filled. All paths are those of this image; the new root has the same."""
+    """The root of the final image. Its paths are the same as in this image."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir()
 
     def place(self, path: Path | str) -> Path:
-        """Return where `path` is, or will be, below the new root."""
+        """Return the location of `path` below the new root."""
         return self.path / Path(path).relative_to("/")
 
     def tree(self, path: Path, *unused: str) -> None:
-        """Copy a folder but for what is `unused`; links stay links."""
+        """Copy a folder without the `unused` patterns; links stay links."""
         shutil.copytree(path, self.place(path), symlinks=True, ignore=shutil.ignore_patterns(*unused))
 
     def file(self, path: Path) -> None:
-        """Copy a file, or what a link leads to."""
+        """Copy a file, or the target of a link."""
         self.place(path).parent.mkdir(parents=True, exist_ok=True)
         if not self.place(path).exists():
             shutil.copy2(path, self.place(path))
 
     def write(self, path: str, text: str) -> None:
-        """Write a file of its own."""
+        """Write a new file."""
         self.place(path).parent.mkdir(parents=True, exist_ok=True)
         self.place(path).write_text(text)
 
     def binaries(self) -> list[Path]:
-        """Return its programs and libraries."""
+        """Return the programs and libraries in the root."""
         files = (path for path in self.path.rglob("*") if path.is_file() and not path.is_symlink())
         return [Path("/") / path.relative_to(self.path) for path in files if path.open("rb").read(4) == b"\x7fELF"]
 
 
 def answer(*command: str | Path) -> str:
-    """Return what a program prints, also when it fails."""
+    """Return the output of a program, even if it fails."""
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def libraries(binary: Path) -> list[Path]:
-    """Return the libraries that a program or library loads; ends the build if one is missing."""
+    """Return the libraries that a program or library loads; exit if one is missing."""
     linked = answer("ldd", binary)
     if "not found" in linked:
         sys.exit(f"{binary} lacks a library:\n{linked}")
@@ -71,7 +71,7 @@ def libraries(binary: Path) -> list[Path]:
 
 
 def declare(root: Root, file: Path) -> None:
-    """Say from which Debian package a file is, where scanners look for that, and under which licence."""
+    """Record the Debian package and the license of a file where scanners look for them."""
     package = answer("dpkg-query", "--search", file.resolve()).partition(":")[0]
     if package:
         root.write(f"/var/lib/dpkg/status.d/{package}", answer("dpkg-query", "--status", package))
@@ -79,8 +79,8 @@ def declare(root: Root, file: Path) -> None:
 
 
 def compile_modules(root: Path) -> None:
-    """Compile all modules, since the root may be read-only; only leakwatch keeps its sources, for tracebacks."""
-    ours = re.compile("/site-packages/leakwatch/")
+    """Compile all modules, because the root may be read-only. Only leakwatch keeps its sources, for tracebacks."""
+    own_modules = re.compile("/site-packages/leakwatch/")
     compile_dir = partial(
         compileall.compile_dir,
         root,
@@ -89,22 +89,22 @@ def compile_modules(root: Path) -> None:
         prependdir="/",
         invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
     )
-    done = compile_dir(legacy=True, rx=ours)
+    done = compile_dir(legacy=True, rx=own_modules)
     for source in root.rglob("*.py"):
-        if not ours.search(str(source)):
+        if not own_modules.search(str(source)):
             source.unlink()
     if not (done and compile_dir()):
         sys.exit("not all modules could be compiled")
 
 
 def main(venv: Path, root: Root) -> None:
-    """Fill `root`."""
+    """Copy all files into `root`."""
     root.tree(Path(sysconfig.get_path("stdlib")), *UNUSED, *UNUSED_IN_PYTHON)
     root.tree(venv, *UNUSED, *UNUSED_IN_VENV)
     for script in root.place(venv / "bin").iterdir():
         if not (script.is_symlink() or script.name == "leakwatch"):
             script.unlink()
-    root.file(Path(sys.executable))  # where the links there end
+    root.file(Path(sys.executable))  # the target of the links in the virtual environment
     for binary in root.binaries():
         for library in [binary, *libraries(binary)]:
             root.file(library)

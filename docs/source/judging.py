@@ -1,7 +1,7 @@
 """Writes docs/images/judging.svg: python docs/source/judging.py [FILE].
 
-Two days of two made-up stacks, scraped every 15 s and played through the pipeline that the daemon runs; the second
-day is drawn, as leakwatch kept it in blocks. The seed is fixed, so the picture stays as it is.
+Replays two days of two synthetic stacks, scraped every 15 s, through the daemon's pipeline, and draws the second
+day from the blocks in leakwatch's history. The seed is fixed, so the picture is reproducible.
 """
 
 import math
@@ -22,9 +22,9 @@ from leakwatch.profile.fingerprint import fingerprint_of
 PICTURE = Path(__file__).parents[1] / "images" / "judging.svg"
 HOUR, INTERVAL = 3600.0, 15.0
 FIRST, LAST, BEGINS = 30.0, 44.0, 34.0
-"""Hours since the start: what is drawn, and when the leak begins. It starts at midnight."""
+"""Hours since the start at midnight: the drawn range and the beginning of the leak."""
 LEAK = 60.0
-"""Goroutines an hour."""
+"""Goroutines per hour."""
 WIDTH, HEIGHT, LEFT_EDGE, GAP, TOP, ROW = 380.0, 150.0, 52.0, 70.0, 66.0, 215.0
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1c1c1e } .dim { fill: #5b5b62; font-size: 11px }
@@ -40,7 +40,7 @@ text { fill: #e8eaed } .dim { fill: #a0a4aa } .frame { stroke: #3a3f45 } .page {
 
 @dataclass
 class Kept:
-    """What was kept of a stack: per block the hour, mean, floor and how many left a minute; and its verdicts."""
+    """The history of a stack: hour, mean, floor and departures per minute of each block, and its verdicts."""
 
     hours: list[float] = field(default_factory=list)
     mean: list[float] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Kept:
 
 
 def play() -> Mapping[str, Kept]:
-    """Return what the pipeline kept of both stacks."""
+    """Return the histories of both stacks."""
     random = np.random.default_rng(7)
     pipeline, target = Pipeline(DetectionSettings()), Target("shop", "10.0.0.1:6060")
     stacks = {name: _stack(name) for name in ("busy", "leaking")}
@@ -58,7 +58,7 @@ def play() -> Mapping[str, Kept]:
     leaked, blocks = 0, 0
     for scrape in range(int(LAST * HOUR / INTERVAL)):
         time = scrape * INTERVAL
-        load = 1 - math.cos(2 * math.pi * (time / HOUR - 4) / 24)  # least at four in the morning
+        load = 1 - math.cos(2 * math.pi * (time / HOUR - 4) / 24)  # lowest at 04:00
         leaked += random.poisson(LEAK * INTERVAL / HOUR) if time >= BEGINS * HOUR else 0
         counts = {
             "busy": int(random.poisson(50 + 225 * load)),
@@ -96,7 +96,7 @@ def _keep_block(kept: Kept, hour: float, column: Sequence[float]) -> None:
 
 
 class Panel:
-    """One of the plots; `x` and `y`: its upper left corner, `most`: the end of its scale."""
+    """One of the plots; `x` and `y`: its upper left corner, `most`: the maximum of its scale."""
 
     def __init__(self, x: float, y: float, most: float) -> None:
         self.x, self.y, self.most = x, y, most
@@ -116,7 +116,7 @@ class Panel:
         self.parts.append(f'<polyline class="{style}" points="{points}"/>')
 
     def mark(self, hour: float, word: str, style: str, up: float) -> None:
-        """Draw a line at an hour, with its word `up` above the frame."""
+        """Draw a vertical line at an hour, with a label `up` pixels above the frame."""
         x = self._across(hour)
         self.parts.append(
             f'<line class="mark {style}" x1="{x:.1f}" x2="{x:.1f}" y1="{self.y - up:g}" y2="{self.y + HEIGHT:g}"/>'
@@ -137,8 +137,8 @@ def draw(kept: Mapping[str, Kept]) -> str:
     panels = []
     for column, (name, title) in enumerate(
         [
-            ("busy", "A busy stack, and the load rises"),
-            ("leaking", f"A stack that leaks {LEAK:g} an hour from 10:00 on"),
+            ("busy", "A busy stack under rising load"),
+            ("leaking", f"A stack that leaks {LEAK:g} goroutines per hour from 10:00"),
         ]
     ):
         one, x = kept[name], LEFT_EDGE + column * (WIDTH + GAP)
@@ -149,9 +149,9 @@ def draw(kept: Mapping[str, Kept]) -> str:
         count.line(one.hours, one.mean, "mean")
         hourly = np.convolve(one.left, np.full(BLOCKS_PER_HOUR, 1 / BLOCKS_PER_HOUR))[: len(one.left)]
         left.line(one.hours, hourly.tolist(), "left")
-        left.text(x, TOP + ROW - 8, "left each minute (turnover), mean of an hour", "dim")
+        left.text(x, TOP + ROW - 8, "goroutines that left per minute (turnover), hourly mean", "dim")
         if name == "busy":
-            count.text(x, TOP - 8, "goroutines: mean (blue) and floor (grey) of each block", "dim")
+            count.text(x, TOP - 8, "goroutines: mean (blue) and floor (gray) of each block", "dim")
         else:
             count.mark(BEGINS, "", "", 0)
             left.mark(BEGINS, "", "", 0)

@@ -17,19 +17,20 @@ NAMED: Final = 20  # targets
 RELATED: Final = 5  # stacks
 
 LEAKING_STEP: Final = (
-    "Open {url} for its numbers. Then find what should let {function} return and does not: a send or receive"
-    " without a partner, a lock, a missing cancel, close or timeout. Restarting the targets frees the goroutines,"
-    " until they leak again."
+    "Open {url} for its numbers. Then find out why {function} does not return: a send or receive without a"
+    " partner, a lock, a missing cancel, close or timeout. Restarting the targets frees the goroutines until they"
+    " leak again."
 )
 SUSPECTED_STEP: Final = (
-    "Nothing urgent: leakwatch keeps judging it ({url}), and GoroutineLeak fires if it is a leak. If the growth is"
-    " meant (a pool that fills up, one goroutine per tenant), silence this stack in Alertmanager or name it under"
-    " `ignore`; the suspicion ends by itself when the growth does."
+    "Not urgent: leakwatch continues to judge this stack ({url}), and GoroutineLeak fires if it is a leak. If the"
+    " growth is intended (a pool that fills up, one goroutine per tenant), silence this stack in Alertmanager or"
+    " add it to `ignore`. The suspicion ends when the growth ends."
 )
 DOWN_STEP: Final = (
-    "From where leakwatch runs, try `leakwatch scrape` on one of them: is the process up, the profile served at"
-    " that address and path (/debug/pprof unless configured otherwise), and reachable (network policy,"
-    " credentials, TLS)? If the target is gone for good, take it out of leakwatch's scrape_configs."
+    "Run `leakwatch scrape` on one of them from the host or pod of leakwatch. Check that the process is up, that"
+    " it serves the profile at that address and path (/debug/pprof unless configured otherwise), and that"
+    " leakwatch can reach it (network policy, credentials, TLS). If the target no longer exists, remove it from"
+    " leakwatch's scrape_configs."
 )
 
 
@@ -40,8 +41,8 @@ def leaking(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
     parts = [
         f"{leak.goroutines} goroutines of service {shown(leak.service)} are in {where} and do not leave.",
         _why(leak),
-        "" if grows else "It was leaking within the last day, and what leaked is still held.",
-        "Proven: Go's runtime itself says that nothing can wake them." if leak.verdict is Verdict.PROVEN else "",
+        "" if grows else "The stack was leaking within the last day, and the leaked goroutines are still there.",
+        "Proven: Go's runtime reports that nothing can wake them." if leak.verdict is Verdict.PROVEN else "",
         *_facts(leak, first_seen),
     ]
     said = {
@@ -58,8 +59,8 @@ def suspected(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
     """Return the annotations of what may be a leak; `first_seen`: as the wall clock shows it, in unix seconds."""
     where = _where(leak)
     parts = [
-        f"{leak.goroutines} goroutines of service {shown(leak.service)} are in {where};",
-        "more come than leave, but not clearly enough to call it a leak.",
+        f"{leak.goroutines} goroutines of service {shown(leak.service)} are in {where}.",
+        "More goroutines arrive there than leave, but not clearly enough to call it a leak.",
         _why(leak),
         *_facts(leak, first_seen),
     ]
@@ -80,7 +81,9 @@ def down(service: str, lines: Sequence[str], known: int) -> Mapping[str, str]:
     """
     said = {
         "summary": f"leakwatch cannot scrape {len(lines)} of {known} targets of {service}",
-        "description": "No profile for 5m: leaks there are not seen, known ones are judged on old numbers.",
+        "description": (
+            "No profile for 5m: leakwatch does not detect new leaks there and judges known leaks by old data."
+        ),
         "targets": _listed(lines),
         "next_step": DOWN_STEP,
     }
@@ -106,7 +109,7 @@ def _facts(leak: Leak, first_seen: float) -> list[str]:
         f"Confidence: {100 * leak.confidence:.0f} %.",
         memory.sentence(leak.memory) if leak.memory else "",
         f"Owner: {shown(leak.owner)}." if leak.owner else "",
-        f"In step with it grows {', '.join(related[:RELATED])}{_more(related, RELATED)}." if related else "",
+        f"Growing in step: {', '.join(related[:RELATED])}{_more(related, RELATED)}." if related else "",
     ]
 
 

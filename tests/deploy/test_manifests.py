@@ -517,14 +517,14 @@ def test_the_chart_lints(name: str) -> None:
         ({"warmFrom": "prometheus:9090"}, "'/warmFrom'"),
         ({"web": {"routePrefix": "leakwatch/"}}, "'/web/routePrefix'"),
         ({"networkPolicy": {"pprofPorts": ["pprof"]}}, "'/networkPolicy/pprofPorts/0': got string, want integer"),
-        ({"config": {"web": {"listen": ":80"}}}, "config.web: the chart's own values say where it listens"),
+        ({"config": {"web": {"listen": ":80"}}}, "config.web: use the values web.externalUrl"),
         ({"podMonitor": {"interval": "30"}}, "'/podMonitor/interval'"),
         ({"discovery": {"namespaces": ["Shop"]}}, "'/discovery/namespaces/0'"),
         (
             {"discovery": {"enabled": False}},
             "nothing to watch: discovery.enabled is false and scrapeConfigs is empty",
         ),
-        ({"config": {"scrape_configs": []}}, "config.scrape_configs: jobs are given as scrapeConfigs"),
+        ({"config": {"scrape_configs": []}}, "config.scrape_configs: write jobs in scrapeConfigs"),
         (
             {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}},
             "both would scrape leakwatch twice",
@@ -567,12 +567,18 @@ def test_a_change_of_configuration_restarts_if_asked(everything: dict[str, list[
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        ("default", ["annotated pods of all namespaces, by 1 process.", "Prometheus does not scrape it yet"]),
-        ("shards", ["by 3 processes."]),
+        (
+            "default",
+            ["annotated pods of all namespaces with 1 process.", "Prometheus does not scrape leakwatch yet"],
+        ),
+        ("shards", ["with 3 processes."]),
         ("namespaces", ["annotated pods of shop, cart"]),
-        ("static", ["what scrapeConfigs names"]),
+        ("static", ["the targets of scrapeConfigs"]),
         ("secured", ["https://127.0.0.1:9979/leakwatch/"]),
-        ("sidecars", ['{{- include "leakwatch.sidecar" .Subcharts.leakwatch | nindent 8 }}', "runs no pod"]),
+        (
+            "sidecars",
+            ['{{- include "leakwatch.sidecar" .Subcharts.leakwatch | nindent 8 }}', "does not run a pod"],
+        ),
     ],
 )
 def test_notes_say_what_next(name: str, told: list[str]) -> None:

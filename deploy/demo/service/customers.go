@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-const swing = 40 * time.Second // of the load, up and down
+const swing = 40 * time.Second // period of the load
 
-// client keeps its connections alive.
+// client reuses its connections.
 var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 40}, Timeout: 15 * time.Second}
 
-// customers come in a load that swings slowly up and down.
+// customers generates a load that rises and falls slowly.
 func (s *shop) customers(ctx context.Context, url string) {
 	start := time.Now()
 	for ctx.Err() == nil {
@@ -25,7 +25,7 @@ func (s *shop) customers(ctx context.Context, url string) {
 	}
 }
 
-// impatient sends customers who do not wait for their answer, as many as the leak's rate says.
+// impatient sends requests that do not wait for their answer, at the rate of the leak.
 func (s *shop) impatient(ctx context.Context, url string, limit int) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

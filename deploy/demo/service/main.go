@@ -1,15 +1,15 @@
-// Command shop is the demo's Go service: a busy little web shop, healthy but for one leak that can be switched
-// on and off while it runs.
+// Command shop is the demo's Go service: a small, busy web shop with one leak that can be switched on and off
+// while it runs.
 //
 //	GET  /healthz       ok
-//	GET  /leak          the rate and how many goroutines have leaked
+//	GET  /leak          the rate and the number of leaked goroutines
 //	POST /leak?rate=5   leak five goroutines per second; 0 stops
-//	GET  /debug/pprof/  net/http/pprof; by -pprof at an address of its own
+//	GET  /debug/pprof/  net/http/pprof; with -pprof at a separate address
 //
 // The leak: a request handler starts pipeline.FilterService, which sends its answer on an unbuffered channel. A
-// request that names a short patience leaves through the timer case of its select before the answer is there, and
-// nobody is left to receive. In the goroutine profile example.com/shop/pipeline.FilterService, alone on its stack
-// and in chan send, then grows at one line. The rest comes and goes with the load, among others main.customer,
+// request with a short patience leaves through the timer case of its select before the answer arrives, so the
+// answer has no receiver. In the goroutine profile, example.com/shop/pipeline.FilterService, alone on its stack
+// and in chan send, then grows at one line. The other stacks follow the load, among others main.customer,
 // main.(*shop).browse, main.(*shop).order and main.(*shop).log below net/http.(*conn).serve, main.(*shop).worker,
 // and the connections' net/http.(*persistConn).readLoop and writeLoop.
 package main
@@ -30,9 +30,9 @@ import (
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:0", "address to serve on")
-	profiles := flag.String("pprof", "", "address to serve net/http/pprof on, if apart from the shop")
+	profiles := flag.String("pprof", "", "separate address to serve net/http/pprof on")
 	rate := flag.Float64("leak", 0, "goroutines to leak per second")
-	limit := flag.Int("max", 20000, "goroutines to leak at most")
+	limit := flag.Int("max", 20000, "maximum number of goroutines to leak")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

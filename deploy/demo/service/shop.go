@@ -15,11 +15,11 @@ import (
 
 const (
 	workers  = 8
-	patience = 10 * time.Second // of a request that names none
+	patience = 10 * time.Second // default of a request
 	maxRate  = 1000
 )
 
-// shop serves customers and filters what they say.
+// shop serves requests and filters log lines.
 type shop struct {
 	orders chan int
 	rate   atomic.Uint64 // goroutines to leak per second, as math.Float64bits
@@ -37,7 +37,7 @@ func (s *shop) routes() http.Handler {
 	return mux
 }
 
-// browse takes a while and leaves nothing behind.
+// browse takes some time and does not leak.
 func (s *shop) browse(w http.ResponseWriter, _ *http.Request) {
 	time.Sleep(between(5, 80))
 	fmt.Fprintln(w, "a hat, a coat")
@@ -52,8 +52,8 @@ func (s *shop) order(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// log filters a line. The leak: it does not wait for the answer longer than the request's patience, and the
-// goroutine that it started cannot know.
+// log filters a line. The leak: it waits for the answer only as long as the request's patience, but the goroutine
+// that it started waits for a receiver forever.
 func (s *shop) log(w http.ResponseWriter, r *http.Request) {
 	patience := patience
 	if asked, err := time.ParseDuration(r.FormValue("patience")); err == nil {
@@ -89,14 +89,14 @@ func (s *shop) changeLeak(w http.ResponseWriter, r *http.Request) {
 func (s *shop) leakRate() float64 { return math.Float64frombits(s.rate.Load()) }
 
 func (s *shop) setRate(rate float64) error {
-	if !(rate >= 0 && rate <= maxRate) { // not a number is neither
+	if !(rate >= 0 && rate <= maxRate) { // false for NaN
 		return fmt.Errorf("rate must be between 0 and %d goroutines per second", maxRate)
 	}
 	s.rate.Store(math.Float64bits(rate))
 	return nil
 }
 
-// open starts what a shop has besides customers: workers, and somebody who looks at the shelves.
+// open starts the workers and the restocking.
 func (s *shop) open(ctx context.Context) {
 	for range workers {
 		go s.worker(ctx)
@@ -115,7 +115,7 @@ func (s *shop) worker(ctx context.Context) {
 	}
 }
 
-// restock orders many things at once, now and then.
+// restock regularly sends many orders at once.
 func (s *shop) restock(ctx context.Context) {
 	tick := time.NewTicker(3 * time.Second)
 	defer tick.Stop()

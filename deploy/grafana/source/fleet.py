@@ -1,4 +1,4 @@
-"""The whole fleet: what leaks, whose it is, how fast; what is not watched. It needs the recording rules."""
+"""The dashboard of the fleet: leaks with owner and growth, targets that are down. Needs the recording rules."""
 
 from frame import Frame
 from frame import dashboard as framed
@@ -9,12 +9,14 @@ from parts import PER_HOUR, VERDICTS, Ask, Column, Look, Marks, Panels, bars, ch
 FLEET = Frame(
     uid="leakwatch-fleet",
     title="leakwatch: fleet",
-    about="What leaks in all services, whose it is and how fast. Needs leakwatch.recording.yml in Prometheus.",
+    about="Leaks of all services, with owner and growth. Needs leakwatch.recording.yml in Prometheus.",
     since="now-24h",
     refresh="1m",
     variables=[
-        choice("owner", "label_values(leak:leakwatch_leak_goroutines:max, owner)", "Who is told of a leak"),
-        choice("service", "label_values(service:leakwatch_up:count, service)", "The targets that run one program"),
+        choice("owner", "label_values(leak:leakwatch_leak_goroutines:max, owner)", "Owner of a leak"),
+        choice(
+            "service", "label_values(service:leakwatch_up:count, service)", "Targets that run the same program"
+        ),
     ],
     marks=[
         Marks(
@@ -51,13 +53,13 @@ MINUTE = "1m"
 NUMBERS: Panels = [
     number(
         "Leaks",
-        "Stacks that leak now, of the services and owners chosen above.",
+        "Leaking stacks of the selected services and owners.",
         figure(interval=MINUTE, levels={1: "red"}),
         Ask(f"count(leak:leakwatch_leak_goroutines:max{CERTAIN}) or vector(0)", "leaks"),
     ),
     number(
         "Suspected",
-        "Stacks where more come than leave, but not clearly enough to call it a leak.",
+        "Stacks where more goroutines arrive than leave, but not clearly enough to call it a leak.",
         figure(interval=MINUTE, levels={1: "yellow"}),
         Ask(
             f'count(leak:leakwatch_leak_goroutines:max{{{CHOSEN},verdict="suspected"}}) or vector(0)',
@@ -66,13 +68,13 @@ NUMBERS: Panels = [
     ),
     number(
         "Held by leaks",
-        "Goroutines in leaks, those that stopped growing included.",
+        "Goroutines in leaks, including leaks that stopped growing.",
         figure(interval=MINUTE, levels={1: "orange"}),
         Ask(f"sum(leak:leakwatch_leak_goroutines:max{HELD}) or vector(0)", "goroutines"),
     ),
     number(
         "Growth",
-        "Goroutines that all leaks gain per hour.",
+        "Growth of all leaks, in goroutines per hour.",
         figure(PER_HOUR, interval=MINUTE, levels={1: "orange"}),
         Ask(
             f"3600 * sum(leak:leakwatch_leak_growth_goroutines_per_second:max{CERTAIN}) or vector(0)",
@@ -81,13 +83,13 @@ NUMBERS: Panels = [
     ),
     number(
         "Targets up",
-        "Targets whose latest scrape succeeded. Leaks of the others are not seen.",
+        "Targets whose latest scrape succeeded. Leaks of other targets are not detected.",
         figure("percentunit", interval=MINUTE, levels={0: "red", 0.95: "orange", 0.999: "green"}),
         Ask(f"sum(service:leakwatch_up:sum{SERVICES}) / sum(service:leakwatch_up:count{SERVICES})", "up"),
     ),
     number(
         "Watched",
-        "Services and their targets that leakwatch has scraped.",
+        "Services and targets that leakwatch has scraped.",
         figure(interval=MINUTE),
         Ask(f"count(service:leakwatch_up:count{SERVICES})", "services"),
         Ask(f"sum(service:leakwatch_up:count{SERVICES})", "targets"),
@@ -96,16 +98,16 @@ NUMBERS: Panels = [
 
 
 def column(record: str, name: str, scale: str = "") -> Ask:
-    """Return the query for a column of the table of leaks."""
-    # `without ()` drops the name alone, so that labels of your own (cluster, namespace) are columns too.
+    """Return the query for a column in the table of leaks."""
+    # `without ()` drops only the name, so that your own labels (cluster, namespace) become columns too.
     return Ask(f"{scale}max without () (leak:{record}{OPEN})", name)
 
 
 LEAKS: Panels = [
     rows(
         "Open leaks",
-        "Every leak, worst first: its growth, how many goroutines it holds, since when, and where to look."
-        " A click on a function opens the service with this leak.",
+        "All leaks, the fastest first, with growth, goroutines, start and blamed function. A click on a function"
+        " opens the service dashboard with this leak.",
         Look(span=24, height=11, interval=MINUTE, empty="no leak"),
         [
             column("leakwatch_leak_goroutines:max", "goroutines"),
@@ -135,21 +137,21 @@ look = Look(interval=MINUTE, empty="no leak")
 OVER_TIME: Panels = [
     lines(
         "Leaks by verdict",
-        "How many stacks have each verdict.",
+        "Number of stacks by verdict.",
         look,
         Ask(f"count by (verdict) (leak:leakwatch_leak_goroutines:max{{{CHOSEN}}})", "{{verdict}}"),
         stacked=True,
     ),
     lines(
         "Goroutines held by leaks, largest services",
-        "The ten services whose leaks hold most now, those that stopped growing included.",
+        "The ten services with the most goroutines in leaks, including leaks that stopped growing.",
         look,
         Ask(f"topk(10, sum by (service) (leak:leakwatch_leak_goroutines:max{HELD}))", "{{service}}"),
         stacked=True,
     ),
     bars(
         "Fastest growing services",
-        "The ten services whose leaks grow fastest now, all their leaks together.",
+        "The ten services with the fastest growth, summed over their leaks.",
         Look(PER_HOUR, span=8, interval=MINUTE, levels={60.0: "orange", 1000.0: "red"}, empty="no leak"),
         Ask(
             f"topk(10, 3600 * sum by (service) (leak:leakwatch_leak_growth_goroutines_per_second:max{CERTAIN}))",
@@ -158,14 +160,14 @@ OVER_TIME: Panels = [
     ).data_links([build.DashboardLink("This service").url(ONE_SERVICE)]),
     lines(
         "Leaks by owner",
-        "Leaks that somebody should look at. No name: no prefix under `owners` in the configuration fits.",
+        "Leaks by owner. Without a name: nothing in `owners` or `codeowners` in the configuration matches.",
         Look(span=8, interval=MINUTE, empty="no leak"),
         Ask(f"count by (owner) (leak:leakwatch_leak_goroutines:max{CERTAIN})", "{{owner}}"),
         stacked=True,
     ),
     lines(
         "Goroutines, largest services",
-        "All goroutines of the ten services that have most, leaked or not.",
+        "All goroutines of the ten largest services, leaked or not.",
         Look(span=8, interval=MINUTE),
         Ask(f"topk(10, service:leakwatch_goroutines:sum{SERVICES})", "{{service}}"),
     ),
@@ -175,21 +177,22 @@ OVER_TIME: Panels = [
 WATCH: Panels = [
     lines(
         "Targets down",
-        "Targets whose latest scrape failed, by service, the ten worst. Why: dashboard of the service.",
-        Look(span=8, interval=MINUTE, empty="none is down"),
+        "Targets whose latest scrape failed, for the ten services with the most. The service dashboard shows the"
+        " reasons.",
+        Look(span=8, interval=MINUTE, empty="no target is down"),
         Ask(f"topk(10, service:leakwatch_up:count{SERVICES} - service:leakwatch_up:sum > 0)", "{{service}}"),
         stacked=True,
     ),
     lines(
-        "Cost of being watched",
-        "The share of one core that a target may spend on scrapes, in each of the ten services where it is"
-        " largest. leakwatch stretches its interval to stay below scrape_cost_limit, 1 % unless changed.",
+        "Cost of scraping",
+        "The largest share of one core that a target may spend on scrapes, for the ten services with the largest"
+        " share. leakwatch stretches the interval to stay below scrape_cost_limit (default: 1 %).",
         Look("percentunit", span=8, interval=MINUTE, levels={0.01: "red"}),
         Ask(f"topk(10, service:leakwatch_scrape_duration_per_interval:ratio_max{SERVICES})", "{{service}}"),
     ),
     rows(
         "leakwatch processes",
-        "Each process, or shard, and how many targets it watches. up 0: it was seen within a day and is gone.",
+        "Processes (shards) and their number of targets. up 0: the process was up in the last day, but is down.",
         Look(span=8, interval=MINUTE),
         [
             Ask("max by (instance) (up and on (instance, job) last_over_time(leakwatch_build_info[1d]))", "up"),
@@ -205,4 +208,4 @@ WATCH: Panels = [
 
 def dashboard() -> Dashboard:
     """Return the dashboard."""
-    return framed(FLEET, {"Now": NUMBERS, "Leaks": LEAKS, "Over time": OVER_TIME, "What is watched": WATCH})
+    return framed(FLEET, {"Now": NUMBERS, "Leaks": LEAKS, "Over time": OVER_TIME, "Targets": WATCH})

@@ -13,7 +13,7 @@ Variable = Builder[model.VariableModel]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a dashboard is, but for its panels. `uid` is part of its address, which others link to."""
+    """A dashboard without its panels. `uid` is part of the URL, which other dashboards link to."""
 
     uid: str
     title: str
@@ -23,21 +23,19 @@ class Frame:
     variables: Sequence[Variable]
     marks: Sequence[Marks] = ()
     page: bool = False
-    """Whether it links to leakwatch's own page, whose address is a variable."""
+    """Whether it links to leakwatch's own page, with the URL in a variable."""
 
 
 def _links(frame: Frame) -> list[build.DashboardLink]:
     others = build.DashboardLink("leakwatch").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
-    others.tooltip("The other dashboards of leakwatch").include_vars(include_vars=True).keep_time(keep_time=True)
+    others.tooltip("Other leakwatch dashboards").include_vars(include_vars=True).keep_time(keep_time=True)
     page = build.DashboardLink("leakwatch's page").type(model.DashboardLinkType.LINK).icon("external link")
-    page.url("${page}/").tooltip("What leaks and what is down, as leakwatch itself shows it").target_blank(
-        target_blank=True
-    )
+    page.url("${page}/").tooltip("Leaks and targets on leakwatch's own page").target_blank(target_blank=True)
     return [others, page] if frame.page else [others]
 
 
 def dashboard(frame: Frame, rows: dict[str, Panels]) -> model.Dashboard:
-    """Return the dashboard: `rows` from top to bottom, each with its title, its panels from left to right."""
+    """Return the dashboard; `rows`: title -> panels, from top to bottom."""
     made = build.Dashboard(frame.title).uid(frame.uid).description(frame.about).tags([TAG])
     made.time(frame.since, "now").refresh(frame.refresh).tooltip(model.DashboardCursorSync.CROSSHAIR)
     made.with_variable(build.DatasourceVariable("datasource").label("Data source").type("prometheus"))
@@ -45,7 +43,7 @@ def dashboard(frame: Frame, rows: dict[str, Panels]) -> model.Dashboard:
         made.with_variable(variable)
     if frame.page:
         page = build.TextBoxVariable("page").label("leakwatch's page").default_value("http://127.0.0.1:9979")
-        page.description("Where your browser reaches leakwatch, for links; without a slash at the end")
+        page.description("URL of leakwatch for your browser, used in links; without a trailing slash")
         made.with_variable(page)
     made.links([*_links(frame)])
     for title, panels in rows.items():

@@ -1,28 +1,28 @@
-"""leakwatch itself: whether it runs, what it costs, whether it reaches what it watches and whom it tells."""
+"""The dashboard of leakwatch itself: processes, cost, scrapes, discovery and notifications."""
 
 from frame import Frame
 from frame import dashboard as framed
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from parts import Ask, Column, Look, Marks, Panels, choice, figure, lines, number, rows
 
-MINE = '{instance=~"$instance"}'
-OURS = f"and on (instance, job) leakwatch_build_info{MINE}"
-"""Series that every program has, of leakwatch alone."""
+CHOSEN = '{instance=~"$instance"}'
+LEAKWATCH = f"and on (instance, job) leakwatch_build_info{CHOSEN}"
+"""Restricts series that every program exports to leakwatch."""
 RATE = "$__rate_interval"
-CPU = f"rate(process_cpu_seconds_total[{RATE}]) {OURS}"
+CPU = f"rate(process_cpu_seconds_total[{RATE}]) {LEAKWATCH}"
 
 ITSELF = Frame(
     uid="leakwatch-itself",
     title="leakwatch: itself",
-    about="The leakwatch processes: whether they run, what they cost, what they reach and whom they tell.",
+    about="The leakwatch processes: state, cost, scrapes, discovery and notifications.",
     since="now-6h",
     refresh="30s",
-    variables=[choice("instance", "label_values(leakwatch_build_info, instance)", "leakwatch processes, shards")],
+    variables=[choice("instance", "label_values(leakwatch_build_info, instance)", "leakwatch processes (shards)")],
     marks=[
         Marks(
             "Starts",
             "blue",
-            f"(process_start_time_seconds {OURS}) unless process_start_time_seconds"
+            f"(process_start_time_seconds {LEAKWATCH}) unless process_start_time_seconds"
             " == last_over_time(process_start_time_seconds[10m] offset $__interval)",
             "{{instance}} started",
             "A new leakwatch process.",
@@ -30,39 +30,39 @@ ITSELF = Frame(
         Marks(
             "Configuration",
             "purple",
-            # A second is more than what a clock that is set right now and then changes.
-            f"leakwatch_config_last_reload_success_timestamp_seconds{MINE} -"
+            # The value changes by less than a second when the clock is adjusted.
+            f"leakwatch_config_last_reload_success_timestamp_seconds{CHOSEN} -"
             " last_over_time(leakwatch_config_last_reload_success_timestamp_seconds[10m] offset $__interval) > 1",
-            "{{instance}} took a configuration over",
+            "{{instance}} loaded a configuration",
             "",
         ),
     ],
 )
 
 
-KNOWN = f"last_over_time(leakwatch_build_info{MINE}[1d])"
+SEEN = f"last_over_time(leakwatch_build_info{CHOSEN}[1d])"
 NUMBERS: Panels = [
     number(
         "Processes",
-        "leakwatch processes that Prometheus reaches, and those it has seen within a day.",
+        "leakwatch processes that are up, and all that existed within the last day.",
         figure(),
-        Ask(f"sum(up and on (instance, job) {KNOWN})", "up"),
-        Ask(f"count(group by (instance, job) ({KNOWN}))", "seen"),
+        Ask(f"sum(up and on (instance, job) {SEEN})", "up"),
+        Ask(f"count(group by (instance, job) ({SEEN}))", "seen"),
     ),
     number(
         "Targets",
-        "Targets that are scraped, and those whose latest scrape succeeded.",
+        "All targets, and targets whose latest scrape succeeded.",
         figure(),
-        Ask(f"count(leakwatch_up{MINE})", "all"),
-        Ask(f"sum(leakwatch_up{MINE})", "up"),
+        Ask(f"count(leakwatch_up{CHOSEN})", "all"),
+        Ask(f"sum(leakwatch_up{CHOSEN})", "up"),
     ),
     number(
         "Configuration",
-        "Processes that run on an old configuration since the file is bad; their log names the line.",
+        "Processes with an old configuration, because the file is invalid. Their log names the line.",
         figure(levels={1: "red"}),
         Ask(
-            f"count(leakwatch_config_last_reload_successful{MINE} == 0"
-            f" or leakwatch_web_config_last_reload_successful{MINE} == 0) or vector(0)",
+            f"count(leakwatch_config_last_reload_successful{CHOSEN} == 0"
+            f" or leakwatch_web_config_last_reload_successful{CHOSEN} == 0) or vector(0)",
             "bad",
         ),
     ),
@@ -71,13 +71,13 @@ NUMBERS: Panels = [
         "Memory",
         "Resident memory of the largest process.",
         figure("bytes"),
-        Ask(f"max(process_resident_memory_bytes {OURS})", "resident"),
+        Ask(f"max(process_resident_memory_bytes {LEAKWATCH})", "resident"),
     ),
     number(
         "Series",
-        "What Prometheus takes from all processes per scrape.",
+        "Series that Prometheus scrapes from all processes.",
         figure(),
-        Ask(f"sum(scrape_samples_scraped {OURS})", "series"),
+        Ask(f"sum(scrape_samples_scraped {LEAKWATCH})", "series"),
     ),
 ]
 
@@ -85,46 +85,46 @@ NUMBERS: Panels = [
 SCRAPES: Panels = [
     lines(
         "Targets by process",
-        "What each process watches. Shards should have about as many each.",
+        "Targets of each process. Shards should have about the same number.",
         Look(span=8),
-        Ask(f"count by (instance) (leakwatch_up{MINE})", "{{instance}}"),
+        Ask(f"count by (instance) (leakwatch_up{CHOSEN})", "{{instance}}"),
         stacked=True,
     ),
     lines(
         "Scrapes by result",
-        "All that is not `success` is a gap in what leakwatch knows; docs/metrics.md has the reasons.",
+        "Every result except `success` is a gap in the history. docs/metrics.md lists the reasons.",
         Look("reqps", span=8),
-        Ask(f"sum by (result) (rate(leakwatch_scrapes_total{MINE}[{RATE}]))", "{{result}}"),
+        Ask(f"sum by (result) (rate(leakwatch_scrapes_total{CHOSEN}[{RATE}]))", "{{result}}"),
         stacked=True,
     ),
     lines(
         "Duration of scrapes",
-        "Over the targets: half are quicker, 99 of 100 are quicker, the slowest.",
+        "Over the targets: the median, the 99th percentile and the slowest.",
         Look("s", span=8),
-        Ask(f"quantile(0.5, leakwatch_scrape_duration_seconds{MINE})", "median"),
-        Ask(f"quantile(0.99, leakwatch_scrape_duration_seconds{MINE})", "99 %"),
-        Ask(f"max(leakwatch_scrape_duration_seconds{MINE})", "slowest"),
+        Ask(f"quantile(0.5, leakwatch_scrape_duration_seconds{CHOSEN})", "median"),
+        Ask(f"quantile(0.99, leakwatch_scrape_duration_seconds{CHOSEN})", "99 %"),
+        Ask(f"max(leakwatch_scrape_duration_seconds{CHOSEN})", "slowest"),
     ),
     lines(
         "Time between scrapes",
-        "Longer than configured where a scrape would cost its target too much: leaks are found later there.",
+        "Longer than configured if scraping would exceed the cost limit. Leaks on these are detected later.",
         Look("s", span=8),
-        Ask(f"quantile(0.5, leakwatch_scrape_interval_seconds{MINE})", "median"),
-        Ask(f"max(leakwatch_scrape_interval_seconds{MINE})", "longest"),
+        Ask(f"quantile(0.5, leakwatch_scrape_interval_seconds{CHOSEN})", "median"),
+        Ask(f"max(leakwatch_scrape_interval_seconds{CHOSEN})", "longest"),
     ),
     lines(
         "Bytes read",
-        "Bodies of the latest scrapes, decompressed: the largest, and all of them once around.",
+        "Bodies of the latest scrapes, decompressed: the largest, and the sum over all targets.",
         Look("bytes", span=8),
-        Ask(f"max(leakwatch_scrape_body_bytes{MINE})", "largest"),
-        Ask(f"sum(leakwatch_scrape_body_bytes{MINE})", "all"),
+        Ask(f"max(leakwatch_scrape_body_bytes{CHOSEN})", "largest"),
+        Ask(f"sum(leakwatch_scrape_body_bytes{CHOSEN})", "all"),
     ),
     lines(
         "Targets not judged",
-        "Down, or mixed: several processes answer in turn, as behind a load balancer.",
+        "Down, or mixed: several processes answer behind one address, such as a load balancer.",
         Look(span=8),
-        Ask(f"count(leakwatch_up{MINE} == 0) or vector(0)", "down"),
-        Ask(f"count(leakwatch_target_mixed{MINE} == 1) or vector(0)", "mixed"),
+        Ask(f"count(leakwatch_up{CHOSEN} == 0) or vector(0)", "down"),
+        Ask(f"count(leakwatch_target_mixed{CHOSEN} == 1) or vector(0)", "mixed"),
         stacked=True,
     ),
 ]
@@ -134,34 +134,34 @@ COST: Panels = [
     lines("CPU", "Cores used.", Look("none", span=8), Ask(f"sum by (instance) ({CPU})", "{{instance}}")),
     lines(
         "Memory",
-        "Resident.",
+        "Resident memory.",
         Look("bytes", span=8),
-        Ask(f"max by (instance) (process_resident_memory_bytes {OURS})", "{{instance}}"),
+        Ask(f"max by (instance) (process_resident_memory_bytes {LEAKWATCH})", "{{instance}}"),
     ),
     lines(
         "Open files",
-        "Share of the limit of the process; a connection is one.",
+        "Share of the limit of the process. A connection counts as an open file.",
         Look("percentunit", span=8, levels={0.8: "red"}),
-        Ask(f"max by (instance) (process_open_fds / process_max_fds {OURS})", "{{instance}}"),
+        Ask(f"max by (instance) (process_open_fds / process_max_fds {LEAKWATCH})", "{{instance}}"),
     ),
     lines(
         "Stack series",
-        "Exported, at most metrics.series_limit per process; and how many stacks are in stack=other.",
+        "Exported stack series, at most metrics.series_limit per process, and number of stacks in stack=other.",
         Look(span=8),
-        Ask(f"count by (instance) (leakwatch_stack_goroutines{MINE})", "{{instance}} exported"),
-        Ask(f"sum by (instance) (leakwatch_stacks_other{MINE})", "{{instance}} in other"),
+        Ask(f"count by (instance) (leakwatch_stack_goroutines{CHOSEN})", "{{instance}} exported"),
+        Ask(f"sum by (instance) (leakwatch_stacks_other{CHOSEN})", "{{instance}} in other"),
     ),
     lines(
         "Series per scrape",
-        "What Prometheus takes from each process.",
+        "Series that Prometheus scrapes from each process.",
         Look(span=8),
-        Ask(f"max by (instance) (scrape_samples_scraped {OURS})", "{{instance}}"),
+        Ask(f"max by (instance) (scrape_samples_scraped {LEAKWATCH})", "{{instance}}"),
     ),
     lines(
         "Time to answer Prometheus",
-        "How long /metrics takes. Near scrape_timeout: lower metrics.stacks_per_target, or add shards.",
+        "Duration of /metrics. If it is near scrape_timeout, lower metrics.stacks_per_target or add shards.",
         Look("s", span=8),
-        Ask(f"max by (instance) (scrape_duration_seconds {OURS})", "{{instance}}"),
+        Ask(f"max by (instance) (scrape_duration_seconds {LEAKWATCH})", "{{instance}}"),
     ),
 ]
 
@@ -169,52 +169,52 @@ COST: Panels = [
 OTHERS: Panels = [
     lines(
         "Discovered targets",
-        "Addresses found per job: kept, dropped by relabel_configs, or invalid.",
+        "Discovered addresses per job: kept, dropped by relabel_configs, or invalid.",
         Look(span=8),
-        Ask(f"sum by (job, state) (leakwatch_discovered_targets{MINE})", "{{job}} {{state}}"),
+        Ask(f"sum by (job, state) (leakwatch_discovered_targets{CHOSEN})", "{{job}} {{state}}"),
     ),
     lines(
         "Discovery failures",
-        "A place where targets are found gave no good answer; the last list stays in force.",
+        "Failed reads of a source of targets. The last targets stay.",
         Look("cpm", span=8),
         Ask(
-            f"60 * sum by (job, mechanism) (rate(leakwatch_discovery_failures_total{MINE}[{RATE}]))",
+            f"60 * sum by (job, mechanism) (rate(leakwatch_discovery_failures_total{CHOSEN}[{RATE}]))",
             "{{job}} {{mechanism}}",
         ),
     ),
     lines(
         "Notifications",
-        "Alerts that leakwatch itself pushes to Alertmanagers (`alerting`), and attempts that failed.",
-        Look("cpm", span=8, empty="leakwatch pushes no alerts"),
+        "Alerts that leakwatch pushes to Alertmanagers (`alerting`), and failed attempts.",
+        Look("cpm", span=8, empty="leakwatch does not push alerts"),
         Ask(
-            f"60 * sum by (alertmanager) (rate(leakwatch_notifications_sent_total{MINE}[{RATE}]))",
+            f"60 * sum by (alertmanager) (rate(leakwatch_notifications_sent_total{CHOSEN}[{RATE}]))",
             "sent to {{alertmanager}}",
         ),
         Ask(
-            f"60 * sum by (alertmanager) (rate(leakwatch_notifications_failed_total{MINE}[{RATE}]))",
+            f"60 * sum by (alertmanager) (rate(leakwatch_notifications_failed_total{CHOSEN}[{RATE}]))",
             "failed to {{alertmanager}}",
         ),
     ),
     rows(
-        "Rules of ignore",
-        "Leaks that each rule keeps out of sight. One with 0 may be misspelled, or of no use any more.",
+        "Ignore rules",
+        "Leaks that each rule hides. A rule with 0 may be misspelled or no longer needed.",
         Look(span=12, height=7, empty="no rules"),
-        [Ask(f"max by (rule) (leakwatch_ignored_leaks{MINE})", "leaks")],
+        [Ask(f"max by (rule) (leakwatch_ignored_leaks{CHOSEN})", "leaks")],
         ["rule"],
         [Column("leaks", width=80)],
         "leaks",
     ),
     rows(
         "Processes",
-        "Version, Python and when the configuration was taken over.",
+        "Version, Python and the time at which the configuration was loaded.",
         Look(span=12, height=7),
         [
-            Ask(f"max by (instance, version, python) (leakwatch_build_info{MINE})", ""),
+            Ask(f"max by (instance, version, python) (leakwatch_build_info{CHOSEN})", ""),
             Ask(
-                f"1000 * max by (instance) (leakwatch_config_last_reload_success_timestamp_seconds{MINE})",
+                f"1000 * max by (instance) (leakwatch_config_last_reload_success_timestamp_seconds{CHOSEN})",
                 "configured",
             ),
-            Ask(f"1000 * max by (instance) (process_start_time_seconds {OURS})", "started"),
+            Ask(f"1000 * max by (instance) (process_start_time_seconds {LEAKWATCH})", "started"),
         ],
         ["instance", "version", "python"],
         [Column("configured", "dateTimeFromNow", 150), Column("started", "dateTimeFromNow", 150)],

@@ -1,6 +1,6 @@
-"""What the dashboards are made of: queries, panels, variables, annotations, each with our defaults.
+"""Parts of the dashboards: queries, panels, variables and annotations, with leakwatch's defaults.
 
-The types are Grafana's own (grafana-foundation-sdk, made from Grafana 11.6), so mypy checks every key and value.
+The types are Grafana's own (grafana-foundation-sdk, generated from Grafana 11.6): mypy checks every key and value.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 DATASOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG = "leakwatch"
 PROCESS = "instance, job, pod, container, endpoint"
-"""Which leakwatch process says it; as in deploy/prometheus/leakwatch.rules.yml."""
+"""Labels that identify a leakwatch process, as in deploy/prometheus/leakwatch.rules.yml."""
 
 PER_HOUR = "suffix:/h"
 VERDICTS = {
@@ -26,14 +26,14 @@ VERDICTS = {
     "leaking": "red",
     "proven": "dark-red",
 }
-"""Verdict -> colour, the graver the later."""
+"""Verdict -> color, by increasing severity."""
 
 Panels = Sequence[Builder[model.Panel]]
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A query and what its series are called; in a table, the name of its column, "" for none (labels only)."""
+    """A query and the name of its series; in a table, the name of its column, "" if it adds only labels."""
 
     expr: str
     legend: str
@@ -41,7 +41,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a panel shows its numbers. `levels`: lower bound -> colour, on a green ground; `span`: of 24 columns."""
+    """Layout and unit of a panel. `levels`: lower bound -> color, green below all; `span`: of 24 columns."""
 
     unit: str = "short"
     span: int = 12
@@ -52,33 +52,33 @@ class Look:
 
 
 def figure(unit: str = "short", levels: dict[float, str] | None = None, interval: str = "15s") -> Look:
-    """Return the look of one of six numbers in a row."""
+    """Return the layout of one of six numbers in a row."""
     return Look(unit, span=4, interval=interval, levels=levels or {}, empty="no data")
 
 
 def once(expr: str) -> str:
-    """Return the query for `expr` with two leakwatch processes that say the same counted once."""
+    """Return the query for `expr` that counts the same series of two leakwatch processes once."""
     return f"max without ({PROCESS}) ({expr})"
 
 
 def levels(look: Look) -> build.ThresholdsConfig:
-    """Return the colours of a panel by its value."""
+    """Return the color thresholds of a panel."""
     steps = [model.Threshold(value=None, color="green")]
     steps += [model.Threshold(value=bound, color=color) for bound, color in look.levels.items()]
     return build.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
-def queries(asked: Sequence[Ask], *, instant: bool, shape: PromQueryFormat) -> list[prometheus.Dataquery]:
-    """Return the queries of a panel, called A, B, C ..."""
+def queries(asks: Sequence[Ask], *, instant: bool, shape: PromQueryFormat) -> list[prometheus.Dataquery]:
+    """Return the queries of a panel, named A, B, C ..."""
     made = []
-    for name, ask in zip("ABCDEFGHIJ", asked, strict=False):
+    for name, ask in zip("ABCDEFGHIJ", asks, strict=False):
         query = prometheus.Dataquery().ref_id(name).expr(ask.expr).legend_format(ask.legend).format(shape)
         made.append(query.datasource(DATASOURCE).instant() if instant else query.datasource(DATASOURCE).range())
     return made
 
 
-def number(title: str, about: str, look: Look, *asked: Ask) -> stat.Panel:
-    """Return a panel of what `asked` is now, in large figures."""
+def number(title: str, about: str, look: Look, *asks: Ask) -> stat.Panel:
+    """Return a panel with the current values of `asks` in large figures."""
     panel = (
         stat.Panel().title(title).description(about).datasource(DATASOURCE).unit(look.unit).no_value(look.empty)
     )
@@ -87,13 +87,13 @@ def number(title: str, about: str, look: Look, *asked: Ask) -> stat.Panel:
         shapes.BigValueColorMode.VALUE if look.levels else shapes.BigValueColorMode.NONE
     )
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
-    for query in queries(asked, instant=True, shape=PromQueryFormat.TIME_SERIES):
+    for query in queries(asks, instant=True, shape=PromQueryFormat.TIME_SERIES):
         panel.with_target(query)
     return panel
 
 
-def lines(title: str, about: str, look: Look, *asked: Ask, stacked: bool = False) -> timeseries.Panel:
-    """Return a plot of `asked` over time. With `levels`, they are dashed lines."""
+def lines(title: str, about: str, look: Look, *asks: Ask, stacked: bool = False) -> timeseries.Panel:
+    """Return a graph of `asks` over time, with `levels` as dashed lines."""
     panel = timeseries.Panel().title(title).description(about).datasource(DATASOURCE).unit(look.unit)
     panel.span(look.span).height(look.height).interval(look.interval).thresholds(levels(look)).no_value(look.empty)
     panel.min(0).show_points(shapes.VisibilityMode.AUTO).fill_opacity(40 if stacked else 8)
@@ -111,13 +111,13 @@ def lines(title: str, about: str, look: Look, *asked: Ask, stacked: bool = False
         panel.stacking(common.StackingConfig().mode(shapes.StackingMode.NORMAL))
     if look.levels:
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(shapes.GraphThresholdsStyleMode.DASHED))
-    for query in queries(asked, instant=False, shape=PromQueryFormat.TIME_SERIES):
+    for query in queries(asks, instant=False, shape=PromQueryFormat.TIME_SERIES):
         panel.with_target(query)
     return panel
 
 
 def bars(title: str, about: str, look: Look, ask: Ask) -> bargauge.Panel:
-    """Return a list of bars, one per series that `ask` gives now."""
+    """Return a bar gauge with one bar per current series of `ask`."""
     panel = bargauge.Panel().title(title).description(about).datasource(DATASOURCE).unit(look.unit).min(0)
     panel.span(look.span).height(look.height).interval(look.interval).thresholds(levels(look)).no_value(look.empty)
     panel.orientation(shapes.VizOrientation.HORIZONTAL).display_mode(shapes.BarGaugeDisplayMode.BASIC)
@@ -128,7 +128,7 @@ def bars(title: str, about: str, look: Look, ask: Ask) -> bargauge.Panel:
 
 
 def timeline(title: str, about: str, look: Look, ask: Ask) -> statetimeline.Panel:
-    """Return a band per series that shows its verdict over time; 1 is the first of VERDICTS."""
+    """Return a state timeline of verdicts, one band per series; value 1 is the first of VERDICTS."""
     panel = statetimeline.Panel().title(title).description(about).datasource(DATASOURCE).no_value(look.empty)
     panel.span(look.span).height(look.height).interval(look.interval).merge_values(merge_values=True)
     panel.show_value(shapes.VisibilityMode.AUTO).row_height(0.8).thresholds(levels(look)).unit(look.unit)
@@ -144,7 +144,7 @@ def timeline(title: str, about: str, look: Look, ask: Ask) -> statetimeline.Pane
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """How a column of a table is shown, apart from its defaults; `links`: title -> URL."""
+    """Display options of a table column; `links`: title -> URL."""
 
     name: str
     unit: str = ""
@@ -153,7 +153,7 @@ class Column:
     colors: dict[str, str] = field(default_factory=dict)
 
     def properties(self) -> list[model.DynamicConfigValue]:
-        """Return it as an override of the panel's defaults."""
+        """Return the overrides of the panel's defaults."""
         found = [model.DynamicConfigValue("unit", self.unit)] if self.unit else []
         if self.width:
             found.append(model.DynamicConfigValue("custom.width", self.width))
@@ -175,25 +175,25 @@ def rows(
     title: str,
     about: str,
     look: Look,
-    asked: Sequence[Ask],
+    asks: Sequence[Ask],
     first: Sequence[str],
     shown: Sequence[Column],
     sort: str,
 ) -> table.Panel:
-    """Return a table of what the queries give now, one row per set of labels that they share.
+    """Return a table of the current query results, one row per set of common labels.
 
-    `first`: the labels that come first, in this order; `sort`: the column to sort by, largest first.
+    `first`: the first columns, in this order; `sort`: the column to sort by, largest first.
     """
     panel = table.Panel().title(title).description(about).datasource(DATASOURCE).unit(look.unit)
     panel.span(look.span).height(look.height).interval(look.interval).no_value(look.empty).thresholds(levels(look))
     panel.filterable(filterable=True).sort_by(
         [common.TableSortByFieldState().display_name(sort).desc(desc=True)]
     ).show_header(show_header=True)
-    for query in queries(asked, instant=True, shape=PromQueryFormat.TABLE):
+    for query in queries(asks, instant=True, shape=PromQueryFormat.TABLE):
         panel.with_target(query)
-    # With one query the value's column is called Value, with more of them Value #A and so on.
-    values = [f"Value #{name}" for name, _ in zip("ABCDEFGHIJ", asked, strict=False)] if asked[1:] else ["Value"]
-    named = {value: ask.legend for value, ask in zip(values, asked, strict=True)}
+    # With one query, the value column is named Value, with several Value #A, Value #B and so on.
+    values = [f"Value #{name}" for name, _ in zip("ABCDEFGHIJ", asks, strict=False)] if asks[1:] else ["Value"]
+    named = {value: ask.legend for value, ask in zip(values, asks, strict=True)}
     organize = {
         "excludeByName": {"Time": True} | {value: True for value, name in named.items() if not name},
         "indexByName": {name: place for place, name in enumerate([*first, *values])},
@@ -209,9 +209,9 @@ def rows(
 def choice(
     name: str, query: str, about: str, *, several: bool = True, regex: str = "", wild: str = ".*"
 ) -> build.QueryVariable:
-    """Return a variable whose values Prometheus knows.
+    """Return a variable with values from Prometheus.
 
-    `several`: more than one, and All, may be chosen; `wild`: what All means, "" for all values one by one.
+    `several`: allow several values and All; `wild`: the value of All, "" for a list of all values.
     """
     variable = build.QueryVariable(name).query(query).datasource(DATASOURCE).description(about)
     variable.refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED).sort(
@@ -228,12 +228,12 @@ def choice(
 
 
 class Marks(model.AnnotationQuery):
-    """Marks from Prometheus: the keys that its data source reads, and the common types leave out."""
+    """Annotations from Prometheus, with the keys of its data source that the common types lack."""
 
     def __init__(self, name: str, color: str, expr: str, title: str, text: str) -> None:
         super().__init__(name=name, datasource=DATASOURCE, icon_color=color, expr=expr)
         self._title, self._text = title, text
 
     def to_json(self) -> dict[str, object]:
-        """Return it as Grafana reads it."""
+        """Return the annotation as Grafana reads it."""
         return super().to_json() | {"titleFormat": self._title, "textFormat": self._text, "step": "60s"}

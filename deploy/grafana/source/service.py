@@ -1,4 +1,4 @@
-"""One service: its leaks over time, on which targets, and what watching costs them."""
+"""The dashboard of one service: its leaks over time and by target, restarts, cost of scraping."""
 
 from frame import Frame
 from frame import dashboard as framed
@@ -30,20 +30,20 @@ HELD = '{service="$service",verdict=~"leaking|proven|plateau"}'
 SERVICE = Frame(
     uid="leakwatch-service",
     title="leakwatch: service",
-    about="One service: what leaks, since when, on which targets, and what watching costs them.",
+    about="One service: its leaks with start and targets, and the cost of scraping.",
     since="now-6h",
     refresh="30s",
     variables=[
         choice(
-            "service", "label_values(leakwatch_up, service)", "The targets that run one program", several=False
+            "service", "label_values(leakwatch_up, service)", "Targets that run the same program", several=False
         ),
-        choice("target", f"label_values(leakwatch_up{ALL}, target)", "Processes of the service"),
+        choice("target", f"label_values(leakwatch_up{ALL}, target)", "Targets of the service"),
         choice(
             "leak",
             f"query_result(max by (stack, function) (max_over_time(leakwatch_leak_goroutines{ALL}[$__range])))",
-            "Leaks that were told in the time shown",
+            "Leaks reported in the selected time range",
             regex=r'/function="(?<text>[^"]*).*stack="(?<value>[^"]+)/',
-            wild="",  # without a leak nothing is meant, not every stack
+            wild="",  # without a leak, select nothing instead of every stack
         ),
     ],
     marks=[
@@ -52,13 +52,13 @@ SERVICE = Frame(
             "blue",
             f"max by (target) (increase(leakwatch_process_restarts_total{EACH}[$__rate_interval])) > 0",
             "{{target}} restarted",
-            "Another process answers: what had leaked there is gone.",
+            "A new process answers. The leaked goroutines of the old process are gone.",
         ),
         Marks(
             "Verdicts",
             "red",
             f"group by (function, stack, verdict) (leakwatch_leak_goroutines{CHOSEN})"
-            # A gap of ten minutes, as while leakwatch restarts, makes no new verdict.
+            # A gap of up to ten minutes, such as a restart of leakwatch, is not a new verdict.
             " unless group by (function, stack, verdict)"
             f" (max_over_time(leakwatch_leak_goroutines{CHOSEN}[10m] offset $__interval))",
             "{{verdict}}",
@@ -72,32 +72,32 @@ SERVICE = Frame(
 NUMBERS: Panels = [
     number(
         "Goroutines",
-        "In the latest profiles of all targets that are up.",
+        "Goroutines in the latest profiles of all targets that are up.",
         figure(),
         Ask(f"sum({once(f'leakwatch_goroutines{ALL}')})", "goroutines"),
     ),
     number(
         "Targets",
-        "Targets whose latest scrape succeeded, and all of them.",
+        "Targets whose latest scrape succeeded, and all targets.",
         figure(),
         Ask(f"sum({once(f'leakwatch_up{ALL}')})", "up"),
         Ask(f"count({once(f'leakwatch_up{ALL}')})", "all"),
     ),
     number(
         "Leaks",
-        "Stacks that leak now.",
+        "Leaking stacks.",
         figure(levels={1: "red"}),
         Ask(f"count(group by (stack) (leakwatch_leak_goroutines{CERTAIN})) or vector(0)", "leaks"),
     ),
     number(
         "Held by leaks",
-        "Goroutines in leaks, those that stopped growing included.",
+        "Goroutines in leaks, including leaks that stopped growing.",
         figure(levels={1: "orange"}),
         Ask(f"sum(max by (stack) (leakwatch_leak_goroutines{HELD})) or vector(0)", "goroutines"),
     ),
     number(
         "Growth",
-        "Goroutines that all leaks gain per hour.",
+        "Growth of all leaks, in goroutines per hour.",
         figure(PER_HOUR, {1: "orange"}),
         Ask(
             f"3600 * sum(max by (stack) (leakwatch_leak_growth_goroutines_per_second{CERTAIN})) or vector(0)",
@@ -106,7 +106,7 @@ NUMBERS: Panels = [
     ),
     number(
         "Restarts",
-        "Times that another process answered, all targets, in the time shown.",
+        "Number of times that a new process answered, over all targets, in the selected time range.",
         figure(),
         Ask(
             f"round(sum(max by (target) (increase(leakwatch_process_restarts_total{ALL}[$__range]))))",
@@ -117,17 +117,17 @@ NUMBERS: Panels = [
 
 
 def column(metric: str, name: str, scale: str = "", of: str = "max") -> Ask:
-    """Return the query for a column of the table of leaks."""
+    """Return the query for a column in the table of leaks."""
     return Ask(
         f"{scale}{of} by (function, wait, verdict, owner, stack) (leakwatch_leak_{metric}{ALL})"
-        # One place per stack, also while two builds of leakwatch or of the service say two.
+        # One place per stack, even if two builds of the service or of leakwatch report different places.
         " * on (stack) group_left (file, line, origin)"
         f" topk by (stack) (1, leakwatch_stack_info and on (stack) leakwatch_leak_goroutines{ALL})",
         name,
     )
 
 
-THOUGHT = " or ".join(
+VERDICT = " or ".join(
     f'{place} * group by (function, stack, verdict) (leakwatch_leak_goroutines{{service="$service",'
     f'stack=~"$leak",verdict="{verdict}"}})'
     for place, verdict in enumerate(VERDICTS, 1)
@@ -136,7 +136,7 @@ TO_PAGE = "${page}/leaks/${service:percentencode}/${__data.fields.stack:percente
 LEAKS: Panels = [
     rows(
         "Leaks",
-        "Every leak, where in the code it is, how many goroutines it holds, how fast it grows and since when.",
+        "All leaks, with place in the code, goroutines, growth and start.",
         Look(span=24, height=7, empty="no leak"),
         [
             column("goroutines", "goroutines"),
@@ -161,9 +161,9 @@ LEAKS: Panels = [
     ),
     timeline(
         "Verdicts",
-        "What leakwatch thought of each leak, over time.",
+        "Verdict of each leak over time.",
         Look(span=24, height=6, empty="no leak"),
-        Ask(f"max by (function, stack) ({THOUGHT})", "{{function}} {{stack}}"),
+        Ask(f"max by (function, stack) ({VERDICT})", "{{function}} {{stack}}"),
     ),
 ]
 
@@ -172,13 +172,13 @@ LEAKING = once('leakwatch_stack_goroutines{service="$service",target=~"$target",
 STACKS: Panels = [
     lines(
         "Goroutines in leaking stacks",
-        "Each stack over all targets chosen above, also before it was told.",
+        "Each stack over the selected targets, including the time before it was reported.",
         Look(empty="no leak"),
         Ask(f"sum by (function, stack) ({LEAKING})", "{{function}} {{stack}}"),
     ),
     lines(
         "Growth of each leak",
-        "Over all targets of the service; fitted to blocks, so it lags behind the counts.",
+        "Growth over all targets of the service. It is fitted to blocks, so it lags behind the counts.",
         Look(PER_HOUR, empty="no leak"),
         Ask(
             f"3600 * max by (function, stack) (leakwatch_leak_growth_goroutines_per_second{CHOSEN})",
@@ -187,13 +187,13 @@ STACKS: Panels = [
     ),
     lines(
         "Goroutines in leaking stacks, by target",
-        "Which targets leak. A line that falls to the ground is a restart; one that is flat does not leak.",
+        "Each stack by target. A drop to zero is a restart. A flat line does not leak.",
         Look(empty="no leak"),
         Ask(f"sum by (target, function, stack) ({LEAKING})", "{{target}} {{function}} {{stack}}"),
     ),
     lines(
         "Share of goroutines that leaked",
-        "What leaks hold, of all goroutines of the service.",
+        "Goroutines in leaks as a share of all goroutines of the service.",
         Look("percentunit", empty="no leak"),
         Ask(
             f"sum(max by (stack) (leakwatch_leak_goroutines{HELD})) / sum({once(f'leakwatch_goroutines{ALL}')})",
@@ -209,13 +209,14 @@ COST = (
 TARGETS: Panels = [
     lines(
         "Goroutines by target",
-        "In the latest profile. A gap: the target is down, or leakwatch was.",
+        "Goroutines in the latest profile. A gap means that the target or leakwatch was down.",
         Look(),
         Ask(once(f"leakwatch_goroutines{EACH}"), "{{target}}"),
     ),
     lines(
         "Restarts",
-        "Times that another process answered. Restarts empty a leak, and leakwatch goes on with what it knew.",
+        "Number of times that a new process answered. A restart frees leaked goroutines, but leakwatch keeps the"
+        " history.",
         Look(),
         Ask(
             f"max by (target) (increase(leakwatch_process_restarts_total{EACH}[$__rate_interval]))",
@@ -223,15 +224,15 @@ TARGETS: Panels = [
         ),
     ),
     lines(
-        "Cost of being watched",
-        "The share of one core that a target may spend on scrapes; two leakwatch processes add up. leakwatch"
-        " stretches its interval to stay below scrape_cost_limit, 1 % unless changed.",
+        "Cost of scraping",
+        "The largest share of one core that a target may spend on scrapes, summed over leakwatch processes."
+        " leakwatch stretches the interval to stay below scrape_cost_limit (default: 1 %).",
         Look("percentunit", levels={0.01: "red"}),
         Ask(COST, "{{target}}"),
     ),
     lines(
         "Scrapes by result",
-        "All that is not `success` is a gap in what leakwatch knows; docs/metrics.md has the reasons.",
+        "Every result except `success` is a gap in the history. docs/metrics.md lists the reasons.",
         Look("reqps"),
         Ask(
             f"sum by (result) (rate(leakwatch_scrapes_total{EACH}[$__rate_interval]))",
@@ -241,9 +242,9 @@ TARGETS: Panels = [
     ),
     rows(
         "Targets now",
-        "The process that answers: `start` is another after each start, `build` after each build. `mixed`:"
-        " several processes answer in turn, as behind a load balancer, and nothing is judged. `interval` is"
-        " stretched where a scrape would cost too much.",
+        "The process of each target: `start` changes with each process start, `build` with each build. `mixed`:"
+        " several processes answer behind one address, and the target is not judged. `interval` is stretched if"
+        " scraping would exceed the cost limit.",
         Look(span=24, height=8),
         [
             Ask(f"max by (target) (leakwatch_up{EACH})", "up"),

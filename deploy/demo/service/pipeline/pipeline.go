@@ -1,4 +1,4 @@
-// Package pipeline takes the secrets out of log lines.
+// Package pipeline removes secrets from log lines.
 package pipeline
 
 import (
@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// FilterService works on a line for a while and hands the result over an unbuffered channel: it waits until
-// somebody receives it, for ever if whoever asked has left.
+// FilterService processes a line for some time and sends the result on an unbuffered channel. It blocks until the
+// result is received, forever if the caller has left.
 func FilterService(answer chan<- string, line string, work time.Duration) {
 	time.Sleep(work)
 	answer <- strings.ReplaceAll(line, "secret", "******") // the leak's line

@@ -48,7 +48,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and .Values.web.configSecret.name .Values.web.configSecret.tls }}https{{ else }}http{{ end -}}
 {{- end }}
 
-{{- /* How a container of leakwatch is confined; what the Pod Security Standard "restricted" asks for. */}}
+{{- /* Security context of a leakwatch container, as required by the Pod Security Standard "restricted". */}}
 {{- define "leakwatch.containerSecurityContext" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
@@ -65,7 +65,7 @@ fsGroup: 65532
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
-{{- /* One probe: a dict of root and path. With a password or client certificates the kubelet only sees an open port. */}}
+{{- /* A probe; parameters: root, path. With a password or client certificates it only checks that the port is open. */}}
 {{- define "leakwatch.probe" -}}
 {{- if .root.Values.web.configSecret.name -}}
 tcpSocket: {port: web}
@@ -74,13 +74,13 @@ httpGet: {path: {{ printf "%s%s" .root.Values.web.routePrefix .path }}, port: we
 {{- end -}}
 {{- end }}
 
-{{- /* leakwatch.yml: discovery by annotations, more jobs, and the rest as it is given. */}}
+{{- /* leakwatch.yml: discovery by annotations, scrapeConfigs, and the keys of config. */}}
 {{- define "leakwatch.config" -}}
 {{- if hasKey .Values.config "scrape_configs" -}}
-{{- fail "config.scrape_configs: jobs are given as scrapeConfigs, and discovery.enabled=false leaves out the one for annotated pods" -}}
+{{- fail "config.scrape_configs: write jobs in scrapeConfigs; discovery.enabled=false removes the job for annotated pods" -}}
 {{- end -}}
 {{- if hasKey .Values.config "web" -}}
-{{- fail "config.web: the chart's own values say where it listens: web.externalUrl, web.routePrefix" -}}
+{{- fail "config.web: use the values web.externalUrl and web.routePrefix of the chart" -}}
 {{- end -}}
 {{- $jobs := list -}}
 {{- if .Values.discovery.enabled -}}
@@ -98,14 +98,14 @@ httpGet: {path: {{ printf "%s%s" .root.Values.web.routePrefix .path }}, port: we
 {{ merge (dict "scrape_configs" $jobs) .Values.config $kept | toYaml }}
 {{- end }}
 
-{{- /* One endpoint of a monitor: a dict of root, monitor (its values) and port. */}}
+{{- /* An endpoint of a monitor; parameters: monitor (its values), port, path, scheme. */}}
 {{- define "leakwatch.endpoint" -}}
 - port: {{ .port }}
   path: {{ .path }}
   {{- if ne .scheme "http" }}
   scheme: {{ .scheme }}
   {{- end }}
-  # leakwatch's own label `service` names what leaks; the Operator's must not replace it.
+  # leakwatch sets the label `service` to the leaking service. A label from the Operator must not replace it.
   honorLabels: true
   {{- with .monitor.interval }}
   interval: {{ . }}

@@ -1,12 +1,12 @@
 {{- /*
-For other charts, which name this one as a dependency:
+For other charts that declare this chart as a dependency:
 
   initContainers:
     {{- include "leakwatch.sidecar" .Subcharts.leakwatch | nindent 8 }}
   volumes:
     {{- include "leakwatch.sidecar.volumes" .Subcharts.leakwatch | nindent 8 }}
 
-and the labels of the pod: {{- include "leakwatch.sidecar.labels" .Subcharts.leakwatch | nindent 8 }}
+and for the labels of the pod: {{- include "leakwatch.sidecar.labels" .Subcharts.leakwatch | nindent 8 }}
 */}}
 {{- define "leakwatch.sidecar" -}}
 - name: leakwatch
@@ -33,7 +33,7 @@ and the labels of the pod: {{- include "leakwatch.sidecar.labels" .Subcharts.lea
       {{- end }}
   ports:
     - {name: leakwatch, containerPort: 9979, protocol: TCP}
-  # No readiness and no startup probe: leakwatch must not keep the service beside it from its work.
+  # No readiness probe and no startup probe, because leakwatch must not delay the service.
   livenessProbe:
     httpGet: {path: /-/healthy, port: leakwatch}
     periodSeconds: 30
