@@ -126,7 +126,9 @@ class Config(BaseSettings):
             "scrape_configs": len(jobs),
             "static targets": sum(len(group.targets) for job in jobs for group in job.static_configs),
         }
-        found |= Counter(f"{kind}_sd_configs" for job in jobs for kind, _ in job.named() if kind != "static")
+        found |= Counter(
+            f"{kind}_sd_configs" for job in jobs for kind, _ in job.discoverer_configs() if kind != "static"
+        )
         found |= {"alertmanagers": len(told), "owners": len(self.owners), "codeowners": len(self.codeowners)}
         found["ignore rules"] = len(self.ignore)
         said = [f"{number} {what}" for what, number in found.items() if number or what == "scrape_configs"]

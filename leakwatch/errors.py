@@ -58,11 +58,12 @@ class QueryError(LeakwatchError):
 
 
 class ScrapeError(LeakwatchError):
-    """One scrape failed for `reason`."""
+    """A scrape failed for `reason`; `charged`: whether the target worked, or may have worked, for the request."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
+    def __init__(self, reason: Reason, message: str, *, charged: bool = True) -> None:
         super().__init__(message)
         self.reason = reason
+        self.charged = charged
 
 
 class ProfileError(ScrapeError):

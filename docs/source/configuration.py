@@ -138,7 +138,7 @@ def descriptions(model: type[BaseSettings]) -> dict[str, str]:
     """Return the docstrings of the fields by their key in the file."""
     docstrings: dict[str, str] = {}
     for owner in reversed(model.__mro__):
-        if issubclass(owner, Settings) and owner is not Settings:
+        if issubclass(owner, BaseSettings) and owner is not BaseSettings:
             docstrings |= _docstrings(owner)
     return {
         info.alias or name: docstrings[name] for name, info in model.model_fields.items() if name in docstrings

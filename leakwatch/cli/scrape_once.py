@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leakwatch.cli.analyze.folders import SYMBOLS, own_symbols, read_symbols
-from leakwatch.discovery.target_builder import JobDefaults, endpoint
+from leakwatch.discovery.target_builder import TargetDefaults, endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, UsageError, without_user
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Fetcher
@@ -86,7 +86,7 @@ async def _dump(fetcher: Fetcher, total: int, limit: int) -> Dump:
             f" if that is all right, allow it with --full-dump-limit {total}"
         )
     body = bytearray()
-    await fetcher.beside("goroutine", DEFAULT_SIZE, debug="2").fetch(body.extend)
+    await fetcher.with_profile("goroutine", DEFAULT_SIZE, debug="2").fetch(body.extend)
     return dump.parse(bytes(body))
 
 
@@ -95,7 +95,8 @@ async def _fetch(url: str, timeout: float, dump_limit: int | None) -> Profile | 
     (group,) = job.static_configs
     try:
         found = endpoint(
-            {"__address__": group.targets[0]}, JobDefaults(job.job_name, job.scheme, job.profile_path)
+            {"__address__": group.targets[0]},
+            TargetDefaults(job=job.job_name, scheme=job.scheme, path=job.profile_path),
         )
     except DiscoveryError as error:
         raise ConfigError(f"{without_user(url)}: {error}") from error
@@ -108,7 +109,7 @@ async def _fetch(url: str, timeout: float, dump_limit: int | None) -> Profile | 
         profile = text.parse(bytes(body))
         if dump_limit is not None:
             return await _dump(fetcher, profile.total, dump_limit)
-        symbols = SymbolProbe(fetcher.beside("symbol", SIZE_LIMIT))
+        symbols = SymbolProbe(fetcher.with_profile("symbol", SIZE_LIMIT))
         traces = symbols.wanted(Identifier().identify(profile), (), 0.0)
         refusal = await symbols.ask(traces, 0.0) if traces else None
         if refusal:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from leakwatch.clock import Clock, Lag
-from leakwatch.discovery.target_builder import JobDefaults as Start
+from leakwatch.discovery.target_builder import TargetDefaults as Start
 from leakwatch.discovery.target_builder import endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, UsageError, without_user
 from leakwatch.http.client import Tls
@@ -160,7 +160,7 @@ def _plan(url: str, how: SessionSettings) -> tuple[Target, ScrapeTarget]:
     (group,) = http.static_configs
     labels = {**group.labels, "__address__": group.targets[0]}
     try:
-        found = endpoint(labels, Start(http.job_name, http.scheme, http.profile_path))
+        found = endpoint(labels, Start(job=http.job_name, scheme=http.scheme, path=http.profile_path))
     except DiscoveryError as error:
         raise ConfigError(f"{without_user(url)}: {error}") from error
     limits = how.cost_limit, DEFAULT_SIZE, http.profile_format, how.closer

@@ -104,10 +104,10 @@ class HttpDiscoverer:
         """Return the groups of the list, or None if the list did not change; raises DiscoveryError."""
         body = bytearray()
         try:
-            await fetcher.fetch(body.extend)
+            fetched = await fetcher.fetch(body.extend)
         except ScrapeError as error:
             raise DiscoveryError(f"{error.reason}: {error}") from error
-        content_type = fetcher.content_type.strip()
+        content_type = fetched.content_type.strip()
         if not JSON.fullmatch(content_type):
             raise DiscoveryError(f"the response has Content-Type {quote(content_type)}, not application/json")
         if bytes(body) == self._body:

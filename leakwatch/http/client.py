@@ -1,4 +1,7 @@
-"""HTTP clients: the only place that makes them. Settings as in Prometheus's scrape configuration."""
+"""HTTP clients with one connection per address, and TLS contexts that follow changed files.
+
+No other module makes HTTP clients.
+"""
 
 import os
 import socket
@@ -13,66 +16,76 @@ USER_AGENT = f"leakwatch/{__version__}"
 
 
 class TlsError(OSError):
-    """A certificate or key cannot be used as it is now."""
+    """A certificate or key file cannot be used now."""
 
 
 class Tls:
-    """The TLS context of a job, shared by its clients; made anew when one of its files has changed.
+    """The TLS context of a job, shared by the clients of its targets. A changed file replaces it.
 
-    Without `secure` it is one that never speaks TLS: the world's certificates are a megabyte of memory.
+    If `secure` is false, do not load CA certificates, which take about 1 MB.
     """
 
     def __init__(self, settings: TlsConfig, *, secure: bool) -> None:
         self._settings = settings
         self._secure = secure
-        self._version: tuple[int, ...] | None = None
+        self._modified: tuple[int, ...] | None = None
+        """Modification times of the files when `_context` was made."""
         self._context: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext:
-        """Return the context for the files as they are now; raises TlsError."""
+        """Return the context for the current files; raises TlsError."""
         try:
-            version = tuple(file.stat().st_mtime_ns for file in self._settings.files()) if self._secure else ()
-            if self._context is None or version != self._version:
+            modified = tuple(file.stat().st_mtime_ns for file in self._settings.files()) if self._secure else ()
+            if self._context is None or modified != self._modified:
                 self._context = (
                     self._settings.context() if self._secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                 )
-                self._version = version
+                self._modified = modified
         except OSError as error:
             raise TlsError(str(error)) from error
         return self._context
 
 
 class Client:
-    """The HTTP client of one address: one connection, kept open; `socket`: path of a unix socket.
+    """The HTTP client of one address. It has one connection, which it keeps open.
 
-    One small client per address, because a shared pool is searched whole at every request. Proxies of the
-    environment are for the outside world, not for what we watch.
+    `socket`: path of a unix socket; `transport`: replaces the network in tests. The addresses do not share a pool,
+    because each request would search the whole pool. Proxies of the environment do not apply: they are for
+    addresses outside the network, not for targets.
     """
 
-    def __init__(self, tls: Tls, *, timeout: float, socket: str | None = None) -> None:
+    def __init__(
+        self,
+        tls: Tls,
+        *,
+        timeout: float,
+        socket: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._tls = tls
         self._timeout = timeout
         self._socket = socket
+        self._transport = transport
         self._context: ssl.SSLContext | None = None
         self._client: httpx.AsyncClient | None = None
         self._closed = False
 
     async def get(self) -> httpx.AsyncClient:
-        """Return the client, a new one if its certificates have changed.
+        """Return the client, a new one if certificates have changed.
 
-        Raises TlsError, and ConnectError if it was closed.
+        Raises TlsError, and ConnectError after `close`.
         """
         context = self._tls.context()
         if context is not self._context:
             await self._drop()
-        if self._closed:  # meanwhile, perhaps
+        if self._closed:  # maybe during _drop
             raise httpx.ConnectError("the client has been closed")
         if self._client is None:
-            self._client, self._context = self._make(context), context
+            self._client, self._context = self._new_client(context), context
         return self._client
 
     async def close(self) -> None:
-        """Close the connection, for good."""
+        """Close the connection. The client does not connect again."""
         self._closed = True
         await self._drop()
 
@@ -81,25 +94,25 @@ class Client:
         if client:
             await client.aclose()
 
-    def _make(self, context: ssl.SSLContext) -> httpx.AsyncClient:
+    def _new_client(self, context: ssl.SSLContext) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
-        transport = httpx.AsyncHTTPTransport(verify=context, limits=limits, uds=self._socket, trust_env=False)
         return httpx.AsyncClient(
-            transport=transport,
+            transport=self._transport
+            or httpx.AsyncHTTPTransport(verify=context, limits=limits, uds=self._socket, trust_env=False),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"},
             timeout=httpx.Timeout(self._timeout, connect=self._timeout / 2),
             trust_env=False,
         )
 
 
-def refusal(error: BaseException | None) -> str:
-    """Return what the system said, "Connection refused" for example, "" if it said nothing."""
+def system_message(error: BaseException | None) -> str:
+    """Return the message of the operating system behind `error`, such as "Connection refused", or ""."""
     if isinstance(error, socket.gaierror):
         return f"{error.strerror or error}"
-    if isinstance(error, ssl.SSLError):  # its numbers are OpenSSL's, not the system's
+    if isinstance(error, ssl.SSLError):  # its errno is OpenSSL's
         return str(error)
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
-    if isinstance(error, BaseExceptionGroup):  # one for each address of the host
-        return next(filter(None, map(refusal, error.exceptions)), "")
-    return refusal(error.__cause__ or error.__context__) if error else ""
+    if isinstance(error, BaseExceptionGroup):  # one error per address of the host
+        return next(filter(None, map(system_message, error.exceptions)), "")
+    return system_message(error.__cause__ or error.__context__) if error else ""

@@ -1,7 +1,8 @@
-"""Scrapes one target: one request, one reason for each way to fail, and never more than the target agreed to.
+"""Fetch a body over HTTP within limits of time and size.
 
-A guest's manners: one request in flight, no retry within an interval (the service would pay again), a limit on
-the body as it streams in, the timeout over the whole answer, redirects only within the host.
+A fetch sends one request at a time, does not retry (the service would pay twice), limits the body while it
+arrives, and follows redirects only within the same origin. The timeout covers the whole response. Each failure
+has one reason.
 """
 
 import asyncio
@@ -9,28 +10,50 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import httpx
 
 from leakwatch.errors import NotAProfile, ScrapeError, quote
-from leakwatch.http.client import Client, TlsError, refusal
+from leakwatch.http.client import Client, TlsError, system_message
 from leakwatch.http.settings import HttpSettings
 
-REDIRECTS = 3
-PIECE = 65_536
-SHOWN_BODY = 200
-GZIP = 16 + zlib.MAX_WBITS
+MAX_REDIRECTS = 3
+PIECE_SIZE = 65_536
+QUOTED_BODY_SIZE = 200
+GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
 Feed = Callable[[bytes], None]
-"""Where the pieces of a body go; raises ProfileError."""
+"""Receives a body in pieces; may raise ProfileError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The result of a fetch whose body was passed on completely."""
+
+    body_bytes: int
+    """Size of the body, decompressed."""
+    new_connection: bool
+    """Whether the response came over another connection than the previous one."""
+    content_type: str
+    """The header `Content-Type`, "" if it is missing."""
+
+
+class _Transfer:
+    """The state of one fetch: the part of the response that has arrived."""
+
+    def __init__(self) -> None:
+        self.body_bytes = 0
+        self.new_connection = False
+        self.content_type: str | None = None
+        """None until the header of a successful response has arrived."""
 
 
 class Fetcher:
-    """Fetches the goroutine profile of one address, the same way each time.
+    """Fetches the body of one URL with `client`.
 
-    `client`: gives the client to use; `url`: of the profile; `timeout`: seconds over the whole answer;
-    `size_limit`: bytes after decompression.
+    `timeout`: seconds until the response is complete; `size_limit`: bytes of the body after decompression.
     """
 
     def __init__(
@@ -38,111 +61,104 @@ class Fetcher:
     ) -> None:
         self.url = url
         self.timeout = timeout
-        self.body_bytes = 0
-        """Of the latest answer."""
-        self.paid = False
-        """Whether the target has, or may have, done work for the latest request."""
-        self.fresh = False
-        """Whether the latest answer came over a connection that is new."""
-        self.content_type = ""
-        """Of the latest answer, as its header says."""
-        self._answered = False
-        self._socket: object = None
+        self.size_limit = size_limit
         self._client = client
         self._settings = settings
-        self.size_limit = size_limit
+        self._socket: object = None
+        """The socket of the latest response."""
         self._extensions = (
             {"sni_hostname": settings.tls_config.server_name} if settings.tls_config.server_name else {}
         )
 
-    def beside(self, profile: str, size_limit: int, **params: str) -> "Fetcher":
-        """Return a scraper of another profile of the same process, over the same connection."""
-        url = self.url.copy_with(path=self.url.path.removesuffix("goroutine") + profile, params=params)
+    def with_profile(self, name: str, size_limit: int, **params: str) -> "Fetcher":
+        """Return a fetcher of another profile of the same process, over the same connection."""
+        return self._with_url(
+            self.url.copy_with(path=self.url.path.removesuffix("goroutine") + name, params=params), size_limit
+        )
+
+    def with_path(self, path: str, size_limit: int) -> "Fetcher":
+        """Return a fetcher of another path of the same address, over the same connection."""
+        return self._with_url(self.url.copy_with(path=path, query=None), size_limit)
+
+    def _with_url(self, url: httpx.URL, size_limit: int) -> "Fetcher":
         return Fetcher(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
 
-    def at(self, path: str, size_limit: int) -> "Fetcher":
-        """Return a scraper of another path of the same address, over the same connection."""
-        url = self.url.copy_with(path=path, query=None)
-        return Fetcher(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
-
-    async def fetch(self, feed: Feed) -> None:
-        """Give the body of one answer to `feed` piece by piece; raises ScrapeError."""
-        self.body_bytes = 0
-        self.paid = True
-        self.fresh = self._answered = False
+    async def fetch(self, feed: Feed, *, query: bytes | None = None) -> Fetched:
+        """Pass the body to `feed` in pieces; `query` replaces the query of the URL. Raises ScrapeError."""
+        url = self.url if query is None else self.url.copy_with(query=query)
+        transfer = _Transfer()
         try:
             async with asyncio.timeout(self.timeout):
-                await self._fetch(feed)
+                await self._follow(url, feed, transfer)
         except TimeoutError as error:
-            raise ScrapeError("timeout", f"no whole answer within {self.timeout:g} s") from error
+            raise ScrapeError("timeout", f"no complete response within {self.timeout:g} s") from error
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError, zlib.error) as error:
-            raise self._translated(error) from error
+            raise self._scrape_error(error, transfer) from error
+        return Fetched(transfer.body_bytes, transfer.new_connection, transfer.content_type or "")
 
     async def close(self) -> None:
         """Close the connection."""
         await self._client.close()
 
-    async def _fetch(self, feed: Feed) -> None:
-        url = self.url
-        for _ in range(REDIRECTS + 1):
-            async with self._answer(url) as response:
-                following = response.next_request
-                if following is None:
-                    await self._read(response, feed)
+    async def _follow(self, url: httpx.URL, feed: Feed, transfer: _Transfer) -> None:
+        """Send the request, and follow redirects within the origin of `url`."""
+        origin = _origin(url)
+        for _ in range(MAX_REDIRECTS + 1):
+            async with self._response(url, transfer) as response:
+                if response.next_request is None:
+                    await self._read(response, feed, transfer)
                     return
+                url = response.next_request.url
                 if not self._settings.follow_redirects:
-                    raise ScrapeError("status", f"HTTP {response.status_code}: redirects to {following.url}")
-                if _origin(following.url) != _origin(self.url):
-                    raise ScrapeError("status", f"redirects to another host, {following.url}: not followed")
-                url = following.url
-        raise ScrapeError("status", f"redirects more than {REDIRECTS} times")
+                    raise ScrapeError("status", f"HTTP {response.status_code}: redirects to {url}")
+                if _origin(url) != origin:
+                    raise ScrapeError("status", f"redirects to another host, {url}: not followed")
+        raise ScrapeError("status", f"redirects more than {MAX_REDIRECTS} times")
 
     @asynccontextmanager
-    async def _answer(self, url: httpx.URL) -> AsyncIterator[httpx.Response]:
+    async def _response(self, url: httpx.URL, transfer: _Transfer) -> AsyncIterator[httpx.Response]:
         headers = self._settings.headers()
         client = await self._client.get()
         request = client.build_request("GET", url, headers=headers, extensions=self._extensions)
         response = await client.send(request, stream=True, follow_redirects=False)
         socket = response.extensions["network_stream"].get_extra_info("socket")
-        self.fresh, self._socket = self.fresh or socket is not self._socket, socket
+        transfer.new_connection |= socket is not self._socket
+        self._socket = socket
         try:
             yield response
         finally:
             await response.aclose()
 
-    async def _read(self, response: httpx.Response, feed: Feed) -> None:
+    async def _read(self, response: httpx.Response, feed: Feed, transfer: _Transfer) -> None:
         if response.status_code != httpx.codes.OK:
-            asked = f"HTTP {response.status_code} for {response.url.path}"
-            raise ScrapeError("status", f"{asked}{await _said(response)}")
-        self._answered = True
-        self.content_type = response.headers.get("Content-Type", "")
+            body = await _quoted_body(response)
+            raise ScrapeError("status", f"HTTP {response.status_code} for {response.url.path}{body}")
+        transfer.content_type = response.headers.get("Content-Type", "")
         async for piece in _pieces(response):
-            self.body_bytes += len(piece)
-            if self.body_bytes > self.size_limit:
+            transfer.body_bytes += len(piece)
+            if transfer.body_bytes > self.size_limit:
                 raise ScrapeError(
                     "too_large", f"the body is larger than {self.size_limit} bytes (body_size_limit)"
                 )
             feed(piece)
 
-    def _translated(self, error: Exception) -> ScrapeError:
-        """Return what a foreign error means to us; says in `paid` whether the target was spared."""
+    def _scrape_error(self, error: Exception, transfer: _Transfer) -> ScrapeError:
+        """Return the ScrapeError for an error of httpx, the system or zlib."""
         message = str(error) or type(error).__name__
         if isinstance(error, httpx.ConnectTimeout):
-            self.paid = False
-            return ScrapeError("timeout", f"no connection within {self.timeout / 2:g} s")
+            return ScrapeError("timeout", f"no connection within {self.timeout / 2:g} s", charged=False)
         if isinstance(error, httpx.TimeoutException):
-            return ScrapeError("timeout", f"no whole answer within {self.timeout:g} s")
+            return ScrapeError("timeout", f"no complete response within {self.timeout:g} s")
         if isinstance(error, TlsError) or _is_tls(error):
-            self.paid = False
-            return ScrapeError("tls", message)
+            return ScrapeError("tls", message, charged=False)
         if isinstance(error, zlib.error):
-            return ScrapeError("malformed", f"the body is not the gzip that its header promises: {message}")
-        if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) and self._answered:
-            return ScrapeError("truncated", f"the connection closed after {self.body_bytes} bytes of the body")
-        if isinstance(error, httpx.ConnectError):
-            self.paid = False
-            message = refusal(error) or message
-        return ScrapeError("connection", message)
+            return ScrapeError("malformed", f"the body is not the gzip that its header announces: {message}")
+        if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) and transfer.content_type is not None:
+            return ScrapeError("truncated", f"the connection closed after {transfer.body_bytes} bytes of the body")
+        unconnected = isinstance(error, httpx.ConnectError)
+        if unconnected:
+            message = system_message(error) or message
+        return ScrapeError("connection", message, charged=not unconnected)
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
@@ -157,31 +173,31 @@ def _is_tls(error: BaseException | None) -> bool:
     return False
 
 
-async def _said(response: httpx.Response) -> str:
-    """Return the beginning of what an error answer says, for the message."""
-    said = b""
+async def _quoted_body(response: httpx.Response) -> str:
+    """Return ": " and the quoted first line of the body of an error response, "" if the line is empty."""
+    body = b""
     async for piece in _pieces(response):
-        said += piece
-        if len(said) >= SHOWN_BODY:
+        body += piece
+        if len(body) >= QUOTED_BODY_SIZE:
             break
-    line = said[:SHOWN_BODY].strip().partition(b"\n")[0]
+    line = body[:QUOTED_BODY_SIZE].strip().partition(b"\n")[0]
     return f": {quote(line)}" if line else ""
 
 
 async def _pieces(response: httpx.Response) -> AsyncIterator[bytes]:
-    """Yield the body, decompressed, in pieces of bounded size: a gzip bomb goes off in slices."""
+    """Yield the body; decompress gzip in pieces of at most PIECE_SIZE bytes, because a gzip bomb is large."""
     coding = response.headers.get("Content-Encoding", "identity").lower()
     if coding not in {"identity", "gzip", "x-gzip"}:
-        raise NotAProfile(f"the body has Content-Encoding {quote(coding)}, which was not asked for")
-    unzip = zlib.decompressobj(GZIP) if coding != "identity" else None
+        raise NotAProfile(f"the body has Content-Encoding {quote(coding)}, which leakwatch does not accept")
+    unzip = zlib.decompressobj(GZIP_WINDOW) if coding != "identity" else None
     async for data in response.aiter_raw():
         if unzip is None:
             yield data
             continue
         rest = data
         while rest and not unzip.eof:
-            yield unzip.decompress(rest, PIECE)
+            yield unzip.decompress(rest, PIECE_SIZE)
             rest = unzip.unconsumed_tail
-            await asyncio.sleep(0)  # a small body may hold a large one: let others run, and the timeout too
+            await asyncio.sleep(0)  # a few bytes can expand to many pieces; other tasks and the timeout must run
     if unzip is not None and not unzip.eof:
         raise ScrapeError("truncated", "the gzip of the body ends early")

@@ -12,7 +12,7 @@ import httpx
 import structlog
 
 from leakwatch.errors import DeliveryError, RefusedError, quote
-from leakwatch.http.client import Client, refusal
+from leakwatch.http.client import Client, system_message
 from leakwatch.notify.alerts import Alert
 from leakwatch.notify.config import AlertmanagerConfig
 from leakwatch.notify.queue import AlertQueue
@@ -134,7 +134,7 @@ class AlertmanagerClient:
         except (TimeoutError, httpx.TimeoutException) as error:
             raise DeliveryError(f"no answer within {self.config.timeout:g} s") from error
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError) as error:
-            raise DeliveryError(refusal(error) or str(error) or type(error).__name__) from error
+            raise DeliveryError(system_message(error) or str(error) or type(error).__name__) from error
         finally:
             self.requests += 1
             self.seconds += self._now() - begin

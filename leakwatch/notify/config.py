@@ -34,7 +34,7 @@ class AlertmanagerConfig(DiscoverySettings, HttpSettings):
 
     @model_validator(mode="after")
     def _finds_something(self) -> Self:
-        if not self.mechanisms():
+        if not self.discoverer_configs():
             raise ValueError("there is no Alertmanager: give it static_configs or file_sd_configs")
         return self
 

@@ -82,7 +82,7 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
 
     @model_validator(mode="after")
     def _watches_something(self) -> Self:
-        if not self.mechanisms():
+        if not self.discoverer_configs():
             raise ValueError(
                 f"job {self.job_name!r} has no targets: give it static_configs or one of the ..._sd_configs"
             )

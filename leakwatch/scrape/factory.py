@@ -32,13 +32,12 @@ def build_loop(  # noqa: PLR0913  each is a part with a life of its own
     `trail`: keeps what is evidence; `credit`: seconds of a core that count as saved from the beginning.
     """
     client = Client(tls, timeout=plan.timeout, socket=plan.endpoint.socket)
-    fetcher = Fetcher(client, plan.endpoint.url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
+    url = plan.endpoint.url.copy_with(params={"debug": "0"}) if plan.form == "proto" else plan.endpoint.url
+    fetcher = Fetcher(client, url, plan.http, timeout=plan.timeout, size_limit=plan.size_limit)
     process_probe = symbols = None
-    if plan.form == "proto":
-        fetcher.url = fetcher.url.copy_with(params={"debug": "0"})
-    else:
-        process_probe = ProcessProbe(fetcher.beside("threadcreate", SIZE_LIMIT, debug="0"))
-        symbols = SymbolProbe(fetcher.beside("symbol", SIZE_LIMIT))
+    if plan.form == "text":
+        process_probe = ProcessProbe(fetcher.with_profile("threadcreate", SIZE_LIMIT, debug="0"))
+        symbols = SymbolProbe(fetcher.with_profile("symbol", SIZE_LIMIT))
     pace = CostBudget(plan.interval, plan.cost_limit)
     pace.charge(-credit)
     return ScrapeLoop(

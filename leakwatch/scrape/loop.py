@@ -10,7 +10,7 @@ import structlog
 from leakwatch.clock import Clock
 from leakwatch.errors import ScrapeError
 from leakwatch.evidence.recorder import TargetRecorder
-from leakwatch.http.fetch import Fetcher
+from leakwatch.http.fetch import Fetched, Fetcher
 from leakwatch.leaks.model import Event
 from leakwatch.model import Process, Samples, Target, TargetHealth
 from leakwatch.pipeline import Pipeline
@@ -84,7 +84,7 @@ class ScrapeLoop:
         body = self._pipeline.body(self._form, self._scraper.size_limit, self.target.service)
         packer = self._trail.begin(self._form, self._scraper.size_limit) if self._trail else None
         try:
-            await self._fetch(packer.tee(body.feed) if packer else body.feed)
+            fetched = await self._fetch(packer.tee(body.feed) if packer else body.feed)
             if self._gone():
                 return  # the target went away meanwhile: nothing may bring it back
             self._watch_interval(time)
@@ -92,9 +92,9 @@ class ScrapeLoop:
                 await asyncio.sleep(0)
                 self._stay()
             total, samples = body.close()
-            await self._identify(total, body.process)
+            await self._identify(total, body.process, fresh=fetched.new_connection)
             self._stay()
-            await self._name(body, samples)
+            await self._name(body, samples, fresh=fetched.new_connection)
             self._stay()
             tell(self._pipeline.observe(self.target, time, total, samples, self._process))
             if self._trail and packer:
@@ -126,23 +126,30 @@ class ScrapeLoop:
         if self._closed:
             raise TargetRemoved
 
-    async def _fetch(self, feed: Callable[[bytes], None]) -> None:
+    async def _fetch(self, feed: Callable[[bytes], None]) -> Fetched:
         """Fetch one body, and charge the target for it whether that succeeds or not."""
         begin, late = self._clock.stopwatch(), self._lag()
+        charged, body_bytes = True, 0
         try:
-            await self._scraper.fetch(feed)
+            fetched = await self._scraper.fetch(feed)
+            body_bytes = fetched.body_bytes
+        except ScrapeError as error:
+            charged = error.charged
+            raise
+        else:
+            return fetched
         finally:
             # What our own loop was late is no work of the target's.
             took = self._clock.stopwatch() - begin - (self._lag() - late)
             took = min(max(took, 0.0), self._scraper.timeout)
-            self._pace.charge(took if self._scraper.paid else 0.0)
-            self.health.duration, self.health.body_bytes = took, self._scraper.body_bytes
+            self._pace.charge(took if charged else 0.0)
+            self.health.duration, self.health.body_bytes = took, body_bytes
             self._say_interval(took)
 
-    async def _identify(self, total: int, told: Process | None) -> None:
+    async def _identify(self, total: int, told: Process | None, *, fresh: bool) -> None:
         """Learn which process this is, if it was `told` or there is reason to ask; say when it is another one."""
         begin, process_probe = self._clock.stopwatch(), self._question
-        before, fresh = self._pipeline.add_target(self.target).total, self._scraper.fresh
+        before = self._pipeline.add_target(self.target).total
         found = told
         if told is None and process_probe and process_probe.is_due(begin, before=before, total=total, fresh=fresh):
             found = await process_probe.ask(begin)
@@ -154,14 +161,14 @@ class ScrapeLoop:
         if old and found and old.start != found.start:
             self._log.info("target has restarted", new_build=old.build != found.build)
 
-    async def _name(self, body: Body, samples: Samples) -> None:
+    async def _name(self, body: Body, samples: Samples, *, fresh: bool) -> None:
         """Name the wait reasons that the profile hides; ask the process for those that it has not told yet."""
         symbols, state = self._symbols, self._pipeline.add_target(self.target)
         if symbols is None or state.identity.mixed:
             return
         begin = self._clock.stopwatch()
         process = self._process.start if self._process else ""
-        symbols.follow(process, begin, fresh=self._scraper.fresh)
+        symbols.follow(process, begin, fresh=fresh)
         traces = symbols.wanted(samples, state.judgements, begin)
         if traces:
             error = await symbols.ask(traces, begin)

@@ -12,7 +12,7 @@ from leakwatch.config import Config
 from leakwatch.discovery.runner import DiscoveryRunner
 from leakwatch.discovery.shard import Shard
 from leakwatch.discovery.status import DiscovererStatus
-from leakwatch.discovery.target_builder import BuiltTargets, Endpoint, JobDefaults, TargetBuilder
+from leakwatch.discovery.target_builder import Endpoint, RelabeledTargets, TargetBuilder, TargetDefaults
 from leakwatch.http.settings import HttpSettings
 from leakwatch.model import Target
 from leakwatch.profile.body import Format
@@ -45,7 +45,7 @@ class JobTargets:
     """What is known of the targets of one job."""
 
     resolver: TargetBuilder
-    found: BuiltTargets = field(default_factory=BuiltTargets)
+    found: RelabeledTargets = field(default_factory=RelabeledTargets)
     over: bool = False
     """Whether more were found than target_limit, so that the former ones stay."""
 
@@ -88,16 +88,13 @@ class TargetSet:
         """Return how to scrape each target that was found and is this shard's."""
         return self._plans
 
-    def counts(self) -> dict[str, BuiltTargets]:
+    def counts(self) -> dict[str, RelabeledTargets]:
         """Return what became of the addresses of each job."""
         return {name: known.found for name, known in self._jobs.items()}
 
     def outlook(self) -> list[DiscovererStatus]:
         """Return how each mechanism fares."""
-        return [
-            DiscovererStatus(job, name, progress.failures, progress.succeeded)
-            for job, name, progress in self._finder.progress()
-        ]
+        return self._finder.statuses()
 
     def _found(self) -> None:
         """Take in what a mechanism found, soon; whatever else is found until then goes with it."""
@@ -124,12 +121,19 @@ class TargetSet:
             self._changed()
 
     async def _endpoints(self, config: Config, job: ScrapeConfig) -> JobTargets:
-        times = config.interval(job), config.timeout(job)
-        memory = job.metrics_path, job.memory_limit
-        start = JobDefaults(job.job_name, job.scheme, job.profile_path, *times, job.relabel_configs, *memory)
+        start = TargetDefaults(
+            job=job.job_name,
+            scheme=job.scheme,
+            path=job.profile_path,
+            interval=config.interval(job),
+            timeout=config.timeout(job),
+            rules=job.relabel_configs,
+            metrics_path=job.metrics_path,
+            memory_limit=job.memory_limit,
+        )
         old = self._jobs.get(job.job_name)
-        resolver = old.resolver if old and old.resolver.job == start else TargetBuilder(start)
-        found = await resolver.resolve(self._finder.groups(job.job_name))
+        resolver = old.resolver if old and old.resolver.defaults == start else TargetBuilder(start)
+        found = await resolver.build(self._finder.groups(job.job_name))
         number = len({endpoint.target for endpoint in found.endpoints})
         if not job.target_limit or number <= job.target_limit:
             return JobTargets(resolver, found)
@@ -142,7 +146,7 @@ class TargetSet:
                 target_limit=job.target_limit,
                 kept=len(former),
             )
-        return JobTargets(resolver, BuiltTargets(former, found.dropped, found.invalid), over=True)
+        return JobTargets(resolver, RelabeledTargets(former, found.dropped, found.invalid), over=True)
 
     def _planned(self, config: Config) -> dict[Target, ScrapeTarget]:
         """Return the plan of each target of this shard; of two that are the same target, the first counts."""

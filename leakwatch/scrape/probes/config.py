@@ -35,8 +35,8 @@ def probes(settings: ProbeSettings, fetcher: Fetcher, endpoint: Endpoint, keep: 
 
     `scraper`: of its profile; `keep`: keeps a full dump.
     """
-    leaked = fetcher.beside("goroutineleak", fetcher.size_limit, debug="1")
-    dumped = fetcher.beside("goroutine", fetcher.size_limit, debug="2")
+    leaked = fetcher.with_profile("goroutineleak", fetcher.size_limit, debug="1")
+    dumped = fetcher.with_profile("goroutine", fetcher.size_limit, debug="2")
     return [
         memory_inquiry(fetcher, endpoint),
         LeakProfileProbe(leaked, settings.leak_proof, settings.leak_proof_goroutines),

@@ -104,4 +104,4 @@ def memory_inquiry(fetcher: Fetcher, endpoint: Endpoint) -> MemoryProbe:
     path, url, here = endpoint.metrics_path, endpoint.url, None
     if not endpoint.socket and is_loopback(url.host):
         here = partial(LocalProcesses().usage, url.host, url.port or PORTS[url.scheme])
-    return MemoryProbe(fetcher.at(path, SIZE_LIMIT) if path else None, endpoint.memory_limit, here)
+    return MemoryProbe(fetcher.with_path(path, SIZE_LIMIT) if path else None, endpoint.memory_limit, here)

@@ -76,9 +76,8 @@ class SymbolProbe:
         addresses = [trace.parked_at for trace in traces]
         known = next((trace for trace in traces if trace.frames[0] is not UNKNOWN), None)
         checked = [visible_at(known)] if known else []
-        self._scraper.url = self._scraper.url.copy_with(query=symbol.query(addresses + checked))
         body = bytearray()
-        await self._scraper.fetch(body.extend)
+        await self._scraper.fetch(body.extend, query=symbol.query(addresses + checked))
         names = symbol.parse(bytes(body))
         if known and names.get(checked[0]) != known.frames[0].function:
             raise MalformedProfile(

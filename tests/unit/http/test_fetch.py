@@ -17,7 +17,7 @@ import trustme
 from leakwatch.discovery.target_builder import Endpoint, JobDefaults, endpoint
 from leakwatch.errors import ScrapeError
 from leakwatch.http.client import Client, Tls
-from leakwatch.http.fetch import Fetcher
+from leakwatch.http.fetch import Fetched, Fetcher
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.body import Body
@@ -43,22 +43,18 @@ def where(config: ScrapeConfig) -> Endpoint:
     return endpoint({"__address__": group.targets[0]}, JobDefaults("j", config.scheme, config.profile_path))
 
 
-def scrape(url: str, *, timeout: float = 5.0, limit: int = 10**7, **settings: Any) -> tuple[Fetcher, int]:
-    """Scrape once; return the scraper and the profile's total."""
+def scrape(url: str, *, timeout: float = 5.0, limit: int = 10**7, **settings: Any) -> tuple[Fetched, int]:
+    """Scrape once; return the result of the fetch and the total of the profile."""
     config = job(url, **settings)
     found = where(config)
 
-    async def run() -> tuple[Fetcher, int]:
+    async def run() -> tuple[Fetched, int]:
         tls = Tls(config.tls_config, secure=config.scheme == "https")
         client = Client(tls, timeout=timeout, socket=found.socket)
         fetcher = Fetcher(client, found.url, config, timeout=timeout, size_limit=limit)
         body: Body = Pipeline(DetectionSettings()).body()
         try:
-            await fetcher.fetch(body.feed)
-            return fetcher, body.close()[0]
-        except ScrapeError as error:
-            error.add_note(f"paid: {fetcher.paid}")
-            raise
+            return await fetcher.fetch(body.feed), body.close()[0]
         finally:
             await fetcher.close()
 
@@ -92,9 +88,9 @@ def chunked(body: bytes, size: int, *, end: bool = True) -> Answer:
 def test_a_body_however_it_comes(answer: Answer) -> None:
     """Whole, in chunks or gzipped by a proxy: the profile is read."""
     with answering(answer) as server:
-        fetcher, total = scrape(server.url)
+        fetched, total = scrape(server.url)
     assert total == 183
-    assert fetcher.body_bytes == len(BODY)
+    assert fetched == Fetched(len(BODY), new_connection=True, content_type="")
     assert server.requests[0].startswith(b"GET /debug/pprof/goroutine?debug=1 HTTP/1.1\r\n")
     assert b"User-Agent: leakwatch/" in server.requests[0]
 
@@ -112,9 +108,9 @@ def test_what_was_closed_connects_no_more() -> None:
             size_limit=10**7,
         )
         await fetcher.close()
-        with pytest.raises(ScrapeError, match="the client has been closed"):
+        with pytest.raises(ScrapeError, match="the client has been closed") as caught:
             await fetcher.fetch(lambda _: None)
-        assert not fetcher.paid
+        assert not caught.value.charged
 
     with answering(http(BODY)) as server:
         asyncio.run(run(server.url))
@@ -187,7 +183,7 @@ def test_every_failure_has_its_reason(answer: Answer, reason: str, message: str)
     assert caught.value.reason == reason
     assert message in str(caught.value)
     assert len(str(caught.value)) < 400
-    assert caught.value.__notes__ == ["paid: True"]
+    assert caught.value.charged
 
 
 def test_an_endless_body_ends_at_the_limit() -> None:
@@ -222,7 +218,7 @@ def test_the_timeout_is_over_the_whole_answer(answer: Answer) -> None:
     with answering(answer) as server, pytest.raises(ScrapeError) as caught:
         scrape(server.url, timeout=0.5)
     assert caught.value.reason == "timeout"
-    assert caught.value.__notes__ == ["paid: True"]
+    assert caught.value.charged
     assert time.monotonic() - begin < 4  # the whole drip takes six seconds
 
 
@@ -234,7 +230,7 @@ def test_a_refused_connection_costs_the_target_nothing() -> None:
         scrape(f"http://127.0.0.1:{port}")
     assert caught.value.reason == "connection"
     assert str(caught.value) == "Connection refused"
-    assert caught.value.__notes__ == ["paid: False"]
+    assert not caught.value.charged
 
 
 def test_a_name_that_nobody_knows() -> None:

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from leakwatch.clock import Clock, Lag
-from leakwatch.errors import ScrapeError
-from leakwatch.http.fetch import Feed, Fetcher
+from leakwatch.http.fake import FakeFetcher
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Process
 from leakwatch.pipeline import Pipeline
@@ -46,52 +46,35 @@ class FakeClock(Clock):
         return moment + self.step
 
 
-class FakeScraper:
-    """Takes as long as it is told, and fails if it is told."""
+class World:
+    """A scrape loop with a simulated clock and target; `tick` calls it once per interval."""
 
-    def __init__(self, clock: FakeClock) -> None:
-        self.clock = clock
+    def __init__(self, interval: float = 15.0, limit: float = 0.01, size_limit: int = 1 << 20) -> None:
+        self.clock = FakeClock()
+        self.late = 0.0
         self.duration = 0.01
-        self.error: Exception | None = None
-        self.timeout = 10.0
-        self.size_limit = 1 << 20
+        self.status = 200
         self.body = BODY
-        self.paid = True
-        self.fresh = False
-        self.meanwhile: Callable[[], object] = lambda: None
-        self.body_bytes = 0
-        self.asked: list[float] = []
+        self.error: Exception | None = None
+        self.during_request: Callable[[], object] = lambda: None
+        self.request_times: list[float] = []
+        self.pipeline = Pipeline(DetectionSettings())
+        self.fetcher = FakeFetcher(self._respond, size_limit=size_limit)
+        budget = CostBudget(interval, limit)
+        self.loop = ScrapeLoop(TARGET, self.fetcher, self.pipeline, self.clock, lambda: self.late, budget)
+        self.interval = interval
 
-    async def close(self) -> None:
-        """Do nothing: there is no connection."""
-
-    async def fetch(self, feed: Feed) -> None:
-        """Feed the body, after its time."""
-        self.asked.append(self.clock.now)
-        self.meanwhile()
+    def _respond(self, _request: httpx.Request) -> tuple[int, bytes]:
+        self.request_times.append(self.clock.now)
+        self.during_request()
         self.clock.now += self.duration
         if self.error:
             raise self.error
-        self.body_bytes = len(self.body)
-        feed(self.body)
+        return self.status, self.body
 
-
-class World:
-    """A job with everything around it made up; `tick` calls it once per interval."""
-
-    def __init__(self, interval: float = 15.0, limit: float = 0.01) -> None:
-        self.clock = FakeClock()
-        self.late = 0.0
-        self.fetcher = FakeScraper(self.clock)
-        self.pipeline = Pipeline(DetectionSettings())
-        fetcher = cast("Fetcher", self.fetcher)
-        pace = CostBudget(interval, limit)
-        self.job = ScrapeLoop(TARGET, fetcher, self.pipeline, self.clock, lambda: self.late, pace)
-        self.interval = interval
-
-    def asked(self) -> list[int]:
-        """Return when the target was asked, in seconds since the start."""
-        return [round(at - START) for at in self.fetcher.asked]
+    def requested(self) -> list[int]:
+        """Return when the target received requests, in seconds since the start."""
+        return [round(time - START) for time in self.request_times]
 
     def tick(self, times: int) -> list[dict[str, Any]]:
         """Let some intervals pass; return what was logged."""
@@ -99,7 +82,7 @@ class World:
         async def run() -> None:
             for _ in range(times):
                 due = self.clock.now + self.interval
-                await self.job.run(lambda _: None)
+                await self.loop.run(lambda _: None)
                 self.clock.now = max(due, self.clock.now)
 
         with capture_logs() as logged:
@@ -111,36 +94,36 @@ def test_a_quick_target_is_scraped_every_interval() -> None:
     """A scrape within the share costs no pause, and the counts arrive."""
     world = World()
     world.tick(4)
-    assert world.asked() == [0, 15, 30, 45]
+    assert world.requested() == [0, 15, 30, 45]
     assert world.pipeline.add_target(TARGET).total == 2
-    assert world.job.health.results["success"] == 4
+    assert world.loop.health.results["success"] == 4
 
 
 def test_a_slow_target_is_scraped_less_often() -> None:
     """Scrapes of 0.4 s at 1 % of a core come every 40 s on average; that is said once, and its end too."""
     world = World()
-    world.fetcher.duration = 0.4
+    world.duration = 0.4
     logged = world.tick(60)
-    assert world.asked()[:3] == [0, 45, 75]
-    assert 900 / 40 - 1 <= len(world.fetcher.asked) <= 900 / 40 + 1
+    assert world.requested()[:3] == [0, 45, 75]
+    assert 900 / 40 - 1 <= len(world.request_times) <= 900 / 40 + 1
     stretched = [line for line in logged if "stretched" in line["event"]]
     assert [(line["interval"], line["duration"]) for line in stretched] == [(45.0, 0.4)]
-    assert world.job.health.interval > 15
-    world.fetcher.duration = 0.01
+    assert world.loop.health.interval > 15
+    world.duration = 0.01
     assert [line["event"] for line in world.tick(40)] == ["interval is normal again"]
-    assert world.job.health.interval == 15.0
+    assert world.loop.health.interval == 15.0
 
 
 def test_a_hiccup_is_no_outage() -> None:
     """A target that was quick for long may be slow once: what it saved pays for most of that."""
     world = World()
     world.tick(100)
-    world.fetcher.duration = 10.0
-    world.fetcher.error = ScrapeError("timeout", "no whole answer within 10 s")
+    world.duration = 10.0
+    world.error = httpx.ReadTimeout("")
     world.tick(1)
-    world.fetcher.duration, world.fetcher.error = 0.01, None
+    world.duration, world.error = 0.01, None
     world.tick(20)
-    after = [at for at in world.asked() if at > 1500]
+    after = [at for at in world.requested() if at > 1500]
     assert after[0] - 1500 <= 180
     assert world.pipeline.add_target(TARGET).history.block == 300.0
 
@@ -162,7 +145,7 @@ def test_never_more_than_the_share(costs: list[float], limit: float) -> None:
 def test_a_target_that_is_usually_slow_gets_a_longer_block() -> None:
     """When scrapes usually come too seldom for the block it grows, and says so; one slow scrape is not enough."""
     world = World()
-    world.fetcher.duration = 2.0
+    world.duration = 2.0
     assert [line for line in world.tick(20) if "block grows" in line["event"]] == []
     logged = world.tick(80)
     assert [line["block"] for line in logged if "block grows" in line["event"]] == [1200.0]
@@ -184,49 +167,49 @@ def test_since_when_a_target_is_down() -> None:
     """Down counts from the first failure, also when the reason changes later; up from the first success."""
     world = World()
     world.tick(2)
-    assert world.job.health.since == pytest.approx(START, abs=1)
-    world.fetcher.error = ScrapeError("status", "HTTP 404")
+    assert world.loop.health.since == pytest.approx(START, abs=1)
+    world.status = 404
     world.tick(2)
-    world.fetcher.error = ScrapeError("connection", "Connection refused")
+    world.error = httpx.ConnectError("Connection refused")
     world.tick(2)
-    assert world.job.health.since == pytest.approx(START + 30, abs=1)
+    assert world.loop.health.since == pytest.approx(START + 30, abs=1)
 
 
 def test_a_timeout_is_paid_for() -> None:
     """The service did the work although we hung up: the pause is that of the whole timeout."""
     world = World()
-    world.fetcher.duration = 1.0
-    world.fetcher.error = ScrapeError("timeout", "no whole answer within 1 s")
+    world.duration = 1.0
+    world.error = httpx.ReadTimeout("")
     world.tick(12)
-    assert world.asked() == [0, 105]
+    assert world.requested() == [0, 105]
 
 
 def test_a_suspended_machine_charges_nobody() -> None:
     """A scrape during which the laptop slept for hours costs no more than the timeout."""
     world = World()
     world.tick(100)
-    world.fetcher.duration = 8 * 3600.0
+    world.duration = 8 * 3600.0
     world.tick(1)
-    world.fetcher.duration = 0.01
-    assert world.job.health.duration == 10.0
+    world.duration = 0.01
+    assert world.loop.health.duration == 10.0
     world.tick(20)
-    assert len(world.fetcher.asked) > 110
+    assert len(world.request_times) > 110
 
 
 def test_a_mistake_of_ours_is_told() -> None:
     """An exception that nobody foresaw is a failed scrape with a traceback in the log, not silence."""
     world = World()
-    world.fetcher.error = ZeroDivisionError("oops")
+    world.error = ZeroDivisionError("oops")
     logged = world.tick(1)
     assert "our mistake" in logged[0]["event"]
-    assert world.job.health.up is False
-    assert world.job.health.results["malformed"] == 1
+    assert world.loop.health.up is False
+    assert world.loop.health.results["malformed"] == 1
 
 
 def test_a_target_that_goes_away_during_its_scrape_stays_away() -> None:
     """Nothing that arrives afterwards brings the target back, and its failure is not told."""
     world = World()
-    world.fetcher.meanwhile = lambda: setattr(world.job, "_closed", True)
+    world.during_request = lambda: setattr(world.loop, "_closed", True)
     assert world.tick(3) == []
     assert world.pipeline.targets == {}
 
@@ -234,29 +217,26 @@ def test_a_target_that_goes_away_during_its_scrape_stays_away() -> None:
 def test_the_target_does_not_pay_for_us() -> None:
     """When our own loop was busy for most of a scrape, that is no work of the target's and stretches nothing."""
     world = World()
-    world.fetcher.duration = 4.0
-    world.fetcher.meanwhile = lambda: setattr(world, "late", world.late + 3.95)
+    world.duration = 4.0
+    world.during_request = lambda: setattr(world, "late", world.late + 3.95)
     world.tick(4)
-    assert len(world.fetcher.asked) == 4
-    assert world.job.health.duration == pytest.approx(0.05)
+    assert len(world.request_times) == 4
+    assert world.loop.health.duration == pytest.approx(0.05)
 
 
 def test_a_target_that_is_down_is_asked_every_interval() -> None:
     """A refused connection cost the target nothing; the reason is logged once, and again when it changes."""
     world = World()
-    world.fetcher.paid = False
-    world.fetcher.duration = 3.0
-    world.fetcher.error = ScrapeError("connection", "refused")
+    world.duration = 3.0
+    world.error = httpx.ConnectError("refused")
     logged = world.tick(5)
-    assert len(world.fetcher.asked) == 5
+    assert len(world.request_times) == 5
     assert [(line["event"], line["reason"]) for line in logged] == [("scrape failed", "connection")]
-    world.fetcher.error = ScrapeError("status", "HTTP 404")
+    world.error, world.status, world.duration = None, 404, 0.01
     assert [line["reason"] for line in world.tick(3)] == ["status"]
-    assert world.job.health.results["connection"] == 5
-    assert world.job.health.up is False
-    world.fetcher.error = None
-    world.fetcher.paid = True
-    world.fetcher.duration = 0.01
+    assert world.loop.health.results["connection"] == 5
+    assert world.loop.health.up is False
+    world.status = 200
     assert [line["event"] for line in world.tick(2)] == ["target is up"]
 
 
@@ -269,16 +249,16 @@ def test_a_target_that_leaves_while_it_is_asked_stays_away(asked: str) -> None:
     async def run() -> list[Any]:
         told: list[Any] = []
 
-        async def leave(*_: object) -> None:
-            await world.job.close()
+        async def leave(*_: object, **__: object) -> None:
+            await world.loop.close()
             world.pipeline.leave(TARGET, world.clock.now)
 
-        job = cast("Any", world.job)
+        job = cast("Any", world.loop)
         if asked == "threadcreate":
             job._identify = leave
         else:
             job._name = leave
-        await world.job.run(told.append)
+        await world.loop.run(told.append)
         return told
 
     assert asyncio.run(run()) == []
@@ -290,9 +270,9 @@ def test_a_body_that_is_no_profile_leaves_a_gap() -> None:
     """What cannot be parsed counts by its reason and does not become a zero."""
     world = World()
     world.tick(2)
-    world.fetcher.body = BODY.replace(b"total 2", b"total 3")
+    world.body = BODY.replace(b"total 2", b"total 3")
     world.tick(1)
-    assert world.job.health.results["truncated"] == 1
+    assert world.loop.health.results["truncated"] == 1
     assert world.pipeline.add_target(TARGET).history.last.max() == 2
 
 
@@ -432,14 +412,12 @@ class FakeQuestion:
 def test_a_new_process_begins_a_new_lifetime() -> None:
     """A new connection is reason to ask; another process is said, with whether it is a new build, and counted."""
     world, process_probe = World(), FakeQuestion()
-    world.job._question = cast("ProcessProbe", process_probe)
-    world.fetcher.fresh = True
-    world.tick(1)
-    world.fetcher.fresh = False
-    world.tick(3)
+    world.loop._question = cast("ProcessProbe", process_probe)
+    world.tick(4)
     assert process_probe.asked == 1
     for process, new_build in ((Process("0x7f02", "b1"), False), (Process("0x7f03", "b2"), True)):
-        process_probe.process, world.fetcher.fresh = process, True
+        process_probe.process = process
+        world.fetcher.reconnect()
         said = [line for line in world.tick(1) if line["event"] == "target has restarted"]
         assert [line["new_build"] for line in said] == [new_build]
     process_probe.process = None  # it cannot be asked just now: no news
@@ -450,29 +428,26 @@ def test_a_new_process_begins_a_new_lifetime() -> None:
 def test_protobuf_says_itself_which_process_it_is() -> None:
     """With profile_format proto nothing else is asked; another [vdso] in the body is another process."""
     world = World()
-    world.job._form = "proto"
+    world.loop._form = "proto"
     body = gzip.decompress((PROFILES / "1.27/goroutine.debug0.pb.gz").read_bytes())
-    world.fetcher.body = body
+    world.body = body
     world.tick(2)
     state = world.pipeline.add_target(TARGET)
     assert (state.total, state.restarts) == (183, 0)
     first = state.identity.process
     assert first is not None
     assert first.build
-    world.fetcher.body = _moved(body, int(first.start, 16))
+    world.body = _moved(body, int(first.start, 16))
     assert [line["new_build"] for line in world.tick(1) if "restarted" in line["event"]] == [False]
     assert state.restarts == 1
-    world.fetcher.body = gzip.compress(body)[:-50]
+    world.body = gzip.compress(body)[:-50]
     world.tick(1)
-    world.fetcher.body = BODY
+    world.body = BODY
     world.tick(1)
-    world.fetcher.body, world.fetcher.size_limit = gzip.compress(body), 1000
-    world.tick(1)
-    assert {reason for reason, count in world.job.health.results.items() if count} == {
+    assert {reason for reason, count in world.loop.health.results.items() if count} == {
         "success",
         "truncated",
         "not_a_profile",
-        "too_large",
     }
     assert state.history.last.sum() == 182  # failures leave gaps, not zeros; one has not run yet
 
@@ -492,28 +467,29 @@ def _varint(number: int) -> bytes:
 
 def test_when_to_ask_which_process_answers() -> None:
     """Over a new connection always; after a fall of a fifth at most once a minute; else never."""
-    fetcher = FakeScraper(FakeClock())
-    fetcher.body = (Path(__file__).parents[2] / "profiles/1.27/goroutine.debug0.pb.gz").read_bytes()
-    process_probe = ProcessProbe(cast("Fetcher", fetcher))
+    response = 200, (PROFILES / "1.27/goroutine.debug0.pb.gz").read_bytes()
+    process_probe = ProcessProbe(FakeFetcher(lambda _: response))
     assert process_probe.is_due(0, before=0, total=50, fresh=True)
     assert process_probe.is_due(0, before=100, total=80, fresh=False)
     assert not process_probe.is_due(0, before=100, total=81, fresh=False)
     assert not process_probe.is_due(0, before=10, total=1, fresh=False)
-    found = asyncio.run(process_probe.ask(0))
-    assert found is not None
-    assert found.start.startswith("0x7f")
+    process = asyncio.run(process_probe.ask(0))
+    assert process is not None
+    assert process.start.startswith("0x7f")
     assert not process_probe.is_due(59, before=100, total=10, fresh=False)
     assert process_probe.is_due(60, before=100, total=10, fresh=False)
-    fetcher.error = ScrapeError("status", "HTTP 404")
+    response = 404, b""
     assert asyncio.run(process_probe.ask(100)) is None
     assert not process_probe.is_due(200, before=100, total=100, fresh=False)  # it has no such profile
 
 
 def test_a_question_without_an_answer_is_asked_again() -> None:
     """A process that is too slow to answer just after its start is asked once a minute, but not for ever."""
-    fetcher = FakeScraper(FakeClock())
-    process_probe = ProcessProbe(cast("Fetcher", fetcher))
-    fetcher.error = ScrapeError("timeout", "no answer")
+
+    def respond(_request: httpx.Request) -> tuple[int, bytes]:
+        raise httpx.ReadTimeout("")
+
+    process_probe = ProcessProbe(FakeFetcher(respond))
     assert asyncio.run(process_probe.ask(0)) is None
     assert not process_probe.is_due(59, before=100, total=100, fresh=False)
     for minute in range(1, 6):

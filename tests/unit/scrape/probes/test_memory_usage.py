@@ -53,7 +53,7 @@ class Asking:
             url = httpx.URL(f"{self._server.url}/prefix/debug/pprof/goroutine?debug=1")
             settings = HttpSettings(authorization=Authorization.model_validate({"credentials": "hunter2"}))
             fetcher = Fetcher(client, url, settings, timeout=self._timeout, size_limit=1 << 20)
-            probe = MemoryProbe(fetcher.at(self._path, 16 << 20), None)
+            probe = MemoryProbe(fetcher.with_path(self._path, 16 << 20), None)
             now_is = context(now, total, answers=self.answers)
             if is_due(probe, now_is):
                 await ask(probe, now_is)
@@ -113,7 +113,7 @@ BOMB = gzip.compress(b"# nothing\n" * (2 << 20))
         (http(BODY, length=10_000), "the connection closed after", True),
         (endless(b"x" * 65_536), "larger than 16777216 bytes", True),
         (http(BOMB, "200 OK", "Content-Encoding: gzip"), "larger than 16777216 bytes", True),
-        (silent, "no whole answer within 0.5 s", True),
+        (silent, "no complete response within 0.5 s", True),
     ],
     ids=["404", "401", "page", "bytes", "value", "another", "cut", "endless", "bomb", "slow"],
 )

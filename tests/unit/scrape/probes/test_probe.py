@@ -4,8 +4,9 @@ import asyncio
 import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +14,8 @@ from structlog.testing import capture_logs
 
 from leakwatch.detect.history import History
 from leakwatch.detect.min_age import lows, older
-from leakwatch.errors import ScrapeError
-from leakwatch.http.fetch import Feed, Fetcher
+from leakwatch.http.fake import FakeFetcher
+from leakwatch.http.fetch import Fetcher
 from leakwatch.leaks.findings import Dumped, ProbeResults, Proof, findings
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.settings import DetectionSettings
@@ -30,34 +31,26 @@ from leakwatch.scrape.probes.probe import Probe, ProbeContext, ask, is_due
 from tests.support.simulated import HOUR, INTERVAL, START, TARGET, play, samples, stack
 
 RECORDED = Path(__file__).parents[3] / "profiles" / "1.27"
-LEAKED = b"goroutineleak profile: total 3\n3 @ 0x11 0x21\n#\t0x10\tmain.lost+0x1\t/src/main.go:7\n\n"
+SIZE_LIMIT = 1 << 20
+BODY = b"goroutineleak profile: total 3\n3 @ 0x11 0x21\n#\t0x10\tmain.lost+0x1\t/src/main.go:7\n\n"
+LEAKED = 200, BODY
+Answer = tuple[int, bytes] | httpx.HTTPError
 LOST = stack("lost", "main.lost")
 
 
-class FakeScraper:
-    """Answers with what it is told to."""
+class Probed:
+    """A simulated target with one probe. `answer` is a status and a body, or the error of the connection."""
 
-    def __init__(self, answer: bytes | ScrapeError) -> None:
+    def __init__(self, answer: Answer, make: Callable[[Fetcher], Probe]) -> None:
         self.answer = answer
-        self.asked = 0
-
-    async def fetch(self, feed: Feed) -> None:
-        """Feed the answer, in two pieces."""
-        self.asked += 1
-        if isinstance(self.answer, ScrapeError):
-            raise self.answer
-        feed(self.answer[:50])
-        feed(self.answer[50:])
-
-
-class Asked:
-    """One inquiry of one target, and its answers."""
-
-    def __init__(self, answer: bytes | ScrapeError, make: Callable[[Fetcher], Probe]) -> None:
-        self.fetcher = FakeScraper(answer)
-        self.probe = make(cast("Fetcher", self.fetcher))
+        self.probe = make(FakeFetcher(self._respond))
         self.answers = ProbeResults()
         self.identifier = Identifier()
+
+    def _respond(self, _request: httpx.Request) -> tuple[int, bytes]:
+        if isinstance(self.answer, httpx.HTTPError):
+            raise self.answer
+        return self.answer
 
     def at(self, now: float, *, total: int = 10, suspects: Mapping[Fingerprint, Stack] | None = None) -> bool:
         """Ask if it is due `now`; tell whether it was."""
@@ -69,14 +62,16 @@ class Asked:
         return due
 
 
-def proof(answer: bytes | ScrapeError = LEAKED, when: When = "suspicion", limit: int = 1000) -> Asked:
+def proof(answer: Answer = LEAKED, when: When = "suspicion", limit: int = 1000) -> Probed:
     """Return an inquiry for proof."""
-    return Asked(answer, lambda fetcher: LeakProfileProbe(fetcher, when, limit))
+    return Probed(
+        answer, lambda fetcher: LeakProfileProbe(fetcher.with_profile("goroutineleak", SIZE_LIMIT), when, limit)
+    )
 
 
-def full_dump(answer: bytes | ScrapeError, limit: int = 1000) -> Asked:
+def full_dump(answer: Answer, limit: int = 1000) -> Probed:
     """Return an inquiry for a full dump."""
-    return Asked(answer, lambda fetcher: FullDumpProbe(fetcher, "suspicion", limit))
+    return Probed(answer, lambda fetcher: FullDumpProbe(fetcher, "suspicion", limit))
 
 
 def test_a_process_is_asked_on_suspicion_and_seldom() -> None:
@@ -113,7 +108,7 @@ def test_large_processes_are_left_alone() -> None:
     """Above its limit of goroutines a process is not asked."""
     assert not proof(limit=1000).at(0, total=1001)
     assert proof(limit=1000).at(0, total=1000)
-    body = (RECORDED / "goroutine.debug2.txt").read_bytes()
+    body = 200, (RECORDED / "goroutine.debug2.txt").read_bytes()
     assert not full_dump(body).at(0, total=1001)
     assert full_dump(body).at(0, total=1000)
 
@@ -121,16 +116,16 @@ def test_large_processes_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("answer", "again"),
     [
-        (ScrapeError("status", "HTTP 404 for /debug/pprof/goroutineleak: 'Unknown profile'"), float("inf")),
-        (b"<!doctype html><html>an index of profiles that answers to every name</html>", float("inf")),
-        (LEAKED.replace(b"3 @ 0x11", b"three @ 0x11"), float("inf")),
-        (ScrapeError("timeout", "no whole answer within 10 s"), 3600.0),
-        (ScrapeError("connection", "refused"), 3600.0),
-        (LEAKED[:-10], 3600.0),
-        (LEAKED.replace(b"total 3", b"total 4"), 3600.0),
+        ((404, b"Unknown profile"), float("inf")),
+        ((200, b"<!doctype html><html>an index of profiles that answers to every name</html>"), float("inf")),
+        ((200, BODY.replace(b"3 @ 0x11", b"three @ 0x11")), float("inf")),
+        (httpx.ReadTimeout(""), 3600.0),
+        (httpx.ConnectError("refused"), 3600.0),
+        ((200, BODY[:-10]), 3600.0),
+        ((200, BODY.replace(b"total 3", b"total 4")), 3600.0),
     ],
 )
-def test_what_does_not_answer_is_left_alone_and_named(answer: bytes | ScrapeError, again: float) -> None:
+def test_what_does_not_answer_is_left_alone_and_named(answer: Answer, again: float) -> None:
     """A process that cannot tell is asked once, one that did not manage to after an hour; the reason is kept."""
     asked = proof(answer)
     assert asked.at(0)
@@ -138,7 +133,7 @@ def test_what_does_not_answer_is_left_alone_and_named(answer: bytes | ScrapeErro
     assert asked.answers.missing["proof"]
     assert not asked.at(3599)
     assert asked.at(10 * 24 * 3600) is (again < float("inf"))
-    asked.fetcher.answer = LEAKED
+    asked.answer = LEAKED
     asked.answers.restart()
     assert asked.answers.missing == {}
     assert asked.at(11 * 24 * 3600)
@@ -147,7 +142,7 @@ def test_what_does_not_answer_is_left_alone_and_named(answer: bytes | ScrapeErro
 
 def test_unsupported_is_no_acquittal() -> None:
     """Where the profile does not exist, nothing is said about leaks, and why is told in words for a reader."""
-    asked = proof(ScrapeError("status", "HTTP 404 for /debug/pprof/goroutineleak"))
+    asked = proof((404, b""))
     asked.at(0)
     found = findings([LOST.fingerprint], [asked.answers], [])
     assert found.proven is None
@@ -159,7 +154,7 @@ def test_unsupported_is_no_acquittal() -> None:
 def test_proof_of_every_stack_and_site() -> None:
     """The runtime's stacks are found under the fingerprints of the goroutine profile, and summed up by site."""
     identifier = Identifier()
-    asked = proof((RECORDED / "goroutineleak.debug1.txt").read_bytes())
+    asked = proof((200, (RECORDED / "goroutineleak.debug1.txt").read_bytes()))
     asked.identifier = identifier
     assert asked.at(0)
     assert asked.answers.proof is not None
@@ -181,7 +176,7 @@ def test_a_dump_tells_how_suspects_wait() -> None:
     identifier = Identifier()
     printed = identifier.identify(dump.parse(body).profile())
     some = next(sample.stack for sample in printed.values() if sample.stack.blamed.function == "main.chanSend")
-    asked = full_dump(body)
+    asked = full_dump((200, body))
     asked.identifier = identifier
     assert asked.at(0, suspects={some.fingerprint: some, LOST.fingerprint: LOST})
     assert asked.answers.dumped is not None
@@ -194,7 +189,7 @@ def test_a_dump_tells_how_suspects_wait() -> None:
 def test_a_dump_that_is_cut_tells_nothing(size: int) -> None:
     """Of a dump that ends early, in the middle of a line or not, no ages are made; it is named."""
     body = (RECORDED / "goroutine.debug2.txt").read_bytes()[:size]
-    asked = full_dump(body)
+    asked = full_dump((200, body))
     assert asked.at(0)
     assert asked.answers.dumped is None
     assert "ends" in asked.answers.missing["age"]
@@ -317,7 +312,7 @@ def test_a_look_that_breaks_is_one_that_failed() -> None:
         async def ask(self, context: ProbeContext) -> None:
             raise RuntimeError(f"can't start new thread for {context.target.name}")
 
-    asked = Asked(b"", lambda fetcher: Broken(fetcher, "suspicion", 1000))
+    asked = Probed((200, b""), lambda fetcher: Broken(fetcher, "suspicion", 1000))
     with capture_logs() as logged:
         assert asked.at(0)
     assert "can't start new thread" in asked.answers.missing["proof"]
@@ -335,7 +330,7 @@ def test_a_look_that_breaks_is_one_that_failed() -> None:
 )
 def test_a_look_that_we_broke_off_is_no_refusal(make: Callable[[Fetcher], Probe]) -> None:
     """When a reload closes the connection meanwhile, the job that comes next may ask, and nothing is missing."""
-    asked = Asked(ScrapeError("connection", "ReadError"), make)
+    asked = Probed(httpx.ReadError("closed"), make)
     suspects = {LOST.fingerprint: LOST}
     over = ProbeContext(TARGET, START, 0, 10, suspects, asked.answers, asked.identifier, over=lambda: True)
     asyncio.run(ask(asked.probe, over))

@@ -6,7 +6,6 @@ import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import httpx
 import pytest
@@ -15,16 +14,17 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from leakwatch.cli.main import app
-from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, Reason, ScrapeError
+from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, ScrapeError
 from leakwatch.http.client import Client, Tls
-from leakwatch.http.fetch import Feed, Fetcher
+from leakwatch.http.fake import FakeFetcher
+from leakwatch.http.fetch import Fetcher
 from leakwatch.http.settings import HttpSettings, TlsConfig
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Trace
 from leakwatch.profile import proto, text, wait_reason
 from leakwatch.profile import symbols as symbol
 from leakwatch.profile.fingerprint import fingerprint_of
 from leakwatch.profile.stacks import Identifier
-from leakwatch.scrape.probes.symbols import AT_ONCE, MOST, PAUSE, RENEWED, SymbolProbe, visible_at
+from leakwatch.scrape.probes.symbols import AT_ONCE, MOST, PAUSE, RENEWED, SIZE_LIMIT, SymbolProbe, visible_at
 from tests.support.answering import Answer, answering, http
 from tests.support.simulated import START, TARGET
 from tests.unit.scrape.test_loop import FakeClock, World
@@ -56,28 +56,30 @@ def samples_of(body: bytes = BODY, identifier: Identifier | None = None) -> dict
 
 
 class FakeProcess:
-    """Answers /symbol as Go does, from `names`; keeps what it was asked."""
+    """A simulated process that serves /symbol as Go does, from `names`; records the queries."""
 
     def __init__(self, names: dict[int, str]) -> None:
         self.names = names
-        self.url = httpx.URL("http://127.0.0.1:1/debug/pprof/symbol")
         self.asked: list[str] = []
-        self.error: ScrapeError | None = None
+        self.failure: tuple[int, bytes] | httpx.HTTPError | None = None
+        """Status and body to answer with instead, or the error of the connection."""
         self.cut: int | None = None
 
-    async def fetch(self, feed: Feed) -> None:
-        """Feed the answer."""
-        self.asked.append(self.url.query.decode())
-        if self.error:
-            raise self.error
-        known = [int(word, 16) for word in self.asked[-1].split("+")]
-        lines = [f"{address:#x} {self.names[address]}\n" for address in known if address in self.names]
-        feed("".join(["num_symbols: 1\n", *lines]).encode()[: self.cut])
+    def respond(self, request: httpx.Request) -> tuple[int, bytes]:
+        """Return the names of the addresses in the query."""
+        self.asked.append(request.url.query.decode())
+        if isinstance(self.failure, httpx.HTTPError):
+            raise self.failure
+        if self.failure:
+            return self.failure
+        addresses = [int(word, 16) for word in self.asked[-1].split("+")]
+        lines = [f"{address:#x} {self.names[address]}\n" for address in addresses if address in self.names]
+        return 200, "".join(["num_symbols: 1\n", *lines]).encode()[: self.cut]
 
 
 def asking(process: FakeProcess) -> SymbolProbe:
-    """Return the one who asks that process."""
-    return SymbolProbe(cast("Fetcher", process))
+    """Return the probe of a simulated process."""
+    return SymbolProbe(FakeFetcher(process.respond).with_profile("symbol", SIZE_LIMIT))
 
 
 def ask(
@@ -236,11 +238,20 @@ def test_a_process_that_cannot_be_told_apart() -> None:
     assert asked == 600 / RENEWED
 
 
-@pytest.mark.parametrize(("reason", "again"), [("status", False), ("not_a_profile", False), ("timeout", True)])
-def test_a_refusal_is_remembered_and_said_once(reason: Reason, again: bool) -> None:
-    """What the same process would answer again is not asked again; a slow answer, after a pause."""
+@pytest.mark.parametrize(
+    ("failure", "reason", "again"),
+    [
+        ((404, b""), "status", False),
+        ((200, b"<html>"), "not_a_profile", False),
+        (httpx.ReadTimeout(""), "timeout", True),
+    ],
+)
+def test_a_failure_is_reported_once_and_the_request_repeated_after_a_pause(
+    failure: tuple[int, bytes] | httpx.HTTPError, reason: str, again: bool
+) -> None:
+    """A failure that the same process would repeat is final; a timeout is followed by another request."""
     process = FakeProcess(NAMES)
-    process.error = ScrapeError(reason, "no")
+    process.failure = failure
     symbols, samples = asking(process), samples_of()
     said: list[ScrapeError] = []
     for second in (0.0, 15.0, PAUSE - 1):
@@ -261,7 +272,7 @@ def refused(answer: Answer, timeout: float = 5.0) -> tuple[SymbolProbe, ScrapeEr
         client = Client(Tls(TlsConfig(), secure=False), timeout=timeout)
         profile = httpx.URL(f"{url}/prefix/debug/pprof/goroutine?debug=1")
         fetcher = Fetcher(client, profile, HttpSettings(), timeout=timeout, size_limit=1 << 20)
-        symbols = SymbolProbe(fetcher.beside("symbol", 1 << 16))
+        symbols = SymbolProbe(fetcher.with_profile("symbol", 1 << 16))
         error = await symbols.ask(symbols.wanted(samples_of(), (), 0.0), 0.0)
         await fetcher.close()
         return symbols, error
@@ -414,8 +425,8 @@ def test_who_runs_for_a_moment_still_waits_for_the_same() -> None:
 def watched(process: FakeProcess) -> World:
     """Return a job that asks this process."""
     world = World()
-    world.fetcher.body = BODY
-    world.job._symbols = asking(process)
+    world.body = BODY
+    world.loop._symbols = asking(process)
     return world
 
 
@@ -431,31 +442,31 @@ def test_the_first_profile_has_its_reasons() -> None:
 
 
 class SlowProcess(FakeProcess):
-    """Takes its time."""
+    """A simulated process that takes `seconds` to answer."""
 
     def __init__(self, clock: FakeClock, seconds: float) -> None:
         super().__init__(NAMES)
         self.clock = clock
         self.seconds = seconds
 
-    async def fetch(self, feed: Feed) -> None:
-        """Feed the answer, after its time."""
+    def respond(self, request: httpx.Request) -> tuple[int, bytes]:
+        """Answer after `seconds`."""
         self.clock.now += self.seconds
-        await super().fetch(feed)
+        return super().respond(request)
 
 
 def test_the_question_is_paid_for() -> None:
     """What it costs the target is charged like a scrape: with 1 % of a core, half a second makes 45 s of pause."""
     world = watched(FakeProcess(NAMES))
-    world.job._symbols = asking(SlowProcess(world.clock, 0.5))
+    world.loop._symbols = asking(SlowProcess(world.clock, 0.5))
     world.tick(6)
-    assert world.asked()[1] - world.asked()[0] >= 45
+    assert world.requested()[1] - world.requested()[0] >= 45
 
 
 def test_a_refusal_costs_no_profile() -> None:
     """Where /symbol is missing the counts arrive all the same, with what the visible frames tell."""
     process = FakeProcess(NAMES)
-    process.error = ScrapeError("status", "HTTP 404 for /debug/pprof/symbol")
+    process.failure = 404, b""
     world = watched(process)
     logged = world.tick(5)
     state = world.pipeline.add_target(TARGET)
@@ -464,7 +475,7 @@ def test_a_refusal_costs_no_profile() -> None:
     assert [line["event"] for line in logged if "wait" in line["event"]] == [
         "wait reasons of channels stay unknown"
     ]
-    assert world.job.health.up is True
+    assert world.loop.health.up is True
 
 
 def test_processes_that_take_turns_are_not_asked() -> None:
@@ -472,7 +483,7 @@ def test_processes_that_take_turns_are_not_asked() -> None:
     process = FakeProcess(NAMES)
     world = watched(process)
     world.pipeline.add_target(TARGET).identity.mixed = True
-    world.job._process = Process("0x7f01")
+    world.loop._process = Process("0x7f01")
     world.tick(1)
     assert process.asked == []
-    assert world.asked() == [round(world.clock.now - START - 15)]
+    assert world.requested() == [round(world.clock.now - START - 15)]

@@ -1,0 +1,46 @@
+"""A fetcher without a network, for tests. Only the connection is simulated; limits and errors are real."""
+
+from collections.abc import Callable
+
+import httpx
+
+from leakwatch.http.client import Client, Tls
+from leakwatch.http.fetch import Fetcher
+from leakwatch.http.settings import HttpSettings
+
+URL = httpx.URL("http://127.0.0.1:6060/debug/pprof/goroutine?debug=1")
+
+Respond = Callable[[httpx.Request], tuple[int, bytes]]
+"""Returns status and body, or raises the exception of httpx that a failing connection raises."""
+
+
+class FakeFetcher(Fetcher):
+    """A Fetcher whose requests `respond` answers. `reconnect()` lets the next request open a new connection."""
+
+    def __init__(self, respond: Respond, *, timeout: float = 10.0, size_limit: int = 1 << 20) -> None:
+        settings = HttpSettings()
+        self._transport = _Transport(respond)
+        client = Client(Tls(settings.tls_config, secure=False), timeout=timeout, transport=self._transport)
+        super().__init__(client, URL, settings, timeout=timeout, size_limit=size_limit)
+
+    def reconnect(self) -> None:
+        """Replace the connection: the next response comes over a new one."""
+        self._transport.socket = object()
+
+
+class _Transport(httpx.AsyncBaseTransport):
+    """Passes each request to `respond`."""
+
+    def __init__(self, respond: Respond) -> None:
+        self.socket = object()
+        self._respond = respond
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the response to one request."""
+        status, body = self._respond(request)
+        # httpx.MockTransport does not serve here: its responses are read already, and cannot be streamed raw.
+        return httpx.Response(status, stream=httpx.ByteStream(body), extensions={"network_stream": self})
+
+    def get_extra_info(self, _name: str) -> object:
+        """Return the simulated socket, as the network streams of httpcore do."""
+        return self.socket
