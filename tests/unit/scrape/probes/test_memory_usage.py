@@ -9,7 +9,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from leakwatch.discovery.target_builder import Endpoint, JobDefaults, endpoint
+from leakwatch.discovery.target_builder import Endpoint, TargetDefaults, endpoint
 from leakwatch.errors import DiscoveryError
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Fetcher
@@ -177,7 +177,8 @@ def test_this_machine_is_asked_about_the_process_that_answered() -> None:
 )
 def test_what_is_made_of_an_endpoint(address: str, path: str, asks: str | None, here: bool) -> None:
     """Metrics are at the address of the profile, without what its URL asks; only loopback is this machine."""
-    found = endpoint({"__address__": address}, JobDefaults("shop", "http", "/debug/pprof", metrics_path=path))
+    defaults = TargetDefaults(job="shop", scheme="http", path="/debug/pprof", metrics_path=path)
+    found = endpoint({"__address__": address}, defaults)
     client = Client(Tls(TlsConfig(), secure=False), timeout=1)
     fetcher = Fetcher(client, found.url, HttpSettings(), timeout=1, size_limit=1)
     probe = memory_inquiry(fetcher, found)
@@ -185,10 +186,10 @@ def test_what_is_made_of_an_endpoint(address: str, path: str, asks: str | None, 
     assert (probe._here is not None) == here
 
 
-JOB = JobDefaults("shop", "http", "/debug/pprof", metrics_path="/metrics", memory_limit=1 << 20)
+JOB = TargetDefaults(job="shop", scheme="http", path="/debug/pprof", metrics_path="/metrics", memory_limit=1 << 20)
 
 
-def made(labels: dict[str, str], job: JobDefaults = JOB) -> Endpoint:
+def made(labels: dict[str, str], job: TargetDefaults = JOB) -> Endpoint:
     """Return the endpoint of a target with these labels."""
     return endpoint({"__address__": "10.0.0.1:6060", **labels}, job)
 
@@ -206,9 +207,9 @@ def test_labels_override_the_job() -> None:
     [
         ({"__metrics_path__": "metrics"}, "__metrics_path__ 'metrics' must be a path that begins with /"),
         ({"__metrics_path__": "/m?x=1"}, "must be a path"),
-        ({"__metrics_path__": "/m\n"}, "__metrics_path__ '/m\\\\n' is no path"),
+        ({"__metrics_path__": "/m\n"}, "__metrics_path__ '/m\\\\n' is not a path"),
         ({"__memory_limit__": "much"}, "__memory_limit__ 'much' is no size; write for example 512KB"),
-        ({"__memory_limit__": "0"}, "__memory_limit__ '0' must be more than nothing"),
+        ({"__memory_limit__": "0"}, "__memory_limit__ '0' must be greater than 0"),
     ],
 )
 def test_labels_that_cannot_be(labels: dict[str, str], why: str) -> None:
