@@ -406,7 +406,7 @@ def _resource(path: str) -> tuple[str, str]:
 
 def _client_name(connection: socket.socket) -> str:
     certificate = connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None
-    names = certificate.get("subjectAltName", ()) if certificate else ()
+    names: Any = certificate.get("subjectAltName", ()) if certificate else ()
     return next((str(name) for _, name in names), "")
 
 

@@ -71,7 +71,7 @@ def test_every_type(kind: str, records: list[str], targets: dict[str, dict[str, 
 
 
 def test_search_domains() -> None:
-    """A short name is searched first, a dotted name is tried unchanged first, and a final dot prevents searching."""
+    """A short name is searched first, a dotted name is tried unchanged first, and a final dot ends searching."""
     zone = Zone(
         {"shop.two.test.": {"A": ["10.0.0.1"]}, "a.b.": {"A": ["10.0.0.2"]}, "a.b.one.test.": {"A": ["10.9.9.9"]}}
     )

@@ -6,9 +6,12 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
+from leakwatch.clock import Clock
 from leakwatch.config import parse
 from leakwatch.discovery.file import FileConfig, FileDiscoverer
+from leakwatch.discovery.relabel import RelabelConfig
 from leakwatch.discovery.runner import RESTART_PAUSE, DiscoveryRunner, DiscoverySettings
+from leakwatch.discovery.status import DiscoveryStatus
 from tests.support.running import until
 from tests.support.virtual_clock import VirtualClock
 
@@ -116,25 +119,24 @@ def test_a_failing_discoverer_is_not_waiting(tmp_path: Path) -> None:
         play(test)
 
 
-class BrokenConfig(FileConfig):
-    """Settings of a discoverer with an internal error, which then works."""
-
-    def discoverer(self, *arguments: object) -> FileDiscoverer:
-        """Raise an error the first time."""
-        if not RUNS:
-            RUNS.append("broken")
-            raise RuntimeError("broken")
-        return super().discoverer(*arguments)  # type: ignore[arg-type]  # passed on unchanged
-
-
-RUNS: list[str] = []
-
-
 def test_a_discoverer_restarts_after_an_internal_error(tmp_path: Path) -> None:
     """The error is logged with job and mechanism and counted, and the discoverer runs again after a pause."""
     (tmp_path / "a.json").write_text('[{"targets": ["a:1"]}]')
+    starts: list[float] = []
+
+    class BrokenConfig(FileConfig):
+        """Settings of a discoverer with an internal error at its first start."""
+
+        def discoverer(self, status: DiscoveryStatus, clock: Clock) -> FileDiscoverer:
+            """Return the discoverer; raise an error the first time."""
+            starts.append(clock.time())
+            if len(starts) == 1:
+                raise RuntimeError("broken")
+            return super().discoverer(status, clock)
+
+    broken = BrokenConfig(files=(tmp_path / "a.json",))
     settings = DiscoverySettings.model_construct(
-        relabel_configs=("a rule",), file_sd_configs=(BrokenConfig(files=(tmp_path / "a.json",)),)
+        relabel_configs=(RelabelConfig(regex="x", action="labeldrop"),), file_sd_configs=(broken,)
     )
 
     async def test(scene: Scene) -> None:
@@ -143,6 +145,7 @@ def test_a_discoverer_restarts_after_an_internal_error(tmp_path: Path) -> None:
         assert scene.runner.waiting() == (0, 1)
         scene.clock.advance(RESTART_PAUSE)
         await until(lambda: scene.addresses() == ["a:1"])
+        assert starts == [1000.0, 1000.0 + RESTART_PAUSE]
 
     with capture_logs() as log:
         play(test)

@@ -167,4 +167,4 @@ def test_a_mechanism_that_breaks_is_named(tmp_path: Path) -> None:
         through(steps)
     first, _ = (line for line in logged if line["log_level"] == "error")
     assert (first["job"], first["mechanism"]) == ("j", "file")
-    assert first["event"] == "discovery broke, its last targets stay"
+    assert first["event"] == "internal error in discovery, the last targets stay"

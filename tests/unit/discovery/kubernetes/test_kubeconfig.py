@@ -110,7 +110,7 @@ def test_a_kubeconfig(credentials: str, ca: trustme.CA, tls: ssl.SSLContext, tmp
     secret = token()
     (tmp_path / "the-token").write_text(secret)
     certificate = ca.issue_cert("me@example.com")
-    users = {
+    users: dict[str, dict[str, Any]] = {
         "token": {"token": secret, "exec": {"command": "/nowhere/plugin", **EXEC}},
         "token file": {"tokenFile": "the-token"},
         "certificate": {
