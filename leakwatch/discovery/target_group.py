@@ -83,7 +83,7 @@ class TargetGroup(BaseSettings):
     labels: Annotated[dict[LabelName, Unicode], BeforeValidator(_null_is_empty_mapping)] = Field(
         default_factory=dict
     )
-    """Labels of all targets of the group. `service` names the service; `__` begins labels that only rules use."""
+    """Labels of all targets. `service` names the service; names that begin with `__` are for relabel rules."""
 
     @field_serializer("targets", when_used="json")
     def _without_users(self, targets: tuple[str, ...]) -> list[str]:

@@ -14,6 +14,8 @@ import pytest
 import yaml
 
 from leakwatch.discovery.kubernetes.config import KubernetesConfig
+from leakwatch.discovery.kubernetes.exec_plugin import EXPIRY_MARGIN, MAX_OUTPUT, RETRY_PAUSE, TIMEOUT
+from leakwatch.discovery.kubernetes.kubeconfig import read_kubeconfig
 from leakwatch.discovery.target_group import TargetGroup
 from tests.support.api_server import Object, pod, serving
 from tests.support.kubernetes_discovery import discovering
@@ -22,7 +24,9 @@ from tests.support.running import Process, eventually
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "kubernetes-discovery.md").read_text()
-RECIPE, POD_ROLE, SLICE_ROLE, KEYS = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+RECIPE, POD_ROLE, SLICE_ROLE, KEYS, KUBECONFIG = map(
+    yaml.safe_load, re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+)
 REPLICAS = {"kind": "ReplicaSet", "name": "web-7d4b9c6f5d"}
 
 SEEN = [
@@ -157,3 +161,24 @@ def test_all_keys_are_valid() -> None:
     (job,) = KEYS["scrape_configs"]
     (config,) = job["kubernetes_sd_configs"]
     assert KubernetesConfig.model_validate(config).namespaces.names == ("shop", "pay")
+
+
+def test_the_kubeconfig(tmp_path: Path) -> None:
+    """The kubeconfig is valid, and its plugin has the keys of the page."""
+    path = tmp_path / "config"
+    path.write_text(yaml.safe_dump(KUBECONFIG))
+    access = read_kubeconfig(path)
+    assert access.plugin
+    assert (access.plugin.command, access.plugin.config.args) == (
+        "aws",
+        ("eks", "get-token", "--cluster-name", "shop"),
+    )
+    assert access.plugin.config.interactive_mode == "Never"
+
+
+def test_the_limits_of_plugins() -> None:
+    """The page has the timeouts and limits of the code."""
+    assert f"until {EXPIRY_MARGIN:g} s before `expirationTimestamp`" in PAGE
+    assert f"runs for more than {TIMEOUT:g} s is killed" in PAGE
+    assert f"limited to {MAX_OUTPUT >> 20} MiB" in PAGE
+    assert f"after {RETRY_PAUSE:g} s at the earliest" in PAGE

@@ -29,16 +29,16 @@ def test_a_dot_matches_any_letter(text: str) -> None:
 
 
 @given(TEXT, TEXT, TEXT)
-def test_expansion(one: str, two: str, literal: str) -> None:
+def test_expansion(first: str, second: str, literal: str) -> None:
     """References expand to the groups, whatever text these contain; a doubled dollar sign is a dollar sign."""
     pattern = compile_pattern("(.*);(?P<two>.*)")
-    groups = (f"{one};{two}", one, two)
+    groups = (f"{first};{second}", first, second)
     for text in ("${1}", "$1", "${two}", "$two", "$0"):
-        expected = {"1": one, "t": two, "0": groups[0]}[text.strip("${}")[0]]
+        expected = {"1": first, "t": second, "0": groups[0]}[text.strip("${}")[0]]
         assert parse_replacement(text, pattern).expand(groups) == expected
         assert parse_replacement("$$" + text, pattern).expand(groups) == f"${expected}"
     escaped = literal.replace("$", "$$")
-    assert parse_replacement(escaped + "${1}" + escaped, pattern).expand(groups) == literal + one + literal
+    assert parse_replacement(escaped + "${1}" + escaped, pattern).expand(groups) == literal + first + literal
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,11 @@ def test_labels_make_the_endpoint() -> None:
         ),
         TargetGroup(targets=("unix:///run/app.sock",)),
     ]
-    one, two, three = build(groups, defaults(path="/debug/pprof")).endpoints
-    assert (one.target.service, str(one.url)) == ("j", "http://a:1/debug/pprof/goroutine?debug=1")
-    assert (two.target.service, str(two.url)) == ("shop", "https://b:2/admin/pprof/goroutine?debug=1")
-    assert two.target.labels == {"job": "j", "service": "shop", "zone": "z"}
-    assert (three.socket, three.target.name) == ("/run/app.sock", "unix:///run/app.sock")
+    first, second, third = build(groups, defaults(path="/debug/pprof")).endpoints
+    assert (first.target.service, str(first.url)) == ("j", "http://a:1/debug/pprof/goroutine?debug=1")
+    assert (second.target.service, str(second.url)) == ("shop", "https://b:2/admin/pprof/goroutine?debug=1")
+    assert second.target.labels == {"job": "j", "service": "shop", "zone": "z"}
+    assert (third.socket, third.target.name) == ("/run/app.sock", "unix:///run/app.sock")
 
 
 def test_an_invalid_address_does_not_affect_the_others() -> None:
@@ -106,9 +106,9 @@ def test_times_of_one_target() -> None:
     """Interval and timeout come from labels, by default from the job."""
     labels = {"__scrape_interval__": "1m30s", "__scrape_timeout__": "200ms"}
     groups = [TargetGroup(targets=("a:1",), labels=labels), TargetGroup(targets=("b:1",))]
-    one, two = build(groups, defaults()).endpoints
-    assert (one.interval, one.timeout) == (90.0, 0.2)
-    assert (two.interval, two.timeout) == (15.0, 10.0)
+    first, second = build(groups, defaults()).endpoints
+    assert (first.interval, first.timeout) == (90.0, 0.2)
+    assert (second.interval, second.timeout) == (15.0, 10.0)
 
 
 def test_rules_run_once_per_address(monkeypatch: pytest.MonkeyPatch) -> None:
