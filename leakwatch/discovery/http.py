@@ -112,7 +112,7 @@ class HttpDiscoverer:
             raise DiscoveryError(f"the response has Content-Type {quote(content_type)}, not application/json")
         if bytes(body) == self._body:
             return None
-        # In a thread, because parsing a list of 100,000 targets takes about a second.
+        # In a thread, because parsing a list of 100,000 groups took 1.3 s.
         groups = await asyncio.to_thread(parse, bytes(body), self._config.url)
         self._body, self._targets = bytes(body), sum(len(group.targets) for group in groups)
         return groups

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from leakwatch.discovery.kubernetes.config import KubernetesConfig
-from leakwatch.discovery.kubernetes.exec_plugin import EXPIRY_MARGIN, MAX_OUTPUT, RETRY_PAUSE, TIMEOUT
+from leakwatch.discovery.kubernetes.credential_cache import EXPIRY_MARGIN, RETRY_PAUSE
+from leakwatch.discovery.kubernetes.exec_plugin import MAX_OUTPUT, TIMEOUT
 from leakwatch.discovery.kubernetes.kubeconfig import read_kubeconfig
 from leakwatch.discovery.target_group import TargetGroup
 from tests.support.api_server import Object, pod, serving

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import httpx
 from pydantic import ValidationError
 
-from leakwatch.discovery.kubernetes.exec_plugin import CredentialCache, ExecCredential, ExecTls
+from leakwatch.discovery.kubernetes.credential_cache import CredentialCache, ExecTls
+from leakwatch.discovery.kubernetes.exec_plugin import ExecCredential
 from leakwatch.discovery.kubernetes.kubeconfig import ApiAccess
 from leakwatch.discovery.kubernetes.objects import KubernetesStatus
 from leakwatch.errors import DiscoveryError, quote

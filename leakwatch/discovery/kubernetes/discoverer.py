@@ -8,7 +8,7 @@ from typing import Any
 from leakwatch.clock import Clock
 from leakwatch.discovery.kubernetes import meta_labels, objects
 from leakwatch.discovery.kubernetes.api_client import ApiClient, Resource
-from leakwatch.discovery.kubernetes.exec_plugin import CredentialCache
+from leakwatch.discovery.kubernetes.credential_cache import CredentialCache
 from leakwatch.discovery.kubernetes.kubeconfig import ApiAccess
 from leakwatch.discovery.kubernetes.meta_labels import ObjectStores
 from leakwatch.discovery.kubernetes.reflector import (

@@ -6,8 +6,7 @@
             "status": {"token": "...", "expirationTimestamp": "2026-01-31T12:00:00Z"}}
 
 `cluster` is present if the kubeconfig sets `provideClusterInfo`. `status` has a token, or `clientCertificateData`
-and `clientKeyData`, or both. A credential is used until shortly before it expires, or until the API server rejects
-it.
+and `clientKeyData`, or both.
 """
 
 import asyncio
@@ -16,24 +15,21 @@ import json
 import os
 import signal
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from leakwatch.discovery.kubernetes.memory_file import temporary_memory_file
 from leakwatch.errors import DiscoveryError, quote
-from leakwatch.http.client import Tls
 from leakwatch.http.settings import TlsConfig
 from leakwatch.settings.messages import friendly_message
 
 EXEC_INFO = "KUBERNETES_EXEC_INFO"
 TIMEOUT = 60.0  # seconds; a plugin may request a token from a cloud provider
 MAX_OUTPUT = 1024**2  # bytes; a token and a chain of certificates are a few kB
-EXPIRY_MARGIN = 10.0  # seconds before the expiry at which a credential is renewed
-RETRY_PAUSE = 10.0  # seconds after a failure until the plugin runs again
 
 ApiVersion = Literal["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"]
 
@@ -132,8 +128,7 @@ class ExecPlugin:
         The error names kubeconfig and command. It quotes stderr, but never stdout, which contains secrets.
         """
         try:
-            output = await self._output()
-            return self._credential(output)
+            return self._credential(await self._stdout())
         except DiscoveryError as error:
             raise DiscoveryError(f"{self.kubeconfig}: credential plugin {self.command!r} {error}") from error
 
@@ -149,10 +144,33 @@ class ExecPlugin:
         variables = {variable.name: variable.value for variable in self.config.env or ()}
         return {**os.environ, **variables, EXEC_INFO: json.dumps(info)}
 
-    async def _output(self) -> bytes:
-        """Return the stdout of the plugin; raises DiscoveryError."""
+    async def _stdout(self) -> bytes:
+        """Run the plugin and return its stdout; raises DiscoveryError."""
+        # Shielded: if asyncio is cancelled while it starts a process, the children of the process survive.
+        starting = asyncio.create_task(self._start())
         try:
-            process = await asyncio.create_subprocess_exec(
+            async with asyncio.timeout(self.timeout):
+                process = await asyncio.shield(starting)
+                await process.ended.wait()
+        except TimeoutError as error:
+            await (await starting).kill()
+            raise DiscoveryError(f"did not end within {self.timeout:g} s") from error
+        except asyncio.CancelledError:
+            await (await starting).kill()
+            raise
+        status = process.exit_status()
+        if status:
+            result = f"was ended by signal {-status}" if status < 0 else f"failed with exit status {status}"
+            raise DiscoveryError(f"{result}, stderr: {quote(bytes(process.stderr).strip())}")
+        if len(process.stdout) > MAX_OUTPUT:
+            raise DiscoveryError(f"wrote more than {MAX_OUTPUT} bytes to stdout")
+        return bytes(process.stdout)
+
+    async def _start(self) -> "PluginProcess":
+        """Start the plugin; raises DiscoveryError."""
+        try:
+            _, process = await asyncio.get_running_loop().subprocess_exec(
+                PluginProcess,
                 self.command,
                 *(self.config.args or ()),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -165,17 +183,7 @@ class ExecPlugin:
             message = error.strerror if isinstance(error, OSError) else str(error)
             hint = " ".join(self.config.install_hint.split())
             raise DiscoveryError(f"cannot be started: {message}{f'; {hint}' if hint else ''}") from error
-        try:
-            async with asyncio.timeout(self.timeout):
-                status, stdout, stderr = await _result(process)
-        except TimeoutError as error:
-            raise DiscoveryError(f"did not end within {self.timeout:g} s") from error
-        if status:
-            result = f"was ended by signal {-status}" if status < 0 else f"failed with exit status {status}"
-            raise DiscoveryError(f"{result}, stderr: {quote(stderr.strip())}")
-        if len(stdout) > MAX_OUTPUT:
-            raise DiscoveryError(f"wrote more than {MAX_OUTPUT} bytes to stdout")
-        return stdout
+        return process
 
     def _credential(self, output: bytes) -> ExecCredential:
         """Parse the output of the plugin; raises DiscoveryError."""
@@ -210,70 +218,51 @@ class ExecPlugin:
             raise DiscoveryError(f"returned an invalid client certificate or key: {error}") from error
 
 
-async def _result(process: asyncio.subprocess.Process) -> tuple[int, bytes, bytes]:
-    """Return exit status, stdout and stderr of a process; kill the process if this is cancelled."""
-    try:
-        stdout, stderr = await asyncio.gather(_read(process.stdout), _read(process.stderr))
-        return await process.wait(), stdout, stderr
-    except asyncio.CancelledError:
+class PluginProcess(asyncio.SubprocessProtocol):
+    """A running plugin and its output, which is limited to about `MAX_OUTPUT` bytes."""
+
+    def __init__(self) -> None:
+        self.stdout = bytearray()
+        self.stderr = bytearray()
+        self.ended = asyncio.Event()
+        """Set when the process has ended and both pipes are closed."""
+        self._open = 3  # the process and its two pipes
+        self._transport: asyncio.SubprocessTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Store the transport of the process."""
+        self._transport = cast(asyncio.SubprocessTransport, transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Add data to the output; discard data above the limit."""
+        output = self.stdout if fd == 1 else self.stderr
+        if len(output) <= MAX_OUTPUT:
+            output += data
+
+    def pipe_connection_lost(self, fd: int, error: Exception | None) -> None:  # noqa: ARG002  asyncio's signature
+        """Record that a pipe is closed."""
+        self._close()
+
+    def process_exited(self) -> None:
+        """Record that the process has ended."""
+        self._close()
+
+    def exit_status(self) -> int:
+        """Return the exit status, negative for a signal."""
+        return self._transport.get_returncode() or 0
+
+    async def kill(self) -> None:
+        """Kill the process and its children."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # the process leads a group, to which its children belong
-        await process.wait()
-        raise
+            os.killpg(self._transport.get_pid(), signal.SIGKILL)  # the process leads a group of its own
+        for fd in (1, 2):  # a child that left the group may keep a pipe open
+            pipe = self._transport.get_pipe_transport(fd)
+            if pipe:
+                pipe.close()
+        await self.ended.wait()
 
-
-async def _read(stream: asyncio.StreamReader | None) -> bytes:
-    """Return the data of `stream`, at most about `MAX_OUTPUT` bytes; read and discard the rest."""
-    data = bytearray()
-    while stream and (chunk := await stream.read(65_536)):
-        if len(data) <= MAX_OUTPUT:
-            data += chunk
-    return bytes(data)
-
-
-class CredentialCache:
-    """The current credential of a plugin, shared by all clients of an API server. `time` returns unix seconds."""
-
-    def __init__(self, plugin: ExecPlugin, time: Callable[[], float]) -> None:
-        self.credential: ExecCredential | None = None
-        """The latest credential, which may have expired."""
-        self._plugin = plugin
-        self._time = time
-        self._error = ""
-        self._retry_at = 0.0
-        self._lock = asyncio.Lock()
-
-    async def get(self) -> ExecCredential:
-        """Return a valid credential; run the plugin if there is none. Raises DiscoveryError."""
-        async with self._lock:  # all reflectors of a discoverer start at the same time, and share one run
-            if self.credential and not self._expires_soon(self.credential):
-                return self.credential
-            if self._error and self._time() < self._retry_at:
-                raise DiscoveryError(self._error)
-            try:
-                self.credential, self._error = await self._plugin.run(), ""
-            except DiscoveryError as error:
-                self._error, self._retry_at = str(error), self._time() + RETRY_PAUSE
-                raise
-            return self.credential
-
-    def reject(self, credential: ExecCredential) -> None:
-        """Discard a credential that the API server rejected, unless it was already replaced."""
-        if self.credential is credential:
-            self.credential = None
-
-    def _expires_soon(self, credential: ExecCredential) -> bool:
-        return credential.expires is not None and self._time() > credential.expires - EXPIRY_MARGIN
-
-
-class ExecTls(Tls):
-    """TLS of a cluster with a credential plugin: the context of the current credential if it has a certificate."""
-
-    def __init__(self, settings: TlsConfig, credentials: CredentialCache, *, secure: bool) -> None:
-        super().__init__(settings, secure=secure)
-        self._credentials = credentials
-
-    def context(self) -> ssl.SSLContext:
-        """Return the context with the current client certificate; raises TlsError."""
-        credential = self._credentials.credential
-        return (credential and credential.tls_context) or super().context()
+    def _close(self) -> None:
+        self._open -= 1
+        if not self._open:
+            self._transport.close()
+            self.ended.set()

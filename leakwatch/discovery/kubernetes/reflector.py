@@ -153,7 +153,7 @@ class Reflector(Generic[Object, Stored]):
             self.is_failing = True
             self.changed()
 
-    def _work(self) -> None:
+    def _succeed(self) -> None:
         self.is_failing = False
         self.failures.works(self)
 
@@ -169,7 +169,7 @@ class Reflector(Generic[Object, Stored]):
             parameters["continue"] = meta.next_page
         is_changed = store != self.store or not self.is_listed
         self.store, self.is_listed, self._version = store, True, meta.version
-        self._work()
+        self._succeed()
         if is_changed:
             self.changed()
 
@@ -190,7 +190,7 @@ class Reflector(Generic[Object, Stored]):
             "timeoutSeconds": str(self.timing.next_watch_timeout()),
         }
         async with self.client.watch(parameters, self.timing.idle_timeout) as lines:
-            self._work()
+            self._succeed()
             async for line in lines:
                 self._apply(_parse(WatchEvent.model_validate_json, line))
                 self._had_events = True

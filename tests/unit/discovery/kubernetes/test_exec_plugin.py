@@ -1,67 +1,19 @@
-"""Credential plugins: how they are run, the credentials that they return, and the cache of the credentials."""
+"""Credential plugins: how they are run, and the credentials that they return."""
 
 import asyncio
 import json
 import os
-import shlex
-from collections.abc import Callable
+import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trustme
 
-from leakwatch.discovery.kubernetes import exec_plugin
-from leakwatch.discovery.kubernetes.exec_plugin import (
-    MAX_OUTPUT,
-    CredentialCache,
-    ExecConfig,
-    ExecCredential,
-    ExecPlugin,
-)
+from leakwatch.discovery.kubernetes.exec_plugin import MAX_OUTPUT
 from leakwatch.discovery.kubernetes.kubeconfig import read_kubeconfig
 from leakwatch.errors import DiscoveryError
-from leakwatch.http.settings import TlsConfig
+from tests.support.credential_plugins import TOKEN, V1, V1BETA1, echo, output, plugin, printing, script
 from tests.support.running import until
-
-V1, V1BETA1 = "client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"
-
-
-def output(status: dict[str, str], api_version: str = V1) -> str:
-    """Return the output of a plugin with this status."""
-    return json.dumps({"apiVersion": api_version, "kind": "ExecCredential", "status": status})
-
-
-TOKEN = output({"token": "x"})
-
-
-def echo(text: str) -> str:
-    """Return the shell command that prints a text."""
-    return f"printf %s {shlex.quote(text)}"
-
-
-def script(path: Path, commands: str) -> None:
-    """Write a shell script."""
-    path.write_text(f"#!/bin/sh\n{commands}\n")
-    path.chmod(0o755)
-
-
-def plugin(folder: Path, commands: str = "", *, timeout: float = 300.0, **settings: Any) -> ExecPlugin:
-    """Return a plugin that runs shell commands."""
-    script(folder / "plugin", commands)
-    config = {"apiVersion": V1, "interactiveMode": "Never", "command": "./plugin", **settings}
-    return ExecPlugin(
-        kubeconfig=folder / "config",
-        config=ExecConfig.model_validate(config),
-        cluster={"server": "https://k8s"},
-        tls_config=TlsConfig(),
-        timeout=timeout,
-    )
-
-
-def printing(folder: Path, text: str, **settings: Any) -> ExecPlugin:
-    """Return a plugin that prints a text."""
-    return plugin(folder, echo(text), **settings)
 
 
 @pytest.mark.parametrize("api_version", [V1, V1BETA1])
@@ -226,6 +178,34 @@ def test_a_plugin_that_hangs(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_a_child_that_leaves_the_process_group(tmp_path: Path) -> None:
+    """A child in another process group survives, but discovery does not wait for it."""
+    hanging = plugin(tmp_path, f"setsid {HANGING.format(tmp_path)[:-6]}", timeout=1.0)
+
+    async def run() -> None:
+        with pytest.raises(DiscoveryError, match=r"did not end within 1 s$"):
+            await hanging.run()
+
+    asyncio.run(run())
+    os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("turns", range(0, 24, 3))
+def test_cancellation_of_the_start(turns: int, tmp_path: Path) -> None:
+    """If discovery stops while the plugin is started, the plugin and its children are killed."""
+
+    async def run() -> None:
+        task = asyncio.create_task(plugin(tmp_path, HANGING.format(tmp_path)).run())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(lambda: not is_running(tmp_path / "child"))
+
+    asyncio.run(run())
+
+
 def test_cancellation(tmp_path: Path) -> None:
     """If discovery stops while the plugin runs, the plugin and its children are killed."""
 
@@ -239,81 +219,3 @@ def test_cancellation(tmp_path: Path) -> None:
         await until(lambda: not is_running(tmp_path / "child"))
 
     asyncio.run(run())
-
-
-class Time:
-    """A time that the test sets."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
-
-
-def cached(folder: Path, test: Callable[[CredentialCache, Time, Callable[[], int]], Any], commands: str) -> None:
-    """Run a test with a cache, its time, and the number of runs of a plugin with these commands."""
-    time = Time()
-
-    def runs() -> int:
-        return len((folder / "runs").read_text().splitlines())
-
-    async def run() -> None:
-        cache = CredentialCache(plugin(folder, f"echo run >> {folder}/runs\n{commands}"), time)
-        await test(cache, time, runs)
-
-    asyncio.run(run())
-
-
-def test_concurrent_requests_share_one_run(tmp_path: Path) -> None:
-    """Concurrent requests for a credential run the plugin once."""
-
-    async def test(cache: CredentialCache, time: Time, runs: Callable[[], int]) -> None:
-        credentials = await asyncio.gather(*(cache.get() for _ in range(5)))
-        time.now = 1e9
-        assert {credential.token for credential in [*credentials, await cache.get()]} == {"x"}
-        assert runs() == 1
-
-    cached(tmp_path, test, f"echo '{TOKEN}'")
-
-
-def test_a_credential_is_renewed_before_its_expiry(tmp_path: Path) -> None:
-    """The plugin runs again `EXPIRY_MARGIN` seconds before the expiry."""
-
-    async def test(cache: CredentialCache, time: Time, runs: Callable[[], int]) -> None:
-        numbers = []
-        for time.now in (0.0, 3600.0 - exec_plugin.EXPIRY_MARGIN, 3601.0 - exec_plugin.EXPIRY_MARGIN):
-            await cache.get()
-            numbers.append(runs())
-        assert numbers == [1, 1, 2]
-
-    cached(tmp_path, test, echo(output({"token": "x", "expirationTimestamp": "1970-01-01T01:00:00Z"})))
-
-
-def test_a_rejected_credential_is_replaced(tmp_path: Path) -> None:
-    """The rejection of a credential that was already replaced has no effect."""
-
-    async def test(cache: CredentialCache, _: Time, runs: Callable[[], int]) -> None:
-        first = await cache.get()
-        cache.reject(first)
-        second = await cache.get()
-        cache.reject(first)
-        assert await cache.get() is second
-        assert runs() == 2
-
-    cached(tmp_path, test, f"echo '{TOKEN}'")
-
-
-def test_a_failing_plugin_pauses(tmp_path: Path) -> None:
-    """For `RETRY_PAUSE` seconds after a failure, the plugin does not run, and requests get the same error."""
-
-    async def test(cache: CredentialCache, time: Time, runs: Callable[[], int]) -> None:
-        attempts = await asyncio.gather(*(cache.get() for _ in range(5)), return_exceptions=True)
-        assert {str(attempt) for attempt in attempts} == {str(attempts[0])}
-        assert "exit status 7" in str(attempts[0])
-        assert runs() == 1
-        time.now = exec_plugin.RETRY_PAUSE
-        (tmp_path / "works").touch()
-        assert isinstance(await cache.get(), ExecCredential)
-
-    cached(tmp_path, test, f"[ -e {tmp_path}/works ] || exit 7; echo '{TOKEN}'")
