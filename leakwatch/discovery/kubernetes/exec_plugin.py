@@ -39,6 +39,12 @@ class ExecModel(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_missing(cls, data: Any) -> Any:
+        """Remove keys with the value null, which Go programs write for empty values."""
+        return {key: value for key, value in data.items() if value is not None} if isinstance(data, dict) else data
+
 
 class ExecVariable(ExecModel):
     """An entry of `env`."""
@@ -52,8 +58,8 @@ class ExecConfig(ExecModel):
 
     api_version: ApiVersion = Field(alias="apiVersion")
     command: str = Field(min_length=1)
-    args: tuple[str, ...] | None = None
-    env: tuple[ExecVariable, ...] | None = None
+    args: tuple[str, ...] = ()
+    env: tuple[ExecVariable, ...] = ()
     install_hint: str = Field("", alias="installHint")
     provide_cluster_info: bool = Field(False, alias="provideClusterInfo")
     interactive_mode: Literal["Never", "IfAvailable", "Always"] | None = Field(None, alias="interactiveMode")
@@ -141,7 +147,7 @@ class ExecPlugin:
     def _environment(self) -> dict[str, str]:
         spec = {"interactive": False} | ({"cluster": self.cluster} if self.config.provide_cluster_info else {})
         info = {"apiVersion": self.config.api_version, "kind": "ExecCredential", "spec": spec}
-        variables = {variable.name: variable.value for variable in self.config.env or ()}
+        variables = {variable.name: variable.value for variable in self.config.env}
         return {**os.environ, **variables, EXEC_INFO: json.dumps(info)}
 
     async def _stdout(self) -> bytes:
@@ -172,7 +178,7 @@ class ExecPlugin:
             _, process = await asyncio.get_running_loop().subprocess_exec(
                 PluginProcess,
                 self.command,
-                *(self.config.args or ()),
+                *self.config.args,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

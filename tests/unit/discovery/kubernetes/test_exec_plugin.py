@@ -25,6 +25,15 @@ def test_a_token(api_version: str, tmp_path: Path) -> None:
     assert (credential.expires, credential.tls_context) == (0.0, None)
 
 
+def test_null_is_missing(tmp_path: Path) -> None:
+    """Null in the kubeconfig and in the output of the plugin means that the key is missing."""
+    text = '{"token": "x", "clientCertificateData": null, "clientKeyData": null, "expirationTimestamp": null}'
+    text = f'{{"apiVersion": "{V1}", "spec": null, "status": {text}}}'
+    nulls = dict.fromkeys(("args", "env", "installHint", "provideClusterInfo"))
+    credential = asyncio.run(printing(tmp_path, text, **nulls).run())
+    assert (credential.token, credential.expires) == ("x", None)
+
+
 def test_a_client_certificate(tmp_path: Path) -> None:
     """Certificate and key become a TLS context, and no file is left open."""
     certificate = trustme.CA().issue_cert("me@example.com")
