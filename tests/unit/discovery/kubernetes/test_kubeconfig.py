@@ -193,7 +193,7 @@ def test_a_token_that_expires(plugin: Plugin, tls: ssl.SSLContext) -> None:
     async def run(server: ApiServer) -> None:
         server.apply("pods", pod("a", "10.0.0.1"))
         async with discovering({"kubeconfig_file": str(plugin.kubeconfig(server))}) as discovery:
-            await discovery.finds("10.0.0.1:6060")
+            await discovery.until(lambda: server.watches("pods"))
             server.drop_connections()
             await discovery.until(lambda: len(server.watches("pods")) > 1)
             assert plugin.calls() == 1
