@@ -331,18 +331,18 @@ def recover(server: ApiServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fail", "message"),
+    ("fail", "timeout", "message"),
     [
-        (refuse, "cannot list pods in the whole cluster: HTTP 503: etcdserver: leader changed"),
-        (ApiServer.stall, "cannot reach the API server at {url}: no answer within 0.2 s"),
+        (refuse, HANG, "cannot list pods in the whole cluster: HTTP 503: etcdserver: leader changed"),
+        (ApiServer.stall, 0.2, "cannot reach the API server at {url}: no answer within 0.2 s"),
     ],
 )
-def test_a_temporary_failure(fail: Callable[[ApiServer], None], message: str) -> None:
+def test_a_temporary_failure(fail: Callable[[ApiServer], None], timeout: float, message: str) -> None:
     """The request is repeated until it succeeds, and its error is logged once."""
 
     async def run(server: ApiServer) -> None:
         server.apply("pods", pod("a", "10.0.0.1"))
-        async with discovering({"api_server": server.url}, WatchTiming(response_timeout=0.2)) as discovery:
+        async with discovering({"api_server": server.url}, WatchTiming(response_timeout=timeout)) as discovery:
             await discovery.until(lambda: len(server.lists("pods")) > 2)
             await discovery.until(lambda: errors(log))
             recover(server)
