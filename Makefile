@@ -52,7 +52,7 @@ vendor: ## download the npm packages of the web pages (leakwatch/web/pages/stati
 	@.ci/vendor.sh
 
 bench: setup ## run the benchmarks and compare each with its baseline
-	@set -e; for script in benchmarks/cost/*.py benchmarks/detection/run.py; do echo "== $$script"; python "$$script" $(ARGS); done
+	@set -e; for script in benchmarks/cost/*.py benchmarks/*/run.py; do echo "== $$script"; python "$$script" $(ARGS); done
 
 image: ## build the container image leakwatch:<version> with Docker or buildah
 	@deploy/image/build.sh $(ARGS)

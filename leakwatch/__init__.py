@@ -1,3 +1,3 @@
-"""leakwatch tells whether a Go service is leaking goroutines, and where."""
+"""leakwatch detects goroutine leaks in Go services, and names the function that leaks."""
 
 __version__ = "0.1.0"

@@ -1,48 +1,44 @@
-"""What time it is, evenly; and how late we are. The only place that reads clocks."""
+"""Clocks, and the lag of the event loop. No other module reads clocks."""
 
 import asyncio
 import time
 
-HEARTBEAT = 0.1  # seconds
+HEARTBEAT = 0.1  # seconds between two measurements of the lag
 
 
-def thread_seconds() -> float:
-    """Return the seconds of a core that this thread has used."""
+def thread_cpu_seconds() -> float:
+    """Return the CPU seconds that this thread has used."""
     return time.thread_time()
 
 
 class Clock:
-    """Unix seconds that go on evenly from when it was made, through clock steps and through a laptop's sleep."""
+    """Unix time that advances evenly from its creation, also during steps of the wall clock and suspension."""
 
     def __init__(self) -> None:
-        self._start = time.time() - self._elapsed()
+        self._start = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def time(self) -> float:
         """Return the time, in unix seconds."""
-        return self._start + self._elapsed()
+        return self._start + time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def stopwatch(self) -> float:
-        """Return seconds that stand still while the machine sleeps: for how long something took."""
+        """Return seconds for measuring durations. They do not advance while the machine is suspended."""
         return time.monotonic()
 
-    def wall(self, moment: float) -> float:
-        """Return `moment` as the wall clock, which may have been set since, shows it: to a tenth of a second.
+    async def sleep(self, seconds: float) -> None:
+        """Sleep for so many seconds."""
+        await asyncio.sleep(seconds)
 
-        Evenly, so that what is exported does not change by microseconds each time.
+    def wall(self, moment: float) -> float:
+        """Return `moment`, a result of `time`, as unix seconds of the current wall clock.
+
+        The difference of the two clocks is rounded to 0.1 s. Otherwise exported times would change at each call.
         """
         return moment + round(time.time() - self.time(), 1)
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait for `seconds`."""
-        await asyncio.sleep(seconds)
-
-    @staticmethod
-    def _elapsed() -> float:
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-
 
 class Lag:
-    """For how long, in all, the event loop was late: time that a scrape took because of us, not of its target."""
+    """The total lag of the event loop. Scrapes subtract it, because the target did not cause it."""
 
     def __init__(self) -> None:
         self._total = 0.0
@@ -50,18 +46,18 @@ class Lag:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Begin to listen to the loop's heartbeat."""
+        """Start to measure; needs a running event loop."""
         loop = asyncio.get_running_loop()
         self._expected = loop.time() + HEARTBEAT
         self._timer = loop.call_later(HEARTBEAT, self._beat)
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop to measure."""
         if self._timer:
             self._timer.cancel()
 
     def total(self) -> float:
-        """Return the seconds so far."""
+        """Return the lag so far, in seconds."""
         overdue = asyncio.get_running_loop().time() - self._expected if self._timer else 0.0
         return self._total + max(overdue, 0.0)
 

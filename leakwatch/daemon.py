@@ -1,10 +1,10 @@
-"""The daemon: wires discovery, jobs, pipeline and web together, and keeps them in step with the configuration."""
+"""The daemon: connects discovery, scrape loops, pipeline, notifier and web, and applies configuration changes."""
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 
@@ -15,66 +15,63 @@ from leakwatch.discovery.shard import Shard
 from leakwatch.errors import ConfigError, LeakwatchError
 from leakwatch.evidence.metrics import EvidenceCollector
 from leakwatch.evidence.recorder import EvidenceRecorder
-from leakwatch.http.client import Tls
 from leakwatch.leaks.model import Event, Leak
 from leakwatch.model import Target, TargetHealth
-from leakwatch.notify.log import write
+from leakwatch.notify.log import log_event
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.backfill import Backfill
-from leakwatch.scrape.factory import build_loop
-from leakwatch.scrape.loop import ScrapeLoop
-from leakwatch.scrape.metrics import DiscoveryCollector, StackCollector
+from leakwatch.scrape.loops import ScrapeLoops
+from leakwatch.scrape.metrics import DiscoveryCollector, TargetCollector
 from leakwatch.scrape.prometheus_api import PrometheusApi
-from leakwatch.scrape.scheduler import Scheduler, offset
-from leakwatch.scrape.target_set import ScrapeTarget, TargetSet
-from leakwatch.web import lazy as later
-from leakwatch.web.api.cache import Recent, Sparklines
-from leakwatch.web.api.state import AppState
-from leakwatch.web.app import make_app
-from leakwatch.web.metrics import DaemonCollector, make_registry
-from leakwatch.web.server.server import Web, address, bind
+from leakwatch.scrape.scheduler import Scheduler
+from leakwatch.scrape.target_set import TargetSet
+from leakwatch.web.api.fleet import Fleet
+from leakwatch.web.api.state import AlertContext, AppState, OwnState
+from leakwatch.web.app import build_web
 from leakwatch.web.server.web_config_file import WebFile
 
 log = structlog.get_logger()
 
 HOUR = 3600.0
-RULES, EXPIRE = "ignore", "expire"  # names of jobs of the schedule
+RULES, EXPIRE = "ignore", "expire"  # names of scheduled jobs
 
 
 class Daemon:
-    """Runs until told to stop.
+    """Runs until it is stopped.
 
-    `load`: reads the configuration, raises ConfigError; `web`: whom to let in; `shard`: whose services to watch.
+    `load`: reads the configuration, raises ConfigError; `web`: access to the web server; `shard`: the services of
+    this process.
     """
 
     def __init__(self, load: Callable[[], Config], web: WebFile | None = None, shard: Shard | None = None) -> None:
         self.config = load()
         self._web_file = web or WebFile()
         self.url = ""
-        """Where our own pages are, known once it runs."""
+        """URL of the first page, "" before `run`."""
         self._load = load
         self._clock = Clock()
         self._lag = Lag()
         self._started = self._clock.time()
         self._reloaded = ("", self._started)
         self.pipeline = Pipeline(self.config.judging())
-        self.evidence = EvidenceRecorder(self.config.evidence, self.pipeline, self._clock.wall)
-        self._schedule = Scheduler(self._clock)
-        self._jobs: dict[Target, ScrapeLoop] = {}
-        self._plans: dict[Target, ScrapeTarget] = {}
-        self._targets = TargetSet(self._reconcile, self._clock, shard or Shard())
-        self._reloading = False
-        """Whether what is no longer found has been taken out of the configuration, and not just gone away."""
-        self._tls: dict[tuple[str, bool], Tls] = {}
-        """Per job, shared by its targets."""
-        self._warmer: Backfill | None = None
-        self._warming: asyncio.Task[None] | None = None
-        self._closing: set[asyncio.Task[None]] = set()
-        self._notifier = Notifier(self._clock, self.leaks, self.health)
+        self.evidence = EvidenceRecorder(self.config.evidence, self.pipeline, self._clock)
+        self._scheduler = Scheduler(self._clock)
+        self._loops = ScrapeLoops(
+            pipeline=self.pipeline,
+            scheduler=self._scheduler,
+            clock=self._clock,
+            lag=self._lag.total,
+            recorders=self.evidence,
+            on_events=self._on_events,
+        )
+        self._targets = TargetSet(self._update_loops, self._clock, shard or Shard())
+        self._backfill: Backfill | None = None
+        self._backfilling: asyncio.Task[None] | None = None
+        self._notifier = Notifier(self._clock, self.pipeline.open_leaks, self.pipeline.health)
         self._stop = asyncio.Event()
-        self._stacks = StackCollector(
+        self._target_collector = TargetCollector(
             self.pipeline,
             self.health,
             self._clock.wall,
@@ -83,52 +80,56 @@ class Daemon:
         )
 
     async def run(self, reload_on: signal.Signals | None = signal.SIGHUP) -> None:
-        """Serve and scrape until stopped; raises ConfigError if it cannot begin.
+        """Serve and scrape until stopped; raises ConfigError if it cannot start.
 
-        SIGINT, SIGTERM and SIGHUP stop it, but for `reload_on`, which takes the configuration anew.
+        SIGINT, SIGTERM and SIGHUP stop it, except the signal `reload_on`, which reloads the configuration.
         """
-        web = self._serve()
+        web = build_web(self.config.web, self._web_file, self._app_state, self._collectors(), self.reload)
+        self.url = web.url
         self._listen(reload_on)
-        await self._begin_work()
+        await self._start_work()
         web.start()
         log.info(
-            "leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics", address=web.url
+            "leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics", address=web.address
         )
         await self._stop.wait()
         log.info("leakwatch stops")
-        await self._end_work(web)
+        await self._end_work(web.stop())
 
-    def _serve(self) -> Web:
-        """Bind our address and return what will serve there; raises ConfigError if it is taken."""
-        bound, prefix = bind(self.config.web.listen), self.config.web.prefix()
-        here = address(bound, secure=self._web_file.secure) + prefix
-        self.url = self.config.web.external_url or here
-        own = DaemonCollector(self._last_reload, self._web_file.in_force)
-        found = DiscoveryCollector(self._targets, self._clock.wall)
-        kept, sent = EvidenceCollector(self.evidence.store), NotificationCollector(self._notifier.senders)
-        registry = make_registry(self._stacks, own, found, kept, sent)
-        source = self._source()
-        app = make_app(self, registry, later.api(source), later.pages(source), prefix)
-        return Web(app, bound, self._web_file, here)
+    def _collectors(
+        self,
+    ) -> tuple[TargetCollector, DiscoveryCollector, EvidenceCollector, NotificationCollector]:
+        """Return the metrics of all packages but web."""
+        return (
+            self._target_collector,
+            DiscoveryCollector(self._targets, self._clock.wall),
+            EvidenceCollector(self.evidence.store),
+            NotificationCollector(self._notifier.clients),
+        )
 
-    def _source(self) -> AppState:
+    def _app_state(self, url: str) -> AppState:
+        """Return the state behind pages and API; `url`: of the overview."""
         return AppState(
-            pipeline=self.pipeline,
-            clock=self._clock,
-            health=self.health,
-            config=lambda: self.config,
-            targets=self._targets,
-            senders=self._notifier.senders,
-            lag=self._lag,
-            reloaded=lambda: self._reloaded,
-            ready=self.ready,
-            started=self._started,
-            url=self.url,
-            web_file=self._web_file,
-            recent=Recent(5),
-            sparklines=Sparklines(60),
-            stop=self._stop,
+            fleet=Fleet(
+                pipeline=self.pipeline,
+                clock=self._clock,
+                health=self.health,
+                scrape_targets=lambda: self._targets.targets,
+            ),
+            own=OwnState(
+                started=self._started,
+                lag=self._lag,
+                configuration_yaml=lambda: self.config.to_yaml(),  # noqa: PLW0108  a reload replaces the configuration
+                last_reload=lambda: self._reloaded,
+                ready=self.ready,
+                access=self._web_file.summary,
+                built_targets=self._targets.counts,
+                discoverers=self._targets.discoverers,
+                alertmanagers=self._notifier.clients,
+            ),
+            alerts=AlertContext(url=url, external_labels=lambda: self.config.alerting.external_labels),
             evidence=self.evidence.store,
+            stop=self._stop,
         )
 
     def _listen(self, reload_on: signal.Signals | None) -> None:
@@ -138,54 +139,50 @@ class Daemon:
         if reload_on:
             loop.add_signal_handler(reload_on, lambda: loop.create_task(self._reload_quietly()))
 
-    async def _begin_work(self) -> None:
+    async def _start_work(self) -> None:
         self._lag.start()
         self.evidence.store.start()
-        self._schedule.start()
-        self._schedule.every(RULES, HOUR, HOUR, self._report_rules)
-        self._schedule.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
+        self._scheduler.start()
+        self._scheduler.every(RULES, HOUR, HOUR, self._report_rules)
+        self._scheduler.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
         if self.config.warm_from:
             server = PrometheusApi(self.config.warm_from)
-            self._warmer = Backfill(server, self.pipeline, self._clock, self._of_service)
-            self._warming = asyncio.create_task(self._warmer.run())
-        await self._targets.configure(self.config)
+            self._backfill = Backfill(server, self.pipeline, self._clock)
+            self._backfilling = asyncio.create_task(self._backfill.run())
+        await self._targets.configure(self.config.jobs())
         self._notifier.configure(self.config.alerting, self.url)
         self._notifier.start()
 
-    async def _end_work(self, web: Web) -> None:
-        if self._warming:
-            self._warming.cancel()
+    async def _end_work(self, web_stop: Coroutine[Any, Any, None]) -> None:
+        if self._backfilling:
+            self._backfilling.cancel()
         self._lag.stop()
-        self._schedule.stop()
+        self._scheduler.stop()
         self._targets.stop()
-        await asyncio.gather(web.stop(), self._notifier.stop(), *(job.close() for job in self._jobs.values()))
+        await asyncio.gather(web_stop, self._notifier.stop(), self._loops.close())
         await self.evidence.store.stop()
-        if self._warmer:
-            await self._warmer.close()
+        if self._backfill:
+            await self._backfill.close()
 
     async def _report_rules(self) -> None:
-        """Say which rules of `ignore` match nothing: a misspelled one would go unnoticed until it is needed."""
+        """Log the rules of `ignore` that match no stack: they may be misspelled."""
         for rule in self.pipeline.unmatched():
-            log.warning("a rule of ignore matches no stack", rule=str(rule))
+            log.warning("ignore rule matches no stack", rule=str(rule))
 
     async def _expire(self) -> None:
-        self._tell(self.pipeline.expire(self._clock.time()))
+        self._on_events(self.pipeline.expire(self._clock.time()))
 
     def stop(self) -> None:
-        """Make `run` return soon."""
+        """Let `run` return soon."""
         self._stop.set()
 
     def ready(self) -> str:
-        """Return "" when every discovery has told its targets, else what is waited for."""
-        waiting, mechanisms = self._targets.waiting()
-        return f"waiting for {waiting} of {mechanisms} discoveries" if waiting else ""
-
-    def _last_reload(self) -> tuple[bool, float]:
-        mistake, time = self._reloaded
-        return not mistake, self._clock.wall(time)
+        """Return "" if every discoverer has reported its targets, else the reason why leakwatch is not ready."""
+        waiting, discoverers = self._targets.waiting
+        return f"waiting for {waiting} of {discoverers} discoverers" if waiting else ""
 
     def leaks(self) -> list[Leak]:
-        """Return the leaks, the most urgent first."""
+        """Return the open leaks, the most urgent first."""
         return self.pipeline.open_leaks()
 
     def time(self) -> float:
@@ -194,32 +191,31 @@ class Daemon:
 
     def health(self) -> dict[Target, TargetHealth]:
         """Return the health of each target."""
-        return {target: job.health for target, job in self._jobs.items()}
+        return self.pipeline.health()
 
     async def reload(self) -> None:
-        """Take the configuration anew; a bad one changes nothing. Raises ConfigError."""
+        """Reload the configuration. An invalid one changes nothing and raises ConfigError."""
         try:
             config = self._read()
             if config.web != self.config.web:
-                log.warning("what changed in web counts from the next start", **config.web.model_dump())
+                log.warning("changes to web take effect after a restart", **config.web.model_dump())
             if config.warm_from != self.config.warm_from:
-                log.warning("what changed in warm_from counts from the next start")
+                log.warning("changes to warm_from take effect after a restart")
             if config.evidence.path != self.config.evidence.path:
-                log.warning("what changed in evidence.path counts from the next start")
+                log.warning("changes to evidence.path take effect after a restart")
         except ConfigError as error:
             self._reloaded = (str(error), self._reloaded[1])
-            log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  the message says it all
+            log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  no traceback needed
             raise
         self._reloaded = ("", self._clock.time())
         self.config = config
-        self._stacks.per_target = config.metrics.stacks_per_target
-        self._stacks.limit = config.metrics.series_limit
+        self._target_collector.per_target = config.metrics.stacks_per_target
+        self._target_collector.limit = config.metrics.series_limit
         if self.pipeline.configure(config.judging()):
-            log.warning("all history starts over: detection.block or detection.series_limit changed")
+            log.warning("all histories were dropped: detection.block or detection.series_limit changed")
         self.evidence.store.configure(config.evidence)
-        self._tls = {}
-        self._reloading = True
-        await self._targets.configure(config)
+        self._loops.reload()
+        await self._targets.configure(config.jobs())
         self._notifier.configure(config.alerting, self.url)
         log.info("configuration reloaded")
 
@@ -229,65 +225,23 @@ class Daemon:
         except LeakwatchError:
             raise
         except Exception as error:
-            log.exception("the configuration cannot be read, by a mistake of ours")
+            log.exception("internal error while reading the configuration")
             raise ConfigError(f"the configuration cannot be read: {error!r}") from error
 
     async def _reload_quietly(self) -> None:
-        with contextlib.suppress(ConfigError):  # is logged
+        with contextlib.suppress(ConfigError):  # the error is logged
             await self.reload()
 
-    def _reconcile(self) -> None:
-        """Make the jobs those of the targets found; what stays keeps its history."""
-        plans = self._targets.plans()
-        part = self.pipeline.forget if self._reloading else self.pipeline.leave
-        if self._targets.waiting()[0]:
-            # Who has not told yet may know a target under another job: nobody goes before all have told.
-            plans = self._plans | plans
-        else:
-            self._reloading = False
-        for target in self._plans.keys() - plans.keys():
-            self._drop(target)
-            self.evidence.leave(target)
-            self._tell(part(target, self._clock.time()))
-        before, self._plans = self._plans, plans
-        for target, plan in plans.items():
-            if before.get(target) != plan:
-                self._begin(target, plan)
-        if self._warmer:
-            self._warmer.want(target.service for target in plans)
+    def _update_loops(self) -> None:
+        """Scrape the discovered targets."""
+        self._loops.update(self._targets.targets, complete=not self._targets.waiting[0])
+        if self._backfill:
+            self._backfill.add(self.pipeline.services)
 
-    def _of_service(self, service: str) -> list[Target]:
-        return [target for target in self._plans if target.service == service]
-
-    def _begin(self, target: Target, plan: ScrapeTarget) -> None:
-        """Start the job of a target, in place of the one it had."""
-        old = self._drop(target)
-        secure = plan.endpoint.url.scheme == "https"
-        tls = self._tls.setdefault((plan.job, secure), Tls(plan.http.tls_config, secure=secure))
-        trail = self.evidence.trail(target)
-        job = build_loop(target, plan, tls, self.pipeline, self._clock, self._lag.total, trail=trail)
-        if old:
-            job.health.results = old.health.results
-        self._jobs[target] = job
-        first = offset(_name(target), plan.interval, len(self._plans))
-        self._schedule.every(_name(target), plan.interval, first, partial(job.run, self._tell))
-
-    def _drop(self, target: Target) -> ScrapeLoop | None:
-        job = self._jobs.pop(target, None)
-        if job:
-            self._schedule.cancel(_name(target))
-            closing = asyncio.get_running_loop().create_task(job.close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-        return job
-
-    def _tell(self, events: list[Event]) -> None:
+    def _on_events(self, events: list[Event]) -> None:
+        """Pass verdicts that changed to the notifier, the evidence and the log."""
         if events:
             self._notifier.wake()
-            self.evidence.told(events)
+            self.evidence.on_events(events)
         for event in events:
-            write(event)
-
-
-def _name(target: Target) -> str:
-    return f"{target.service}\0{target.name}"
+            log_event(event)

@@ -1,18 +1,21 @@
-"""Every error that leakwatch raises on purpose, named by what the one who catches it should do.
+"""Errors that leakwatch raises on purpose.
 
 - LeakwatchError
-  - ConfigError             the user mends a file or a flag; the old configuration stays in force
-    - UsageError            it is the command line that is wrong
-  - DiscoveryError          a place where targets are found could not be asked; its last targets stay
-  - ScrapeError             this scrape failed, the next one may not; `reason` is one of REASONS
-    - ProfileError          an answer came, but no whole profile
-      - NotAProfile         another format or page: another parser may try
-      - TruncatedProfile    the body ends early: counts would be too low
-      - MalformedProfile    the format is right, a line is not
-  - EvidenceError           this body is not kept, or cannot be read again
-  - DeliveryError           these alerts have not arrived, the next attempt may succeed
-    - RefusedError          Alertmanager cannot take one of them as it is: no attempt will succeed
-  - UnknownError            what a reader asks for is not there, or no more
+  - ConfigError             a file or an option is invalid; the previous configuration stays in force
+    - UsageError            the command line is invalid
+  - DiscoveryError          a discoverer failed; its last targets stay
+  - QueryError              a query to a Prometheus API failed
+  - ScrapeError             a scrape failed, the next may succeed; `reason` is one of REASONS
+    - ProfileError          the body is not a complete profile
+      - NotAProfile         the body has another format; another parser may try
+      - TruncatedProfile    the body ends early, so counts would be too low
+      - MalformedProfile    the format is right, but a line is invalid
+  - FetcherClosed           the fetcher was closed meanwhile: the request has neither a result nor an error
+  - StateError              a plain value is not a valid state; the state in use stays
+  - EvidenceError           a profile cannot be stored, or a stored one cannot be read
+  - DeliveryError           alerts were not delivered; the next attempt may succeed
+    - RejectedError         Alertmanager rejected an alert; another attempt would fail too
+  - NotFoundError           a leak, stack, target, service or profile does not exist, or no longer exists
 """
 
 import re
@@ -25,15 +28,14 @@ QUOTE_LIMIT = 120
 
 
 def quote(text: str | bytes) -> str:
-    """Return `text` on one line, at most QUOTE_LIMIT characters long and in quotes, for an error message."""
+    """Return the first QUOTE_LIMIT characters of `text` in quotes and on one line, for an error message."""
     if isinstance(text, bytes):
         text = text[: 4 * QUOTE_LIMIT].decode("utf-8", "backslashreplace")
-    shown = text[:QUOTE_LIMIT]
-    return repr(shown) + ("..." if len(text) > len(shown) else "")
+    return repr(text[:QUOTE_LIMIT]) + ("..." if len(text) > QUOTE_LIMIT else "")
 
 
-def without_user(url: str) -> str:
-    """Return `url` without the user and password in it, to be shown."""
+def without_credentials(url: str) -> str:
+    """Return `url` without user and password, for messages and pages."""
     return re.sub(r"//[^/@]*@", "//", url)
 
 
@@ -42,23 +44,23 @@ class LeakwatchError(Exception):
 
 
 class ConfigError(LeakwatchError):
-    """A file or a flag cannot be used as it is; the message names the place and quotes the text."""
+    """A file or an option is invalid; the message names the place and quotes the text."""
 
 
 class UsageError(ConfigError):
-    """The command line cannot be used as it is."""
+    """The command line is invalid."""
 
 
 class DiscoveryError(LeakwatchError):
-    """A place where targets are found gave no answer that can be used."""
+    """A discoverer could not get valid target groups."""
 
 
 class QueryError(LeakwatchError):
-    """A Prometheus API gave no answer; the message names it and quotes what came instead."""
+    """A query to a Prometheus API failed; the message names the API and quotes its response."""
 
 
 class ScrapeError(LeakwatchError):
-    """A scrape failed for `reason`; `charged`: whether the target worked, or may have worked, for the request."""
+    """A scrape failed for `reason`; `charged`: whether the request may have cost the target CPU time."""
 
     def __init__(self, reason: Reason, message: str, *, charged: bool = True) -> None:
         super().__init__(message)
@@ -66,8 +68,12 @@ class ScrapeError(LeakwatchError):
         self.charged = charged
 
 
+class FetcherClosed(LeakwatchError):  # noqa: N818  it is not an error of the target
+    """A fetcher was closed before the response was complete, because its target was removed or replaced."""
+
+
 class ProfileError(ScrapeError):
-    """A body is no whole profile; each subclass has its own reason."""
+    """A body is not a complete profile; each subclass has its own reason."""
 
     kind: ClassVar[Reason]
 
@@ -75,39 +81,46 @@ class ProfileError(ScrapeError):
         super().__init__(self.kind, message)
 
 
-class NotAProfile(ProfileError):  # noqa: N818  it says what the body is, as a reader would
-    """The body is something else: a page, another profile, nothing."""
+class NotAProfile(ProfileError):  # noqa: N818  the name describes the body
+    """The body is a page, another kind of profile, or empty."""
 
     kind: ClassVar[Reason] = "not_a_profile"
 
 
 class TruncatedProfile(ProfileError):  # noqa: N818  see NotAProfile
-    """The body ends before the profile does."""
+    """The body ends before the profile is complete."""
 
     kind: ClassVar[Reason] = "truncated"
 
 
 class MalformedProfile(ProfileError):  # noqa: N818  see NotAProfile
-    """A line does not fit the format; the message names its number and quotes it."""
+    """A line is invalid; the message has its number and quotes it."""
 
     kind: ClassVar[Reason] = "malformed"
 
 
+class StateError(LeakwatchError):
+    """A plain value is not a valid state; the message names its place."""
+
+
 class EvidenceError(LeakwatchError):
-    """A body cannot be kept, or what was kept of it cannot be used."""
+    """A body cannot be stored, or a stored body cannot be read."""
 
 
 class DeliveryError(LeakwatchError):
-    """Alerts could not be delivered now."""
+    """Alerts could not be delivered."""
 
 
-class RefusedError(DeliveryError):
-    """Alertmanager said that something is wrong with the alerts themselves."""
+class RejectedError(DeliveryError):
+    """Alertmanager responded that an alert is invalid."""
 
 
-class UnknownError(LeakwatchError):
-    """There is no such leak, stack, target or service; `told_as`: the leak that tells it now, "" if none does."""
+class NotFoundError(LeakwatchError):
+    """A requested leak, stack, target, service or profile does not exist.
 
-    def __init__(self, message: str, told_as: str = "") -> None:
+    `reported_as`: id of the leak that represents the requested one, or "".
+    """
+
+    def __init__(self, message: str, reported_as: str = "") -> None:
         super().__init__(message)
-        self.told_as = told_as
+        self.reported_as = reported_as

@@ -1,28 +1,28 @@
-"""Whether the leakwatch of this container lives: `python -m leakwatch.health [HOST:PORT]` exits 0 if it does.
+"""Health check of a container: `python -m leakwatch.health [HOST:PORT]` exits with 0 if leakwatch responds.
 
-A container engine starts this anew every half minute, so it imports next to nothing: the command line alone would
-cost as much of a core as the daemon.
+A container engine runs this every 30 s. It imports little, because importing the command line alone would use as
+much CPU as the daemon does.
 """
 
 import os
 import socket
 import sys
 
-DEFAULT = "127.0.0.1:9979"
-HERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared, not bound
-SECONDS = 2.0
+DEFAULT_ADDRESS = "127.0.0.1:9979"
+LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared, not bound
+TIMEOUT = 2.0
 REQUEST = b"GET /-/healthy HTTP/1.0\r\nHost: localhost\r\n\r\n"
 
 
 def main(arguments: list[str]) -> int:
-    """Ask the leakwatch that listens where the argument, else LEAKWATCH_LISTEN says; return the exit status."""
-    host, _, port = (arguments or [os.environ.get("LEAKWATCH_LISTEN") or DEFAULT])[0].rpartition(":")
+    """Check the leakwatch at the address in `arguments`, else in LEAKWATCH_LISTEN; return the exit status."""
+    host, _, port = (arguments or [os.environ.get("LEAKWATCH_LISTEN") or DEFAULT_ADDRESS])[0].rpartition(":")
     host = host.strip("[]")
-    address = HERE.get(host, host), int(port)
+    address = LOOPBACK.get(host, host), int(port)
     reason = ""
-    for answers in (answers_http, answers_https):
+    for responds in (responds_http, responds_https):
         try:
-            if answers(address):
+            if responds(address):
                 return 0
         except OSError as error:
             reason = reason or f": {error}"
@@ -30,39 +30,38 @@ def main(arguments: list[str]) -> int:
     return 1
 
 
-def answers_http(address: tuple[str, int]) -> bool:
-    """Tell whether HTTP is spoken there; raises OSError if nobody does.
+def responds_http(address: tuple[str, int]) -> bool:
+    """Return whether an HTTP server responds with a status below 500; raises OSError if the connection fails.
 
-    Any answer but an error of the server counts: who asks for a password lives, and so does who has no such page
-    because of a route prefix.
+    401 and 404 are healthy: leakwatch may require a password, or have a route prefix.
     """
-    with socket.create_connection(address, SECONDS) as connection:
-        return _alive(connection)
+    with socket.create_connection(address, TIMEOUT) as connection:
+        return _responds(connection)
 
 
-def answers_https(address: tuple[str, int]) -> bool:
-    """Tell whether HTTPS is spoken there; whose certificate it is does not matter: we ask our own container."""
-    import ssl  # noqa: PLC0415  most need no TLS, and it takes longer than all the rest
+def responds_https(address: tuple[str, int]) -> bool:
+    """Return whether an HTTPS server responds; its certificate is not verified, because it is leakwatch's own."""
+    import ssl  # noqa: PLC0415  most servers have no TLS, and the import takes longer than the check
 
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    shaken = False
+    connected = False
     try:
         with (
-            socket.create_connection(address, SECONDS) as connection,
+            socket.create_connection(address, TIMEOUT) as connection,
             context.wrap_socket(connection) as secure,
         ):
-            shaken = True
-            return _alive(secure)
+            connected = True
+            return _responds(secure)
     except (ssl.SSLError, ConnectionResetError) as error:
-        # Who wants a certificate of ours, which we do not have, says so in the handshake; since TLS 1.3, after it.
-        if shaken or "ALERT" in str(getattr(error, "reason", "")):
+        # A server that requires a client certificate rejects the handshake, or in TLS 1.3 the connection after it.
+        if connected or "ALERT" in str(getattr(error, "reason", "")):
             return True
         raise
 
 
-def _alive(connection: socket.socket) -> bool:
+def _responds(connection: socket.socket) -> bool:
     connection.sendall(REQUEST)
     words = connection.recv(64).split()
     return len(words) > 1 and words[0].startswith(b"HTTP/") and words[1] < b"500"

@@ -1,20 +1,20 @@
-"""The values that flow through leakwatch; words as in docs/words.md. No behaviour, no I/O."""
+"""Values that several packages exchange, named as in docs/words.md."""
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import IntEnum
 from typing import Final, NewType
 
 from leakwatch.errors import REASONS
 
 Fingerprint = NewType("Fingerprint", str)
-"""The stable identity of a stack: 16 hex digits."""
+"""The identity of a stack, the same in all builds: 16 hex digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One call in a stack: function as Go prints it, file and line ("" and 0 when unknown)."""
+    """One call in a stack: the function as Go prints it, file and line ("" and 0 if unknown)."""
 
     function: str
     file: str = ""
@@ -23,18 +23,20 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
-    """One stack as a profile prints it.
+    """A stack as a profile prints it.
 
-    `frames` are the visible ones, leaf first; `counters` are the raw program counters as text ("0x.." parted by
-    spaces, leaf first, hidden runtime frames included). `truncated`: the profile cut the root side, so the
-    origin is unknown. `parked` is the hidden function that the innermost visible one called, "" where the profile
-    does not name it; `parked_at` is its address, 0 where nothing is hidden or where it is named. `wait` is the
-    wait reason, where the profile itself says so. Compared by identity, because a parser gives equal text the
-    same object.
+    `frames`: visible frames, leaf first. `counters`: program counters as text ("0x.." after spaces, leaf first),
+    also those of hidden runtime frames. `truncated`: whether the root is missing, so that the origin is unknown.
+    `parked`: the hidden function that the innermost visible frame called, "" if the profile does not name it.
+    `parked_at`: the address of this function, 0 if it is named or no frame is hidden. `wait`: the wait reason, if
+    the profile has it.
+
+    Traces compare by identity, because a parser returns the same object for equal text.
     """
 
     frames: tuple[Frame, ...]
     counters: bytes = b""
+    _: KW_ONLY
     labels: tuple[tuple[str, str], ...] = ()
     truncated: bool = False
     parked: str = ""
@@ -44,10 +46,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """Which process a target runs in: `start` differs between two starts, `build` between two builds.
-
-    Both are opaque text, "" where unknown.
-    """
+    """The process of a target. `start` identifies its start, `build` its binary; both are "" if unknown."""
 
     start: str = ""
     build: str = ""
@@ -55,19 +54,19 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One parsed body: the groups in the order of the body, and the sum of their counts."""
+    """One parsed body: its groups in their order, and the sum of their counts."""
 
     total: int
     groups: tuple[tuple[Trace, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """A stack with its identity and what it says to a reader.
+    """An identified stack, or a site.
 
-    `frames` leaf first; `blamed` is the frame to look at, `origin` the outermost function, `wait` the wait
-    reason in debug=2's words ("" when unknown). A `site` is all stacks that blame one function; its only frame is
-    that function, and it has the origin and the wait reason that all of them have.
+    `frames`: leaf first. `wait`: the wait reason in the words of debug=2, "" if unknown. `site`: whether this is a
+    site, that is all stacks with one blamed function. The only frame of a site is this function. Its origin and
+    wait reason are those that all its stacks share.
     """
 
     fingerprint: Fingerprint
@@ -81,7 +80,7 @@ class Stack:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A stack and its number of goroutines in one profile; `trace` is its largest, None where there is no body."""
+    """A stack and its number of goroutines in one profile; `trace`: its largest group, None without a body."""
 
     stack: Stack
     goroutines: int
@@ -93,9 +92,9 @@ Samples = Mapping[Fingerprint, Sample]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One scrape address of one process; two targets are the same when service and address are.
+    """One scrape address of one process. Targets with the same service and name are equal.
 
-    `name` is the address as users write it (label `target`), `labels` are those of its target group.
+    `name`: the address as users write it (label `target`). `labels`: those of the target group.
     """
 
     service: str
@@ -103,13 +102,13 @@ class Target:
     labels: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
-    def shown(self) -> Mapping[str, str]:
-        """Its labels, with `service` and `target` as metrics and alerts have them."""
+    def all_labels(self) -> Mapping[str, str]:
+        """The labels of the target in metrics and alerts, with `service` and `target`."""
         return {**self.labels, "service": self.service, "target": self.name}
 
 
 class Verdict(IntEnum):
-    """What we think of a series; ordered by how much it wants attention."""
+    """The verdict on a series, ordered by urgency."""
 
     NORMAL = 0
     RECOVERED = 1
@@ -126,7 +125,7 @@ class Verdict(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """A rate in goroutines per second with its 10-90 % band."""
+    """A rate in goroutines per second, with its 10-90 % band."""
 
     rate: float
     low: float
@@ -136,12 +135,12 @@ class Growth:
 NO_GROWTH: Final = Growth(0.0, 0.0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What the detector says of one series; times in unix seconds.
+    """The result of the detector for one series; times in unix seconds.
 
-    `window` names the window that gave the score; `first_seen` is when the growth began; `confidence` is between
-    0 and 1. `grew` is the rate while it last grew, `growth` that of now.
+    `window`: the name of the window with this score. `growth`: the current rate. `grew`: the rate during the
+    latest growth. `first_seen`: when the growth began, also in an earlier process. `confidence`: between 0 and 1.
     """
 
     verdict: Verdict
@@ -151,28 +150,28 @@ class Judgement:
     confidence: float
     first_seen: float
     since: float
-    """When the growth of this lifetime began."""
+    """When the growth in this lifetime of the process began."""
     goroutines: int
     grew: Growth
     before: float
-    """Goroutines until the growth began; nan for a whole service, whose targets restart."""
+    """Goroutines before the growth; nan for a service, because its targets restart."""
     gained: float
-    """Goroutines more than then."""
+    """Increase of goroutines since then."""
     left: tuple[float, float] | None
-    """Goroutines that left per second, then and now; None where scrapes are too few to tell."""
+    """Departures per second, when the growth began and now; None if there are too few scrapes."""
     restarted: bool = False
-    """It leaked before the process restarted, and has not yet grown again."""
+    """Whether the series leaked before the process restarted, and has not grown since."""
     related: frozenset[Fingerprint] = frozenset()
-    """Stacks of the same target that grow in step with it."""
+    """Stacks of the same target that grow in step."""
     targets: tuple[str, ...] = ()
-    """Of a whole service: those that it grows on."""
+    """For a service: the targets with growth."""
     rose: float = 0.0
-    """When its floor last rose to where it had not been."""
+    """When the floor last reached a new maximum."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class TargetHealth:
-    """How the scrapes of one target went; `results` counts "success" and each reason."""
+    """The results of the scrapes of one target; `results`: their number by reason, or "success"."""
 
     results: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(("success", *REASONS), 0)))
     up: bool | None = None
@@ -182,14 +181,25 @@ class TargetHealth:
     error: str = ""
     time: float = 0.0
     since: float = 0.0
-    """When it went up, or down."""
+    """When the target went up or down."""
     interval: float = 0.0
-    """Seconds from scrape to scrape, stretched where the target would pay too much."""
+    """Seconds between two scrapes, stretched if scrapes cost too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedStack:
+    """A stack or site and its judgement."""
+
+    stack: Stack
+    judgement: Judgement
+
+
+JudgedStacks = Mapping[Fingerprint, JudgedStack]
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How some goroutines wait: how many for so many minutes (None: not said), in each state, by each creator."""
+    """How goroutines wait: their number by minutes (None: unknown), by state and by creator."""
 
     minutes: Mapping[int | None, int]
     states: Mapping[str, int]

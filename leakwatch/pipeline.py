@@ -1,253 +1,295 @@
-"""The way of the data. Read this first.
+"""Data flow from one scraped profile to events. Read this first.
 
-    discovery -> {Target}                            I/O     the daemon keeps one scrape job per target
-    scrape(target) -> pieces of a body               I/O     limits, authorisation, one reason per failure
-    profile.parse(pieces) -> groups of traces        pure    profile/text.py
-    stacks.identify(groups) -> {Fingerprint: Sample} pure    equal stacks merged, wait reason named
-    history.record(time, samples)                    state   fixed memory per series
-    detect.judge(series)  -> {Fingerprint: Judgement}pure    watch.py: when a block has closed, for the stacks and
-                                                             sites of a target and of a whole service
-    leaks.update(judgements, time) -> [Event]        state   opened, leaking, plateau, recovered, closed
-    --- readers, none writes back: metrics.Collector, notify (Alertmanager), web ---
+    discovery -> {Target}                      I/O    scrape/target_set.py, scrape/loop.py: one loop per target
+    fetch(target) -> pieces of a body          I/O    http/fetch.py: limits, authentication, reason of a failure
+    parse(pieces) -> groups of traces          pure   profile/text.py, profile/proto.py
+    identify(groups) -> samples                pure   profile/stacks.py: one sample per fingerprint
+    history.record(time, samples)              state  detect/history.py: fixed memory per series
+    detector.judge(history) -> judgements      pure   detect/detector.py: stacks and sites, when a block closes
+    tracker.update(service, judgements) -> events     leaks/tracker.py: opened, leaking, plateau, recovered, closed
+    metrics, alerts, pages                     I/O    scrape/metrics.py, notify/, web/: read states, change nothing
 
-One event loop, no locks. Time comes in as a parameter, so a year of profiles replays in seconds through the same
-code that watches a live service.
+All state is in one TargetState per target and one ServiceState per service (leaks/). One event loop, no locks.
+Callers pass the time, so a year of profiles replays in seconds through the code that watches a live service.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
-from leakwatch.leaks import handover as succession
-from leakwatch.leaks.findings import Suspects, findings
+from leakwatch.detect.plain import Plain
+from leakwatch.leaks import handover
+from leakwatch.leaks.candidate import POOLED
 from leakwatch.leaks.ignore import IgnoreRule, unmatched
-from leakwatch.leaks.memory_cost import memory_cost
-from leakwatch.leaks.model import Event, Findings, Leak, MemoryCost
+from leakwatch.leaks.model import Event, Leak
 from leakwatch.leaks.ownership.owners import Owners
-from leakwatch.leaks.ownership.source_links import LinkContext
 from leakwatch.leaks.service_state import ServiceState
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import TargetState
-from leakwatch.leaks.tracker import POOLED, Judged, LeakTracker
-from leakwatch.model import Fingerprint, Frame, Process, Samples, Target
+from leakwatch.leaks.tracker import LeakOnTarget, LeakTracker
+from leakwatch.model import Fingerprint, Frame, Process, Samples, Stack, Target, TargetHealth
 from leakwatch.profile import proto, text
 from leakwatch.profile.body import Body, Format
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
+
+ServicePlain = tuple[Plain, list[Plain]]
+"""The plain values of a service and of its current and departed targets."""
 
 
 class Pipeline:
-    """Watches any number of targets; whoever feeds it says what time it is."""
+    """Turns the profiles of any number of targets into leaks and events."""
 
     def __init__(self, settings: DetectionSettings) -> None:
         self.settings = settings
         self.targets: dict[Target, TargetState] = {}
+        self.services: dict[str, ServiceState] = {}
         self.blocks = 0
-        """How many blocks of targets have closed."""
-        self.leaks = LeakTracker(self.count, self._labels, self._facts, self._findings, self._cost)
-        self._assign(settings)
-        self._services: dict[str, ServiceState] = {}
-        self._texts = text.TextCache()
-        self._protos = proto.ProtoCache()
+        """Number of blocks that have closed."""
         self.identifier = Identifier(settings.own_code)
+        self._tracker = LeakTracker()
+        self._cache = ParseCache()
+        self._configure_tracker()
 
-    def configure(self, settings: DetectionSettings) -> bool:
-        """Judge by `settings` from now on; tell whether that forgot all history."""
-        old, self.settings = self.settings, settings
-        if settings.own_code != old.own_code:
-            self.identifier = Identifier(settings.own_code)
-        self._assign(settings)
-        if (settings.block, settings.series_limit) == (old.block, old.series_limit):
-            return False
-        for state in self.targets.values():
-            state.forget(settings)
-        for service in self._services.values():
-            service.forget()
-        self.leaks.forget()
-        return True
-
-    def _assign(self, settings: DetectionSettings) -> None:
-        owners = Owners(settings.owners, settings.repositories)
-        self.leaks.assign(owners, settings.ignore, settings.links)
-
-    def body(self, form: Format = "text", size_limit: int = 1 << 30, service: str = "") -> Body:
-        """Return an empty body to be fed; `size_limit`: bytes when decompressed."""
-        if form == "proto":
-            return Body(proto.Parser(self._protos, size_limit, service), self.identifier)
-        return Body(text.Parser(self._texts), self.identifier)
+    # Targets
 
     def add_target(self, target: Target) -> TargetState:
-        """Return all that is known of `target`; begins to watch it if it is new."""
-        found = self.targets.get(target)
-        if found is None:
-            service = self._services.setdefault(target.service, ServiceState())
-            found = succession.on_target_added(service, target, self.settings, self.leaks)
-            self.targets[target] = service.targets[target.name] = found
-        found.target = target  # the same one, but its labels may have changed
-        return found
+        """Return the state of a target that is scraped from now on. The state of a removed target comes back."""
+        service = self.services.setdefault(target.service, ServiceState(target.service))
+        state = self.targets.get(target)
+        if state is None:
+            departed = service.departed.pop(target, None)
+            state = departed.state if departed else TargetState(target, self.settings, service.functions)
+            state.health = TargetHealth()
+            self.targets[target] = service.targets[target.name] = state
+        if state.target.labels != target.labels:  # equal targets may differ in labels
+            state.target = target
+            del self.targets[target]
+            self.targets[target] = state  # the key has the labels too
+            service.leaks.invalidate()
+        return state
 
-    def observe(
-        self, target: Target, time: float, total: int, samples: Samples, process: Process | None = None
-    ) -> list[Event]:
-        """Take in one profile of `target`; return the leaks whose verdict it changed.
+    def target(self, target: Target) -> TargetState | None:
+        """Return the state of a target, None if it was removed or never added."""
+        return self.targets.get(target)
 
-        `process`: which one it comes from, None where that cannot be known.
+    def service(self, name: str) -> ServiceState | None:
+        """Return the state of a service, None if it has no targets."""
+        return self.services.get(name)
+
+    def health(self) -> dict[Target, TargetHealth]:
+        """Return the health of each target."""
+        return {target: state.health for target, state in self.targets.items()}
+
+    def remove_target(self, target: Target, time: float) -> list[Event]:
+        """Stop watching a target that discovery no longer returns; return the verdicts that changed.
+
+        Its state goes to a replacement, or is kept for 24 hours in case the target or a replacement appears.
         """
-        state = self.add_target(target)
-        change = state.identity.changed(time, process, state.history, samples)
-        state.total = total
-        if state.identity.mixed:  # several processes behind one address: their counts in turn mean nothing
-            return self.leaks.update(target.service, target.name, state.mixed(time).judged(time), time)
-        state.mixed_since = None
-        events = self.restart(target, time) if change else []
-        service = self._services[target.service]
-        state.history.protected = state.sites.protected = {**state.judgements, **service.judged}
-        closed = state.history.record(time, samples)
-        state.sites.follow(time, samples)
-        if not closed:
-            return events
-        self.blocks += 1
-        state.judge([other for other in service.targets.values() if other is not state])
-        events += self._update(state, time)
-        judged = service.judge(time, self.settings.block)
-        if judged is not None:
-            events += self.leaks.update(target.service, POOLED, judged, time)
+        state = self.targets.get(target)
+        if state is None or not state.is_observed:
+            return self.forget_target(target, time)
+        service = self._detach(state)
+        replacement = handover.replace_removed(service, state, time)
+        if replacement is not None:
+            service.leaks.rename(target.name, replacement.target.name)
+            return self._update(replacement, time)
+        return self._tracker.update(service, target.name, service.departed[target].judgements(time), time)
+
+    def forget_target(self, target: Target, time: float) -> list[Event]:
+        """Stop watching a target and drop its state; return the verdicts that changed."""
+        service = self.services.get(target.service)
+        if service is None:
+            return []
+        if target in self.targets:
+            self._detach(self.targets[target])
+        return self._tracker.update(service, target.name, {}, time) + self._end(service, time)
+
+    def expire(self, time: float) -> list[Event]:
+        """Drop the states of targets that were removed long ago; return the verdicts that changed."""
+        events = []
+        for service in list(self.services.values()):
+            for target, departed in list(service.departed.items()):
+                judgements = departed.judgements(time)
+                if time - departed.time >= handover.RETENTION:
+                    del service.departed[target]
+                    judgements = {}
+                events += self._tracker.update(service, target.name, judgements, time)
+            events += self._end(service, time)
         return events
 
-    def restart(self, target: Target, time: float) -> list[Event]:
-        """Say that `target` runs in a new process since `time`; return the leaks whose verdict that changed."""
-        state = self.add_target(target)
+    def _detach(self, state: TargetState) -> ServiceState:
+        service = self.services[state.target.service]
+        del self.targets[state.target], service.targets[state.target.name]
+        return service
+
+    def _end(self, service: ServiceState, time: float) -> list[Event]:
+        """Drop a service without targets."""
+        if service.targets or service.departed:
+            return []
+        del self.services[service.name]
+        return self._tracker.update(service, POOLED, {}, time)
+
+    # Profiles
+
+    def body(self, form: Format = "text", size_limit: int = 1 << 30, service: str = "") -> Body:
+        """Return an empty body to be fed; `size_limit`: decompressed bytes."""
+        if form == "proto":
+            return Body(proto.Parser(self._cache, size_limit, service), self.identifier)
+        return Body(text.Parser(self._cache), self.identifier)
+
+    def observe(
+        self, state: TargetState, time: float, total: int, samples: Samples, process: Process | None = None
+    ) -> list[Event]:
+        """Record one profile of a target; return the verdicts that changed.
+
+        `process`: the process that answered, None if unknown. A target that was removed meanwhile is ignored.
+        """
+        target = state.target
+        if self.targets.get(target) is not state:
+            return []
+        service = self.services[target.service]
+        service.time = max(service.time, time)
+        if not state.is_observed:
+            state.is_observed = True
+            if old := handover.take_over_departed(service, state):
+                service.leaks.rename(old.target.name, target.name)
+        restarted = state.process_tracker.changed(time, process, state.history, samples)
+        state.total = total
+        if state.process_tracker.mixed:
+            return self._tracker.update(service, target.name, state.mixed_judgements(time), time)
+        state.mixed_since = None
+        events = self.restart(state, time) if restarted else []
+        protected = {**state.judgements, **service.judged}
+        closed = state.history.record(time, samples, protected)
+        state.sites.record(time, samples, protected)
+        return events + self._judge(service, state, time) if closed else events
+
+    def _judge(self, service: ServiceState, state: TargetState, time: float) -> list[Event]:
+        """Judge a target after its block has closed, and its service."""
+        self.blocks += 1
+        state.judge([sibling for sibling in service.observed.values() if sibling is not state])
+        events = self._update(state, time)
+        pooled = service.judge(time, self.settings.block)
+        if pooled is not None:
+            events += self._tracker.update(service, POOLED, pooled, time)
+        return events
+
+    def restart(self, state: TargetState, time: float) -> list[Event]:
+        """Begin a new lifetime of a target after its process restarted; return the verdicts that changed."""
         state.restart()
         return self._update(state, time)
 
-    def _update(self, state: TargetState, time: float) -> list[Event]:
-        target = state.target
-        return self.leaks.update(target.service, target.name, state.judgements, time, state.proven)
-
-    def suspects(self, target: Target) -> Suspects:
-        """Return the stacks and sites of `target` that are told as leaks."""
-        return self.leaks.suspects(target.service, target.name)
-
-    def learn(self, target: Target, time: float) -> list[Event]:
-        """Judge by what `target` has answered to a closer look; return the leaks whose verdict that changed."""
-        state = self.add_target(target)
-        state.learn()
+    def apply_proof(self, state: TargetState, time: float) -> list[Event]:
+        """Judge a target again after its runtime reported leaked goroutines; return the verdicts that changed."""
+        if self.targets.get(state.target) is not state:
+            return []
+        state.apply_proof()
         return self._update(state, time)
 
-    def stretch(self, target: Target, interval: float) -> bool:
-        """Say that `target` is scraped every `interval` seconds; tell whether its block had to grow with it."""
-        return self.add_target(target).stretch(interval, self.settings.block)
+    def _update(self, state: TargetState, time: float) -> list[Event]:
+        service = self.services[state.target.service]
+        return self._tracker.update(service, state.target.name, state.judgements, time, state.proven)
 
-    def leave(self, target: Target, time: float) -> list[Event]:
-        """Say that `target` went away at `time`; return the leaks whose verdict that changed.
+    # Leaks
 
-        What is known of it is kept for a day, for when it comes back or another takes its place.
-        """
-        state = self.targets.pop(target, None)
-        if state is None:
-            return []
-        service = self._services[target.service]
-        del service.targets[target.name]
-        replacement = succession.on_target_removed(service, state, time, self.leaks)
-        if replacement is not None:
-            return self._update(replacement, time)
-        return self.leaks.update(target.service, target.name, service.gone[target].judged(time), time)
-
-    def expire(self, time: float) -> list[Event]:
-        """Let go, at `time`, of targets that are gone for long; return the leaks whose verdict that changed."""
-        events = []
-        for name, service in list(self._services.items()):
-            for target, gone in list(service.gone.items()):
-                judged: Judged = {} if time - gone.time >= succession.KEPT else gone.judged(time)
-                if time - gone.time >= succession.KEPT:
-                    del service.gone[target]
-                events += self.leaks.update(name, target.name, judged, time)
-            events += self._end(name, time)
-        return events
-
-    def forget(self, target: Target, time: float) -> list[Event]:
-        """Stop watching `target` at `time`, for good; return the leaks whose verdict that changed."""
-        if self.targets.pop(target, None):
-            del self._services[target.service].targets[target.name]
-        events = self.leaks.update(target.service, target.name, {}, time)
-        return events + self._end(target.service, time)
-
-    def _end(self, name: str, time: float) -> list[Event]:
-        """Forget a service that has no targets any more."""
-        service = self._services.get(name)
-        if service is None or service.targets or service.gone:
-            return []
-        del self._services[name]
-        return self.leaks.update(name, POOLED, {}, time)
-
-    def count(self, service: str, fingerprint: Fingerprint) -> int:
-        """Return the goroutines now in one stack or at one site, over all targets of `service`."""
-        found = self._services.get(service)
-        return sum(state.count(fingerprint) for state in found.targets.values()) if found else 0
-
-    def _findings(self, service: str, keys: Sequence[Fingerprint], targets: Collection[str]) -> Findings:
-        found = self._services.get(service)
-        on = found.on(targets) if found else []
-        return findings(keys, [state.answers for state in on], [state.older(keys[0]) for state in on])
-
-    def _cost(self, leak: Leak) -> MemoryCost | None:
-        service = self._services.get(leak.service)
-        return memory_cost(service, leak) if service else None
-
-    def _labels(self, service: str) -> dict[str, Mapping[str, str]]:
-        found = self._services.get(service)
-        if found is None:
-            return {}
-        states = (*(gone.state for gone in found.gone.values()), *found.targets.values())
-        return {state.target.name: state.target.shown for state in states}
-
-    def _facts(self, service: str, name: str) -> LinkContext:
-        found, target = self._services.get(service), Target(service, name)
-        gone = found.gone.get(target) if found else None
-        state = self.targets.get(target) or (gone.state if gone else None)
-        if state is None:
-            return LinkContext(service, {})
-        process = state.identity.process
-        return LinkContext(service, state.target.labels, process.build if process else "")
-
-    def source_link(self, leak: Leak, frame: Frame) -> str:
-        """Return where the source of a frame of `leak` is shown: a URL, "" where that is not known."""
-        return self.leaks.source(leak.service, leak.targets, frame, leak.stack.frames)
-
-    def service(self, name: str) -> ServiceState | None:
-        """Return all that is known of a service, None if it has no target."""
-        return self._services.get(name)
-
-    def take(self, service: str, other: "Pipeline") -> None:
-        """Go on with what `other` knows of a service, in place of what is known here.
-
-        A target that it does not know begins anew, as the heir of one that is gone if there is one.
-        """
-        mine, found = self.service(service), other.service(service)
-        if mine is None or found is None:
-            return
-        for state in mine.targets.values():
-            del self.targets[state.target]
-        self.targets |= {state.target: state for state in found.targets.values()}
-        self._services[service] = found
-        self.leaks.take(service, other.leaks.told(service))
-
-    def is_own(self, frame: Frame) -> bool:
-        """Tell whether a frame is own code."""
-        return self.identifier.is_own(frame)
-
-    def services(self) -> Mapping[str, ServiceState]:
-        """Return all that is known of each service."""
-        return self._services
-
-    def unmatched(self) -> list[IgnoreRule]:
-        """Return the rules of `ignore` that match no stack of any target that is there or was there lately."""
-        stacks = (
-            (stack, state.target.shown)
-            for service in self._services.values()
-            for state in (*service.targets.values(), *(gone.state for gone in service.gone.values()))
-            for stack in state.history.stacks
-            if stack is not None
-        )
-        return unmatched(self.settings.ignore, stacks)
+    @property
+    def verdict_changes(self) -> int:
+        """Number of events so far."""
+        return self._tracker.verdict_changes
 
     def open_leaks(self) -> list[Leak]:
-        """Return the leaks with their numbers of now, the most urgent first."""
-        return self.leaks.all()
+        """Return the open leaks, the most urgent first."""
+        return self._tracker.leaks(self.services.values())
+
+    def leak(self, service: str, fingerprint: Fingerprint) -> Leak | None:
+        """Return the open leak that a stack or site of a service represents, None if it represents none."""
+        state = self.services.get(service)
+        return self._tracker.leak(state, fingerprint) if state else None
+
+    def leaks_on(self, target: Target) -> list[LeakOnTarget]:
+        """Return the leaks that grow or grew on a target."""
+        service = self.services.get(target.service)
+        return self._tracker.on_target(service, target.name) if service else []
+
+    def count(self, service: str, fingerprint: Fingerprint) -> int:
+        """Return the goroutines of a stack or site in the latest profiles of all targets of a service."""
+        state = self.services.get(service)
+        return state.count(fingerprint) if state else 0
+
+    def is_own(self, frame: Frame) -> bool:
+        """Return whether a frame is own code."""
+        return self.identifier.is_own(frame)
+
+    def source_link(self, leak: Leak, frame: Frame) -> str:
+        """Return the URL of the source of a frame of a leak, "" if unknown."""
+        service = self.services.get(leak.service)
+        return self._tracker.source(service, leak.targets, frame, leak.stack.frames) if service else ""
+
+    def ignored(self) -> Mapping[str, int]:
+        """Return ignore rule -> number of leaks that it ignores now."""
+        return self._tracker.ignored(self.services.values())
+
+    def unmatched(self) -> list[IgnoreRule]:
+        """Return the ignore rules that match no stack of a current or departed target."""
+        return unmatched(self.settings.ignore, self._labelled_stacks())
+
+    def _labelled_stacks(self) -> Iterator[tuple[Stack, Mapping[str, str]]]:
+        for service in self.services.values():
+            for state in service.states:
+                yield from (
+                    (stack, state.target.all_labels) for stack in state.history.stacks if stack is not None
+                )
+
+    # Settings
+
+    def configure(self, settings: DetectionSettings) -> bool:
+        """Use new settings; return whether all history was dropped, which a new block or series limit requires."""
+        old, self.settings = self.settings, settings
+        if settings.own_code != old.own_code:
+            self.identifier = Identifier(settings.own_code)
+        self._configure_tracker()
+        if (settings.block, settings.series_limit) == (old.block, old.series_limit):
+            return False
+        for service in self.services.values():
+            service.forget()
+            for state in service.targets.values():
+                state.forget(settings, service.functions)
+        self._tracker.verdict_changes += 1
+        return True
+
+    def _configure_tracker(self) -> None:
+        owners = Owners(self.settings.owners, self.settings.repositories)
+        self._tracker.configure(owners, self.settings.ignore, self.settings.links)
+        for service in self.services.values():
+            service.leaks.invalidate()
+
+    # State as plain values
+
+    def to_plain(self, now: float) -> list[ServicePlain]:
+        """Return the plain values of all services and their targets; `now`: seconds of the stopwatch."""
+        return [
+            (service.to_plain(now), [state.to_plain(now) for state in service.states])
+            for service in self.services.values()
+        ]
+
+    def restore(self, services: Iterable[ServicePlain], now: float) -> None:
+        """Add services from their plain values. Raise StateError, and add none, if a value is invalid."""
+        states = [ServiceState.from_plain(*values, self.settings, now) for values in services]
+        for service in states:
+            self.services[service.name] = service
+            self.targets |= {state.target: state for state in service.targets.values()}
+        self._tracker.verdict_changes += 1
+
+    def adopt(self, service: str, other: "Pipeline") -> None:
+        """Continue with the state of a service in `other`, in place of the own state.
+
+        A target that is missing in `other` starts over, as the replacement of a departed target if there is one.
+        """
+        own, adopted = self.services.get(service), other.services.get(service)
+        if own is None or adopted is None:
+            return
+        for name, state in own.targets.items():
+            if name in adopted.targets:
+                state.adopt(adopted.targets[name])
+            else:
+                state.forget(self.settings, adopted.functions)
+        own.adopt(adopted)

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from leakwatch.profile import proto, text
+from leakwatch.profile.cache import ParseCache
 
 HERE = Path(__file__).parent
 RECORDED = HERE.parents[1] / "tests" / "profiles" / "1.27" / "goroutine.debug1.txt"
@@ -67,12 +68,12 @@ def measure(name: str, body: bytes, go: Path, folder: Path, rounds: int) -> str:
     file = folder / f"{name}.txt"
     file.write_bytes(body)
     later = changed(body)
-    memory = text.TextCache()
-    text.parse(body, memory)
+    cache = ParseCache()
+    text.parse(body, cache)
     cold, warm, other = float("inf"), float("inf"), float("inf")
     for _ in range(rounds):  # in turn, so that a busy neighbour disturbs all alike
         cold = min(cold, best(lambda: text.parse(body)))
-        warm = min(warm, best(lambda: text.parse(later, memory)))
+        warm = min(warm, best(lambda: text.parse(later, cache)))
         said = subprocess.run([go, file], check=True, capture_output=True).stdout
         other = min(other, json.loads(said)["ns_per_op"] / 1e9)
     size = len(body) / 1e6
@@ -85,10 +86,10 @@ def measure(name: str, body: bytes, go: Path, folder: Path, rounds: int) -> str:
 def formats(rounds: int) -> list[str]:
     """Return a row of the second table for each format."""
     printed, packed = RECORDED.read_bytes(), PROTOBUF.read_bytes()
-    texts, protos = text.TextCache(), proto.ProtoCache()
+    texts, protos = ParseCache(), ParseCache()
     runs: dict[str, tuple[bytes, Callable[[], object], Callable[[], object]]] = {
         "text": (printed, lambda: text.parse(printed), lambda: text.parse(printed, texts)),
-        "proto": (packed, lambda: proto.parse(packed), lambda: proto.parse(packed, memory=protos)),
+        "proto": (packed, lambda: proto.parse(packed), lambda: proto.parse(packed, cache=protos)),
     }
     took = {name: [float("inf"), float("inf")] for name in runs}
     for _ in range(rounds):

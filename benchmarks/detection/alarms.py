@@ -1,4 +1,4 @@
-"""From alarms to the numbers that are reported: how often, how soon, how long."""
+"""Computes from alarms how often they are false, and how soon they find a leak."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,10 +8,10 @@ import numpy.typing as npt
 from scene import DAY, HOUR, Floats
 
 QUIET: Final = 6 * HOUR
-"""An alarm that comes sooner after the last one is the same incident."""
+"""An alarm that begins sooner after the end of the last one belongs to the same incident."""
 
 Alarms = list[tuple[float, float]]
-"""When the alarms of one stack began and ended, in seconds, in order."""
+"""Begin and end of each alarm of one stack, in seconds, in order."""
 
 
 def alarms_of(times: Floats, firing: npt.NDArray[np.bool_]) -> list[Alarms]:
@@ -30,13 +30,13 @@ def alarms_of(times: Floats, firing: npt.NDArray[np.bool_]) -> list[Alarms]:
 
 
 def incidents(alarms: Alarms) -> list[float]:
-    """Return when alarms began that had none in the six hours before."""
+    """Return the beginnings of alarms without another alarm in the six hours before."""
     ends = [-np.inf, *(end for _, end in alarms)]
     return [begin for (begin, _), last in zip(alarms, ends, strict=False) if begin - last >= QUIET]
 
 
 def false_alarms(rows: Sequence[Alarms], seconds: float) -> dict[str, float]:
-    """Return incidents per stack and day, of the first and second day too, and the share of time in alarm."""
+    """Return incidents per stack and day, on the first day and later, and the share of time in alarm."""
     begins = np.array([begin for alarms in rows for begin in incidents(alarms)])
     days = len(rows) * seconds / DAY
     return {
@@ -49,9 +49,9 @@ def false_alarms(rows: Sequence[Alarms], seconds: float) -> dict[str, float]:
 
 
 def detections(rows: Sequence[Alarms], onsets: Floats) -> dict[str, float]:
-    """Return the share of leaks found, hours until then (median, 90th percentile) and the share accused before.
+    """Return the share of leaks found, hours until then (median, 90th percentile), and the share in alarm before.
 
-    Found is the first alarm that begins after the onset. Who never is counts as infinitely late.
+    A leak is found by the first alarm that begins after its onset. If it is never found, it is infinitely late.
     """
     delays = np.array(
         [
@@ -69,7 +69,7 @@ def detections(rows: Sequence[Alarms], onsets: Floats) -> dict[str, float]:
 
 
 def percentile(values: npt.NDArray[np.float64], share: float) -> float:
-    """Return the smallest value that `share` per cent do not exceed, inf included; nan where there is none."""
+    """Return the smallest value that `share` per cent do not exceed, inf included; nan without values."""
     if not len(values):
         return float("nan")
     ordered = np.sort(values)

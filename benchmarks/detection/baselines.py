@@ -1,7 +1,7 @@
 """The rules that people use instead, over counts of shape (scrapes, rows).
 
-A rule returns the times at which it is asked, seconds since the first scrape, and whether each row fires then.
-Each sees every scrape, none is late. None knows of restarts.
+A rule returns the times of its evaluations, in seconds since the first scrape, and whether each row fires then.
+It gets every scrape in time, and ignores restarts.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ HOLMES_RISE: Final = 1.2
 
 
 def deriv(times: Floats, counts: Counts, window: float = HOUR) -> tuple[Floats, Floats]:
-    """Return Prometheus' deriv, the least-squares slope over `window`, per hour, asked every minute."""
+    """Return Prometheus' deriv, the least-squares slope over `window`, per hour, evaluated every minute."""
     step = float(times[1] - times[0])
     size = int(window / step)
     every = max(int(MINUTE / step), 1)
@@ -49,14 +49,14 @@ def held(firing: npt.NDArray[np.bool_], size: int) -> npt.NDArray[np.bool_]:
 
 def deriv_of_total(times: Floats, counts: Counts) -> Fired:
     """Fire while the hour's slope is above 60 per hour."""
-    at, slope = deriv(times, counts)
-    return at, slope > 60
+    evaluations, slope = deriv(times, counts)
+    return evaluations, slope > 60
 
 
 def deriv_of_stack(times: Floats, counts: Counts) -> Fired:
     """Fire when the hour's slope has been above 10 per hour for an hour."""
-    at, slope = deriv(times, counts)
-    return at, held(slope > 10, int(HOUR / (at[1] - at[0])) + 1)
+    evaluations, slope = deriv(times, counts)
+    return evaluations, held(slope > 10, int(HOUR / (evaluations[1] - evaluations[0])) + 1)
 
 
 def blocks_of(times: Floats, counts: Counts, width: float = BLOCK) -> tuple[Floats, npt.NDArray[np.float64]]:
@@ -87,26 +87,26 @@ def mann_kendall(times: Floats, counts: Counts) -> Fired:
 
 
 def page_hinkley(times: Floats, counts: Counts) -> Fired:
-    """Fire when the sum of what each minute is above the mean so far rises by 50 (or as many deviations).
+    """Fire when the summed excess of each minute over the mean so far exceeds 50 deviations, of 1 or more.
 
-    Slack: half a deviation, at least half a goroutine; mean and deviation over all since the last alarm; not asked
-    in the first half hour after it.
+    Half a deviation is subtracted from the excess. Mean and deviation are those since the last alarm. The rule
+    does not fire in the half hour after an alarm.
     """
     ends, cut = blocks_of(times, counts, MINUTE)
     values = cut.mean(axis=1)
     firing = np.zeros(values.shape, np.bool_)
-    seen, mean, squares, rise = np.zeros((4, values.shape[1]))
+    minutes, mean, squares, rise = np.zeros((4, values.shape[1]))
     for i, value in enumerate(values):
-        seen += 1
+        minutes += 1
         change = value - mean
-        mean += change / seen
+        mean += change / minutes
         squares += change * (value - mean)
-        deviation = np.maximum(np.sqrt(squares / seen), 1)
+        deviation = np.maximum(np.sqrt(squares / minutes), 1)
         rise = np.maximum(rise + value - mean - 0.5 * deviation, 0)
-        rise[seen < 30] = 0
+        rise[minutes < 30] = 0
         alarm = rise > 50 * deviation
         firing[i] = alarm
-        for state in (seen, mean, squares, rise):
+        for state in (minutes, mean, squares, rise):
             state[alarm] = 0
     return ends, firing
 
@@ -119,7 +119,7 @@ def five_rises(times: Floats, counts: Counts) -> Fired:
 
 
 def rising_minimum(times: Floats, counts: Counts) -> Fired:
-    """Fire while the minima of the last four hours each are above the one before; asked every 5 min."""
+    """Fire while the minimum of each of the last three hours is above that of the hour before; every 5 min."""
     ends, cut = blocks_of(times, counts)
     floors = cut.min(axis=1)
     size = int(HOUR / BLOCK)

@@ -1,4 +1,4 @@
-"""Traces of services: replicas under one load, and one process after another."""
+"""Traces of services: replicas under one load, and successive processes."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +11,7 @@ from scenarios import HEALTHY, Length, Traces, ages, seeded
 from scene import HOUR, Counts, Floats, Scene, leaked, noise, short
 
 ROWS: Final = 10
-"""Stacks of each kind that one service has."""
+"""Stacks of each kind in one service."""
 POOLED: Final = tuple(name for name in HEALTHY if name not in {"restarts", "sawtooth", "staircase"})
 LIFETIMES: Final[Mapping[str, Kind]] = {
     "warm-up": kinds.warm_up,
@@ -40,10 +40,10 @@ def replicas(number: int, variant: str, length: Length, part: int) -> list[Trace
     """Return the traces of `number` replicas that have ROWS stacks of every kind, in the order of `names`.
 
     `variant`: staggered (each restarts every 10-14 h), rolling (every 12 h all restart within an hour), joining
-    (each leaves after 10-14 h and another one comes 1-4 h later). `part` is the number of the service.
+    (each is removed after 10-14 h and another is added 1-4 h later). `part` is the number of the service.
     """
     onset = seeded(length.seed, "onset", part).uniform(2 * HOUR, 14 * HOUR, ROWS)
-    made = []
+    all_traces = []
     for replica in range(number):
         age = _ages(variant, length, part, replica)
         columns = []
@@ -56,8 +56,8 @@ def replicas(number: int, variant: str, length: Length, part: int) -> list[Trace
                 leak, rate = EACH.get(name, (kinds.pure, 0.0 if replica else float(number)))
                 columns.append(leak(scene, rate, onset))
         onsets = np.concatenate([np.full(ROWS * len(POOLED), np.inf), np.tile(onset, len(EACH) + 1)])
-        made.append(Traces(length.times, age, np.concatenate(columns, axis=1), onsets))
-    return made
+        all_traces.append(Traces(length.times, age, np.concatenate(columns, axis=1), onsets))
+    return all_traces
 
 
 def names() -> tuple[str, ...]:
@@ -83,7 +83,7 @@ def _ages(variant: str, length: Length, part: int, replica: int) -> Floats:
 def lifetimes(name: str, length: Length) -> list[Traces]:
     """Return traces of processes that are restarted every 14-18 h; "pure 10/h" leaks all the time."""
     length = replace(length, hours=120.0)
-    made = []
+    processes = []
     for first in range(0, length.traces, ROWS):
         seeds = (length.seed, "lifetimes", name, first)
         age = ages(length.times, seeded(*seeds, "age"), (14, 18), fresh=True)
@@ -93,5 +93,5 @@ def lifetimes(name: str, length: Length) -> list[Traces]:
         leaks = name not in LIFETIMES
         onset = np.full(scene.rows, 0.0 if leaks else np.inf)
         counts = kinds.pure(scene, 10.0, onset) if leaks else LIFETIMES[name](scene)
-        made.append(Traces(scene.times, age, counts, onset))
-    return made
+        processes.append(Traces(scene.times, age, counts, onset))
+    return processes

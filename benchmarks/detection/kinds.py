@@ -1,4 +1,4 @@
-"""The kinds of stack: what is healthy, what is made to be mistaken for a leak, and what leaks.
+"""The kinds of stack: healthy ones, healthy ones that are designed to look like a leak, and leaks.
 
 A kind is a function from a scene to the counts of its stacks, shape (scrapes, rows). Sizes are spread evenly on a
 logarithmic scale.
@@ -11,7 +11,7 @@ from scene import DAY, HOUR, Counts, Floats, Scene, daily, filled, leaked, long,
 
 Kind = Callable[[Scene], Counts]
 LeakKind = Callable[[Scene, float, Floats], Counts]
-"""Scene, leaked per hour, onset per row -> counts."""
+"""Scene, leaked goroutines per hour, onset per row -> counts."""
 
 
 def const(scene: Scene) -> Counts:
@@ -88,13 +88,13 @@ def warm_up(scene: Scene) -> Counts:
 
 
 def pool(scene: Scene) -> Counts:
-    """Count a pool of 10 to 200 that takes 1 to 12 h to fill, in a straight line or slower and slower."""
+    """Count a pool of 10 to 200 that takes 1 to 12 h to fill, in a straight line or ever more slowly."""
     length, bend = scene.spread(HOUR, 12 * HOUR), scene.uniform(1, 3)
     return filled(scene, scene.spread(10, 200), lambda u, row: length[row] * (1 - (1 - u) ** (1 / bend[row])))
 
 
 def running_max(scene: Scene) -> Counts:
-    """Count a pool that grows to the most that was ever needed at once and keeps them."""
+    """Count a pool that grows to the highest demand so far and does not shrink."""
     counts = scene.own.poisson(scene.spread(5, 200) * daily(scene)).astype(np.int32)
     for begin, end in scene.lifetimes():
         counts[begin:end] = np.maximum.accumulate(counts[begin:end], axis=0)
@@ -102,7 +102,7 @@ def running_max(scene: Scene) -> Counts:
 
 
 def sawtooth(scene: Scene) -> Counts:
-    """Count a batch of 20 to 500 that piles up for 5 min to 2 h and is worked off at once."""
+    """Count a batch of 20 to 500 that accumulates for 5 min to 2 h and is processed at once."""
     period, size = scene.spread(300, 2 * HOUR), scene.spread(20, 500)
     part = (scene.times[:, None] / period + scene.uniform(0, 1)) % 1
     return (np.round(2 + size * part).astype(np.int32)) * _there(scene)
@@ -117,12 +117,12 @@ def organic_growth(scene: Scene) -> Counts:
 def staircase(scene: Scene) -> Counts:
     """Count workers that follow the load of the day in 2 to 8 steps of 5 to 50, an autoscaler's minutes late."""
     steps, unit = scene.uniform(2, 8), np.round(scene.spread(5, 50))
-    wanted = np.ceil(steps * daily(scene))
-    late = int(300 / scene.interval)  # scales down only after five minutes of less
-    held = wanted.copy()
+    needed = np.ceil(steps * daily(scene))
+    late = int(300 / scene.interval)  # scales down after five minutes of lower demand
+    workers = needed.copy()
     for lag in range(1, late + 1):
-        held[lag:] = np.maximum(held[lag:], wanted[:-lag])
-    return (held * unit).astype(np.int32) * _there(scene)
+        workers[lag:] = np.maximum(workers[lag:], needed[:-lag])
+    return (workers * unit).astype(np.int32) * _there(scene)
 
 
 def sticky(scene: Scene) -> Counts:
@@ -132,7 +132,7 @@ def sticky(scene: Scene) -> Counts:
 
 
 def drifting(scene: Scene) -> Counts:
-    """Count a dependency that takes 2 to 5 times as long, over 6 to 12 h: as many arrive, each stays longer."""
+    """Count a dependency that becomes 2 to 5 times as slow over 6 to 12 h: arrivals stay, lifetimes grow."""
     lifetime = scene.spread(0.1, 60)
     drift = scene.during(scene.uniform(HOUR, 10 * HOUR), scene.uniform(6 * HOUR, 12 * HOUR))
     arrivals = scene.spread(20, 500) / lifetime * noise(scene, 0.01, 0.05)
@@ -140,7 +140,7 @@ def drifting(scene: Scene) -> Counts:
 
 
 def tenants(scene: Scene) -> Counts:
-    """Count one goroutine per tenant, never removed: 50 to 500 tenants, each first asks after its own while."""
+    """Count one goroutine per tenant, never removed: 50 to 500 tenants, each added at its first request."""
     scale = scene.spread(2 * HOUR, 12 * HOUR)
     return filled(
         scene,
@@ -157,22 +157,22 @@ def mixed_sessions(scene: Scene) -> Counts:
 
 
 def semaphore(scene: Scene) -> Counts:
-    """Count a queue in front of a semaphore that the day's busiest hours saturate; one gives up in 2 to 30 min."""
+    """Count a queue in front of a semaphore that the busiest hours saturate; waiters give up after 2 to 30 min."""
     capacity = scene.spread(0.5, 5)  # per second
     arrivals = capacity * scene.uniform(0.75, 0.85) * daily(scene, 0.25, 0.35)
-    come = scene.own.poisson(arrivals * scene.interval)
-    go = scene.own.poisson(capacity * scene.interval, arrivals.shape)
+    arrived = scene.own.poisson(arrivals * scene.interval)
+    served = scene.own.poisson(capacity * scene.interval, arrivals.shape)
     stay = np.exp(-scene.interval / scene.spread(120, 1800))
     counts = np.zeros(arrivals.shape, np.int32)
     waiting = np.zeros(scene.rows, np.int64)
     for i in range(len(counts)):
-        waiting = np.maximum(scene.own.binomial(waiting, stay) + come[i] - go[i], 0)
+        waiting = np.maximum(scene.own.binomial(waiting, stay) + arrived[i] - served[i], 0)
         counts[i] = waiting
     return (counts + short(scene, arrivals)) * _there(scene)
 
 
 def pure(scene: Scene, rate: float, onset: Floats) -> Counts:
-    """Count 0 to 3 goroutines that belong there, and the leak."""
+    """Count 0 to 3 healthy goroutines, and the leak."""
     return (leaked(scene, rate, onset) + scene.shared.integers(0, 4, scene.rows) * _there(scene)).astype(np.int32)
 
 
@@ -204,5 +204,5 @@ def in_connections(scene: Scene, rate: float, onset: Floats) -> Counts:
 
 
 def in_noise(scene: Scene, rate: float, onset: Floats) -> Counts:
-    """Count a leak in a large stack whose load wanders by 5 to 10 %."""
+    """Count a leak in a large stack under a load that varies by 5 to 10 %."""
     return leaked(scene, rate, onset) + short(scene, scene.spread(1000, 5000) * noise(scene, 0.05, 0.1))

@@ -1,4 +1,4 @@
-"""The tables, as Markdown."""
+"""Formats the results as Markdown tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite, isnan, prod
@@ -33,20 +33,20 @@ def header(title: str, cells: Sequence[str]) -> list[str]:
     return [title, "", row(cells), "|" + "---|" * len(cells)]
 
 
-def outcome(found: Mapping[str, float]) -> str:
-    """Return how much was found and how soon."""
-    if not found["found"]:
+def outcome(numbers: Mapping[str, float]) -> str:
+    """Return the share found, and the hours until then."""
+    if not numbers["found"]:
         return "never"
-    return f"{found['found']:.0%} / {hours(found['median'])} / {hours(found['p90'])}"
+    return f"{numbers['found']:.0%} / {hours(numbers['median'])} / {hours(numbers['p90'])}"
 
 
 def hours(value: float | None) -> str:
-    """Return a delay; None and what is not finite was not reached."""
+    """Return a delay, or "-" if it was not reached: None, inf or nan."""
     return "-" if value is None or not isfinite(value) else f"{value:.1f}"
 
 
 def rules(results: Results) -> Iterator[str]:
-    """Return the table of all rules, if every kind was asked."""
+    """Return the table of all rules, if all kinds of a service were measured."""
     if "services" not in results or not all(f"healthy/{name}" in results for name in SERVICE):
         return
     yield from header(
@@ -62,11 +62,11 @@ def rules(results: Results) -> Iterator[str]:
         if rule in TOTAL_RULES:
             numbers = results["services"][rule]
             per_day, in_alarm = numbers["false"]["per_day"], numbers["false"]["in_alarm"]
-            found = [numbers[f"{name}/{rate:g}"] for name, rate in COMPACT]
+            outcomes = [numbers[f"{name}/{rate:g}"] for name, rate in COMPACT]
         else:
             per_day, in_alarm = per_service(results, rule)
-            found = [results.get(f"leaks/{name}/{rate:g}", {}).get(rule) for name, rate in COMPACT]
-        cells = [f"{outcome(one)} ({one['before']:.0%} before)" if one else "" for one in found]
+            outcomes = [results.get(f"leaks/{name}/{rate:g}", {}).get(rule) for name, rate in COMPACT]
+        cells = [f"{outcome(cell)} ({cell['before']:.0%} before)" if cell else "" for cell in outcomes]
         yield row([rule, f"{per_day:.2f}", f"{in_alarm:.1%}", *cells])
 
 
@@ -97,10 +97,10 @@ def false_alarms_by_kind(results: Results) -> Iterator[str]:
         numbers = results.get(f"healthy/{name}")
         if numbers:
             stack = f"*{name}*" if name in MADE_TO_FAIL else name
-            ours = numbers[LEAKWATCH]
-            cells = [f"{ours[key]:.4f}" for key in ("per_day", "first_day", "later")]
+            own = numbers[LEAKWATCH]
+            cells = [f"{own[key]:.4f}" for key in ("per_day", "first_day", "later")]
             others = [f"{numbers[rule]['per_day']:.2f}" for rule in STACK_RULES]
-            lines.append(row([stack, *cells, f"{ours['in_alarm']:.2%}", *others]))
+            lines.append(row([stack, *cells, f"{own['in_alarm']:.2%}", *others]))
     if lines:
         columns = ["per day", "on the first day", "per day afterwards", "time in alarm", *STACK_RULES]
         title = "**False alarms** per stack; kinds *designed to look like a leak* in italics."
@@ -114,8 +114,8 @@ def ratios(results: Results) -> Iterator[str]:
     for name in LEAKS:
         cells = [results.get(f"leaks/{name}/{rate:g}") for rate in RATES]
         if any(cells):
-            told = [spread(cell["ratio"][when]) if cell else "" for cell in cells for when in ("at", "later")]
-            lines.append(row([name, *told]))
+            spreads = [spread(cell["ratio"][when]) if cell else "" for cell in cells for when in ("at", "later")]
+            lines.append(row([name, *spreads]))
     if lines:
         columns = [f"{rate:g}/h{when}" for rate in RATES for when in (" when detected", ", 4 h later")]
         yield from header("**Estimated over true rate**: median (10th-90th percentile).", ["leak", *columns])
@@ -133,8 +133,8 @@ def fleets(results: Results) -> Iterator[str]:
     lines = []
     for name, numbers in results.items():
         if name.startswith("fleet/"):
-            found = [outcome(numbers[leak]) for leak in (*EACH, ON_ONE)]
-            lines.append(row([name.removeprefix("fleet/"), f"{numbers['per_day']:.2f}", *found]))
+            outcomes = [outcome(numbers[leak]) for leak in (*EACH, ON_ONE)]
+            lines.append(row([name.removeprefix("fleet/"), f"{numbers['per_day']:.2f}", *outcomes]))
     if lines:
         columns = ["replicas", "false alarms per stack of a service and day, summed over 12 kinds", *EACH, ON_ONE]
         yield from header(f"**Replicas** of one service; {OUTCOME}.", columns)

@@ -1,4 +1,4 @@
-"""Measures how well leakwatch tells leaks from load, next to the rules that people use instead.
+"""Measures how well leakwatch distinguishes leaks from load, and the rules that people use instead.
 
     python benchmarks/detection/run.py [--seed 1] [--traces 100] [--quick] [--jobs 1] [--only NAME...] [--write]
                                       [--hours 48] [--interval 15]
@@ -48,56 +48,56 @@ Study = Callable[[Length], Numbers]
 
 def all_studies() -> dict[str, Study]:
     """Return every study by its name."""
-    found: dict[str, Study] = {}
+    by_name: dict[str, Study] = {}
     for name in (*HEALTHY, *MADE_TO_FAIL):
-        found[f"healthy/{name}"] = partial(studies.healthy, name)
+        by_name[f"healthy/{name}"] = partial(studies.healthy, name)
     for name in LEAKS:
         for rate in RATES:
-            found[f"leaks/{name}/{rate:g}"] = partial(studies.leak, name, rate)
-    found["services"] = studies.services
+            by_name[f"leaks/{name}/{rate:g}"] = partial(studies.leak, name, rate)
+    by_name["services"] = studies.services
     for number in (4, 10, 20, 50):
-        found[f"fleet/{number}"] = partial(studies.fleet, number, "staggered")
+        by_name[f"fleet/{number}"] = partial(studies.fleet, number, "staggered")
     for variant in ("rolling", "joining"):
-        found[f"fleet/10 {variant}"] = partial(studies.fleet, 10, variant)
+        by_name[f"fleet/10 {variant}"] = partial(studies.fleet, 10, variant)
     for name in ("pure 10/h", *fleets.LIFETIMES):
-        found[f"lifetimes/{name}"] = partial(studies.lifetimes, name)
-    return found
+        by_name[f"lifetimes/{name}"] = partial(studies.lifetimes, name)
+    return by_name
 
 
-def chosen(only: Iterable[str], *, quick: bool) -> dict[str, Study]:
-    """Return the studies that are asked for."""
-    found = all_studies()
+def selected(only: Iterable[str], *, quick: bool) -> dict[str, Study]:
+    """Return the selected studies; `only`: parts of names, empty for all."""
+    candidates = all_studies()
     if quick:
         rates = {f"/{rate:g}" for rate in RATES if rate not in QUICK_RATES}
-        found = {
+        candidates = {
             name: study
-            for name, study in found.items()
+            for name, study in candidates.items()
             if name not in QUICK_LEFT_OUT and not (name.startswith("leaks/") and any(map(name.endswith, rates)))
         }
-    wanted = list(only)
-    return {name: study for name, study in found.items() if not wanted or any(part in name for part in wanted)}
+    parts = list(only)
+    return {name: study for name, study in candidates.items() if not parts or any(part in name for part in parts)}
 
 
 def measure(task: tuple[str, Study, Length]) -> tuple[str, Numbers]:
-    """Do one study."""
+    """Run one study; return its name and numbers."""
     name, study, length = task
     return name, study(length)
 
 
-def run(found: dict[str, Study], length: Length, jobs: int) -> dict[str, Numbers]:
-    """Do the studies, in `jobs` processes, and say how far it is."""
-    tasks = [(name, study, length) for name, study in found.items()]
+def run(by_name: dict[str, Study], length: Length, jobs: int) -> dict[str, Numbers]:
+    """Run the studies in `jobs` processes, and show the progress."""
+    tasks = [(name, study, length) for name, study in by_name.items()]
     results: dict[str, Numbers] = {}
     if jobs > 1:
         with Pool(jobs) as pool:
             results.update(progress(pool.imap_unordered(measure, tasks), len(tasks)))
     else:
         results.update(progress(map(measure, tasks), len(tasks)))
-    return {name: results[name] for name in found}
+    return {name: results[name] for name in by_name}
 
 
 def progress(done: Iterable[tuple[str, Numbers]], number: int) -> Iterator[tuple[str, Numbers]]:
-    """Pass on what is done, and show it on a terminal."""
+    """Yield the results in `done`, and show their number on a terminal."""
     begin = time.monotonic()
     for i, (name, numbers) in enumerate(done, 1):
         if sys.stderr.isatty():
@@ -108,7 +108,7 @@ def progress(done: Iterable[tuple[str, Numbers]], number: int) -> Iterator[tuple
 
 
 def main() -> int:
-    """Print the tables, or what has become worse."""
+    """Print the tables, or the numbers that have become worse."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--traces", type=int)
@@ -121,14 +121,14 @@ def main() -> int:
     given = parser.parse_args()
     traces = given.traces or (QUICK_TRACES if given.quick else 100)
     length = Length(given.seed, traces, given.hours, given.interval)
-    results = run(chosen(given.only, quick=given.quick), length, given.jobs)
+    results = run(selected(given.only, quick=given.quick), length, given.jobs)
     if given.check:
         expected = json.loads(QUICK.read_text())
-        found = list(worse(expected["results"], results, length.traces))
-        print("\n".join(found) or "nothing is worse than in quick.json")
-        return int(bool(found))
+        lines = list(worse(expected["results"], results, length.traces))
+        print("\n".join(lines) or "nothing is worse than in quick.json")
+        return int(bool(lines))
     if given.write:
-        results = keep(results, length, QUICK if given.quick else NUMBERS)
+        results = store(results, length, QUICK if given.quick else NUMBERS)
     text = "\n".join(tables(results))
     print(text)
     if given.write and not given.quick:
@@ -136,34 +136,34 @@ def main() -> int:
     return 0
 
 
-def keep(results: dict[str, Numbers], length: Length, path: Path) -> dict[str, Numbers]:
-    """Write the numbers into the file at `path`; return them with those that it holds of the same length and seed.
+def store(results: dict[str, Numbers], length: Length, path: Path) -> dict[str, Numbers]:
+    """Write the numbers into the file at `path`, and return the numbers that the file then has.
 
-    So a run of some studies replaces those only.
+    Numbers of other studies stay in the file if it has the same length and seed.
     """
     old = json.loads(path.read_text()) if path.exists() else {}
     same = all(old.get(key) == value for key, value in asdict(length).items())
-    kept = old["results"] if same else {}
-    new = {**kept, **{name: rounded(numbers) for name, numbers in results.items()}}
+    others = old["results"] if same else {}
+    new = {**others, **{name: rounded(numbers) for name, numbers in results.items()}}
     ordered = {name: new[name] for name in all_studies() if name in new}
     path.write_text(json.dumps({**asdict(length), "results": ordered}, indent=1, allow_nan=False) + "\n")
     return ordered
 
 
 def publish(text: str, length: Length) -> None:
-    """Put the tables into the page."""
+    """Replace the tables of the page."""
     before, rest = PAGE.read_text().split(BEGIN)
     after = rest.split(END)[1]
-    said = f"Seed {length.seed}, {length.traces} traces of each kind and rate.\n"
-    PAGE.write_text("\n".join([before + BEGIN, said, text, END + after.removesuffix("\n")]) + "\n")
+    size = f"Seed {length.seed}, {length.traces} traces of each kind and rate.\n"
+    PAGE.write_text("\n".join([before + BEGIN, size, text, END + after.removesuffix("\n")]) + "\n")
 
 
 def rounded(value: object) -> object:
-    """Return numbers with four significant digits, at any depth; None for those that are not finite."""
+    """Return numbers with four significant digits, at any depth, and None instead of inf and nan."""
     if isinstance(value, dict):
-        return {key: rounded(one) for key, one in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [rounded(one) for one in value]
+        return [rounded(item) for item in value]
     if isinstance(value, float):
         return float(f"{value:.4g}") if isfinite(value) else None
     return value

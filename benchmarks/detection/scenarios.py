@@ -1,4 +1,4 @@
-"""Traces of every kind of stack, made from a seed: 48 hours at 15 s unless told otherwise."""
+"""Traces of every kind of stack, made from a seed; by default 48 hours at 15 s."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from scene import DAY, HOUR, Counts, Floats, Scene
 
 RATES: Final = (1.0, 10.0, 60.0, 1000.0)
 OLD: Final = 30 * DAY
-"""Age of a process that was there long before the first scrape."""
+"""Age of a process that started long before the first scrape."""
 TOGETHER: Final = 10
-"""Stacks of one process that restarts; so that not all traces restart at the same times."""
+"""Stacks of one process that restarts, so that not all traces restart at the same times."""
 SERVICE: Final[Mapping[str, float]] = {
     "const": 42,
     "steady busy": 4,
@@ -31,14 +31,14 @@ SERVICE: Final[Mapping[str, float]] = {
     "staircase": 0.5,
     "sticky": 0.5,
 }
-"""How many stacks of each kind a service of 60 has."""
+"""Stacks of each kind in a service of 60."""
 
 
 @dataclass(frozen=True, slots=True)
 class Healthy:
     """A kind that does not leak.
 
-    `fresh`: its process starts at the first scrape; `restarts`: after how many hours each.
+    `fresh`: its process starts at the first scrape; `restarts`: bounds of the hours until each restart.
     """
 
     make: Kind
@@ -48,7 +48,7 @@ class Healthy:
 
 @dataclass(frozen=True, slots=True)
 class Leaking:
-    """A kind that leaks, after 2 to 24 h or, `fresh`, from the start of its process on."""
+    """A kind that leaks, from an onset after 2 to 24 h or, if `fresh`, from the start of its process."""
 
     make: LeakKind
     fresh: bool = False
@@ -93,7 +93,7 @@ LEAKS: Final[Mapping[str, Leaking]] = {
 
 
 def seeded(*parts: str | int) -> np.random.Generator:
-    """Return the generator that belongs to `parts`."""
+    """Return a generator with a seed made of `parts`."""
     return np.random.default_rng([part if isinstance(part, int) else crc32(part.encode()) for part in parts])
 
 
@@ -101,8 +101,8 @@ def seeded(*parts: str | int) -> np.random.Generator:
 class Traces:
     """The stacks of one process.
 
-    `times` and `age` have shape (scrapes,), `counts` (scrapes, rows), `onset` (rows,): inf where none leaks.
-    Seconds since the first scrape; `rate` per hour.
+    `times` and `age` have shape (scrapes,), `counts` (scrapes, rows), `onset` (rows,), inf for healthy rows. Times
+    are seconds since the first scrape; `rate` is per hour.
     """
 
     times: Floats
@@ -114,7 +114,7 @@ class Traces:
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """How many traces of how many hours, scraped every `interval` seconds, from which seed."""
+    """Size of a run: `traces` of each kind, `hours` of each trace, seconds between scrapes, and the seed."""
 
     seed: int = 1
     traces: int = 100
@@ -128,10 +128,10 @@ class Length:
 
 
 def make(name: str, length: Length, rate: float = 0.0) -> list[Traces]:
-    """Return the traces of one kind, a process each for those that share restarts; `rate` per hour for a leak."""
+    """Return the traces of one kind, by process; `rate`: of a leak, per hour."""
     kind = LEAKS.get(name) or MADE_TO_FAIL.get(name) or HEALTHY[name]
     rows = TOGETHER if kind.restarts else length.traces
-    made = []
+    processes = []
     for first in range(0, length.traces, rows):
         shared, own = (
             seeded(length.seed, name, int(rate), first, 0),
@@ -145,14 +145,14 @@ def make(name: str, length: Length, rate: float = 0.0) -> list[Traces]:
         else:
             onset = 0 * onset if kind.fresh else onset
             counts = kind.make(scene, rate, onset)
-        made.append(Traces(scene.times, age, counts, onset, rate))
-    return made
+        processes.append(Traces(scene.times, age, counts, onset, rate))
+    return processes
 
 
 def ages(
     times: Floats, rng: np.random.Generator, restarts: tuple[float, float] | None = None, *, fresh: bool = False
 ) -> Floats:
-    """Return how long the process has run at each scrape, which restarts after every so many hours."""
+    """Return the age of a process at each scrape; `restarts`: bounds of the hours between restarts."""
     if not restarts:
         return times if fresh else times + OLD
     lengths = rng.uniform(*restarts, int(times[-1] / HOUR / restarts[0]) + 3) * HOUR

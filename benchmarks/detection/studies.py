@@ -1,4 +1,4 @@
-"""What is measured: each study plays its traces and returns its numbers."""
+"""The studies: each plays its traces and returns its numbers."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -7,14 +7,14 @@ import fleets
 import numpy as np
 from alarms import Alarms, alarms_of, detections, false_alarms, percentile
 from baselines import STACK_RULES, TOTAL_RULES
-from play import Heard, play
+from play import Outcome, play
 from scenarios import SERVICE, Length, Traces, make, seeded
 from scene import HOUR, PHASES, Counts, Floats
 
 Numbers = dict[str, Any]
 LEAKWATCH: Final = "leakwatch"
 COMPACT: Final = (("pure", 10.0), ("pure", 60.0), ("pure", 1000.0), ("in a diurnal stack", 60.0))
-"""Kinds and rates that the other rules are asked for too."""
+"""Kinds and rates that are measured for the other rules too."""
 
 
 def healthy(name: str, length: Length) -> Numbers:
@@ -22,75 +22,75 @@ def healthy(name: str, length: Length) -> Numbers:
     traces = make(name, length)
     span = float(traces[0].times[-1])
     result = {LEAKWATCH: false_alarms(_alarms(traces), span)}
-    counts = np.concatenate([one.counts for one in traces], axis=1)
+    counts = np.concatenate([trace.counts for trace in traces], axis=1)
     for rule, fires in STACK_RULES.items():
         result[rule] = false_alarms(alarms_of(*fires(traces[0].times, counts)), span)
     return result
 
 
 def _alarms(traces: Sequence[Traces]) -> list[Alarms]:
-    return [alarms for one in traces for alarms in play([one]).alarms]
+    return [alarms for trace in traces for alarms in play([trace]).alarms]
 
 
 def leak(name: str, rate: float, length: Length) -> Numbers:
-    """Return what leakwatch finds of a leak of `rate` per hour, and its rate over the true one."""
+    """Return how leakwatch finds a leak of `rate` per hour, and the ratio of its estimated to the true rate."""
     traces = make(name, length, rate)
-    heard = [play([one], until_found=True) for one in traces]
-    onset = np.concatenate([one.onset for one in traces])
-    result: Numbers = {LEAKWATCH: detections([alarms for one in heard for alarms in one.alarms], onset)}
-    result["ratio"] = _ratios(heard, rate)
+    outcomes = [play([trace], until_found=True) for trace in traces]
+    onset = np.concatenate([trace.onset for trace in traces])
+    result: Numbers = {LEAKWATCH: detections([alarms for outcome in outcomes for alarms in outcome.alarms], onset)}
+    result["ratio"] = _ratios(outcomes, rate)
     if (name, rate) in COMPACT:
         for rule, fires in STACK_RULES.items():
             result[rule] = detections(alarms_of(*fires(traces[0].times, traces[0].counts)), onset)
     return result
 
 
-def _ratios(heard: Sequence[Heard], rate: float) -> Numbers:
-    rates = np.array([pair for one in heard for pair in one.rates]) / rate
-    known = [column[~np.isnan(column)] for column in rates.T]
+def _ratios(outcomes: Sequence[Outcome], rate: float) -> Numbers:
+    rates = np.array([pair for outcome in outcomes for pair in outcome.rates]) / rate
+    finite = [column[~np.isnan(column)] for column in rates.T]
     return {
         when: [percentile(ratios, share) for share in (50, 10, 90)]
-        for when, ratios in zip(("at", "later"), known, strict=True)
+        for when, ratios in zip(("at", "later"), finite, strict=True)
     }
 
 
 def services(length: Length) -> Numbers:
-    """Return false alarms and leaks found by the rules over all goroutines of a service of 60 stacks."""
+    """Return false alarms and leaks found, by the rules for all goroutines of a service of 60 stacks."""
     totals = _totals(length)
     result: Numbers = {}
     for rule, fires in TOTAL_RULES.items():
         result[rule] = {"false": false_alarms(alarms_of(*fires(length.times, totals)), float(length.times[-1]))}
         for name, rate in COMPACT:
-            one = make(name, length, rate)[0]
-            fired = alarms_of(*fires(length.times, totals + one.counts))
-            result[rule][f"{name}/{rate:g}"] = detections(fired, one.onset)
+            trace = make(name, length, rate)[0]
+            fired = alarms_of(*fires(length.times, totals + trace.counts))
+            result[rule][f"{name}/{rate:g}"] = detections(fired, trace.onset)
     return result
 
 
 def _totals(length: Length) -> Counts:
-    """Return all goroutines of as many services as there are traces; the stacks of one follow the same day."""
+    """Return the total counts of as many services as there are traces; stacks of a service have the same phase."""
     rng = seeded(length.seed, "services")
     totals = np.zeros((len(length.times), length.traces), np.int32)
     for name, number in SERVICE.items():
-        counts = np.concatenate([one.counts for one in make(name, length)], axis=1)
+        counts = np.concatenate([trace.counts for trace in make(name, length)], axis=1)
         for service in range(length.traces):
-            alike = np.arange(service % PHASES, length.traces, PHASES)
-            wanted = int(number + rng.random())
-            totals[:, service] += counts[:, rng.choice(alike, wanted)].sum(axis=1, dtype=np.int32)
+            same_phase = np.arange(service % PHASES, length.traces, PHASES)
+            stacks = int(number + rng.random())
+            totals[:, service] += counts[:, rng.choice(same_phase, stacks)].sum(axis=1, dtype=np.int32)
     return totals
 
 
 def fleet(number: int, variant: str, length: Length) -> Numbers:
-    """Return false alarms and leaks found in services of `number` replicas; fewer services where that is many."""
+    """Return false alarms and leaks found in services of `number` replicas; more replicas, fewer services."""
     parts = max(length.traces // (5 * max(number, fleets.ROWS)), 1)
     alarms: dict[str, list[Alarms]] = {name: [] for name in fleets.names()}
     onsets: list[Floats] = []
     span = float(length.times[-1])
     for part in range(parts):
         traces = fleets.replicas(number, variant, length, part)
-        heard = play(traces).alarms
+        played = play(traces).alarms
         for i, name in enumerate(alarms):
-            alarms[name] += heard[i * fleets.ROWS : (i + 1) * fleets.ROWS]
+            alarms[name] += played[i * fleets.ROWS : (i + 1) * fleets.ROWS]
         onsets.append(traces[0].onset[-fleets.ROWS :])
     result: Numbers = {name: false_alarms(alarms[name], span) for name in fleets.POOLED}
     for name in (*fleets.EACH, fleets.ON_ONE):
@@ -102,18 +102,18 @@ def fleet(number: int, variant: str, length: Length) -> Numbers:
 def lifetimes(name: str, length: Length) -> Numbers:
     """Return alarms per stack in lifetime 3 and later, at most one in each, and the median hours until then.
 
-    Of a leak also the share of lifetimes in which it was told, be it since before the restart.
+    Of a leak also the share of lifetimes with an alarm, which may have begun before the restart.
     """
     traces = fleets.lifetimes(name, length)
     healthy = name in fleets.LIFETIMES
     delays: list[float] = []
-    asked = 0
-    for one in traces:
-        starts = one.times[np.flatnonzero(np.diff(one.age) < 0) + 1][1:]
-        asked += len(starts) * len(one.onset)
-        for alarms in play([one]).alarms:
+    lifetimes_played = 0
+    for trace in traces:
+        starts = trace.times[np.flatnonzero(np.diff(trace.age) < 0) + 1][1:]
+        lifetimes_played += len(starts) * len(trace.onset)
+        for alarms in play([trace]).alarms:
             for start, end in zip(starts, [*starts[1:], np.inf], strict=True):
-                told = [begin for begin, over in alarms if begin < end and (begin if healthy else over) >= start]
-                delays += [max(begin - start, 0.0) / HOUR for begin in told[:1]]
+                begins = [begin for begin, over in alarms if begin < end and (begin if healthy else over) >= start]
+                delays += [max(begin - start, 0.0) / HOUR for begin in begins[:1]]
     result: Numbers = {"per_stack": len(delays) / length.traces, "median": percentile(np.array(delays), 50)}
-    return result if healthy else {**result, "found": len(delays) / asked}
+    return result if healthy else {**result, "found": len(delays) / lifetimes_played}

@@ -65,7 +65,7 @@ def play() -> Mapping[str, Kept]:
             "leaking": int(random.poisson(20 + 20 * load)) + leaked,
         }
         samples = {stacks[name].fingerprint: Sample(stacks[name], count) for name, count in counts.items()}
-        events = pipeline.observe(target, time, sum(counts.values()), samples)
+        events = pipeline.observe(pipeline.add_target(target), time, sum(counts.values()), samples)
         for name, one in kept.items():
             _keep_verdicts(one, stacks[name], events)
         history = pipeline.targets[target].history
@@ -79,7 +79,9 @@ def play() -> Mapping[str, Kept]:
 
 def _stack(name: str) -> Stack:
     frame = Frame(f"example.com/shop.{name}", "shop.go", 1)
-    return Stack(fingerprint_of([frame.function]), (frame,), frame, frame.function, "")
+    return Stack(
+        fingerprint=fingerprint_of([frame.function]), frames=(frame,), blamed=frame, origin=frame.function, wait=""
+    )
 
 
 def _keep_verdicts(kept: Kept, stack: Stack, events: Sequence[Event]) -> None:

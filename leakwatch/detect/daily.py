@@ -1,139 +1,144 @@
 """The window C24: the last three hours against the same three hours yesterday.
 
-It finds slow growth inside a stack that swings with the day. What rose since yesterday may be a step that ended;
-so it counts only while it is still rising (by a fifth over six hours ago, three hours running), or when it has
-stood for 27 hours.
+It finds slow growth inside a stack that swings with the day. Growth since yesterday may be a step that has ended.
+So it scores only while it still rises (by a fifth within six hours, three hours running), or after it stood for 27
+hours.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from leakwatch.detect.columns import HOURS, LASTING, MEAN, SCRAPES_PER_BLOCK, Floats
+from leakwatch.detect.columns import HOURS, SCRAPES_PER_BLOCK, Floats, Mask, Rows
 from leakwatch.detect.growth import (
     HALF,
-    WORTH_A_LOOK,
+    MIN_SCORE,
     Quarters,
-    Rows,
     Scores,
-    nobody_leaves,
-    origin_growth,
+    WindowScores,
+    growing_rows,
+    has_no_departures,
+    highest,
+    hour_scores,
+    known_drop_of,
+    moved_within_origin,
     score_c,
     summarise,
-    unexplained,
+    unexplained_growth,
 )
-from leakwatch.detect.series import Series
-from leakwatch.detect.windows import Window
+from leakwatch.detect.history import History
+from leakwatch.detect.windows import C24
 from leakwatch.model import Fingerprint
 
-WINDOW: Final = Window("C24", 27, 8, 0, 0.25, (0, 1))
 SPAN: Final = 3  # hours compared
 DAY: Final = 24
-BEFORE: Final = 6  # hours ago, to tell whether it still rises
-EACH_HALF: Final = 0.2  # of what was gained since
-STILL_RISING: Final = 3  # hours running
+RISE_HOURS: Final = 6  # over which a rise is measured
+RISE: Final = 1.2  # of the growth at the beginning of these hours
+MIN_HALF: Final = 0.2  # of the rise, in each half of these hours
+RISING: Final = 3  # hours running
 STANDING: Final = 27  # hours
 
 
 @dataclass(frozen=True, slots=True)
 class Streak:
-    """For how many hours running a series has risen, and stood above the score of a leak."""
+    """For how many hours running a series has risen, and has had the score of a leak."""
 
     rising: int = 0
     standing: int = 0
 
 
-class Daily:
-    """Scores the rows of one target when an hour has closed."""
+class DailyScorer:
+    """Scores the stacks of one target in the hourly windows; remembers their streaks in C24."""
+
+    STATE: ClassVar = {"_streaks": dict[Fingerprint, Streak]}
 
     def __init__(self) -> None:
         self._streaks: dict[Fingerprint, Streak] = {}
 
-    def forget(self) -> None:
-        """Begin a new lifetime."""
-        self._streaks.clear()
+    def score_hours(self, history: History) -> Scores:
+        """Return the scores of all hourly windows, after an hour has closed."""
+        return highest([*hour_scores(history), self._score(history)])
 
-    def score(self, series: Series) -> Scores:
-        """Return the scores of C24."""
-        spans = _spans(series, 0)
-        rows = _candidates(series, spans) if spans else np.zeros(0, np.intp)
-        old, self._streaks = self._streaks, {}
-        if spans is None or not len(rows):
-            return Scores(np.zeros(0, np.intp), np.zeros(0, np.float32), ())
-        turned, growth = _compare(series, rows, spans)
-        rises = (turned >= WORTH_A_LOOK) & _rises(series, rows, spans, growth)
-        score = np.maximum(turned, _stays(series, rows, spans))
+    def _score(self, history: History) -> WindowScores:
+        """Return the scores in C24, 0 for rows with too short a streak."""
+        indices = _quarters(history, 0)
+        rows = np.zeros(0, np.intp)
+        if indices is not None:
+            rows = growing_rows(history.hours, indices, MIN_SCORE * C24.min_growth)
+        streaks, self._streaks = self._streaks, {}
+        if indices is None or not len(rows):
+            return C24, rows, np.zeros(0, np.float32)
+        scores, growth = _compare(history, rows, indices)
+        rises = (scores >= MIN_SCORE) & _is_rising(history, rows, indices, growth)
+        scores = np.maximum(scores, _score_without_departures(history, rows, indices))
         for i, row in enumerate(rows.tolist()):
-            stack = series.stacks[row]
-            if stack is None or score[i] < WORTH_A_LOOK:
-                score[i] = 0
+            stack = history.stacks[row]
+            if stack is None or scores[i] < MIN_SCORE:
+                scores[i] = 0
                 continue
-            streak = old.get(stack.fingerprint, Streak())
-            streak = Streak(streak.rising + 1 if rises[i] else 0, streak.standing + 1 if score[i] >= 1 else 0)
+            streak = streaks.get(stack.fingerprint, Streak())
+            streak = Streak(streak.rising + 1 if rises[i] else 0, streak.standing + 1 if scores[i] >= 1 else 0)
             self._streaks[stack.fingerprint] = streak
-            if streak.rising < STILL_RISING and streak.standing < STANDING:
-                score[i] = 0
-        seen = score >= WORTH_A_LOOK
-        return Scores(rows[seen], score[seen], (WINDOW.name,) * int(seen.sum()))
+            if streak.rising < RISING and streak.standing < STANDING:
+                scores[i] = 0
+        return C24, rows, scores
 
 
-def _candidates(series: Series, spans: tuple[Rows, Rows]) -> Rows:
-    mean = series.hours.values[MEAN]
-    rise = mean[:, spans[1]].max(axis=1) - mean[:, spans[0]].min(axis=1)
-    return np.flatnonzero(rise >= WORTH_A_LOOK * WINDOW.least)
+def _quarters(history: History, ago: int) -> list[Rows] | None:
+    """Return the columns of the two spans as they were `ago` hours ago, or None if most of a span is missing.
 
-
-def _spans(series: Series, ago: int) -> tuple[Rows, Rows] | None:
-    """Return the columns of yesterday and of today, as they were `ago` hours ago; None if much is missing."""
-    usable = series.hours.scrapes >= SCRAPES_PER_BLOCK
-    found = []
+    In place of quarters: yesterday's span twice, then today's twice.
+    """
+    usable = history.hours.scrapes >= SCRAPES_PER_BLOCK
+    spans = []
     for end in (HOURS - DAY - ago, HOURS - ago):
         columns = np.flatnonzero(usable[end - SPAN : end]) + end - SPAN
         if 2 * len(columns) <= SPAN:
             return None
-        found.append(columns)
-    return found[0], found[1]
+        spans.append(columns)
+    yesterday, today = spans
+    return [yesterday, yesterday, today, today]
 
 
-def _compare(series: Series, rows: Rows, spans: tuple[Rows, Rows]) -> tuple[Floats, Floats]:
-    """Return score and unexplained growth of `rows` between two spans, vetoes included."""
-    seen = _seen(series, rows, spans)
-    score = score_c(seen, series.known_drop[LASTING, rows], _ease(series, rows), WINDOW)
-    return np.where(_has_excuse(series, rows, spans, seen), 0, score), unexplained(seen)
+def _compare(history: History, rows: Rows, indices: list[Rows]) -> tuple[Floats, Floats]:
+    """Return the C score of `rows`, 0 where a rule rejects the growth, and the growth that is not explained."""
+    quarters = summarise(history.hours, rows, indices)
+    scores = score_c(quarters, C24, known_drop_of(history, rows, C24), _evidence(history, rows))
+    return np.where(_is_rejected(history, rows, indices, quarters), 0, scores), unexplained_growth(quarters)
 
 
-def _rises(series: Series, rows: Rows, spans: tuple[Rows, Rows], growth: Floats) -> npt.NDArray[np.bool_]:
-    """Tell which rows gained a fifth over the last hours: in both halves, where nobody leaves, unlike a step."""
-    before = [_spans(series, ago) for ago in (BEFORE // 2, BEFORE)]
-    if None in before:
+def _is_rising(history: History, rows: Rows, indices: list[Rows], growth: Floats) -> Mask:
+    """Return which rows gained a fifth within the last hours.
+
+    A row without departures must have gained in both halves of these hours, because a step does not.
+    """
+    middle_indices, start_indices = (_quarters(history, ago) for ago in (RISE_HOURS // 2, RISE_HOURS))
+    if middle_indices is None or start_indices is None:
         return np.zeros(len(rows), bool)
-    middle, earlier = (_compare(series, rows, span)[1] for span in before if span is not None)
-    least = EACH_HALF * (growth - np.maximum(earlier, 0))
-    steps = nobody_leaves(_seen(series, rows, spans)) & ((growth - middle < least) | (middle - earlier < least))
-    return np.asarray((growth > 1.2 * np.maximum(earlier, 0)) & ~steps)
+    middle, start = (_compare(history, rows, columns)[1] for columns in (middle_indices, start_indices))
+    min_half = MIN_HALF * (growth - np.maximum(start, 0))
+    no_departures = has_no_departures(summarise(history.hours, rows, indices))
+    is_step = no_departures & ((growth - middle < min_half) | (middle - start < min_half))
+    return np.asarray((growth > RISE * np.maximum(start, 0)) & ~is_step)
 
 
-def _stays(series: Series, rows: Rows, spans: tuple[Rows, Rows]) -> Floats:
-    """Return the score of growth that nobody leaves: well known, however few steps it came in, as a batch does."""
-    seen = _seen(series, rows, spans)
-    net = seen.level[:, 3] - seen.level[:, 0]
-    least = np.maximum(WINDOW.least * _ease(series, rows), 1.5 * series.known_drop[LASTING, rows])
-    stays = nobody_leaves(seen) & ~_has_excuse(series, rows, spans, seen)
-    return np.asarray(np.where(stays, net / least, 0), np.float32)
+def _score_without_departures(history: History, rows: Rows, indices: list[Rows]) -> Floats:
+    """Return the scores of growth without departures, as large batches have it; 0 for other rows.
+
+    Without departures the growth is known exactly, so neither turnover nor number of rises limits the score.
+    """
+    quarters = summarise(history.hours, rows, indices)
+    required = np.maximum(C24.min_growth * _evidence(history, rows), 1.5 * known_drop_of(history, rows, C24))
+    scored = has_no_departures(quarters) & ~_is_rejected(history, rows, indices, quarters)
+    return np.asarray(np.where(scored, quarters.growth / required, 0), np.float32)
 
 
-def _seen(series: Series, rows: Rows, spans: tuple[Rows, Rows]) -> Quarters:
-    return summarise(series.hours, rows, [spans[0], spans[0], spans[1], spans[1]])
+def _evidence(history: History, rows: Rows) -> Floats:
+    return np.where(history.past_lifetimes.leaked[rows], HALF, np.float32(1))
 
 
-def _ease(series: Series, rows: Rows) -> Floats:
-    return np.where(series.past.leaked[rows], HALF, np.float32(1))
-
-
-def _has_excuse(series: Series, rows: Rows, spans: tuple[Rows, Rows], seen: Quarters) -> npt.NDArray[np.bool_]:
-    """Tell which rows only grew to where they are known to stop, or took over from others of their origin."""
-    grown = origin_growth(series, series.hours, rows, [spans[0], spans[0], spans[1], spans[1]])
-    veto = grown < 0.5 * (seen.level[:, 3] - seen.level[:, 0])
-    return np.asarray(veto | series.past.known(rows, seen.floor[:, 3]))
+def _is_rejected(history: History, rows: Rows, indices: list[Rows], quarters: Quarters) -> Mask:
+    """Return which rows are below a past ceiling, or grew at the cost of other stacks of their origin."""
+    moved = moved_within_origin(history, history.hours, rows, indices, quarters)
+    return np.asarray(moved | history.past_lifetimes.is_below_ceiling(rows, quarters.floor[:, 3]))

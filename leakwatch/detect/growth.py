@@ -1,194 +1,195 @@
-"""Scores how much of a series' growth turnover cannot explain.
+"""Scores of the growth of a series that turnover cannot explain.
 
-Do goroutines also leave? Busy ones come and go: when load doubles, twice as many leave per minute. Leaked ones
-only come. A window of columns is cut in four quarters (medians of the means m, minima of the floors, trimmed means
-of the turnover L), and
+The question is whether goroutines also leave. Busy goroutines come and go: when load doubles, twice as many leave
+per minute. Leaked goroutines only come. A window of columns is cut in four quarters (medians of the means m,
+minima of the floors, trimmed means of the turnover L), and
 
-    net    = m3 - m0
-    rho    = (L3 + 0.05) / (L0 + 0.05)                                       how much the turnover grew
-    X      = min(net - max(rho - 1, 0) (m0 + 1), 1.25 (floor3 - floor0))     growth that turnover does not explain
-    sigma  = max(rho, 1) (m0 + 1) sqrt(r1^2 + r2^2 + 1 / (D + 1))            how well rho is known
-    score  = net / max(x, 1.5 A), and at least e effective rises             P: nobody leaves
-             X / max(x, phi m0, 3.5 sigma, A)                                C: turnover does not explain it
+    growth = m3 - m0
+    rho    = (L3 + 0.05) / (L0 + 0.05)                                          how much the turnover grew
+    X      = min(growth - max(rho - 1, 0) (m0 + 1), 1.25 (floor3 - floor0))     growth that rho does not explain
+    sigma  = max(rho, 1) (m0 + 1) sqrt(r1^2 + r2^2 + 1 / (falls + 1))           standard error of what it explains
+    score  = growth / max(x, 1.5 A), limited by the effective number of rises   P: no departures
+             X / max(x, phi m0, 3.5 sigma, A)                                   C: rho does not explain the growth
 
-A is what the stack is known to give back. Both need a straight rise, also of the floor, and that the sum over all
-stacks of the same origin rises by half as much (root veto): idle workers change between states and so between
-stacks. 1 is the score at which we say leaking. docs/how-it-judges.md explains, with the measurements.
+A is the known drop, x and phi are `min_growth` and `count_share` of the window. Both kinds require that count and
+floor rose in a straight line, and that all stacks of the same origin together grew by at least half as much: idle
+workers move between states and so between stacks. A score of 1 confirms a leak. docs/how-it-judges.md explains
+this, with measurements.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from leakwatch.detect.columns import (
     BLOCKS_PER_HOUR,
-    BRIEF,
     FALLS,
     FLOOR,
-    LASTING,
     MEAN,
     RISES,
     SCRAPES_PER_BLOCK,
+    SQUARED_RISES,
     TURNOVER,
-    UP_SQUARED,
     Columns,
     Floats,
+    Mask,
+    Rows,
     trimmed_mean,
 )
+from leakwatch.detect.history import History
 from leakwatch.detect.series import Series
-from leakwatch.detect.windows import BLOCK_WINDOWS, FILLING, HOUR_WINDOWS, Window
+from leakwatch.detect.windows import BLOCK_WINDOWS, HOUR_WINDOWS, Window
 
-Rows = npt.NDArray[np.intp]
-
-YOUNG: Final = 16 * BLOCKS_PER_HOUR  # blocks of a lifetime in which much fills up: growth must not slow down
-BENDS: Final = 1.5  # standard errors
-USUAL: Final = 300.0
-"""Seconds of a block; shorter ones are for who wants an answer soon: a demo, a test, a short recording."""
-
+MIN_SCORE: Final = 0.3  # lower scores have no effect, so series that cannot reach it are skipped
+MIN_STEP: Final = 0.1  # of the growth, in each quarter of a C window
 SIGMAS: Final = 3.5
-SAMPLING: Final = 3.0  # variance of a measured turnover, relative, times the number of steps
-
-HALF: Final = np.float32(0.5)
-"""The share of the usual evidence that a stack needs when it leaked in the lifetime before."""
-
-WORTH_A_LOOK: Final = 0.3
-"""Scores below this are nothing to anybody, so series that cannot reach it are not looked at."""
+SAMPLING_VARIANCE: Final = 3.0  # relative variance of a measured turnover, times the number of steps
+YOUNG: Final = 16 * BLOCKS_PER_HOUR  # blocks of a lifetime in which pools fill up: growth must not slow down
+MAX_SLOWDOWN: Final = 1.5  # standard errors
+USUAL_BLOCK: Final = 300.0  # seconds; rules for young processes do not apply to a demo or a short recording
+HALF: Final = np.float32(0.5)  # the share of the usual evidence that a stack needs if it leaked before the restart
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The best score of each row that has one worth a look, and the window that gave it."""
+    """The highest score of each row that has one of MIN_SCORE or more, and its window."""
 
     rows: Rows
     scores: Floats
-    windows: tuple[str, ...]
+    windows: tuple[Window, ...]
 
 
-@dataclass(frozen=True, slots=True)
+WindowScores = tuple[Window, Rows, Floats]
+"""The scores of some rows in one window."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quarters:
-    """Medians, floors, turnover per quarter, shape (rows, 4); falls, rises and squared rises of the window."""
+    """Rows in the quarters of a window: count, floor and turnover have shape (rows, 4), the others (rows,)."""
 
-    level: Floats
+    count: Floats
     floor: Floats
-    left: Floats
-    spread: Floats  # sqrt(r1^2 + r2^2)
-    noise: np.float32  # what it is at least, from the number of steps
-    down: Floats
-    up: Floats
-    up_squared: Floats
+    turnover: Floats
+    turnover_error: Floats
+    """Relative standard errors of the turnover in both halves, added in quadrature."""
+    sampling_error: np.float32
+    """The least turnover error that so few scrapes allow."""
+    falls: Floats
+    rises: Floats
+    squared_rises: Floats
 
-    def of(self, chosen: npt.NDArray[np.bool_]) -> "Quarters":
-        """Return those of the rows that are chosen."""
-        arrays = {name: getattr(self, name)[chosen] for name in self.__slots__ if name != "noise"}
+    @property
+    def growth(self) -> Floats:
+        """Growth of the count from the first to the last quarter."""
+        return np.asarray(self.count[:, 3] - self.count[:, 0])
+
+    def select(self, rows: Mask) -> "Quarters":
+        """Return the selected rows."""
+        arrays = {name: getattr(self, name)[rows] for name in self.__slots__ if name != "sampling_error"}
         return replace(self, **arrays)
 
 
-def score_blocks(series: Series) -> Scores:
-    """Return the scores that the block windows give, to be asked when a block has closed."""
-    return best(_score(series, series.blocks, window) for window in BLOCK_WINDOWS)
+def score_blocks(history: History) -> Scores:
+    """Return the scores of the block windows, after a block has closed."""
+    return highest(score_window(history, history.blocks, window) for window in BLOCK_WINDOWS)
 
 
-def score_hours(series: Series) -> Scores:
-    """Return the scores that the hourly windows give, to be asked when an hour has closed."""
-    return best(_score(series, series.hours, window) for window in HOUR_WINDOWS)
+def score_hours(history: History) -> Scores:
+    """Return the scores of the hourly windows but C24, after an hour has closed."""
+    return highest(hour_scores(history))
 
 
-def best(found: Iterator[tuple[str, Rows, Floats]]) -> Scores:
-    """Return the highest of each row's scores; `found`: window, rows, scores."""
-    highest: dict[int, tuple[float, str]] = {}
-    for name, rows, scores in found:
+def hour_scores(history: History) -> Iterator[WindowScores]:
+    """Return the scores of each hourly window but C24."""
+    return (score_window(history, history.hours, window) for window in HOUR_WINDOWS)
+
+
+def highest(window_scores: Iterable[WindowScores]) -> Scores:
+    """Return the highest score of each row."""
+    best: dict[int, tuple[float, Window]] = {}
+    for window, rows, scores in window_scores:
         for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
-            if score >= WORTH_A_LOOK and score > highest.get(row, (0.0, ""))[0]:
-                highest[row] = (score, name)
+            if score >= MIN_SCORE and (row not in best or score > best[row][0]):
+                best[row] = (score, window)
     return Scores(
-        np.fromiter(highest, np.intp, len(highest)),
-        np.fromiter((score for score, _ in highest.values()), np.float32, len(highest)),
-        tuple(name for _, name in highest.values()),
+        np.fromiter(best, np.intp, len(best)),
+        np.fromiter((score for score, _ in best.values()), np.float32, len(best)),
+        tuple(window for _, window in best.values()),
     )
 
 
-def _score(series: Series, columns: Columns, window: Window) -> tuple[str, Rows, Floats]:
-    none = (window.name, np.zeros(0, np.intp), np.zeros(0, np.float32))
-    quarters = quarter_columns(columns, window)
-    if quarters is None:
-        return none
-    mean = columns.values[MEAN]
-    bound = mean[:, quarters[3]].max(axis=1) - mean[:, quarters[0]].min(axis=1)
-    rows = np.flatnonzero(bound >= WORTH_A_LOOK * HALF * window.least)
+def score_window(history: History, columns: Columns, window: Window) -> WindowScores:
+    """Return the scores of all rows that grew, 0 where a rule rejects the growth."""
+    indices, rows = quarter_columns(columns, window), np.zeros(0, np.intp)
+    if indices is not None:
+        rows = growing_rows(columns, indices, float(MIN_SCORE * HALF * window.min_growth))
+    if indices is None or not len(rows):
+        return window, rows, np.zeros(0, np.float32)
+    quarters = summarise(columns, rows, indices)
+    linear = is_linear(quarters, window)
+    rows, quarters = rows[linear], quarters.select(linear)
     if not len(rows):
-        return none
-    seen = summarise(columns, rows, quarters)
-    steady = is_steady(seen, window)
-    rows, seen = rows[steady], seen.of(steady)
-    if not len(rows):
-        return none
-    known_drop, ease = given_back(series, rows, window), np.where(series.past.leaked[rows], HALF, 1)
-    slow = series.block >= USUAL
-    times = next((times for until, times in FILLING.get(window.name, ()) if slow and series.closed <= until), 1.0)
+        return window, rows, np.zeros(0, np.float32)
+    known_drop = known_drop_of(history, rows, window)
+    evidence = np.where(history.past_lifetimes.leaked[rows], HALF, 1)
+    usual_block = history.block >= USUAL_BLOCK
+    factor = window.young_factor(history.closed) if usual_block else 1.0
+    no_departures = has_no_departures(quarters)
     if window.needs_turnover:
-        kept = nobody_leaves(seen)
-        score = score_c(seen, known_drop, ease * np.where(kept, times, 1), window)
+        scores = score_c(quarters, window, known_drop, evidence * np.where(no_departures, factor, 1))
     else:
-        kept = np.ones(len(rows), bool)
-        score = score_p(seen, known_drop, ease, replace(window, least=times * window.least))
-    score[series.past.known(rows, seen.floor[:, 3])] = 0
-    if slow and series.closed < YOUNG:
-        score[kept & (bends(seen) > BENDS)] = 0
-    grown = origin_growth(series, columns, rows, quarters)
-    score[grown < 0.5 * (seen.level[:, 3] - seen.level[:, 0])] = 0
-    return window.name, rows, score
-
-
-def given_back(series: Series, rows: Rows, window: Window) -> Floats:
-    """Return what `rows` are known to give back of growth such as a window looks at.
-
-    One incident of an hour must not hide for days what a window of many hours sees; and what nobody leaves in a
-    whole day is none of it.
-    """
-    if window in BLOCK_WINDOWS:
-        return np.asarray(series.known_drop[BRIEF, rows])
-    return np.asarray(series.known_drop[LASTING, rows] * np.float32(window.name != "P24"))
+        scores = score_p(quarters, window, known_drop, evidence, factor)
+    scores[history.past_lifetimes.is_below_ceiling(rows, quarters.floor[:, 3])] = 0
+    if usual_block and history.closed < YOUNG:
+        scores[no_departures & (slowdown(quarters) > MAX_SLOWDOWN)] = 0
+    scores[moved_within_origin(history, columns, rows, indices, quarters)] = 0
+    return window, rows, scores
 
 
 def quarter_columns(columns: Columns, window: Window) -> list[Rows] | None:
-    """Return the usable columns of each quarter, or None where half of one is missing."""
+    """Return the usable columns of each quarter, or None if a quarter has half of them or fewer."""
     usable = columns.scrapes > 0
     if window.needs_turnover:
         usable = (columns.scrapes >= SCRAPES_PER_BLOCK) & (columns.regular >= SCRAPES_PER_BLOCK - 1)
     length = len(columns.scrapes)
-    quarter = window.columns // 4
-    found = []
-    for start in range(length - window.columns, length, quarter):
-        inside = np.flatnonzero(usable[start : start + quarter]) + start
-        if 2 * len(inside) <= quarter:
+    width = window.columns // 4
+    indices = []
+    for start in range(length - window.columns, length, width):
+        inside = np.flatnonzero(usable[start : start + width]) + start
+        if 2 * len(inside) <= width:
             return None
-        found.append(inside)
-    return found
+        indices.append(inside)
+    return indices
 
 
-def summarise(columns: Columns, rows: Rows, quarters: list[Rows]) -> Quarters:
-    """Return what the scores need of `rows`."""
+def growing_rows(columns: Columns, indices: list[Rows], min_growth: float) -> Rows:
+    """Return the rows that may have grown by `min_growth`: from the lowest first to the highest last column."""
+    mean = columns.values[MEAN]
+    return np.flatnonzero(mean[:, indices[3]].max(axis=1) - mean[:, indices[0]].min(axis=1) >= min_growth)
+
+
+def summarise(columns: Columns, rows: Rows, indices: list[Rows]) -> Quarters:
+    """Return the quarters of `rows`; `indices`: the columns of each quarter."""
     values = columns.values[:, rows]
-    regular = columns.blocks * min(int(columns.regular[quarter].sum()) for quarter in (quarters[0], quarters[3]))
-    halves = [np.union1d(quarters[0], quarters[1]), np.union1d(quarters[2], quarters[3])]
-    every = np.union1d(*halves)
+    regular = columns.blocks * min(int(columns.regular[quarter].sum()) for quarter in (indices[0], indices[3]))
+    halves = [np.union1d(indices[0], indices[1]), np.union1d(indices[2], indices[3])]
+    all_columns = np.union1d(*halves)
     return Quarters(
-        level=np.stack([np.median(values[MEAN][:, q], axis=1) for q in quarters], axis=1),
-        floor=np.stack([values[FLOOR][:, q].min(axis=1) for q in quarters], axis=1),
-        left=np.stack([trimmed_mean(values[TURNOVER][:, q]) for q in quarters], axis=1),
-        spread=np.hypot(*(relative_error(values[TURNOVER][:, half]) for half in halves)),
-        noise=np.float32(np.sqrt(2 * SAMPLING / max(regular, 1))),
-        down=values[FALLS][:, every].sum(axis=1),
-        up=values[RISES][:, every].sum(axis=1),
-        up_squared=values[UP_SQUARED][:, every].sum(axis=1),
+        count=np.stack([np.median(values[MEAN][:, quarter], axis=1) for quarter in indices], axis=1),
+        floor=np.stack([values[FLOOR][:, quarter].min(axis=1) for quarter in indices], axis=1),
+        turnover=np.stack([trimmed_mean(values[TURNOVER][:, quarter]) for quarter in indices], axis=1),
+        turnover_error=np.hypot(*(relative_error(values[TURNOVER][:, half]) for half in halves)),
+        sampling_error=np.float32(np.sqrt(2 * SAMPLING_VARIANCE / max(regular, 1))),
+        falls=values[FALLS][:, all_columns].sum(axis=1),
+        rises=values[RISES][:, all_columns].sum(axis=1),
+        squared_rises=values[SQUARED_RISES][:, all_columns].sum(axis=1),
     )
 
 
 def relative_error(values: Floats) -> Floats:
-    """Return the relative standard error of each row's mean, robustly: from the median absolute deviation."""
+    """Return the relative standard error of each row's mean, estimated from the median absolute deviation."""
     centre = np.median(values, axis=1, keepdims=True)
     deviation = np.median(np.abs(values - centre), axis=1)
     mean = values.mean(axis=1)
@@ -196,77 +197,92 @@ def relative_error(values: Floats) -> Floats:
     return np.asarray(1.25 * 1.4826 * error / np.sqrt(values.shape[1]), np.float32)
 
 
-def is_steady(seen: Quarters, window: Window) -> npt.NDArray[np.bool_]:
-    """Tell which rows rose in a straight line, their floors too."""
-    low, high = window.steady
-    net = seen.level[:, 3] - seen.level[:, 0]
-    steps = np.diff(seen.level, axis=1)
-    straight = (net > 0) & (steps.max(axis=1) <= high * net) & (steps[:, 2] >= low * net)
-    if window.name == "P0":
-        straight &= steps.min(axis=1) >= low * net
+def is_linear(quarters: Quarters, window: Window) -> Mask:
+    """Return which rows rose in a straight line, and by at least half as much in their floors."""
+    growth = quarters.growth
+    steps = np.diff(quarters.count, axis=1)
+    linear = (growth > 0) & (steps.max(axis=1) <= window.max_step * growth)
+    linear &= steps[:, 2] >= window.min_last_step * growth
+    if window.min_step is not None:
+        linear &= steps.min(axis=1) >= window.min_step * growth
     if window.needs_turnover:
-        straight &= steps.min(axis=1) > 0.1 * net
-    rose = seen.floor[:, 3] - seen.floor[:, 0] >= 0.5 * net
-    return np.asarray(straight & rose)
+        linear &= steps.min(axis=1) > MIN_STEP * growth
+    return np.asarray(linear & (quarters.floor[:, 3] - quarters.floor[:, 0] >= 0.5 * growth))
 
 
-def score_p(seen: Quarters, known_drop: Floats, ease: Floats, window: Window) -> Floats:
-    """Return the scores of rows that nobody leaves; 0 where more than 5 % of the growth left again.
+def known_drop_of(series: Series, rows: Rows, window: Window) -> Floats:
+    """Return the known drops that `window` compares growth with."""
+    if window.known_drop is None:
+        return np.zeros(len(rows), np.float32)
+    return np.asarray(series.known_drop[window.known_drop, rows])
 
-    `ease`: the share of the usual evidence that is asked of each row.
+
+def score_p(
+    quarters: Quarters, window: Window, known_drop: Floats, evidence: Floats, factor: float = 1.0
+) -> Floats:
+    """Return the scores of growth without departures; 0 for rows with departures.
+
+    `evidence`: the share of the usual evidence that each row needs; `factor`: of the minimum growth.
     """
-    net = seen.level[:, 3] - seen.level[:, 0]
-    rises = moves(seen) / (window.moves * ease)
-    score = np.minimum(net / np.maximum(window.least * ease, 1.5 * known_drop), rises)
-    return np.asarray(np.where(nobody_leaves(seen), score, 0), np.float32)
+    rises = effective_rises(quarters) / (window.min_rises * evidence)
+    min_growth = factor * window.min_growth * evidence
+    scores = np.minimum(quarters.growth / np.maximum(min_growth, 1.5 * known_drop), rises)
+    return np.asarray(np.where(has_no_departures(quarters), scores, 0), np.float32)
 
 
-def nobody_leaves(seen: Quarters) -> npt.NDArray[np.bool_]:
-    """Tell which rows kept nearly all that came: at most 5 % of the growth left again."""
-    return np.asarray(seen.down <= 0.05 * (seen.level[:, 3] - seen.level[:, 0]))
+def score_c(quarters: Quarters, window: Window, known_drop: Floats, evidence: Floats) -> Floats:
+    """Return the scores of growth that turnover does not explain; `evidence` as in `score_p`."""
+    count = quarters.count[:, 0]
+    error = np.sqrt(np.maximum(quarters.turnover_error, quarters.sampling_error) ** 2 + 1 / (quarters.falls + 1))
+    sigma = np.maximum(turnover_ratio(quarters), 1) * (count + 1) * error
+    min_growth = np.maximum(window.min_growth * evidence, (window.count_share or 0) * count)
+    required = np.maximum(min_growth, np.maximum(SIGMAS * sigma, known_drop))
+    return np.asarray(unexplained_growth(quarters) / required, np.float32)
 
 
-def bends(seen: Quarters) -> Floats:
+def has_no_departures(quarters: Quarters) -> Mask:
+    """Return for which rows at most 5 % of the growth left again."""
+    return np.asarray(quarters.falls <= 0.05 * quarters.growth)
+
+
+def slowdown(quarters: Quarters) -> Floats:
     """Return by how many standard errors the first half of the growth is larger than the second."""
-    level = seen.level
-    net = level[:, 3] - level[:, 0]
-    middle = (level[:, 1] + level[:, 2]) / 2
-    batch = np.divide(seen.up_squared, seen.up, out=np.ones_like(net), where=seen.up > 0)
-    error = np.sqrt(np.maximum(batch, 1) * np.maximum(net, 1))
-    return np.asarray((2 * middle - level[:, 0] - level[:, 3]) / error, np.float32)
+    count = quarters.count
+    middle = (count[:, 1] + count[:, 2]) / 2
+    batch = np.divide(
+        quarters.squared_rises, quarters.rises, out=np.ones_like(quarters.rises), where=quarters.rises > 0
+    )
+    error = np.sqrt(np.maximum(batch, 1) * np.maximum(quarters.growth, 1))
+    return np.asarray((2 * middle - count[:, 0] - count[:, 3]) / error, np.float32)
 
 
-def unexplained(seen: Quarters) -> Floats:
-    """Return X: by how much the rows grew beyond what their turnover explains."""
-    net = seen.level[:, 3] - seen.level[:, 0]
-    growth = net - np.maximum(turnover_ratio(seen) - 1, 0) * (seen.level[:, 0] + 1)
-    return np.asarray(np.minimum(growth, 1.25 * (seen.floor[:, 3] - seen.floor[:, 0])), np.float32)
+def unexplained_growth(quarters: Quarters) -> Floats:
+    """Return X: the growth beyond what the increase of the turnover explains."""
+    explained = np.maximum(turnover_ratio(quarters) - 1, 0) * (quarters.count[:, 0] + 1)
+    floor_growth = quarters.floor[:, 3] - quarters.floor[:, 0]
+    return np.asarray(np.minimum(quarters.growth - explained, 1.25 * floor_growth), np.float32)
 
 
-def turnover_ratio(seen: Quarters) -> Floats:
-    """Return rho: by how much more leave per scrape at the end; a twentieth of a goroutine is no news."""
-    return np.asarray((seen.left[:, 3] + 0.05) / (seen.left[:, 0] + 0.05), np.float32)
+def turnover_ratio(quarters: Quarters) -> Floats:
+    """Return rho: the turnover of the last quarter over that of the first; 0.05 is added to both against noise."""
+    return np.asarray((quarters.turnover[:, 3] + 0.05) / (quarters.turnover[:, 0] + 0.05), np.float32)
 
 
-def score_c(seen: Quarters, known_drop: Floats, ease: Floats, window: Window) -> Floats:
-    """Return the scores of rows whose growth their turnover does not explain; `ease` as in `score_p`."""
-    level = seen.level[:, 0]
-    error = np.sqrt(np.maximum(seen.spread, seen.noise) ** 2 + 1 / (seen.down + 1))
-    sigma = np.maximum(turnover_ratio(seen), 1) * (level + 1) * error
-    least = np.maximum(window.least * ease, (window.phi or 0) * level)
-    return np.asarray(unexplained(seen) / np.maximum(least, np.maximum(SIGMAS * sigma, known_drop)), np.float32)
+def effective_rises(quarters: Quarters) -> Floats:
+    """Return the effective number of rises: n for n equal rises, 1 if one rise is nearly all of the growth."""
+    rises = quarters.rises
+    number: Floats = np.divide(
+        rises**2, quarters.squared_rises, out=np.zeros_like(rises), where=quarters.squared_rises > 0
+    )
+    return number
 
 
-def moves(seen: Quarters) -> Floats:
-    """Return the effective number of rises: n if they are equal, 1 if one is all."""
-    found: Floats = np.divide(seen.up**2, seen.up_squared, out=np.zeros_like(seen.up), where=seen.up_squared > 0)
-    return found
-
-
-def origin_growth(series: Series, columns: Columns, rows: Rows, quarters: list[Rows]) -> Floats:
-    """Return for each of `rows` by how much all stacks of its origin together grew over the window."""
-    grown = np.zeros(len(rows), np.float32)
+def moved_within_origin(
+    series: Series, columns: Columns, rows: Rows, indices: list[Rows], quarters: Quarters
+) -> Mask:
+    """Return which rows grew more than twice as much as all stacks of their origin together."""
+    growth = np.zeros(len(rows), np.float32)
     for i, row in enumerate(rows.tolist()):
-        total = series.family(columns, row)
-        grown[i] = np.median(total[quarters[3]]) - np.median(total[quarters[0]])
-    return grown
+        counts = series.origin_counts(columns, row)
+        growth[i] = np.median(counts[indices[3]]) - np.median(counts[indices[0]])
+    return np.asarray(growth < 0.5 * quarters.growth)

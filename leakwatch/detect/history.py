@@ -3,12 +3,11 @@
     scrape   +--> block (5 min): mean, floor, turnover    the last 24 = 2 hours
                   +--> hour (12 blocks): the same          the last 34
 
-Pure: time comes in with the samples.
+Pure: callers pass the time with the samples.
 """
 
-from collections.abc import Collection, Mapping
-from heapq import nlargest
-from typing import Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,124 +21,167 @@ from leakwatch.detect.columns import (
     Columns,
     Floats,
     Sums,
-    an_hour,
-    is_other_pace,
-    with_latest_fall,
+    hour_column,
+    is_other_interval,
+    update_known_drop,
 )
 from leakwatch.detect.lifetimes import PastLifetimes, hourly_floors
 from leakwatch.detect.open_block import OpenBlock
-from leakwatch.model import Fingerprint, Sample, Stack
+from leakwatch.detect.plain import PlainReader
+from leakwatch.detect.series_table import SeriesTable
+from leakwatch.model import Fingerprint, Sample, Samples, Stack
 
-LEARNING: Final = HOURS - 1  # hours of a lifetime that tell its shape
+SHAPE_HOURS: Final = HOURS - 1  # of a lifetime, after which its shape is set; a shorter one is set at its end
 
 
 class History:
     """All series of one target.
 
-    `block`: seconds; `rows_limit`: the most series kept, the rest is summed up in `folded`.
+    `block`: seconds; `series_limit`: the most stacks that have a series, the others are summed up in `folded`.
     """
 
+    STATE: ClassVar[Mapping[str, Any]] = {
+        "_table": SeriesTable,
+        "block": float,
+        "blocks": Columns,
+        "hours": Columns,
+        "known_drop": Floats,
+        "past_lifetimes": PastLifetimes,
+        "last": Sums,
+        "time": float | None,
+        "since": float | None,
+        "lifetime": int,
+        "closed": int,
+        "folded": int,
+        "folded_stacks": int,
+        "open_block": OpenBlock,
+        "_closed_interval": float,
+    }
     rebased = False
 
-    def __init__(self, block: float, rows_limit: int = 1000) -> None:
+    def __init__(self, block: float, series_limit: int = 1000) -> None:
         self.block = block
-        self.stacks: list[Stack | None] = []
-        """Row -> stack; None is a free row."""
-        self.rows: dict[Fingerprint, int] = {}
-        self.origins: npt.NDArray[np.int32] = np.zeros(0, np.int32)
-        """Row -> a number that rows of the same origin share."""
         self.blocks = Columns(BLOCKS)
         self.hours = Columns(HOURS, BLOCKS_PER_HOUR)
         self.known_drop: Floats = np.zeros((2, 0), np.float32)
-        """BRIEF or LASTING, row -> the largest fall of the hourly floor, slowly forgotten."""
-        self.past = PastLifetimes()
-        """What the lifetimes before tell of each row."""
+        """The known drops, BRIEF and LASTING, of each row."""
+        self.past_lifetimes = PastLifetimes()
         self.last: Sums = np.zeros(0)
         """Row -> the latest count."""
         self.time: float | None = None
-        """Of the latest scrape in this lifetime."""
+        """Time of the latest scrape in this lifetime."""
         self.since: float | None = None
-        """When this lifetime was first scraped."""
+        """Time of the first scrape in this lifetime."""
         self.lifetime = 0
-        """How many lifetimes have ended."""
-        self.version = 0
-        """Changes with the rows."""
+        """Number of lifetimes that have ended."""
         self.closed = 0
         """Blocks closed in this lifetime, gaps included."""
-        self.hours_closed = 0
-        self.protected: Collection[Fingerprint] = ()
-        """Stacks that never give up their row to a larger one."""
         self.folded = 0
-        """Goroutines of the latest scrape in stacks that found no row."""
+        """Goroutines of the latest scrape in stacks without a row."""
         self.folded_stacks = 0
-        self._base_block = block
-        self._rows_limit = rows_limit
-        self._seen: Sums = np.zeros(0)
-        self._origin_numbers: dict[str, int] = {}
-        self._open = OpenBlock()
-        self._pace = 0.0
+        self._table = SeriesTable(series_limit)
+        self._configured_block = block
+        self.open_block = OpenBlock()
+        self._closed_interval = 0.0
+        """Usual seconds between scrapes when the newest block closed."""
+
+    @property
+    def series_limit(self) -> int:
+        """The most stacks that have a series."""
+        return self._table.limit
+
+    @property
+    def stacks(self) -> Sequence[Stack | None]:
+        """Row -> stack; None is a free row."""
+        return self._table.stacks
+
+    @property
+    def rows(self) -> dict[Fingerprint, int]:
+        """Stack -> row."""
+        return self._table.rows
+
+    @property
+    def origins(self) -> npt.NDArray[np.int32]:
+        """Row -> a number that rows of the same origin share."""
+        return self._table.origins
+
+    @property
+    def version(self) -> int:
+        """Changes whenever a stack gets or loses a row."""
+        return self._table.version
 
     @property
     def block_start(self) -> float:
-        """When the open block began, which is when the newest closed one ended."""
-        return self._open.start
+        """When the open block began, which is when the newest closed block ended."""
+        return self.open_block.start
 
     @property
     def interval(self) -> float:
-        """The usual seconds between scrapes, 0 while unknown."""
-        return self._open.interval
+        """The usual seconds between scrapes; 0 if unknown."""
+        return self.open_block.interval
 
-    def family(self, columns: Columns, row: int) -> Floats:
-        """Return the mean of all that has the same origin as `row`, per column of `columns`, one of ours."""
-        total: Floats = columns.values[MEAN][self.origins == self.origins[row]].sum(axis=0)
-        return total
+    def origin_counts(self, columns: Columns, row: int) -> Floats:
+        """Return the mean count of all stacks with the origin of `row`, per column of `blocks` or `hours`."""
+        counts: Floats = columns.values[MEAN][self.origins == self.origins[row]].sum(axis=0)
+        return counts
 
-    def record(self, time: float, samples: Mapping[Fingerprint, Sample]) -> int:
-        """Take in the counts of one scrape at `time`; return how many blocks that closed.
+    def record(self, time: float, samples: Samples, protected: Collection[Fingerprint] = ()) -> int:
+        """Record the counts of one scrape at `time`; return how many blocks this closed.
 
-        A stack that is missing has no goroutines. A time not after the latest is ignored.
+        A stack that is missing has no goroutines. A scrape that is not later than the latest is ignored. Stacks
+        in `protected` do not lose their row to larger ones.
         """
         if self.time is not None and time <= self.time:
             return 0
         step = 0.0 if self.time is None else time - self.time
         closed = self._close_until(time)
+        rows = self._table.rows
+        new = [sample for fingerprint, sample in samples.items() if fingerprint not in rows]
+        if new:
+            self._admit(new, samples, protected)
         counts = self._counts(time, samples)
-        self._open.add(counts, self.last, step)
+        self.open_block.add(counts, self.last, step)
         self.last = counts
         self.time = time
         return closed
 
     def restart(self) -> None:
-        """Begin a new lifetime: forget the columns, keep what each stack is known to give back and to rise to."""
+        """Begin a new lifetime: clear all columns, but not the known drops and the shapes of past lifetimes."""
         self.lifetime += 1
-        if self.hours_closed < LEARNING:
-            self.past.learn(hourly_floors(self.blocks, self.hours, self.closed))
-        self.past.begin()
-        self.blocks.forget()
-        self.hours.forget()
+        if self.closed // BLOCKS_PER_HOUR < SHAPE_HOURS:
+            self.past_lifetimes.set_current(hourly_floors(self.blocks, self.hours, self.closed))
+        self.past_lifetimes.end_lifetime()
+        self.blocks.clear()
+        self.hours.clear()
         self.time = self.since = None
-        self.closed = self.hours_closed = 0
-        self.block = self._base_block
-        self._open.begin(0.0)
-        self._open.forget_steps()
+        self.closed = 0
+        self.block = self._configured_block
+        self.open_block.begin(0.0)
+        self.open_block.clear_steps()
 
-    def adopt(self, other: "History") -> None:
-        """Take over what is known of the stacks of `other`, whose lifetime has ended."""
+    def restore(self, plain: PlainReader) -> None:
+        """Restore the state of another history into this new one."""
+        self._table.restore(plain["_table"])
+        self._resize(len(self.stacks))  # the arrays must have as many rows
+        plain.fill(self)
+
+    def take_over(self, other: "History") -> None:
+        """Take over stacks, known drops and past lifetimes of `other`, which has ended its lifetime."""
         stacks = [stack for stack in other.stacks if stack is not None]
         new = [Sample(stack, 0) for stack in stacks if stack.fingerprint not in self.rows]
-        room = self._rows_limit - len(self.rows)
+        room = self.series_limit - len(self.rows)
         if new[:room]:
-            self._admit(new[:room], {})
-        for fingerprint, its in other.rows.items():
+            self._admit(new[:room], {}, ())
+        for fingerprint, other_row in other.rows.items():
             row = self.rows.get(fingerprint)
             if row is not None:
-                self.past.take(row, other.past, its)
-                self.known_drop[:, row] = np.maximum(self.known_drop[:, row], other.known_drop[:, its])
+                self.past_lifetimes.take_over(row, other.past_lifetimes, other_row)
+                self.known_drop[:, row] = np.maximum(self.known_drop[:, row], other.known_drop[:, other_row])
 
     def fit(self, interval: float) -> bool:
-        """Double the block until it holds enough scrapes `interval` seconds apart; tell whether it had to grow.
+        """Double the block until it holds enough scrapes `interval` seconds apart; return whether it was doubled.
 
-        What is known stays, in longer blocks.
+        Closed blocks and hours are merged in pairs.
         """
         needed = SCRAPES_PER_BLOCK * interval
         if needed <= self.block:
@@ -149,142 +191,100 @@ class History:
         return True
 
     def shrink(self) -> None:
-        """Go back to the usual block, and forget the columns of the longer one."""
-        if self.block != self._base_block:
+        """Return to the configured block, and begin a new lifetime if the block was longer."""
+        if self.block != self._configured_block:
             self.restart()
 
+    def fill_row(self, row: int, sample: Sample) -> None:
+        """Fill a row that a stack has just been given. The past counts of a new stack are zero."""
+
     def _double(self) -> None:
-        """Make the block twice as long, and one of each two blocks and hours known."""
         closed_hours = self.closed // BLOCKS_PER_HOUR
         self.blocks.merge_pairs(skip=0)
-        # Hours keep beginning at even numbers; an odd one out is still in the blocks and will be counted there.
+        # Merged hours begin at even numbers. An odd hour out is still in the blocks, and is counted there again.
         self.hours.merge_pairs(skip=closed_hours % 2)
         self.block *= 2
         self.closed = (self.closed + 1) // 2
-        self.hours_closed = self.closed // BLOCKS_PER_HOUR
 
-    def _counts(self, time: float, samples: Mapping[Fingerprint, Sample]) -> Sums:
-        rows = self.rows
-        new = [sample for fingerprint, sample in samples.items() if fingerprint not in rows]
-        if new:
-            self._admit(new, samples)
+    def _counts(self, time: float, samples: Samples) -> Sums:
+        """Return row -> count, and set what is folded."""
+        rows, stacks = self._table.rows, self._table.stacks
         counts = np.zeros(len(self.last))
         self.folded = self.folded_stacks = 0
-        at, values = [], []
+        seen_rows, values = [], []
         for fingerprint, sample in samples.items():
             row = rows.get(fingerprint)
             if row is None:
                 self.folded += sample.goroutines
                 self.folded_stacks += 1
             else:
-                at.append(row)
+                seen_rows.append(row)
                 values.append(sample.goroutines)
-                self.stacks[row] = sample.stack  # a new build has new lines
-        if at:
-            counts[at] = values
-            self._seen[at] = time
+                stacks[row] = sample.stack  # a new build has new lines
+        if seen_rows:
+            counts[seen_rows] = values
+            self._table.see(seen_rows, time)
         return counts
 
-    def _admit(self, new: list[Sample], samples: Mapping[Fingerprint, Sample]) -> None:
-        if len(new) > self._rows_limit - len(self.rows):
-            new = nlargest(self._rows_limit, new, key=lambda sample: sample.goroutines)
-            self._evict(new, samples)
-            new = new[: self._rows_limit - len(self.rows)]
-        gaps = [row for row, stack in enumerate(self.stacks) if stack is None]
-        if len(new) > len(gaps):
-            size = len(self.stacks)
-            self._resize(min(max(size + len(new) - len(gaps), size * 5 // 4 + 16), max(self._rows_limit, size)))
-            gaps += range(size, len(self.stacks))
-        self.version += 1
-        for sample, row in zip(new, gaps, strict=False):
-            stack = sample.stack
-            self.stacks[row] = stack
-            self.rows[stack.fingerprint] = row
-            numbers = self._origin_numbers
-            self.origins[row] = numbers.setdefault(stack.origin, len(numbers))
-        if len(self._origin_numbers) > 2 * self._rows_limit:
-            self._number_origins()
+    def _admit(self, new: list[Sample], samples: Samples, protected: Collection[Fingerprint]) -> None:
+        freed, given = self._table.admit(new, samples, protected)
+        self._resize(len(self._table.stacks))
+        for row in freed:
+            self._clear_row(row)
+        for row, sample in given:
+            self.fill_row(row, sample)
 
-    def _number_origins(self) -> None:
-        """Give numbers to the origins of the stacks that have a row, and forget the others."""
-        numbers: dict[str, int] = {}
-        self._origin_numbers = numbers
-        for row, stack in enumerate(self.stacks):
-            if stack is not None:
-                self.origins[row] = numbers.setdefault(stack.origin, len(numbers))
-
-    def _evict(self, new: list[Sample], samples: Mapping[Fingerprint, Sample]) -> None:
-        """Free rows for `new`, largest first: those that stand empty, longest unseen first, then smaller ones."""
-        free = self._rows_limit - len(self.rows)
-        kept = [key for key in self.rows if key not in self.protected]
-        empty = [key for key in kept if key not in samples]
-        empty.sort(key=lambda key: float(self._seen[self.rows[key]]))
-        for key in empty[: max(len(new) - free, 0)]:
-            self._free(self.rows[key])
-            free += 1
-        used = [(samples[key].goroutines, self.rows[key]) for key in kept if key in samples]
-        for sample, (goroutines, row) in zip(new[free:], sorted(used), strict=False):
-            if sample.goroutines <= 2 * goroutines:  # twice as large, so that two do not take turns
-                break
-            self._free(row)
-
-    def _free(self, row: int) -> None:
-        self.version += 1
-        stack = self.stacks[row]
-        if stack is not None:
-            del self.rows[stack.fingerprint]
-        self.stacks[row] = None
+    def _clear_row(self, row: int) -> None:
         self.blocks.values[:, row] = self.hours.values[:, row] = 0
-        self._open.clear(row)
-        self.past.clear(row)
-        self.last[row] = self._seen[row] = self.origins[row] = 0
+        self.open_block.clear(row)
+        self.past_lifetimes.clear(row)
+        self.last[row] = 0
         self.known_drop[:, row] = 0
 
     def _resize(self, rows: int) -> None:
-        old = len(self.stacks)
+        more = rows - len(self.last)
+        if not more:
+            return
         self.blocks.resize(rows)
         self.hours.resize(rows)
-        for name in ("origins", "last", "_seen"):
-            array = getattr(self, name)
-            setattr(self, name, np.concatenate([array, np.zeros(rows - old, array.dtype)]))
-        self.known_drop = np.pad(self.known_drop, ((0, 0), (0, rows - old)))
-        self._open.resize(rows)
-        self.past.resize(rows)
-        self.stacks += [None] * (rows - old)
+        self.last = np.pad(self.last, (0, more))
+        self.known_drop = np.pad(self.known_drop, ((0, 0), (0, more)))
+        self.open_block.resize(rows)
+        self.past_lifetimes.resize(rows)
 
     def _close_until(self, time: float) -> int:
+        """Close the blocks that end at or before `time`; return how many."""
         if self.since is None:
             self.since = time
-            self._open.begin(time)
+            self.open_block.begin(time)
         closed = 0
-        if time - self._open.start > 2 * HOURS * BLOCKS_PER_HOUR * self.block:
-            self.blocks.forget()  # after so long a gap nothing is left to compare with
-            self.hours.forget()
-            self._open.begin(time)
-        while time >= self._open.start + self.block:
+        if time - self.open_block.start > 2 * HOURS * BLOCKS_PER_HOUR * self.block:
+            self.blocks.clear()  # after such a gap no column could be compared with
+            self.hours.clear()
+            self.open_block.begin(time)
+        while time >= self.open_block.start + self.block:
             self._close_block()
             closed += 1
         return closed
 
     def _close_block(self) -> None:
-        block = self._open
+        block = self.open_block
         self.blocks.push(block.column(), block.scrapes, block.regular)
-        if is_other_pace(self._pace, block.interval):
-            self.blocks.forget_turnover()
-            self.hours.forget_turnover()
-        self._pace = block.interval
+        if is_other_interval(self._closed_interval, block.interval):
+            self.blocks.clear_turnover()
+            self.hours.clear_turnover()
+        self._closed_interval = block.interval
         block.begin(block.start + self.block)
         self.closed += 1
         if self.closed % BLOCKS_PER_HOUR == 0:
             self._close_hour()
-            self.hours_closed += 1
-            if self.hours_closed == LEARNING:
-                self.past.learn(hourly_floors(self.blocks, self.hours, self.closed))
+            if self.closed == SHAPE_HOURS * BLOCKS_PER_HOUR:
+                self.past_lifetimes.set_current(hourly_floors(self.blocks, self.hours, self.closed))
 
     def _close_hour(self) -> None:
-        hour = an_hour(self.blocks)
-        if hour is None:
+        column = hour_column(self.blocks)
+        if column is None:
             self.hours.push(None, 0, 0)
             return
-        self.hours.push(*hour)
-        self.known_drop = with_latest_fall(self.known_drop, self.hours)
+        self.hours.push(*column)
+        self.known_drop = update_known_drop(self.known_drop, self.hours)

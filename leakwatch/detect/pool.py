@@ -1,14 +1,12 @@
-"""The series of a service: what its targets gain, put together, so that slow growth on many is seen early.
+"""The pooled series of a service: the growth of all its targets added up, so that slow growth on many shows.
 
-Adding up counts would not do: each restart of a replica takes its leaked goroutines away, and rolling deploys make
-a leak look stationary. So the growth within lifetimes is added up: per target the steps of its means and floors,
-without the first hour of a lifetime and without the step across a restart, scaled up for the targets that are left
-out just then.
+Counts cannot be added up: each restart of a replica removes its leaked goroutines, and rolling deploys make a leak
+look stationary. So the growth within lifetimes is added up: the steps of means and floors of each target, without
+the first hour of a lifetime and without steps across a restart, scaled up for the targets that are left out.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -23,239 +21,225 @@ from leakwatch.detect.columns import (
     Columns,
     Floats,
     Sums,
-    an_hour,
-    is_other_pace,
-    with_latest_fall,
+    hour_column,
+    is_other_interval,
+    update_known_drop,
 )
 from leakwatch.detect.history import History
-from leakwatch.detect.lifetimes import PastLifetimes
+from leakwatch.detect.plain import Plain, PlainReader, PlainWriter
 from leakwatch.detect.pool_member import PoolMember
+from leakwatch.detect.pooled_columns import PooledColumns, Step
 from leakwatch.model import Fingerprint, Stack
 
-FIRST: Final = BLOCKS_PER_HOUR  # blocks of a lifetime that are not counted
-LATE: Final = 3  # blocks that a target may be behind and still be counted
-FEWEST: Final = 64  # rows that are never too many
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a member grew by, shape (6, rows), from which level on, and the scrapes and regular steps behind it."""
-
-    member: PoolMember
-    column: Sums
-    level: Floats | Sums
-    scrapes: int
-    regular: int
-
-
-class Added:
-    """Columns of what all members grew by, added up from the first column on."""
-
-    def __init__(self, columns: Columns) -> None:
-        length = len(columns.scrapes)
-        self.columns = columns
-        self.levels: Floats = np.zeros((0, length), np.float32)
-        """What the goroutines of each column were, not added up."""
-        self.falls: Floats = np.zeros((0, length), np.float32)
-        """Falls of the floors, of each target by itself."""
-
-    def resize(self, rows: int) -> None:
-        """Make room for `rows` rows."""
-        self.columns.resize(rows)
-        more = ((0, rows - len(self.levels)), (0, 0))
-        self.levels, self.falls = np.pad(self.levels, more), np.pad(self.falls, more)
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Forget all rows but `rows`, which are numbered anew."""
-        self.columns.values = self.columns.values[:, rows]
-        self.levels, self.falls = self.levels[rows], self.falls[rows]
-
-    def push(self, steps: Sequence[Step | None]) -> None:
-        """Append the sum of `steps`, scaled up for the members whose step does not count."""
-        counted = [step for step in steps if step is not None]
-        columns, rows = self.columns, len(self.levels)
-        known = np.flatnonzero(columns.scrapes)
-        before = columns.values[:, :, known[-1]].copy() if len(known) else np.zeros((6, rows))
-        for ring in (self.levels, self.falls):
-            ring[:, :-1] = ring[:, 1:].copy()
-            ring[:, -1] = 0
-        if not counted:
-            columns.push(None, 0, 0)
-            return
-        total = np.zeros((6, rows))
-        scale = len(steps) / len(counted)
-        for step in counted:
-            places = step.member.places
-            total[:, places] += step.column
-            self.levels[places, -1] += scale * step.level
-            self.falls[places, -1] += scale * np.maximum(-step.column[FLOOR], 0)
-        total *= scale
-        total[MEAN] += before[MEAN]
-        total[FLOOR] += before[FLOOR]
-        columns.push(total, min(step.scrapes for step in counted), min(step.regular for step in counted))
+SKIPPED_BLOCKS: Final = BLOCKS_PER_HOUR  # at the beginning of a lifetime
+MAX_DELAY: Final = 3  # blocks that a target may be behind
+MIN_CAPACITY: Final = 64  # rows
 
 
 class Pool:
-    """Sums over the targets of a service, a row per fingerprint; only the growth of levels means something.
+    """Sums over the targets of a service, a row per fingerprint. Only the differences of levels have a meaning.
 
-    `of`: the pool of the stacks, where this one is of their sites.
+    `stack_pool`: for a pool of sites, the pool of their stacks.
     """
 
+    STATE: ClassVar = {
+        "block_start": float,
+        "closed": int,
+        "stacks": list[Stack],
+        "pooled_blocks": PooledColumns,
+        "pooled_hours": PooledColumns,
+        "known_drop": Floats,
+        "interval": float,
+        "_capacity": int,
+    }
     rebased = True
 
-    def __init__(self, block: float, start: float, of: "Pool | None" = None) -> None:
-        self._of = of
+    def __init__(self, block: float, start: float, stack_pool: "Pool | None" = None) -> None:
         self.block = block
         self.block_start = start
         self.closed = 0
-        self.hours_closed = 0
         self.members: dict[str, PoolMember] = {}
+        """Target name -> member."""
         self.stacks: list[Stack] = []
         self.rows: dict[Fingerprint, int] = {}
-        self.added_blocks = Added(Columns(BLOCKS))
-        self.added_hours = Added(Columns(HOURS, BLOCKS_PER_HOUR))
+        self.pooled_blocks = PooledColumns(Columns(BLOCKS))
+        self.pooled_hours = PooledColumns(Columns(HOURS, BLOCKS_PER_HOUR))
         self.known_drop: Floats = np.zeros((2, 0), np.float32)
-        self.past = PastLifetimes()
         self.last: Sums = np.zeros(0)
+        """Zeros: a pool has no counts."""
         self.interval = 0.0
-        self.protected: Collection[Fingerprint] = ()
-        """Stacks that keep their row when no member holds them any more."""
-        self._enough = FEWEST
+        self._stack_pool = stack_pool
+        self._capacity = MIN_CAPACITY
+        """Rows above which unused rows are dropped."""
 
     @property
     def blocks(self) -> Columns:
-        """What all grew by, in blocks."""
-        return self.added_blocks.columns
+        """The growth in the latest blocks."""
+        return self.pooled_blocks.columns
 
     @property
     def hours(self) -> Columns:
-        """What all grew by, in hours."""
-        return self.added_hours.columns
+        """The growth in the latest hours."""
+        return self.pooled_hours.columns
 
-    def follow(self, histories: Mapping[str, History]) -> None:
-        """Take in the targets that are new, or have another history, and let go those that are no more."""
+    def to_plain(self, writer: PlainWriter, histories: Mapping[str, History]) -> Plain:
+        """Return the state, without the members that have none of `histories`."""
+        members = {
+            name: writer.state(member)
+            for name, member in self.members.items()
+            if member.history is histories.get(name)
+        }
+        return {**writer.state(self), "members": members}
+
+    def restore(self, plain: PlainReader, histories: Mapping[str, History]) -> None:
+        """Restore the state of another pool into this new one; members without one of `histories` are dropped."""
+        self._resize(len(plain["stacks"].elements()))
+        plain.fill(self)
+        self.rows = {stack.fingerprint: row for row, stack in enumerate(self.stacks)}
+        for name, member in plain["members"].items():
+            if name in histories:
+                self.members[name] = PoolMember(histories[name], len(self.stacks))
+                member.fill(self.members[name])
+
+    def set_members(self, histories: Mapping[str, History]) -> None:
+        """Set the members; `histories`: by target name. A target with another history becomes a new member."""
         for name in self.members.keys() - histories.keys():
             del self.members[name]
         for name, history in histories.items():
             member = self.members.get(name)
             if member is None or member.history is not history:
-                self.members[name] = PoolMember(history)
-                self.members[name].resize(len(self.stacks))
+                self.members[name] = PoolMember(history, len(self.stacks))
 
     def is_due(self, time: float) -> bool:
-        """Tell whether a block has ended."""
+        """Return whether the open block has ended at `time`."""
         return time >= self.block_start + self.block
 
-    def advance(self, time: float) -> None:
-        """Close the blocks that ended before `time`."""
+    def advance(self, time: float, protected: Collection[Fingerprint] = ()) -> None:
+        """Close the blocks that have ended at `time`.
+
+        Stacks in `protected` do not lose their row when no member holds them any longer.
+        """
         behind = int((time - self.block_start) // self.block)
         for _ in range(min(behind, 2 * HOURS * BLOCKS_PER_HOUR)):
+            if len(self.stacks) > self._capacity:
+                self._drop_unused_rows(protected)
             self._close_block()
         self.block_start = max(self.block_start, time - (time - self.block_start) % self.block)
 
-    def family(self, columns: Columns, row: int) -> Floats:
-        """Return the growth of all that has the same origin as `row`, per column of `columns`."""
-        among, rows = self, [row]
-        if self._of is not None:
-            among, site = self._of, self.stacks[row].blamed.function
-            rows = [i for i, stack in enumerate(among.stacks) if stack.blamed.function == site]
-            columns = among.blocks if columns is self.blocks else among.hours
-        origins = {among.stacks[i].origin for i in rows}
-        same = [i for i, stack in enumerate(among.stacks) if stack.origin in origins]
-        return np.asarray(columns.values[MEAN][same].sum(axis=0))
+    def origin_counts(self, columns: Columns, row: int) -> Floats:
+        """Return the growth of all stacks with an origin of `row`, per column of `blocks` or `hours`."""
+        pool, rows = self, [row]
+        if self._stack_pool is not None:
+            pool, site = self._stack_pool, self.stacks[row].blamed.function
+            rows = [i for i, stack in enumerate(pool.stacks) if stack.blamed.function == site]
+            columns = pool.blocks if columns is self.blocks else pool.hours
+        origins = {pool.stacks[i].origin for i in rows}
+        same_origin = [i for i, stack in enumerate(pool.stacks) if stack.origin in origins]
+        return np.asarray(columns.values[MEAN][same_origin].sum(axis=0))
 
     def _close_block(self) -> None:
-        if len(self.stacks) > self._enough:
-            self._forget()
         for member in self.members.values():
             if member.version != member.history.version:
-                self._place(member)
-        self.added_blocks.push([self._block_step(member) for member in self.members.values()])
+                self._assign_rows(member)
+        self.pooled_blocks.push([self._block_step(member) for member in self.members.values()])
         self.block_start += self.block
         self.closed += 1
-        before = self.interval
+        old_interval = self.interval
         self.interval = max((member.history.interval for member in self.members.values()), default=0.0)
-        if is_other_pace(before, self.interval):
-            self.blocks.forget_turnover()
-            self.hours.forget_turnover()
+        if is_other_interval(old_interval, self.interval):
+            self.blocks.clear_turnover()
+            self.hours.clear_turnover()
         if self.closed % BLOCKS_PER_HOUR == 0:
             self._close_hour()
-            self.hours_closed += 1
 
-    def _forget(self) -> None:
-        """Let go the rows of stacks that no member holds any more; due again when there are twice as many."""
-        held = set(self.protected).union(*(member.history.rows for member in self.members.values()))
-        kept = [row for row, stack in enumerate(self.stacks) if stack.fingerprint in held]
-        self.stacks = [self.stacks[row] for row in kept]
+    def _drop_unused_rows(self, protected: Collection[Fingerprint]) -> None:
+        """Drop the rows of stacks that no member holds; next when there are twice as many rows as are left."""
+        used = set(protected).union(*(member.history.rows for member in self.members.values()))
+        rows = [row for row, stack in enumerate(self.stacks) if stack.fingerprint in used]
+        self.stacks = [self.stacks[row] for row in rows]
         self.rows = {stack.fingerprint: row for row, stack in enumerate(self.stacks)}
-        self.known_drop, self.last = self.known_drop[..., kept], self.last[kept]
-        self.past.keep(kept)
-        self.added_blocks.keep(kept)
-        self.added_hours.keep(kept)
+        self.known_drop, self.last = self.known_drop[..., rows], self.last[rows]
+        self.pooled_blocks.keep(rows)
+        self.pooled_hours.keep(rows)
         for member in self.members.values():
-            member.keep(kept)
-        self._enough = max(2 * len(kept), FEWEST)
+            member.keep(rows)
+        self._capacity = max(2 * len(rows), MIN_CAPACITY)
 
-    def _place(self, member: PoolMember) -> None:
+    def _assign_rows(self, member: PoolMember) -> None:
         """Give each stack of a member its row."""
-        history = member.history
-        member.version = history.version
-        for stack in history.stacks:
+        stacks = member.history.stacks
+        for stack in stacks:
             if stack is not None and stack.fingerprint not in self.rows:
                 self.rows[stack.fingerprint] = len(self.stacks)
                 self.stacks.append(stack)
-        rows = len(self.stacks)
-        if rows > len(self.last):
-            more = rows - len(self.last)
-            self.known_drop, self.last = np.pad(self.known_drop, ((0, 0), (0, more))), np.zeros(rows)
-            self.past.resize(rows)
-            self.added_blocks.resize(rows)
-            self.added_hours.resize(rows)
-            for other in self.members.values():
-                other.resize(rows)
-        member.rows = np.array([row for row, stack in enumerate(history.stacks) if stack], np.intp)
-        member.places = np.array([self.rows[stack.fingerprint] for stack in history.stacks if stack], np.intp)
+        self._resize(len(self.stacks))
+        member.version = member.history.version
+        member.history_rows = np.array([row for row, stack in enumerate(stacks) if stack], np.intp)
+        member.pool_rows = np.array([self.rows[stack.fingerprint] for stack in stacks if stack], np.intp)
+
+    def _resize(self, rows: int) -> None:
+        more = rows - len(self.last)
+        if not more:
+            return
+        self.known_drop, self.last = np.pad(self.known_drop, ((0, 0), (0, more))), np.zeros(rows)
+        self.pooled_blocks.resize(rows)
+        self.pooled_hours.resize(rows)
+        for member in self.members.values():
+            member.resize(rows)
 
     def _block_step(self, member: PoolMember) -> Step | None:
-        """Return by how much a member grew since a block was last taken, None where that does not count.
+        """Return the growth of a member since the last block of the pool, or None if it does not count.
 
-        One that has closed no block meanwhile has not grown yet, and will have grown by more the next time.
+        A member that has not closed a block since then has not grown yet, and will have grown by more next time.
         """
         history, blocks = member.history, member.history.blocks
-        lifetime, block, before = member.taken
-        member.taken = (history.lifetime, history.block, history.closed)
+        lifetime, block, before = member.pooled_until
+        member.pooled_until = (history.lifetime, history.block, history.closed)
         new = history.closed - before
-        late = self.block_start - history.block_start
+        delay = self.block_start - history.block_start
         if (lifetime, block) != (history.lifetime, history.block):
             return None
-        if before < FIRST or new >= BLOCKS or late > LATE * history.block:
+        if before < SKIPPED_BLOCKS or new >= BLOCKS or delay > MAX_DELAY * history.block:
             return None
+        scrapes, regular = int(blocks.scrapes[-1]), int(blocks.regular[-1])
         if not new:
-            still = np.zeros((6, len(member.rows)))
-            level = blocks.values[MEAN, member.rows, -1]
-            return Step(member, still, level, int(blocks.scrapes[-1]), int(blocks.regular[-1]))
-        if not blocks.scrapes[-1] or not blocks.scrapes[-1 - new]:
+            column = np.zeros((6, len(member.history_rows)))
+            level = blocks.values[MEAN, member.history_rows, -1]
+            return Step(pool_rows=member.pool_rows, column=column, level=level, scrapes=scrapes, regular=regular)
+        if not scrapes or not blocks.scrapes[-1 - new]:
             return None
-        values = blocks.values[:, member.rows, -1 - new :].astype(np.float64)
+        values = blocks.values[:, member.history_rows, -1 - new :].astype(np.float64)
         column = values[:, :, -1].copy()
         column[:TURNOVER] -= values[:TURNOVER, :, 0]  # mean and floor
         column[FALLS:] = values[FALLS:, :, 1:].sum(axis=2)
-        return Step(member, column, values[MEAN, :, -1], int(blocks.scrapes[-1]), int(blocks.regular[-1]))
+        return Step(
+            pool_rows=member.pool_rows,
+            column=column,
+            level=values[MEAN, :, -1],
+            scrapes=scrapes,
+            regular=regular,
+        )
 
     def _close_hour(self) -> None:
-        steps: list[Step | None] = []
+        """Push the last hour of every member and their sum. A member without one does not count as left out."""
+        steps = []
         for member in self.members.values():
-            hour = an_hour(member.history.blocks)
-            column = None if hour is None else hour[0][:, member.rows]
-            member.push(column, self.block)
-            if hour is None or column is None:
+            hour = hour_column(member.history.blocks)
+            if hour is None:
+                member.push(None, self.block)
                 continue
-            steps.append(None)
-            if member.steps()[-1]:
-                level = column[MEAN].copy()
-                column[MEAN] -= member.means[member.places, -2]
-                column[FLOOR] -= member.floors[member.places, -2]
-                steps[-1] = Step(member, column, level, *hour[1:])
-        self.added_hours.push(steps)
+            column = hour[0][:, member.history_rows]
+            member.push(column, self.block)
+            steps.append(self._hour_step(member, column, *hour[1:]))
+        self.pooled_hours.push(steps)
         if self.hours.scrapes[-1]:
-            self.known_drop = with_latest_fall(self.known_drop, self.hours)
+            self.known_drop = update_known_drop(self.known_drop, self.hours)
+
+    def _hour_step(self, member: PoolMember, column: Sums, scrapes: int, regular: int) -> Step | None:
+        """Return the growth of a member in its newest hour, `column`, or None if it does not count."""
+        if not member.valid_steps()[-1]:
+            return None
+        level = column[MEAN].copy()
+        column[MEAN] -= member.means[member.pool_rows, -2]
+        column[FLOOR] -= member.floors[member.pool_rows, -2]
+        return Step(pool_rows=member.pool_rows, column=column, level=level, scrapes=scrapes, regular=regular)

@@ -1,13 +1,13 @@
-"""Scores what a whole service gains: many targets that gain little each.
+"""Scores of the growth of a whole service: many targets that grow little each.
 
-The windows are those of a single series, with two changes: a few goroutines that come and go on some of many
-targets do not acquit (P), and the level is not that of the rebased sum (C). What healthy replicas have in common
-is their load and their deploys, so growth counts only if
+The windows are those of a single series, with two changes. A few goroutines that come and go are not departures,
+because there are many targets (P). The count is that of all members, because the series is rebased (C). Healthy
+replicas share their load and their deploys, so growth scores only if
 
 - breadth: the floors rose on at least half of the targets,
-- balance: they rise as fast on targets that run for long as on young ones, so it is no warm-up,
-- contrast: targets that run for longer hold more, the hour of the day apart, so it is no load,
-- lifetimes: no third of those that ended had reached a plateau.
+- balance: they rise as fast on targets that run for long as on young ones, or it is a warm-up,
+- contrast: targets that run for longer hold more in the same hour, or it is load,
+- lifetimes: fewer than 30 % of the lifetimes that ended had reached a plateau, or it is a pool.
 """
 
 from collections.abc import Sequence
@@ -17,60 +17,55 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.detect.columns import BLOCKS_PER_HOUR, FLOOR, HOURS, MEAN, Floats
+from leakwatch.detect.columns import BLOCKS_PER_HOUR, FLOOR, HOURS, Floats, Rows
 from leakwatch.detect.growth import (
-    WORTH_A_LOOK,
+    MIN_SCORE,
     Quarters,
-    Rows,
     Scores,
-    best,
-    given_back,
-    is_steady,
-    moves,
-    origin_growth,
+    WindowScores,
+    effective_rises,
+    growing_rows,
+    highest,
+    is_linear,
+    known_drop_of,
+    moved_within_origin,
     quarter_columns,
     summarise,
     turnover_ratio,
-    unexplained,
+    unexplained_growth,
 )
 from leakwatch.detect.history import History
-from leakwatch.detect.lifetimes import LEAST, MARGIN, shapes
-from leakwatch.detect.pool import Added, Pool
+from leakwatch.detect.lifetimes import CEILING_FACTOR, MIN_RISE, shapes
+from leakwatch.detect.pool import Pool
 from leakwatch.detect.pool_member import PoolMember
-from leakwatch.detect.windows import BLOCK_WINDOWS, Window
+from leakwatch.detect.pooled_columns import PooledColumns
+from leakwatch.detect.windows import BLOCK_WINDOWS, POOLED_HOUR_WINDOWS, Window
 from leakwatch.model import Fingerprint
 
-HOUR_WINDOWS: Final = (
-    Window("P8", 8, 12, 10, None, (0.22, 0.60)),
-    Window("C8", 8, 12, 10, 0.20, (0.22, 0.60)),
-    Window("P24", 24, 8, 8, None, (0.22, 0.60)),
-)
-BLATANT: Final = frozenset({"P0"})
-"""Windows that need no comparison with siblings: nothing healthy keeps hundreds more within minutes."""
-
-SIBLINGS: Final = 2  # that are needed for a comparison
-GROWN: Final = 4 * BLOCKS_PER_HOUR  # blocks of a lifetime after which a sibling may be compared with
-MOST: Final = 0.75  # of the siblings
+MIN_SIBLINGS: Final = 2
+MIN_SIBLING_BLOCKS: Final = 4 * BLOCKS_PER_HOUR  # of a lifetime
+SIBLING_QUANTILE: Final = 0.75
 SIGMAS: Final = 6.0
-YOUNG: Final = 6.0  # hours; growth at less uptime must not be faster
-BALANCE: Final = 0.7
-SATURATES: Final = {8: 8.0, 24: 12.0}  # window -> hours of uptime after which a warm-up is over
-RECENT: Final = 3  # hours that contrast looks at
-LIVED: Final = 6  # hours, of a lifetime that tells something
-FEWEST: Final = 3  # lifetimes that tell something together
-MOST_PLATEAUS: Final = 0.3
+PLAUSIBLE_HOURS: Final = 8  # that the checks look back at least
+YOUNG: Final = 6.0  # hours
+MIN_BALANCE: Final = 0.7  # growth of old targets over that of young targets
+CONTRAST_HOURS: Final = 3
+MIN_LIFETIME: Final = 6  # hours; shorter lifetimes are not counted
+MIN_LIFETIMES: Final = 3
+MAX_PLATEAUS: Final = 0.3  # of the lifetimes
 
 
 def stands_out(history: History, siblings: Sequence[History], fingerprint: Fingerprint) -> bool:
-    """Tell whether a target holds clearly more of a stack than most of its siblings do.
+    """Return whether a target holds clearly more goroutines of a stack than three in four of its siblings.
 
-    What a target has in common with its siblings is for the service to be judged by: they share their load, and
-    each of them warms up.
+    Growth that a target shares with its siblings is judged for the service: they share their load, and each of
+    them warms up. Without enough siblings, return True.
     """
-    floors = [_floor(other, fingerprint) for other in siblings if other.closed >= GROWN]
-    if len(floors) < SIBLINGS:
+    floors = [_floor(other, fingerprint) for other in siblings if other.closed >= MIN_SIBLING_BLOCKS]
+    if len(floors) < MIN_SIBLINGS:
         return True
-    return _floor(history, fingerprint) > MARGIN * float(np.quantile(floors, MOST)) + LEAST
+    usual = float(np.quantile(floors, SIBLING_QUANTILE))
+    return _floor(history, fingerprint) > CEILING_FACTOR * usual + MIN_RISE
 
 
 def _floor(history: History, fingerprint: Fingerprint) -> float:
@@ -79,127 +74,134 @@ def _floor(history: History, fingerprint: Fingerprint) -> float:
 
 
 def score_blocks(pool: Pool) -> Scores:
-    """Return the scores of the last two hours."""
-    return best(_score(pool, pool.added_blocks, window) for window in BLOCK_WINDOWS)
+    """Return the scores of the block windows, after a block has closed."""
+    return highest(score_window(pool, pool.pooled_blocks, window) for window in BLOCK_WINDOWS)
 
 
 def score_hours(pool: Pool) -> Scores:
-    """Return the scores of the last 8 and 24 hours."""
-    return best(_score(pool, pool.added_hours, window) for window in HOUR_WINDOWS)
+    """Return the scores of the hourly windows, after an hour has closed."""
+    return highest(score_window(pool, pool.pooled_hours, window) for window in POOLED_HOUR_WINDOWS)
 
 
-def _score(pool: Pool, added: Added, window: Window) -> tuple[str, Rows, Floats]:
-    columns, hourly = added.columns, added is pool.added_hours
-    hours = window.columns if hourly else 2
-    quarters = quarter_columns(columns, window)
-    rows = np.zeros(0, np.intp)
-    if quarters is not None and len(pool.members) > 1:
-        mean = columns.values[MEAN]
-        rise = mean[:, quarters[3]].max(axis=1) - mean[:, quarters[0]].min(axis=1)
-        rows = np.flatnonzero(rise >= WORTH_A_LOOK * window.least)
-    if quarters is None or not len(rows):
-        return window.name, rows, np.zeros(len(rows), np.float32)
-    seen = summarise(columns, rows, quarters)
-    net = seen.level[:, 3] - seen.level[:, 0]
+def score_window(pool: Pool, pooled: PooledColumns, window: Window) -> WindowScores:
+    """Return the scores of all rows that grew, 0 where a rule rejects the growth."""
+    columns = pooled.columns
+    indices, rows = quarter_columns(columns, window), np.zeros(0, np.intp)
+    if indices is not None and len(pool.members) > 1:
+        rows = growing_rows(columns, indices, MIN_SCORE * window.min_growth)
+    if indices is None or not len(rows):
+        return window, rows, np.zeros(0, np.float32)
+    quarters = summarise(columns, rows, indices)
     if window.needs_turnover:
-        score = _score_c(pool, rows, seen, added.levels[rows][:, quarters[0]], window)
+        scores = _score_c(pool, rows, quarters, pooled.levels[rows][:, indices[0]], window)
     else:
-        falls = added.falls[rows, -hours:].sum(axis=1) if hourly else np.zeros(len(rows), np.float32)
-        score = _score_p(pool, rows, seen, falls, window, hours)
-    score[~is_steady(seen, window)] = 0
-    score[origin_growth(pool, columns, rows, quarters) < 0.5 * net] = 0
-    for i in np.flatnonzero(score >= WORTH_A_LOOK).tolist():
-        if not is_plausible(pool, int(rows[i]), hours, float(net[i]), float(seen.down[i]), float(seen.up[i])):
-            score[i] = 0
-    return window.name, rows, score
+        floor_falls = np.zeros(len(rows), np.float32)
+        if window.hourly:
+            floor_falls = pooled.falls[rows, -window.hours :].sum(axis=1)
+        scores = _score_p(pool, rows, quarters, floor_falls, window)
+    scores[~is_linear(quarters, window)] = 0
+    scores[moved_within_origin(pool, columns, rows, indices, quarters)] = 0
+    for i in np.flatnonzero(scores >= MIN_SCORE).tolist():
+        growth, falls, rises = float(quarters.growth[i]), float(quarters.falls[i]), float(quarters.rises[i])
+        if not is_plausible(pool, int(rows[i]), window, growth, falls=falls, rises=rises):
+            scores[i] = 0
+    return window, rows, scores
 
 
-def _score_p(pool: Pool, rows: Rows, seen: Quarters, falls: Floats, window: Window, hours: int) -> Floats:
-    net = seen.level[:, 3] - seen.level[:, 0]
-    least = np.maximum(window.least, 1.5 * given_back(pool, rows, window))
-    score = np.minimum(net / least, moves(seen) / window.moves)
-    blips = np.minimum(0.3 * len(pool.members) * hours, 0.10 * net + 2)
-    nobody = (seen.down <= 0.05 * net + 0.5 + blips) & (falls <= 0.10 * net + 0.5)
-    return np.asarray(np.where(nobody, score, 0), np.float32)
+def _score_p(pool: Pool, rows: Rows, quarters: Quarters, floor_falls: Floats, window: Window) -> Floats:
+    """Return the scores of growth without departures, apart from a few goroutines per target and hour."""
+    growth = quarters.growth
+    min_growth = np.maximum(window.min_growth, 1.5 * known_drop_of(pool, rows, window))
+    scores = np.minimum(growth / min_growth, effective_rises(quarters) / window.min_rises)
+    passing = np.minimum(0.3 * len(pool.members) * window.hours, 0.10 * growth + 2)
+    no_departures = (quarters.falls <= 0.05 * growth + 0.5 + passing) & (floor_falls <= 0.10 * growth + 0.5)
+    return np.asarray(np.where(no_departures, scores, 0), np.float32)
 
 
-def _score_c(pool: Pool, rows: Rows, seen: Quarters, levels: Floats, window: Window) -> Floats:
-    level = np.median(levels, axis=1)
-    noise = seen.noise / np.sqrt(len(pool.members))  # each of them was sampled as often
-    error = np.sqrt(np.maximum(seen.spread, noise) ** 2 + 1 / (seen.down + 1))
-    sigma = np.maximum(turnover_ratio(seen), 1) * (level + 1) * error
-    least = np.maximum(window.least, (window.phi or 0) * level)
-    # What turnover explains is in proportion to the level, which what was added up is not.
-    shifted = replace(seen, level=seen.level + (level - seen.level[:, 0])[:, None])
-    score = unexplained(shifted) / np.maximum(least, np.maximum(SIGMAS * sigma, given_back(pool, rows, window)))
-    return np.asarray(score, np.float32)
+def _score_c(pool: Pool, rows: Rows, quarters: Quarters, levels: Floats, window: Window) -> Floats:
+    """Return the scores of growth that turnover does not explain; `levels`: counts in the first quarter."""
+    count = np.median(levels, axis=1)
+    sampling_error = quarters.sampling_error / np.sqrt(len(pool.members))  # each member was scraped as often
+    error = np.sqrt(np.maximum(quarters.turnover_error, sampling_error) ** 2 + 1 / (quarters.falls + 1))
+    sigma = np.maximum(turnover_ratio(quarters), 1) * (count + 1) * error
+    min_growth = np.maximum(window.min_growth, (window.count_share or 0) * count)
+    # Turnover explains growth in proportion to the count, so shift the rebased series to begin at the count.
+    shifted = replace(quarters, count=quarters.count + (count - quarters.count[:, 0])[:, None])
+    required = np.maximum(min_growth, np.maximum(SIGMAS * sigma, known_drop_of(pool, rows, window)))
+    return np.asarray(unexplained_growth(shifted) / required, np.float32)
 
 
-def is_plausible(pool: Pool, row: int, hours: int, net: float, down: float, up: float) -> bool:
-    """Tell whether the growth of a row over the last `hours` is one that a leak on replicas would have."""
+def is_plausible(pool: Pool, row: int, window: Window, growth: float, *, falls: float, rises: float) -> bool:
+    """Return whether the growth of a row in a window is as that of a leak on replicas."""
     members = list(pool.members.values())
-    steps = np.array([member.steps() for member in members])
-    steps[:, : HOURS - max(hours, 8)] = False
+    steps = np.array([member.valid_steps(max(window.hours, PLAUSIBLE_HOURS)) for member in members])
     if not steps.any():
         return False
     return (
-        2 * len(grown_targets(pool, row, hours)) >= int(steps.any(axis=1).sum())
+        2 * len(grown_targets(pool, row, window.hours)) >= int(steps.any(axis=1).sum())
         and _is_balanced(members, row, steps)
-        and not _is_load(members, row, hours, net)
-        and not (down <= 0.25 * up and _is_plateau(members, row))
+        and not _is_load(members, row, window, growth)
+        and not (falls <= 0.25 * rises and _reached_plateaus(members, row))
     )
 
 
 def grown_targets(pool: Pool, row: int, hours: int) -> list[str]:
-    """Return the targets on which the floor of a row rose over the last `hours`."""
-    found = []
-    for name, member in pool.members.items():
-        steps = member.steps()
-        steps[: HOURS - hours] = False
-        if np.diff(member.floors[row], prepend=0)[steps].sum() > 0:
-            found.append(name)
-    return found
+    """Return the names of the targets on which the floor of a row rose over the last `hours`."""
+    return [
+        name
+        for name, member in pool.members.items()
+        if _floor_steps(member, row)[member.valid_steps(hours)].sum() > 0
+    ]
+
+
+def _floor_steps(member: PoolMember, row: int) -> Floats:
+    return np.diff(member.floors[row], prepend=0)
 
 
 def _is_balanced(members: Sequence[PoolMember], row: int, steps: npt.NDArray[np.bool_]) -> bool:
-    rises = np.array([np.diff(member.floors[row], prepend=0) for member in members])
+    """Return whether floors rise about as fast at high uptimes as at low ones; False without high uptimes."""
+    rises = np.array([_floor_steps(member, row) for member in members])
     uptimes = np.array([member.uptimes for member in members])
     split = min(YOUNG, float(uptimes.max()) / 2)
     young, old = steps & (uptimes <= split), steps & (uptimes > split)
     if not old.any():
         return False
-    return not young.any() or float(rises[old].mean()) >= BALANCE * float(rises[young].mean())
+    return not young.any() or float(rises[old].mean()) >= MIN_BALANCE * float(rises[young].mean())
 
 
-def _is_load(members: Sequence[PoolMember], row: int, hours: int, net: float) -> bool:
-    """Tell whether what targets hold does not depend on their uptime, while it must if they leak."""
-    saturates = SATURATES.get(hours, 8.0)
-    last = slice(HOURS - RECENT, HOURS)
+def _is_load(members: Sequence[PoolMember], row: int, window: Window, growth: float) -> bool:
+    """Return whether counts depend less on uptime than those of a leak would.
+
+    Fit a line through count and uptime, each less its mean over the members in the same hour.
+    """
+    last = slice(HOURS - CONTRAST_HOURS, HOURS)
     uptimes = np.array([member.uptimes[last] for member in members])
     means = np.array([member.means[row, last] for member in members])
-    seen = uptimes > 1
-    x = np.minimum(uptimes, saturates)
+    scraped = uptimes > 1
+    x = np.minimum(uptimes, window.warm_up)
     centred_x, centred_y = np.zeros_like(x), np.zeros_like(means)
-    for hour in range(RECENT):
-        inside = seen[:, hour]
+    for hour in range(CONTRAST_HOURS):
+        inside = scraped[:, hour]
         if inside.sum() > 1:
             centred_x[inside, hour] = x[inside, hour] - x[inside, hour].mean()
             centred_y[inside, hour] = means[inside, hour] - means[inside, hour].mean()
     square = float((centred_x**2).sum())
-    if square < 1:  # all of the same age: nothing to compare
+    if square < 1:  # all members have the same uptime
         return False
     slope = float((centred_x * centred_y).sum()) / square
     rest = centred_y - slope * centred_x
-    error = float(np.sqrt((rest**2).sum() / max(int(seen.sum()) - RECENT - 1, 1) / square))
-    return slope + 1.5 * error < 0.5 * net / (0.75 * len(members) * hours)
+    error = float(np.sqrt((rest**2).sum() / max(int(scraped.sum()) - CONTRAST_HOURS - 1, 1) / square))
+    return slope + 1.5 * error < 0.5 * growth / (0.75 * len(members) * window.hours)
 
 
-def _is_plateau(members: Sequence[PoolMember], row: int) -> bool:
-    """Tell whether many of the lifetimes that ended lately had stopped growing."""
+def _reached_plateaus(members: Sequence[PoolMember], row: int) -> bool:
+    """Return whether many of the lifetimes that ended lately had reached a plateau."""
     plateaus = []
     for member in members:
-        for lifetime in np.unique(member.lifetimes[member.uptimes > 0]).tolist():
-            hours = np.flatnonzero((member.lifetimes == lifetime) & (member.uptimes > 0))
-            if lifetime != member.history.lifetime and len(hours) >= LIVED:
-                plateaus.append(bool(shapes(member.floors[row : row + 1, hours])[0][0] > 0))
-    return len(plateaus) >= FEWEST and float(np.mean(plateaus)) >= MOST_PLATEAUS
+        scraped = member.uptimes > 0
+        for lifetime in np.unique(member.lifetimes[scraped]).tolist():
+            hours = np.flatnonzero((member.lifetimes == lifetime) & scraped)
+            if lifetime != member.history.lifetime and len(hours) >= MIN_LIFETIME:
+                ceilings, _ = shapes(member.floors[row : row + 1, hours])
+                plateaus.append(bool(ceilings[0] > 0))
+    return len(plateaus) >= MIN_LIFETIMES and float(np.mean(plateaus)) >= MAX_PLATEAUS

@@ -1,39 +1,44 @@
-"""What the runtime's own proof changes in the verdicts of one target. Pure."""
+"""Changes the judgements of one target by the proof of Go's runtime. Pure."""
 
 from collections.abc import Collection, Mapping
-from typing import Final
 
 from leakwatch.detect.columns import FLOOR
-from leakwatch.detect.detector import Case, Detector, onset
-from leakwatch.detect.series import Series
-from leakwatch.detect.trend import growth_since, recent
+from leakwatch.detect.detector import Case, Detector, onset_of
+from leakwatch.detect.history import History
+from leakwatch.detect.trend import block_points, growth_since
 from leakwatch.model import Fingerprint, Verdict
-
-WINDOW: Final = "proof"
 
 
 def confirm(
-    detector: Detector[Series],
-    series: Series,
+    detector: Detector[History],
+    history: History,
     proven: Mapping[Fingerprint, int],
     more: Collection[Fingerprint] = (),
 ) -> None:
-    """Call leaking what is suspected and `proven`, and all of which `more` were proven than before.
+    """Confirm the suspected stacks that are `proven`, and all stacks in `more`: with more proven than before.
 
-    What was proven once and does not grow may be a goroutine that was lost when the program began.
+    A constant number of proven goroutines is not a leak: they may have been lost when the program started.
     """
     for key in more:
-        if key not in detector.cases and key in series.rows and series.blocks.scrapes.any():
-            detector.cases[key] = _case(series, series.rows[key])
+        if key not in detector.cases and key in history.rows and history.blocks.scrapes.any():
+            detector.cases[key] = _case(history, history.rows[key])
     for key, case in detector.cases.items():
         if case.verdict is Verdict.SUSPECTED and proven.get(key):
-            case.verdict, case.verdict_block = Verdict.LEAKING, series.closed
+            case.verdict, case.verdict_block = Verdict.LEAKING, history.closed
 
 
-def _case(series: Series, row: int) -> Case:
-    began, floor = onset(series, row)
-    case = Case(WINDOW, began=began, onset=began, onset_floor=floor)
-    case.growth = case.grew = growth_since(*recent(series, row), began)
-    case.floor = case.peak = float(series.blocks.values[FLOOR, row, -1])
-    case.peak_block = series.closed
-    return case
+def _case(history: History, row: int) -> Case:
+    onset, floor = onset_of(history, row)
+    growth = growth_since(*block_points(history, row), onset)
+    newest_floor = float(history.blocks.values[FLOOR, row, -1])
+    return Case(
+        window=None,
+        first_onset=onset,
+        onset=onset,
+        onset_floor=floor,
+        growth=growth,
+        last_growth=growth,
+        floor=newest_floor,
+        peak=newest_floor,
+        peak_block=history.closed,
+    )

@@ -1,7 +1,7 @@
-"""Tells when a target is another process than before: by what it says of itself, else by what it holds. Pure."""
+"""Detects restarts: by the identity that a process reports, or without one by its counts. Pure."""
 
 from collections import deque
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -9,42 +9,55 @@ from leakwatch.detect.columns import FALLS, FLOOR, MEAN
 from leakwatch.detect.history import History
 from leakwatch.model import Process, Samples
 
-REMEMBERED: Final = 8  # processes
-MIXED: Final = 3600.0  # seconds since an earlier process answered again, during which nothing is judged
-FELL: Final = 0.8  # of the total before, or less
-LEAST: Final = 10  # goroutines; a smaller fall is nothing
-LOST: Final = 0.8  # of the stacks that move have lost half or more
-MOVING: Final = 3  # stacks at least, for this to mean something
-SIZE: Final = 4.0  # goroutines of a stack that counts
-RISES: Final = 6  # blocks in which a stack rose that has only ever gained
-KEPT: Final = 0.05  # of the gain may have left again
-GONE: Final = 0.2  # of the goroutines that are left when nearly all are gone
+STARTS: Final = 8  # processes that are remembered
+MIXED: Final = 3600.0  # seconds that a target stays mixed after an earlier process answered again
+MAX_TOTAL: Final = 0.8  # of the total before
+MIN_FALL: Final = 10  # goroutines; smaller falls and gains prove nothing
+MIN_LOST: Final = 0.8  # of the moving stacks have lost half of their goroutines
+MIN_MOVING: Final = 3  # stacks
+MIN_SIZE: Final = 4.0  # goroutines of a moving stack
+MIN_RISES: Final = 6  # blocks in which the floor of a stack rose that has only ever gained
+MAX_DEPARTURES: Final = 0.05  # of the gain of such a stack
+MAX_LEFT: Final = 0.2  # of the goroutines are left after a restart
 
 
 class ProcessTracker:
-    """Which process a target runs in."""
+    """The process that a target runs in, and whether it changes."""
+
+    STATE: ClassVar = {
+        "process": Process | None,
+        "mixed": bool,
+        "build": str,
+        "rebuilt": bool,
+        "_starts": deque[str],
+        "_returned": float,
+    }
 
     def __init__(self) -> None:
         self.process: Process | None = None
         self.mixed = False
         """Whether several processes answer in turn, as behind a load balancer."""
         self.build = ""
-        """The latest that is known."""
+        """The latest known build."""
         self.rebuilt = False
-        """Whether the process before this one was another build."""
-        self._starts: deque[str] = deque(maxlen=REMEMBERED)
+        """Whether the build before was another one."""
+        self._starts: deque[str] = deque(maxlen=STARTS)
         self._returned = float("-inf")
+        """Time when an earlier process last answered again."""
 
     def changed(self, time: float, process: Process | None, history: History, samples: Samples) -> bool:
-        """Tell whether the profile at `time` comes from another process than the one before."""
+        """Return whether the profile at `time` comes from another process than the one before.
+
+        `process`: None if unknown; then the counts decide.
+        """
         if process is None:
             fallen = has_fallen(history, samples)
             if fallen:
-                self.process = None  # which one it is now is not known
+                self.process = None
             return fallen
         old, self.process = self.process, process
         if old is None or old.start != process.start:
-            self._takes(process.build or self.build)
+            self._set_build(process.build or self.build)
         if process.start not in self._starts:
             self._starts.append(process.start)
         elif old is not None and old.start != process.start:
@@ -53,24 +66,24 @@ class ProcessTracker:
         return old is not None and old.start != process.start
 
     def take_over(self, old: "ProcessTracker") -> None:
-        """Compare with the build of a process whose place this one takes, now or once it tells its own."""
+        """Compare builds with the process that this one replaces, now or as soon as the build is known."""
         build, self.build = self.build, old.build
         if build:
-            self._takes(build)
+            self._set_build(build)
 
-    def _takes(self, build: str) -> None:
+    def _set_build(self, build: str) -> None:
         self.rebuilt = bool(self.build) and build != self.build
         self.build = build
 
 
 def has_fallen(history: History, samples: Samples) -> bool:
-    """Tell whether the counts fell at once as they do at a restart.
+    """Return whether the counts fell since the last scrape as they do at a restart.
 
-    Either nearly all stacks whose counts move have lost half of their goroutines; or, where busy ones are back
-    before the next scrape, all that had only ever gained have lost nearly all they gained.
+    Either most stacks with moving counts have lost half of their goroutines, or all stacks that had only ever
+    gained have lost nearly everything. The second rule covers busy stacks that recover before the next scrape.
     """
-    known = np.flatnonzero(history.blocks.scrapes)
-    if history.time is None or not len(known):
+    scraped = np.flatnonzero(history.blocks.scrapes)
+    if history.time is None or not len(scraped):
         return False
     counts = np.zeros(len(history.last))
     for fingerprint, sample in samples.items():
@@ -78,13 +91,14 @@ def has_fallen(history: History, samples: Samples) -> bool:
         if row is not None:
             counts[row] = sample.goroutines
     before, total = float(history.last.sum()), sum(sample.goroutines for sample in samples.values())
-    columns = history.blocks.values[:, :, known]
-    moving = (history.last >= SIZE) & (columns[MEAN].max(axis=1) - columns[MEAN].min(axis=1) >= 1)
+    columns = history.blocks.values[:, :, scraped]
+    moving = (history.last >= MIN_SIZE) & (columns[MEAN].max(axis=1) - columns[MEAN].min(axis=1) >= 1)
     lost = moving & (counts <= history.last / 2)
-    fell = total <= FELL * before and before - total >= LEAST and moving.sum() >= MOVING
-    if fell and lost.sum() >= LOST * moving.sum():
+    fell = total <= MAX_TOTAL * before and before - total >= MIN_FALL and moving.sum() >= MIN_MOVING
+    if fell and lost.sum() >= MIN_LOST * moving.sum():
         return True
     gained = columns[FLOOR, :, -1] - columns[FLOOR, :, 0]
     rises = (np.diff(columns[FLOOR], axis=1) > 0).sum(axis=1)
-    only = (gained >= LEAST) & (rises >= RISES) & (columns[FALLS].sum(axis=1) <= KEPT * gained)
-    return bool(only.any() and (counts[only] <= GONE * history.last[only]).all())
+    only_gained = (gained >= MIN_FALL) & (rises >= MIN_RISES)
+    only_gained &= columns[FALLS].sum(axis=1) <= MAX_DEPARTURES * gained
+    return bool(only_gained.any() and (counts[only_gained] <= MAX_LEFT * history.last[only_gained]).all())

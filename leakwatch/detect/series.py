@@ -1,15 +1,14 @@
-"""What the detector looks at: rows of columns, whether of one target, its sites or a whole service."""
+"""Series: what the detector judges, whether of the stacks or sites of a target or of a whole service."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from leakwatch.detect.columns import Columns, Floats, Sums
-from leakwatch.detect.lifetimes import PastLifetimes
 from leakwatch.model import Fingerprint, Stack
 
 
 class Series(Protocol):
-    """Counts over time in blocks and hours, a row per series; History, Sites and Pool are such."""
+    """Counts over time in blocks and hours, one row per series; implemented by History, Sites and Pool."""
 
     @property
     def block(self) -> float:
@@ -17,19 +16,15 @@ class Series(Protocol):
 
     @property
     def block_start(self) -> float:
-        """When the newest closed block ended."""
+        """When the open block began, which is when the newest closed block ended."""
 
     @property
     def interval(self) -> float:
-        """The usual seconds between scrapes, 0 while unknown."""
+        """The usual seconds between scrapes; 0 if unknown."""
 
     @property
     def closed(self) -> int:
         """Blocks closed in this lifetime, gaps included."""
-
-    @property
-    def hours_closed(self) -> int:
-        """Hours closed in this lifetime."""
 
     @property
     def blocks(self) -> Columns:
@@ -41,19 +36,15 @@ class Series(Protocol):
 
     @property
     def stacks(self) -> Sequence[Stack | None]:
-        """Row -> stack."""
+        """Row -> stack; None is a free row."""
 
     @property
     def rows(self) -> Mapping[Fingerprint, int]:
         """Stack -> row."""
 
     @property
-    def past(self) -> PastLifetimes:
-        """What earlier lifetimes tell of each row."""
-
-    @property
     def known_drop(self) -> Floats:
-        """BRIEF or LASTING, row -> what it is known to give back."""
+        """The known drops, BRIEF and LASTING, of each row."""
 
     @property
     def last(self) -> Sums:
@@ -61,7 +52,7 @@ class Series(Protocol):
 
     @property
     def rebased(self) -> bool:
-        """Whether only the growth of levels means something, not the levels themselves."""
+        """Whether levels are sums of growth, of which only the differences have a meaning."""
 
-    def family(self, columns: Columns, row: int) -> Floats:
-        """Return the mean of all that has the same origin as `row`, per column of `columns`, one of ours."""
+    def origin_counts(self, columns: Columns, row: int) -> Floats:
+        """Return the mean count of all stacks with the origin of `row`, per column of `blocks` or `hours`."""

@@ -16,7 +16,7 @@ from leakwatch.discovery.status import DiscoveryStatus
 from leakwatch.discovery.target_group import CompleteGroup, TargetGroup, Update
 from leakwatch.errors import ConfigError
 from leakwatch.settings.base import BaseSettings
-from leakwatch.settings.file import load
+from leakwatch.settings.file import load_yaml
 from leakwatch.settings.messages import friendly_message
 from leakwatch.settings.types import ConfigPath, Duration
 
@@ -130,7 +130,7 @@ def read_groups(path: Path, groups_type: TypeAdapter[tuple[TargetGroup, ...]]) -
     """Return the target groups of one file; raises OSError and ConfigError."""
     try:
         text = path.read_text()
-        data = json.loads(text) if path.suffix == ".json" else load(text)
+        data = json.loads(text) if path.suffix == ".json" else load_yaml(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
     try:

@@ -17,11 +17,11 @@ from pydantic import AfterValidator, FailFast, PlainSerializer, TypeAdapter, Val
 from leakwatch.clock import Clock
 from leakwatch.discovery.status import DiscoveryStatus
 from leakwatch.discovery.target_group import TargetGroup, Update
-from leakwatch.errors import DiscoveryError, ScrapeError, quote, without_user
+from leakwatch.errors import DiscoveryError, ScrapeError, quote, without_credentials
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Fetcher
-from leakwatch.http.settings import HIDDEN, HttpSettings
-from leakwatch.settings.messages import mistake
+from leakwatch.http.settings import MASK, HttpSettings
+from leakwatch.settings.messages import message
 from leakwatch.settings.types import Duration, Size
 
 TIMEOUTS = (10.0, 60.0)  # seconds: the timeout is the refresh interval, but within these bounds
@@ -30,7 +30,7 @@ GROUPS: TypeAdapter[tuple[TargetGroup, ...]] = TypeAdapter(Annotated[tuple[Targe
 
 
 def _url(text: str) -> str:
-    shown = repr(without_user(text))
+    shown = repr(without_credentials(text))
     try:
         parts, url = urlsplit(text), httpx.URL(text)
     except (ValueError, httpx.InvalidURL) as error:
@@ -45,7 +45,7 @@ def _url(text: str) -> str:
 def _without_query(url: str) -> str:
     """Return `url` with its query hidden, which may contain a token."""
     base, mark, _ = url.partition("?")
-    return f"{base}?{HIDDEN}" if mark else url.partition("#")[0]
+    return f"{base}?{MASK}" if mark else url.partition("#")[0]
 
 
 class HttpConfig(HttpSettings):
@@ -126,5 +126,5 @@ def parse(body: bytes, url: str) -> list[TargetGroup]:
     try:
         groups = GROUPS.validate_json(body)
     except ValidationError as error:
-        raise DiscoveryError(mistake(error.errors(include_url=False)[0])) from error
+        raise DiscoveryError(message(error.errors(include_url=False)[0])) from error
     return [group.model_copy(update={"labels": {**group.labels, "__meta_url": url}}) for group in groups]

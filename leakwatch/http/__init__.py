@@ -1,1 +1,1 @@
-"""HTTP client for everything that leakwatch requests."""
+"""HTTP requests of leakwatch: clients, their settings, and fetches within limits."""

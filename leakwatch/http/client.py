@@ -70,6 +70,11 @@ class Client:
         self._client: httpx.AsyncClient | None = None
         self._closed = False
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
     async def get(self) -> httpx.AsyncClient:
         """Return the client, a new one if certificates have changed.
 

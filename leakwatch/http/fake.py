@@ -15,7 +15,7 @@ Respond = Callable[[httpx.Request], tuple[int, bytes]]
 
 
 class FakeFetcher(Fetcher):
-    """A Fetcher whose requests `respond` answers. `reconnect()` lets the next request open a new connection."""
+    """A Fetcher with a simulated connection: `respond` returns the response to each request."""
 
     def __init__(self, respond: Respond, *, timeout: float = 10.0, size_limit: int = 1 << 20) -> None:
         settings = HttpSettings()
@@ -24,7 +24,7 @@ class FakeFetcher(Fetcher):
         super().__init__(client, URL, settings, timeout=timeout, size_limit=size_limit)
 
     def reconnect(self) -> None:
-        """Replace the connection: the next response comes over a new one."""
+        """Replace the connection. The next response comes over a new one."""
         self._transport.socket = object()
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from leakwatch.errors import NotAProfile, ScrapeError, quote
+from leakwatch.errors import FetcherClosed, NotAProfile, ScrapeError, quote
 from leakwatch.http.client import Client, TlsError, system_message
 from leakwatch.http.settings import HttpSettings
 
@@ -30,7 +30,7 @@ Feed = Callable[[bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """The result of a fetch whose body was passed on completely."""
+    """The result of a successful fetch."""
 
     body_bytes: int
     """Size of the body, decompressed."""
@@ -84,7 +84,10 @@ class Fetcher:
         return Fetcher(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
 
     async def fetch(self, feed: Feed, *, query: bytes | None = None) -> Fetched:
-        """Pass the body to `feed` in pieces; `query` replaces the query of the URL. Raises ScrapeError."""
+        """Pass the body to `feed` in pieces; `query` replaces the query of the URL.
+
+        Raises ScrapeError, and FetcherClosed if the fetcher is closed.
+        """
         url = self.url if query is None else self.url.copy_with(query=query)
         transfer = _Transfer()
         try:
@@ -93,6 +96,8 @@ class Fetcher:
         except TimeoutError as error:
             raise ScrapeError("timeout", f"no complete response within {self.timeout:g} s") from error
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError, zlib.error) as error:
+            if self._client.is_closed:
+                raise FetcherClosed("the fetcher was closed before the response was complete") from error
             raise self._scrape_error(error, transfer) from error
         return Fetched(transfer.body_bytes, transfer.new_connection, transfer.content_type or "")
 

@@ -13,19 +13,19 @@ from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.types import ConfigFile, Secret
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-HIDDEN = "**********"
-"""What pydantic shows of a secret."""
+MASK = "**********"
+"""Shown in place of a secret, as by pydantic."""
 
 
 class BasicAuth(BaseSettings):
     """`basic_auth`: user name and password, or a file with the password."""
 
     username: str
-    """Who asks."""
+    """User name."""
     password: Secret | None = None
-    """Or `password_file`; one of the two."""
+    """Password. Exactly one of it and `password_file` is required."""
     password_file: ConfigFile | None = None
-    """Read anew for each request."""
+    """File with the password, read before each request."""
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
@@ -35,14 +35,14 @@ class BasicAuth(BaseSettings):
 
 
 class Authorization(BaseSettings):
-    """`authorization`: what stands in the header of that name."""
+    """`authorization`: value of the header Authorization."""
 
     type: str = "Bearer"
-    """What stands before the secret; `Basic` is refused: use `basic_auth`."""
+    """Authentication scheme, which precedes the credentials. For `Basic`, use `basic_auth`."""
     credentials: Secret | None = None
-    """Or `credentials_file`; one of the two."""
+    """Credentials. Exactly one of them and `credentials_file` is required."""
     credentials_file: ConfigFile | None = None
-    """Read anew for each request."""
+    """File with the credentials, read before each request."""
 
     @model_validator(mode="after")
     def _one_secret(self) -> Self:
@@ -54,18 +54,18 @@ class Authorization(BaseSettings):
 
 
 class TlsConfig(BaseSettings):
-    """`tls_config`: whom to trust and how to show who we are."""
+    """`tls_config`: trusted certificates, and the client certificate."""
 
     ca_file: ConfigFile | None = None
-    """Who is trusted, in PEM; without it those whom the system trusts."""
+    """Trusted CA certificates in PEM. By default, those of the system."""
     cert_file: ConfigFile | None = None
-    """Our certificate, in PEM; together with `key_file`."""
+    """Client certificate in PEM. Requires `key_file`."""
     key_file: ConfigFile | None = None
-    """Its private key."""
+    """Private key of the client certificate."""
     server_name: str | None = None
-    """Which name the certificate of the server must have; without it the host of the address."""
+    """Name that the certificate of the server must have. By default, the host of the address."""
     insecure_skip_verify: bool = False
-    """Trust any certificate: whoever is in between may read and change all."""
+    """Accept any certificate. A man in the middle can then read and change all traffic."""
 
     @model_validator(mode="after")
     def _pair(self) -> Self:
@@ -79,13 +79,13 @@ class TlsConfig(BaseSettings):
         return self
 
     def files(self) -> list[Path]:
-        """Return the files that are named."""
+        """Return all configured files."""
         return [file for file in (self.ca_file, self.cert_file, self.key_file) if file]
 
     def context(self) -> ssl.SSLContext:
-        """Return the TLS context; raises OSError (ssl.SSLError too) for files that do not fit."""
+        """Return the TLS context; raises OSError (also ssl.SSLError) if a file is unreadable or invalid."""
         if not (self.ca_file or self.cert_file or self.insecure_skip_verify):
-            return _usual_context()
+            return _default_context()
         context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
         if self.insecure_skip_verify:
             context.check_hostname = False
@@ -96,13 +96,13 @@ class TlsConfig(BaseSettings):
 
 
 @cache
-def _usual_context() -> ssl.SSLContext:
+def _default_context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
 def _header_name(text: str) -> str:
     if not HEADER_NAME.fullmatch(text):
-        raise ValueError(f"{text!r} is no header name")
+        raise ValueError(f"{text!r} is not a header name")
     return text
 
 
@@ -117,37 +117,37 @@ HeaderValue = Annotated[str, AfterValidator(_header_value)]
 
 
 class HttpHeader(BaseSettings):
-    """One of `http_headers`: values in the open, secret, or in files."""
+    """One of `http_headers`: values in clear text, as secrets, or in files."""
 
     values: tuple[HeaderValue, ...] = ()
-    """Shown on no page, but in the open here."""
+    """Values in clear text. Pages do not show them."""
     secrets: tuple[Secret, ...] = ()
-    """Shown nowhere."""
+    """Values that are secrets."""
     files: tuple[ConfigFile, ...] = ()
-    """Read anew for each request."""
+    """Files with values, read before each request."""
 
     @field_serializer("values", when_used="json")
-    def _hide(self, values: tuple[str, ...]) -> list[str]:
-        return [HIDDEN] * len(values)  # a key may stand in the open here; it is shown nowhere else
+    def _mask(self, values: tuple[str, ...]) -> list[str]:
+        return [MASK] * len(values)  # a value may be a key in clear text
 
     def all(self) -> list[str]:
-        """Return every value; reads the files."""
-        hidden = [secret.get_secret_value() for secret in self.secrets]
-        return [*self.values, *hidden, *(path.read_text().strip() for path in self.files)]
+        """Return all values; reads the files."""
+        secrets = [secret.get_secret_value() for secret in self.secrets]
+        return [*self.values, *secrets, *(path.read_text().strip() for path in self.files)]
 
 
 class HttpSettings(BaseSettings):
-    """What every HTTP client of ours can be told."""
+    """Keys of all HTTP clients of leakwatch."""
 
     basic_auth: BasicAuth | None = None
-    """At most one of it and `authorization`."""
+    """User name and password. Excludes `authorization`."""
     authorization: Authorization | None = None
-    """At most one of it and `basic_auth`."""
+    """Header Authorization. Excludes `basic_auth`."""
     tls_config: TlsConfig = TlsConfig()
     http_headers: dict[HeaderName, HttpHeader] = Field(default_factory=dict)
-    """More headers, by their names."""
+    """Additional headers, by name."""
     follow_redirects: bool = True
-    """Only to the same host."""
+    """Whether to follow redirects within the same host."""
 
     @model_validator(mode="after")
     def _one_authorization(self) -> Self:
@@ -156,9 +156,9 @@ class HttpSettings(BaseSettings):
         return self
 
     def headers(self) -> list[tuple[str, str]]:
-        """Return the headers of a request; secret files are read anew each time, so they may rotate.
+        """Return the headers of a request; reads the files of secrets, which may be rotated.
 
-        Raises OSError for a file that cannot be read, HeaderError for what can be no header.
+        Raises OSError if a file is unreadable, and HeaderError if a value is invalid in a header.
         """
         headers = [(name, value) for name, header in self.http_headers.items() for value in header.all()]
         if self.basic_auth:
@@ -170,8 +170,8 @@ class HttpSettings(BaseSettings):
             secret = _secret(self.authorization.credentials, self.authorization.credentials_file)
             headers.append(("Authorization", f"{self.authorization.type} {secret}"))
         for name, value in headers:
-            if not (value.isascii() and value.isprintable()):  # said here, because others would quote the secret
-                raise HeaderError(f"what is to stand in header {name} is not one line of printable ASCII")
+            if not (value.isascii() and value.isprintable()):  # the error of httpx would quote the secret
+                raise HeaderError(f"the value of header {name} is not one line of printable ASCII")
         return headers
 
 
@@ -182,4 +182,4 @@ def _secret(value: Secret | None, file: Path | None) -> str:
 
 
 class HeaderError(OSError):
-    """A secret cannot be put into a header as it is."""
+    """A secret is not valid in a header."""

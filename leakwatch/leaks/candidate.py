@@ -1,4 +1,4 @@
-"""The life of one stack or site of a service: what is thought of it on each target, put together."""
+"""One stack or site of a service that is not normal: its judgements on all targets, and the verdict they give."""
 
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ from leakwatch.leaks.reason import combined
 from leakwatch.model import NO_GROWTH, Judgement, Stack, Verdict
 
 POOLED: Final = ""
-"""The name under which the judgement of a whole service comes; no target is called so."""
+"""Name of the judgement of the whole service, in place of a target name."""
 
-TURNS: Final = 20  # of a life that are remembered
-BELOW: Final = 0.9  # of a ceiling: clearly below it
-STAYS: Final = 3600.0  # seconds below it that a ceiling still counts as exceeded
+TRANSITIONS: Final = 20  # transitions that are kept
+BELOW: Final = 0.9  # share of a ceiling below which it is clearly not exceeded
+HOLD: Final = 3600.0  # seconds for which a ceiling counts as exceeded after the last excess
 
 
 @dataclass(slots=True)
 class Candidate:
-    """One stack or site under suspicion: who said what last, and what was told of it."""
+    """A stack or site with at least one judgement; `opened_at`: unix seconds."""
 
     stack: Stack
     opened_at: float
@@ -27,20 +27,20 @@ class Candidate:
     verdict: Verdict = Verdict.NORMAL
     highest: Verdict = Verdict.NORMAL
     proofs: dict[str, int] = field(default_factory=dict)
-    """Target -> goroutines that the runtime itself says are leaked."""
-    told: Verdict = Verdict.NORMAL
-    """Normal also while another one speaks for it, or it is ignored."""
+    """Target -> goroutines that the runtime reports as leaked."""
+    reported: Verdict = Verdict.NORMAL
+    """The verdict of the last event; normal while another stack represents the leak or a rule ignores it."""
     detected_at: float | None = None
     since: float = 0.0
-    """When what the verdict says began."""
-    turns: deque[Transition] = field(default_factory=lambda: deque(maxlen=TURNS))
+    """Beginning of the state that the verdict describes."""
+    transitions: deque[Transition] = field(default_factory=lambda: deque(maxlen=TRANSITIONS))
     exceeded: dict[int, float] = field(default_factory=dict)
-    """Ceiling -> until when it counts as exceeded."""
+    """Ceiling -> time until which it counts as exceeded."""
     _verdicts: Counter[Verdict] = field(default_factory=Counter)
-    """How many judgements have each: thousands of targets may judge it, one at a time."""
+    """Judgements per verdict: thousands of targets may judge the stack, one at a time."""
 
     def set_judgement(self, target: str, judgement: Judgement | None) -> bool:
-        """Take in what is thought of it on a target, None for nothing; tell whether others grow with it now."""
+        """Set or remove the judgement on a target; return whether its related stacks changed."""
         old = self.judgements.get(target)
         if old is not None:
             self._verdicts[old.verdict] -= 1
@@ -49,22 +49,19 @@ class Candidate:
             self._verdicts[judgement.verdict] += 1
         elif old is not None:
             del self.judgements[target]
-        before, now = (said.related if said else frozenset() for said in (old, judgement))
+        before, now = (each.related if each else frozenset() for each in (old, judgement))
         return before != now
 
-    def prove(self, target: str, goroutines: int) -> None:
-        """Take in how many goroutines of a target are proven to be leaked."""
+    def set_proof(self, target: str, goroutines: int) -> None:
+        """Set the number of goroutines that the runtime of a target reports as leaked."""
         if goroutines:
             self.proofs[target] = goroutines
         else:
             self.proofs.pop(target, None)
 
     def update_verdict(self, time: float) -> bool:
-        """Come to a verdict on the judgements of now, and on what is proven of one that grows.
-
-        Tells whether it is another one.
-        """
-        verdict = self._judged
+        """Derive the verdict from all judgements and proofs; return whether it changed."""
+        verdict = self._highest_judged
         if verdict is Verdict.LEAKING and self.proofs:
             verdict = Verdict.PROVEN
         if verdict >= Verdict.LEAKING and self.detected_at is None:
@@ -72,67 +69,70 @@ class Candidate:
         if verdict is self.verdict:
             return False
         self.verdict, self.highest = verdict, max(verdict, self.highest)
-        self.turns.append(Transition(verdict, time))
+        self.transitions.append(Transition(verdict, time))
         self.since = self.rose if verdict is Verdict.PLATEAU else time
         return True
 
     @property
-    def _judged(self) -> Verdict:
-        """The highest that its counts give."""
+    def _highest_judged(self) -> Verdict:
+        """The highest verdict of all judgements."""
         return max((verdict for verdict, times in self._verdicts.items() if times), default=Verdict.NORMAL)
 
     @property
-    def said(self) -> Sequence[Judgement]:
-        """What the verdict is founded on: the service as a whole if it says so, else its targets one by one.
+    def evidence(self) -> Sequence[Judgement]:
+        """The judgements behind the verdict: the pooled one if it has the highest verdict, else those per target.
 
-        While it goes on somewhere, those where it is over grow by nothing.
+        While the leak grows on some target, the targets where it ended count with a growth of zero.
         """
         pooled = self.judgements.get(POOLED)
-        if pooled is not None and pooled.verdict is self._judged:
+        if pooled is not None and pooled.verdict is self._highest_judged:
             return [pooled]
         own = [judgement for target, judgement in self.judgements.items() if target != POOLED]
         if self.verdict < Verdict.SUSPECTED:
             return own
-        return [one if one.verdict >= Verdict.SUSPECTED else _over(one) for one in own]
+        return [
+            judgement if judgement.verdict >= Verdict.SUSPECTED else _without_growth(judgement)
+            for judgement in own
+        ]
 
     @property
     def targets(self) -> set[str]:
-        """Those where it grows or grew."""
+        """Names of the targets where the stack grows or grew."""
         own = self.judgements.keys() - {POOLED}
         return own.union(*(judgement.targets for judgement in self.judgements.values()))
 
     def is_on(self, target: str) -> bool:
-        """Tell whether it grows or grew on a target."""
+        """Return whether the stack grows or grew on a target."""
         pooled = self.judgements.get(POOLED)
         return target in self.judgements or (pooled is not None and target in pooled.targets)
 
     def rate_on(self, target: str) -> float:
-        """Return the goroutines per second on a target, or on all where it cannot be told, while it last grew."""
-        said = self.judgements.get(target) or self.judgements.get(POOLED)
-        return said.grew.rate if said else 0.0
+        """Return goroutines per second on a target while the stack last grew; else the pooled rate."""
+        judgement = self.judgements.get(target) or self.judgements.get(POOLED)
+        return judgement.grew.rate if judgement else 0.0
 
     @property
     def rate(self) -> float:
-        """Goroutines per second, over all targets, while it last grew."""
-        return combined([judgement.grew for judgement in self.said]).rate
+        """Goroutines per second over all targets, while the stack last grew."""
+        return combined([judgement.grew for judgement in self.evidence]).rate
 
     @property
     def rose(self) -> float:
-        """When it last grew, on whichever target."""
-        return max((judgement.rose for judgement in self.said), default=0.0)
+        """Time of the last growth on any target."""
+        return max((judgement.rose for judgement in self.evidence), default=0.0)
 
     @property
     def score(self) -> float:
-        """The highest of now."""
-        return max((judgement.score for judgement in self.said), default=0.0)
+        """The highest current score."""
+        return max((judgement.score for judgement in self.evidence), default=0.0)
 
     def exceeds(self, ceiling: int, goroutines: int, time: float) -> bool:
-        """Tell whether there are more goroutines than `ceiling`, or were until they went clearly below it."""
+        """Return whether there are more goroutines than `ceiling`, with hysteresis."""
         until = self.exceeded.get(ceiling, 0.0)
         if goroutines > (BELOW * ceiling if time < until else ceiling):
-            self.exceeded[ceiling] = until = time + STAYS
+            self.exceeded[ceiling] = until = time + HOLD
         return time < until
 
 
-def _over(judgement: Judgement) -> Judgement:
+def _without_growth(judgement: Judgement) -> Judgement:
     return replace(judgement, growth=NO_GROWTH, grew=NO_GROWTH)

@@ -1,4 +1,4 @@
-"""What the configuration says of judging: `detection` and `ignore`."""
+"""Settings of the detection: `detection` and `ignore`."""
 
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any, Self
@@ -11,18 +11,18 @@ from leakwatch.settings.types import Duration
 
 
 class DetectionConfig(BaseSettings):
-    """`detection`: how to judge."""
+    """`detection`: how growth is judged."""
 
     block: Duration = 300.0
-    """Every window is a multiple of it."""
+    """Unit of time of the detector: every window is a multiple of it."""
     own_code: tuple[str, ...] = ()
-    """Prefixes of functions that are own code wherever their files lie."""
+    """Prefixes of functions that are own code, wherever their files are."""
     series_limit: Annotated[int, Field(ge=10)] = 1000
-    """Stacks followed per target; the smallest beyond are summed up."""
+    """Stacks that are judged one by one per target; smaller ones are summed up."""
 
 
-def _moment(value: Any) -> Any:
-    """Return a moment from a date, which begins at midnight UTC, or from a time with its zone."""
+def _parse_time(value: Any) -> Any:
+    """Return the time of a date, which is its midnight in UTC, or of a time with its zone."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value) if len(value) > len("2027-01-31") else date.fromisoformat(value)
@@ -36,34 +36,43 @@ def _moment(value: Any) -> Any:
 
 
 class IgnoreConfig(BaseSettings):
-    """A rule of `ignore`: which leaks to keep out of sight. Patterns are globs of `*` and `?`."""
+    """A rule of `ignore`: leaks that are not reported. Patterns are globs of `*` and `?`."""
 
     function: str = ""
-    """Of the blamed function."""
+    """Pattern of the blamed function."""
     file: str = ""
-    """Of the file of the blamed function."""
+    """Pattern of the file of the blamed function."""
     origin: str = ""
-    """Of the function that was started with `go`."""
+    """Pattern of the function that was started with `go`."""
     labels: dict[str, str] = Field(default_factory=dict)
-    """Of the target: label -> pattern; `service` and `target` are as in the metrics."""
+    """Patterns of labels of the target; `service` and `target` are as in the metrics."""
     owner: str = ""
-    """Who answers for the rule."""
+    """Owner of the rule."""
     reason: str = ""
-    """Why; for those who read it later."""
-    until: Annotated[datetime | None, BeforeValidator(_moment)] = None
-    """From then on the rule counts no more; a date is its midnight in UTC."""
+    """Reason of the rule, for its readers."""
+    until: Annotated[datetime | None, BeforeValidator(_parse_time)] = None
+    """Time at which the rule expires; a date is its midnight in UTC."""
     at_most: Annotated[int | None, Field(ge=0)] = None
-    """Goroutines over all targets of the service; above them the leak is told."""
+    """Goroutines over all targets of the service above which the leak is reported."""
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _has_pattern(self) -> Self:
         if not (self.function or self.file or self.origin or self.labels):
-            raise ValueError("needs function, file, origin or labels; it would keep out every leak")
+            raise ValueError(
+                "needs function, file, origin or labels: without a pattern it would ignore every leak"
+            )
         return self
 
     def rule(self) -> IgnoreRule:
         """Return the rule."""
         until = self.until.timestamp() if self.until else None
         return IgnoreRule(
-            self.function, self.file, self.origin, self.labels, self.owner, self.reason, until, self.at_most
+            function=self.function,
+            file=self.file,
+            origin=self.origin,
+            labels=self.labels,
+            owner=self.owner,
+            reason=self.reason,
+            until=until,
+            at_most=self.at_most,
         )

@@ -1,90 +1,163 @@
-"""What one process answered to closer looks, and what that says of a leak on its targets. Pure."""
+"""Results of the probes of one process, and the findings about a leak that follow from them. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from leakwatch.leaks.memory import Looks
+from leakwatch.detect.plain import Plain, PlainReader, PlainWriter
+from leakwatch.errors import ScrapeError
+from leakwatch.leaks.memory import MemoryHistory
 from leakwatch.leaks.model import Findings
 from leakwatch.model import Fingerprint, Stack, Waiting
-from leakwatch.profile.wait_times import together
+from leakwatch.profile.wait_times import merge_waiting
 
 Suspects = Mapping[Fingerprint, Stack]
-"""The stacks and sites of a target that are under suspicion."""
+"""The suspected stacks and sites of a target."""
+
+NEVER: Final = float("-inf")
+FIRST_RETRY: Final = 60.0  # seconds, doubled after each further failure
+LONGEST_RETRY: Final = 3600.0  # seconds
+LASTING: Final = {"status", "not_a_profile", "malformed", "too_large"}
+"""Reasons for which the same process would fail again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the runtime said at `time`: so many goroutines of each stack and each site are leaked."""
+    """Leaked goroutines of each stack and each site, as the runtime reported them at `time`."""
 
     time: float
     goroutines: Mapping[Fingerprint, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Dumped:
-    """What a full dump said at `time` of the stacks and sites that were under suspicion then."""
+class FullDump:
+    """Wait times of the stacks and sites that were suspected at the `time` of a full dump."""
 
     time: float
     waiting: Mapping[Fingerprint, Waiting]
 
 
 @dataclass(slots=True)
+class ProbeSchedule:
+    """When a probe may send its next request to a target; times are seconds of the stopwatch."""
+
+    last_asked_at: float = NEVER
+    retry_at: float = NEVER
+    failures: int = 0
+    """Failures in a row."""
+    error: str = ""
+    """Error of the latest request, "" if it succeeded."""
+
+    def to_plain(self, writer: PlainWriter) -> Plain:
+        """Return the state, with times relative to now: a stopwatch ends with its process."""
+        return {
+            "since_request": writer.now - self.last_asked_at,
+            "retry_in": self.retry_at - writer.now,
+            "failures": self.failures,
+            "error": self.error,
+        }
+
+    def restore(self, plain: PlainReader) -> None:
+        """Restore the state of another schedule into this new one."""
+        self.last_asked_at = plain.now - plain["since_request"].read(float)
+        self.retry_at = plain.now + plain["retry_in"].read(float)
+        self.failures, self.error = plain["failures"].read(int), plain["error"].read(str)
+
+    def allows(self, now: float, pause: float) -> bool:
+        """Return whether a request may be sent, `pause` seconds after the previous one at least."""
+        return now >= self.last_asked_at + pause and now >= self.retry_at
+
+    def succeeded(self, now: float) -> None:
+        """Record that a request at `now` was answered."""
+        self.last_asked_at = now
+        self.retry_at, self.failures, self.error = NEVER, 0, ""
+
+    def failed(self, error: ScrapeError, now: float) -> bool:
+        """Record a failed request; return whether the error differs from the previous one.
+
+        A process that cannot answer is not asked again; other failures are retried with growing pauses.
+        """
+        pause = min(FIRST_RETRY * 2**self.failures, LONGEST_RETRY)
+        self.last_asked_at = now
+        self.retry_at = float("inf") if error.reason in LASTING else now + pause
+        self.failures += 1
+        before, self.error = self.error, str(error)
+        return before != self.error
+
+    def restart(self) -> None:
+        """Drop the failures of a process that has ended; the pause since the last request remains."""
+        self.retry_at, self.failures, self.error = NEVER, 0, ""
+
+
+@dataclass(slots=True)
 class ProbeResults:
-    """All that one process answered; `asked` and `refused` are seconds of the stopwatch."""
+    """Results of all probes of one process."""
 
     proof: Proof | None = None
     first_proof: Proof | None = None
     convincing: set[Fingerprint] = field(default_factory=set)
-    """Those of which so many are proven that it explains their growth."""
-    dumped: Dumped | None = None
-    missing: dict[str, str] = field(default_factory=dict)
-    """What it did not answer -> why."""
-    asked: dict[str, float] = field(default_factory=dict)
-    """What it was asked -> when that was."""
-    refused: dict[str, float] = field(default_factory=dict)
-    """What it did not answer -> until when it is not asked again."""
-    looks: Looks = field(default_factory=Looks)
-    """At its memory."""
+    """Stacks and sites with a growth that the leaked goroutines explain."""
+    full_dump: FullDump | None = None
+    memory: MemoryHistory = field(default_factory=MemoryHistory)
+    unavailable: dict[str, str] = field(default_factory=dict)
+    """Probe -> why it has no result."""
+    schedules: dict[str, ProbeSchedule] = field(default_factory=dict)
+    """By the name of the probe."""
+
+    def schedule(self, probe: str) -> ProbeSchedule:
+        """Return the schedule of a probe."""
+        return self.schedules.setdefault(probe, ProbeSchedule())
 
     @property
     def more_proven(self) -> list[Fingerprint]:
-        """The stacks and sites of which more are proven to be leaked than when it was first asked."""
+        """The stacks and sites with more leaked goroutines than in the first proof."""
         if self.proof is None or self.first_proof is None:
             return []
         first = self.first_proof.goroutines
         return [key for key, goroutines in self.proof.goroutines.items() if goroutines > first.get(key, 0)]
 
-    def prove(self, proof: Proof) -> None:
-        """Take in what the runtime said."""
+    def add_proof(self, proof: Proof) -> None:
+        """Record a proof of the runtime."""
         self.proof, self.first_proof = proof, self.first_proof or proof
 
     def restart(self) -> None:
-        """Forget what a process said that has ended; its successor is not asked sooner for that."""
-        self.proof = self.first_proof = self.dumped = None
-        self.looks.restart()
+        """Drop the results of a process that has ended. The pauses between requests still apply to the new one."""
+        self.proof = self.first_proof = self.full_dump = None
+        self.memory.restart()
         self.convincing.clear()
-        self.missing.clear()
-        self.refused.clear()
+        self.unavailable.clear()
+        self.allow_retries()
+
+    def allow_retries(self) -> None:
+        """Let probes that failed send a request as soon as their pause is over."""
+        for schedule in self.schedules.values():
+            schedule.restart()
 
 
 def findings(
-    keys: Sequence[Fingerprint], answers: Iterable[ProbeResults], older: Iterable[Mapping[float, int]]
+    keys: Sequence[Fingerprint], results: Iterable[ProbeResults], older: Iterable[Mapping[float, int]]
 ) -> Findings:
-    """Return what is known of a leak that the first of `keys` tells, the others belonging to it.
+    """Return the findings about a leak.
 
-    `answers`: of the targets that it is on; `older`: what their counts show, seconds -> at least so many.
+    `keys`: the head of the leak, then its related stacks; `results`: of the targets with the leak; `older`: age in
+    seconds -> goroutines that are at least that old, of the same targets.
     """
     proven: int | None = None
     waiting: list[Waiting] = []
-    missing: dict[str, str] = {}
-    for answer in answers:
-        missing |= answer.missing
-        if answer.proof:
-            proven = (proven or 0) + max(answer.proof.goroutines.get(key, 0) for key in keys)
-        if answer.dumped and keys[0] in answer.dumped.waiting:
-            waiting.append(answer.dumped.waiting[keys[0]])
-    bounds: dict[float, int] = {}
-    for bound in older:
-        for seconds, goroutines in bound.items():
-            bounds[seconds] = bounds.get(seconds, 0) + goroutines
-    return Findings(proven, together(waiting) if waiting else None, bounds, missing)
+    unavailable: dict[str, str] = {}
+    for result in results:
+        unavailable |= result.unavailable
+        if result.proof:
+            proven = (proven or 0) + max(result.proof.goroutines.get(key, 0) for key in keys)
+        if result.full_dump and keys[0] in result.full_dump.waiting:
+            waiting.append(result.full_dump.waiting[keys[0]])
+    total: dict[float, int] = {}
+    for ages in older:
+        for seconds, goroutines in ages.items():
+            total[seconds] = total.get(seconds, 0) + goroutines
+    return Findings(
+        proven=proven,
+        waiting=merge_waiting(waiting) if waiting else None,
+        older=total,
+        unavailable=unavailable,
+    )

@@ -1,59 +1,44 @@
-"""Who follows whom: pods come and go under new names, and what is known of one serves the next. Pure.
+"""Hands the state of a removed target to its replacement, such as a new pod of the same service. Pure.
 
-A rolling deploy is a restart under another name. The new process may come before the old one goes, or after it.
+A rolling deploy is a restart under another name. The new process may start before the old one ends, or after it.
 """
 
 from typing import Final
 
 from leakwatch.leaks.service_state import ServiceState
-from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import DepartedTarget, TargetState
-from leakwatch.leaks.tracker import LeakTracker
-from leakwatch.model import Target
 
-KEPT: Final = 86400.0  # seconds that is kept what is known of a target that is gone
-SURGE: Final = 3600.0  # seconds that a process may be older than the end of the one whose place it takes
+RETENTION: Final = 86400.0  # seconds that the state of a removed target is kept
+SURGE: Final = 3600.0  # seconds that a replacement may be older than the removal of the target it replaces
 
 
-def on_target_added(
-    service: ServiceState, target: Target, settings: DetectionSettings, leaks: LeakTracker
-) -> TargetState:
-    """Return the watch of a target that is new to `service`: its own, if it was gone, or one that inherits."""
-    own = service.gone.pop(target, None)
-    if own is not None:
-        own.state.target = target
-        return own.state
-    state = TargetState(target, settings, service.functions)
-    if service.gone:
-        last = max(service.gone, key=lambda gone: service.gone[gone].time)
-        _succeed(service.gone.pop(last).state, state, leaks)
-    return state
+def take_over_departed(service: ServiceState, state: TargetState) -> TargetState | None:
+    """Give a target without history the state of the target that was removed last; return that target's state."""
+    if not service.departed:
+        return None
+    last = max(service.departed, key=lambda target: service.departed[target].time)
+    old = service.departed.pop(last).state
+    state.take_over(old)
+    return old
 
 
-def on_target_removed(
-    service: ServiceState, state: TargetState, time: float, leaks: LeakTracker
-) -> TargetState | None:
-    """Take in that a target has left `service`; return the one that came shortly before, to take its place.
+def replace_removed(service: ServiceState, old: TargetState, time: float) -> TargetState | None:
+    """Give the state of a target removed at `time` to the target that appeared shortly before; return that target.
 
-    Where there is none, it is kept among those that are gone.
+    Without a replacement, the state is kept among the departed targets.
     """
-    began = state.history.since or time
+    began = old.history.since or time
     younger = [
-        (other.history.since, other)
-        for other in service.targets.values()
-        if not other.replacement
-        and not other.history.lifetime
-        and other.history.since is not None
-        and other.history.since > max(time - SURGE, began + state.history.block)
+        (state.history.since, state)
+        for state in service.targets.values()
+        if not state.replacement
+        and not state.history.lifetime
+        and state.history.since is not None
+        and state.history.since > max(time - SURGE, began + old.history.block)
     ]
     if not younger:
-        service.gone[state.target] = DepartedTarget(time, state)
+        service.departed[old.target] = DepartedTarget(time, old)
         return None
-    replacement = min(younger, key=lambda found: found[0])[1]
-    _succeed(state, replacement, leaks)
-    return replacement
-
-
-def _succeed(old: TargetState, replacement: TargetState, leaks: LeakTracker) -> None:
+    replacement = min(younger, key=lambda pair: pair[0])[1]
     replacement.take_over(old)
-    leaks.rename(replacement.target.service, old.target.name, replacement.target.name)
+    return replacement

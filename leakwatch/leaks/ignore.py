@@ -1,6 +1,6 @@
-"""Which leaks are kept out of sight, until when, and up to how many goroutines. Pure.
+"""Rules that ignore leaks: which ones, until when, and up to how many goroutines. Pure.
 
-Patterns are globs of `*` and `?` over the whole text: names in Go are full of brackets and dots.
+Patterns are globs of `*` and `?` over the whole text, not regular expressions: Go names have brackets and dots.
 """
 
 import re
@@ -11,11 +11,11 @@ from functools import cached_property
 from leakwatch.model import Stack
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IgnoreRule:
-    """Keeps out the leaks that match all patterns it has; "" matches anything.
+    """Ignores the leaks that match all of its patterns; "" matches anything.
 
-    `until`: unix seconds, `at_most`: goroutines over all targets of the service; above them the leak is told.
+    `until`: unix seconds; `at_most`: goroutines over all targets of the service above which the leak is reported.
     """
 
     function: str = ""
@@ -36,11 +36,11 @@ class IgnoreRule:
         return {name: glob(pattern) for name, pattern in self.labels.items()}
 
     def matches(self, stack: Stack, labels: Mapping[str, str]) -> bool:
-        """Tell whether the patterns match a stack of a target with these labels."""
+        """Return whether the patterns match a stack of a target with these labels."""
         return self.matches_stack(stack) and self.matches_labels(labels)
 
     def matches_stack(self, stack: Stack) -> bool:
-        """Tell whether the patterns match a stack, on whichever target."""
+        """Return whether the patterns match a stack, whatever the labels of its target."""
         function, file, origin = self._patterns
         return (
             bool(function.fullmatch(stack.blamed.function))
@@ -49,21 +49,21 @@ class IgnoreRule:
         )
 
     def matches_labels(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether the patterns match a target with these labels, whatever the stack."""
+        """Return whether the patterns match the labels of a target, whatever the stack."""
         return all(pattern.fullmatch(labels.get(name, "")) for name, pattern in self._label_patterns.items())
 
     def is_over(self, time: float) -> bool:
-        """Tell whether the rule counts no more."""
+        """Return whether the rule has expired."""
         return self.until is not None and time >= self.until
 
     def __str__(self) -> str:
-        """Return the patterns, as a reader would name the rule."""
-        named = [(name, getattr(self, name)) for name in ("function", "file", "origin")]
-        return ", ".join(f"{name} {pattern!r}" for name, pattern in (*named, *self.labels.items()) if pattern)
+        """Return the patterns."""
+        patterns = [(name, getattr(self, name)) for name in ("function", "file", "origin")]
+        return ", ".join(f"{name} {pattern!r}" for name, pattern in (*patterns, *self.labels.items()) if pattern)
 
 
 def glob(pattern: str) -> re.Pattern[str]:
-    """Return the regular expression of a glob; that of "" matches anything."""
+    """Return the regular expression of a glob; "" matches anything."""
     if not pattern:
         return re.compile(".*", re.DOTALL)
     parts = re.split(r"([*?])", pattern)
@@ -71,17 +71,18 @@ def glob(pattern: str) -> re.Pattern[str]:
 
 
 def unmatched(rules: Sequence[IgnoreRule], stacks: Iterable[tuple[Stack, Mapping[str, str]]]) -> list[IgnoreRule]:
-    """Return the rules that match none of `stacks`, each with the labels of its target."""
+    """Return the rules that match none of `stacks`, which are given with the labels of their targets."""
     if not rules:
         return []
-    # A fleet has few stacks on many targets, which share them.
-    found: dict[int, tuple[Stack, list[Mapping[str, str]]]] = {}
+    # A fleet has few different stacks, which many targets share.
+    labels_of: dict[int, tuple[Stack, list[Mapping[str, str]]]] = {}
     for stack, labels in stacks:
-        found.setdefault(id(stack), (stack, []))[1].append(labels)
+        labels_of.setdefault(id(stack), (stack, []))[1].append(labels)
     return [
         rule
         for rule in rules
         if not any(
-            rule.matches_stack(stack) and any(map(rule.matches_labels, labels)) for stack, labels in found.values()
+            rule.matches_stack(stack) and any(map(rule.matches_labels, labels))
+            for stack, labels in labels_of.values()
         )
     ]

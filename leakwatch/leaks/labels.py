@@ -1,7 +1,6 @@
-"""The labels and the address of a leak, the same in metrics, alerts and pages. Pure.
+"""Labels and URL of a leak, the same in metrics, alerts and pages. Pure.
 
-An alert that Prometheus makes of our metrics and one that we push are the same to Alertmanager only if their
-labels are.
+Alertmanager recognises that an alert of Prometheus and an alert of leakwatch are the same by their equal labels.
 """
 
 from collections.abc import Mapping
@@ -14,14 +13,14 @@ LONGEST_LABEL = 250
 
 
 def shown(text: str) -> str:
-    """Return `text` as a label value: when it is absurdly long, cut with a mark and what tells it from others."""
+    """Return `text` as a label value. A long text is cut, and gets a hash to remain unique."""
     if len(text) <= LONGEST_LABEL:
         return text
     return f"{text[:LONGEST_LABEL]}…{blake2b(text.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
 
 
 def leak_labels(leak: Leak) -> Mapping[str, str]:
-    """Return what names a leak as long as it is the same one; its verdict changes and is none of them."""
+    """Return the labels that identify a leak. The verdict changes, so it is not among them."""
     return {
         "service": shown(leak.service),
         "stack": leak.stack.fingerprint,
@@ -32,10 +31,10 @@ def leak_labels(leak: Leak) -> Mapping[str, str]:
 
 
 def leak_path(leak: Leak) -> str:
-    """Return what names a leak in addresses: the stack alone may leak in several services."""
+    """Return the path of a leak: service and stack, because a stack may leak in several services."""
     return f"{quote(leak.service, safe='', errors='replace')}/{leak.stack.fingerprint}"
 
 
 def leak_url(base: str, leak: Leak) -> str:
-    """Return where our pages tell of a leak; `base`: the URL of our first page."""
+    """Return the URL of the page of a leak; `base`: the URL of the first page."""
     return f"{base.rstrip('/')}/leaks/{leak_path(leak)}"

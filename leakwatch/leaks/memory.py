@@ -1,49 +1,43 @@
-"""What a leak costs in memory, and how long until a limit is reached. Pure.
+"""Memory cost of the goroutines of a leak, and the time until a memory limit. Pure.
 
-A goroutine holds a stack, 2 KiB at least, and often heap that no stack shows: a buffer, a connection, a request.
-Stacks are known from the process's own metrics, together; heap only by its trace in resident memory: how much of
-that comes with each goroutine more. Both are straight lines through several looks at one process, so what load
-holds, which comes and goes, is not taken for the leak's.
+A goroutine holds a stack of at least 2 KiB, and often heap that profiles do not show: a buffer, a connection, a
+request. The metrics of a process have the bytes of all its stacks, and its resident memory, of which the heap is a
+part. The cost of one goroutine is the slope of a straight line through several measurements of one process, so
+that the memory of a changing load does not count as the leak's.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.leaks.labels import shown
-from leakwatch.leaks.model import Estimate, Limit, MemoryCost
+from leakwatch.leaks.model import Estimate, Limit
+from leakwatch.leaks.wording import AVERAGE_STACK, HEAP, LEAST_STACK, STACKS
 from leakwatch.model import Fingerprint, Growth
-from leakwatch.settings.units import format_duration, format_size
 
-LEAST: Final = 2048.0  # bytes: Go starts no goroutine with a smaller stack
-FEWEST: Final = 5  # looks that a line is drawn through
-MOST: Final = 48  # looks that are kept
-LEAKS: Final = 100  # of a target that are known
-SPAN: Final = 10  # goroutines that the leak must have gained between them
-CLEAR: Final = 0.5  # of the slope may its band be wide, to either side
-GARBAGE: Final = 2.0  # of the heap, what is live: Go lets it double (GOGC) until memory is short
-STEP: Final = 0.9  # correlation from which on the rest grows in step with the leak
-Z_90: Final = 1.2816  # of the normal distribution
-YEAR: Final = 365 * 86_400.0  # seconds; nobody plans further
+SMALLEST_STACK: Final = 2048.0  # bytes, of every Go version
+FEWEST: Final = 5  # measurements of a line
+MOST: Final = 48  # measurements of one process that are kept
+LEAKS: Final = 100  # leaks of one target with a known cost
+SPAN: Final = 10  # goroutines that the leak must have gained between the measurements
+CLEAR: Final = 0.5  # largest half width of the band, as a share of the slope
+GARBAGE: Final = 2.0  # heap per live heap: Go lets the heap double (GOGC) until memory is short
+IN_STEP: Final = 0.9  # correlation from which on the other goroutines grow in step with the leak
+Z_90: Final = 1.2816  # quantile of the normal distribution
 
-UNKNOWN: Final = "at least 2 KiB each"
-AVERAGE: Final = "the average stack of the process"
-STACKS: Final = "stacks alone, which grow so with them"
-HEAP: Final = "resident memory grows so with them"
-UNKNOWN_STACK: Final = Estimate(LEAST, LEAST, LEAST)
+UNKNOWN_STACK: Final = Estimate(SMALLEST_STACK, SMALLEST_STACK, SMALLEST_STACK)
 
 Points = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What memory a process uses, in bytes; None where nobody tells.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryUsage:
+    """Memory of a process in bytes; None if unknown.
 
-    `stacks`: of all its goroutines; `limit` of its memory, of which `used` are gone, by it and by others under the
-    same limit.
+    `stacks`: of all goroutines; `limit`: the memory limit; `used`: bytes that count against the limit, of the
+    process and of others under the same limit.
     """
 
     stacks: float | None = None
@@ -53,189 +47,183 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One look at a process: its goroutines, and how many of them each leak holds."""
+class MemoryMeasurement:
+    """Memory of a process at one time, its goroutines, and how many of them belong to each leak."""
 
-    usage: Usage
+    usage: MemoryUsage
     goroutines: int
-    held: Mapping[Fingerprint, int]
+    leaked: Mapping[Fingerprint, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Each:
-    """What one goroutine of a leak takes, as in Memory; `known`: of this program, not of any."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoroutineCost:
+    """Memory of one goroutine of a leak, as in MemoryCost; `is_measured`: whether it is of this program."""
 
     stack: Estimate = UNKNOWN_STACK
     resident: Estimate | None = None
-    source: str = UNKNOWN
-    known: bool = False
+    source: str = LEAST_STACK
+    is_measured: bool = False
 
 
-ANY: Final = Each()
+class MemoryHistory:
+    """Measurements of one target, and the cost of the goroutines of each leak."""
 
-
-class Looks:
-    """Looks at one target, and what they say of each leak."""
+    STATE: ClassVar = {
+        "measurements": list[MemoryMeasurement],
+        "unavailable": str,
+        "_costs": dict[Fingerprint, GoroutineCost],
+    }
 
     def __init__(self) -> None:
-        self.kept: list[Look] = []
-        """Of the process that runs now, oldest first: as far apart as it takes to keep few of all its life."""
-        self.missing = ""
-        """Why the process does not tell what memory it uses."""
-        self._known: dict[Fingerprint, Each] = {}
+        self.measurements: list[MemoryMeasurement] = []
+        """Of the current process, oldest first. Their distance grows, so that few cover its whole lifetime."""
+        self.unavailable = ""
+        """Why the process has no metrics, "" if it has."""
+        self._costs: dict[Fingerprint, GoroutineCost] = {}
 
     def restart(self) -> None:
-        """Begin a new process of the same program: what a goroutine takes stays."""
-        self.kept = []
+        """Drop the measurements of a process that has ended. The costs stay: the program is the same."""
+        self.measurements = []
 
-    def add(self, look: Look) -> None:
-        """Take in one more."""
-        if len(self.kept) >= MOST:
-            self.kept = self.kept[::2]
-        self.kept.append(look)
-        for leak in look.held:
-            each, old = self._each(leak), self._known.pop(leak, None)
-            self._known[leak] = old if old and old.resident and not each.resident else each
-        for leak in list(self._known)[:-LEAKS]:
-            del self._known[leak]
+    def add(self, measurement: MemoryMeasurement) -> None:
+        """Add a measurement, and update the costs of its leaks."""
+        if len(self.measurements) >= MOST:
+            self.measurements = self.measurements[::2]
+        self.measurements.append(measurement)
+        for leak in measurement.leaked:
+            cost, previous = self._measure(leak), self._costs.pop(leak, None)
+            self._costs[leak] = previous if previous and previous.resident and not cost.resident else cost
+        for leak in list(self._costs)[:-LEAKS]:
+            del self._costs[leak]
 
-    def each(self, leak: Fingerprint) -> Each:
-        """Return what one goroutine of a leak takes."""
-        found = self._known.get(leak)
-        if found and found.known:
-            return found
-        return Each(source=f"{UNKNOWN}: {self.missing}") if self.missing else ANY
+    def cost_of(self, leak: Fingerprint) -> GoroutineCost:
+        """Return the cost of one goroutine of a leak."""
+        cost = self._costs.get(leak)
+        if cost and cost.is_measured:
+            return cost
+        return GoroutineCost(source=f"{LEAST_STACK}: {self.unavailable}" if self.unavailable else LEAST_STACK)
 
-    def _each(self, leak: Fingerprint) -> Each:
-        stack, average = self._slope(leak, [look.usage.stacks for look in self.kept]), self._average()
-        resident = self._slope(leak, [look.usage.resident for look in self.kept])
-        if not (resident or stack or average):
-            return Each()
-        source = HEAP if resident else STACKS if stack else AVERAGE
-        stack = _at_least(stack or average or UNKNOWN_STACK, LEAST)
-        return Each(stack, resident and _at_least(resident, stack.low), source, known=True)
+    def _measure(self, leak: Fingerprint) -> GoroutineCost:
+        measured = self._slope(leak, [measurement.usage.stacks for measurement in self.measurements])
+        resident = self._slope(leak, [measurement.usage.resident for measurement in self.measurements])
+        average = self._average_stack()
+        if not (resident or measured or average):
+            return GoroutineCost()
+        source = HEAP if resident else STACKS if measured else AVERAGE_STACK
+        stack = _at_least(measured or average or UNKNOWN_STACK, SMALLEST_STACK)
+        return GoroutineCost(
+            stack=stack,
+            resident=resident and _at_least(resident, stack.low),
+            source=source,
+            is_measured=True,
+        )
 
-    def _average(self) -> Estimate | None:
-        """Return the stack of an average goroutine; one of the leak may be as small as any."""
-        last = next((look for look in reversed(self.kept) if look.usage.stacks is not None), None)
-        if last is None or last.usage.stacks is None:
-            return None
-        average = max(last.usage.stacks / max(last.goroutines, 1), LEAST)
-        return Estimate(average, LEAST, average)
+    def _average_stack(self) -> Estimate | None:
+        """Return the average stack of all goroutines. Those of the leak may be as small as possible."""
+        for measurement in reversed(self.measurements):
+            if measurement.usage.stacks is not None:
+                average = max(measurement.usage.stacks / max(measurement.goroutines, 1), SMALLEST_STACK)
+                return Estimate(average, SMALLEST_STACK, average)
+        return None
 
     def _slope(self, leak: Fingerprint, values: Sequence[float | None]) -> Estimate | None:
-        """Return how much of a value comes with each goroutine of a leak, None where that is not clear."""
-        known = [
-            (look.held[leak], look.goroutines - look.held[leak], value)
-            for look, value in zip(self.kept, values, strict=True)
-            if value is not None and leak in look.held
+        """Return the bytes of `values` per goroutine of a leak, None if they are not clear."""
+        points = [
+            (measurement.leaked[leak], measurement.goroutines - measurement.leaked[leak], value)
+            for measurement, value in zip(self.measurements, values, strict=True)
+            if value is not None and leak in measurement.leaked
         ]
-        if len(known) < FEWEST:
+        if len(points) < FEWEST:
             return None
-        own, rest, value = np.array(known, dtype=np.float64).T
-        return slope(own, rest, value) if np.ptp(own) >= SPAN else None
+        own, others, value = np.array(points, dtype=np.float64).T
+        return slope(own, others, value) if np.ptp(own) >= SPAN else None
 
 
-def slope(own: Points, rest: Points, values: Points) -> Estimate | None:
-    """Return how much of `values` comes with each goroutine of a leak, with its band; None where it is not clear.
+def slope(own: Points, others: Points, values: Points) -> Estimate | None:
+    """Return the change of `values` per goroutine of a leak with its band, None if it is not clear.
 
-    `own`: the leak's goroutines, which must change; `rest`: the others, which hold memory too. Where both grow in
-    step nobody can tell their shares apart: all then count as the leak's.
+    `own`: goroutines of the leak, which must change; `others`: all other goroutines, which hold memory too. If
+    both grow in step, their shares cannot be separated, and all goroutines count as the leak's.
     """
-    own, rest, values = own - own.mean(), rest - rest.mean(), values - values.mean()
-    both = float(own @ rest)
-    step = both / float(np.sqrt((own @ own) * (rest @ rest))) if rest.any() else 0.0
-    if step < -STEP:
-        return None  # what comes with the leak and what goes with the rest are one
-    if step > STEP:
-        own, rest, both = own + rest, np.zeros_like(rest), 0.0
-    # Least squares of one or two columns, by hand: there may be a hundred leaks.
-    alone, others = float(own @ own), float(rest @ rest) or 1.0
-    spread = alone * others - both**2
-    found = (others * float(own @ values) - both * float(rest @ values)) / spread
-    aside = (alone * float(rest @ values) - both * float(own @ values)) / spread
-    free = len(values) - 2 - int(rest.any())
-    error = float(((values - found * own - aside * rest) ** 2).sum()) / free
-    band = (Z_90 + 1 / free) * float(np.sqrt(error * others / spread))  # Student's quantile, nearly
-    return Estimate(found, found - band, found + band) if found > 0 and band <= CLEAR * found else None
+    own, others, values = own - own.mean(), others - others.mean(), values - values.mean()
+    product = float(own @ others)
+    correlation = product / float(np.sqrt((own @ own) * (others @ others))) if others.any() else 0.0
+    if correlation < -IN_STEP:
+        return None  # the memory of the leak replaces that of the others
+    if correlation > IN_STEP:
+        own, others, product = own + others, np.zeros_like(others), 0.0
+    # Least squares of one or two columns, written out: a target may have a hundred leaks.
+    own_square, others_square = float(own @ own), float(others @ others) or 1.0
+    determinant = own_square * others_square - product**2
+    own_slope = (others_square * float(own @ values) - product * float(others @ values)) / determinant
+    others_slope = (own_square * float(others @ values) - product * float(own @ values)) / determinant
+    freedom = len(values) - 2 - int(others.any())
+    variance = float(((values - own_slope * own - others_slope * others) ** 2).sum()) / freedom
+    band = (Z_90 + 1 / freedom) * float(
+        np.sqrt(variance * others_square / determinant)
+    )  # nearly Student's quantile
+    is_clear = own_slope > 0 and band <= CLEAR * own_slope
+    return Estimate(own_slope, own_slope - band, own_slope + band) if is_clear else None
 
 
 def _at_least(estimate: Estimate, least: float) -> Estimate:
     return Estimate(max(estimate.value, least), max(estimate.low, least), max(estimate.high, least))
 
 
-def together(parts: Sequence[tuple[int, Each]]) -> Each:
-    """Return what one goroutine takes over all targets: `parts` are goroutines and what is known of each target.
+def combined_cost(parts: Sequence[tuple[int, GoroutineCost]]) -> GoroutineCost:
+    """Return the cost of one goroutine over all targets; `parts`: goroutines and cost of each target.
 
-    All run the same program, so what is known of some holds for the others.
+    All targets run the same program, so measured costs apply to the other targets too.
     """
-    known = [(max(goroutines, 1), each) for goroutines, each in parts if each.known]
-    if not known:
-        return parts[0][1] if parts else Each()
-    stack = _mean([(goroutines, each.stack) for goroutines, each in known])
-    held = [(goroutines, each.resident) for goroutines, each in known if each.resident]
-    best = next((each for _, each in known if each.resident), known[0][1])
-    return Each(stack, _mean(held) if held else None, best.source, known=True)
-
-
-def _mean(parts: Sequence[tuple[int, Estimate]]) -> Estimate:
-    total = sum(goroutines for goroutines, _ in parts)
-    sums = ([goroutines * getattr(one, side) for goroutines, one in parts] for side in ("value", "low", "high"))
-    return Estimate(*(sum(side) / total for side in sums))
-
-
-def reach(target: str, look: Look, each: Each, growth: Growth) -> Limit | None:
-    """Return when a leak that goes on by `growth` brings a target to its limit; None where nothing can be said.
-
-    The soonest is at its fastest, with all that resident memory grows by; the latest at its slowest, with what of
-    that Go cannot save by collecting garbage more often, or with stacks alone. What is used now counts at least as
-    what all goroutines take.
-    """
-    usage = look.usage
-    if usage.limit is None or growth.high <= 0:
-        return None
-    used = max(usage.resident or 0.0, usage.used or 0.0)
-    room = max(usage.limit - (used or look.goroutines * LEAST), 0.0)
-    least = max(each.stack.low, each.resident.low / GARBAGE if each.resident else 0.0)
-    soonest = room / (growth.high * each.resident.high) if each.resident and used else None
-    latest = room / (growth.low * least) if growth.low > 0 else None
-    return None if soonest is None and latest is None else Limit(target, usage.limit, soonest, latest)
-
-
-def first(limits: Sequence[Limit | None]) -> Limit | None:
-    """Return the limit that is reached first: by its soonest, or where heap is not known, by its latest."""
-
-    def when(limit: Limit) -> float:
-        return min(end for end in (limit.soonest, limit.latest) if end is not None)
-
-    return min((limit for limit in limits if limit), key=when, default=None)
-
-
-def sentence(memory: MemoryCost) -> str:
-    """Return what a leak costs, for a reader; why nothing more is known is said elsewhere."""
-    each, rate = memory.each, memory.per_second
-    held = f"They hold {format_size(each.value * memory.goroutines)}"
-    unknown = memory.source.startswith(UNKNOWN)
-    how = UNKNOWN if unknown else f"{format_size(each.value)} each: {memory.source}"
-    value, low, high = (format_size(max(3600 * one, 0.0)) for one in (rate.value, rate.low, rate.high))
-    more = f", {value} more per hour ({low} to {high})" if 3600 * rate.value >= 1 else ""
-    return f"{held} ({how}){more}.{_until(memory.limit)}"
-
-
-def _until(limit: Limit | None) -> str:
-    if limit is None:
-        return ""
-    soonest, latest = limit.soonest, limit.latest
-    if soonest is None and latest is not None:
-        when = f"in {_duration(latest)} at the latest"
-    elif soonest is not None and latest is None:
-        when = f"in {_duration(soonest)} at the soonest"
-    else:
-        when = f"in {_duration(soonest or 0.0)} to {_duration(latest or 0.0)}"
-    return (
-        f" If it goes on so, {shown(limit.target)} reaches its memory limit of {format_size(limit.size)} {when}."
+    measured = [(max(goroutines, 1), cost) for goroutines, cost in parts if cost.is_measured]
+    if not measured:
+        return parts[0][1] if parts else GoroutineCost()
+    resident = [(goroutines, cost.resident) for goroutines, cost in measured if cost.resident]
+    best = next((cost for _, cost in measured if cost.resident), measured[0][1])
+    return GoroutineCost(
+        stack=_mean([(goroutines, cost.stack) for goroutines, cost in measured]),
+        resident=_mean(resident) if resident else None,
+        source=best.source,
+        is_measured=True,
     )
 
 
-def _duration(seconds: float) -> str:
-    return format_duration(max(seconds, 1.0)) if seconds < YEAR else "more than a year"
+def _mean(parts: Sequence[tuple[int, Estimate]]) -> Estimate:
+    """Return the mean of estimates, weighted by goroutines."""
+    total = sum(goroutines for goroutines, _ in parts)
+    return Estimate(
+        sum(goroutines * estimate.value for goroutines, estimate in parts) / total,
+        sum(goroutines * estimate.low for goroutines, estimate in parts) / total,
+        sum(goroutines * estimate.high for goroutines, estimate in parts) / total,
+    )
+
+
+def time_to_limit(
+    target: str, measurement: MemoryMeasurement, cost: GoroutineCost, growth: Growth
+) -> Limit | None:
+    """Return when a leak that grows by `growth` brings a target to its memory limit, None if unknown.
+
+    The soonest time is that of the fastest growth, with all of its resident memory. The latest time is that of the
+    slowest growth, without the heap that more frequent garbage collections can save, or with stacks alone. The
+    memory in use is at least that of the stacks of all goroutines.
+    """
+    usage = measurement.usage
+    if usage.limit is None or growth.high <= 0:
+        return None
+    used = max(usage.resident or 0.0, usage.used or 0.0)
+    room = max(usage.limit - (used or measurement.goroutines * SMALLEST_STACK), 0.0)
+    least = max(cost.stack.low, cost.resident.low / GARBAGE if cost.resident else 0.0)
+    soonest = room / (growth.high * cost.resident.high) if cost.resident and used else None
+    latest = room / (growth.low * least) if growth.low > 0 else None
+    if soonest is None and latest is None:
+        return None
+    return Limit(target=target, size=usage.limit, soonest=soonest, latest=latest)
+
+
+def first_limit(limits: Sequence[Limit | None]) -> Limit | None:
+    """Return the limit that is reached first: by its soonest time, or by its latest if that is unknown."""
+
+    def seconds(limit: Limit) -> float:
+        return min(bound for bound in (limit.soonest, limit.latest) if bound is not None)
+
+    return min((limit for limit in limits if limit), key=seconds, default=None)

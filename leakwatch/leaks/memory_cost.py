@@ -1,6 +1,6 @@
-"""What a leak costs: what is known of memory on each target, put together for its service. Pure."""
+"""Memory cost of a leak: the measurements of all targets of its service, combined. Pure."""
 
-from leakwatch.leaks.memory import Each, first, reach, together
+from leakwatch.leaks.memory import GoroutineCost, combined_cost, first_limit, time_to_limit
 from leakwatch.leaks.model import Leak, MemoryCost
 from leakwatch.leaks.service_state import ServiceState
 from leakwatch.leaks.target_state import TargetState
@@ -8,27 +8,35 @@ from leakwatch.model import Fingerprint, Growth
 
 
 def memory_cost(service: ServiceState, leak: Leak) -> MemoryCost:
-    """Return what a leak of a service costs."""
+    """Return the memory cost of a leak of a service."""
     key = leak.stack.fingerprint
-    known = [(state.count(key), state.answers.looks.each(key)) for state in service.targets.values()]
-    each = together([part for part in known if part[0]] or known)
+    parts = [(state.count(key), state.probe_results.memory.cost_of(key)) for state in service.targets.values()]
+    cost = combined_cost([part for part in parts if part[0]] or parts)
     limits = [
-        reach(state.target.name, state.answers.looks.kept[-1], _own(state, key, each), _growth(state, leak))
-        for state in service.on(leak.targets)
-        if state.answers.looks.kept
+        time_to_limit(state.target.name, measurements[-1], _cost_on(state, key, cost), _growth(state, leak))
+        for state in service.select(leak.targets)
+        if (measurements := state.probe_results.memory.measurements)
     ]
-    return MemoryCost(each.stack, each.resident, each.source, leak.goroutines, leak.growth, first(limits))
+    return MemoryCost(
+        stack=cost.stack,
+        resident=cost.resident,
+        source=cost.source,
+        goroutines=leak.goroutines,
+        growth=leak.growth,
+        limit=first_limit(limits),
+    )
 
 
-def _own(state: TargetState, key: Fingerprint, others: Each) -> Each:
-    own = state.answers.looks.each(key)
-    return own if own.known else others
+def _cost_on(state: TargetState, key: Fingerprint, combined: GoroutineCost) -> GoroutineCost:
+    """Return the cost of one goroutine on a target, the combined cost of all targets if it was not measured."""
+    cost = state.probe_results.memory.cost_of(key)
+    return cost if cost.is_measured else combined
 
 
 def _growth(state: TargetState, leak: Leak) -> Growth:
-    """Return how fast a leak grows on one target: its share, where only all targets together tell."""
-    judged = state.judgement_of(leak.stack.fingerprint)
-    if judged is not None:
-        return judged.growth
+    """Return the growth of a leak on one target: an equal share if only the pooled growth is known."""
+    judgement = state.judgement_of(leak.stack.fingerprint)
+    if judgement is not None:
+        return judgement.growth
     parts = max(len(leak.targets), 1)
     return Growth(leak.growth.rate / parts, leak.growth.low / parts, leak.growth.high / parts)

@@ -1,4 +1,4 @@
-"""The series of leaks: what Prometheus reads of each, all with the same labels."""
+"""Metrics of leaks. All series of one leak have the same labels."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -13,31 +13,31 @@ from leakwatch.settings.units import format_duration
 LEAK = ("service", "stack", "function", "wait", "verdict", "owner")
 
 
-class Family:
-    """One metric of leaks; `more`: labels besides those of the leak."""
+class LeakFamily:
+    """One metric of leaks; `more`: names of additional labels."""
 
     def __init__(self, name: str, text: str, *more: str) -> None:
         self.metric = GaugeMetricFamily(f"leakwatch_leak_{name}", text, labels=(*LEAK, *more))
 
     def add(self, leak: Leak, value: float | None, *more: str) -> None:
-        """Add the series of one leak, unless its value is not known."""
+        """Add the series of one leak, unless its value is unknown; `more`: values of the additional labels."""
         if value is not None:
-            said = {**leak_labels(leak), "verdict": leak.verdict.word}
-            self.metric.add_metric((*(said[name] for name in LEAK), *more), value)
+            labels = {**leak_labels(leak), "verdict": leak.verdict.word}
+            self.metric.add_metric((*(labels[name] for name in LEAK), *more), value)
 
 
 def leak_metrics(
     leaks: Sequence[Leak], count: Callable[[str, Fingerprint], int], wall: Callable[[float], float]
 ) -> Iterator[Metric]:
-    """Yield all series of `leaks`.
+    """Yield all metrics of `leaks`.
 
-    `count`: asked for the goroutines of a service in one stack; `wall`: turns the daemon's time into the wall
+    `count`: returns the goroutines of a service in one stack; `wall`: converts the daemon's time to the wall
     clock's.
     """
-    goroutines = Family("goroutines", "Goroutines in a judged stack, over all targets of the service.")
-    growth = Family("growth_goroutines_per_second", "Their growth, over all targets.")
-    confidence = Family("confidence_ratio", "How sure we are, from 0 to 1.")
-    seen = Family("first_seen_timestamp_seconds", "When the growth began.")
+    goroutines = LeakFamily("goroutines", "Goroutines of the leak, over all targets of the service.")
+    growth = LeakFamily("growth_goroutines_per_second", "Growth of the leak, over all targets of the service.")
+    confidence = LeakFamily("confidence_ratio", "Confidence that it is a leak, from 0 to 1; not a probability.")
+    seen = LeakFamily("first_seen_timestamp_seconds", "Time at which the growth began.")
     for leak in leaks:
         goroutines.add(leak, leak.goroutines)
         growth.add(leak, leak.growth.rate)
@@ -45,35 +45,41 @@ def leak_metrics(
         seen.add(leak, wall(leak.first_seen))
     yield from (family.metric for family in (goroutines, growth, confidence, seen))
     yield _related(leaks, count)
-    yield from _looked_at(leaks)
+    yield from _findings(leaks)
     yield from _costs(leaks)
 
 
-def _looked_at(leaks: Sequence[Leak]) -> Iterator[Metric]:
-    """Yield what closer looks told; nothing of a leak where they told nothing."""
-    proven = Family("proven_goroutines", "Those of which Go's runtime says that nothing can wake them.")
-    oldest = Family("oldest_seconds", "How long the oldest has waited, by the latest full dump.")
-    median = Family("median_wait_seconds", "How long half of them have waited at least, by the latest full dump.")
-    older = Family("older_goroutines", "At least so many are older than this age, as their counts show.", "age")
+def _findings(leaks: Sequence[Leak]) -> Iterator[Metric]:
+    """Yield the results of probes, without the leaks that have none."""
+    proven = LeakFamily(
+        "proven_goroutines", "Goroutines of the leak of which Go's runtime reports that nothing can wake them."
+    )
+    oldest = LeakFamily("oldest_seconds", "Wait time of the oldest goroutine, by the latest full dump.")
+    median = LeakFamily("median_wait_seconds", "Median wait time of the goroutines, by the latest full dump.")
+    older = LeakFamily("older_goroutines", "Goroutines that are at least this old, as their counts prove.", "age")
     for leak in leaks:
-        found = leak.findings
-        proven.add(leak, found.proven)
-        if found.waiting:
-            known = ages(found.waiting)
-            oldest.add(leak, None if known.oldest is None else 60 * known.oldest)
-            median.add(leak, None if known.median is None else 60 * known.median)
-        for seconds, goroutines in found.older.items():
+        findings = leak.findings
+        proven.add(leak, findings.proven)
+        if findings.waiting:
+            minutes = ages(findings.waiting)
+            oldest.add(leak, None if minutes.oldest is None else 60 * minutes.oldest)
+            median.add(leak, None if minutes.median is None else 60 * minutes.median)
+        for seconds, goroutines in findings.older.items():
             older.add(leak, goroutines, format_duration(seconds))
     yield from (family.metric for family in (proven, oldest, median, older))
 
 
 def _costs(leaks: Sequence[Leak]) -> Iterator[Metric]:
-    """Yield what the leaks take of memory."""
-    stacks = Family("bytes", "Memory that their stacks take, at least 2 KiB each.")
-    resident = Family("resident_bytes", "The same with the heap that comes with them, where that is known.")
-    growth = Family("growth_bytes_per_second", "How fast that grows, with the heap where it is known.")
-    until = Family(
-        "until_memory_limit_seconds", "Until the first target reaches its memory limit, if it goes on so.", "bound"
+    """Yield the memory cost of the leaks."""
+    stacks = LeakFamily("bytes", "Memory of the stacks of the leak, at least 2 KiB per goroutine.")
+    resident = LeakFamily("resident_bytes", "Memory of the stacks and the heap of the leak, if the heap is known.")
+    growth = LeakFamily(
+        "growth_bytes_per_second", "Growth of the memory of the leak, with its heap if it is known."
+    )
+    until = LeakFamily(
+        "until_memory_limit_seconds",
+        "Time until the first target reaches its memory limit at the current growth.",
+        "bound",
     )
     for leak in leaks:
         memory = leak.memory
@@ -91,7 +97,7 @@ def _costs(leaks: Sequence[Leak]) -> Iterator[Metric]:
 def _related(leaks: Sequence[Leak], count: Callable[[str, Fingerprint], int]) -> Metric:
     related = GaugeMetricFamily(
         "leakwatch_leak_related_goroutines",
-        "Goroutines in a stack that grows in step with a leak and belongs to it.",
+        "Goroutines of a stack that grows in step with a leak, and so belongs to it.",
         labels=("service", "stack", "related", "function", "wait"),
     )
     for leak in leaks:

@@ -15,11 +15,11 @@ class Estimate:
     high: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """When a target reaches its memory limit of `size` bytes, in seconds from now, if the leak goes on so.
+    """Time until a target reaches its memory limit of `size` bytes at the current growth, in seconds from now.
 
-    `soonest` is None where the heap that its goroutines hold is not known, `latest` where it may not grow at all.
+    `soonest` is None if the heap of the leak is unknown, `latest` if the leak may not grow at all.
     """
 
     target: str
@@ -28,12 +28,12 @@ class Limit:
     latest: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryCost:
-    """What a leak costs in bytes, over all targets of its service.
+    """Bytes that a leak holds, over all targets of its service.
 
-    `stack`: what each goroutine takes at least; `resident`: with the heap that it holds, None where that is not
-    known; `source` says how they are known. `limit` is that of the target that comes first.
+    `stack`: stack of one goroutine, at least; `resident`: stack and heap of one goroutine, None if unknown;
+    `source`: how they were measured; `limit`: of the target that reaches its memory limit first.
     """
 
     stack: Estimate
@@ -44,49 +44,48 @@ class MemoryCost:
     limit: Limit | None = None
 
     @property
-    def each(self) -> Estimate:
-        """The best that is known of one goroutine."""
+    def per_goroutine(self) -> Estimate:
+        """Bytes of one goroutine, with its heap if known."""
         return self.resident or self.stack
 
     @property
     def per_second(self) -> Estimate:
-        """How many bytes more it takes each second."""
-        rate, each = self.growth, self.each
-        low, high = rate.low * (each.low if rate.low > 0 else each.high), rate.high * each.high
-        return Estimate(rate.rate * each.value, low, high)
+        """Growth in bytes per second."""
+        growth, cost = self.growth, self.per_goroutine
+        low = growth.low * (cost.low if growth.low > 0 else cost.high)
+        return Estimate(growth.rate * cost.value, low, growth.high * cost.high)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What closer looks told of a leak, over all its targets.
+    """Results of all probes for one leak, over all its targets.
 
-    `proven`: goroutines of which the runtime itself says that nothing can wake them; None where it was not asked
-    or cannot tell. `waiting`: from the latest full dumps, None where there is none. `older`: seconds -> at least
-    so many goroutines are older, as the counts show. `missing`: what could not be learned -> why.
+    `proven`: goroutines that the runtime reports as leaked, None without a proof; `waiting`: wait times of the
+    latest full dumps, None without one; `older`: age in seconds -> goroutines that are at least that old, by their
+    counts; `unavailable`: probe -> why it has no result.
     """
 
     proven: int | None = None
     waiting: Waiting | None = None
     older: Mapping[float, int] = field(default_factory=dict)
-    missing: Mapping[str, str] = field(default_factory=dict)
+    unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A leak had `verdict` from `time` on, in unix seconds."""
+    """The change to `verdict` at `time`, in unix seconds."""
 
     verdict: Verdict
     time: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leak:
     """A stack of a service with a verdict other than normal, over all targets of the service.
 
-    `targets` are the names of those where it grows or grew; `goroutines` counts those of every target.
-    `detected_at` is when leaking was first said, None before; `highest` is the highest verdict so far; `life` are
-    the latest turns, oldest first; `related` are stacks that grow in step with it; `reason` is one sentence for a
-    reader.
+    `targets`: names of the targets where the leak grows or grew; `goroutines`: of all targets; `detected_at`: time
+    of the first verdict `leaking`, None before; `highest`: the highest verdict so far; `transitions`: the latest
+    ones, oldest first; `related`: stacks that grow in step with the leak; `reason`: one sentence.
     """
 
     service: str
@@ -101,19 +100,19 @@ class Leak:
     owner: str
     highest: Verdict
     grew: Growth
-    """The rate while it last grew."""
-    life: tuple[Transition, ...]
+    """Growth while the leak last grew."""
+    transitions: tuple[Transition, ...]
     related: tuple[Stack, ...]
     reason: str
     findings: Findings = Findings()
     source: str = ""
-    """Where the source of the blamed frame is shown: a URL, "" where that is not known."""
+    """URL of the source of the blamed frame, "" if unknown."""
     memory: MemoryCost | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A leak's verdict changed at `time`, from `before`."""
+    """A change of the verdict of a reported leak at `time`, in unix seconds; `before`: the previous verdict."""
 
     time: float
     before: Verdict
@@ -121,7 +120,7 @@ class Event:
 
     @property
     def kind(self) -> str:
-        """What happened in the life of the leak: opened, suspected, leaking, plateau, recovered or closed."""
+        """The kind of the change: opened, closed, or the new verdict."""
         if self.leak.verdict is Verdict.NORMAL:
             return "closed"
         opened = self.before is Verdict.NORMAL and self.leak.verdict is Verdict.SUSPECTED

@@ -1,85 +1,261 @@
-"""State of one service: its targets, its pooled history and judgements."""
+"""State of one service: its targets, pooled history and judgements, and its leaks."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Final
 
-from leakwatch.detect import pool_scores as pooling
 from leakwatch.detect.detector import Detector
 from leakwatch.detect.history import History
+from leakwatch.detect.plain import Plain, PlainReader, PlainWriter
 from leakwatch.detect.pool import Pool
+from leakwatch.detect.pool_scores import grown_targets, score_blocks, score_hours
+from leakwatch.errors import StateError, quote
+from leakwatch.leaks.candidate import Candidate
+from leakwatch.leaks.grouping import Group
+from leakwatch.leaks.ignore import IgnoreRule
+from leakwatch.leaks.model import Leak
+from leakwatch.leaks.ownership.source_links import LinkContext
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.sites import Functions
 from leakwatch.leaks.target_state import DepartedTarget, TargetState
-from leakwatch.leaks.tracker import Judged
-from leakwatch.model import Fingerprint, Judgement, Stack, Target
+from leakwatch.model import Fingerprint, JudgedStack, JudgedStacks, Target
+
+NEVER: Final = float("-inf")
+AT_ONCE: Final = 1 << 30  # updates, more than any service has targets
 
 
 class PooledDetector:
-    """The targets of a service judged as one: their stacks or their sites."""
+    """Judges the stacks, or the sites, of all targets of a service as one."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._detector = Detector(pooling.score_blocks, pooling.score_hours)
+        self._detector = Detector(score_blocks, score_hours)
+
+    def to_plain(self, writer: PlainWriter, histories: Mapping[str, History]) -> Plain:
+        """Return the state; `histories`: of all targets, by name."""
+        return {"pool": self._pool.to_plain(writer, histories), "detector": writer.state(self._detector)}
+
+    def restore(self, plain: PlainReader, histories: Mapping[str, History]) -> None:
+        """Restore the state of another detector into this new one; `histories`: of all targets, by name."""
+        self._pool.restore(plain["pool"], histories)
+        plain["detector"].fill(self._detector)
 
     def is_due(self, time: float) -> bool:
-        """Tell whether a block has ended."""
+        """Return whether a block has ended."""
         return self._pool.is_due(time)
 
-    def judge(self, time: float, histories: Mapping[str, History]) -> Judged:
-        """Return what is thought of all `histories` by target, when a block has ended."""
-        self._pool.follow(histories)
-        self._pool.protected = self._detector.cases
-        self._pool.advance(time)
+    def judge(self, time: float, histories: Mapping[str, History]) -> JudgedStacks:
+        """Return the judgements of all `histories`, by target name, after a block has ended."""
+        self._pool.set_members(histories)
+        self._pool.advance(time, protected=self._detector.cases)
         self._detector.judge(self._pool)
-        said = self._detector.judgements(self._pool)
-        return {key: self._on_targets(key, *one, histories) for key, one in said.items()}
+        judgements = self._detector.judgements(self._pool)
+        return {key: self._on_targets(key, judged, histories) for key, judged in judgements.items()}
 
-    def _on_targets(
-        self, key: Fingerprint, stack: Stack, judgement: Judgement, histories: Mapping[str, History]
-    ) -> tuple[Stack, Judgement]:
-        targets = pooling.grown_targets(self._pool, self._pool.rows[key], 24)
-        for history in histories.values():  # theirs has the lines of the latest build
+    def _on_targets(self, key: Fingerprint, judged: JudgedStack, histories: Mapping[str, History]) -> JudgedStack:
+        targets = grown_targets(self._pool, self._pool.rows[key], 24)
+        stack = judged.stack
+        for history in histories.values():  # the histories have the lines of the latest build
             if key in history.rows:
                 stack = history.stacks[history.rows[key]] or stack
-        return stack, replace(judgement, targets=tuple(targets))
+        return JudgedStack(stack, replace(judged.judgement, targets=tuple(targets)))
+
+
+@dataclass(slots=True)
+class ServiceLeaks:
+    """Candidates of one service, their grouping into leaks, and the leaks as last built."""
+
+    candidates: dict[Fingerprint, Candidate] = field(default_factory=dict)
+    groups: Mapping[Fingerprint, Group] = field(default_factory=dict)
+    rules: dict[Fingerprint, IgnoreRule] = field(default_factory=dict)
+    """Leak -> the rule that ignores it."""
+    updates: int = 0
+    """Updates since the last grouping."""
+    built: list[Leak] = field(default_factory=list)
+    built_at: float = NEVER
+
+    def to_plain(self, writer: PlainWriter) -> Plain:
+        """Return the state: rules by their patterns, and no built leaks, which are a cache."""
+        return {
+            "candidates": writer.write(dict[Fingerprint, Candidate], self.candidates),
+            "groups": {
+                key: [member.stack.fingerprint for member in group.related] for key, group in self.groups.items()
+            },
+            "rules": {key: str(rule) for key, rule in self.rules.items()},
+            "updates": self.updates,
+        }
+
+    def restore(self, plain: PlainReader, rules: Sequence[IgnoreRule]) -> None:
+        """Restore other leaks into these new ones; rules that are not in `rules` have been removed."""
+        self.candidates = plain["candidates"].read(dict[Fingerprint, Candidate])
+        groups = plain["groups"].read(dict[Fingerprint, list[Fingerprint]])
+        if not self.candidates.keys() >= set(groups).union(*groups.values()):
+            raise plain["groups"].error("have members that are not candidates")
+        self.groups = {
+            key: Group(self.candidates[key], tuple(self.candidates[other] for other in related))
+            for key, related in groups.items()
+        }
+        names = plain["rules"].read(dict[Fingerprint, str])
+        by_name = {str(rule): rule for rule in rules}
+        self.rules = {key: by_name[name] for key, name in names.items() if name in by_name}
+        self.updates = plain["updates"].read(int)
+
+    def invalidate(self) -> None:
+        """Group the candidates and build the leaks again at the next update, whatever its target."""
+        self.updates, self.built_at = AT_ONCE, NEVER
+
+    def rename(self, old: str, new: str) -> None:
+        """Move the judgements of target `old` to its replacement `new`."""
+        for candidate in self.candidates.values():
+            judgement = candidate.judgements.get(old)
+            candidate.set_judgement(old, None)
+            if judgement and new not in candidate.judgements:
+                candidate.set_judgement(new, judgement)
+            candidate.proofs.pop(old, None)  # the process has ended
 
 
 class ServiceState:
-    """The targets that run the same program, and what is thought of all of them together."""
+    """All state of one service: its targets, its pooled judgements and its leaks."""
 
-    def __init__(self) -> None:
+    STATE: ClassVar = {"time": float, "functions": Functions, "judged": JudgedStacks}
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.time = 0.0
+        """Time of the latest profile."""
         self.targets: dict[str, TargetState] = {}
-        """By the names of their targets."""
-        self.gone: dict[Target, DepartedTarget] = {}
+        """By name."""
+        self.departed: dict[Target, DepartedTarget] = {}
+        self.leaks = ServiceLeaks()
         self.functions = Functions()
-        self.judged: Judged = {}
-        """What was last thought of all together."""
+        self.judged: JudgedStacks = {}
+        """The latest pooled judgements."""
         self._pooled: tuple[PooledDetector, PooledDetector] | None = None
 
-    def on(self, targets: Iterable[str]) -> list[TargetState]:
-        """Return the watches of `targets` that are there."""
-        return [self.targets[name] for name in targets if name in self.targets]
+    def to_plain(self, now: float) -> Plain:
+        """Return the state as plain values, without `states`, which have their own; `now`: as for a target.
+
+        The plain values of a service and of its targets belong together: no profile may be recorded in between.
+        """
+        writer = PlainWriter(now)
+        own = {
+            "name": self.name,
+            "leaks": self.leaks.to_plain(writer),
+            "departed": {target.name: departed.time for target, departed in self.departed.items()},
+            "pooled": self._pooled
+            and [
+                detector.to_plain(writer, histories)
+                for detector, histories in zip(self._pooled, _histories(self.states), strict=True)
+            ],
+        }
+        return writer.document({**own, **writer.state(self)})
+
+    @classmethod
+    def from_plain(
+        cls, plain: Any, targets: Iterable[Any], settings: DetectionSettings, now: float
+    ) -> "ServiceState":
+        """Return the state that `to_plain` converted; `targets`: the plain values of `states`, in this order.
+
+        Raise StateError if a value is invalid or has other settings.
+        """
+        reader = PlainReader.document(plain, "service", now)
+        service = cls(reader["name"].read(str))
+        reader.place = f"service {quote(service.name)}"
+        reader.fill(service)
+        service.leaks.restore(reader["leaks"], settings.ignore)
+        departed = reader["departed"].read(dict[str, float])
+        for target in targets:
+            state = TargetState.from_plain(target, settings, service.functions, now)
+            service.add_restored(state, departed.get(state.target.name))
+        service.restore_pool(reader["pooled"], settings.block)
+        return service
+
+    def add_restored(self, state: TargetState, removed_at: float | None) -> None:
+        """Add the restored state of a target; `removed_at`: when the target was removed, None if it was not."""
+        target = state.target
+        if target.service != self.name:
+            raise StateError(f"target {quote(target.name)} is of service {quote(target.service)}, not {self.name}")
+        if removed_at is None:
+            self.targets[target.name] = state
+        else:
+            self.departed[target] = DepartedTarget(removed_at, state)
+
+    def restore_pool(self, plain: PlainReader, block: float) -> None:
+        """Restore the pooled judging of all restored targets."""
+        if plain.value is None:
+            return
+        detectors, histories = _pooled_detectors(block, self.time), _histories(self.states)
+        for detector, value, of_targets in zip(detectors, plain.elements(2), histories, strict=True):
+            detector.restore(value, of_targets)
+        self._pooled = detectors
 
     def forget(self) -> None:
-        """Begin anew, with no history."""
-        self.gone = {}
+        """Start over without history."""
+        self.departed = {}
+        self.leaks = ServiceLeaks()
         self.functions.clear()
         self.judged = {}
         self._pooled = None
 
-    def judge(self, time: float, block: float) -> Judged | None:
-        """Return what is thought of the service, None if that cannot have changed since the last time."""
-        if len(self.targets) < 2 and not self.gone:
-            alone, self._pooled = self._pooled is not None, None
+    def adopt(self, other: "ServiceState") -> None:
+        """Continue with the history, judgements and leaks of `other`, another state of the same service."""
+        vars(self).update({**vars(other), "targets": self.targets})
+
+    @property
+    def observed(self) -> dict[str, TargetState]:
+        """The targets that have a profile, by name."""
+        return {name: state for name, state in self.targets.items() if state.is_observed}
+
+    @property
+    def states(self) -> list[TargetState]:
+        """The states of departed and current targets."""
+        return [*(departed.state for departed in self.departed.values()), *self.targets.values()]
+
+    def select(self, names: Iterable[str]) -> list[TargetState]:
+        """Return the states of the named targets, without those that were removed."""
+        return [self.targets[name] for name in names if name in self.targets]
+
+    def count(self, fingerprint: Fingerprint) -> int:
+        """Return the goroutines of a stack or site in the latest profiles of all targets."""
+        return sum(state.count(fingerprint) for state in self.targets.values())
+
+    def labels(self) -> dict[str, Mapping[str, str]]:
+        """Return target name -> labels, of departed targets too."""
+        return {state.target.name: state.target.all_labels for state in self.states}
+
+    def link_context(self, name: str) -> LinkContext:
+        """Return the fields of source links that depend on a target."""
+        departed = self.departed.get(Target(self.name, name))
+        state = self.targets.get(name) or (departed.state if departed else None)
+        if state is None:
+            return LinkContext(self.name, {})
+        process = state.process_tracker.process
+        return LinkContext(self.name, state.target.labels, process.build if process else "")
+
+    def judge(self, time: float, block: float) -> JudgedStacks | None:
+        """Return the pooled judgements, None if they cannot have changed since the last call."""
+        observed = self.observed
+        if len(observed) < 2 and not self.departed:
+            changed, self._pooled = self._pooled is not None, None
             self.judged = {}
-            return self.judged if alone else None
+            return self.judged if changed else None
         if self._pooled is None:
-            stacks = Pool(block, time)
-            self._pooled = PooledDetector(stacks), PooledDetector(Pool(block, time, stacks))
-        if not self._pooled[0].is_due(time):
-            return None
+            self._pooled = _pooled_detectors(block, time)
         of_stacks, of_sites = self._pooled
-        self.judged = {
-            **of_stacks.judge(time, {name: state.history for name, state in self.targets.items()}),
-            **of_sites.judge(time, {name: state.sites for name, state in self.targets.items()}),
-        }
+        if not of_stacks.is_due(time):
+            return None
+        histories, sites = _histories(list(observed.values()))
+        self.judged = {**of_stacks.judge(time, histories), **of_sites.judge(time, sites)}
         return self.judged
+
+
+def _pooled_detectors(block: float, start: float) -> tuple[PooledDetector, PooledDetector]:
+    """Return new detectors of the stacks and of the sites of a service."""
+    stacks = Pool(block, start)
+    return PooledDetector(stacks), PooledDetector(Pool(block, start, stacks))
+
+
+def _histories(states: Sequence[TargetState]) -> tuple[dict[str, History], dict[str, History]]:
+    """Return target name -> history of its stacks, and of its sites."""
+    of_stacks = {state.target.name: state.history for state in states}
+    return of_stacks, {state.target.name: state.sites for state in states}

@@ -8,13 +8,13 @@ from leakwatch.leaks.ownership.go_modules import Repository
 from leakwatch.leaks.ownership.source_links import Links
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionSettings:
-    """How to judge.
+    """Settings of judging and reporting.
 
-    `block`: seconds; `own_code`: prefixes; `owners`: package, type or function -> team; `series_limit`: kept per
-    target; `ignore`: what is kept out of sight; `repositories`: whose that is which `owners` does not name;
-    `links`: where sources are shown.
+    `block`: seconds; `own_code`: prefixes of functions; `owners`: package, type or function -> team;
+    `series_limit`: stacks per target that are judged one by one; `ignore`: rules; `repositories`: owners of the
+    code that `owners` does not cover; `links`: source links.
     """
 
     block: float = 300.0

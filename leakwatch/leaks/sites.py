@@ -1,14 +1,14 @@
-"""The sites of one target: all stacks that blame the same function, counted together.
+"""The sites of one target: all stacks with the same blamed function, counted together.
 
-A leak that is reached on fifty call paths has fifty stacks, none of which may grow enough to be seen. And
-goroutines that are stuck in a loop wander between the stacks of one function: each of them looks busy, their sum
-does not.
+A leak that is reached on fifty call paths has fifty stacks, and perhaps none of them grows enough. Goroutines that
+are stuck in a loop move between the stacks of one function: each stack looks busy, their sum does not.
 
-Which functions are sites is a matter of the service: what has several stacks on one target is counted on all.
+Sites belong to the service: a function with several stacks on one target is counted on all targets.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,98 +19,104 @@ from leakwatch.profile.fingerprint import site_of
 
 
 class Functions:
-    """The functions that the stacks of a service blame, and which of them are sites.
+    """The blamed functions of a service, and which of them are sites.
 
-    Once a function is a site it stays one, so that its count never jumps to zero.
+    A function that has become a site stays one, so that its count never drops to zero.
     """
+
+    STATE: ClassVar = {"sites": dict[str, Stack], "_single_stacks": dict[str, Stack]}
 
     def __init__(self) -> None:
         self.sites: dict[str, Stack] = {}
-        self._alone: dict[str, Stack] = {}
-        """Function -> the only stack that is known to blame it."""
+        """Function -> site."""
+        self._single_stacks: dict[str, Stack] = {}
+        """Function -> stack, for functions that only one stack blames."""
 
-    def learn(self, stacks: Iterable[Stack | None]) -> None:
-        """Take in the stacks of a target."""
+    def add(self, stacks: Iterable[Stack | None]) -> None:
+        """Add the stacks of a target."""
         for stack in stacks:
             if stack is None:
                 continue
             function = stack.blamed.function
-            other = self.sites.get(function) or self._alone.setdefault(function, stack)
+            other = self.sites.get(function) or self._single_stacks.setdefault(function, stack)
             if other.fingerprint != stack.fingerprint:
-                self.sites[function] = _together(other, stack)
-                self._alone.pop(function, None)
+                self.sites[function] = _merged(other, stack)
+                self._single_stacks.pop(function, None)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all functions."""
         self.sites.clear()
-        self._alone.clear()
+        self._single_stacks.clear()
 
 
 class Sites(History):
-    """A row per site that a target has goroutines in; the same blocks and lifetimes as its `history`."""
+    """A row per site of a target, with the blocks, lifetimes and limits of its `history`."""
+
+    STATE: ClassVar[Mapping[str, Any]] = {**History.STATE, "_counted": dict[str, Stack], "_counted_block": float}
 
     def __init__(self, history: History, functions: Functions) -> None:
-        super().__init__(history.block)
+        super().__init__(history.block, history.series_limit)
         self._history = history
         self._functions = functions
         self._counted: dict[str, Stack] = {}
-        """The sites of the service when the open block began."""
-        self._begun = 0.0
+        """The sites of the service when the open block began, by function."""
+        self._counted_block = 0.0
 
-    def follow(self, time: float, samples: Samples) -> None:
-        """Take in a scrape that the history has just taken in."""
-        if self._history.block_start != self._begun:  # no site begins in the middle of a block
-            self._begun = self._history.block_start
-            self._functions.learn(self._history.stacks)
+    def record(self, time: float, samples: Samples, protected: Collection[Fingerprint] = ()) -> int:
+        """Record the counts of the sites in a scrape, after the history has recorded its stacks."""
+        if self._history.open_block.start != self._counted_block:  # a site begins with a block
+            self._counted_block = self._history.open_block.start
+            self._functions.add(self._history.stacks)
             self._counted = dict(self._functions.sites)
-        self.record(time, self._gather(samples) if self._counted else {})
+        return super().record(time, self._site_samples(samples) if self._counted else {}, protected)
 
-    def _gather(self, samples: Samples) -> Mapping[Fingerprint, Sample]:
-        sums: dict[str, int] = {}
+    def _site_samples(self, samples: Samples) -> Mapping[Fingerprint, Sample]:
+        counts: dict[str, int] = {}
         sites = self._counted
         for sample in samples.values():
             function = sample.stack.blamed.function
             if function in sites:
-                sums[function] = sums.get(function, 0) + sample.goroutines
-        return {sites[name].fingerprint: Sample(sites[name], count) for name, count in sums.items()}
+                counts[function] = counts.get(function, 0) + sample.goroutines
+        return {sites[function].fingerprint: Sample(sites[function], count) for function, count in counts.items()}
 
-    def _admit(self, new: list[Sample], samples: Mapping[Fingerprint, Sample]) -> None:
-        """Give a new site its row, and the past that its stacks have: it is new as a site only."""
-        super()._admit(new, samples)
-        history = self._history
-        for sample in new:
-            row = self.rows.get(sample.stack.fingerprint)
-            if row is not None:
-                members = self.members(sample.stack.fingerprint)
-                self.blocks.values[:, row] = history.blocks.values[:, members].sum(axis=1)
-                self.hours.values[:, row] = history.hours.values[:, members].sum(axis=1)
-                self.last[row] = sample.goroutines
+    def fill_row(self, row: int, sample: Sample) -> None:
+        """Fill the row of a new site with the past counts of its stacks, which are not new."""
+        history, stack_rows = self._history, self.stack_rows(sample.stack)
+        self.blocks.values[:, row] = history.blocks.values[:, stack_rows].sum(axis=1)
+        self.hours.values[:, row] = history.hours.values[:, stack_rows].sum(axis=1)
+        self.last[row] = sample.goroutines
 
-    def members(self, fingerprint: Fingerprint) -> list[int]:
-        """Return the rows of the history that are at a site."""
-        site = self.stacks[self.rows[fingerprint]]
+    def stack_rows(self, site: Stack) -> list[int]:
+        """Return the rows of the stacks of a site, in the history."""
         return [
             row
             for row, stack in enumerate(self._history.stacks)
-            if stack is not None and site is not None and stack.blamed.function == site.blamed.function
+            if stack is not None and stack.blamed.function == site.blamed.function
         ]
 
-    def family(self, columns: Columns, row: int) -> Floats:
-        """Return the mean of all that has an origin that a stack of the site has, per column of `columns`."""
+    def origin_counts(self, columns: Columns, row: int) -> Floats:
+        """Return the mean count of all stacks with an origin of the site, per column of `blocks` or `hours`."""
         history, site = self._history, self.stacks[row]
-        members = self.members(site.fingerprint) if site else []
-        same = np.isin(history.origins, history.origins[members])
+        origins = history.origins[self.stack_rows(site) if site else []]
+        same_origin = np.isin(history.origins, origins)
         of_history = history.blocks if columns is self.blocks else history.hours
-        total: Floats = of_history.values[MEAN][same].sum(axis=0)
-        return total
+        counts: Floats = of_history.values[MEAN][same_origin].sum(axis=0)
+        return counts
 
 
-def _together(one: Stack, other: Stack) -> Stack:
-    """Return the site of two stacks, or of a site and one more of its stacks, with what they have in common."""
-    site = one
-    if not one.site:
-        name = site_of(one.blamed.function)
-        site = Stack(name, (one.blamed,), one.blamed, one.origin, one.wait, site=True)
+def _merged(stack: Stack, other: Stack) -> Stack:
+    """Return the site of two stacks, or of a site and another stack, with their common origin and wait reason."""
+    site = stack
+    if not stack.site:
+        name = site_of(stack.blamed.function)
+        site = Stack(
+            fingerprint=name,
+            frames=(stack.blamed,),
+            blamed=stack.blamed,
+            origin=stack.origin,
+            wait=stack.wait,
+            site=True,
+        )
     origin = site.origin if site.origin == other.origin else ""
     wait = site.wait if site.wait == other.wait else ""
     return site if (origin, wait) == (site.origin, site.wait) else replace(site, origin=origin, wait=wait)

@@ -1,193 +1,257 @@
-"""What is known and thought of one target, and of all targets of a service together. State; time comes in."""
+"""State of one target: health, history and judgements. Callers pass the time."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, ClassVar, Final
 
-from leakwatch.detect import pool_scores as pooling
 from leakwatch.detect.columns import BLOCKS, SCRAPES_PER_BLOCK
-from leakwatch.detect.daily import Daily
-from leakwatch.detect.detector import Detector, patience
+from leakwatch.detect.daily import DailyScorer
+from leakwatch.detect.detector import Detector, grace_period
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.history import History
 from leakwatch.detect.min_age import Lows, lows, older
+from leakwatch.detect.plain import Plain, PlainReader, PlainWriter
+from leakwatch.detect.pool_scores import stands_out
 from leakwatch.detect.proof import confirm
 from leakwatch.detect.restarts import ProcessTracker
-from leakwatch.detect.series import Series
+from leakwatch.detect.windows import Window
+from leakwatch.errors import quote
 from leakwatch.leaks.findings import ProbeResults
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.sites import Functions, Sites
-from leakwatch.leaks.tracker import Judged, Proven
-from leakwatch.model import NO_GROWTH, Fingerprint, Judgement, Target, Verdict
+from leakwatch.model import (
+    NO_GROWTH,
+    Fingerprint,
+    JudgedStack,
+    JudgedStacks,
+    Judgement,
+    Target,
+    TargetHealth,
+    Verdict,
+)
 
-EXPLAINS: Final = 0.5  # of the growth: what is proven was counted a little earlier, and the runtime may miss some
+EXPLAINS: Final = (
+    0.5  # share of the growth: proofs are a little older than the counts, and the runtime may miss some
+)
 
 
 class TargetState:
-    """All that is known of one target: the latest total, the history, what is thought of its stacks."""
+    """All state of one target: health, totals, history, judgements and results of probes."""
+
+    STATE: ClassVar = {
+        "target": Target,
+        "health": TargetHealth,
+        "total": int,
+        "restarts": int,
+        "replacement": bool,
+        "process_tracker": ProcessTracker,
+        "mixed_since": float | None,
+        "probe_results": ProbeResults,
+        "is_observed": bool,
+        "history": History,
+        "sites": Sites,
+        "detector": Detector,
+        "site_detector": Detector,
+        "_daily": DailyScorer,
+        "judged": JudgedStacks,
+        "judged_sites": JudgedStacks,
+    }
 
     def __init__(self, target: Target, settings: DetectionSettings, functions: Functions) -> None:
         self.target = target
+        self.health = TargetHealth()
         self.total = 0
+        """Goroutines in the latest profile."""
         self.restarts = 0
-        self._lows: dict[Fingerprint, Lows] = {}
-        self._lows_at = (0.0, 0.0, 0)
         self.replacement = False
-        """Whether it has taken another target's place."""
-        self.identity = ProcessTracker()
+        """Whether the target took over the state of a removed one."""
+        self.process_tracker = ProcessTracker()
         self.mixed_since: float | None = None
-        """Since when several processes answer in turn."""
-        self.answers = ProbeResults()
-        self._functions = functions
-        self.forget(settings)
+        """Time since which several processes answer, None if one does."""
+        self.probe_results = ProbeResults()
+        self._lows: dict[Fingerprint, Lows] = {}
+        self._lows_block = (0.0, 0.0, 0)
+        self.forget(settings, functions)
 
-    def forget(self, settings: DetectionSettings) -> None:
-        """Begin anew, with no history."""
+    def forget(self, settings: DetectionSettings, functions: Functions) -> None:
+        """Start over without history."""
+        self.is_observed = False
+        """Whether the pipeline has recorded a profile."""
+        self._settings = settings
         self.history = History(settings.block, settings.series_limit)
-        self.sites = Sites(self.history, self._functions)
-        self.detector: Detector[Series] = Detector(score_blocks, score_hours, Daily())
-        self.site_detector: Detector[Series] = Detector(score_blocks, score_hours)
-        self.judged: Judged = {}
-        self.judged_sites: Judged = {}
+        self.sites = Sites(self.history, functions)
+        self._daily = DailyScorer()
+        self.detector: Detector[History] = Detector(score_blocks, self._daily.score_hours)
+        self.site_detector: Detector[History] = Detector(score_blocks, score_hours)
+        self.judged: JudgedStacks = {}
+        self.judged_sites: JudgedStacks = {}
+
+    def to_plain(self, now: float) -> Plain:
+        """Return the state as plain values; `now`: seconds of the stopwatch."""
+        writer, settings = PlainWriter(now), self._settings
+        return writer.document(writer.state(self), block=settings.block, series_limit=settings.series_limit)
+
+    @classmethod
+    def from_plain(
+        cls, plain: Any, settings: DetectionSettings, functions: Functions, now: float
+    ) -> "TargetState":
+        """Return the state that `to_plain` converted. Raise StateError if it is invalid or has other settings."""
+        block, series_limit = settings.block, settings.series_limit
+        reader = PlainReader.document(plain, "target", now, block=block, series_limit=series_limit)
+        state = cls(reader["target"].read(Target), settings, functions)
+        reader.place = f"target {quote(state.target.name)}"
+        reader.fill(state)
+        return state
+
+    def adopt(self, other: "TargetState") -> None:
+        """Continue with the history and the judgements of `other`, another state of the same target."""
+        own = {name: getattr(self, name) for name in ("target", "health", "total", "probe_results")}
+        vars(self).update({**vars(other), **own})
 
     def judge(self, siblings: Collection["TargetState"]) -> None:
-        """Judge stacks and sites when a block has closed; `siblings`: the other targets of the service."""
-        _judge(self.detector, self.history, [other.history for other in siblings])
-        _judge(self.site_detector, self.sites, [other.sites for other in siblings])
-        self.learn()
+        """Judge all stacks and sites after a block has closed; `siblings`: the other targets of the service."""
+        _judge(self.detector, self.history, [sibling.history for sibling in siblings])
+        _judge(self.site_detector, self.sites, [sibling.sites for sibling in siblings])
+        self.apply_proof()
 
-    def learn(self) -> None:
-        """Judge by what is proven."""
-        self._weigh_proof()
+    def apply_proof(self) -> None:
+        """Confirm the stacks and sites that the runtime proves to leak."""
+        self._select_convincing()
         if self.proven:
-            confirm(self.detector, self.history, self.proven, self.answers.more_proven)
+            confirm(self.detector, self.history, self.proven, self.probe_results.more_proven)
             confirm(self.site_detector, self.sites, self.proven)
-        self.update_judgements()
+        self._update_judgements()
 
-    def update_judgements(self) -> None:
-        """Say what is thought now."""
+    def _update_judgements(self) -> None:
         self.judged = self.detector.judgements(self.history)
         self.judged_sites = self.site_detector.judgements(self.sites)
 
     @property
-    def judgements(self) -> Judged:
-        """What is thought of stacks and sites."""
+    def judgements(self) -> JudgedStacks:
+        """The judged stacks and sites."""
         return {**self.judged, **self.judged_sites}
 
-    @property
-    def proven(self) -> Proven:
-        """Stack or site -> goroutines of which the runtime says that nothing can wake them."""
-        proof = self.answers.proof
-        return {key: proof.goroutines.get(key, 0) for key in self.answers.convincing} if proof else {}
+    def judgement_of(self, fingerprint: Fingerprint) -> Judgement | None:
+        """Return the judgement of a stack or site, None if it is normal."""
+        judged = self.judged.get(fingerprint) or self.judged_sites.get(fingerprint)
+        return judged.judgement if judged else None
 
-    def _weigh_proof(self) -> None:
-        """Take for proven what explains the growth: one that was lost long ago is no proof of a hundred."""
-        answers, judgements = self.answers, self.judgements
-        if answers.proof is None:
+    @property
+    def proven(self) -> Mapping[Fingerprint, int]:
+        """Stack or site -> goroutines that the runtime reports as leaked."""
+        proof = self.probe_results.proof
+        if proof is None:
+            return {}
+        return {key: proof.goroutines.get(key, 0) for key in self.probe_results.convincing}
+
+    def _select_convincing(self) -> None:
+        """Mark the stacks with enough leaked goroutines to explain their growth; a single old one does not."""
+        results, judgements = self.probe_results, self.judgements
+        if results.proof is None:
             return
-        answers.convincing |= set(answers.more_proven)
-        for key, goroutines in answers.proof.goroutines.items():
-            said = judgements.get(key)
-            grown = said[1].gained if said else self.count(key)
+        results.convincing |= set(results.more_proven)
+        for key, goroutines in results.proof.goroutines.items():
+            judged = judgements.get(key)
+            grown = judged.judgement.gained if judged else self.count(key)
             if goroutines and goroutines >= EXPLAINS * grown:
-                answers.convincing.add(key)
+                results.convincing.add(key)
+
+    def series(self, fingerprint: Fingerprint) -> History | None:
+        """Return the history of the stacks or of the sites, whichever has the fingerprint; None if neither has."""
+        if fingerprint in self.history.rows:
+            return self.history
+        return self.sites if fingerprint in self.sites.rows else None
+
+    def count(self, fingerprint: Fingerprint) -> int:
+        """Return the goroutines of a stack or site in the latest profile."""
+        series = self.series(fingerprint)
+        return int(series.last[series.rows[fingerprint]]) if series else 0
 
     def older(self, fingerprint: Fingerprint) -> Mapping[float, int]:
-        """Return seconds -> goroutines of a stack or site that are at least as old, as their counts show."""
-        series: History = self.history if fingerprint in self.history.rows else self.sites
-        row = series.rows.get(fingerprint)
-        if row is None:
+        """Return age in seconds -> goroutines of a stack or site that are at least that old, by their counts."""
+        series = self.series(fingerprint)
+        if series is None:
             return {}
-        said = self.judgement_of(fingerprint)
-        before = said.before if said else math.nan
-        return older(self._lows_of(series, fingerprint), int(series.last[row]), before)
+        judgement = self.judgement_of(fingerprint)
+        before = judgement.before if judgement else math.nan
+        return older(self._lows_of(series, fingerprint), int(series.last[series.rows[fingerprint]]), before)
 
     def _lows_of(self, series: History, fingerprint: Fingerprint) -> Lows:
-        """Return the lows of a stack or site, which are asked for far more often than blocks close."""
+        """Return the lows of a stack or site, cached until a block closes: reads are far more frequent."""
         block = (series.block_start, series.block, self.restarts)
-        if self._lows_at != block:
-            self._lows_at, self._lows = block, {}
-        found = self._lows.get(fingerprint)
-        if found is None:
-            found = self._lows[fingerprint] = lows(series, series.rows[fingerprint])
-        return found
-
-    def judgement_of(self, fingerprint: Fingerprint) -> Judgement | None:
-        """Return what is thought of a stack or site."""
-        found = self.judged.get(fingerprint) or self.judged_sites.get(fingerprint)
-        return found[1] if found else None
+        if self._lows_block != block:
+            self._lows_block, self._lows = block, {}
+        if fingerprint not in self._lows:
+            self._lows[fingerprint] = lows(series, series.rows[fingerprint])
+        return self._lows[fingerprint]
 
     def restart(self) -> None:
         """Begin a new lifetime."""
         self.restarts += 1
-        self.answers.restart()
+        self.probe_results.restart()
         self.history.restart()
         self.sites.restart()
         self.detector.restart(self.history)
         self.site_detector.restart(self.sites)
-        self.update_judgements()
+        self._update_judgements()
 
-    def mixed(self, time: float) -> "DepartedTarget":
-        """Return what is known from when one process answered: it is as if that one had gone away."""
+    def mixed_judgements(self, time: float) -> JudgedStacks:
+        """Return the judgements while several processes answer, as if the judged process had ended."""
         if self.mixed_since is None:
             self.mixed_since = time
-            self.answers.restart()
-        return DepartedTarget(self.mixed_since, self)
+            self.probe_results.restart()
+        return self.fading_judgements(time - self.mixed_since)
+
+    def fading_judgements(self, seconds: float) -> JudgedStacks:
+        """Return the leaks that remain open `seconds` after the process ended: its successor may leak too."""
+        return {
+            key: JudgedStack(judged.stack, replace(judged.judgement, restarted=True, growth=NO_GROWTH))
+            for key, judged in self.judgements.items()
+            if judged.judgement.verdict >= Verdict.LEAKING
+            and seconds < grace_period(judged.judgement.grew, self.history.block)
+        }
 
     def take_over(self, old: "TargetState") -> None:
-        """Take over what is known of a target that is gone, and whose place this one takes."""
+        """Continue with the state of a removed target that this target replaces."""
         old.restart()
         self.replacement = True
-        self.identity.take_over(old.identity)
-        for history, its in ((self.history, old.history), (self.sites, old.sites)):
-            history.adopt(its)
+        self.process_tracker.take_over(old.process_tracker)
+        self.history.take_over(old.history)
+        self.sites.take_over(old.sites)
         self.detector.take_over(old.detector, self.history)
         self.site_detector.take_over(old.site_detector, self.sites)
-        self.update_judgements()
+        self._update_judgements()
 
-    def stretch(self, interval: float, block: float) -> bool:
-        """Fit the block to scrapes `interval` seconds apart, if possible `block`; tell whether it had to grow."""
+    def stretch(self, interval: float) -> bool:
+        """Fit the block to scrapes `interval` seconds apart; return whether the block grew."""
         grew = False
         for history, detector in ((self.history, self.detector), (self.sites, self.site_detector)):
-            before = history.closed
+            closed = history.closed
             if history.fit(interval):
-                detector.stretch(history, before)
+                detector.stretch(history, closed)
                 grew = True
-        if SCRAPES_PER_BLOCK * interval <= block and self.history.closed >= BLOCKS and not self.judgements:
+        fits = SCRAPES_PER_BLOCK * interval <= self._settings.block
+        if fits and self.history.closed >= BLOCKS and not self.judgements:
             self.history.shrink()
             self.sites.shrink()
         return grew
 
-    def count(self, fingerprint: Fingerprint) -> int:
-        """Return the goroutines now in a stack or at a site."""
-        series: History = self.history
-        row = series.rows.get(fingerprint)
-        if row is None:
-            series = self.sites
-            row = series.rows.get(fingerprint)
-        return 0 if row is None else int(series.last[row])
-
 
 @dataclass(frozen=True, slots=True)
 class DepartedTarget:
-    """A target that went away at `time`, and what was known of it."""
+    """State of a target that was removed at `time`."""
 
     time: float
     state: TargetState
 
-    def judged(self, time: float) -> Judged:
-        """Return what is still thought of it at `time`: the process has gone, the cause of a leak has not."""
-        waited, block = time - self.time, self.state.history.block
-        return {
-            key: (stack, replace(said, restarted=True, growth=NO_GROWTH))
-            for key, (stack, said) in self.state.judgements.items()
-            if said.verdict >= Verdict.LEAKING and waited < patience(said.grew, block)
-        }
+    def judgements(self, time: float) -> JudgedStacks:
+        """Return the leaks that remain open at `time`."""
+        return self.state.fading_judgements(time - self.time)
 
 
-def _judge(detector: Detector[Series], history: History, siblings: Sequence[History]) -> None:
-    def is_explained(fingerprint: Fingerprint, window: str) -> bool:
-        return window not in pooling.BLATANT and not pooling.stands_out(history, siblings, fingerprint)
+def _judge(detector: Detector[History], history: History, siblings: Sequence[History]) -> None:
+    def is_explained(fingerprint: Fingerprint, window: Window) -> bool:
+        return window.must_stand_out and not stands_out(history, siblings, fingerprint)
 
     detector.judge(history, is_explained)

@@ -1,1 +1,1 @@
-"""Profile formats: bytes in, values out, no I/O."""
+"""Parsing of profiles and dumps, and the identity of stacks. No I/O."""

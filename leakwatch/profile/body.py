@@ -1,9 +1,10 @@
-"""One body on its way in, fed in pieces."""
+"""Parses one body, fed in pieces, into samples."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
-from leakwatch.model import Fingerprint, Process, Sample, Samples
+from leakwatch.model import Fingerprint, Process, Sample
 from leakwatch.profile import proto, text
 from leakwatch.profile.stacks import Identifier
 
@@ -11,8 +12,17 @@ Format = Literal["text", "proto"]
 """`debug=1` or `debug=0`."""
 
 
+@dataclass(frozen=True, slots=True)
+class ParsedBody:
+    """Content of one body. `process`: the process that wrote it, None if the format does not identify it."""
+
+    total: int
+    samples: dict[Fingerprint, Sample]
+    process: Process | None
+
+
 class Body:
-    """One body on its way in: fed in pieces, so that a large one neither fills memory nor holds up the loop."""
+    """A body that is being parsed. Feeding it in pieces bounds the memory and does not block the event loop."""
 
     def __init__(self, parser: text.Parser | proto.Parser, identifier: Identifier) -> None:
         self._parser = parser
@@ -20,24 +30,18 @@ class Body:
         self._samples: dict[Fingerprint, Sample] = {}
 
     def feed(self, data: bytes) -> None:
-        """Take in the next piece; raises ProfileError."""
+        """Parse the next piece; raises ProfileError."""
         self.identifier.merge(self._parser.feed(data), self._samples)
 
     def steps(self) -> Iterator[None]:
-        """Do in small steps what is left to do when the body is over; raises ProfileError."""
-        return self._parser.steps()
+        """Do most of the work of `close` in small steps; raises ProfileError."""
+        if isinstance(self._parser, proto.Parser):
+            yield from self._parser.steps()
 
-    @property
-    def process(self) -> Process | None:
-        """Which process it comes from, None if it does not say; after it was closed."""
-        process = self._parser.process if isinstance(self._parser, proto.Parser) else None
-        return process if process and process.start else None
-
-    def close(self) -> tuple[int, Samples]:
-        """Return the total and the samples of the whole body; raises ProfileError if it is not whole."""
-        self.identifier.merge(self._parser.close(), self._samples)
-        return self._parser.total or 0, self._samples
-
-    def learn(self, symbols: Mapping[int, str]) -> None:
-        """Name the wait reasons of the samples by `symbols` of their process: address -> function."""
-        self.identifier.learn(self._samples, symbols)
+    def close(self) -> ParsedBody:
+        """Return the content of the body; raises ProfileError if the body is incomplete."""
+        groups, parser = self._parser.close(), self._parser
+        if groups:
+            self.identifier.merge(groups, self._samples)
+        process = parser.process if isinstance(parser, proto.Parser) else None
+        return ParsedBody(parser.total or 0, self._samples, process if process and process.start else None)

@@ -1,45 +1,69 @@
-"""A bounded memory for pure results: two generations, the older one is dropped when the newer one is full.
+"""Bounded caches of pure results.
 
-Cheaper than an LRU: a hit in the young generation is one dictionary look-up, which is what makes the repeat
-parse of a body fast; what was not used for a whole generation is forgotten.
+A GenerationCache drops its older generation when the newer one is full. It is cheaper than an LRU: a hit in the
+newer generation is one dictionary look-up, which makes the parsing of a repeated body fast.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Generic, TypeVar
+
+from leakwatch.model import Frame, Trace
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
 class GenerationCache(Generic[K, V]):
-    """Remembers the values put last or used last, of a weight between `size` and 2 x `size` in all."""
+    """The most recently used values. The total weight of a full cache is between `size` and 2 x `size`."""
 
-    __slots__ = ("_old", "_size", "_weight", "young")
+    __slots__ = ("_older", "_size", "_weight", "newer")
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._weight = 0
-        self._old: dict[K, V] = {}
-        self.young: dict[K, V] = {}
-        """The newer generation; a hot loop may look here first."""
+        self._older: dict[K, V] = {}
+        self.newer: dict[K, V] = {}
+        """The newer generation; a hot loop may read it first."""
 
     def get(self, key: K) -> V | None:
-        """Return the value remembered for `key`, or None."""
-        value = self.young.get(key)
+        """Return the value of `key`, or None."""
+        value = self.newer.get(key)
         if value is None:
-            value = self._old.pop(key, None)
+            value = self._older.pop(key, None)
             if value is not None:
                 self.put(key, value)
         return value
 
     def put(self, key: K, value: V, weight: int = 1) -> None:
-        """Remember `value` for `key`; `weight` is its share of the size, 1 for an ordinary one."""
+        """Store `value`; `weight` is its share of the size."""
         if self._weight >= self._size:
-            self._old = self.young
-            self.young = {}
+            self._older = self.newer
+            self.newer = {}
             self._weight = 0
-        self.young[key] = value
+        self.newer[key] = value
         self._weight += weight
 
     def __len__(self) -> int:
-        return len(self._old) + len(self.young)
+        return len(self._older) + len(self.newer)
+
+
+class ParseCache:
+    """Parsed traces and frames that parsers reuse when a later body repeats them.
+
+    Any number of parsers can share a cache, also for text and protobuf. `symbols`: address -> function, if all
+    text bodies come from one program with known symbols.
+    """
+
+    __slots__ = ("frames", "symbols", "traces", "truncated")
+
+    def __init__(self, size: int = 100_000, symbols: Mapping[int, str] | None = None) -> None:
+        self.symbols = symbols or {}
+        self.traces: GenerationCache[int, Trace] = GenerationCache(size)
+        """Traces by the hash of their text, or of their addresses and labels.
+
+        The text itself would be most of the memory of many targets. Python keys the hash of bytes and text with a
+        secret, so a service cannot construct a collision.
+        """
+        self.truncated: GenerationCache[Trace, Trace] = GenerationCache(size)
+        """Trace of a protobuf -> the same trace, marked as truncated."""
+        self.frames: GenerationCache[Hashable, Frame] = GenerationCache(size)

@@ -1,19 +1,19 @@
-"""What changed between two profiles, by stack, site, origin or wait reason. Pure; the command line prints it.
+"""Difference of two profiles, by stack, site, origin or wait reason.
 
-Stacks are matched by fingerprint, so a rebuild, another line number and another Go version change nothing.
+Stacks are matched by fingerprint, so a rebuild, another line number or another Go version is not a difference.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from leakwatch.model import Sample, Samples, Stack
-from leakwatch.profile.grouping import KEYS, By, folded_stack, stack_json
+from leakwatch.profile.grouping import KEYS, GroupBy, folded_stack, stack_json
 from leakwatch.profile.packages import is_std
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """One stack, as it is in the new profile if it is there, and its goroutines in both."""
+class StackChange:
+    """One stack, from the new profile if it is there, and its goroutines in both profiles."""
 
     stack: Stack
     old: int
@@ -21,137 +21,140 @@ class Move:
 
     @property
     def change(self) -> int:
-        """How many goroutines more; below 0: fewer."""
+        """The increase of goroutines, negative for a decrease."""
         return self.new - self.old
 
     @property
     def mark(self) -> str:
-        """What is to be said of a stack that is in one of the profiles only."""
+        """Whether the stack is "new" or "gone"; "" if both profiles have it."""
         if self.old and self.new:
             return ""
         return "new" if self.new else "gone"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """Stacks that share `key`, the one that changed most first."""
+class GroupChange:
+    """Stacks that share `key`, the largest change first."""
 
     key: str
-    moves: tuple[Move, ...]
+    stacks: tuple[StackChange, ...]
 
     @property
     def old(self) -> int:
-        """The goroutines of the old profile."""
-        return sum(move.old for move in self.moves)
+        """The goroutines in the old profile."""
+        return sum(stack.old for stack in self.stacks)
 
     @property
     def new(self) -> int:
-        """The goroutines of the new profile."""
-        return sum(move.new for move in self.moves)
+        """The goroutines in the new profile."""
+        return sum(stack.new for stack in self.stacks)
 
     @property
     def change(self) -> int:
-        """How many goroutines more; below 0: fewer."""
+        """The increase of goroutines, negative for a decrease."""
         return self.new - self.old
 
     @property
     def mark(self) -> str:
-        """What is to be said of stacks that are all in one of the profiles only."""
-        return Move(self.moves[0].stack, self.old, self.new).mark
+        """Whether all stacks of the group are "new" or "gone", else ""."""
+        return StackChange(self.stacks[0].stack, self.old, self.new).mark
 
 
-def compare(old: Samples, new: Samples) -> list[Move]:
-    """Return every stack of both profiles."""
-    moves = []
+def compare(old: Samples, new: Samples) -> list[StackChange]:
+    """Return all stacks of both profiles."""
+    stacks = []
     for fingerprint in {**new, **old}:
         before, after = old.get(fingerprint), new.get(fingerprint)
         counts = (sample.goroutines if sample else 0 for sample in (before, after))
-        moves.append(Move(_told(before, after), *counts))
-    return moves
+        stacks.append(StackChange(_stack(before, after), *counts))
+    return stacks
 
 
-def _told(before: Sample | None, after: Sample | None) -> Stack:
-    """Return a stack as the later profile has it, with the wait reason from either."""
-    found = after or before
-    if found is None:
-        raise ValueError("a stack of neither profile")
-    if before and not found.stack.wait:
-        return replace(found.stack, wait=before.stack.wait)
-    return found.stack
+def _stack(before: Sample | None, after: Sample | None) -> Stack:
+    """Return the stack of the later profile, with the wait reason of either."""
+    sample = after or before
+    if sample is None:
+        raise ValueError("the stack is in neither profile")
+    if before and not sample.stack.wait:
+        return replace(sample.stack, wait=before.stack.wait)
+    return sample.stack
 
 
-def changes(moves: Iterable[Move], by: By) -> list[Change]:
-    """Return the groups whose number of goroutines changed: those that grew most first, that shrank most last."""
-    groups: dict[str, list[Move]] = {}
-    for move in sorted(moves, key=lambda move: -abs(move.change)):
-        groups.setdefault(KEYS[by](move.stack), []).append(move)
-    found = [Change(key, tuple(members)) for key, members in groups.items()]
-    return sorted((one for one in found if one.change), key=lambda one: (-one.change, one.key))
+def changes(stacks: Iterable[StackChange], by: GroupBy) -> list[GroupChange]:
+    """Return the groups with a changed number of goroutines, from the largest increase to the largest decrease."""
+    groups: dict[str, list[StackChange]] = {}
+    for stack in sorted(stacks, key=lambda stack: -abs(stack.change)):
+        groups.setdefault(KEYS[by](stack.stack), []).append(stack)
+    all_groups = [GroupChange(key, tuple(members)) for key, members in groups.items()]
+    changed = [group for group in all_groups if group.change]
+    return sorted(changed, key=lambda group: (-group.change, group.key))
 
 
-def largest(found: list[Change], limit: int) -> list[Change]:
-    """Return the `limit` largest changes, 0 for all, in their order."""
-    if not limit or limit >= len(found):
-        return found
-    chosen = {one.key for one in sorted(found, key=lambda one: -abs(one.change))[:limit]}
-    return [one for one in found if one.key in chosen]
+def largest(groups: list[GroupChange], limit: int) -> list[GroupChange]:
+    """Return the `limit` largest changes, in the order of `groups`; 0 means all."""
+    if not limit or limit >= len(groups):
+        return groups
+    keys = {group.key for group in sorted(groups, key=lambda group: -abs(group.change))[:limit]}
+    return [group for group in groups if group.key in keys]
 
 
-def summary(moves: Iterable[Move]) -> str:
-    """Return in one line how many stacks grew, shrank and stayed."""
-    moves = list(moves)
-    grew = [move for move in moves if move.change > 0]
-    shrank = [move for move in moves if move.change < 0]
-    stayed = len(moves) - len(grew) - len(shrank)
-    parts = [f"{_stacks(grew)} grew by {sum(move.change for move in grew)}{_marked(grew, 'new')}"] if grew else []
+def summary(stacks: Iterable[StackChange]) -> str:
+    """Return one line with the number of stacks that grew, shrank and stayed."""
+    stacks = list(stacks)
+    grew = [stack for stack in stacks if stack.change > 0]
+    shrank = [stack for stack in stacks if stack.change < 0]
+    stayed = len(stacks) - len(grew) - len(shrank)
+    parts = (
+        [f"{_number(grew)} grew by {sum(stack.change for stack in grew)}{_marked(grew, 'new')}"] if grew else []
+    )
     if shrank:
         parts.append(
-            f"{_stacks(shrank)} shrank by {-sum(move.change for move in shrank)}{_marked(shrank, 'gone')}"
+            f"{_number(shrank)} shrank by {-sum(stack.change for stack in shrank)}{_marked(shrank, 'gone')}"
         )
     if stayed:
         parts.append(f"{stayed} stayed")
     return ", ".join(parts) or "no stacks"
 
 
-def _stacks(moves: list[Move]) -> str:
-    return "1 stack" if len(moves) == 1 else f"{len(moves)} stacks"
+def _number(stacks: list[StackChange]) -> str:
+    return "1 stack" if len(stacks) == 1 else f"{len(stacks)} stacks"
 
 
-def _marked(moves: list[Move], mark: str) -> str:
-    number = sum(move.mark == mark for move in moves)
+def _marked(stacks: list[StackChange], mark: str) -> str:
+    number = sum(stack.mark == mark for stack in stacks)
     return f" ({number} {mark})" if number else ""
 
 
-def strangers(moves: Iterable[Move]) -> bool:
-    """Tell whether the profiles have nothing in common but what every Go program has."""
-    marks = [move.mark for move in moves if not is_std(move.stack.blamed.function)]
+def are_unrelated(stacks: Iterable[StackChange]) -> bool:
+    """Return whether the profiles share only stacks of the standard library, as two different programs do."""
+    marks = [stack.mark for stack in stacks if not is_std(stack.stack.blamed.function)]
     return "" not in marks and {"new", "gone"} <= set(marks)
 
 
-def folded(moves: Iterable[Move]) -> str:
-    """Return the folded difference as flame graphs take it: stack, old count, new count."""
-    return "".join(f"{folded_stack(move.stack)} {move.old} {move.new}\n" for move in moves)
+def folded(stacks: Iterable[StackChange]) -> str:
+    """Return the difference in the folded format of flame graphs: stack, old count, new count."""
+    return "".join(f"{folded_stack(stack.stack)} {stack.old} {stack.new}\n" for stack in stacks)
 
 
-def as_json(old: int, new: int, found: Iterable[Change]) -> dict[str, object]:
-    """Return what JSON says of a difference; `old` and `new` are the totals of the profiles."""
+def as_json(old: int, new: int, groups: Iterable[GroupChange]) -> dict[str, object]:
+    """Return the JSON of a difference; `old` and `new`: totals of the profiles."""
     return {
         "old": old,
         "new": new,
         "change": new - old,
         "groups": [
             {
-                "key": one.key,
-                "old": one.old,
-                "new": one.new,
-                "change": one.change,
-                "mark": one.mark,
+                "key": group.key,
+                "old": group.old,
+                "new": group.new,
+                "change": group.change,
+                "mark": group.mark,
                 "stacks": [
-                    {"old": move.old, "new": move.new, "change": move.change, "mark": move.mark}
-                    | stack_json(move.stack)
-                    for move in one.moves
+                    {"old": stack.old, "new": stack.new, "change": stack.change, "mark": stack.mark}
+                    | stack_json(stack.stack)
+                    for stack in group.stacks
                 ],
             }
-            for one in found
+            for group in groups
         ],
     }

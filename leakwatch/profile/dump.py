@@ -1,18 +1,18 @@
-r"""Parses full dumps, `/debug/pprof/goroutine?debug=2` and what Go prints at a panic, from Go 1.19 to 1.27.
+r"""Parses full dumps, `/debug/pprof/goroutine?debug=2` and the output of a panic, from Go 1.19 to 1.27.
 
-    goroutine 35 [chan receive, 5 minutes, locked to thread] {worker: w1}:    number, state, how long, labels
+    goroutine 35 [chan receive, 5 minutes, locked to thread] {worker: w1}:    number, state, wait time, labels
     main.(*Box[...]).Wait(0xc00012e000?, {0x5db818, 0x3})                     call, leaf first: argument words
-    \t/src/main.go:139 +0x28                                                  its place
+    \t/src/main.go:139 +0x28                                                  its file and line
     main.inlined(...)
     \t/src/main.go:141
     ...203 frames elided...                                                   the middle of a deep stack is missing
     created by main.main in goroutine 1                                       the goroutine since 1.21
     \t/src/main.go:97 +0x1d
-                                                                              a blank line parts goroutines
+                                                                              a blank line between goroutines
 
-Argument words may be secrets: they are taken off before anything else is done. Nothing marks the end, and Go stops
-at 64 MiB wherever that is. The minutes come from the garbage collector: none are shown in the first minute, and
-until it has run twice. Other text, as comes with a panic, is counted and left out. Bytes only: no I/O.
+Argument words may be secrets, so they are removed before parsing. Nothing marks the end, and Go truncates a dump
+at 64 MiB. The garbage collector measures the wait time: a dump omits it during the first minute, and until the
+second collection. Other text, such as the message of a panic, is counted and omitted.
 """
 
 import re
@@ -22,41 +22,40 @@ from dataclasses import dataclass
 from leakwatch.errors import MalformedProfile, NotAProfile, TruncatedProfile, quote
 from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile.cache import GenerationCache
-from leakwatch.profile.text import DIGITS, PIECE, UNKNOWN, decode, unquote
+from leakwatch.profile.text import NUMBER, PIECE_SIZE, UNKNOWN, decode, first_visible, unquote
 from leakwatch.profile.wait_reason import wait_reason
 
-FULL = 64 << 20
-"""Go's dumps never are longer; one that is as long was cut."""
+SIZE_LIMIT = 64 << 20
+"""Size at which Go truncates a dump."""
 
-NOISE = 1 << 20
-"""Bytes in which the first goroutine must have ended."""
+MAX_PREFIX = 1 << 20
+"""Number of bytes within which the first goroutine must end."""
 
 START = re.compile(rb"^goroutine \d+ (?:[a-z]+=\S+ )*\[", re.MULTILINE)
 HEADER = re.compile(rb"goroutine (\d{1,18})(?: [a-z]+=\S+)* \[([^\],{]*)((?:, [^\],{]*)*)")
 LABEL = re.compile(rb'(?:"((?:[^"\\]|\\.)*)"|([\w./]*)): (?:"((?:[^"\\]|\\.)*)"|([\w./]*))(?:, |(\}))')
 NOTE = re.compile(rb" \((leaked|scan|durable)\)")
 MINUTES = re.compile(rb", (\d{1,18}) minutes")
-ARGUMENTS = re.compile(rb"\([^()\n]*\)$", re.MULTILINE)
+ARGUMENT_WORDS = re.compile(rb"\([^()\n]*\)$", re.MULTILINE)
 SECRET = re.compile(rb"[({](?!\*).*", re.DOTALL)
 PLACE = re.compile(rb"\t(.*):(\d{1,18})(?: \+0x[0-9a-f]+)?(?: [a-z]+=0x[0-9a-f]+)*")
 ELIDED = re.compile(rb"\.\.\.(\d+|additional) frames elided\.\.\.")
-ELSEWHERE = b"\tgoroutine running on other thread"
-BIRTH = b"created by "
-FOREIGN = b"non-Go function"
-ORIGIN = b"[originating from goroutine "
-EXIT = b"exit status "
+OTHER_THREAD = b"\tgoroutine running on other thread"
+CREATED_BY = b"created by "
+NON_GO = b"non-Go function"
+ANCESTOR = b"[originating from goroutine "
+EXIT_STATUS = b"exit status "
 GOEXIT = "runtime.goexit"
-HIDDEN = ("runtime.", "internal/runtime/")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Goroutine:
     """One goroutine of a dump.
 
-    `trace` has the frames that debug=1 would show, none before it first runs; `gap`: so many of them come before
-    the place where the middle is missing, 0 if it is not. `state` is in the words of Go 1.24, `minutes` how long
-    it has been in it, None where the dump does not say. `creator` is the call that started it, in goroutine
-    `parent` (0: not said).
+    `trace` has the frames that debug=1 would show, none before the goroutine first runs. `gap` is the number of
+    frames before the omitted middle of a deep stack, 0 if the stack is complete. `state` is in the words of Go
+    1.24. `minutes` is the time in this state, None if the dump omits it. `creator` is the call that started the
+    goroutine, in the goroutine `parent`, 0 if unknown.
     """
 
     number: int
@@ -72,21 +71,21 @@ class Goroutine:
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """The goroutines of a dump; `truncated`: more followed, which are lost; `ignored`: pieces of other text."""
+    """The goroutines of a dump; `truncated`: whether its end is missing; `ignored`: number of other paragraphs."""
 
     goroutines: tuple[Goroutine, ...]
     truncated: bool = False
     ignored: int = 0
 
     def profile(self) -> Profile:
-        """Return what debug=1 would have said."""
+        """Return the profile with the groups that debug=1 would show."""
         counts = Counter(goroutine.trace for goroutine in self.goroutines)
         return Profile(len(self.goroutines), tuple(counts.most_common()))
 
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """What follows a header, without who created it."""
+    """The calls of one goroutine, without its creator."""
 
     frames: tuple[Frame, ...]
     gap: int = 0
@@ -95,15 +94,15 @@ class Calls:
 
 
 class Parser:
-    """Reads one dump in pieces of any size and gives each goroutine when it is complete."""
+    """Parses one dump, in pieces of any size."""
 
-    __slots__ = ("_calls", "_frames", "_line", "_pieces", "_seen", "_size", "_traces", "ignored", "truncated")
+    __slots__ = ("_calls", "_count", "_frames", "_line", "_pieces", "_size", "_traces", "ignored", "truncated")
 
     def __init__(self) -> None:
         self.truncated = False
-        """Whether the end is missing, known when the parser is closed."""
+        """Whether the end of the dump is missing. Valid after `close`."""
         self.ignored = 0
-        """Pieces of text that are no goroutines."""
+        """Number of paragraphs that are not goroutines."""
         self._calls: GenerationCache[int, Calls] = GenerationCache(100_000)
         self._frames: GenerationCache[tuple[bytes, bytes], Frame] = GenerationCache(100_000)
         self._traces: GenerationCache[tuple[int, str, tuple[tuple[str, str], ...]], Trace] = GenerationCache(
@@ -111,7 +110,7 @@ class Parser:
         )
         self._pieces: list[bytes] = []
         self._line = 1
-        self._seen = 0
+        self._count = 0
         self._size = 0
 
     def feed(self, data: bytes) -> list[Goroutine]:
@@ -121,62 +120,63 @@ class Parser:
         self._size += len(data)
         if data:
             pieces.append(data)
-        found: list[Goroutine] = []
-        if complete:  # joining only what has an end keeps one endless line linear
+        goroutines: list[Goroutine] = []
+        if complete:  # joining each piece would take quadratic time for a long line
             body, _, rest = b"".join(pieces).rpartition(b"\n\n")
             self._pieces = [rest] if rest else []
-            found = self._goroutines(body)
-        if not self._seen and self._size > NOISE:
-            raise NotAProfile(f"not a dump of goroutines: none ends in the first {NOISE} bytes")
-        return found
+            goroutines = self._goroutines(body)
+        if not self._count and self._size > MAX_PREFIX:
+            raise NotAProfile(f"not a dump of goroutines: no goroutine ends within {MAX_PREFIX} bytes")
+        return goroutines
 
     def close(self) -> list[Goroutine]:
-        """Return what the end completes; raises NotAProfile, and TruncatedProfile if not even one is whole."""
+        """Return the remaining goroutines; raises NotAProfile, and TruncatedProfile if none was complete."""
         rest = b"".join(self._pieces)
         begun = START.search(rest) is not None
-        self.truncated = self._size == FULL or (rest != b"" and not rest.endswith(b"\n"))
-        found: list[Goroutine] = []
+        self.truncated = self._size == SIZE_LIMIT or (rest != b"" and not rest.endswith(b"\n"))
+        goroutines: list[Goroutine] = []
         if rest.endswith(b"\n"):
             try:
-                found = self._goroutines(rest)
+                goroutines = self._goroutines(rest)
             except MalformedProfile:
                 self.truncated = True
-            if found and not _has_root(found[-1]):
+            if goroutines and not _has_root(goroutines[-1]):
                 self.truncated = True
-                self._seen -= 1
-                found.pop()
-        if not self._seen and not begun:
-            what = f"starts with {_shown(rest)}" if rest else "is empty"
-            raise NotAProfile(f"not a dump of goroutines: the body {what}")
-        if not self._seen:
+                self._count -= 1
+                goroutines.pop()
+        if not self._count and not begun:
+            problem = f"starts with {_redacted(rest)}" if rest else "is empty"
+            raise NotAProfile(f"not a dump of goroutines: the body {problem}")
+        if not self._count:
             raise TruncatedProfile(f"line {self._line}: the dump ends within its first goroutine")
-        return found
+        return goroutines
 
     def _goroutines(self, body: bytes) -> list[Goroutine]:
-        """Return the goroutines of `body`, which ends where one ends."""
-        found = []
-        for block in ARGUMENTS.sub(b"", body).split(b"\n\n"):
-            start = START.search(block)
-            if start is not None:
-                at = start.start()
-                self.ignored += block[:at].strip() != b""  # what panicked, without a blank line after it
-                goroutine = self._goroutine(block[at:].rstrip(b"\n"), self._line + block.count(b"\n", 0, at))
-                self._seen += 1
-                if goroutine.number:  # 0 is what a thread runs between goroutines
-                    found.append(goroutine)
+        """Return the goroutines of `body`, which ends at the end of a goroutine."""
+        goroutines = []
+        for block in ARGUMENT_WORDS.sub(b"", body).split(b"\n\n"):
+            match = START.search(block)
+            if match is not None:
+                start = match.start()
+                self.ignored += block[:start].strip() != b""  # the message of a panic before its goroutine
+                line = self._line + block.count(b"\n", 0, start)
+                goroutine = self._goroutine(block[start:].rstrip(b"\n"), line)
+                self._count += 1
+                if goroutine.number:  # 0 is the scheduler of a thread
+                    goroutines.append(goroutine)
             elif block.strip():
                 self.ignored += 1
             self._line += block.count(b"\n") + 2
-        return found
+        return goroutines
 
     def _goroutine(self, block: bytes, line: int) -> Goroutine:
-        head, _, rest = block.partition(b"\n")
-        match = HEADER.match(head)
+        header, _, rest = block.partition(b"\n")
+        match = HEADER.match(header)
         if match is None:
-            raise _malformed("expected `goroutine N [state]:`", head, line)
-        number, words, more = match.groups()
-        labels = _labels(head, match.end(), line)
-        text, _, birth = (b"\n" + rest).partition(b"\n" + BIRTH)
+            raise _malformed("expected `goroutine N [state]:`", header, line)
+        number, words, notes = match.groups()
+        labels = _labels(header, match.end(), line)
+        text, _, created_by = (b"\n" + rest).partition(b"\n" + CREATED_BY)
         key = hash(text)
         calls = self._calls.get(key)
         if calls is None:
@@ -184,13 +184,13 @@ class Parser:
             self._calls.put(key, calls, 1 + len(text) // 1024)
         state = decode(NOTE.sub(b"", words).removesuffix(b" labels:"))
         if state == "semacquire" and calls.frames:
-            state = wait_reason(calls.frames) or state  # Go 1.19 says so of all locks, 1.23 of wait groups
+            state = wait_reason(calls.frames) or state  # Go 1.19 has this state for all locks, 1.23 for WaitGroup
         trace = self._traces.get((key, state, labels))
         if trace is None:
             trace = Trace(calls.frames, labels=labels, truncated=calls.truncated, parked=calls.parked, wait=state)
             self._traces.put((key, state, labels), trace)
-        minutes = MINUTES.match(more)
-        creator, parent = self._creator(birth, line + 1 + text.count(b"\n")) if birth else (None, 0)
+        minutes = MINUTES.match(notes)
+        creator, parent = self._creator(created_by, line + 1 + text.count(b"\n")) if created_by else (None, 0)
         return Goroutine(
             number=int(number),
             trace=trace,
@@ -199,70 +199,70 @@ class Parser:
             creator=creator,
             parent=parent,
             gap=calls.gap,
-            locked=b", locked to thread" in more,
+            locked=b", locked to thread" in notes,
             leaked=b" (leaked)" in words,
         )
 
     def _read_calls(self, text: bytes, line: int) -> Calls:
-        """Return the calls in `text`, whose first line is empty and stands for line `line`, the header's."""
+        """Return the calls in `text`. Its first line is empty, in place of the header at line `line`."""
         lines = text.split(b"\n")
         frames: list[Frame] = []
-        gap, cut, at = 0, False, 1
-        while at < len(lines):
-            function = lines[at]
-            if function.startswith((EXIT, ORIGIN)):
+        gap, truncated, i = 0, False, 1
+        while i < len(lines):
+            function = lines[i]
+            if function.startswith((EXIT_STATUS, ANCESTOR)):
                 break
             elided = ELIDED.fullmatch(function)
             if elided is not None:
-                gap, cut = (gap, True) if elided[1] == b"additional" else (len(frames), cut)
-            elif function.startswith(FOREIGN):
+                gap, truncated = (gap, True) if elided[1] == b"additional" else (len(frames), truncated)
+            elif function.startswith(NON_GO):
                 frames.append(UNKNOWN)
-                at += function == FOREIGN  # the line after it has but an address
-            elif not function.startswith(ELSEWHERE):
-                frames.append(self._frame(function, lines[at + 1 : at + 2], line + at))
-                at += 1
-            at += 1
+                i += function == NON_GO  # the next line has only an address
+            elif not function.startswith(OTHER_THREAD):
+                frames.append(self._frame(function, lines[i + 1 : i + 2], line + i))
+                i += 1
+            i += 1
         if len(frames) == 2 and frames[1].function == GOEXIT and b" +0x" not in lines[2]:
-            return Calls(())  # it was created and has not run yet
+            return Calls(())  # the goroutine has not run yet
         frames = [frame for frame in frames if frame.function != GOEXIT]
-        shown = next((i for i, frame in enumerate(frames) if not frame.function.startswith(HIDDEN)), 0)
-        parked = frames[shown - 1].function if shown else ""
-        return Calls(tuple(frames[shown:]), max(gap - shown, 0), cut, parked)
+        leaf = first_visible(frames)
+        parked = frames[leaf - 1].function if leaf else ""
+        return Calls(tuple(frames[leaf:]), max(gap - leaf, 0), truncated, parked)
 
     def _frame(self, function: bytes, places: list[bytes], line: int) -> Frame:
-        """Return the frame of a call; `places` has the line after it, if there is one."""
+        """Return the frame of a call; `places`: the next line, or nothing at the end of the text."""
         place = places[0] if places else b""
         frame = self._frames.get((function, place))
         if frame is None:
             match = PLACE.fullmatch(place)
             if match is None or not function.strip() or function.startswith(b"\t"):
-                wrong, number = (place, line + 1) if places and function.strip() else (function, line)
-                raise _malformed("expected a call and its file:line", wrong, number)
+                invalid, number = (place, line + 1) if places and function.strip() else (function, line)
+                raise _malformed("expected a call and its file:line", invalid, number)
             name = "runtime.gopanic" if function == b"panic" else decode(function)
             frame = Frame(name, decode(match[1]), int(match[2]))
             self._frames.put((function, place), frame)
         return frame
 
-    def _creator(self, birth: bytes, line: int) -> tuple[Frame, int]:
-        function, *places = birth.split(b"\n", 2)
+    def _creator(self, created_by: bytes, line: int) -> tuple[Frame, int]:
+        function, *places = created_by.split(b"\n", 2)
         function, _, parent = function.partition(b" in goroutine ")
-        if parent and not (parent.isdigit() and len(parent) <= DIGITS):
+        if parent and not NUMBER.fullmatch(parent):
             raise _malformed("expected the number of a goroutine", parent, line)
         return self._frame(function, places[:1], line), int(parent or 0)
 
 
 def parse(body: bytes) -> Dump:
-    """Return the goroutines that `body` holds whole; raises ProfileError."""
+    """Return the complete goroutines in `body`; raises ProfileError."""
     parser = Parser()
-    found: list[Goroutine] = []
-    for at in range(0, len(body), PIECE):
-        found += parser.feed(body[at : at + PIECE])
-    found += parser.close()
-    return Dump(tuple(found), parser.truncated, parser.ignored)
+    goroutines: list[Goroutine] = []
+    for start in range(0, len(body), PIECE_SIZE):
+        goroutines += parser.feed(body[start : start + PIECE_SIZE])
+    goroutines += parser.close()
+    return Dump(tuple(goroutines), parser.truncated, parser.ignored)
 
 
 def unpaste(body: bytes) -> bytes:
-    """Return `body` with what browsers and chats do to it undone; what is as Go printed it stays as it is."""
+    """Return `body` without the changes of browsers and chats. An unchanged dump stays as it is."""
     if b"\n\t" in body and b"\r\n" not in body:
         return body
     lines = [line.rstrip() for line in body.removeprefix(b"\xef\xbb\xbf").strip().split(b"\n")]
@@ -270,31 +270,31 @@ def unpaste(body: bytes) -> bytes:
 
 
 def _has_root(goroutine: Goroutine) -> bool:
-    """Tell whether its last lines are there: who created it or, of the first, where a program starts."""
-    first = goroutine.trace.frames[-1].function if goroutine.number == 1 and goroutine.trace.frames else ""
-    return goroutine.creator is not None or first in {"main.main", "runtime.main"} or ".init" in first
+    """Return whether `goroutine` ends with its creator or, if it is the main goroutine, with main or init."""
+    root = goroutine.trace.frames[-1].function if goroutine.number == 1 and goroutine.trace.frames else ""
+    return goroutine.creator is not None or root in {"main.main", "runtime.main"} or ".init" in root
 
 
-def _labels(head: bytes, at: int, line: int) -> tuple[tuple[str, str], ...]:
-    """Return the labels in a header from `at` on: within the bracket (Go 1.26), or after it."""
+def _labels(header: bytes, offset: int, line: int) -> tuple[tuple[str, str], ...]:
+    """Return the labels in `header` after `offset`: before the closing bracket (Go 1.26), or after it."""
     pairs = []
-    if head.startswith((b"{", b"] {"), at):
-        at = head.index(b"{", at) + 1
-        while match := LABEL.match(head, at):
+    if header.startswith((b"{", b"] {"), offset):
+        offset = header.index(b"{", offset) + 1
+        while match := LABEL.match(header, offset):
             key, plain_key, value, plain_value, end = match.groups()
             pairs.append((unquote(key or plain_key or b""), unquote(value or plain_value or b"")))
-            at = match.end()
+            offset = match.end()
             if end:
                 break
-    if head[at:] not in {b"]:", b":"}:
-        raise _malformed("expected `goroutine N [state]:`", head, line)
+    if header[offset:] not in {b"]:", b":"}:
+        raise _malformed("expected `goroutine N [state]:`", header, line)
     return tuple(sorted(pairs))
 
 
 def _malformed(expected: str, text: bytes, line: int) -> MalformedProfile:
-    return MalformedProfile(f"line {line}: {expected}, found {_shown(text)}")
+    return MalformedProfile(f"line {line}: {expected}, found {_redacted(text)}")
 
 
-def _shown(text: bytes) -> str:
-    """Return `text` quoted, without argument words and labels."""
+def _redacted(text: bytes) -> str:
+    """Return `text` in quotes, without argument words and labels."""
     return quote(SECRET.sub(b"...", text, count=1))

@@ -1,23 +1,23 @@
-"""Makes text from elsewhere fit to be shown to a person: on a terminal, in a report. Pure.
+"""Escapes untrusted text for terminals and reports.
 
-Names come from the services that are watched, and may be made to be anything: what steers a terminal, what turns
-the direction of writing, a megabyte.
+The names of functions and labels come from the watched services. They may contain control sequences, bidirectional
+overrides, or a megabyte of text.
 """
 
 from typing import Final
 
-LONGEST: Final = 400  # characters of a name
+MAX_LENGTH: Final = 400  # characters
 
 
 def printable(text: str) -> str:
-    """Return `text` on one line, escaped, and cut with … where it is longer than any honest name."""
-    return escaped(text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")
+    """Return `text` escaped, on one line, and cut with … after MAX_LENGTH characters."""
+    return escaped(text if len(text) <= MAX_LENGTH else text[: MAX_LENGTH - 1] + "…")
 
 
 def escaped(text: str) -> str:
-    r"""Return `text` with what cannot be printed, line ends too, as Python writes it: \x1b."""
-    return text if text.isprintable() else "".join(map(_visible, text))
+    r"""Return `text` with its unprintable characters, also newlines, as Python escapes them: \x1b."""
+    return text if text.isprintable() else "".join(map(_escape, text))
 
 
-def _visible(char: str) -> str:
+def _escape(char: str) -> str:
     return char if char.isprintable() else ascii(char)[1:-1]

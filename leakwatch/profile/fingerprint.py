@@ -1,8 +1,8 @@
 """Fingerprint of a stack: a hash of its function names without the parts that differ between builds.
 
 A fingerprint survives restarts, rebuilds and Go upgrades. It ignores generic arguments, build hashes, the depth of
-a recursion, the functions inside package sync that a lock passed through, and the runtime's own functions, which
-differ between profile formats. A function that the Go authors renamed keeps its newest name.
+a recursion, the functions inside package sync below a lock, and the functions of the runtime, which differ between
+profile formats. For functions that Go renamed, the newest name is used.
 """
 
 import re
@@ -13,7 +13,7 @@ from leakwatch.model import Fingerprint
 from leakwatch.profile.packages import is_std
 
 RUNTIME = ("runtime.", "internal/runtime/", "runtime/internal/")
-"""Prefixes of the runtime's own functions; runtime/pprof and the like are no part of it."""
+"""Prefixes of the functions of the runtime; runtime/pprof and similar packages are not part of it."""
 
 BRACKET = re.compile(r"[\[\]]")
 CLOSURE = re.compile(r"(\.func|-range|\.gowrap)[0-9.]+")
@@ -22,23 +22,23 @@ RENAMED = {
     # 1.23
     "context.propagateCancel.func": "context.(*cancelCtx).propagateCancel.func",
 }
-"""Functions of the standard library whose name changed while their source did not: old name -> new name."""
+"""Functions of the standard library that were renamed: old name -> new name."""
 
 
 def fingerprint_of(functions: Sequence[str]) -> Fingerprint:
     """Return the fingerprint of a stack of `functions`, leaf first: 16 hex digits."""
-    # Only the innermost call of each function: recursion, also mutual, gives one stack whatever its depth.
-    distinct = dict.fromkeys(names_of(functions))
+    # Only the innermost call of each function counts, so that the depth of a recursion makes no difference.
+    distinct = dict.fromkeys(significant_names(functions))
     return Fingerprint(blake2b("\0".join(distinct).encode("utf-8", "replace"), digest_size=8).hexdigest())
 
 
 def site_of(function: str) -> Fingerprint:
-    """Return the fingerprint of the site of all stacks that blame `function`."""
+    """Return the fingerprint of the site with the blamed function `function`."""
     return fingerprint_of(("site", function))
 
 
-def names_of(functions: Sequence[str]) -> list[str]:
-    """Return the names that tell stacks apart, leaf first; the runtime's only if there are no others."""
+def significant_names(functions: Sequence[str]) -> list[str]:
+    """Return the normalised names, leaf first, without those of the runtime unless there are no others."""
     names = [normalise(function) for function in functions if not function.startswith(RUNTIME)]
     return _without_lock_internals(names or [normalise(function) for function in functions])
 
@@ -52,27 +52,28 @@ def normalise(function: str) -> str:
     if is_std(function):
         if function.startswith("internal/sync."):
             function = function.removeprefix("internal/")
-        function = CLOSURE.sub(r"\1", function)  # Go's authors add and remove closures; ours are our user's names
+        # Go releases add and remove closures in the standard library; in other code they distinguish stacks.
+        function = CLOSURE.sub(r"\1", function)
         return RENAMED.get(function, function)
     return function
 
 
 def without_brackets(function: str) -> str:
-    """Return `function` without generic arguments, nested ones too."""
-    depth, kept, at = 0, [], 0
+    """Return `function` without generic arguments, also nested ones."""
+    depth, parts, start = 0, [], 0
     for bracket in BRACKET.finditer(function):
         if bracket[0] == "[":
             if depth == 0:
-                kept.append(function[at : bracket.start()])
+                parts.append(function[start : bracket.start()])
             depth += 1
         elif depth:
             depth -= 1
-            at = bracket.end()
-    return "".join(kept) + function[at:] if depth == 0 else function
+            start = bracket.end()
+    return "".join(parts) + function[start:] if depth == 0 else function
 
 
 def _without_lock_internals(names: list[str]) -> list[str]:
-    """Fold the innermost calls within package sync to the one that was called from outside."""
+    """Return `names` without the calls below the outermost call of package sync at the leaf."""
     inside = 0
     while inside < len(names) and names[inside].startswith("sync."):
         inside += 1

@@ -1,4 +1,4 @@
-"""Reads a profile that somebody saved, whatever it was saved as: text, protobuf or a full dump, gzipped or not."""
+"""Parses a saved profile of any format: text, protobuf or full dump, gzipped or not."""
 
 import gzip
 import re
@@ -10,67 +10,59 @@ from typing import Final
 from leakwatch.errors import MalformedProfile, TruncatedProfile
 from leakwatch.model import Profile
 from leakwatch.profile import dump, proto, text
+from leakwatch.profile.cache import ParseCache
 
-LARGEST: Final = 1 << 29  # bytes; a million goroutines with labels of their own are 450 MB
+MAX_SIZE: Final = 1 << 29  # bytes; a million goroutines with distinct labels are 450 MB
 PIECE = 1 << 20
 HEADER = b" profile: total "
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a]")
 
 
-def parse(body: bytes, texts: text.TextCache | None = None, protos: proto.ProtoCache | None = None) -> Profile:
-    """Return the whole profile in `body`; raises ProfileError. `texts`, `protos`: as for `read`."""
-    found = read(body, texts, protos)
-    if isinstance(found, Profile):
-        return found
-    if found.truncated:
-        raise TruncatedProfile(f"the dump ends early, after {len(found.goroutines)} goroutines")
-    return found.profile()
+def parse(body: bytes, cache: ParseCache | None = None) -> Profile:
+    """Return the profile in `body`; raises ProfileError, also for a truncated dump."""
+    result = read(body, cache)
+    if isinstance(result, Profile):
+        return result
+    if result.truncated:
+        raise TruncatedProfile(f"the dump ends early, after {len(result.goroutines)} goroutines")
+    return result.profile()
 
 
-def read(
-    body: bytes,
-    texts: text.TextCache | None = None,
-    protos: proto.ProtoCache | None = None,
-    *,
-    pasted: bool = False,
-) -> Profile | dump.Dump:
-    """Return what is in `body`, of a dump what is whole; raises ProfileError.
+def read(body: bytes, cache: ParseCache | None = None, *, pasted: bool = False) -> Profile | dump.Dump:
+    """Return the profile or dump in `body`, of a truncated dump its complete goroutines; raises ProfileError.
 
-    `texts`, `protos`: what is remembered of bodies before. `pasted`: text may have come through a browser or a
-    chat, with spaces for tabs.
+    `pasted`: text may come from a browser or a chat, with spaces instead of tabs.
     """
-    plain, cut = _unpacked(body) if body.startswith(proto.GZIP) else (body, "")
+    plain, problem = _unzip(body) if body.startswith(proto.GZIP) else (body, "")
     if _is_dump(plain):
-        found = dump.parse(dump.unpaste(plain) if pasted else plain)
-        return replace(found, truncated=True) if cut else found
-    if cut:
-        raise TruncatedProfile(f"gzip: {cut}")
+        result = dump.parse(dump.unpaste(plain) if pasted else plain)
+        return replace(result, truncated=True) if problem else result
+    if problem:
+        raise TruncatedProfile(f"gzip: {problem}")
     if HEADER not in plain[:100] and CONTROL.search(plain[:100]):
-        return proto.parse(plain, memory=protos)
-    return text.parse(text.unpaste(plain) if pasted else plain, texts)
+        return proto.parse(plain, cache=cache)
+    return text.parse(text.unpaste(plain) if pasted else plain, cache)
 
 
 def _is_dump(plain: bytes) -> bool:
     if HEADER in plain[:100] or CONTROL.search(plain[:100]):
         return False
-    return dump.START.search(plain, 0, dump.NOISE) is not None
+    return dump.START.search(plain, 0, dump.MAX_PREFIX) is not None
 
 
-def _unpacked(body: bytes) -> tuple[bytes, str]:
-    """Return the bytes that are packed in `body`, and what is wrong if they end early; raises MalformedProfile."""
+def _unzip(body: bytes) -> tuple[bytes, str]:
+    """Return the decompressed bytes, and the problem if they end early, else ""; raises MalformedProfile."""
     pieces: list[bytes] = []
     size = 0
     try:
         with gzip.GzipFile(fileobj=BytesIO(body)) as file:
-            while piece := file.read1(PIECE):  # of a read that fails nothing would be left
+            while piece := file.read1(PIECE):  # a failed read() would lose all bytes before the failure
                 pieces.append(piece)
                 size += len(piece)
-                if size > LARGEST:
-                    raise MalformedProfile(
-                        f"gzip: more than {LARGEST >> 20} MB in {len(body)} bytes, which is no profile"
-                    )
+                if size > MAX_SIZE:
+                    raise MalformedProfile(f"gzip: {len(body)} bytes expand to more than {MAX_SIZE >> 20} MB")
     except EOFError as error:
         return b"".join(pieces), str(error)
     except (OSError, zlib.error) as error:
-        raise MalformedProfile(f"bad gzip: {error}") from error
+        raise MalformedProfile(f"invalid gzip: {error}") from error
     return b"".join(pieces), ""

@@ -1,4 +1,4 @@
-"""One look at one profile: its stacks grouped and counted. Pure; the command line prints it."""
+"""The stacks of one profile, grouped and counted."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from leakwatch.profile.escape import escaped
 from leakwatch.profile.wait_times import ages
 
 Waitings = Mapping[Fingerprint, Waiting]
-"""What a full dump tells of each stack; nothing of any, where it was no dump."""
+"""How the goroutines of each stack wait. Empty if the profile is not a full dump."""
 
 
-class By(StrEnum):
-    """What to group stacks by."""
+class GroupBy(StrEnum):
+    """The property by which stacks are grouped."""
 
     STACK = "stack"
     SITE = "site"
@@ -30,15 +30,15 @@ class Row:
     samples: tuple[Sample, ...]
 
 
-KEYS: dict[By, Callable[[Stack], str]] = {
-    By.STACK: lambda stack: stack.fingerprint,
-    By.SITE: lambda stack: stack.blamed.function,
-    By.ORIGIN: lambda stack: stack.origin or "(cut off)",
-    By.REASON: lambda stack: stack.wait or "(not told)",
+KEYS: dict[GroupBy, Callable[[Stack], str]] = {
+    GroupBy.STACK: lambda stack: stack.fingerprint,
+    GroupBy.SITE: lambda stack: stack.blamed.function,
+    GroupBy.ORIGIN: lambda stack: stack.origin or "(cut off)",
+    GroupBy.REASON: lambda stack: stack.wait or "(unknown)",
 }
 
 
-def group(samples: Iterable[Sample], by: By) -> list[Row]:
+def group(samples: Iterable[Sample], by: GroupBy) -> list[Row]:
     """Return the groups of `samples`, the largest first."""
     groups: dict[str, list[Sample]] = {}
     for sample in sorted(samples, key=lambda sample: -sample.goroutines):
@@ -48,17 +48,17 @@ def group(samples: Iterable[Sample], by: By) -> list[Row]:
 
 
 def folded(samples: Iterable[Sample]) -> str:
-    """Return `samples` as folded stacks, root first, as flame graphs take them."""
+    """Return `samples` in the folded format of flame graphs, root first."""
     return "".join(f"{folded_stack(sample.stack)} {sample.goroutines}\n" for sample in samples)
 
 
 def folded_stack(stack: Stack) -> str:
-    """Return `stack` as folded stacks have it: one line, root first."""
+    """Return `stack` in the folded format: one line, root first."""
     return ";".join(escaped(frame.function.replace(";", ":")) for frame in reversed(stack.frames))
 
 
 def as_json(total: int, rows: Iterable[Row], waitings: Waitings, *, truncated: bool) -> dict[str, object]:
-    """Return what JSON says of a look; `truncated`: there were more goroutines, which are lost."""
+    """Return the JSON of a profile; `truncated`: whether goroutines at its end are missing."""
     return {
         "goroutines": total,
         "truncated": truncated,
@@ -80,9 +80,9 @@ def _waiting(waitings: Waitings, sample: Sample) -> dict[str, object]:
     waiting = waitings.get(sample.stack.fingerprint)
     if waiting is None:
         return {}
-    found = ages(waiting)
+    waited = ages(waiting)
     return {
-        "ages": {"known": found.known, "oldest_minutes": found.oldest, "median_minutes": found.median},
+        "ages": {"known": waited.known, "oldest_minutes": waited.oldest, "median_minutes": waited.median},
         "states": waiting.states,
         "created_by": [
             {"function": frame.function, "file": frame.file, "line": frame.line, "goroutines": goroutines}
@@ -91,8 +91,8 @@ def _waiting(waitings: Waitings, sample: Sample) -> dict[str, object]:
     }
 
 
-def stack_json(stack: Stack) -> dict[str, object]:
-    """Return what JSON says of a stack."""
+def stack_fields(stack: Stack) -> dict[str, object]:
+    """Return the fields that all JSON forms of a stack and of a leak share."""
     return {
         "stack": stack.fingerprint,
         "function": stack.blamed.function,
@@ -100,12 +100,13 @@ def stack_json(stack: Stack) -> dict[str, object]:
         "line": stack.blamed.line,
         "origin": stack.origin,
         "wait": stack.wait,
-        "truncated": stack.truncated,
-        "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
     }
 
 
-def short(function: str) -> str:
-    """Return `function` without the path before its package."""
-    name, bracket, types = function.partition("[")
-    return name.rpartition("/")[2] + bracket + types
+def stack_json(stack: Stack) -> dict[str, object]:
+    """Return a stack with its frames as JSON."""
+    return {
+        **stack_fields(stack),
+        "truncated": stack.truncated,
+        "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
+    }

@@ -1,4 +1,4 @@
-"""Tells the standard library, dependencies and own code apart."""
+"""Distinguishes the standard library, dependencies and own code."""
 
 import re
 
@@ -16,12 +16,12 @@ DEPENDENCY = re.compile(r"/pkg/mod/|@v|/vendor/")
 
 
 def is_std(function: str) -> bool:
-    """Tell whether `function` belongs to Go's standard library or runtime."""
+    """Return whether `function` belongs to Go's standard library or runtime."""
     path, slash, rest = function.partition("/")
     element = path if slash else rest or path
     return element.partition(".")[0] in STD and (not slash or "." not in path)
 
 
 def is_dependency(frame: Frame) -> bool:
-    """Tell whether a frame lies in the module cache or in vendor/; package main is always own code."""
+    """Return whether the file of `frame` is in the module cache or in vendor/; package main is always own code."""
     return bool(DEPENDENCY.search(frame.file)) and not frame.function.startswith("main.")

@@ -1,7 +1,7 @@
-"""Writes a profile as google/pprof's profile.proto, gzipped, for `go tool pprof`.
+"""Writes a profile in the format of google/pprof's profile.proto, gzipped, for `go tool pprof`.
 
-Field numbers are those of https://github.com/google/pprof/blob/main/proto/profile.proto. Only what a goroutine
-profile needs is written: samples, locations, functions, strings.
+Field numbers are those of https://github.com/google/pprof/blob/main/proto/profile.proto. The file has
+only samples, locations, functions and strings.
 """
 
 import gzip
@@ -12,9 +12,9 @@ from leakwatch.profile.wire import bytes_field, encoded, number_field
 
 
 def encode(profile: Profile) -> bytes:
-    """Return `profile`, symbolised, as gzipped protobuf; a location is a frame, counters are not kept.
+    """Return `profile` with function names as gzipped protobuf. Each frame is a location, without its address.
 
-    The hidden function that parks a goroutine is shown where it is known, as it tells the wait reason.
+    The hidden function that parks a goroutine is written if it is known, because it determines the wait reason.
     """
     strings: dict[str, int] = {"": 0}
     functions: dict[tuple[str, str], int] = {}
@@ -25,22 +25,22 @@ def encode(profile: Profile) -> bytes:
         for frame in frames:
             locations.setdefault(frame, len(locations) + 1)
             functions.setdefault((frame.function, frame.file), len(functions) + 1)
-        where = b"".join(encoded(locations[frame]) for frame in frames)
+        ids = b"".join(encoded(locations[frame]) for frame in frames)
         labels = [
             bytes_field(3, number_field(1, _index(strings, key)) + number_field(2, _index(strings, value)))
             for key, value in trace.labels
         ]
         count = bytes_field(2, encoded(goroutines))
-        samples.append(bytes_field(2, bytes_field(1, where) + count + b"".join(labels)))
+        samples.append(bytes_field(2, bytes_field(1, ids) + count + b"".join(labels)))
     unit = number_field(1, _index(strings, "goroutine")) + number_field(2, _index(strings, "count"))
     body = [bytes_field(1, unit), *samples]
     for frame, number in locations.items():
         line = number_field(1, functions[frame.function, frame.file]) + number_field(2, frame.line)
         body.append(bytes_field(4, number_field(1, number) + bytes_field(4, line)))
     for (name, file), number in functions.items():
-        named = _index(strings, name)
-        known = _numbers(((1, number), (2, named), (3, named), (4, _index(strings, file))))
-        body.append(bytes_field(5, known))
+        name_index = _index(strings, name)
+        function = _numbers(((1, number), (2, name_index), (3, name_index), (4, _index(strings, file))))
+        body.append(bytes_field(5, function))
     body += [bytes_field(6, text.encode("utf-8", "replace")) for text in strings]
     body += [bytes_field(11, unit), number_field(12, 1)]
     return gzip.compress(b"".join(body), mtime=0)

@@ -1,4 +1,4 @@
-"""Turns the groups of a profile into samples: one per stack, with its identity."""
+"""Merges the groups of a profile into samples, one per stack."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -11,9 +11,9 @@ from leakwatch.profile.wait_reason import PARKED, RUNNABLE, wait_reason
 
 
 class Identifier:
-    """Gives each trace its stack; remembers traces and stacks, so that equal stacks are one object.
+    """Identifies the stack of each trace. Traces and stacks are cached, and equal stacks are one object.
 
-    `own_code`: prefixes of functions that are own code wherever their files lie.
+    `own_code`: prefixes of functions that are own code regardless of their files.
     """
 
     def __init__(self, own_code: Sequence[str] = (), size: int = 100_000) -> None:
@@ -21,13 +21,13 @@ class Identifier:
         self._by_trace: GenerationCache[Trace, Stack] = GenerationCache(size)
         self._by_fingerprint: GenerationCache[Fingerprint, Stack] = GenerationCache(size)
 
-    def another(self) -> "Identifier":
-        """Return one that does the same and knows nothing yet, for another thread."""
+    def empty_copy(self) -> "Identifier":
+        """Return an identifier with the same own code and empty caches, for another thread."""
         return Identifier(self._own_code)
 
     def stack(self, trace: Trace) -> Stack:
         """Return the stack of `trace`, which must have frames."""
-        stack = self._by_trace.young.get(trace) or self._by_trace.get(trace)
+        stack = self._by_trace.newer.get(trace) or self._by_trace.get(trace)
         if stack is None:
             stack = self._identify(trace)
             if stack.wait != RUNNABLE:
@@ -37,41 +37,41 @@ class Identifier:
     def identify(self, profile: Profile) -> Samples:
         """Return the samples of `profile`, groups of equal stacks merged.
 
-        A group without frames is left out: its goroutines were created and have not run yet.
+        Groups without frames are omitted; their goroutines have not run yet.
         """
         return self.merge(profile.groups, {})
 
     def merge(
         self, groups: Iterable[tuple[Trace, int]], samples: dict[Fingerprint, Sample]
     ) -> dict[Fingerprint, Sample]:
-        """Add `groups` to `samples` and return them."""
-        known = self._by_trace.young
+        """Add `groups` to `samples`, and return `samples`."""
+        cached = self._by_trace.newer
         for trace, goroutines in groups:
             if not trace.frames:
                 continue
-            stack = known.get(trace) or self.stack(trace)
+            stack = cached.get(trace) or self.stack(trace)
             fingerprint = stack.fingerprint
             sample = samples.get(fingerprint)
             if sample is None:
                 samples[fingerprint] = Sample(stack, goroutines, trace)
-            else:  # the largest group comes first: its lines are shown
+            else:  # the first group is the largest, and its lines are shown
                 samples[fingerprint] = Sample(sample.stack, sample.goroutines + goroutines, sample.trace)
         return samples
 
-    def learn(self, samples: dict[Fingerprint, Sample], symbols: Mapping[int, str]) -> None:
-        """Give `samples` the wait reasons that `symbols` tell, address -> function, of the process they come from.
+    def set_wait_reasons(self, samples: dict[Fingerprint, Sample], symbols: Mapping[int, str]) -> None:
+        """Set the wait reasons of `samples`; `symbols`: address -> function of their process.
 
-        They are remembered: an equal trace, and what comes after a restart, have them at once.
+        Wait reasons are cached for equal traces, and for equal stacks after a restart.
         """
         for fingerprint, sample in samples.items():
             trace, stack = sample.trace, sample.stack
             wait = PARKED.get(symbols.get(trace.parked_at, "")) if trace else None
             if not trace or not wait or wait == stack.wait:
                 continue
-            known = self._by_fingerprint.get(fingerprint)
-            stack = replace(stack, wait=_better(wait, known))
-            if known == stack:
-                stack = known
+            cached = self._by_fingerprint.get(fingerprint)
+            stack = replace(stack, wait=_best_wait(wait, cached))
+            if cached == stack:
+                stack = cached
             self._by_fingerprint.put(fingerprint, stack)
             if wait != RUNNABLE:
                 self._by_trace.put(trace, stack)
@@ -80,26 +80,26 @@ class Identifier:
     def _identify(self, trace: Trace) -> Stack:
         frames = trace.frames
         fingerprint = fingerprint_of([frame.function for frame in frames])
-        known = self._by_fingerprint.get(fingerprint)
-        # Replicas of one program and rebuilds share the object: a fleet has few stacks and many traces.
-        wait = _better(trace.wait or wait_reason(frames, trace.parked), known)
-        if known is not None and (known.frames, known.wait, known.truncated) == (frames, wait, trace.truncated):
-            return known
+        cached = self._by_fingerprint.get(fingerprint)
+        wait = _best_wait(trace.wait or wait_reason(frames, trace.parked), cached)
+        if cached and (cached.frames, cached.wait, cached.truncated) == (frames, wait, trace.truncated):
+            return cached  # replicas and rebuilds have equal stacks, but different traces
         stack = Stack(
-            fingerprint,
-            frames,
-            self.blame(frames),
-            "" if trace.truncated else frames[-1].function,
-            wait,
-            trace.truncated,
+            fingerprint=fingerprint,
+            frames=frames,
+            blamed=self.blame(frames),
+            origin="" if trace.truncated else frames[-1].function,
+            wait=wait,
+            truncated=trace.truncated,
         )
         self._by_fingerprint.put(fingerprint, stack)
         return stack
 
     def blame(self, frames: Sequence[Frame]) -> Frame:
-        """Return the frame to look at: the innermost of own code, else of a dependency, else the outermost.
+        """Return the blamed frame: the innermost of own code, else of a dependency, else the outermost frame.
 
-        Where all is the standard library the outermost says which part of it, the innermost only how it waits.
+        In a stack of the standard library alone, the outermost frame names the part of the library that runs, the
+        innermost only the wait.
         """
         dependency = None
         for frame in frames:
@@ -110,7 +110,7 @@ class Identifier:
         return dependency or frames[-1]
 
     def is_own(self, frame: Frame) -> bool:
-        """Tell whether a frame is own code: neither the standard library nor a dependency."""
+        """Return whether `frame` is own code: neither the standard library nor a dependency."""
         if self._own_code and frame.function.startswith(self._own_code):
             return True
         if is_std(frame.function):
@@ -118,6 +118,6 @@ class Identifier:
         return not is_dependency(frame)
 
 
-def _better(wait: str, known: Stack | None) -> str:
-    """Return `wait`, or what is `known` of the stack where that says more."""
-    return known.wait or wait if known and wait in {"", RUNNABLE} else wait
+def _best_wait(wait: str, cached: Stack | None) -> str:
+    """Return `wait`, or the wait reason of the `cached` stack if `wait` is unknown or runnable."""
+    return cached.wait or wait if cached and wait in {"", RUNNABLE} else wait

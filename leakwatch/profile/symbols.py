@@ -1,10 +1,10 @@
-"""Asks and reads `/debug/pprof/symbol`: which functions lie at some addresses of a process.
+"""Requests and parses `/debug/pprof/symbol`, which names the functions at some addresses of a process.
 
-    symbol?0x416e36+0x417c91        question: a plain plus; the address of a call is its program counter - 1
-    num_symbols: 1                  answer: 0 if the program has no names
-    0x416e36 runtime.chansend1      one line for each address that has a name, in the order of the question
+    symbol?0x416e36+0x417c91        request: a plain plus; the address of a call is its program counter - 1
+    num_symbols: 1                  response: 0 if the program has no names
+    0x416e36 runtime.chansend1      one line for each address that has a name, in the order of the request
 
-The same lines, in a file `symbol` beside recorded bodies, name what their text hides.
+A file `symbol` beside recorded bodies has the same lines, and names the functions that the text bodies hide.
 """
 
 import re
@@ -17,12 +17,12 @@ LINE = re.compile(rb"0x([0-9a-f]{1,16}) (\S.*)")
 
 
 def query(addresses: Iterable[int]) -> bytes:
-    """Return what follows the question mark."""
+    """Return the query of the URL for `addresses`."""
     return b"+".join(b"%#x" % address for address in addresses)
 
 
-def answer(names: Mapping[int, str]) -> bytes:
-    """Return what a process would answer that knows these names; those of "" are unknown."""
+def encode(names: Mapping[int, str]) -> bytes:
+    """Return `names`, address -> function, in the format of a response; an empty name is omitted."""
     lines = (b"%#x %s\n" % (address, name.encode()) for address, name in sorted(names.items()) if name)
     return b"num_symbols: 1\n" + b"".join(lines)
 
@@ -35,7 +35,7 @@ def parse(body: bytes) -> dict[int, str]:
             continue
         match = LINE.fullmatch(line)
         if match is None and not names:
-            raise NotAProfile(f"not an answer of /symbol: it starts with {quote(body.lstrip())}")
+            raise NotAProfile(f"not a response of /symbol: the body starts with {quote(body.lstrip())}")
         if match is None:
             raise MalformedProfile(f"line {number}: expected `address function`, found {quote(line)}")
         names[int(match[1], 16)] = match[2].decode("utf-8", "backslashreplace")

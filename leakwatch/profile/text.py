@@ -6,29 +6,28 @@
     #       0x723c68  main.deep+0x28  /src/main.go:139  frame; tabs between the cells; address = counter - 1
                                                         a blank line ends each group
 
-Runtime frames at the leaf and runtime.goexit at the root have a counter but no line. This file may look at
-bytes only: no clock, no socket. A group's text hardly ever changes from scrape to scrape, apart from its
-count, so what follows the count is remembered as a Trace.
+Runtime frames at the leaf and runtime.goexit at the root have a counter but no line. Between two scrapes, the text
+of a group rarely changes except for its count, so the text after the count is cached as a Trace.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
 from leakwatch.errors import QUOTE_LIMIT, MalformedProfile, NotAProfile, TruncatedProfile, quote
 from leakwatch.model import Frame, Profile, Trace
-from leakwatch.profile.cache import GenerationCache
+from leakwatch.profile.cache import ParseCache
 
 Group = tuple[Trace, int]
 
 HEADER = re.compile(rb"(\S+) profile: total (\d{1,18})")
 HEADER_LIMIT = 256
-LINES_LIMIT = 10_000
-"""Of one group; Go prints at most 128 counters, each with a few lines where calls were inlined."""
+MAX_LINES = 10_000
+"""Maximum per group. Go prints at most 128 counters, with a few lines per counter if calls were inlined."""
 
-DIGITS = 18
-"""More than that is no count and no line number, and would not fit the numbers they become."""
+NUMBER = re.compile(rb"\d{1,18}")
+"""Maximum for counts and line numbers, which must fit into 64 bits."""
 
-PIECE = 131_072
+PIECE_SIZE = 131_072
 MAX_CODE = 0x10FFFF
 COUNTERS = re.compile(rb"(?: 0x[0-9a-f]+)*")
 ADDRESS = re.compile(rb"0x[0-9a-f]+")
@@ -42,35 +41,22 @@ PASTED_FRAME = re.compile(
 )
 
 UNKNOWN = Frame("?")
-"""The frame of a counter that Go could not name."""
+"""The frame of a program counter without a function."""
 
-
-class TextCache:
-    """What parsers remember from body to body; one for all parsers of a program.
-
-    Traces are keyed by the hash of their text and not by the text itself, which would be most of the memory of
-    a fleet; Python's hash of bytes is keyed with a secret, so a collision is no more than a cosmic accident.
-    `symbols`: address -> function, where that is known of the one program whose bodies are parsed.
-    """
-
-    __slots__ = ("frames", "symbols", "traces")
-
-    def __init__(self, size: int = 100_000, symbols: Mapping[int, str] | None = None) -> None:
-        self.symbols = symbols or {}
-        self.traces: GenerationCache[int, Trace] = GenerationCache(size)
-        self.frames: GenerationCache[tuple[bytes, bytes], Frame] = GenerationCache(size)
+HIDDEN_PREFIXES = ("runtime.", "internal/runtime/")
+"""Prefixes of functions that Go's text does not show at the leaf."""
 
 
 class Parser:
-    """Reads one body of a `profile` in pieces of any size and gives each group when it is complete."""
+    """Parses one body of the profile named `profile`, in pieces of any size."""
 
-    __slots__ = ("_frames", "_line", "_memory", "_pieces", "_profile", "_sum", "total")
+    __slots__ = ("_cache", "_frames", "_line", "_pieces", "_profile", "_sum", "total")
 
-    def __init__(self, memory: TextCache | None = None, profile: bytes = b"goroutine") -> None:
+    def __init__(self, cache: ParseCache | None = None, profile: bytes = b"goroutine") -> None:
         self.total: int | None = None
-        """What the header says, None before it was read."""
+        """The total in the header, None until the header was parsed."""
         self._profile = profile
-        self._memory = memory or TextCache()
+        self._cache = cache or ParseCache()
         self._frames: dict[bytes, Frame] = {}
         self._pieces: list[bytes] = []
         self._line = 1
@@ -84,7 +70,7 @@ class Parser:
             pieces.append(data)
         if self.total is None:
             self._read_header()
-        elif not complete:  # joining only what has an end keeps one endless line linear
+        elif not complete:  # joining each piece would take quadratic time for a long line
             return []
         if self.total is None:
             return []
@@ -93,18 +79,15 @@ class Parser:
         return self._groups(text) if end else []
 
     def steps(self) -> Iterator[None]:
-        """Do the work of `close` in small steps: there is none."""
+        """Return no steps: `feed` does all the work."""
         return iter(())
 
     def close(self) -> list[Group]:
-        """Say that the body is over; return the groups that are left, none here.
-
-        Raises NotAProfile and TruncatedProfile.
-        """
+        """Check that the body is complete, and return []; raises NotAProfile and TruncatedProfile."""
         rest = b"".join(self._pieces)
         if self.total is None:
-            what = f"starts with {quote(rest)}" if rest else "is empty"
-            raise NotAProfile(f"not a {self._profile.decode()} profile: the body {what}")
+            problem = f"starts with {quote(rest)}" if rest else "is empty"
+            raise NotAProfile(f"not a {self._profile.decode()} profile: the body {problem}")
         if rest.strip():
             raise TruncatedProfile(f"line {self._line}: the body ends within a group: {quote(rest[-100:])}")
         if self._sum != self.total:
@@ -129,21 +112,21 @@ class Parser:
         self._line = 2
 
     def _groups(self, text: bytes) -> list[Group]:
-        """Return the groups of `text`, which ends where a group ends."""
-        groups = self._known_groups(text)
+        """Return the groups of `text`, which ends at the end of a group."""
+        groups = self._cached_groups(text)
         if groups is None:
-            return self._any_groups(text)
+            return self._parsed_groups(text)
         self._sum += sum(count for _, count in groups)
         self._line += text.count(b"\n") + 2
         return groups
 
-    def _known_groups(self, text: bytes) -> list[Group] | None:
-        """Return the groups of `text` if all of them are remembered: the way of nearly all bodies of a fleet.
+    def _cached_groups(self, text: bytes) -> list[Group] | None:
+        """Return the groups of `text` if all are cached, as in most bodies, else None.
 
-        Splitting at the long " @ 0x" is much faster than at the short blank line, so each piece ends with the
-        count of the next group; where a piece does not, a label has that text and the careful way is taken.
+        Splitting at the long " @ 0x" is much faster than at the short blank line. So each piece ends with the
+        count of the next group. If a piece does not, a label contains " @ 0x", and the result is None.
         """
-        young, old = self._memory.traces.young.get, self._memory.traces.get
+        newer, get = self._cache.traces.newer.get, self._cache.traces.get
         groups: list[Group] = []
         pieces = text.split(b" @ 0x")
         count = pieces[0]
@@ -151,23 +134,23 @@ class Parser:
         for piece in pieces[1:]:
             rest, end, following = piece.rpartition(b"\n\n")
             key = hash(rest)
-            trace = young(key) or old(key)
-            if trace is None or not end or not _is_number(count):
+            trace = newer(key) or get(key)
+            if trace is None or not end or not NUMBER.fullmatch(count):
                 return None
             groups.append((trace, int(count)))
             count = following
         return groups
 
-    def _any_groups(self, text: bytes) -> list[Group]:
-        """Return the groups of `text`, line by line, and remember them; raises MalformedProfile."""
-        traces = self._memory.traces
+    def _parsed_groups(self, text: bytes) -> list[Group]:
+        """Parse the groups of `text` line by line, and cache them; raises MalformedProfile."""
+        traces = self._cache.traces
         groups: list[Group] = []
         for block in text.split(b"\n\n"):
-            count, at, rest = block.partition(b" @")
-            if not at or not _is_number(count):
+            count, mark, rest = block.partition(b" @")
+            if not mark or not NUMBER.fullmatch(count):
                 raise self._malformed("expected `count @ counters`", block.partition(b"\n")[0], self._line)
             key = hash(rest.removeprefix(b" 0x"))
-            trace = traces.young.get(key) or traces.get(key)
+            trace = traces.newer.get(key) or traces.get(key)
             if trace is None:
                 trace = self._trace(rest)
                 traces.put(key, trace, 1 + len(rest) // 1024)
@@ -178,28 +161,33 @@ class Parser:
         return groups
 
     def _trace(self, text: bytes) -> Trace:
-        if text.count(b"\n") > LINES_LIMIT:
-            raise self._malformed(
-                f"expected at most {LINES_LIMIT} lines in a group", text[:QUOTE_LIMIT], self._line
-            )
+        if text.count(b"\n") > MAX_LINES:
+            raise self._malformed(f"expected at most {MAX_LINES} lines in a group", text[:QUOTE_LIMIT], self._line)
         lines = text.split(b"\n")
         counters = lines[0]
         if COUNTERS.fullmatch(counters) is None:
             raise self._malformed("expected program counters", counters, self._line)
-        at = 1
+        first = 1
         labels: tuple[tuple[str, str], ...] = ()
         if len(lines) > 1 and lines[1].startswith(LABELS):
             labels = self._labels(lines[1])
-            at = 2
-        known = self._frames
+            first = 2
+        cached = self._frames
         frames = tuple(
-            known.get(line) or self._frame(line, self._line + at + i) for i, line in enumerate(lines[at:])
+            cached.get(line) or self._frame(line, self._line + i) for i, line in enumerate(lines[first:], first)
         )
         if not frames:
-            return Trace(frames, counters, labels)
-        parked_at = _parked_at(counters, lines[at])
-        parked = self._memory.symbols.get(parked_at, "")
-        return Trace(frames, counters, labels, _is_cut(counters, lines[-1]), parked, 0 if parked else parked_at)
+            return Trace(frames, counters, labels=labels)
+        parked_at = _parked_at(counters, lines[first])
+        parked = self._cache.symbols.get(parked_at, "")
+        return Trace(
+            frames,
+            counters,
+            labels=labels,
+            truncated=_is_truncated(counters, lines[-1]),
+            parked=parked,
+            parked_at=0 if parked else parked_at,
+        )
 
     def _frame(self, line: bytes, number: int) -> Frame:
         cells = [cell for cell in line.split(b"\t") if cell]
@@ -216,23 +204,23 @@ class Parser:
         return frame
 
     def _named(self, function: bytes, place: bytes, line: bytes, number: int) -> Frame:
-        frames = self._memory.frames
+        frames = self._cache.frames
         frame = frames.get((function, place))
         if frame is None:
-            file, colon, at = place.rpartition(b":")  # the last one: Windows paths have one of their own
-            if not colon or not _is_number(at):
+            file, colon, file_line = place.rpartition(b":")  # Windows paths contain another colon
+            if not colon or not NUMBER.fullmatch(file_line):
                 raise self._malformed("expected file:line", line, number)
-            frame = Frame(decode(function), decode(file), int(at))
+            frame = Frame(decode(function), decode(file), int(file_line))
             frames.put((function, place), frame)
         return frame
 
     def _labels(self, line: bytes) -> tuple[tuple[str, str], ...]:
         pairs = []
-        at = len(LABELS)
-        while match := LABEL.match(line, at):
+        end = len(LABELS)
+        while match := LABEL.match(line, end):
             pairs.append((unquote(match[1]), unquote(match[2])))
-            at = match.end()
-        if at != len(line) and line[at:] != b"}":  # Go does print an empty set
+            end = match.end()
+        if end != len(line) and line[end:] != b"}":  # Go prints also an empty set
             raise self._malformed("expected labels", line, self._line + 1)
         return tuple(pairs)
 
@@ -240,49 +228,50 @@ class Parser:
         return MalformedProfile(f"line {number}: {expected}, found {quote(line)}")
 
 
-def parse(body: bytes, memory: TextCache | None = None) -> Profile:
-    """Return the profile that `body` holds; raises ProfileError."""
-    parser = Parser(memory)
+def parse(body: bytes, cache: ParseCache | None = None) -> Profile:
+    """Return the profile in `body`; raises ProfileError."""
+    parser = Parser(cache)
     groups: list[Group] = []
-    for at in range(0, len(body), PIECE):  # pieces that fit the processor's cache are faster than one large one
-        groups += parser.feed(body[at : at + PIECE])
+    for start in range(0, len(body), PIECE_SIZE):  # pieces that fit the processor's cache are parsed faster
+        groups += parser.feed(body[start : start + PIECE_SIZE])
     parser.close()
     return Profile(parser.total or 0, tuple(groups))
 
 
 def unpaste(body: bytes) -> bytes:
-    """Return `body` with what browsers, blogs and chats do to it undone: spaces for tabs, CR LF, lost ends."""
+    """Return `body` without the changes of browsers and chats: spaces for tabs, CR LF, a missing last line."""
     lines = body.removeprefix(b"\xef\xbb\xbf").strip().split(b"\n")
     body = b"\n".join(line.rstrip() for line in lines) + b"\n\n"
     return PASTED_FRAME.sub(lambda m: b"#\t" + b"\t".join(cell for cell in m.groups() if cell), body)
 
 
-def _is_cut(counters: bytes, last_frame: bytes) -> bool:
-    """Tell whether the root side is missing: Go hides runtime.goexit, so the last counter has no frame line."""
+def first_visible(frames: Sequence[Frame]) -> int:
+    """Return the index of the first frame that Go's text shows, 0 if all are hidden."""
+    return next((i for i, frame in enumerate(frames) if not frame.function.startswith(HIDDEN_PREFIXES)), 0)
+
+
+def _is_truncated(counters: bytes, last_frame: bytes) -> bool:
+    """Return whether the root is missing. A complete trace ends with the counter of the hidden runtime.goexit."""
     return _address(last_frame) == int(counters.rpartition(b" ")[2] or b"0", 16) - 1
 
 
 def _parked_at(counters: bytes, first_frame: bytes) -> int:
-    """Return the address of the hidden frame next to the first that is shown, 0 where none is hidden."""
-    hidden, shown, _ = (counters + b" ").partition(b" %#x " % (_address(first_frame) + 1))
-    return int(hidden.rpartition(b" ")[2], 16) - 1 if hidden and shown else 0
+    """Return the address of the hidden frame below the first visible one, 0 if no frame is hidden."""
+    hidden, visible, _ = (counters + b" ").partition(b" %#x " % (_address(first_frame) + 1))
+    return int(hidden.rpartition(b" ")[2], 16) - 1 if hidden and visible else 0
 
 
 def _address(frame: bytes) -> int:
     return int(next(cell for cell in frame.split(b"\t")[1:] if cell), 16)
 
 
-def _is_number(text: bytes) -> bool:
-    return text.isdigit() and len(text) <= DIGITS
-
-
 def decode(data: bytes) -> str:
-    """Return `data` as text; what is no UTF-8 is escaped."""
+    """Return `data` as text; bytes that are not UTF-8 are escaped."""
     return data.decode("utf-8", "backslashreplace")
 
 
 def unquote(quoted: bytes) -> str:
-    """Return what stands between the quotes of Go's %q."""
+    """Return the text between the quotes of Go's %q."""
     return decode(ESCAPE.sub(_unescape, quoted) if b"\\" in quoted else quoted)
 
 

@@ -6,10 +6,10 @@ from leakwatch.model import Frame
 from leakwatch.profile.fingerprint import normalise
 
 RUNNABLE = "runnable"
-"""It does not wait, for a moment; where it waits at other times is what matters, so this is not remembered."""
+"""State of a goroutine that runs at the moment. It is not cached, because the stack usually waits elsewhere."""
 
 WAITS = {
-    # Where the first visible frame alone says what the stack is blocked in, in debug=2's words (Go 1.24+).
+    # The innermost visible function -> wait reason in the words of debug=2 (Go 1.24+).
     "time.Sleep": "sleep",
     "internal/poll.runtime_pollWait": "IO wait",
     "internal/poll.runtime_Semacquire": "semacquire",
@@ -22,7 +22,7 @@ WAITS = {
 }
 
 LOCKS = {
-    # Older Go used one name for several locks; the caller tells them apart.
+    # Older Go versions block all locks in one function; its caller is the lock.
     "sync.(*RWMutex).RLock": "sync.RWMutex.RLock",
     "sync.(*RWMutex).Lock": "sync.RWMutex.Lock",
     "sync.(*WaitGroup).Wait": "sync.WaitGroup.Wait",
@@ -30,7 +30,7 @@ LOCKS = {
 }
 
 PARKED = {
-    # The runtime function that the innermost visible frame called, where the profile names it.
+    # The hidden runtime function that the innermost visible function called -> wait reason.
     "runtime.chanrecv1": "chan receive",
     "runtime.chanrecv2": "chan receive",
     "runtime.chansend1": "chan send",
@@ -44,7 +44,7 @@ PARKED = {
 
 
 def wait_reason(frames: Sequence[Frame], parked: str = "") -> str:
-    """Return the wait reason, "" where neither the visible frames nor the function that `parked` it tell."""
+    """Return the wait reason, "" if it is unknown; `parked`: the hidden function at the leaf, or ""."""
     name = normalise(frames[0].function)
     if name in {"sync.runtime_SemacquireMutex", "sync.runtime_Semacquire"}:
         for frame in frames[1:4]:

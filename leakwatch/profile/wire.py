@@ -1,6 +1,6 @@
 """Reads and writes protobuf's wire format: the fields of a message, and the numbers in them.
 
-https://protobuf.dev/programming-guides/encoding/. What a field means is for others to know.
+See https://protobuf.dev/programming-guides/encoding/. proto.py, pprof.py and redact.py know the meaning of fields.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,128 +12,128 @@ FIXED = {FIXED64: 8, FIXED32: 4}
 MAX_SHIFT = 63
 
 Value = int | bytes
-"""Of a field: a number, or what is made of bytes."""
+"""The value of a field: a number, or bytes."""
 
 
 def fields(data: bytes) -> Iterator[tuple[int, Value]]:
     """Yield number and value of each field of a message; raises MalformedProfile and TruncatedProfile."""
-    at, end = 0, len(data)
-    while at < end:
-        key = data[at]
-        at += 1
+    offset, end = 0, len(data)
+    while offset < end:
+        key = data[offset]
+        offset += 1
         if key >= 0x80:
-            key, at = varint(data, at - 1)
+            key, offset = varint(data, offset - 1)
         kind = key & 7
         if kind == VARINT:
-            if at < end and data[at] < 0x80:
-                yield key >> 3, data[at]
-                at += 1
+            if offset < end and data[offset] < 0x80:
+                yield key >> 3, data[offset]
+                offset += 1
             else:
-                value, at = varint(data, at)
+                value, offset = varint(data, offset)
                 yield key >> 3, value
             continue
-        size, at = _size(data, at, kind)
-        if at + size > end:
-            raise TruncatedProfile(f"byte {at}: a field of {size} bytes ends after {end - at}")
+        size, offset = _size(data, offset, kind)
+        if offset + size > end:
+            raise TruncatedProfile(f"byte {offset}: a field of {size} bytes ends after {end - offset}")
         if kind == BYTES:
-            yield key >> 3, data[at : at + size]
-        at += size
+            yield key >> 3, data[offset : offset + size]
+        offset += size
 
 
-def whole_fields(data: bytearray, keep: Callable[[int, Value], None]) -> int:
-    """Give `keep` number and value of each field that is whole; return where the rest begins.
+def complete_fields(data: bytearray, add: Callable[[int, Value], None]) -> int:
+    """Call `add` with number and value of each complete field; return the offset of the first incomplete field.
 
-    The value of a fixed number is left out: 0. Raises MalformedProfile.
+    Values of fixed-size numbers are reported as 0. Raises MalformedProfile.
     """
-    at, end = 0, len(data)
-    while at < end:
+    offset, end = 0, len(data)
+    while offset < end:
         try:
-            key, start = (data[at], at + 1) if data[at] < 0x80 else varint(data, at)
+            key, start = (data[offset], offset + 1) if data[offset] < 0x80 else varint(data, offset)
             kind = key & 7
             if kind == VARINT:
-                value, at = varint(data, start)
-                keep(key >> 3, value)
+                value, offset = varint(data, start)
+                add(key >> 3, value)
                 continue
             size, start = _size(data, start, kind)
         except TruncatedProfile:
-            return at
+            return offset
         if start + size > end:
-            return at
-        keep(key >> 3, bytes(data[start : start + size]) if kind == BYTES else 0)
-        at = start + size
-    return at
+            return offset
+        add(key >> 3, bytes(data[start : start + size]) if kind == BYTES else 0)
+        offset = start + size
+    return offset
 
 
 def raw_fields(data: bytes) -> Iterator[tuple[int, Value, bytes]]:
-    """Yield number, value and all bytes of each field of a message; the value of a fixed number is left out: 0.
+    """Yield number, value and encoded bytes of each field of a message.
 
-    Raises MalformedProfile and TruncatedProfile.
+    Values of fixed-size numbers are reported as 0. Raises MalformedProfile and TruncatedProfile.
     """
-    at, end = 0, len(data)
-    while at < end:
-        begin = at
-        key, at = varint(data, at)
+    offset, end = 0, len(data)
+    while offset < end:
+        begin = offset
+        key, offset = varint(data, offset)
         kind = key & 7
         if kind == VARINT:
-            value, at = varint(data, at)
-            yield key >> 3, value, data[begin:at]
+            value, offset = varint(data, offset)
+            yield key >> 3, value, data[begin:offset]
             continue
-        size, at = _size(data, at, kind)
-        if at + size > end:
-            raise TruncatedProfile(f"byte {at}: a field of {size} bytes ends after {end - at}")
-        yield key >> 3, data[at : at + size] if kind == BYTES else 0, data[begin : at + size]
-        at += size
+        size, offset = _size(data, offset, kind)
+        if offset + size > end:
+            raise TruncatedProfile(f"byte {offset}: a field of {size} bytes ends after {end - offset}")
+        yield key >> 3, data[offset : offset + size] if kind == BYTES else 0, data[begin : offset + size]
+        offset += size
 
 
-def _size(data: bytes | bytearray, at: int, kind: int) -> tuple[int, int]:
-    """Return how many bytes a value has, and where they begin."""
+def _size(data: bytes | bytearray, offset: int, kind: int) -> tuple[int, int]:
+    """Return the size of a value in bytes, and its offset."""
     if kind == BYTES:
-        return (data[at], at + 1) if at < len(data) and data[at] < 0x80 else varint(data, at)
+        return (data[offset], offset + 1) if offset < len(data) and data[offset] < 0x80 else varint(data, offset)
     if kind not in FIXED:
-        raise MalformedProfile(f"byte {at}: no wire type {kind}")
-    return FIXED[kind], at
+        raise MalformedProfile(f"byte {offset}: unknown wire type {kind}")
+    return FIXED[kind], offset
 
 
-def varint(data: bytes | bytearray, at: int) -> tuple[int, int]:
-    """Return the number at `at` and where it ends; raises MalformedProfile and TruncatedProfile."""
+def varint(data: bytes | bytearray, offset: int) -> tuple[int, int]:
+    """Return the number at `offset` and its end; raises MalformedProfile and TruncatedProfile."""
     number = shift = 0
     end = len(data)
-    while at < end:
-        byte = data[at]
-        at += 1
+    while offset < end:
+        byte = data[offset]
+        offset += 1
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return number, at
+            return number, offset
         shift += 7
         if shift > MAX_SHIFT:
-            raise MalformedProfile(f"byte {at}: a number without an end")
-    raise TruncatedProfile(f"byte {at}: a number without an end")
+            raise MalformedProfile(f"byte {offset}: a varint is too long")
+    raise TruncatedProfile(f"byte {offset}: the data ends within a varint")
 
 
 def packed(value: Value) -> list[int]:
-    """Return the numbers of a repeated field, which may come packed or one by one."""
+    """Return the numbers of a repeated field, packed or not."""
     if isinstance(value, int):
         return [value]
-    if value.isascii():  # all of one byte, as most are
+    if value.isascii():  # all numbers have one byte, as in most messages
         return list(value)
-    numbers, at = [], 0
-    while at < len(value):
-        number, at = varint(value, at)
+    numbers, offset = [], 0
+    while offset < len(value):
+        number, offset = varint(value, offset)
         numbers.append(number)
     return numbers
 
 
 def as_number(value: Value) -> int:
-    """Return a value that must be a number; raises MalformedProfile."""
+    """Return `value`; raises MalformedProfile if it is not a number."""
     if isinstance(value, bytes):
-        raise MalformedProfile("a number is expected where text is")
+        raise MalformedProfile("expected a number, found bytes")
     return value
 
 
 def as_bytes(value: Value) -> bytes:
-    """Return a value that must be bytes; raises MalformedProfile."""
+    """Return `value`; raises MalformedProfile if it is a number."""
     if isinstance(value, int):
-        raise MalformedProfile("text is expected where a number is")
+        raise MalformedProfile("expected bytes, found a number")
     return value
 
 
@@ -148,10 +148,10 @@ def encoded(number: int) -> bytes:
 
 
 def number_field(field: int, value: int) -> bytes:
-    """Return the bytes of a field that is a number."""
+    """Return the encoded bytes of a field with a number."""
     return encoded(field << 3) + encoded(value)
 
 
 def bytes_field(field: int, value: bytes) -> bytes:
-    """Return the bytes of a field that is made of bytes."""
+    """Return the encoded bytes of a field with bytes."""
     return encoded(field << 3 | BYTES) + encoded(len(value)) + value

@@ -1,137 +1,159 @@
-"""The scrape job of one target: fetch, hand over, keep score, and stay within what the target agreed to pay."""
+"""The scrape loop of one target: fetch a profile, pass it to the pipeline, record health, limit the cost."""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
+from typing import Final, Protocol
 
 import structlog
 
 from leakwatch.clock import Clock
-from leakwatch.errors import ScrapeError
-from leakwatch.evidence.recorder import TargetRecorder
-from leakwatch.http.fetch import Fetched, Fetcher
+from leakwatch.detect.columns import SCRAPES_PER_BLOCK
+from leakwatch.errors import FetcherClosed, ScrapeError
+from leakwatch.http.fetch import Feed, Fetched, Fetcher
 from leakwatch.leaks.model import Event
-from leakwatch.model import Process, Samples, Target, TargetHealth
+from leakwatch.leaks.target_state import TargetState
+from leakwatch.leaks.tracker import LeakOnTarget, suspects
+from leakwatch.model import Process
 from leakwatch.pipeline import Pipeline
-from leakwatch.profile.body import Body, Format
+from leakwatch.profile.body import Format, ParsedBody
 from leakwatch.scrape.budget import CostBudget
-from leakwatch.scrape.probes.probe import Probe, ProbeContext, ask, is_due
+from leakwatch.scrape.probes import process as process_probe
+from leakwatch.scrape.probes import symbols as symbol_probe
+from leakwatch.scrape.probes.probe import Probe, ProbeContext, is_due, record, run_probe
 from leakwatch.scrape.probes.process import ProcessProbe
 from leakwatch.scrape.probes.symbols import SymbolProbe
 
 log = structlog.get_logger()
 
+USUAL: Final = 5  # intervals whose median is the usual interval
+JITTER: Final = 1.1  # factor by which the usual interval may exceed the configured one
 OnEvents = Callable[[list[Event]], None]
 
-USUAL = 5  # scrapes that tell the usual interval
-JITTER = 1.1  # what a usual interval may exceed the one that was asked for
-CALM = 20  # scrapes at the normal interval that end a stretch
+CALM: Final = 20  # scrapes at the configured interval after which the interval is back to normal
 
 
-class TargetRemoved(Exception):  # noqa: N818  it is no error
-    """The target went away while it was looked at."""
+class OpenRecording(Protocol):
+    """One body that is recorded as evidence while it arrives."""
+
+    def tee(self, feed: Feed) -> Feed:
+        """Return a feed that records the pieces and passes them to `feed`."""
+
+    async def end(self, time: float, total: int, process: Process | None, symbols: Mapping[int, str]) -> None:
+        """Store the recorded body, the profile of `time`."""
+
+
+class BodyRecorder(Protocol):
+    """Records bodies of one target as evidence."""
+
+    def begin(self, form: Format, size_limit: int, leaks: Sequence[LeakOnTarget]) -> OpenRecording | None:
+        """Return a recording of the next body, None if it is not wanted.
+
+        `size_limit`: decompressed bytes; `leaks`: on the target so far.
+        """
+
+    def failed(self) -> None:
+        """Record that the target did not return a profile."""
+
+    async def dump(self, body: bytes, time: float, goroutines: int) -> None:
+        """Keep a full dump."""
 
 
 class ScrapeLoop:
-    """Scrapes one target each time it is called, unless that would cost the target more than its share.
+    """Scrapes one target at each call of `run`, within its cost limit.
 
-    `lag`: for how long, in all, our own loop was late; `question` and `symbols`: asked for what the profile, in
-    the format `form`, does not say itself; `inquiries`: what is asked besides, when there is reason to;
-    `trail`: keeps bodies as evidence.
+    `lag`: seconds that the event loop was late so far; `processes`, `symbols`: for text profiles, which lack both;
+    `probes`: further requests; `recorder`: stores evidence.
     """
 
-    def __init__(  # noqa: PLR0913  each is a part with a life of its own
+    def __init__(  # noqa: PLR0913  each is a part that tests replace
         self,
-        target: Target,
+        state: TargetState,
+        *,
         fetcher: Fetcher,
         pipeline: Pipeline,
         clock: Clock,
         lag: Callable[[], float],
-        pace: CostBudget,
-        process_probe: ProcessProbe | None = None,
-        *,
-        symbols: SymbolProbe | None = None,
-        form: Format = "text",
-        probes: Sequence[Probe] = (),
-        trail: TargetRecorder | None = None,
+        budget: CostBudget,
+        form: Format,
+        processes: ProcessProbe | None,
+        symbols: SymbolProbe | None,
+        probes: Sequence[Probe],
+        recorder: BodyRecorder | None,
     ) -> None:
-        self.target = target
-        self.health = TargetHealth(interval=pace.interval)
-        self._log = log.bind(service=target.service, target=target.name)
-        self._scraper = fetcher
+        self.state = state
+        state.health.interval = budget.interval
+        state.probe_results.allow_retries()  # the configuration may have changed
+        self._log = log.bind(service=state.target.service, target=state.target.name)
+        self._fetcher = fetcher
         self._pipeline = pipeline
         self._clock = clock
         self._lag = lag
-        self._pace = pace
-        self._question = process_probe
-        self._symbols = symbols
+        self._budget = budget
         self._form: Format = form
-        self._trail = trail
-        self._inquiries = probes
+        self._processes = processes
+        self._symbols = symbols
+        self._probes = probes
+        self._scheduled = any(probe.is_scheduled for probe in probes)
+        self._recorder = recorder
         self._process: Process | None = None
-        self._known: Process | None = None
-        """The last that told its name; `_process` is None when the latest answer did not come."""
+        """The process of the latest profile, None if unknown."""
+        self._leaks: Sequence[LeakOnTarget] = ()
+        """The leaks on the target after the latest profile."""
         self._intervals: deque[float] = deque(maxlen=USUAL)
+        self._process_schedule = state.probe_results.schedule(process_probe.NAME)
+        self._symbol_schedule = state.probe_results.schedule(symbol_probe.NAME)
         self._calm = CALM
         self._closed = False
 
-    async def run(self, tell: OnEvents) -> None:
-        """Scrape once, if it is time; give the events to `tell`."""
-        if self._gone() or not self._pace.due(self._clock.stopwatch()):
+    async def run(self, on_events: OnEvents) -> None:
+        """Scrape once if the cost budget allows it; pass verdicts that change to `on_events`."""
+        begin, late, time = self._clock.stopwatch(), self._lag(), self._clock.time()
+        if self._closed or not self._budget.allows(begin):
             return
-        time = self._clock.time()
-        body = self._pipeline.body(self._form, self._scraper.size_limit, self.target.service)
-        packer = self._trail.begin(self._form, self._scraper.size_limit) if self._trail else None
+        body = self._pipeline.body(self._form, self._fetcher.size_limit, self.state.target.service)
+        recording = (
+            self._recorder.begin(self._form, self._fetcher.size_limit, self._leaks) if self._recorder else None
+        )
         try:
-            fetched = await self._fetch(packer.tee(body.feed) if packer else body.feed)
-            if self._gone():
-                return  # the target went away meanwhile: nothing may bring it back
-            self._watch_interval(time)
+            fetched = await self._fetch(recording.tee(body.feed) if recording else body.feed, begin, late)
+            now = begin + self.state.health.duration
             for _ in body.steps():
                 await asyncio.sleep(0)
-                self._stay()
-            total, samples = body.close()
-            await self._identify(total, body.process, fresh=fetched.new_connection)
-            self._stay()
-            await self._name(body, samples, fresh=fetched.new_connection)
-            self._stay()
-            tell(self._pipeline.observe(self.target, time, total, samples, self._process))
-            if self._trail and packer:
+            profile = body.close()
+            await self._identify(profile, now, fetched)
+            await self._name_waits(profile, now, fetched)
+            self._observe(time, profile, on_events)
+            if recording:
                 names = self._symbols.names if self._symbols else {}
-                await self._trail.end(packer, self._form, time, total, self._process, names)
-                self._stay()
-            await self._look_closer(time, total, tell)
-        except TargetRemoved:
+                await recording.end(time, profile.total, self._process, names)
+            if self._leaks or self._scheduled:
+                await self._run_probes(time, profile.total, on_events)
+        except FetcherClosed:
             return
         except ScrapeError as error:
             self._failed(error)
-        except Exception as error:  # noqa: BLE001  a mistake of ours must not silence a target
-            self._log.exception("scrape failed in a way that is our mistake")
-            self._failed(ScrapeError("malformed", f"unexpected {error!r}"))
+        except Exception as error:  # noqa: BLE001  an internal error must not end the loop of a target
+            self._log.exception("internal error in a scrape")
+            self._failed(ScrapeError("malformed", f"internal error: {error!r}"))
         else:
             self._succeeded()
-        self.health.time = time
+        self.state.health.time = time
 
     async def close(self) -> None:
-        """Scrape no more, and close the connection to the target."""
+        """Stop scraping, and close the connection."""
         self._closed = True
-        await self._scraper.close()
+        await self._fetcher.close()
 
-    def _gone(self) -> bool:
-        return self._closed
+    async def _fetch(self, feed: Feed, begin: float, late: float) -> Fetched:
+        """Fetch one body, and charge the target for it whether it succeeds or not.
 
-    def _stay(self) -> None:
-        """Go on only while the target is there: to ask the pipeline for it would bring it back. Raises Gone."""
-        if self._closed:
-            raise TargetRemoved
-
-    async def _fetch(self, feed: Callable[[bytes], None]) -> Fetched:
-        """Fetch one body, and charge the target for it whether that succeeds or not."""
-        begin, late = self._clock.stopwatch(), self._lag()
+        `begin`: stopwatch, `late`: lag of the event loop, both before the fetch.
+        """
         charged, body_bytes = True, 0
         try:
-            fetched = await self._scraper.fetch(feed)
+            fetched = await self._fetcher.fetch(feed)
             body_bytes = fetched.body_bytes
         except ScrapeError as error:
             charged = error.charged
@@ -139,73 +161,87 @@ class ScrapeLoop:
         else:
             return fetched
         finally:
-            # What our own loop was late is no work of the target's.
-            took = self._clock.stopwatch() - begin - (self._lag() - late)
-            took = min(max(took, 0.0), self._scraper.timeout)
-            self._pace.charge(took if charged else 0.0)
-            self.health.duration, self.health.body_bytes = took, body_bytes
-            self._say_interval(took)
+            # The lag of leakwatch's own event loop is not work of the target.
+            seconds = self._clock.stopwatch() - begin - (self._lag() - late)
+            seconds = min(max(seconds, 0.0), self._fetcher.timeout)
+            self._budget.charge(seconds if charged else 0.0)
+            self.state.health.duration, self.state.health.body_bytes = seconds, body_bytes
+            self._log_interval(seconds)
 
-    async def _identify(self, total: int, told: Process | None, *, fresh: bool) -> None:
-        """Learn which process this is, if it was `told` or there is reason to ask; say when it is another one."""
-        begin, process_probe = self._clock.stopwatch(), self._question
-        before = self._pipeline.add_target(self.target).total
-        found = told
-        if told is None and process_probe and process_probe.is_due(begin, before=before, total=total, fresh=fresh):
-            found = await process_probe.ask(begin)
-            self._pace.charge(self._clock.stopwatch() - begin)
-        elif told is None:
+    async def _identify(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
+        """Set the process: that of the profile, else ask for it if there is a reason."""
+        if profile.process is not None or self._processes is None:
+            self._process = profile.process or self._process
             return
-        self._process = found
-        old, self._known = self._known, found or self._known
-        if old and found and old.start != found.start:
-            self._log.info("target has restarted", new_build=old.build != found.build)
+        schedule, new = self._process_schedule, fetched.new_connection
+        if self._processes.is_due(schedule, now, before=self.state.total, total=profile.total, new_connection=new):
+            self._process = await self._processes.request(schedule, now)
+            self._budget.charge(self._clock.stopwatch() - now)
 
-    async def _name(self, body: Body, samples: Samples, *, fresh: bool) -> None:
-        """Name the wait reasons that the profile hides; ask the process for those that it has not told yet."""
-        symbols, state = self._symbols, self._pipeline.add_target(self.target)
-        if symbols is None or state.identity.mixed:
+    async def _name_waits(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
+        """Name the wait reasons that a text profile hides; ask for the names that are unknown."""
+        symbols, state = self._symbols, self.state
+        if symbols is None or state.process_tracker.mixed:
             return
-        begin = self._clock.stopwatch()
+        schedule = self._symbol_schedule
         process = self._process.start if self._process else ""
-        symbols.follow(process, begin, fresh=fresh)
-        traces = symbols.wanted(samples, state.judgements, begin)
+        symbols.follow(schedule, process, now, new_connection=fetched.new_connection)
+        traces = symbols.hidden(profile.samples, state.judged) if now >= schedule.retry_at else []
         if traces:
-            error = await symbols.ask(traces, begin)
-            self._pace.charge(self._clock.stopwatch() - begin)
+            error = await symbols.request(schedule, traces, now)
+            self._budget.charge(self._clock.stopwatch() - now)
             if error:
-                self._log.info("wait reasons of channels stay unknown", reason=error.reason, error=str(error))
-        body.learn(symbols.names)
+                self._log.info("wait reasons of channels are unknown", reason=error.reason, error=str(error))
+        self._pipeline.identifier.set_wait_reasons(profile.samples, symbols.names)
 
-    async def _look_closer(self, time: float, total: int, tell: OnEvents) -> None:
-        """Ask for what is due beside the profile; give the events of a proof to `tell`."""
-        state, suspects = self._pipeline.add_target(self.target), self._pipeline.suspects(self.target)
-        for probe in self._inquiries:
-            begin = self._clock.stopwatch()
+    def _observe(self, time: float, profile: ParsedBody, on_events: OnEvents) -> None:
+        """Pass the profile to the pipeline; pass the verdicts that change to `on_events`."""
+        state, restarts = self.state, self.state.restarts
+        self._fit_block(time)
+        events = self._pipeline.observe(state, time, profile.total, profile.samples, self._process)
+        if state.restarts != restarts:
+            self._log.info("target restarted", new_build=state.process_tracker.rebuilt)
+        if events:
+            on_events(events)
+        self._leaks = self._pipeline.leaks_on(state.target)
+
+    def _fit_block(self, time: float) -> None:
+        """Let the block grow if the usual interval is too long for it."""
+        if self.state.health.time:
+            self._intervals.append(time - self.state.health.time)
+        if len(self._intervals) < USUAL:
+            return
+        # A scrape calls this method every time; the lengths are compared here because most blocks fit.
+        interval, history = median(self._intervals) / JITTER, self.state.history
+        fits = SCRAPES_PER_BLOCK * interval <= history.block == self._pipeline.settings.block
+        if not fits and self.state.stretch(interval):
+            self._log.info("block grows with the interval: judged later", block=history.block)
+
+    async def _run_probes(self, time: float, total: int, on_events: OnEvents) -> None:
+        """Run the probes that are due; pass the verdicts that a proof changed to `on_events`."""
+        state = self.state
+        for probe in self._probes:
+            now = self._clock.stopwatch()
             context = ProbeContext(
-                self.target,
-                time,
-                begin,
-                total,
-                suspects,
-                state.answers,
-                self._pipeline.identifier,
-                {key: state.count(key) for key in suspects},
-                state.history.block,
-                self._process.start if self._process else "",
-                self._gone,
+                state=state,
+                time=time,
+                now=now,
+                total=total,
+                suspects=suspects(self._leaks),
+                identifier=self._pipeline.identifier,
+                start=self._process.start if self._process else "",
             )
-            if state.identity.mixed or not is_due(probe, context):
+            if state.process_tracker.mixed or not is_due(probe, context):
                 continue
-            known = state.answers.proof
-            await ask(probe, context)
-            self._pace.charge(self._clock.stopwatch() - begin)
-            self._stay()
-            if state.answers.proof is not known:
-                tell(self._pipeline.learn(self.target, time))
+            proof = state.probe_results.proof
+            error = await run_probe(probe, context)
+            self._budget.charge(self._clock.stopwatch() - now)
+            record(probe.name, context, error)
+            if state.probe_results.proof is not proof:
+                on_events(self._pipeline.apply_proof(state, time))
 
     def _succeeded(self) -> None:
-        health = self.health
+        health = self.state.health
         if health.up is not True:
             self._log.info("target is up", bytes=health.body_bytes)
             health.since = self._clock.time()
@@ -213,11 +249,9 @@ class ScrapeLoop:
         health.results["success"] += 1
 
     def _failed(self, error: ScrapeError) -> None:
-        if self._gone():
-            return
-        if self._trail:
-            self._trail.failed()
-        health = self.health
+        if self._recorder:
+            self._recorder.failed()
+        health = self.state.health
         health.results[error.reason] += 1
         if health.up is not False or health.reason != error.reason:  # once, not at every interval
             self._log.warning("scrape failed", reason=error.reason, error=str(error))
@@ -225,24 +259,14 @@ class ScrapeLoop:
             health.since = self._clock.time()
         health.up, health.reason, health.error = False, error.reason, str(error)
 
-    def _say_interval(self, took: float) -> None:
-        """Say when the target begins and ends to be scraped less often, not at each turn in between."""
-        health, stretched = self.health, self._pace.interval > self._pace.call
-        health.interval = self._pace.interval
+    def _log_interval(self, seconds: float) -> None:
+        """Log when the interval is stretched and when it is back to normal, not at every change in between."""
+        health, stretched = self.state.health, self._budget.interval > self._budget.call
+        health.interval = self._budget.interval
         if stretched and self._calm >= CALM:
             self._log.info(
-                "interval stretched to spare the target", interval=health.interval, duration=round(took, 4)
+                "interval stretched to spare the target", interval=health.interval, duration=round(seconds, 4)
             )
         self._calm = 0 if stretched else self._calm + 1
         if self._calm == CALM:
-            self._log.info("interval is normal again", interval=health.interval)
-
-    def _watch_interval(self, time: float) -> None:
-        """Let the block grow when scrapes usually come too seldom for it."""
-        if self.health.time:
-            self._intervals.append(time - self.health.time)
-        if len(self._intervals) < USUAL:
-            return
-        if self._pipeline.stretch(self.target, median(self._intervals) / JITTER):
-            block = self._pipeline.add_target(self.target).history.block
-            self._log.info("block grows with the interval: judged later", block=block)
+            self._log.info("interval is back to normal", interval=health.interval)

@@ -1,13 +1,13 @@
-"""Runs something every so often, by APScheduler: the only place that knows it.
+"""Runs jobs at fixed intervals. It wraps APScheduler, which no other module imports.
 
-A run that is late is late, never dropped; a run that is not over when the next is due skips it.
+A late run is not dropped. A run that is due while the previous one is in progress is skipped.
 """
 
-import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
 
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -15,79 +15,87 @@ from apscheduler.triggers.base import BaseTrigger
 
 from leakwatch.clock import Clock
 
-WATCH_CLOCK = 30.0  # seconds
-STEP = 2.0  # seconds
-SPREAD = 0.01  # seconds per target
+SPREAD: Final = 0.01  # seconds per target
 
 Run = Callable[[], Awaitable[None]]
 
 
-class Every(BaseTrigger):  # type: ignore[misc]  # apscheduler ships no types
-    """Due each interval, at the same offset; counts what was missed instead of listing it, be it a month."""
+class ClockZone(tzinfo):
+    """A time zone in which the current time is that of a `Clock`.
+
+    APScheduler reads the wall clock, by `datetime.now(timezone)` only. With this time zone it reads a clock that
+    is never set, and tests provide their own clock. No other conversion to this time zone is meaningful.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def fromutc(self, _wall_time: datetime) -> datetime:
+        """Return the time of the clock."""
+        return datetime.fromtimestamp(self._clock.time(), UTC).replace(tzinfo=self)
+
+    def utcoffset(self, _time: datetime | None) -> timedelta:
+        """Return 0."""
+        return timedelta()
+
+    def dst(self, _time: datetime | None) -> None:
+        """Return None."""
+
+    def tzname(self, _time: datetime | None) -> str:
+        """Return the name."""
+        return "leakwatch"
+
+
+class FixedInterval(BaseTrigger):  # type: ignore[misc]  # apscheduler ships no types
+    """Due every `interval` since the first run. Missed times count as one, however many there are."""
 
     def __init__(self, interval: timedelta) -> None:
         self._interval = interval
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
-        """Return when it is due after `previous`, which is the first after `now`."""
+        """Return the first time after `now` that is due, given the previous one."""
         if previous is None:
             return now
         return previous + self._interval * max(1, (now - previous) // self._interval + 1)
 
 
 class Scheduler:
-    """Interval jobs by name."""
+    """Runs jobs by name; `clock`: its time decides when a job is due."""
 
     def __init__(self, clock: Clock) -> None:
-        # A run that overlaps the one before is normal for a slow target: the health of the target tells it.
+        # A run that overlaps the previous one is usual for a slow target, and is part of its health.
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
-        self._clock = clock
+        self._zone = ClockZone(clock)
         self._scheduler = AsyncIOScheduler(
-            timezone=UTC, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
+            timezone=self._zone, job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
-        self._step = clock.wall(0.0)
-        self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Start running; needs the event loop."""
+        """Start running jobs, in the running event loop."""
         self._scheduler.start()
-        self._watch_clock()
 
     def stop(self) -> None:
-        """Stop running; what runs is cancelled with the loop."""
-        if self._timer:
-            self._timer.cancel()
+        """Start no further runs."""
         self._scheduler.shutdown(wait=False)
 
-    def every(self, name: str, interval: float, offset: float, run: Run) -> None:
-        """Run every `interval` seconds, the first time in `offset` seconds."""
-        start = datetime.now(UTC) + timedelta(seconds=offset)
-        trigger = Every(timedelta(seconds=interval))
+    def every(self, name: str, interval: float, first: float, run: Run) -> None:
+        """Run a job every `interval` seconds, for the first time in `first` seconds. It replaces its namesake."""
+        start = datetime.now(self._zone) + timedelta(seconds=first)
+        trigger = FixedInterval(timedelta(seconds=interval))
         self._scheduler.add_job(run, trigger, id=name, replace_existing=True, next_run_time=start)
 
     def cancel(self, name: str) -> None:
-        """Run it no more."""
+        """Remove a job, if there is one of this name."""
         try:
             self._scheduler.remove_job(name)
         except JobLookupError:
             return
 
-    def _watch_clock(self) -> None:
-        """Bring all jobs along when somebody sets the wall clock, by which APScheduler waits."""
-        self._timer = asyncio.get_running_loop().call_later(WATCH_CLOCK, self._watch_clock)
-        step = self._clock.wall(0.0)
-        if abs(step - self._step) < STEP:
-            return
-        moved = timedelta(seconds=step - self._step)
-        self._step = step
-        for job in self._scheduler.get_jobs():
-            job.modify(next_run_time=max(job.next_run_time + moved, datetime.now(UTC)))
-
 
 def offset(name: str, interval: float, targets: int) -> float:
-    """Return when, in seconds, the first scrape of `name` is due: spread by hash, over no longer than needed.
+    """Return the seconds until the first scrape of the target `name`, spread by a hash.
 
-    One target is scraped at once; thousands are spread over the whole interval.
+    A single target is scraped at once. Thousands of targets are spread over the whole interval.
     """
     share = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=4).digest()) / 2**32
     return share * min(interval, SPREAD * (targets - 1))

@@ -1,177 +1,146 @@
-"""Keeps discovery running and says what is to be scraped, and how."""
+"""Discovers the targets of all jobs, and how to scrape each of them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Final
 
 import structlog
 
 from leakwatch.clock import Clock
-from leakwatch.config import Config
 from leakwatch.discovery.runner import DiscoveryRunner
 from leakwatch.discovery.shard import Shard
 from leakwatch.discovery.status import DiscovererStatus
-from leakwatch.discovery.target_builder import Endpoint, RelabeledTargets, TargetBuilder, TargetDefaults
-from leakwatch.http.settings import HttpSettings
+from leakwatch.discovery.target_builder import Endpoint, RelabeledTargets, TargetBuilder
 from leakwatch.model import Target
-from leakwatch.profile.body import Format
-from leakwatch.scrape.config import ScrapeConfig
-from leakwatch.scrape.probes.config import ProbeSettings
-from leakwatch.settings.base import BaseSettings
+from leakwatch.scrape.config import ScrapeJob
 
 log = structlog.get_logger()
 
-MOST_SAID = 10  # targets that are found twice, in one line
+NAMED: Final = 10  # duplicate targets named in one log event
 
 
 @dataclass(frozen=True, slots=True)
 class ScrapeTarget:
-    """How to scrape one target; two that are equal are the same job."""
+    """How to scrape one target: its endpoint and its job. Equal values need only one scrape loop."""
 
     endpoint: Endpoint
-    job: str
-    http: HttpSettings
-    interval: float
-    timeout: float
-    cost_limit: float
-    size_limit: int
-    form: Format
-    closer: ProbeSettings
+    job: ScrapeJob
+
+    @property
+    def target(self) -> Target:
+        """The target."""
+        return self.endpoint.target
 
 
 @dataclass(slots=True)
 class JobTargets:
-    """What is known of the targets of one job."""
+    """The targets of one job as last built."""
 
-    resolver: TargetBuilder
-    found: RelabeledTargets = field(default_factory=RelabeledTargets)
-    over: bool = False
-    """Whether more were found than target_limit, so that the former ones stay."""
+    builder: TargetBuilder
+    built: RelabeledTargets = field(default_factory=RelabeledTargets)
+    over_limit: bool = False
+    """Whether more targets than target_limit were found, so that the previous ones stay."""
 
 
 class TargetSet:
-    """Finds the targets of a configuration; `changed` is called when discovery has found others."""
+    """The targets of all jobs; calls `changed` when discovery has found other targets."""
 
     def __init__(
         self, changed: Callable[[], None], clock: Clock | None = None, shard: Shard | None = None
     ) -> None:
+        self.targets: dict[Target, ScrapeTarget] = {}
+        """The discovered targets of this shard."""
+        self.waiting = (0, 0)
+        """Discoverers that have not reported targets yet, and all discoverers."""
         self._changed = changed
-        self._finder = DiscoveryRunner(self._found, clock)
+        self._runner = DiscoveryRunner(self._rebuild_soon, clock)
         self._shard = shard or Shard()
-        self._config = Config()
-        self._jobs: dict[str, JobTargets] = {}
-        self._plans: dict[Target, ScrapeTarget] = {}
-        self._twice: set[Target] = set()
-        self._waiting = (0, 0)
-        self._resolving = asyncio.Lock()
+        self._jobs: Sequence[ScrapeJob] = ()
+        self._built: dict[str, JobTargets] = {}
+        self._duplicates: set[Target] = set()
+        self._building = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._again = False
 
-    async def configure(self, config: Config) -> None:
-        """Find the targets of `config` from now on; a mechanism that stays goes on with what it knows."""
-        self._config = config
-        self._finder.configure({job.job_name: job for job in config.scrape_configs})
-        await self._resolve()
+    async def configure(self, jobs: Sequence[ScrapeJob]) -> None:
+        """Discover the targets of `jobs` from now on; discoverers that do not change keep running."""
+        self._jobs = jobs
+        self._runner.configure({job.name: job.discovery for job in jobs})
+        await self._rebuild()
 
     def stop(self) -> None:
-        """Find no more."""
-        self._finder.stop()
+        """Stop all discoverers."""
+        self._runner.stop()
         if self._task:
             self._task.cancel()
 
-    def waiting(self) -> tuple[int, int]:
-        """Return how many mechanisms have yet to be heard of, and how many there are."""
-        return self._waiting
-
-    def plans(self) -> dict[Target, ScrapeTarget]:
-        """Return how to scrape each target that was found and is this shard's."""
-        return self._plans
-
     def counts(self) -> dict[str, RelabeledTargets]:
-        """Return what became of the addresses of each job."""
-        return {name: known.found for name, known in self._jobs.items()}
+        """Return job name -> its targets, and the numbers of dropped and invalid addresses."""
+        return {name: job.built for name, job in self._built.items()}
 
-    def outlook(self) -> list[DiscovererStatus]:
-        """Return how each mechanism fares."""
-        return self._finder.statuses()
+    def discoverers(self) -> list[DiscovererStatus]:
+        """Return the status of each discoverer."""
+        return self._runner.statuses()
 
-    def _found(self) -> None:
-        """Take in what a mechanism found, soon; whatever else is found until then goes with it."""
+    def _rebuild_soon(self) -> None:
+        """Rebuild the targets after discovery found others; further changes until then are included."""
         self._again = True
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._follow())
+            self._task = asyncio.get_running_loop().create_task(self._rebuild_while_changed())
 
-    async def _follow(self) -> None:
+    async def _rebuild_while_changed(self) -> None:
         while self._again:
             self._again = False
             try:
-                await self._resolve()
+                await self._rebuild()
             except Exception:
-                log.exception("targets could not be made of what was found")
+                log.exception("internal error while building targets")
 
-    async def _resolve(self) -> None:
-        async with self._resolving:
-            config, waiting = self._config, self._finder.waiting()
-            known: dict[str, JobTargets] = {}
-            for job in config.scrape_configs:
-                known[job.job_name] = await self._endpoints(config, job)
-            self._jobs, self._waiting = known, waiting
-            self._plans = self._planned(config)
+    async def _rebuild(self) -> None:
+        async with self._building:
+            jobs, waiting = self._jobs, self._runner.waiting()
+            built = {job.name: await self._build(job) for job in jobs}
+            if jobs is not self._jobs:
+                return  # `configure` was called meanwhile, and rebuilds
+            self._built, self.waiting = built, waiting
+            self.targets = self._merge(jobs)
             self._changed()
 
-    async def _endpoints(self, config: Config, job: ScrapeConfig) -> JobTargets:
-        start = TargetDefaults(
-            job=job.job_name,
-            scheme=job.scheme,
-            path=job.profile_path,
-            interval=config.interval(job),
-            timeout=config.timeout(job),
-            rules=job.relabel_configs,
-            metrics_path=job.metrics_path,
-            memory_limit=job.memory_limit,
-        )
-        old = self._jobs.get(job.job_name)
-        resolver = old.resolver if old and old.resolver.defaults == start else TargetBuilder(start)
-        found = await resolver.build(self._finder.groups(job.job_name))
-        number = len({endpoint.target for endpoint in found.endpoints})
+    async def _build(self, job: ScrapeJob) -> JobTargets:
+        """Return the targets of a job; the previous ones if there are more than target_limit."""
+        previous = self._built.get(job.name)
+        reusable = previous is not None and previous.builder.defaults == job.defaults
+        builder = previous.builder if previous and reusable else TargetBuilder(job.defaults)
+        built = await builder.build(self._runner.groups(job.name))
+        number = len({endpoint.target for endpoint in built.endpoints})
         if not job.target_limit or number <= job.target_limit:
-            return JobTargets(resolver, found)
-        former = old.found.endpoints if old else []
-        if not (old and old.over):
+            return JobTargets(builder, built)
+        endpoints = previous.built.endpoints if previous else []
+        if not (previous and previous.over_limit):
             log.error(
-                "more targets than target_limit, the former ones stay",
-                job=job.job_name,
+                "more targets than target_limit, the previous targets stay",
+                job=job.name,
                 found=number,
                 target_limit=job.target_limit,
-                kept=len(former),
+                kept=len(endpoints),
             )
-        return JobTargets(resolver, RelabeledTargets(former, found.dropped, found.invalid), over=True)
+        return JobTargets(builder, RelabeledTargets(endpoints, built.dropped, built.invalid), over_limit=True)
 
-    def _planned(self, config: Config) -> dict[Target, ScrapeTarget]:
-        """Return the plan of each target of this shard; of two that are the same target, the first counts."""
-        planned: dict[Target, ScrapeTarget] = {}
-        twice: set[Target] = set()
-        for job in config.scrape_configs:
-            http = HttpSettings.model_construct(**_part(HttpSettings, job))
-            closer = ProbeSettings.model_construct(**_part(ProbeSettings, job))
-            how = config.cost_limit(job), config.size_limit(job), job.profile_format, closer
-            for endpoint in self._jobs[job.job_name].found.endpoints:
+    def _merge(self, jobs: Sequence[ScrapeJob]) -> dict[Target, ScrapeTarget]:
+        """Return the targets of this shard; of two configurations of the same target, the first one applies."""
+        merged: dict[Target, ScrapeTarget] = {}
+        duplicates: set[Target] = set()
+        for job in jobs:
+            for endpoint in self._built[job.name].built.endpoints:
                 if not self._shard.owns(endpoint.target.service):
                     continue
-                plan = ScrapeTarget(endpoint, job.job_name, http, endpoint.interval, endpoint.timeout, *how)
-                first = planned.setdefault(endpoint.target, plan)
-                if first is not plan and first != plan:
-                    twice.add(endpoint.target)
-        new = [f"{target.service} {target.name}" for target in twice - self._twice]
+                scrape_target = ScrapeTarget(endpoint, job)
+                first = merged.setdefault(endpoint.target, scrape_target)
+                if first is not scrape_target and first != scrape_target:
+                    duplicates.add(endpoint.target)
+        new = sorted(f"{target.service} {target.name}" for target in duplicates - self._duplicates)
         if new:
-            log.warning(
-                "targets are found twice, the first counts", number=len(new), targets=sorted(new)[:MOST_SAID]
-            )
-        self._twice = twice
-        return planned
-
-
-def _part(kind: type[BaseSettings], job: ScrapeConfig) -> dict[str, Any]:
-    """Return the settings of a job that are of one kind."""
-    return {name: getattr(job, name) for name in kind.model_fields}
+            log.warning("duplicate targets, the first one applies", number=len(new), targets=new[:NAMED])
+        self._duplicates = duplicates
+        return merged

@@ -1,1 +1,1 @@
-"""How settings are written and read."""
+"""Reading of settings from YAML: types, files and error messages."""

@@ -4,6 +4,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class BaseSettings(BaseModel):
-    """Base of all configuration: a key that is not known is an error."""
+    """Base of all settings. Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)

@@ -1,6 +1,7 @@
-"""Reads a YAML file into settings; errors name the file, the line and the key.
+"""Reads a YAML file into settings. Errors name the file, the line and the key.
 
-YAML is read as Prometheus reads it. PyYAML follows YAML 1.1, where `yes` is true, 010 is eight and 12:30 is 750.
+Booleans and integers follow YAML 1.2, as in Prometheus. PyYAML follows YAML 1.1, where `yes` is true, 010 is eight
+and 12:30 is 750.
 """
 
 import re
@@ -12,31 +13,31 @@ from pydantic import ValidationError
 
 from leakwatch.errors import ConfigError
 from leakwatch.settings.base import BaseSettings
-from leakwatch.settings.messages import describe, line_of, repeated_keys
+from leakwatch.settings.messages import line_number, located_message, repeated_keys
 
 BOOL, INT = "tag:yaml.org,2002:bool", "tag:yaml.org,2002:int"
 
 
-class Loader(yaml.SafeLoader):
-    """Reads booleans and whole numbers as YAML 1.2 has them."""
+class YamlLoader(yaml.SafeLoader):
+    """A SafeLoader that reads booleans and integers as YAML 1.2 does."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012  as the class above declares it
-        first: [(tag, pattern) for tag, pattern in known if tag not in {BOOL, INT}]
-        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    yaml_implicit_resolvers = {  # noqa: RUF012  as the base class declares it
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in {BOOL, INT}]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
-Loader.add_implicit_resolver(BOOL, re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF"))
-Loader.add_implicit_resolver(INT, re.compile(r"(?:0|-?[1-9][0-9]*)\Z"), list("-0123456789"))
+YamlLoader.add_implicit_resolver(BOOL, re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"), list("tTfF"))
+YamlLoader.add_implicit_resolver(INT, re.compile(r"(?:0|-?[1-9][0-9]*)\Z"), list("-0123456789"))
 
-NAMED = re.compile(r"(alias|anchor|tag|handle) (['\"]).*\2")
-"""What YAML calls a text that begins with * & or !, and quotes: it may be a password that wanted quotes."""
+QUOTED_TOKEN = re.compile(r"(alias|anchor|tag|handle) (['\"]).*\2")
+"""A token with * & or ! that a message of PyYAML quotes; it may be a password that is missing its quotes."""
 
 Root = TypeVar("Root", bound=BaseSettings)
 
 
 def read_settings(path: Path, root: type[Root]) -> Root:
-    """Return what the file at `path` says; files it names are relative to it. Raises ConfigError."""
+    """Return the settings in the file at `path`; paths in it are relative to the file. Raises ConfigError."""
     try:
         text = path.read_text()
     except OSError as error:
@@ -47,32 +48,27 @@ def read_settings(path: Path, root: type[Root]) -> Root:
 
 
 def parse_settings(text: str, name: str, directory: Path, root: type[Root]) -> Root:
-    """Return what `text` says, which errors call `name`; raises ConfigError with a line per mistake."""
+    """Return the settings in `text`; `name`: of its file. Raises ConfigError, with one line per invalid value."""
     try:
-        node, data = compose(text), load(text)
-        mistakes = list(repeated_keys(node, name))
+        node, data = yaml.compose(text, Loader=YamlLoader), load_yaml(text)
+        messages = list(repeated_keys(node, name))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = NAMED.sub(r"\1", error.problem or error.context or "")
-        raise ConfigError(f"{name}:{mark.line + 1 if mark else 1}: {said}") from error
+        problem = QUOTED_TOKEN.sub(r"\1", error.problem or error.context or "")
+        raise ConfigError(f"{name}:{mark.line + 1 if mark else 1}: {problem}") from error
     except RecursionError as error:
         raise ConfigError(f"{name}: nested too deeply, or within itself") from error
     except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{name}: {error}") from error
-    if not mistakes:
+    if not messages:
         try:
             return root.model_validate({} if data is None else data, context={"directory": directory})
         except ValidationError as error:
-            details = sorted(error.errors(), key=lambda detail: line_of(detail["loc"], node))
-            mistakes = [describe(detail, node, name, root) for detail in details]
-    raise ConfigError("\n".join(mistakes))
+            details = sorted(error.errors(), key=lambda detail: line_number(detail["loc"], node))
+            messages = [located_message(detail, node, name, root) for detail in details]
+    raise ConfigError("\n".join(messages))
 
 
-def compose(text: str) -> yaml.Node | None:
-    """Return the nodes of `text`, which know their lines; raises what PyYAML raises."""
-    return yaml.compose(text, Loader=Loader)
-
-
-def load(text: str) -> Any:
-    """Return what `text` says; raises what PyYAML raises."""
-    return yaml.load(text, Loader=Loader)  # noqa: S506  a SafeLoader by another name
+def load_yaml(text: str) -> Any:
+    """Return the data in `text`; raises yaml.YAMLError, and ValueError and RecursionError as PyYAML does."""
+    return yaml.load(text, Loader=YamlLoader)  # noqa: S506  YamlLoader is a SafeLoader

@@ -1,4 +1,4 @@
-"""What is said of a mistake in the configuration: file, line, key, the nearest good key, and how to mend it."""
+"""Messages for invalid settings: file, line, key, the quoted value, and the nearest valid key."""
 
 import difflib
 import re
@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from leakwatch.errors import quote, without_user
+from leakwatch.errors import quote, without_credentials
 from leakwatch.settings.base import BaseSettings
-from leakwatch.settings.types import HIDDEN
+from leakwatch.settings.types import UNQUOTED
 
 Location = tuple[int | str, ...]
-"""The keys and indices that lead to a place."""
+"""The keys and indices that lead to a value."""
 
 MESSAGES = {
     "tuple_type": "must be a list",
@@ -33,44 +33,44 @@ MESSAGES = {
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
     "string_pattern_mismatch": "must match {pattern}",
-    "extra_forbidden": "is no key that is known here",
+    "extra_forbidden": "is not a valid key",
 }
-"""What pydantic says, in the words of somebody who writes YAML; what is not here says "must be" something."""
+"""Messages for users of YAML, by the type of pydantic's error. Other types keep pydantic's message."""
 
-PROMETHEUS = {
-    "params": "leakwatch asks for what it needs; profile_path says where, profile_format in which form",
-    "honor_labels": "a profile has no labels of its own; Prometheus, which scrapes leakwatch, needs it",
-    "honor_timestamps": "a profile has no timestamps",
-    "metric_relabel_configs": "relabel_configs change targets, ignore keeps stacks out of sight",
-    "sample_limit": "metrics.series_limit bounds the series of stacks, detection.series_limit what is followed",
-    "label_limit": "metrics.series_limit bounds the series of stacks",
+PROMETHEUS_KEYS = {
+    "params": "leakwatch sets the parameters; profile_path is the path, profile_format the format",
+    "honor_labels": "profiles have no labels; set it in Prometheus, in the job that scrapes leakwatch",
+    "honor_timestamps": "profiles have no timestamps",
+    "metric_relabel_configs": "relabel_configs changes targets, ignore hides stacks",
+    "sample_limit": "metrics.series_limit limits exported series, detection.series_limit stacks per target",
+    "label_limit": "metrics.series_limit limits exported series",
 }
-"""Keys that those who come from Prometheus may write: why there are none here, and what there is."""
-MOST_KEYS = 12  # that are named; more are for the docs
+"""Hints for keys of Prometheus that leakwatch does not have."""
+MAX_LISTED_KEYS = 12  # a message with more keys is too long to read
 
 
-def cross_field_error(mistakes: Iterable[tuple[Location, str]]) -> ValidationError | None:
-    """Return the error of a model whose keys are good alone and do not fit together; None if there are none.
+def cross_field_error(messages: Iterable[tuple[Location, str]]) -> ValidationError | None:
+    """Return the error of a model with values that contradict each other, None if there are no `messages`.
 
-    `mistakes`: which of the keys to change, and why.
+    `messages`: the location of the value to change, and the reason.
     """
     details = [
-        InitErrorDetails(type=PydanticCustomError("misfit", "{said}", {"said": said}), loc=loc, input=None)
-        for loc, said in mistakes
+        InitErrorDetails(type=PydanticCustomError("cross_field", "{text}", {"text": text}), loc=loc, input=None)
+        for loc, text in messages
     ]
-    return ValidationError.from_exception_data("misfits", details) if details else None
+    return ValidationError.from_exception_data("settings", details) if details else None
 
 
 def friendly_message(detail: ErrorDetails) -> str:
-    """Return what is wrong, in our words."""
-    said = MESSAGES.get(detail["type"])
-    if said is None:
+    """Return the problem without its location, from MESSAGES if possible."""
+    template = MESSAGES.get(detail["type"])
+    if template is None:
         return re.sub("^Input should be", "must be", detail["msg"].removeprefix("Value error, "))
-    return said.format(**detail.get("ctx", {}))
+    return template.format(**detail.get("ctx", {}))
 
 
 def repeated_keys(node: yaml.Node | None, name: str) -> Iterator[str]:
-    """Yield a mistake for each key that a mapping has twice: YAML would silently take the last."""
+    """Yield a message for each key that a mapping has twice; PyYAML would silently use the last one."""
     if isinstance(node, yaml.MappingNode):
         seen = set()
         for key, value in node.value:
@@ -83,51 +83,56 @@ def repeated_keys(node: yaml.Node | None, name: str) -> Iterator[str]:
             yield from repeated_keys(item, name)
 
 
-def describe(detail: ErrorDetails, node: yaml.Node | None, name: str, root: type[BaseSettings]) -> str:
-    """Return one line that says where in the file `name` a mistake is and how to mend it; `root`: of the file."""
-    place, where = f"{name}:{line_of(detail['loc'], node)}", path_of(detail["loc"])
+def located_message(detail: ErrorDetails, node: yaml.Node | None, name: str, root: type[BaseSettings]) -> str:
+    """Return the message for `detail` on one line, with file name and line number.
+
+    `node` and `root`: the whole file and its model.
+    """
+    location = detail["loc"]
+    place, path = f"{name}:{line_number(location, node)}", key_path(location)
     if detail["type"] == "extra_forbidden":
-        key, known = str(detail["loc"][-1]), _known_keys(detail["loc"][:-1], root)
-        close = difflib.get_close_matches(key, known, 1, 0.6)
-        hint = f"known here: {', '.join(known)}" if len(known) <= MOST_KEYS else "docs/configuration.md has all"
-        hint = f"did you mean {close[0]!r}?" if close else PROMETHEUS.get(key, hint)
-        return f"{place}: unknown key {where!r}; {hint}"
-    return f"{place}: {mistake(detail)}"
+        key, valid_keys = str(location[-1]), _valid_keys(location[:-1], root)
+        close_keys = difflib.get_close_matches(key, valid_keys, 1, 0.6)
+        short = len(valid_keys) <= MAX_LISTED_KEYS
+        hint = f"valid keys: {', '.join(valid_keys)}" if short else "see docs/configuration.md"
+        hint = f"did you mean {close_keys[0]!r}?" if close_keys else PROMETHEUS_KEYS.get(key, hint)
+        return f"{place}: unknown key {path!r}; {hint}"
+    return f"{place}: {message(detail)}"
 
 
-def mistake(detail: ErrorDetails) -> str:
-    """Return where a mistake is, what it is and the text that has it: "[2].targets: must be a list, found 'x'"."""
-    where, said, given = path_of(detail["loc"]), friendly_message(detail), detail["input"]
-    shown = isinstance(given, str | int | float) and detail["type"] != HIDDEN
-    given = without_user(str(given)) if shown else ""
-    found = f", found {quote(given)}" if given and given not in said else ""
-    return f"{where + ': ' if where else ''}{said}{found}"
+def message(detail: ErrorDetails) -> str:
+    """Return the path of the keys, the problem and the value: "[2].targets: must be a list, found 'x'"."""
+    path, problem, value = key_path(detail["loc"]), friendly_message(detail), detail["input"]
+    shown = isinstance(value, str | int | float) and detail["type"] != UNQUOTED
+    text = without_credentials(str(value)) if shown else ""
+    found = f", found {quote(text)}" if text and text not in problem else ""
+    return f"{path + ': ' if path else ''}{problem}{found}"
 
 
-def path_of(loc: Location) -> str:
-    """Return the keys and indices that lead to a place, as people write them: a[0].b."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
+def key_path(location: Location) -> str:
+    """Return `location` as users write it: a[0].b."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
 
 
-def line_of(loc: Location, node: yaml.Node | None) -> int:
-    """Return the line of `loc`, or of its nearest ancestor that the file has."""
+def line_number(location: Location, node: yaml.Node | None) -> int:
+    """Return the line of `location` in the file `node`, or of its nearest ancestor that the file contains."""
     line = 1
-    for part in loc:
+    for part in location:
         if isinstance(node, yaml.MappingNode):
-            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if found is None:
+            entry = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+            if entry is None:
                 break
-            line, node = found[0].start_mark.line + 1, found[1]
+            line, node = entry[0].start_mark.line + 1, entry[1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
             node = node.value[part]
             line = node.start_mark.line + 1
     return line
 
 
-def _known_keys(loc: Location, root: type[BaseSettings]) -> list[str]:
-    """Return the keys that may stand at `loc`."""
+def _valid_keys(location: Location, root: type[BaseSettings]) -> list[str]:
+    """Return the keys that are valid at `location`."""
     models = [root]
-    for part in loc:
+    for part in location:
         if isinstance(part, str):
             fields = [field for model in models for key, field in _fields(model).items() if key == part]
             models = [model for field in fields for model in _models(field.annotation)] or models
@@ -139,7 +144,7 @@ def _fields(model: type[BaseSettings]) -> dict[str, FieldInfo]:
 
 
 def _models(annotation: Any) -> list[type[BaseSettings]]:
-    """Return the models within a type such as tuple[Model, ...] or Model | None."""
+    """Return the models in a type such as tuple[Model, ...] or Model | None."""
     if isinstance(annotation, type) and issubclass(annotation, BaseSettings):
         return [annotation]
     return [model for inner in get_args(annotation) for model in _models(inner)]

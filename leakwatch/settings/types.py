@@ -1,4 +1,4 @@
-"""Types of settings: durations, sizes, secrets and paths beside the configuration file."""
+"""Types of settings: durations, sizes, text, secrets, and paths relative to the configuration file."""
 
 import math
 import os
@@ -19,19 +19,19 @@ from pydantic_core import PydanticCustomError
 
 from leakwatch.settings.units import exact_duration, exact_size, parse_duration, parse_size
 
-HIDDEN = "hidden"
-"""Type of the mistakes whose text is never quoted."""
+UNQUOTED = "unquoted"
+"""Type of the errors that must not quote the value."""
 VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 
 
 def expand(text: str) -> str:
-    """Return `text` with the environment variable for each `${NAME}`; raises ValueError if one is unset."""
+    """Return `text` with environment variables in place of `${NAME}`; raises ValueError if one is not set."""
 
     def value(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1])
-        if found is None:
+        variable = os.environ.get(match[1])
+        if variable is None:
             raise ValueError(f"environment variable {match[1]} is not set")
-        return found
+        return variable
 
     return VARIABLE.sub(value, text)
 
@@ -40,9 +40,9 @@ def _duration(value: Any) -> Any:
     if isinstance(value, str):
         return parse_duration(value)
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0:
-        meant = f"{value}s" if isinstance(value, int) else f"{value * 1000:.0f}ms"
-        raise ValueError(f"{value} has no unit; write {meant}")
-    raise ValueError(f"{value} is no duration; write for example 15s, 5m, 1h30m or 200ms")
+        suggestion = f"{value}s" if isinstance(value, int) else f"{value * 1000:.0f}ms"
+        raise ValueError(f"{value} has no unit; write {suggestion}")
+    raise ValueError(f"{value} is not a duration; write for example 15s, 5m, 1h30m or 200ms")
 
 
 def _text(value: Any) -> Any:
@@ -55,30 +55,30 @@ def _size(value: Any) -> Any:
     return parse_size(value) if isinstance(value, str) else value
 
 
-def hidden(message: str) -> PydanticCustomError:
-    """Return the error of a validator whose input must not be shown."""
-    return PydanticCustomError(HIDDEN, "{message}", {"message": message})
+def unquoted_error(message: str) -> PydanticCustomError:
+    """Return an error for validators to raise. Its message does not quote the value."""
+    return PydanticCustomError(UNQUOTED, "{message}", {"message": message})
 
 
 def _secret(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return value
     if not isinstance(value, str):
-        raise hidden("must be text")
+        raise unquoted_error("must be text")
     try:
         return expand(value)
     except ValueError as error:
-        raise hidden(str(error)) from error
+        raise unquoted_error(str(error)) from error
 
 
-def _beside(path: Path, info: ValidationInfo) -> Path:
+def _absolute(path: Path, info: ValidationInfo) -> Path:
     directory = (info.context or {}).get("directory")
     return path if directory is None else Path(directory, path)
 
 
 def _readable(path: Path) -> Path:
     if not path.is_file():
-        raise ValueError(f"{str(path)!r} is no file")
+        raise ValueError(f"{str(path)!r} is not a file")
     return path
 
 
@@ -91,15 +91,15 @@ Duration = Annotated[
     ),
     PlainSerializer(exact_duration, when_used="json"),
 ]
-"""Seconds, written as in Prometheus; longer than nothing."""
+"""Seconds above 0, written as in Prometheus."""
 
 Text = Annotated[
     str,
     BeforeValidator(_text),
-    Field(min_length=0),  # which also refuses halves of letters
+    Field(min_length=0),  # makes pydantic reject lone surrogates
     WithJsonSchema({"type": ["string", "boolean", "integer"]}),
 ]
-"""Text, also where it looks like a number or a truth: `regex: true` and `replacement: 8080`."""
+"""Text; YAML booleans and integers are text here: `regex: true`, `replacement: 8080`."""
 
 Size = Annotated[
     int,
@@ -111,10 +111,10 @@ Size = Annotated[
 """Bytes, written as in Prometheus."""
 
 Secret = Annotated[SecretStr, BeforeValidator(_secret)]
-"""Never shown; `${NAME}` is taken from the environment."""
+"""Text that is never shown; `${NAME}` is replaced by the environment variable."""
 
-ConfigPath = Annotated[Path, AfterValidator(_beside)]
+ConfigPath = Annotated[Path, AfterValidator(_absolute)]
 """A path, relative to the configuration file."""
 
 ConfigFile = Annotated[ConfigPath, AfterValidator(_readable)]
-"""A file that is there, relative to the configuration file."""
+"""The path of an existing file, relative to the configuration file."""

@@ -1,4 +1,4 @@
-"""Durations and sizes as Prometheus writes them, secrets, paths beside the configuration: pydantic types."""
+"""Parses and formats durations and sizes as Prometheus writes them."""
 
 import re
 
@@ -12,12 +12,12 @@ def parse_duration(text: str) -> float:
     """Return the seconds of `text` ("15s", "1h30m", "200ms"); raises ValueError."""
     match = DURATION.fullmatch(text.strip())
     if match is None or not any(match.groups()):
-        raise ValueError(f"{text!r} is no duration; write for example 15s, 5m, 1h30m or 200ms")
+        raise ValueError(f"{text!r} is not a duration; write for example 15s, 5m, 1h30m or 200ms")
     return sum(int(number) * unit for number, unit in zip(match.groups(), SECONDS, strict=True) if number)
 
 
 def format_duration(seconds: float) -> str:
-    """Return `seconds` as a person would say them: "45s", "2h10m", "3d4h"; the two largest units."""
+    """Return `seconds` in the two largest units: "45s", "2h10m", "3d4h"."""
     if round(seconds, 3) < 1:
         return f"{seconds * 1000:.0f}ms"
     rest = round(seconds)
@@ -30,12 +30,12 @@ def format_duration(seconds: float) -> str:
 
 
 def exact_duration(seconds: float) -> str:
-    """Return `seconds` as Prometheus prints them, to the millisecond: "1m30s", "1h"; `parse_duration` reads it."""
+    """Return `seconds` exactly, as Prometheus prints them: "1m30s", "1h". Inverse of `parse_duration`."""
     rest = round(seconds * 1000)
     parts = []
     for unit, name in zip(SECONDS, ["y", "w", "d", "h", "m", "s", "ms"], strict=True):
         size = round(unit * 1000)
-        if name in {"y", "w"} and rest % size:  # 90d says more than 12w6d
+        if name in {"y", "w"} and rest % size:  # 90d, not 12w6d
             continue
         number, rest = divmod(rest, size)
         if number:
@@ -44,15 +44,15 @@ def exact_duration(seconds: float) -> str:
 
 
 def parse_size(text: str) -> int:
-    """Return the bytes of `text` ("64MB", "512Mi"; powers of 1024 as in Prometheus); raises ValueError."""
+    """Return the bytes of `text` ("64MB", "512Mi"; powers of 1024, as in Prometheus); raises ValueError."""
     match = SIZE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no size; write for example 512KB or 64MB")
+        raise ValueError(f"{text!r} is not a size; write for example 512KB or 64MB")
     return int(float(match[1]) * 1024 ** PREFIXES.index((match[2] or "").upper()))
 
 
 def format_size(size: float) -> str:
-    """Return bytes as a person would say them, three digits that count: "812 B", "2.25 KiB", "512 MiB"."""
+    """Return a number of bytes with three significant digits: "812 B", "2.25 KiB", "512 MiB"."""
     unit = 0
     while float(f"{size:.3g}") >= 1000 and unit < len(PREFIXES) - 1:
         size, unit = size / 1024, unit + 1
@@ -60,7 +60,7 @@ def format_size(size: float) -> str:
 
 
 def exact_size(size: int) -> str:
-    """Return bytes in the largest unit that says them exactly: "64MB"; `parse_size` reads it."""
+    """Return a number of bytes in the largest exact unit: "64MB". Inverse of `parse_size`."""
     power = 0
     while size and size % 1024 == 0 and power < len(PREFIXES) - 1:
         size, power = size // 1024, power + 1

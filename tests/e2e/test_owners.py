@@ -44,7 +44,7 @@ def trimmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
 def samples(url: str) -> Samples:
     """Return the stacks of a running program."""
     body = httpx.get(f"{url}/debug/pprof/goroutine?debug=1", trust_env=False, timeout=10).content
-    parser, identifier = text.Parser(text.TextCache()), Identifier()
+    parser, identifier = text.Parser(), Identifier()
     return identifier.merge([*parser.feed(body), *parser.close()], {})
 
 
@@ -62,7 +62,7 @@ def stacks(url: str, function: str) -> list[Stack]:
 def test_paths_are_files_that_are_there(build: str, start: Programs, trimmed: Programs) -> None:
     """Each frame of own code and of a dependency has the path of its file in the repository of its module."""
     run = start if build == "plain" else trimmed
-    own = Repository(MODULE, "tests/go", str(REPOSITORY))
+    own = Repository(module=MODULE, directory="tests/go", root=str(REPOSITORY))
     listed = subprocess.run(
         ["go", "list", "-m", "-json", GRPC], check=True, cwd=GO, capture_output=True, text=True
     )
@@ -75,7 +75,7 @@ def test_paths_are_files_that_are_there(build: str, start: Programs, trimmed: Pr
         ("w5pipeline", "main.FilterService"),
     ):
         for at, stack in [(at, one.frames) for one in stacks(run(program), function) for at in one.frames]:
-            path, cached = own.path(at, stack), Repository(GRPC).path(at, stack)
+            path, cached = own.path(at, stack), Repository(module=GRPC).path(at, stack)
             if not path and not cached:
                 assert is_std(at.function) or is_dependency(at)
                 continue
@@ -130,7 +130,9 @@ def test_the_owner_of_a_real_leak(
     assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code >= 400
     assert told() == TEAMS
     failed = [event["error"] for event in daemon.events() if "reload failed" in event["event"]]
-    assert failed[-1].endswith(f"{owners}:1: 'nobody' is no owner; write @user, @org/team or an e-mail address")
+    assert failed[-1].endswith(
+        f"{owners}:1: 'nobody' is not an owner; write @user, @org/team or an e-mail address"
+    )
     owners.write_text("* @leaks/all\n/tests/go/owned/\n")
     assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
     assert set(told().values()) == {"@leaks/all", ""}
@@ -138,7 +140,7 @@ def test_the_owner_of_a_real_leak(
 
 def test_who_owns_a_main_package_of_an_unknown_root(start: Programs) -> None:
     """A plain build whose directory nobody has told: the rule that spells the end of the path is enough."""
-    owners = Owners({}, [Repository(MODULE, owners=parse(CODEOWNERS, "CODEOWNERS"))])
+    owners = Owners({}, [Repository(module=MODULE, owners=parse(CODEOWNERS, "CODEOWNERS"))])
     found = stacks(start("w5pipeline"), "main.FilterService")
     assert {owners.owner(one) for one in found if one.blamed.function == "main.FilterService"} == {
         TEAMS["w5pipeline"]

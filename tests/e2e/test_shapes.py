@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from leakwatch.cli.main import app
 from leakwatch.errors import UsageError
 from leakwatch.profile import dump, text
-from leakwatch.profile.dump_stacks import Waits
+from leakwatch.profile.dump_stacks import DumpIndex
 from leakwatch.profile.stacks import Identifier
 
 
@@ -48,9 +48,9 @@ def test_a_dump_of_every_shape(start: Callable[..., str]) -> None:
     printed = identifier.identify(text.parse(body(url)))
     found = dump.parse(body(url, 2))
     assert not found.truncated
-    waits = Waits(found, identifier)
+    waits = DumpIndex(found, identifier)
     counts = {
-        sample.stack.frames[0].function: (sample.goroutines, len(waits.of(sample.stack)))
+        sample.stack.frames[0].function: (sample.goroutines, len(waits.goroutines_of(sample.stack)))
         for sample in printed.values()
         if not any(frame.function.startswith("net/http.") for frame in sample.stack.frames)
     }

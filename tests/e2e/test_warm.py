@@ -138,11 +138,11 @@ def refill(url: str, targets: Sequence[Target], now: float, shift: float = 0.0) 
     async def fill() -> Pipeline:
         pipeline = Pipeline(DetectionSettings())
         for target in targets:
-            pipeline.observe(target, now + shift - 1, 20, samples({"busy": 20}))
+            pipeline.observe(pipeline.add_target(target), now + shift - 1, 20, samples({"busy": 20}))
         server = PrometheusApi(PrometheusConfig(url=url))
-        warmer = Backfill(server, pipeline, At(now, shift), lambda _: targets)
-        await warmer.refill("shop")
-        await warmer.close()
+        backfill = Backfill(server, pipeline, At(now, shift))
+        await backfill.fill("shop")
+        await backfill.close()
         return pipeline
 
     return asyncio.run(fill())
@@ -177,7 +177,7 @@ def test_scraping_goes_on_from_there(recorded: tuple[str, float]) -> None:
     for step in range(41):
         at = begin + HOURS * HOUR + step * 15
         found = samples(counts(ONE, (at - begin) / HOUR))
-        assert pipeline.observe(ONE, at, 0, found, process(ONE, HOURS)) == []
+        assert pipeline.observe(pipeline.add_target(ONE), at, 0, found, process(ONE, HOURS)) == []
     assert pipeline.add_target(ONE).history.closed in {closed + 2, closed + 3}
     assert pipeline.add_target(ONE).restarts == 0
     (leak,) = pipeline.open_leaks()
@@ -195,8 +195,8 @@ def test_those_that_are_gone_have_heirs(recorded: tuple[str, float]) -> None:
     assert leak.goroutines == pipeline.add_target(ONE).count(leak.stack.fingerprint)
     new = Target("shop", "10.9.9.9:6060")
     pipeline = refill(url, [new], now)
-    assert pipeline.targets == {}
-    pipeline.observe(new, now + 15, 20, samples({"busy": 20}))
+    assert not pipeline.add_target(new).is_observed
+    pipeline.observe(pipeline.add_target(new), now + 15, 20, samples({"busy": 20}))
     assert pipeline.add_target(new).replacement
     (leak,) = pipeline.open_leaks()
     assert leak.verdict is Verdict.LEAKING
@@ -209,14 +209,15 @@ def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> No
 
     async def play() -> list[int]:
         pipeline, seen = Pipeline(DetectionSettings()), []
-        pipeline.observe(ONE, begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
+        pipeline.add_target(TWO)
+        pipeline.observe(pipeline.add_target(ONE), begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
         clock = At(begin + HOURS * HOUR, 0.0)
-        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock, lambda _: [ONE, TWO])
-        running = asyncio.create_task(warmer.refill("shop"))
+        backfill = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock)
+        running = asyncio.create_task(backfill.fill("shop"))
         while not running.done():
             seen.append(len(pipeline.open_leaks()))
             await asyncio.sleep(0)
-        await warmer.close()
+        await backfill.close()
         assert len(pipeline.open_leaks()) == 1
         return seen
 
@@ -228,11 +229,14 @@ def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> No
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (http(b"<html>login</html>", "200 OK"), "no answer of a Prometheus API: '<html>login</html>'"),
+        (http(b"<html>login</html>", "200 OK"), "not a response of a Prometheus API: '<html>login</html>'"),
         (http(b'{"status":"error","errorType":"bad_data","error":"too long"}', "400 Bad Request"), "too long"),
-        (http(b"no org id", "401 Unauthorized"), "HTTP 401: no answer of a Prometheus API: 'no org id'"),
+        (http(b"no org id", "401 Unauthorized"), "HTTP 401: not a response of a Prometheus API: 'no org id'"),
         (http(b"starting", "503 Service Unavailable"), "HTTP 503: 'starting'"),
-        (http(b'{"status":"success","data":{"result":[{"metric":{}}]}}', "200 OK"), "no answer of a Prometheus"),
+        (
+            http(b'{"status":"success","data":{"result":[{"metric":{}}]}}', "200 OK"),
+            "not a response of a Prometheus",
+        ),
     ],
     ids=["html", "error", "401", "503", "other"],
 )
@@ -242,12 +246,13 @@ def test_a_server_that_cannot_answer_is_said(answer: Answer, said: str, monkeypa
 
     async def fill(url: str) -> None:
         pipeline = Pipeline(DetectionSettings())
-        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, Clock(), lambda _: [ONE])
-        warmer.want(["shop", "cart", "shop"])
+        pipeline.add_target(ONE)
+        backfill = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, Clock())
+        backfill.add(["shop", "cart", "shop"])
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(warmer.run(), 1)
-        assert warmer.waiting() == 2
-        await warmer.close()
+            await asyncio.wait_for(backfill.run(), 1)
+        assert backfill.waiting == 2
+        await backfill.close()
 
     with answering(answer) as server, structlog.testing.capture_logs() as logs:
         asyncio.run(fill(server.url))
@@ -264,17 +269,18 @@ def test_who_leaks_comes_first(recorded: tuple[str, float]) -> None:
 
     async def fill() -> None:
         pipeline = Pipeline(DetectionSettings())
-        pipeline.observe(ONE, begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
+        pipeline.add_target(TWO)
+        pipeline.observe(pipeline.add_target(ONE), begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
         clock = At(begin + HOURS * HOUR, 0.0)
-        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock, lambda _: [ONE, TWO])
-        running = asyncio.create_task(warmer.run())
-        warmer.want(["cart", "shop"])
-        await until(lambda: not warmer.waiting())
-        warmer.want(["cart", "shop"])
-        assert not warmer.waiting()
+        backfill = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock)
+        running = asyncio.create_task(backfill.run())
+        backfill.add(["cart", "shop"])
+        await until(lambda: not backfill.waiting)
+        backfill.add(["cart", "shop"])
+        assert not backfill.waiting
         assert len(pipeline.open_leaks()) == 1
         running.cancel()
-        await warmer.close()
+        await backfill.close()
 
     asyncio.run(fill())
 
@@ -286,5 +292,5 @@ def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
     async def ask(url: str) -> None:
         await PrometheusApi(PrometheusConfig(url=url)).instant("up", 0.0)
 
-    with answering(endless(b"x" * 65536)) as server, pytest.raises(Exception, match="more than 1 MB"):
+    with answering(endless(b"x" * 65536)) as server, pytest.raises(Exception, match="larger than 1 MB"):
         asyncio.run(ask(server.url))

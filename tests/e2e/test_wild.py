@@ -162,11 +162,11 @@ class Wild:
             (
                 e["service"],
                 e["function"],
-                e["event"],
+                f"{e['before']} -> {e['verdict']}",
                 (datetime.fromisoformat(e["timestamp"]).timestamp() - self.began) / BLOCK,
             )
             for e in self.daemon.events()
-            if "->" in e["event"]
+            if "before" in e
         ]
 
 
@@ -299,7 +299,7 @@ def test_nothing_else_was_ever_accused(wild: Wild) -> None:
 
 def test_a_program_that_cannot_prove_is_asked_once(wild: Wild) -> None:
     """An older Go has no such profile: that is said once of each target, and its leaks stay."""
-    failed = [e for e in wild.daemon.events() if e["event"] == "a closer look failed" and e["what"] == "proof"]
+    failed = [e for e in wild.daemon.events() if e["event"] == "probe failed" and e["probe"] == "proof"]
     asked = [(e["service"], e["target"]) for e in failed]
     leaking = {url.removeprefix("http://") for case in CASES for url in wild.urls[case.service]}
     assert sorted(asked) == sorted(set(asked))

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import yaml
 
 from leakwatch.config import Config, parse
 from leakwatch.discovery.runner import DiscoveryRunner
-from leakwatch.discovery.target_builder import Endpoint, TargetBuilder, TargetDefaults
+from leakwatch.discovery.target_builder import Endpoint, TargetBuilder
 from leakwatch.scrape.config import DEFAULT_PATH
 from leakwatch.settings.units import exact_duration
 from tests.support.naming import Zone, naming
@@ -94,17 +95,9 @@ async def leakwatch_targets(config: Config) -> list[dict[str, Any]]:
         await asyncio.wait_for(changed.wait(), 30)
         changed.clear()
     rows = []
-    for job in config.scrape_configs:
-        defaults = TargetDefaults(
-            job=job.job_name,
-            scheme=job.scheme,
-            path=job.profile_path,
-            interval=config.interval(job),
-            timeout=config.timeout(job),
-            rules=job.relabel_configs,
-        )
-        builder = TargetBuilder(defaults)
-        for group in runner.groups(job.job_name):
+    for job in config.jobs():
+        builder = TargetBuilder(replace(job.defaults, metrics_path="", memory_limit=None))
+        for group in runner.groups(job.name):
             for address in group.targets:
                 before = builder.initial_labels(address, group.labels)
                 result = builder.relabeled(address, group.labels)

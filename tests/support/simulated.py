@@ -17,7 +17,13 @@ TARGET = Target("shop", "10.0.0.1:6060")
 def stack(name: str, origin: str = "main.main") -> Stack:
     """Return a stack of `name` called by `origin`."""
     frames = (Frame(f"main.{name}", f"/src/{name}.go", 7), Frame(origin, "/src/main.go", 3))
-    return Stack(fingerprint_of([frame.function for frame in frames]), frames, frames[0], origin, "")
+    return Stack(
+        fingerprint=fingerprint_of([frame.function for frame in frames]),
+        frames=frames,
+        blamed=frames[0],
+        origin=origin,
+        wait="",
+    )
 
 
 def samples(counts: Mapping[str, int], origin: str | None = None) -> Samples:
@@ -40,7 +46,9 @@ def play(
         at = i * INTERVAL
         counts = load(at)
         if counts is not None:
-            events += pipeline.observe(TARGET, START + at, sum(counts.values()), samples(counts, origin))
+            events += pipeline.observe(
+                pipeline.add_target(TARGET), START + at, sum(counts.values()), samples(counts, origin)
+            )
     return pipeline, events
 
 

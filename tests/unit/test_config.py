@@ -1,14 +1,15 @@
-"""The configuration file: what is good, and what is said of each mistake."""
+"""The configuration file: valid files, and the message for each invalid value."""
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.config import Config, load, parse, schema
+from leakwatch.config import Config, Overrides, load, parse, schema
 from leakwatch.discovery.dns import DnsConfig
 from leakwatch.discovery.file import FileConfig
 from leakwatch.discovery.http import HttpConfig
@@ -27,14 +28,14 @@ EXPECTED: dict[str, str] = json.loads((CONFIGS / "expected.json").read_text())
 SHIPPED = Path(__file__).parents[2] / "config" / "leakwatch.yml"
 
 
-def test_every_bad_file_is_expected() -> None:
-    """No bad file without its message."""
+def test_every_invalid_file_has_a_message() -> None:
+    """Each file in tests/configs has a message in expected.json."""
     assert {path.stem for path in CONFIGS.glob("*.yml")} == EXPECTED.keys()
 
 
 @pytest.mark.parametrize(("name", "message"), EXPECTED.items(), ids=EXPECTED)
-def test_bad_files(name: str, message: str) -> None:
-    """Each mistake is one line that names the file, the line, the key and the way out."""
+def test_invalid_files(name: str, message: str) -> None:
+    """The message for an invalid file has the file, the line, the key and a correction."""
     path = CONFIGS / f"{name}.yml"
     with pytest.raises(ConfigError) as caught:
         load(path)
@@ -56,30 +57,56 @@ def test_bad_files(name: str, message: str) -> None:
     ],
 )
 def test_prefixes(url: str | None, route: str | None, prefix: str) -> None:
-    """As in Prometheus: the path of external_url unless route_prefix says another, however slashes are written."""
+    """The prefix is route_prefix, else the path of external_url, as in Prometheus; outer slashes are ignored."""
     assert WebConfig(external_url=url, route_prefix=route).prefix() == prefix
-    assert Config().serving(listen=None, route_prefix=route, external_url=url).web.prefix() == prefix
+    options = Overrides(values={("web", "route_prefix"): route, ("web", "external_url"): url})
+    assert Config().override(options).web.prefix() == prefix
 
 
-def test_options_before_keys() -> None:
-    """The command line counts before the file; a mistake in it names the option."""
+def test_options_override_keys() -> None:
+    """The command line overrides the file."""
     config = parse("web: {listen: 'a:1', external_url: 'http://x/y'}", "f.yml", Path())
-    assert config.serving(listen="b:2", route_prefix="/z").web == WebConfig(
+    options = {("web", "listen"): "b:2", ("web", "external_url"): None, ("web", "route_prefix"): "/z"}
+    assert config.override(Overrides(values=options)).web == WebConfig(
         listen="b:2", external_url="http://x/y", route_prefix="/z"
     )
-    with pytest.raises(UsageError, match=r"^--web\.external-url: must be like https://example\.com/leakwatch"):
-        config.serving(external_url="x")
 
 
-def test_all_mistakes_are_said_at_once() -> None:
-    """Three mistakes are three lines, in the order of the file."""
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({("web", "external_url"): "x"}, "--web.external-url: must be like https://example.com/leakwatch"),
+        ({("web", "listen"): "b:2", ("web", "route_prefix"): ".."}, "--web.route-prefix: '..' must be a path"),
+        (
+            {("web", "listen"): "b:2", ("web", "external_url"): "http://h/%20"},
+            "--web.external-url: '/%20' must be",
+        ),
+        ({("web", "listen"): "x", ("warm_from", "url"): "http://h"}, "--listen: 'x' must be host:port"),
+        ({("web", "listen"): "b:2", ("warm_from", "url"): "h"}, "--warm-from: "),
+    ],
+)
+def test_an_invalid_option_is_named(options: dict[tuple[str, str], str], message: str) -> None:
+    """The error of an invalid option names it, also if other options are given."""
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}"):
+        Config().override(Overrides(["shop=http://h:1"], options))
+
+
+def test_a_target_that_conflicts_with_the_file_is_named() -> None:
+    """The error of a target names --target if other options are given too."""
+    config = parse("detection: {block: 1m}", "f.yml", Path())
+    with pytest.raises(UsageError, match=r"^--target: job 'shop=http://h:1': detection\.block 1m is shorter than"):
+        config.override(Overrides(["shop=http://h:1"]))
+
+
+def test_all_errors_are_reported_at_once() -> None:
+    """Three invalid values give three lines, in the order of the file."""
     with pytest.raises(ConfigError) as caught:
         parse("global:\n  scrape_interval: x\n  y: 1\nweb:\n  listen: z\n", "f.yml", Path())
     assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == ["f.yml:2", "f.yml:3", "f.yml:5"]
 
 
-def test_keys_that_do_not_fit_together_are_said_where_they_stand() -> None:
-    """Each names the line of the key to change, all at once; a block that is not written blames the interval."""
+def test_contradicting_keys() -> None:
+    """Each message has the line of the key to change: the interval if the file has no block."""
     text = (
         "web: {}\ndetection:\n  own_code: []\n  block: 1m\nscrape_configs:\n- job_name: a\n  scrape_timeout: 20s\n"
         "  static_configs: [{targets: ['a:1']}]\n- static_configs: [{targets: ['a:1']}]\n  job_name: a\n"
@@ -97,20 +124,20 @@ def test_keys_that_do_not_fit_together_are_said_where_they_stand() -> None:
 
 
 def places(text: str) -> list[str]:
-    """Return where the mistakes of a configuration are."""
+    """Return the places of the errors in a configuration."""
     with pytest.raises(ConfigError) as caught:
         parse(text, "f.yml", Path())
     return [": ".join(line.split(": ")[:2]) for line in str(caught.value).splitlines()]
 
 
-def test_no_file() -> None:
-    """A file that is not there is said, without a traceback."""
+def test_a_missing_file() -> None:
+    """A missing file raises a ConfigError with the message of the system."""
     with pytest.raises(ConfigError, match=r"^nowhere\.yml: No such file or directory$"):
         load(Path("nowhere.yml"))
 
 
-def test_the_shipped_file_is_good_and_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    """config/leakwatch.yml loads as it is, and shows every key that there is."""
+def test_the_shipped_file_is_valid_and_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """config/leakwatch.yml is valid and contains every key."""
     for name in list(os.environ):
         if name.startswith("LEAKWATCH_"):
             monkeypatch.delenv(name)
@@ -123,8 +150,8 @@ def test_the_shipped_file_is_good_and_complete(monkeypatch: pytest.MonkeyPatch) 
     assert [key for key in sorted(keys) if f"{key}:" not in text] == []
 
 
-def test_the_shipped_file_tells_the_defaults() -> None:
-    """What is not marked as an example is what holds without the file."""
+def test_the_shipped_file_has_the_defaults() -> None:
+    """The values that are not marked as examples are the defaults."""
     config, default = load(SHIPPED), Config()
     assert config.global_ == default.global_
     assert config.metrics == default.metrics
@@ -152,12 +179,12 @@ def test_the_shipped_file_tells_the_defaults() -> None:
     assert replace.model_dump(exclude=examples_only) == RelabelConfig(target_label="x").model_dump(
         exclude=examples_only
     )
-    (found,) = kubernetes.kubernetes_sd_configs
-    assert found == KubernetesConfig(role=found.role, selectors=found.selectors)
+    (pods,) = kubernetes.kubernetes_sd_configs
+    assert pods == KubernetesConfig(role=pods.role, selectors=pods.selectors)
     text = SHIPPED.read_text()
     recipe = text[
         text.index("    # Each pod that is annotated") : text.index("\ndetection:")
-    ]  # an example as a whole
+    ]  # is an example as a whole
     lines = text.replace(recipe, "").splitlines()
     values = [line.strip() for line in lines if not line.strip().startswith("#")]
     examples = (
@@ -179,8 +206,8 @@ def test_the_shipped_file_tells_the_defaults() -> None:
     assert unmarked == []
 
 
-def test_what_looks_like_a_number_or_a_truth_is_text_in_rules() -> None:
-    """Prometheus takes `regex: true`, `yes` and `080` as they are written; numbers elsewhere stay numbers."""
+def test_numbers_and_booleans_are_text_in_rules() -> None:
+    """In rules, `true`, `yes` and `080` are text, as in Prometheus; elsewhere, numbers are numbers."""
     job = "job_name: a, static_configs: [{targets: [h]}]"
     for written in ("true", "yes", "080", "8080", "12:30", "0x1F", "off", "1_000"):
         text = f"scrape_configs: [{{{job}, relabel_configs: [{{action: keep, regex: {written}}}]}}]"
@@ -192,18 +219,18 @@ def test_what_looks_like_a_number_or_a_truth_is_text_in_rules() -> None:
 
 @given(st.integers(1, 10**11))
 def test_exact_durations(milliseconds: int) -> None:
-    """What is printed as Prometheus prints it reads as the same."""
+    """`parse_duration` is the inverse of `exact_duration`."""
     assert round(parse_duration(exact_duration(milliseconds / 1000)) * 1000) == milliseconds
 
 
 def test_durations_as_prometheus_prints_them() -> None:
-    """Weeks and years only where nothing is left over."""
+    """Weeks and years are used only without a remainder."""
     printed = {90: "1m30s", 5400: "1h30m", 0.2: "200ms", 90 * 86400: "90d", 14 * 86400: "2w", 31536000: "1y"}
     assert {seconds: exact_duration(seconds) for seconds in printed} == printed
 
 
-def test_rules_may_mend_an_address() -> None:
-    """With relabel_configs a job takes addresses that are not whole yet."""
+def test_rules_may_complete_an_address() -> None:
+    """A job with relabel_configs accepts incomplete addresses."""
     text = (
         "scrape_configs: [{job_name: a, relabel_configs: [{target_label: x, replacement: y}],"
         " static_configs: [{targets: [host, 'http://b/']}]}]"
@@ -211,36 +238,36 @@ def test_rules_may_mend_an_address() -> None:
     assert parse(text, "f.yml", Path()).scrape_configs[0].static_configs[0].targets == ("host", "http://b/")
 
 
-def test_jobs_inherit_from_global() -> None:
-    """What a job does not say, global says; a timeout never exceeds the interval."""
+def test_global_is_the_default_of_jobs() -> None:
+    """`global` has the defaults of jobs; a timeout never exceeds the interval."""
     text = (
         "global: {scrape_interval: 4s, body_size_limit: 1MB}\n"
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}]},"
         " {job_name: b, scrape_interval: 30s, static_configs: [{targets: ['b:1']}]}]"
     )
     config = parse(text, "f.yml", Path())
-    a, b = config.scrape_configs
-    assert (config.interval(a), config.timeout(a), config.size_limit(a)) == (4.0, 4.0, 1024**2)
-    assert (config.interval(b), config.timeout(b), config.cost_limit(b)) == (30.0, 10.0, 0.01)
+    a, b = config.jobs()
+    assert (a.defaults.interval, a.defaults.timeout, a.size_limit) == (4.0, 4.0, 1024**2)
+    assert (b.defaults.interval, b.defaults.timeout, b.cost_limit) == (30.0, 10.0, 0.01)
 
 
-def test_the_folder_of_evidence_by_option() -> None:
-    """--evidence.path stands for evidence.path, and leaves the rest as the file says."""
+def test_the_option_for_the_folder_of_evidence() -> None:
+    """--evidence.path overrides evidence.path only."""
     config = parse("evidence: {path: here, body_limit: 7}\n", "f", Path("/etc/leakwatch"))
     assert config.evidence.path == Path("/etc/leakwatch/here")
-    kept = config.keeping("there").evidence
-    assert (kept.path, kept.body_limit) == (Path("there"), 7)
+    evidence = config.override(Overrides(values={("evidence", "path"): "there"})).evidence
+    assert (evidence.path, evidence.body_limit) == (Path("there"), 7)
 
 
 def test_an_empty_file_with_a_target(tmp_path: Path) -> None:
-    """What is on the command line is something to watch too; the rest is the defaults."""
+    """An empty file with a target on the command line gives the defaults and this target."""
     (tmp_path / "c.yml").write_text("")
-    config = load(tmp_path / "c.yml", ["shop=http://h:1"])
-    assert config == Config().with_targets(["shop=http://h:1"])
+    config = load(tmp_path / "c.yml", Overrides(["shop=http://h:1"]))
+    assert config == Config().override(Overrides(["shop=http://h:1"]))
 
 
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A secret comes from the environment and shows as stars wherever the configuration is printed."""
+    """A secret from the environment is masked wherever the configuration is printed."""
     monkeypatch.setenv("LEAKWATCH_SECRET", "hunter2")
     text = (
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
@@ -254,8 +281,8 @@ def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "value", ["12345", "'12345${LEAKWATCH_UNSET}'", "[12345]", "*12345", "!12345", "!12345!x", "!!12345 x"]
 )
-def test_a_mistake_in_a_secret_does_not_show_it(value: str) -> None:
-    """A secret that cannot be used is named by its place alone."""
+def test_messages_do_not_show_secrets(value: str) -> None:
+    """The message for an invalid secret has its place only."""
     text = (
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
         f" basic_auth: {{username: u, password: {value}}}}}]"
@@ -266,7 +293,7 @@ def test_a_mistake_in_a_secret_does_not_show_it(value: str) -> None:
 
 
 def test_files_are_relative_to_the_configuration(tmp_path: Path) -> None:
-    """A password file beside the configuration is found from anywhere."""
+    """Paths are relative to the folder of the configuration file."""
     (tmp_path / "password").write_text("x")
     (tmp_path / "c.yml").write_text(
         "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}],"
@@ -290,7 +317,7 @@ def test_files_are_relative_to_the_configuration(tmp_path: Path) -> None:
     ],
 )
 def test_targets_of_the_command_line(text: str, service: str, address: str, scheme: str, path: str) -> None:
-    """[SERVICE=]URL in all the forms that people paste."""
+    """[SERVICE=]URL is accepted with and without scheme, path and query."""
     job = target_job(text)
     (group,) = job.static_configs
     assert (group.labels["service"], group.targets, job.scheme, job.profile_path) == (
@@ -302,7 +329,7 @@ def test_targets_of_the_command_line(text: str, service: str, address: str, sche
 
 
 def test_a_user_in_the_url() -> None:
-    """http://user:password@host becomes basic auth; the password may be escaped."""
+    """User and password of the URL become basic auth; the password may be escaped."""
     job = target_job("http://me:a%40b@h:1")
     assert job.static_configs[0].targets == ("h:1",)
     assert job.headers() == [("Authorization", "Basic bWU6YUBi")]
@@ -322,16 +349,16 @@ def test_a_user_in_the_url() -> None:
         ("=http://h:1", "there is no service before the ="),
     ],
 )
-def test_targets_that_are_none(text: str, message: str) -> None:
-    """A target that makes no sense is quoted, with what is missing."""
+def test_invalid_targets(text: str, message: str) -> None:
+    """The message for an invalid target quotes the target and names the problem."""
     with pytest.raises(UsageError) as caught:
         target_job(text)
     assert str(caught.value).startswith(f"target {text!r}: ")
     assert message in str(caught.value)
 
 
-def test_the_schema_describes_what_is_written() -> None:
-    """The JSON Schema wants durations as text and knows the keys by their names in the file."""
+def test_the_schema() -> None:
+    """In the JSON Schema, durations are text, and keys have their names in the file."""
     described = json.loads(schema())
     assert "global" in described["properties"]
     assert described["$defs"]["DetectionConfig"]["properties"]["block"]["type"] == "string"
@@ -342,15 +369,15 @@ def test_the_schema_describes_what_is_written() -> None:
     [("15s", 15), ("1h30m", 5400), ("200ms", 0.2), ("1d", 86400), ("2w", 14 * 86400), ("1y", 31536000)],
 )
 def test_durations(text: str, seconds: float) -> None:
-    """As Prometheus writes them."""
+    """Durations in the format of Prometheus are parsed."""
     assert parse_duration(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "200ms"), (45, "45s"), (7800, "2h10m"), (3600, "1h"), (86400 * 3 + 14400, "3d4h")]
 )
-def test_durations_as_people_say_them(seconds: float, text: str) -> None:
-    """The two largest units."""
+def test_formatted_durations(seconds: float, text: str) -> None:
+    """Durations are formatted in the two largest units."""
     assert format_duration(seconds) == text
 
 
@@ -358,11 +385,11 @@ def test_durations_as_people_say_them(seconds: float, text: str) -> None:
     ("text", "size"), [("64MB", 64 * 1024**2), ("512KB", 512 * 1024), ("10", 10), ("1.5GiB", 1610612736)]
 )
 def test_sizes(text: str, size: int) -> None:
-    """Powers of 1024, as in Prometheus."""
+    """Units are powers of 1024, as in Prometheus."""
     assert parse_size(text) == size
 
 
 def test_expansion(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only ${NAME} is a variable; dollars alone stay."""
+    """Only ${NAME} is a variable; other dollar signs stay."""
     monkeypatch.setenv("A", "x")
     assert expand("$A ${A} $1 ${1}") == "$A x $1 ${1}"

@@ -1,4 +1,4 @@
-"""The health check of the container, against what really listens."""
+"""Health check of the container, against real servers."""
 
 import re
 import socket
@@ -19,7 +19,7 @@ CA = trustme.CA()
 
 
 def tls(*, client_certificate: bool = False) -> ssl.SSLContext:
-    """Return what a server speaks TLS with."""
+    """Return the TLS context of a server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     CA.issue_cert("leakwatch.example.com").configure_cert(context)
     if client_certificate:
@@ -28,89 +28,89 @@ def tls(*, client_certificate: bool = False) -> ssl.SSLContext:
     return context
 
 
-def place(url: str) -> str:
+def address_of(url: str) -> str:
     """Return host and port of a URL."""
     return re.sub(r"^https?://", "", url).replace("localhost", "127.0.0.1")
 
 
 @pytest.fixture
 def closed() -> str:
-    """Return an address where nobody listens."""
+    """Return an address without a server."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return f"127.0.0.1:{server.getsockname()[1]}"
 
 
 def test_a_running_leakwatch_is_healthy_and_a_stopped_one_is_not(leakwatch: Run, closed: str) -> None:
-    """The status says it, as a container engine reads it; the place comes from the argument or the environment."""
+    """The exit status is 0 or 1; the address comes from the argument or from LEAKWATCH_LISTEN."""
     daemon = leakwatch("--target", f"http://{closed}")
     port = daemon.url.rpartition(":")[2]
     command = [sys.executable, "-m", "leakwatch.health"]
-    assert subprocess.run([*command, place(daemon.url)], check=False).returncode == 0
+    assert subprocess.run([*command, address_of(daemon.url)], check=False).returncode == 0
     assert subprocess.run(command, check=False, env={"LEAKWATCH_LISTEN": f"0.0.0.0:{port}"}).returncode == 0
     assert subprocess.run(command, check=False, env={"LEAKWATCH_LISTEN": f":{port}"}).returncode == 0
     daemon.stop()
-    done = subprocess.run([*command, place(daemon.url)], check=False, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"leakwatch: no healthy leakwatch at 127.0.0.1, port {port}: ")
+    process = subprocess.run([*command, address_of(daemon.url)], check=False, capture_output=True, text=True)
+    assert process.returncode == 1
+    assert process.stderr.startswith(f"leakwatch: no healthy leakwatch at 127.0.0.1, port {port}: ")
 
 
-def test_it_listens_where_the_environment_says(closed: str) -> None:
-    """LEAKWATCH_LISTEN is --listen for an image: an address nobody may listen on is refused by name."""
+def test_the_daemon_listens_at_leakwatch_listen(closed: str) -> None:
+    """LEAKWATCH_LISTEN replaces --listen; the error for an invalid address quotes it."""
     command = [sys.executable, "-m", "leakwatch", "run", "--target", f"http://{closed}"]
-    done = subprocess.run(
+    process = subprocess.run(
         command, check=False, capture_output=True, text=True, env={"LEAKWATCH_LISTEN": "192.0.2.1:1"}
     )
-    assert done.returncode == 1
-    assert "cannot listen on 192.0.2.1:1" in done.stderr
+    assert process.returncode == 1
+    assert "cannot listen on 192.0.2.1:1" in process.stderr
 
 
 @pytest.mark.parametrize("status", ["200 OK", "401 Unauthorized", "404 Not Found"])
-def test_any_answer_of_its_own_is_life(status: str) -> None:
-    """Who asks for a password lives, and so does who has its pages below a prefix."""
+def test_any_status_below_500_is_healthy(status: str) -> None:
+    """A server that requires a password, or has a route prefix, is healthy."""
     with answering(http(b"", status)) as server:
-        assert health.main([place(server.url)]) == 0
+        assert health.main([address_of(server.url)]) == 0
         assert server.requests[0].startswith(b"GET /-/healthy HTTP/1.0\r\n")
 
 
 @pytest.mark.parametrize("status", ["500 Internal Server Error", "503 Service Unavailable"])
 def test_a_broken_server_is_not_healthy(status: str) -> None:
-    """An error of the server counts as one."""
+    """A status of 500 or above is not healthy."""
     with answering(http(b"", status)) as server:
-        assert health.main([place(server.url)]) == 1
+        assert health.main([address_of(server.url)]) == 1
 
 
 def test_another_protocol_is_not_healthy() -> None:
-    """Something else may have taken the port."""
+    """A server of another protocol is not healthy."""
     with answering(lambda _, connection: connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")) as server:
-        assert health.main([place(server.url)]) == 1
+        assert health.main([address_of(server.url)]) == 1
 
 
 def test_silence_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that accepts and never answers is stuck."""
-    monkeypatch.setattr(health, "SECONDS", 0.1)
+    """A server that accepts a connection and does not respond is not healthy."""
+    monkeypatch.setattr(health, "TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert health.main([f"127.0.0.1:{server.getsockname()[1]}"]) == 1
 
 
 @pytest.mark.parametrize("client_certificate", [False, True])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_tls_is_life(version: ssl.TLSVersion, *, client_certificate: bool) -> None:
-    """With TLS too, whosever name the certificate has, and also where it asks for one that we do not have."""
+def test_tls(version: ssl.TLSVersion, *, client_certificate: bool) -> None:
+    """HTTPS is healthy with any certificate, also if the server requires a client certificate."""
     context = tls(client_certificate=client_certificate)
     context.minimum_version = context.maximum_version = version
     with answering(http(b""), context) as server:
-        assert health.main([place(server.url)]) == 0
+        assert health.main([address_of(server.url)]) == 0
 
 
 def test_ipv6(leakwatch: Run, closed: str) -> None:
-    """A daemon that listens on IPv6 is found there."""
+    """A daemon that listens on IPv6 is healthy."""
     daemon = leakwatch("--target", f"http://{closed}", "--listen", "[::1]:0")
     port = daemon.url.rpartition(":")[2]
     assert health.main([f"[::]:{port}"]) == health.main([f"[::1]:{port}"]) == 0
 
 
-def test_it_imports_next_to_nothing() -> None:
-    """It is started twice a minute for as long as a container lives, so it must cost next to nothing."""
+def test_few_imports() -> None:
+    """The check does not import expensive modules, because it runs twice a minute."""
     code = "import leakwatch.health, sys; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert {"typer", "ssl", "asyncio", "http.client", "pydantic"} & set(done.stdout.split()) == set()
+    process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert {"typer", "ssl", "asyncio", "http.client", "pydantic"} & set(process.stdout.split()) == set()

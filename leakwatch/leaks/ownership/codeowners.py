@@ -1,12 +1,12 @@
-"""Reads CODEOWNERS, and tells from it who owns a file. Pure.
+"""Parses CODEOWNERS files, and returns the owners of a path. Pure.
 
-As GitHub has it: the last rule that matches a path says who owns it, and a rule without owners says that nobody
-does. Patterns are those of .gitignore, but [ ] is no range, and what ends in /* does not reach into directories
-below. Of GitLab's: sections, each of which has a last rule of its own, with default owners; ! before a path that
-nobody owns; a # at the beginning that is written with a backslash.
+The rules of GitHub apply: the last rule that matches a path names its owners, and a rule without owners removes
+them. Patterns are those of .gitignore, except that [ ] is not a range, and that /* at the end does not match files
+in directories below. Supported from GitLab: sections with default owners, each with its own last rule; ! before a
+pattern, for paths without owners; a backslash before a # at the beginning.
 
-Libraries for .gitignore do reach into them, know ranges, and make the expressions of all rules at once, over which
-a hostile pattern may take for ever.
+Libraries for .gitignore match such files and ranges. They also compile the expressions of all rules at once, and a
+hostile pattern may take unlimited time.
 """
 
 import re
@@ -17,7 +17,7 @@ from functools import cached_property
 from leakwatch.errors import ConfigError, quote
 
 LONGEST_PATH = 4096
-"""A longer one is no path, and nobody owns it."""
+"""Characters; a longer path has no owners."""
 
 WORD = re.compile(r"(?:\\.|\S)+")
 SECTION = re.compile(r"\^?\[([^\]]+)\](?:\[\d+\])?(?:\s+(.*))?")
@@ -27,7 +27,7 @@ PART = re.compile(r"\\(.)|(\*+)|(\?)|(.)", re.DOTALL)
 
 @dataclass(frozen=True)
 class OwnerRule:
-    """One line: whose the paths are that a pattern matches; no owners is nobody."""
+    """One line of the file: the owners of the paths that a pattern matches, which may be none."""
 
     pattern: str
     owners: tuple[str, ...] = ()
@@ -40,24 +40,24 @@ class OwnerRule:
 
     @cached_property
     def beginning(self) -> str:
-        """What each path that matches begins with, as far as the pattern spells it."""
+        """The literal text with which each matching path begins."""
         if not self.anchored:
             return ""
-        found = []
+        literal = ""
         for escaped, star, mark, plain in PART.findall(self.pattern.strip("/")):
             if star or mark:
                 break
-            found.append(escaped or plain)
-        return "".join(found)
+            literal += escaped or plain
+        return literal
 
     @cached_property
     def piece(self) -> str:
-        """A text that each path that matches has in it."""
+        """The longest literal text that each matching path contains."""
         return max(re.split(r"[*?/]|\\.", self.pattern), key=len)
 
     def matches(self, path: str) -> bool:
-        """Tell whether the pattern matches a path of the repository."""
-        # Expressions are dear to make: of thousands of rules, few come so far.
+        """Return whether the pattern matches a path of the repository."""
+        # Compiling an expression is expensive, and few of thousands of rules need it.
         return path.startswith(self.beginning) and self.piece in path and bool(self._expression.fullmatch(path))
 
     @cached_property
@@ -72,28 +72,29 @@ class CodeOwners:
         sections: dict[str, list[OwnerRule]] = {}
         for rule in rules:
             sections.setdefault(rule.section.lower(), []).append(rule)
-        self._sections = [found[::-1] for found in sections.values()]
+        self._sections = [section[::-1] for section in sections.values()]
 
     def owner(self, path: str) -> str | None:
-        """Return the owners of a path, joined by commas; "" is nobody, None that no rule tells."""
+        """Return the owners of a path, joined by commas: "" if the rule has none, None if no rule matches."""
         last = list(self._last(path))
         if not last:
             return None
         return ", ".join(dict.fromkeys(owner for rule in last for owner in rule.owners))
 
     def guess(self, file: str) -> str | None:
-        """Return the owners of `file`, of which it is not known where in it the repository begins.
+        """Return the owners of `file` if the root of its repository is unknown.
 
-        That is at the first directory from which on a rule names it from the root; else the file is in the root.
+        The root is the first directory of the path below which a rule with a literal beginning matches. Without
+        such a rule, the file is in the root itself.
         """
         name = file.lstrip("/")
-        spelled = [rule for rules in self._sections for rule in rules if rule.beginning]
-        while len(file) <= LONGEST_PATH and "/" in name and not any(rule.matches(name) for rule in spelled):
+        literal = [rule for rules in self._sections for rule in rules if rule.beginning]
+        while len(file) <= LONGEST_PATH and "/" in name and not any(rule.matches(name) for rule in literal):
             name = name.partition("/")[2]
         return self.owner(name)
 
     def _last(self, path: str) -> Iterator[OwnerRule]:
-        """Yield the rule of each section that tells whose a path is."""
+        """Yield the last rule of each section that matches a path."""
         if not path or len(path) > LONGEST_PATH:
             return
         for rules in self._sections:
@@ -103,7 +104,7 @@ class CodeOwners:
 
 
 def parse(text: str, name: str) -> CodeOwners:
-    """Return the rules in `text`, which errors call `name`; raises ConfigError."""
+    """Return the rules in `text`; `name`: of the file, for errors. Raises ConfigError."""
     rules, section = [], ""
     default: tuple[str, ...] = ()
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
@@ -111,36 +112,38 @@ def parse(text: str, name: str) -> CodeOwners:
         if not words or words[0].startswith("#"):
             continue
         if words[0].startswith(("[", "^[")):
-            found = SECTION.fullmatch(line.strip())
-            if found is None:
+            match = SECTION.fullmatch(line.strip())
+            if match is None:
                 raise ConfigError(
-                    f"{place}: {quote(line.strip())} begins like a section, [Name] @owner, and is none"
+                    f"{place}: {quote(line.strip())} begins like a section, but is not of the form [Name] @owner"
                 )
-            section, default = found[1], _owners(WORD.findall(found[2] or ""), place)
+            section, default = match[1], _owners(WORD.findall(match[2] or ""), place)
             continue
-        nobody, pattern = words[0].startswith("!"), words[0].removeprefix("!")
+        negated, pattern = words[0].startswith("!"), words[0].removeprefix("!")
         owners = _owners(words[1:], place)
-        if nobody and owners:
+        if negated and owners:
             raise ConfigError(f"{place}: {quote(line.strip())}: a pattern cannot be negated with !")
-        rules.append(OwnerRule(pattern, () if nobody else owners or default, section))
+        rules.append(OwnerRule(pattern, () if negated else owners or default, section))
     return CodeOwners(rules)
 
 
 def _owners(words: Sequence[str], place: str) -> tuple[str, ...]:
-    found = []
+    owners = []
     for word in words:
         if word.startswith("#"):
             break
         if not OWNER.fullmatch(word):
-            raise ConfigError(f"{place}: {quote(word)} is no owner; write @user, @org/team or an e-mail address")
-        found.append(word)
-    return tuple(found)
+            raise ConfigError(
+                f"{place}: {quote(word)} is not an owner; write @user, @org/team or an e-mail address"
+            )
+        owners.append(word)
+    return tuple(owners)
 
 
 def expression(pattern: str) -> str:
-    """Return the regular expression of the whole paths that a pattern matches.
+    """Return a regular expression that matches the whole path.
 
-    It never goes back over what it has found before a star, so that no pattern takes long.
+    It does not backtrack beyond the previous star, so no pattern takes long.
     """
     anchored, inside = "/" in pattern.rstrip("/"), pattern.endswith("/")
     segments = pattern.strip("/").split("/")
@@ -157,17 +160,17 @@ def expression(pattern: str) -> str:
             runs[-1].append(_segment(segment))
     first, *others = ["/".join(run) for i, run in enumerate(runs) if run or i == 0]
     if not any(runs):
-        return ".+" if pattern.strip("/") else "(?!)"  # / alone is no path
-    found = first + "/" * bool(first and others)
+        return ".+" if pattern.strip("/") else "(?!)"  # / alone matches no path
+    result = first + "/" * bool(first and others)
     for other in others[:-1]:
-        found += f"(?>(?:[^/]+/)*?{other}/)"
+        result += f"(?>(?:[^/]+/)*?{other}/)"
     if others:
-        found += f"(?:[^/]+/)*?{others[-1]}"
-    return found + ("" if direct else "/.+" if inside else "(?:/.*)?")
+        result += f"(?:[^/]+/)*?{others[-1]}"
+    return result + ("" if direct else "/.+" if inside else "(?:/.*)?")
 
 
 def _segment(text: str) -> str:
-    """Return the expression of what stands between two slashes of a pattern."""
+    """Return the expression of one segment of a pattern, which has no slash."""
     pieces = [""]
     for escaped, star, mark, plain in PART.findall(text):
         if star:

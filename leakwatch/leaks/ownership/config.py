@@ -1,4 +1,4 @@
-"""What the configuration says of whose code it is and where it is shown: `owners`, `codeowners` and `links`."""
+"""Settings of owners and source links: `owners`, `codeowners` and `links`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,33 +15,33 @@ from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.types import ConfigFile
 
 LARGEST = 3 << 20
-"""Bytes of a CODEOWNERS file; GitHub takes no larger one."""
+"""Bytes of a CODEOWNERS file, as on GitHub."""
 
 
-def _one_each(teams: dict[str, str]) -> dict[str, str]:
-    seen: dict[str, str] = {}
+def _unique(teams: dict[str, str]) -> dict[str, str]:
+    prefixes: dict[str, str] = {}
     for prefix in teams:
-        other = seen.setdefault(scope_of(prefix), prefix)
+        other = prefixes.setdefault(scope_of(prefix), prefix)
         if other != prefix:
             raise ValueError(f"{other!r} and {prefix!r} name the same")
     return teams
 
 
-Teams = Annotated[dict[str, str], AfterValidator(_one_each)]
-"""Package, or one above it, type or function -> team."""
+Teams = Annotated[dict[str, str], AfterValidator(_unique)]
+"""Package (or a parent of it), type or function -> team."""
 
 
 class CodeownersConfig(BaseSettings):
-    """One of `codeowners`: the CODEOWNERS file of a repository, and which module of Go lies there."""
+    """One of `codeowners`: the CODEOWNERS file of a repository, and its Go module."""
 
     file: ConfigFile
-    """The CODEOWNERS file; read at the start and at each reload."""
+    """Path of the CODEOWNERS file, which is read at the start and at each reload."""
     module: Annotated[str, Field(min_length=1)]
-    """Its path, as in go.mod."""
+    """Path of the module, as in go.mod."""
     directory: str = ""
-    """Of the module, in the repository."""
+    """Directory of the module in the repository."""
     root: str = ""
-    """Where the repository was when it was built; needed for main packages of builds without -trimpath."""
+    """Directory of the repository at build time; required for main packages that are built without -trimpath."""
     _owners: CodeOwners = PrivateAttr(default_factory=CodeOwners)
 
     @field_validator("module", "directory")
@@ -49,7 +49,7 @@ class CodeownersConfig(BaseSettings):
     def _relative(cls, text: str) -> str:
         text = text.removeprefix("./").rstrip("/")
         if text.startswith("/") or "@" in text or {".", ".."} & set(text.split("/")):
-            raise ValueError("must be a path with neither / at its beginning nor .. nor @ in it")
+            raise ValueError("must be a path without / at its beginning, .. or @")
         return text
 
     @model_validator(mode="after")
@@ -59,11 +59,11 @@ class CodeownersConfig(BaseSettings):
 
     def repository(self) -> Repository:
         """Return the repository."""
-        return Repository(self.module, self.directory, self.root, self._owners)
+        return Repository(module=self.module, directory=self.directory, root=self.root, owners=self._owners)
 
 
 def read(path: Path) -> CodeOwners:
-    """Return what a CODEOWNERS file says; raises ValueError, which names file and line."""
+    """Return the rules of a CODEOWNERS file; raises ValueError with file and line."""
     try:
         with path.open("rb") as file:
             body = file.read(LARGEST + 1)
@@ -87,20 +87,20 @@ Sources = Annotated[
 
 
 class LinksConfig(BaseSettings):
-    """`links`: where readers find more."""
+    """`links`: URLs of more information."""
 
     source: Sources = Field(default_factory=dict)
-    """Module, or what is above several -> URL with fields; a text alone, or "", is for all others."""
+    """Module, or a parent of modules -> URL template; a single text, or the key "", is for all others."""
 
     @field_validator("source", mode="before")
     @classmethod
-    def _alone(cls, value: Any) -> Any:
+    def _single(cls, value: Any) -> Any:
         return {"": value} if isinstance(value, str) else value
 
     @field_validator("source")
     @classmethod
     def _templates(cls, value: dict[str, str]) -> dict[str, str]:
-        for text in _one_each(value).values():
+        for text in _unique(value).values():
             try:
                 LinkTemplate.of(text)
             except ValueError as error:
@@ -109,9 +109,9 @@ class LinksConfig(BaseSettings):
 
     @property
     def needs_module(self) -> bool:
-        """Whether there is a template for all code that has the path in a repository."""
+        """Whether the template for all other code has the path in the repository."""
         return "" in self.source and "path" in LinkTemplate.of(self.source[""]).fields
 
     def links(self, repositories: Sequence[Repository]) -> Links:
-        """Return what makes the links; `repositories`: those that are known."""
+        """Return the source links; `repositories`: the configured ones."""
         return Links({prefix: LinkTemplate.of(text) for prefix, text in self.source.items()}, repositories)

@@ -1,4 +1,4 @@
-"""Whose a leak is: the team of the package of the function that it blames, else as CODEOWNERS has it. Pure."""
+"""Owner of a leak: the team of the blamed function or its package, else the owners in CODEOWNERS. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
@@ -12,74 +12,77 @@ from leakwatch.profile.packages import is_dependency, is_std
 
 REMEMBERED: Final = 10_000  # frames
 UNKNOWN: Final = "\0"
-"""Nobody says whose it is, which is not the same as that it is nobody's."""
+"""The owner is unknown. In contrast, "" means that a rule names no owner."""
 SOME_FILE: Final = "_.go"
-"""Stands for a file whose name is not known, as of an origin: Go would not build it, so no rule names it alone."""
+"""Replaces an unknown file, such as that of an origin. Go does not build such files, so no rule names it."""
 
 
 class Owners:
-    """Knows whose a stack is.
+    """Returns the owners of stacks.
 
-    `teams`: what a function belongs to (a package or one above it, a type, a function) -> team; "" has the rest.
-    They count before the CODEOWNERS files of `repositories`.
+    `teams`: package (or a parent of it), type or function -> team; the key "" is for all others. `teams` has
+    precedence over the CODEOWNERS files of `repositories`.
     """
 
     def __init__(self, teams: Mapping[str, str] | None = None, repositories: Sequence[Repository] = ()) -> None:
         self._teams = {scope_of(prefix): team for prefix, team in (teams or {}).items()}
-        self._repositories = sorted(repositories, key=lambda one: len(one.module), reverse=True)
-        self._known: GenerationCache[tuple[Frame, tuple[Frame, ...]], str] = GenerationCache(REMEMBERED)
+        self._repositories = sorted(repositories, key=lambda repository: len(repository.module), reverse=True)
+        self._cache: GenerationCache[tuple[Frame, tuple[Frame, ...]], str] = GenerationCache(REMEMBERED)
 
     def owner(self, stack: Stack) -> str:
-        """Return the team of a stack, "" where there is none: that of the blamed function.
+        """Return the owner of the blamed function of a stack, "" if it has none.
 
-        Where that one is a dependency's or the standard library's and has no team, it is whoever called it: the
-        team of the next function outwards that has one.
+        If the blamed function belongs to a dependency or to the standard library and has no owner, return the
+        owner of the innermost caller that has one.
         """
         for frame in _candidates(stack):
-            found = self._team(frame, stack.frames)
-            if found != UNKNOWN:
-                return found or self._teams.get("", "")
+            owner = self._owner(frame, stack.frames)
+            if owner != UNKNOWN:
+                return owner or self._teams.get("", "")
         return self._teams.get("", "")
 
-    def _team(self, frame: Frame, frames: tuple[Frame, ...]) -> str:
-        """Return the team of a frame, "" if it is nobody's, UNKNOWN if that is not known."""
-        # Only a main package needs the rest of the stack to be found.
+    def _owner(self, frame: Frame, frames: tuple[Frame, ...]) -> str:
+        """Return the owner of a frame, "" if it has none, UNKNOWN if it is unknown."""
+        # Only the path of a main package depends on the other frames of the stack.
         key = frame, frames if frame.function.startswith("main.") else ()
-        found = self._known.get(key)
-        if found is None:
-            found = self._named(frame, frames)
-            if found == UNKNOWN:
-                found = self._of_file(frame, frames)
-            self._known.put(key, found, 1 + len(key[1]))
-        return found
+        owner = self._cache.get(key)
+        if owner is None:
+            owner = self._team(frame, frames)
+            if owner == UNKNOWN:
+                owner = self._of_file(frame, frames)
+            self._cache.put(key, owner, 1 + len(key[1]))
+        return owner
 
-    def _named(self, frame: Frame, frames: Sequence[Frame]) -> str:
-        said, name = split(frame.function)
+    def _team(self, frame: Frame, frames: Sequence[Frame]) -> str:
+        """Return the configured team of a frame, UNKNOWN if it has none."""
+        printed, name = split(frame.function)
         package = package_of(frame)
         if package == "main":
-            package = next(filter(None, (one.package(frame, frames) for one in self._repositories)), said)
-        places = [*scopes(package, name), *(scopes(said, name) if package != said else ())]
-        return next((self._teams[place] for place in places if place in self._teams), UNKNOWN)
+            packages = (repository.package(frame, frames) for repository in self._repositories)
+            package = next(filter(None, packages), printed)
+        all_scopes = [*scopes(package, name), *(scopes(printed, name) if package != printed else ())]
+        return next((self._teams[scope] for scope in all_scopes if scope in self._teams), UNKNOWN)
 
     def _of_file(self, frame: Frame, frames: Sequence[Frame]) -> str:
+        """Return the owner of a frame's file by CODEOWNERS, UNKNOWN if no rule matches."""
         if not frame.file:
             frame = Frame(frame.function, SOME_FILE)
-        places = [(one, path) for one in self._repositories if (path := one.path(frame, frames))]
-        if not places:
+        paths = [(each, path) for each in self._repositories if (path := each.path(frame, frames))]
+        if not paths:
             return self._guess(frame)
         if not frame.function.startswith("main."):
-            places = places[:1]  # a module within another one is by itself
-        return _agreed(one.owners.owner(path) if one.owners else None for one, path in places)
+            paths = paths[:1]  # of nested modules, the innermost one applies
+        return _agreed(repository.owners.owner(path) if repository.owners else None for repository, path in paths)
 
     def _guess(self, frame: Frame) -> str:
-        """Return the team of a main package that may lie in any of the repositories, if they agree."""
+        """Return the owner of a main package that may be in any repository, UNKNOWN if they differ."""
         if package_of(frame) != "main" or frame.file == SOME_FILE:
             return UNKNOWN
-        return _agreed(one.owners.guess(frame.file) for one in self._repositories if one.owners)
+        return _agreed(each.owners.guess(frame.file) for each in self._repositories if each.owners)
 
 
 def scope_of(prefix: str) -> str:
-    """Return what a prefix names, as `scopes` would: also with a slash or a dot at its end, or Go's "/..."."""
+    """Return the scope that a prefix names; it may end in a slash, a dot or Go's "/..."."""
     prefix = unquote(without_brackets(prefix) if "[" in prefix else prefix)
     return prefix.replace("(*", "").replace(")", "").removesuffix("...").rstrip("/.")
 
@@ -93,7 +96,7 @@ def _candidates(stack: Stack) -> Iterator[Frame]:
 
 
 def _agreed(owners: Iterable[str | None]) -> str:
-    """Return what all `owners` are; where they differ nobody can say."""
-    found = set(owners)
-    owner = found.pop() if len(found) == 1 else None
+    """Return the owner if all `owners` are equal, else UNKNOWN."""
+    different = set(owners)
+    owner = different.pop() if len(different) == 1 else None
     return UNKNOWN if owner is None else owner

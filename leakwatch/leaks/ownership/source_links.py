@@ -1,6 +1,6 @@
 """Links from a frame to its source, by the templates of the configuration. Pure.
 
-A link that would be broken is none: where a field of the template is not known for a frame, there is no link.
+If the value of a field of the template is unknown for a frame, the frame has no link, because it would be broken.
 """
 
 import re
@@ -17,9 +17,9 @@ from leakwatch.profile.packages import is_dependency, is_std
 
 LONGEST: Final = 2000  # characters of a link
 COMMITS: Final = ("commit", "git_commit", "revision")
-"""Labels of a target that say which commit it runs; the first that is there counts."""
+"""Labels of a target with the commit that it runs; the first one that exists applies."""
 NO_COMMIT: Final = frozenset({"unknown", "none", "dev", "devel", "(devel)"})
-"""What builds say that do not know their commit."""
+"""Values of builds that do not know their commit."""
 OF_FRAME: Final = ("file", "path", "line", "function", "package", "commit")
 OF_TARGET: Final = ("build", "service")
 LABEL: Final = "label."
@@ -30,14 +30,14 @@ LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class LinkContext:
-    """What is known of a target; `build`: of its process, "" where that is not known."""
+    """Values of a target for fields; `build`: of its process, "" if unknown."""
 
     service: str
     labels: Mapping[str, str]
     build: str = ""
 
     def value(self, field: str) -> str:
-        """Return the value of a field, "" where it is not known."""
+        """Return the value of a field, "" if unknown."""
         if field == "commit":
             commit = next(filter(None, map(self.labels.get, COMMITS)), "")
             commit = commit.removesuffix("-dirty").removesuffix("+dirty")
@@ -56,65 +56,65 @@ class LinkTemplate:
 
     @classmethod
     def of(cls, text: str) -> "LinkTemplate":
-        """Return the template that `text` is; raises ValueError."""
+        """Parse a template; raises ValueError."""
         if not BEGINNING.match(text):
-            raise ValueError("must begin with https:// or http:// and a host that has no fields, then a slash")
+            raise ValueError("must begin with https:// or http://, a host without fields, and a slash")
         for name in FIELD.findall(text):
             label = name.removeprefix(LABEL) if name.startswith(LABEL) else ""
             if name not in {*OF_FRAME, *OF_TARGET} and not LABEL_NAME.fullmatch(label):
-                known = ", ".join((*OF_FRAME, *OF_TARGET, "label.NAME"))
-                raise ValueError(f"{{{name}}} is no field; there are {known}")
+                fields = ", ".join((*OF_FRAME, *OF_TARGET, "label.NAME"))
+                raise ValueError(f"{{{name}}} is not a field; the fields are {fields}")
         rest = FIELD.sub("", text)
         if "{" in rest or "}" in rest or not rest.isprintable() or " " in rest:
-            raise ValueError("has a brace, a space or a character that stands for nothing here")
+            raise ValueError("has a brace, a space or an unprintable character outside of a field")
         return cls(tuple(FIELD.split(text)))
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Their names."""
+        """The names of the fields."""
         return self.parts[1::2]
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """Return the URL with these values, "" where one is missing or would lead elsewhere."""
-        found = list(self.parts)
-        for at, name in zip(range(1, len(found), 2), self.fields, strict=True):
+        """Return the URL with these values, "" if a value is missing or would change the path."""
+        filled = list(self.parts)
+        for position, name in zip(range(1, len(filled), 2), self.fields, strict=True):
             value = values.get(name, "")
             if not value or {".", ".."} & set(value.split("/")):
                 return ""
-            # Slashes part what is a path; anywhere else they would lead to another one.
-            found[at] = quote(
+            # The slashes of a path stay; in other values they would change the path of the URL.
+            filled[position] = quote(
                 value, safe="/" if name in {"file", "path", "package", "commit"} else "", errors="replace"
             )
-        link = "".join(found)
+        link = "".join(filled)
         return link if len(link) <= LONGEST else ""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkSource:
-    """Where the code below a package is shown; `prefix` is "" for all that has no template of its own."""
+    """The template of the code below a package; `prefix`: that package, "" for all other code."""
 
     prefix: str
     template: LinkTemplate
     repositories: tuple[Repository, ...]
 
     def values(self, frame: Frame, frames: Sequence[Frame]) -> dict[str, str] | None:
-        """Return what is known of the fields of a frame; None if it is no code of this source."""
+        """Return the values of the fields of a frame, None if its code is not below the package."""
         values = {"file": frame.file, "line": str(frame.line or ""), "function": frame.function}
         version = version_of(frame)
-        for one in self.repositories:
-            if path := one.path(frame, frames):
-                values |= {"path": path, "package": one.package(frame, frames)}
-                return values | ({"commit": version.commit(one.module)} if version else _foreign(frame))
+        for repository in self.repositories:
+            if path := repository.path(frame, frames):
+                values |= {"path": path, "package": repository.package(frame, frames)}
+                return values | ({"commit": version.commit(repository.module)} if version else _foreign(frame))
         return None if self.prefix else {"path": "", "package": package_of(frame), **values, **_foreign(frame)}
 
 
 def _foreign(frame: Frame) -> dict[str, str]:
-    """Return that the commit is not known of what others wrote; that of the target is none of theirs."""
+    """Return an empty commit for code of others, to which the commit of the target does not apply."""
     return {"commit": ""} if is_std(frame.function) or is_dependency(frame) else {}
 
 
 class Links:
-    """Makes links; `templates`: package, or "" for all, -> template."""
+    """Builds links; `templates`: package -> template, the key "" is for all other code."""
 
     def __init__(
         self, templates: Mapping[str, LinkTemplate] | None = None, repositories: Sequence[Repository] = ()
@@ -122,27 +122,27 @@ class Links:
         self._sources: list[LinkSource] = []
         for prefix, template in (templates or {}).items():
             above = scope_of(prefix)
-            own = [one for one in repositories if not above or within(one.module, above) is not None]
-            own.sort(key=lambda one: len(one.module), reverse=True)
-            if above and all(one.module != above for one in own):
-                own.append(Repository(above))
+            own = [each for each in repositories if not above or within(each.module, above) is not None]
+            own.sort(key=lambda repository: len(repository.module), reverse=True)
+            if above and all(repository.module != above for repository in own):
+                own.append(Repository(module=above))
             self._sources.append(LinkSource(above, template, tuple(own)))
-        self._sources.sort(key=lambda one: len(one.prefix), reverse=True)
+        self._sources.sort(key=lambda source: len(source.prefix), reverse=True)
 
     def __bool__(self) -> bool:
         return bool(self._sources)
 
-    def link(self, frame: Frame, frames: Sequence[Frame], facts: Iterable[LinkContext]) -> str:
-        """Return where the source of a frame is shown, "" if that is not known.
+    def link(self, frame: Frame, frames: Sequence[Frame], contexts: Iterable[LinkContext]) -> str:
+        """Return the URL of the source of a frame, "" if unknown.
 
-        `frames`: others of its stack; `facts`: of the targets that it was seen on. Where they differ, as while a
-        new version is rolled out, what most of them say counts.
+        `frames`: other frames of its stack; `contexts`: of the targets with the stack. If they differ, as during
+        the rollout of a new version, the most frequent values apply.
         """
         for source in self._sources:
             values = source.values(frame, frames)
             if values is not None:
                 names = [name for name in source.template.fields if name not in values]
-                said = Counter(tuple(fact.value(name) for name in names) for fact in facts)
-                most = said.most_common(1)[0][0] if said else ()
+                counts = Counter(tuple(context.value(name) for name in names) for context in contexts)
+                most = counts.most_common(1)[0][0] if counts else ()
                 return source.template.fill(dict(zip(names, most, strict=False)) | values)
         return ""

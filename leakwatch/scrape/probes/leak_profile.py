@@ -1,7 +1,7 @@
-"""Asks the runtime itself which goroutines nothing can wake any more: `goroutineleak?debug=1`, Go 1.27 and later.
+"""Requests the goroutines that the runtime proves to be leaked: `goroutineleak?debug=1`, Go 1.27 and later.
 
-It costs the service a whole garbage collection, so it is asked on suspicion only, unless a schedule is wished for.
-Where the profile does not exist that says nothing about leaks. debug=2 would stop the world: never asked.
+The request costs the service a garbage collection. It is sent on suspicion only, unless a schedule is configured.
+A missing profile does not mean that nothing leaks. debug=2 is never used: it would stop the service.
 """
 
 from collections import Counter
@@ -20,46 +20,48 @@ from leakwatch.settings.types import Duration
 
 PAUSE: Final = 900.0
 When = Literal["off", "suspicion"] | Annotated[Duration, Field(ge=PAUSE)]
-"""Never, when something is suspected, or every so many seconds besides."""
+"""Never, on suspicion, or also every so many seconds."""
 
 
 class LeakProfileProbe:
-    """Asks one target; `scraper` is pointed at its `goroutineleak`, `limit`: goroutines that it may have."""
+    """Requests proofs; `fetcher`: of `goroutineleak`, `limit`: largest number of goroutines of the process."""
 
     name = "proof"
     pause = PAUSE
 
     def __init__(self, fetcher: Fetcher, when: When, limit: int) -> None:
-        self._scraper = fetcher
+        self._fetcher = fetcher
         self._when = when
+        self.is_scheduled = not isinstance(when, str)
         self._limit = limit
 
-    def wants(self, context: ProbeContext) -> bool:
-        """Tell whether something is suspected, or it is time."""
+    def is_wanted(self, context: ProbeContext) -> bool:
+        """Return whether a stack is suspected, or the schedule is due."""
         if self._when == "off" or context.total > self._limit:
             return False
         if context.suspects:
             return True
-        asked = context.answers.asked.get(self.name, float("-inf"))
-        return self._when != "suspicion" and context.now >= asked + self._when
+        return self._when != "suspicion" and context.schedule(self.name).allows(context.now, self._when)
 
-    async def ask(self, context: ProbeContext) -> None:
-        """Put down what is proven; raises ScrapeError."""
-        parser = text.Parser(text.TextCache(), b"goroutineleak")
+    async def request(self, context: ProbeContext) -> None:
+        """Record the leaked goroutines; raises ScrapeError."""
+        parser = text.Parser(profile=b"goroutineleak")
         samples: dict[Fingerprint, Sample] = {}
 
         def feed(data: bytes) -> None:
             context.identifier.merge(parser.feed(data), samples)
 
         try:
-            await self._scraper.fetch(feed)
+            await self._fetcher.fetch(feed)
             context.identifier.merge(parser.close(), samples)
         except ScrapeError as error:
             if error.reason in {"status", "not_a_profile"}:
-                raise ScrapeError(error.reason, f"this program cannot tell (Go 1.27 can): {error}") from error
+                raise ScrapeError(
+                    error.reason, f"this program does not have the profile (Go 1.27 has): {error}"
+                ) from error
             raise
-        found = Counter[Fingerprint]()
+        leaked = Counter[Fingerprint]()
         for fingerprint, sample in samples.items():
-            found[fingerprint] += sample.goroutines
-            found[site_of(sample.stack.blamed.function)] += sample.goroutines
-        context.answers.prove(Proof(context.time, found))
+            leaked[fingerprint] += sample.goroutines
+            leaked[site_of(sample.stack.blamed.function)] += sample.goroutines
+        context.state.probe_results.add_proof(Proof(context.time, leaked))

@@ -1,107 +1,95 @@
-"""Asks what memory a process uses: its own /metrics, and this machine where it runs on the same."""
+"""Measures the memory of a process: by its own /metrics, and by the kernel if it runs on this machine."""
 
 import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-import structlog
-
 from leakwatch.discovery.target_builder import PORTS, Endpoint
-from leakwatch.errors import MalformedProfile, ScrapeError
+from leakwatch.errors import ScrapeError
 from leakwatch.http.fetch import Fetcher
-from leakwatch.leaks.memory import Look, Usage
+from leakwatch.leaks.memory import MemoryMeasurement, MemoryUsage
 from leakwatch.scrape.probes.go_metrics import GoMetrics, GoMetricsParser
 from leakwatch.scrape.probes.local_process import LocalProcesses, is_loopback
-from leakwatch.scrape.probes.probe import ProbeContext
-
-log = structlog.get_logger()
+from leakwatch.scrape.probes.probe import ProbeContext, record
 
 SIZE_LIMIT: Final = 16 << 20
 METRICS: Final = "metrics"
-PAUSE: Final = 900.0  # seconds after a question without an answer
-LASTING: Final = {"status", "not_a_profile"}
-"""Reasons for which the same process would give the same answer."""
-ALIKE: Final = 2.0  # times as many goroutines are those of another process
-FEW: Final = 100  # goroutines that may come or go between a profile and an answer
-UNTOLD: Final = GoMetrics(None, None, None)
+ALIKE: Final = 2.0  # largest factor between the counts of one process in the profile and in the metrics
+FEW: Final = 100  # goroutines that may start or end between the profile and the metrics
+NO_METRICS: Final = GoMetrics(None, None, None)
 
-Here = Callable[[str], Usage]
-"""Start of a process -> what this machine knows of it; takes a while."""
+LocalUsage = Callable[[str], MemoryUsage]
+"""Returns the usage of the local process with this start; blocks."""
 
 
 class MemoryProbe:
-    """Asks one target; `scraper` is pointed at its metrics, None where it is not to be asked for them.
+    """Measures the memory of a process; `fetcher`: of its metrics, None if they are not requested.
 
-    `limit`: of its memory in bytes, as configured, else that counts which this machine knows; `here`: None where
-    the target is elsewhere. Who has no such metrics is looked at all the same: its goroutines are counted.
+    `limit`: configured memory limit in bytes, None to use the limit of the local process; `local`: usage of the
+    local process, None if the target is on another machine. Without metrics, only goroutines are recorded.
     """
 
     name = "memory"
+    is_scheduled = False
     pause = 0.0
-    """A block: one look at each makes a line soon enough."""
+    """The pause is a block, see `is_wanted`."""
 
-    def __init__(self, fetcher: Fetcher | None, limit: float | None, here: Here | None = None) -> None:
-        self._scraper = fetcher
+    def __init__(self, fetcher: Fetcher | None, limit: float | None, local: LocalUsage | None = None) -> None:
+        self._fetcher = fetcher
         self._limit = limit
-        self._here = here
+        self._local = local
 
-    def wants(self, context: ProbeContext) -> bool:
-        """Tell whether something is suspected, and a block has passed since the last look."""
-        asked = context.answers.asked.get(self.name, float("-inf"))
-        return bool(context.suspects) and context.now >= asked + context.block
+    def is_wanted(self, context: ProbeContext) -> bool:
+        """Return whether a stack is suspected, and a block has passed since the last measurement."""
+        block = context.state.history.block
+        return bool(context.suspects) and context.schedule(self.name).allows(context.now, block)
 
-    async def ask(self, context: ProbeContext) -> None:
-        """Put down what the process uses; what it does not tell is named."""
-        gauges = await self._metrics(context)
-        here = Usage()
-        if self._here and context.start:
-            here = await asyncio.to_thread(self._here, context.start)
-        resident = here.resident if gauges.resident is None else gauges.resident
-        if self._limit is None:
-            usage = Usage(gauges.stacks, resident, here.limit, here.used)
-        else:
-            usage = Usage(gauges.stacks, resident, self._limit)
-        looks = context.answers.looks
-        looks.missing = context.answers.missing.get(METRICS, "")
-        looks.add(Look(usage, context.total, context.held))
+    async def request(self, context: ProbeContext) -> None:
+        """Record the memory usage of the process; values that cannot be measured are None."""
+        metrics = await self._metrics(context)
+        local = MemoryUsage()
+        if self._local and context.start:
+            local = await asyncio.to_thread(self._local, context.start)
+        resident = local.resident if metrics.resident is None else metrics.resident
+        limit, used = (local.limit, local.used) if self._limit is None else (self._limit, None)
+        usage = MemoryUsage(stacks=metrics.stacks, resident=resident, limit=limit, used=used)
+        results = context.state.probe_results
+        results.memory.unavailable = results.unavailable.get(METRICS, "")
+        leaked = {key: context.state.count(key) for key in context.suspects}
+        results.memory.add(MemoryMeasurement(usage, context.total, leaked))
 
     async def _metrics(self, context: ProbeContext) -> GoMetrics:
-        """Return what its metrics say, nothing where they do not."""
-        answers = context.answers
-        if self._scraper is None:
-            answers.missing[METRICS] = "it is not asked for metrics"
-        if self._scraper is None or context.now < answers.refused.get(METRICS, float("-inf")):
-            return UNTOLD
+        """Return the metrics of the process; without values if it has none."""
+        if self._fetcher is None:
+            context.state.probe_results.unavailable[METRICS] = "metrics_path is empty"
+            return NO_METRICS
+        if not context.schedule(METRICS).allows(context.now, 0.0):
+            return NO_METRICS
         try:
-            found = await _gauges(self._scraper, context.total)
+            metrics = await _metrics(self._fetcher, context.total)
         except ScrapeError as error:
-            if context.over():
-                raise
-            if answers.missing.get(METRICS) != str(error):
-                at = {"service": context.target.service, "target": context.target.name}
-                log.info("a closer look failed", what=METRICS, reason=error.reason, error=str(error), **at)
-            answers.missing[METRICS] = str(error)
-            answers.refused[METRICS] = float("inf") if error.reason in LASTING else context.now + PAUSE
-            return UNTOLD
-        answers.missing.pop(METRICS, None)
-        return found
+            record(METRICS, context, error)
+            return NO_METRICS
+        record(METRICS, context, None)
+        return metrics
 
 
-async def _gauges(fetcher: Fetcher, goroutines: int) -> GoMetrics:
-    """Return what the metrics of a process of so many goroutines say; raises ScrapeError."""
+async def _metrics(fetcher: Fetcher, goroutines: int) -> GoMetrics:
+    """Return the metrics of the process, which must have about as many `goroutines`; raises ScrapeError."""
     parser = GoMetricsParser()
     await fetcher.fetch(parser.feed)
-    found = parser.close()
-    said = found.goroutines
-    if said is not None and not goroutines / ALIKE - FEW <= said <= goroutines * ALIKE + FEW:
-        raise MalformedProfile(f"go_goroutines is {said:.0f}, the profile has {goroutines}: not the same process")
-    return found
+    metrics = parser.close()
+    count = metrics.goroutines
+    if count is not None and not goroutines / ALIKE - FEW <= count <= goroutines * ALIKE + FEW:
+        message = f"go_goroutines is {count:.0f}, the profile has {goroutines}: another process answered"
+        raise ScrapeError("connection", message)
+    return metrics
 
 
-def memory_inquiry(fetcher: Fetcher, endpoint: Endpoint) -> MemoryProbe:
-    """Return what asks the process at `endpoint`; `scraper`: of its profile, whose connection is used."""
-    path, url, here = endpoint.metrics_path, endpoint.url, None
+def memory_probe(fetcher: Fetcher, endpoint: Endpoint) -> MemoryProbe:
+    """Return the memory probe of the process at `endpoint`; `fetcher`: of its profile, shares the connection."""
+    path, url, local = endpoint.metrics_path, endpoint.url, None
     if not endpoint.socket and is_loopback(url.host):
-        here = partial(LocalProcesses().usage, url.host, url.port or PORTS[url.scheme])
-    return MemoryProbe(fetcher.with_path(path, SIZE_LIMIT) if path else None, endpoint.memory_limit, here)
+        local = partial(LocalProcesses().usage, url.host, url.port or PORTS[url.scheme])
+    return MemoryProbe(fetcher.with_path(path, SIZE_LIMIT) if path else None, endpoint.memory_limit, local)

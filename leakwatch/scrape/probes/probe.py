@@ -1,92 +1,90 @@
-"""Closer looks at a target: what is asked beside its profile, only when there is reason to and never too often.
+"""Probes: requests to a target beside its scrapes, sent only for a reason and within the cost limit.
 
-Each inquiry is one file: the runtime's proof, a full dump. Whatever goes wrong with one, the leak stays and says
-what is missing.
+Each probe is one file. A probe that fails does not affect the leak; the leak reports what is missing.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
-from leakwatch.errors import ScrapeError
-from leakwatch.leaks.findings import ProbeResults, Suspects
-from leakwatch.model import Fingerprint, Target
+from leakwatch.errors import FetcherClosed, ScrapeError
+from leakwatch.leaks.findings import ProbeSchedule, Suspects
+from leakwatch.leaks.target_state import TargetState
 from leakwatch.profile.stacks import Identifier
 
 log = structlog.get_logger()
 
-RETRY: Final = 3600.0  # seconds after an answer that did not come
-LASTING: Final = {"status", "not_a_profile", "malformed", "too_large"}
-"""Reasons for which the same process would give the same answer."""
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeContext:
-    """A target has been scraped: at `time` in unix seconds, `now` on the stopwatch; it has `total` goroutines.
+    """A target that was scraped at `time` (unix seconds) and may be probed at `now` (stopwatch).
 
-    `held`: how many of them each suspect has; `block`: seconds; `start`: of its process, "" where that is unknown;
-    `over`: whether we have hung up since, so that an answer which does not come says nothing of the target.
+    `total`: its goroutines; `start`: start of its process, "" if unknown.
     """
 
-    target: Target
+    state: TargetState
     time: float
     now: float
     total: int
     suspects: Suspects
-    answers: ProbeResults
     identifier: Identifier
-    held: Mapping[Fingerprint, int] = field(default_factory=dict)
-    block: float = 300.0
     start: str = ""
-    over: Callable[[], bool] = lambda: False
+
+    def schedule(self, probe: str) -> ProbeSchedule:
+        """Return the schedule of a probe for this target."""
+        return self.state.probe_results.schedule(probe)
 
 
 class Probe(Protocol):
-    """One kind of closer look at one target; `name`: what it is about; `pause`: seconds from one to the next."""
+    """One kind of request; `name`: what it finds out, `pause`: seconds between two requests at least."""
 
     name: str
     pause: float
+    is_scheduled: bool
+    """Whether it also runs without suspects."""
 
-    def wants(self, context: ProbeContext) -> bool:
-        """Tell whether there is reason to ask."""
+    def is_wanted(self, context: ProbeContext) -> bool:
+        """Return whether there is a reason to send a request."""
 
-    async def ask(self, context: ProbeContext) -> None:
-        """Ask, and put down what was answered; raises ScrapeError."""
+    async def request(self, context: ProbeContext) -> None:
+        """Send the request and record its result in the results of the target; raises ScrapeError."""
 
 
 def is_due(probe: Probe, context: ProbeContext) -> bool:
-    """Tell whether to ask now."""
-    answers, now = context.answers, context.now
-    if now < answers.asked.get(probe.name, float("-inf")) + probe.pause:
-        return False
-    return now >= answers.refused.get(probe.name, float("-inf")) and probe.wants(context)
+    """Return whether the probe may send a request now and has a reason."""
+    return context.schedule(probe.name).allows(context.now, probe.pause) and probe.is_wanted(context)
 
 
-async def ask(probe: Probe, context: ProbeContext) -> None:
-    """Ask, and put down what was answered or why nothing was."""
-    name, answers = probe.name, context.answers
-    answers.asked[name] = context.now
+async def run_probe(probe: Probe, context: ProbeContext) -> ScrapeError | None:
+    """Send the request of a probe; return the error if it failed. Raises FetcherClosed."""
     try:
-        await probe.ask(context)
-    except ScrapeError as failure:
-        error = failure
-    except Exception as mistake:
-        log.exception("a closer look broke, by a mistake of ours", what=name, target=context.target.name)
-        error = ScrapeError("malformed", f"unexpected {mistake!r}")
-    else:
-        answers.missing.pop(name, None)
+        await probe.request(context)
+    except ScrapeError as error:
+        return error
+    except FetcherClosed:
+        raise
+    except Exception as error:
+        log.exception("internal error in a probe", probe=probe.name, target=context.state.target.name)
+        return ScrapeError("malformed", f"unexpected {error!r}")
+    return None
+
+
+def record(probe: str, context: ProbeContext, error: ScrapeError | None) -> None:
+    """Record the outcome of a request; log an error that differs from the previous one."""
+    schedule, unavailable = context.schedule(probe), context.state.probe_results.unavailable
+    if error is None:
+        schedule.succeeded(context.now)
+        unavailable.pop(probe, None)
         return
-    if not context.over():
-        _refuse(probe, context, error)
-
-
-def _refuse(probe: Probe, context: ProbeContext, error: ScrapeError) -> None:
-    """Put down that nothing was answered, and why."""
-    name, answers = probe.name, context.answers
-    if answers.missing.get(name) != str(error):
-        at = {"service": context.target.service, "target": context.target.name}
-        log.info("a closer look failed", what=name, reason=error.reason, error=str(error), **at)
-    answers.missing[name] = str(error)
-    answers.refused[name] = float("inf") if error.reason in LASTING else context.now + RETRY
+    if schedule.failed(error, context.now):
+        target = context.state.target
+        log.info(
+            "probe failed",
+            probe=probe,
+            reason=error.reason,
+            error=str(error),
+            service=target.service,
+            target=target.name,
+        )
+    unavailable[probe] = str(error)

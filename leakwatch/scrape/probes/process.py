@@ -1,48 +1,47 @@
-"""Asks a target which process answers: 250 bytes, and only when there is reason to.
+"""Identifies the process of a target with a request of 250 bytes.
 
-The table of mappings in `threadcreate?debug=0` says where the kernel put the [vdso], which is elsewhere at each
-start, and from Go 1.24 on which build it is.
+The table of mappings in `threadcreate?debug=0` has the address of the [vdso], which differs between two starts of
+a program, and from Go 1.24 on the build.
 """
+
+from typing import Final
 
 from leakwatch.errors import ScrapeError
 from leakwatch.http.fetch import Fetcher
+from leakwatch.leaks.findings import ProbeSchedule
 from leakwatch.model import Process
 from leakwatch.profile import proto
 
-SIZE_LIMIT = 1 << 20
-SECONDS_BETWEEN = 60.0  # questions, unless the connection is new
-FELL = 0.8  # of the total before, or less
-LEAST = 10  # goroutines; a smaller fall is nothing
-TRIES = 5  # more, when no answer came
-FOR_GOOD = {"status", "not_a_profile", "malformed"}
-"""Reasons for which asking again would give the same answer."""
+NAME: Final = "process"
+SIZE_LIMIT: Final = 1 << 20
+PAUSE: Final = 60.0  # seconds between requests over the same connection
+FELL: Final = 0.8  # share of the previous total below which the process may have restarted
+LEAST: Final = 10  # goroutines; a smaller fall is ignored
 
 
 class ProcessProbe:
-    """Knows when to ask, and asks; `scraper` fetches the profile of threads."""
+    """Asks for the process when it may have changed; `fetcher`: of the thread profile."""
 
     def __init__(self, fetcher: Fetcher) -> None:
-        self._scraper = fetcher
-        self._asked = float("-inf")
-        self._tries = 0
-        """How often it may still be asked again, because an answer did not come."""
+        self._fetcher = fetcher
 
-    def is_due(self, now: float, *, before: int, total: int, fresh: bool) -> bool:
-        """Tell whether to ask, the total having changed from `before`; `fresh`: over a new connection."""
+    def is_due(
+        self, schedule: ProbeSchedule, now: float, *, before: int, total: int, new_connection: bool
+    ) -> bool:
+        """Return whether the process may have changed, given the totals of the previous and the latest profile."""
+        if new_connection:
+            return True
         fell = total <= FELL * before and before - total >= LEAST
-        return fresh or ((fell or self._tries > 0) and now - self._asked >= SECONDS_BETWEEN)
+        return (fell or schedule.failures > 0) and schedule.allows(now, PAUSE)
 
-    async def ask(self, now: float) -> Process | None:
-        """Return which process answers, None if it cannot be known."""
-        self._asked = now
-        self._tries = self._tries - 1 if self._tries else TRIES
+    async def request(self, schedule: ProbeSchedule, now: float) -> Process | None:
+        """Return the process, None if it is unknown: restarts are then derived from falling counts."""
         body = bytearray()
         try:
-            await self._scraper.fetch(body.extend)
-            found = proto.process(bytes(body))
+            await self._fetcher.fetch(body.extend)
+            process = proto.process(bytes(body))
         except ScrapeError as error:
-            if error.reason in FOR_GOOD:
-                self._tries = 0
-            return None  # no such profile behind this wrapper, or not now: falling counts must do
-        self._tries = 0
-        return found if found.start else None
+            schedule.failed(error, now)
+            return None
+        schedule.succeeded(now)
+        return process if process.start else None

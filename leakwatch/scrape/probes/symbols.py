@@ -1,8 +1,7 @@
-"""Asks a process for the names that its text profiles hide: the wait reason at debug=1's price.
+"""Requests the names of functions that text profiles hide: wait reasons at the price of debug=1.
 
-Channels and select hide in runtime functions that have an address in the text but no name. There are about fifteen
-such addresses in a program, so one small question per process names them all; what the profile tells by itself
-needs none.
+Goroutines that wait for a channel or a select are parked in runtime functions. A text profile has their addresses
+but not their names. A program has about fifteen such addresses, so one small request per process names them all.
 """
 
 from collections.abc import Container
@@ -10,78 +9,73 @@ from typing import Final
 
 from leakwatch.errors import MalformedProfile, ScrapeError
 from leakwatch.http.fetch import Fetcher
+from leakwatch.leaks.findings import ProbeSchedule
 from leakwatch.model import Fingerprint, Samples, Trace
 from leakwatch.profile import symbols as symbol
 from leakwatch.profile.text import UNKNOWN
 
+NAME: Final = "symbols"
 SIZE_LIMIT: Final = 1 << 20
 AT_ONCE: Final = 100
-"""Addresses in one question: its URL stays below 2,000 characters."""
+"""Addresses in one request: its URL stays below 2,000 characters."""
 MOST: Final = 300  # addresses of one process; a program has fewer than twenty
-PAUSE: Final = 900.0  # seconds after a question without an answer
-RENEWED: Final = 60.0  # seconds after which a process that cannot be told apart may be another one
-LASTING: Final = {"status", "not_a_profile", "malformed"}
-"""Reasons for which the same process would give the same answer."""
+RENEWED: Final = 60.0  # seconds after which an unidentified process on a new connection may be another one
 
 
 class SymbolProbe:
-    """The hidden functions of one target's process; `scraper` is pointed at its `symbol`."""
+    """Hidden functions of the process of one target; `fetcher`: of `/debug/pprof/symbol`."""
 
     def __init__(self, fetcher: Fetcher) -> None:
         self.names: dict[int, str] = {}
-        """Address -> function, "" for one that has no name."""
-        self._scraper = fetcher
+        """Address -> function, "" if the address has no name."""
+        self._fetcher = fetcher
         self._process = ""
-        self._asked = float("-inf")
-        self._refused_until = float("-inf")
-        self._said = ""
 
-    def follow(self, process: str, now: float, *, fresh: bool) -> None:
-        """Forget everything if another `process` answers; an unknown one, "", may be another when `fresh`."""
-        if process != self._process or (fresh and not process and now - self._asked >= RENEWED):
+    def follow(self, schedule: ProbeSchedule, process: str, now: float, *, new_connection: bool) -> None:
+        """Drop all names if the process changed; on a new connection an unidentified one may have."""
+        renewed = new_connection and not process and now - schedule.last_asked_at >= RENEWED
+        if process != self._process or renewed:
             self._process = process
             self.names = {}
-            self._refused_until = float("-inf")
+            schedule.restart()
 
-    def wanted(self, samples: Samples, first: Container[Fingerprint], now: float) -> list[Trace]:
-        """Return a trace for each address to ask for: of those `first`, then of the largest stacks."""
-        if now < self._refused_until or len(self.names) >= MOST:
+    def hidden(self, samples: Samples, first: Container[Fingerprint]) -> list[Trace]:
+        """Return a trace per address without a name: those of `first`, then those of the largest stacks."""
+        if len(self.names) >= MOST:
             return []
-        found: dict[int, tuple[bool, int, Trace]] = {}
+        traces: dict[int, tuple[bool, int, Trace]] = {}
         for fingerprint, sample in samples.items():
             trace = sample.trace
             if trace and trace.parked_at and trace.parked_at not in self.names:
                 rank = fingerprint in first, sample.goroutines, trace
-                found[trace.parked_at] = max(found.get(trace.parked_at, rank), rank, key=lambda one: one[:2])
-        ranked = sorted(found.values(), key=lambda one: one[:2], reverse=True)
+                traces[trace.parked_at] = max(traces.get(trace.parked_at, rank), rank, key=lambda each: each[:2])
+        ranked = sorted(traces.values(), key=lambda each: each[:2], reverse=True)
         return [trace for *_, trace in ranked[:AT_ONCE]]
 
-    async def ask(self, traces: list[Trace], now: float) -> ScrapeError | None:
-        """Learn the names that `traces` hide, in one question; return why no good answer came, if that is news."""
-        self._asked = now
+    async def request(self, schedule: ProbeSchedule, traces: list[Trace], now: float) -> ScrapeError | None:
+        """Request the names that `traces` hide; return an error that differs from the previous one."""
         try:
-            self.names |= await self._answer(traces)
+            self.names |= await self.fetch(traces)
         except ScrapeError as error:
-            self._refused_until = float("inf") if error.reason in LASTING else now + PAUSE
-            before, self._said = self._said, error.reason
-            return error if before != error.reason else None
+            return error if schedule.failed(error, now) else None
+        schedule.succeeded(now)
         return None
 
-    async def _answer(self, traces: list[Trace]) -> dict[int, str]:
-        """Return the names; raises ScrapeError.
+    async def fetch(self, traces: list[Trace]) -> dict[int, str]:
+        """Return address -> function; raises ScrapeError.
 
-        A visible call is asked for too, after all others: an answer that is cut, that is made up or that comes
-        from another process does not have its name.
+        The request also has the address of a visible call, as the last one. A response that is cut, invented or of
+        another process does not have its name.
         """
         addresses = [trace.parked_at for trace in traces]
-        known = next((trace for trace in traces if trace.frames[0] is not UNKNOWN), None)
-        checked = [visible_at(known)] if known else []
+        visible = next((trace for trace in traces if trace.frames[0] is not UNKNOWN), None)
+        checked = [visible_at(visible)] if visible else []
         body = bytearray()
-        await self._scraper.fetch(body.extend, query=symbol.query(addresses + checked))
+        await self._fetcher.fetch(body.extend, query=symbol.query(addresses + checked))
         names = symbol.parse(bytes(body))
-        if known and names.get(checked[0]) != known.frames[0].function:
+        if visible and names.get(checked[0]) != visible.frames[0].function:
             raise MalformedProfile(
-                f"{checked[0]:#x} is {known.frames[0].function} in the profile, but {names.get(checked[0])!r} here"
+                f"{checked[0]:#x} is {visible.frames[0].function} in the profile, not {names.get(checked[0])!r}"
             )
         return {address: names.get(address, "") for address in addresses}
 

@@ -1,4 +1,4 @@
-"""One scrape: every way to fail has its reason, and no answer takes more than it may."""
+"""Fetches: each failure has one reason, and time and size are limited."""
 
 import asyncio
 import base64
@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from leakwatch.discovery.target_builder import Endpoint, TargetDefaults, endpoint
-from leakwatch.errors import ScrapeError
+from leakwatch.errors import FetcherClosed, ScrapeError
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Fetched, Fetcher
 from leakwatch.leaks.settings import DetectionSettings
@@ -30,14 +30,14 @@ TYPE = "Content-Type: text/plain; charset=utf-8"
 
 
 def job(url: str, **settings: Any) -> ScrapeConfig:
-    """Return the scrape configuration of one URL with more settings."""
-    known = target_job(url)
+    """Return the scrape configuration of one URL, with additional settings."""
+    target = target_job(url)
     return ScrapeConfig.model_validate(
-        {"job_name": "j", "scheme": known.scheme, "static_configs": known.static_configs} | settings
+        {"job_name": "j", "scheme": target.scheme, "static_configs": target.static_configs} | settings
     )
 
 
-def where(config: ScrapeConfig) -> Endpoint:
+def endpoint_of(config: ScrapeConfig) -> Endpoint:
     """Return the endpoint of the only target of a job."""
     (group,) = config.static_configs
     defaults = TargetDefaults(job="j", scheme=config.scheme, path=config.profile_path)
@@ -47,15 +47,15 @@ def where(config: ScrapeConfig) -> Endpoint:
 def scrape(url: str, *, timeout: float = 5.0, limit: int = 10**7, **settings: Any) -> tuple[Fetched, int]:
     """Scrape once; return the result of the fetch and the total of the profile."""
     config = job(url, **settings)
-    found = where(config)
+    target = endpoint_of(config)
 
     async def run() -> tuple[Fetched, int]:
         tls = Tls(config.tls_config, secure=config.scheme == "https")
-        client = Client(tls, timeout=timeout, socket=found.socket)
-        fetcher = Fetcher(client, found.url, config, timeout=timeout, size_limit=limit)
+        client = Client(tls, timeout=timeout, socket=target.socket)
+        fetcher = Fetcher(client, target.url, config, timeout=timeout, size_limit=limit)
         body: Body = Pipeline(DetectionSettings()).body()
         try:
-            return await fetcher.fetch(body.feed), body.close()[0]
+            return await fetcher.fetch(body.feed), body.close().total
         finally:
             await fetcher.close()
 
@@ -63,12 +63,12 @@ def scrape(url: str, *, timeout: float = 5.0, limit: int = 10**7, **settings: An
 
 
 def chunked(body: bytes, size: int, *, end: bool = True) -> Answer:
-    """Answer in chunks, perhaps without the last one."""
+    """Respond in chunks; `end`: with the last chunk."""
 
     def answer(_: bytes, connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for at in range(0, len(body), size):
-            piece = body[at : at + size]
+        for start in range(0, len(body), size):
+            piece = body[start : start + size]
             connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
         if end:
             connection.sendall(b"0\r\n\r\n")
@@ -86,8 +86,8 @@ def chunked(body: bytes, size: int, *, end: bool = True) -> Answer:
     ],
     ids=["plain", "small chunks", "large chunks", "gzip"],
 )
-def test_a_body_however_it_comes(answer: Answer) -> None:
-    """Whole, in chunks or gzipped by a proxy: the profile is read."""
+def test_transfer_encodings(answer: Answer) -> None:
+    """A body is read whole, in chunks, or gzipped by a proxy."""
     with answering(answer) as server:
         fetched, total = scrape(server.url)
     assert total == 183
@@ -96,30 +96,29 @@ def test_a_body_however_it_comes(answer: Answer) -> None:
     assert b"User-Agent: leakwatch/" in server.requests[0]
 
 
-def test_what_was_closed_connects_no_more() -> None:
-    """A question that comes too late, of a target that has gone, does not open a connection that nobody closes."""
+def test_a_closed_client_does_not_connect() -> None:
+    """A request after `close` does not open a connection, and is not charged."""
 
     async def run(url: str) -> None:
         config = job(url)
         fetcher = Fetcher(
             Client(Tls(config.tls_config, secure=False), timeout=5),
-            where(config).url,
+            endpoint_of(config).url,
             config,
             timeout=5,
             size_limit=10**7,
         )
         await fetcher.close()
-        with pytest.raises(ScrapeError, match="the client has been closed") as caught:
+        with pytest.raises(FetcherClosed):
             await fetcher.fetch(lambda _: None)
-        assert not caught.value.charged
 
     with answering(http(BODY)) as server:
         asyncio.run(run(server.url))
         assert server.requests == []
 
 
-def test_what_is_closed_while_it_changes_its_certificates_connects_no_more() -> None:
-    """The old connection takes a while to close; whoever closes the client meanwhile closes it for good."""
+def test_a_client_closed_during_a_change_of_certificates_does_not_connect() -> None:
+    """`close` during the closing of the old connection prevents a new connection."""
 
     async def run(url: str) -> None:
         context = ssl.create_default_context()
@@ -127,8 +126,8 @@ def test_what_is_closed_while_it_changes_its_certificates_connects_no_more() -> 
         client = Client(tls, timeout=5)
         await (await client.get()).get(url)
         context = ssl.create_default_context()
-        late, _ = await asyncio.gather(client.get(), client.close(), return_exceptions=True)
-        assert isinstance(late, httpx.ConnectError)
+        result, _ = await asyncio.gather(client.get(), client.close(), return_exceptions=True)
+        assert isinstance(result, httpx.ConnectError)
 
     def stay(request: bytes, connection: socket.socket) -> None:
         http(BODY)(request, connection)
@@ -139,16 +138,16 @@ def test_what_is_closed_while_it_changes_its_certificates_connects_no_more() -> 
 
 
 def hang(_: bytes, connection: socket.socket) -> None:
-    """Never answer."""
+    """Do not respond."""
     connection.recv(1)
 
 
 def hang_up(_: bytes, connection: socket.socket) -> None:
-    """Close without an answer, as Go does when a profile takes longer than WriteTimeout."""
+    """Close without a response, as Go does if a profile takes longer than WriteTimeout."""
     connection.close()
 
 
-BAD = {
+FAILURES = {
     "404": (http(b"404 page not found\n", "404 Not Found"), "status", "HTTP 404 for /debug/pprof/goroutine: '404"),
     "401": (http(b"", "401 Unauthorized"), "status", "HTTP 401"),
     "500": (http(b"x" * 10**6, "500 Oops"), "status", "HTTP 500 for /debug/pprof/goroutine: 'xxx"),
@@ -176,9 +175,9 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("answer", "reason", "message"), BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize(("answer", "reason", "message"), FAILURES.values(), ids=FAILURES.keys())
 def test_every_failure_has_its_reason(answer: Answer, reason: str, message: str) -> None:
-    """What is not a whole profile fails with one reason of the fixed set and a message that says what came."""
+    """Each response without a complete profile has a reason, and a message that quotes the response."""
     with answering(answer) as server, pytest.raises(ScrapeError) as caught:
         scrape(server.url)
     assert caught.value.reason == reason
@@ -188,7 +187,7 @@ def test_every_failure_has_its_reason(answer: Answer, reason: str, message: str)
 
 
 def test_an_endless_body_ends_at_the_limit() -> None:
-    """A body that never ends is given up at the limit; nothing of it is kept."""
+    """An endless body raises an error at the limit."""
     header = b"goroutine profile: total 1\n"
     with answering(endless(header + b"x" * 60_000)) as server, pytest.raises(ScrapeError) as caught:
         scrape(server.url, limit=2_000_000, timeout=60)
@@ -196,8 +195,8 @@ def test_an_endless_body_ends_at_the_limit() -> None:
     assert "2000000 bytes (body_size_limit)" in str(caught.value)
 
 
-def test_a_gzip_bomb_goes_off_in_slices() -> None:
-    """A gigabyte of nothing in a megabyte of gzip is given up at the limit."""
+def test_a_gzip_bomb_ends_at_the_limit() -> None:
+    """A gigabyte of zeros in a megabyte of gzip raises an error at the limit."""
     bomb = gzip.compress(b"goroutine profile: total 1\n" + bytes(10**9), 1)
     with answering(http(bomb, "200 OK", "Content-Encoding: gzip")) as server, pytest.raises(ScrapeError) as caught:
         scrape(server.url, limit=10**6, timeout=60)
@@ -205,7 +204,7 @@ def test_a_gzip_bomb_goes_off_in_slices() -> None:
 
 
 def drip(_: bytes, connection: socket.socket) -> None:
-    """Answer with a good profile, but a group each tenth of a second: no single read is ever late."""
+    """Respond with a valid profile, one group per 0.1 s, so that no single read times out."""
     connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
     for group in BODY.split(b"\n\n"):
         connection.sendall(group + b"\n\n")
@@ -213,18 +212,18 @@ def drip(_: bytes, connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("answer", [hang, drip], ids=["silent", "drip"])
-def test_the_timeout_is_over_the_whole_answer(answer: Answer) -> None:
-    """A server that says nothing and one that drips are both given up in time; the target may have paid."""
+def test_the_timeout_covers_the_whole_response(answer: Answer) -> None:
+    """A silent server and a slow one time out, and the target is charged."""
     begin = time.monotonic()
     with answering(answer) as server, pytest.raises(ScrapeError) as caught:
         scrape(server.url, timeout=0.5)
     assert caught.value.reason == "timeout"
     assert caught.value.charged
-    assert time.monotonic() - begin < 4  # the whole drip takes six seconds
+    assert time.monotonic() - begin < 4  # the whole response takes 6 s
 
 
-def test_a_refused_connection_costs_the_target_nothing() -> None:
-    """Nobody listens: reason connection, and no pause is owed."""
+def test_a_refused_connection_is_not_charged() -> None:
+    """A refused connection has the reason `connection` and is not charged."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(ScrapeError) as caught:
@@ -234,15 +233,15 @@ def test_a_refused_connection_costs_the_target_nothing() -> None:
     assert not caught.value.charged
 
 
-def test_a_name_that_nobody_knows() -> None:
-    """A host that does not resolve is said in the resolver's words."""
+def test_an_unknown_host() -> None:
+    """The error for an unknown host is the message of the resolver."""
     with pytest.raises(ScrapeError, match=r"[Nn]ame.*(not known|resolution)") as caught:
         scrape("http://nowhere.invalid:1")
     assert caught.value.reason == "connection"
 
 
 def test_redirects_within_the_host_are_followed() -> None:
-    """A path that moved on the same host is found; with follow_redirects off it is an error."""
+    """A redirect within the host is followed, or is an error with `follow_redirects: false`."""
 
     def answer(head: bytes, connection: socket.socket) -> None:
         moved = b"GET /debug/pprof/goroutine" not in head
@@ -256,13 +255,13 @@ def test_redirects_within_the_host_are_followed() -> None:
 
 
 def test_a_unix_socket(tmp_path: Path) -> None:
-    """A service behind a unix socket is scraped like any other."""
+    """A service behind a unix socket is scraped."""
     with answering(http(BODY), path=tmp_path / "app.sock") as server:
         assert scrape(server.url)[1] == 183
 
 
 def test_authorization_and_headers(tmp_path: Path) -> None:
-    """Basic auth, bearer tokens and custom headers are sent; secret files are read anew for each scrape."""
+    """Basic auth, bearer tokens and custom headers are sent; files of secrets are read before each request."""
     token = tmp_path / "token"
     token.write_text("first\n")
     with answering(http(BODY)) as server:
@@ -272,9 +271,7 @@ def test_authorization_and_headers(tmp_path: Path) -> None:
         scrape(server.url, authorization={"type": "Token", "credentials_file": str(token)})
         scrape(server.url, http_headers={"X-Scope": {"values": ["a", "b"]}, "X-Key": {"secrets": ["k"]}})
         token.write_text("sec\nret")
-        with pytest.raises(
-            ScrapeError, match="what is to stand in header Authorization is not one line"
-        ) as raised:
+        with pytest.raises(ScrapeError, match="the value of header Authorization is not one line") as raised:
             scrape(server.url, authorization={"credentials_file": str(token)})
         assert "ret" not in str(raised.value)
     basic, first, second, headers = server.requests
@@ -296,7 +293,7 @@ def tls(tmp_path: Path) -> tuple[trustme.CA, ssl.SSLContext, Path]:
 
 
 def test_tls_with_client_certificate(tls: tuple[trustme.CA, ssl.SSLContext, Path], tmp_path: Path) -> None:
-    """With its CA and our certificate the service is scraped, without either it is not."""
+    """A service is scraped with its CA and a client certificate, and not without one of them."""
     ca, context, ca_file = tls
     context.verify_mode = ssl.CERT_REQUIRED
     client = ca.issue_cert("client@example.com")
@@ -310,12 +307,12 @@ def test_tls_with_client_certificate(tls: tuple[trustme.CA, ssl.SSLContext, Path
         assert caught.value.reason == "tls"
         with pytest.raises(ScrapeError) as caught:
             scrape(server.url, tls_config={"ca_file": str(ca_file)})
-        # In TLS 1.3 the server refuses after the handshake: an alert, if it arrives before the connection closes.
+        # A TLS 1.3 server rejects after the handshake, with an alert if it arrives before the connection closes.
         assert caught.value.reason in {"tls", "connection"}
 
 
 def test_tls_names_and_trust(tls: tuple[trustme.CA, ssl.SSLContext, Path]) -> None:
-    """A certificate for another name fails unless that name is expected or nothing is verified."""
+    """A certificate for another name is an error, unless `server_name` or `insecure_skip_verify` is set."""
     _, context, ca_file = tls
     with answering(http(BODY), context) as server:
         address = server.url.replace("localhost", "127.0.0.1")
@@ -328,28 +325,28 @@ def test_tls_names_and_trust(tls: tuple[trustme.CA, ssl.SSLContext, Path]) -> No
     assert caught.value.reason == "tls"
 
 
-def test_certificates_that_are_replaced(tls: tuple[trustme.CA, ssl.SSLContext, Path]) -> None:
-    """A CA file that is missing for a moment is reason tls; a new one is taken over without a restart."""
+def test_replaced_certificates(tls: tuple[trustme.CA, ssl.SSLContext, Path]) -> None:
+    """A missing or invalid CA file has the reason `tls`; a new file is used without a restart."""
     _, context, ca_file = tls
     good = ca_file.read_bytes()
     with answering(http(BODY), context) as server:
         config = job(server.url, tls_config={"ca_file": str(ca_file)})
-        found_at = where(config)
+        target = endpoint_of(config)
 
         async def run() -> list[str]:
             client = Client(Tls(config.tls_config, secure=True), timeout=5)
-            fetcher = Fetcher(client, found_at.url, config, timeout=5, size_limit=10**7)
-            found = []
+            fetcher = Fetcher(client, target.url, config, timeout=5, size_limit=10**7)
+            results = []
             for content in (good, None, b"no certificate", good):
                 ca_file.unlink(missing_ok=True)
                 if content is not None:
                     ca_file.write_bytes(content)
                 try:
                     await fetcher.fetch(lambda _: None)
-                    found.append("success")
+                    results.append("success")
                 except ScrapeError as error:
-                    found.append(error.reason)
+                    results.append(error.reason)
             await fetcher.close()
-            return found
+            return results
 
         assert asyncio.run(run()) == ["success", "tls", "tls", "success"]

@@ -1,4 +1,4 @@
-"""The parser of debug=2: recorded dumps, made-up ones, cut ones, and bodies that are none."""
+"""Parser of debug=2: recorded, constructed, truncated and invalid dumps."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -37,35 +37,35 @@ created by main.(*Pool).start in goroutine 17
 """
 
 
-def place(body: bytes, line: bytes) -> int:
-    """Return where a line of a dump starts."""
+def offset_of(body: bytes, line: bytes) -> int:
+    """Return the offset of a line of a dump."""
     return body.index(b"\n" + line) + 1
 
 
-def shape(found: Dump) -> list[object]:
-    """Return what a dump says; traces are compared by identity, so `==` cannot tell."""
+def shape(parsed: Dump) -> list[object]:
+    """Return the contents of a dump; traces compare by identity, so `==` is not enough."""
     goroutines = [
         (
             *(g.number, g.state, g.minutes, g.creator, g.parent, g.gap, g.locked, g.leaked),
             *(g.trace.frames, g.trace.labels, g.trace.truncated, g.trace.wait),
         )
-        for g in found.goroutines
+        for g in parsed.goroutines
     ]
-    return [goroutines, found.truncated, found.ignored]
+    return [goroutines, parsed.truncated, parsed.ignored]
 
 
 def in_pieces(body: bytes, size: int) -> Dump:
-    """Return what a body says that is fed in pieces."""
+    """Return the dump in a body that is fed in pieces."""
     parser = dump.Parser()
-    found = [g for at in range(0, len(body), size) for g in parser.feed(body[at : at + size])]
-    found += parser.close()
-    return Dump(tuple(found), parser.truncated, parser.ignored)
+    goroutines = [g for start in range(0, len(body), size) for g in parser.feed(body[start : start + size])]
+    goroutines += parser.close()
+    return Dump(tuple(goroutines), parser.truncated, parser.ignored)
 
 
 def test_a_small_dump() -> None:
-    """State, minutes, frames, places and creator come out; runtime's leaf frames do not, nor argument words."""
-    found = dump.parse(SMALL)
-    main, locked = found.goroutines
+    """State, minutes, frames and creator are parsed; runtime frames at the leaf and argument words are omitted."""
+    parsed = dump.parse(SMALL)
+    main, locked = parsed.goroutines
     assert (main.number, main.state, main.minutes, main.creator) == (1, "chan receive (nil chan)", 12, None)
     assert main.trace.frames == (Frame("main.main", "C:/My Source/main.go", 7),)
     assert (locked.number, locked.state, locked.minutes, locked.locked) == (35, "sync.Mutex.Lock", 3, True)
@@ -77,21 +77,21 @@ def test_a_small_dump() -> None:
     ]
     assert locked.creator == Frame("main.(*Pool).start", "/src/main.go", 97)
     assert (locked.parent, locked.trace.wait) == (17, "sync.Mutex.Lock")
-    assert (found.truncated, found.ignored) == (False, 0)
-    assert "deadbeef" not in repr(found)
+    assert (parsed.truncated, parsed.ignored) == (False, 0)
+    assert "deadbeef" not in repr(parsed)
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
 def test_recorded_dumps(path: Path) -> None:
-    """Each Go version's dump is read whole; all but the main goroutine have a creator; no address is left."""
-    found = dump.parse(path.read_bytes())
-    assert len(found.goroutines) == path.read_bytes().count(b"]:\n") + path.read_bytes().count(b"}:\n") > 170
-    assert (found.truncated, found.ignored) == (False, 0)
-    assert [g.number for g in found.goroutines if g.creator is None] == [1]
-    assert all((g.parent > 0) == (path.parent.name > "1.20") for g in found.goroutines if g.creator)
-    assert all(frame.file and frame.line for g in found.goroutines for frame in g.trace.frames)
-    assert "0x" not in repr(found)
-    states = {g.state for g in found.goroutines if g.state not in {"running", "runnable"}}
+    """The dump of each Go version is parsed; all but the main goroutine have a creator; no address remains."""
+    parsed = dump.parse(path.read_bytes())
+    assert len(parsed.goroutines) == path.read_bytes().count(b"]:\n") + path.read_bytes().count(b"}:\n") > 170
+    assert (parsed.truncated, parsed.ignored) == (False, 0)
+    assert [g.number for g in parsed.goroutines if g.creator is None] == [1]
+    assert all((g.parent > 0) == (path.parent.name > "1.20") for g in parsed.goroutines if g.creator)
+    assert all(frame.file and frame.line for g in parsed.goroutines for frame in g.trace.frames)
+    assert "0x" not in repr(parsed)
+    states = {g.state for g in parsed.goroutines if g.state not in {"running", "runnable"}}
     locks = {"sync.Mutex.Lock", "sync.RWMutex.RLock", "sync.RWMutex.Lock", "sync.WaitGroup.Wait", "sync.Cond.Wait"}
     channels = {"chan send", "chan receive", "chan send (nil chan)", "chan receive (nil chan)", "select"}
     others = {"select (no cases)", "sleep", "IO wait", "syscall", "coroutine"}
@@ -100,9 +100,9 @@ def test_recorded_dumps(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
 def test_a_dump_has_the_stacks_of_debug_1(path: Path) -> None:
-    """Each stack in the text of the same process is in its dump, as large and with the same wait reason.
+    """Each stack in the text of a process is in its dump, with the same count and wait reason.
 
-    But for goroutines of a connection, which move on in between, and the deep stack whose root the text cuts.
+    Exceptions: the goroutines of a connection, which run in between, and the deep stack that the text truncates.
     """
     printed = Identifier().identify(text.parse(path.with_name("goroutine.debug1.txt").read_bytes()))
     dumped = Identifier().identify(dump.parse(path.read_bytes()).profile())
@@ -119,7 +119,7 @@ def test_a_dump_has_the_stacks_of_debug_1(path: Path) -> None:
 
 
 def test_labels_of_newer_go() -> None:
-    """Labels come after the bracket in Go 1.27, in it in 1.26, quoted only where they must be, and sorted."""
+    """Labels after the bracket (Go 1.27) and inside it (Go 1.26) are parsed, quoted or not, and sorted."""
     labelled = [dict(g.trace.labels) for g in dump.parse(BODY).goroutines if g.trace.labels]
     assert {"worker": "w1"} in labelled
     assert max(labelled, key=len) == {
@@ -139,36 +139,36 @@ def test_labels_of_newer_go() -> None:
     assert dump.parse(bare).goroutines[0].state == "chan receive"
 
 
-def test_what_a_state_may_be_followed_by() -> None:
-    """Notes are taken off the state; of the leaked one the mark is kept."""
+def test_notes_after_the_state() -> None:
+    """Notes are not part of the state; the note `leaked` is reported."""
     noted = SMALL.replace(b"semacquire,", b"select (leaked) (scan) (durable), synctest bubble 3,")
-    found = dump.parse(noted.replace(b"minutes, locked", b"minutes, synctest bubble 2, locked")).goroutines[1]
-    assert (found.state, found.leaked, found.locked, found.minutes) == ("select", True, True, None)
+    parsed = dump.parse(noted.replace(b"minutes, locked", b"minutes, synctest bubble 2, locked")).goroutines[1]
+    assert (parsed.state, parsed.leaked, parsed.locked, parsed.minutes) == ("select", True, True, None)
     assert not dump.parse(SMALL).goroutines[1].leaked
 
 
-def test_frames_that_are_not_there() -> None:
-    """A gap, a root that Go 1.19 cuts, C functions, ancestors and a stack of another thread are told apart."""
-    at = place(SMALL, b"main.(*Box")
-    gap = dump.parse(SMALL[:at] + b"...203 frames elided...\n" + SMALL[at:]).goroutines[1]
+def test_missing_frames() -> None:
+    """Gaps, truncated roots (Go 1.19), C functions, ancestors and stacks of other threads are distinguished."""
+    call = offset_of(SMALL, b"main.(*Box")
+    gap = dump.parse(SMALL[:call] + b"...203 frames elided...\n" + SMALL[call:]).goroutines[1]
     assert (gap.gap, gap.trace.truncated, len(gap.trace.frames)) == (3, False, 6)
-    root = place(SMALL, b"created by")
-    cut = dump.parse(SMALL[:root] + b"...additional frames elided...\n" + SMALL[root:]).goroutines[1]
-    assert (cut.gap, cut.trace.truncated, len(cut.trace.frames)) == (0, True, 6)
+    root = offset_of(SMALL, b"created by")
+    truncated = dump.parse(SMALL[:root] + b"...additional frames elided...\n" + SMALL[root:]).goroutines[1]
+    assert (truncated.gap, truncated.trace.truncated, len(truncated.trace.frames)) == (0, True, 6)
     foreign = b"non-Go function at pc=0x12\nnon-Go function\n\tpc=0x13\nread\n\t/c/read.c:7 pc=0x14\n"
-    mixed = dump.parse(SMALL[:at] + foreign + SMALL[at:]).goroutines[1]
+    mixed = dump.parse(SMALL[:call] + foreign + SMALL[call:]).goroutines[1]
     assert mixed.trace.frames[3:6] == (text.UNKNOWN, text.UNKNOWN, Frame("read", "/c/read.c", 7))
     ancestor = (
         b"[originating from goroutine 1]:\nmain.main(...)\n\t/src/main.go:9 +0x1\ncreated by main.x\n\t/x.go:1"
     )
     descended = dump.parse(SMALL + ancestor + b" +0x1\n").goroutines[1]
     assert descended.trace.frames == dump.parse(SMALL).goroutines[1].trace.frames
-    away = SMALL[: place(SMALL, b"sync.runtime")] + b"\tgoroutine running on other thread; stack unavailable\n"
+    away = SMALL[: offset_of(SMALL, b"sync.runtime")] + b"\tgoroutine running on other thread; stack unavailable\n"
     assert dump.parse(away + SMALL[root:]).goroutines[1].trace.frames == ()
 
 
 def test_a_goroutine_that_has_not_run() -> None:
-    """It has no frames, as in debug=1, so that it is no stack of its own."""
+    """A goroutine that has not run has no frames, as in debug=1, and gives no stack."""
     body = SMALL + (
         b"\ngoroutine 36 [runnable]:\nmain.main.gowrap1()\n\t/src/main.go:16\nruntime.goexit({})\n"
         b"\t/usr/local/go/src/runtime/asm_amd64.s:1771 +0x1\ncreated by main.main in goroutine 1\n"
@@ -179,21 +179,21 @@ def test_a_goroutine_that_has_not_run() -> None:
     assert len(Identifier().identify(dump.parse(body).profile())) == 2
 
 
-def test_a_dump_with_the_runtimes_own_frames() -> None:
-    """With GOTRACEBACK=crash Go shows what it hides else: the same stacks come out, what parked them is known."""
+def test_a_dump_with_runtime_frames() -> None:
+    """With GOTRACEBACK=crash, Go prints hidden frames: stacks stay the same, and the parking function is known."""
     hidden = b"runtime.gopark(0x1)\n\t/go/proc.go:1 +0x1 fp=0xc1 sp=0xc2 pc=0x43\n"
     hidden += b"runtime.chanrecv1(0x0)\n\t/go/chan.go:2 +0x1\n"
     shown = SMALL.replace(b"goroutine 1 [", b"goroutine 1 gp=0xc0000021c0 m=nil [")
     shown = shown.replace(b"main.main()\n", hidden + b"main.main()\n")
     shown = shown.replace(b"+0x1d\n\n", b"+0x1d\nruntime.goexit({})\n\t/go/asm.s:1771 +0x1\n\n")
     threads = b"goroutine 0 gp=0x5 m=0 mp=0x6 [idle]:\nruntime.futex(0x1)\n\t/go/sys.s:557 +0x21\n\n"
-    found = dump.parse(threads + shown)
-    assert shape(found) == shape(dump.parse(SMALL))
-    assert found.goroutines[0].trace.parked == "runtime.chanrecv1"
+    parsed = dump.parse(threads + shown)
+    assert shape(parsed) == shape(dump.parse(SMALL))
+    assert parsed.goroutines[0].trace.parked == "runtime.chanrecv1"
 
 
-def test_what_a_panic_leaves() -> None:
-    """Text around the goroutines is left out and counted, wherever it is."""
+def test_the_output_of_a_panic() -> None:
+    """Text before and after the goroutines is omitted and counted."""
     log = b"2024/01/02 listening\npanic: boom\n[signal SIGSEGV]\n"
     for before in (log + b"\n", log):
         assert shape(dump.parse(before + SMALL + b"exit status 2\n"))[0] == shape(dump.parse(SMALL))[0]
@@ -204,38 +204,38 @@ def test_what_a_panic_leaves() -> None:
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 @pytest.mark.parametrize("body", [SMALL, BODY, BODY[:70_001]], ids=["small", "recorded", "cut"])
 def test_pieces_of_any_size(body: bytes, size: int) -> None:
-    """Feeding a dump in pieces gives what parsing it whole gives."""
+    """A dump in pieces gives the same goroutines as the whole dump."""
     assert shape(in_pieces(body, size)) == shape(dump.parse(body))
 
 
 @pytest.mark.parametrize("line", [b"goroutine 35", b"created by", b"\t/src/main.go:97", b"\t/src/main.go:139"])
 @pytest.mark.parametrize("more", [0, 9])
-def test_a_dump_that_is_cut(line: bytes, more: int) -> None:
-    """What is whole comes out, and that more is missing is said, also where the cut is at the end of a line."""
-    cut = SMALL[: place(SMALL, line) + more]
-    if not cut.endswith(b"\n\n"):  # which is where a dump may end
-        found = dump.parse(cut)
-        assert [g.number for g in found.goroutines] == [1]
-        assert found.truncated
+def test_a_truncated_dump(line: bytes, more: int) -> None:
+    """Complete goroutines are returned, and `truncated` is set, also if the dump ends at the end of a line."""
+    body = SMALL[: offset_of(SMALL, line) + more]
+    if not body.endswith(b"\n\n"):  # the end of a complete dump
+        parsed = dump.parse(body)
+        assert [g.number for g in parsed.goroutines] == [1]
+        assert parsed.truncated
 
 
 def test_the_main_goroutine_may_be_the_last() -> None:
-    """It has no creator: where a program starts tells that it is whole."""
+    """The main goroutine has no creator: it is complete if it ends with the function that starts a program."""
     for root in (b"main.main()", b"example.com/shop.init.0()", b"runtime.main()"):
-        found = dump.parse(b"goroutine 1 [select]:\nmain.wait()\n\t/x.go:1 +0x1\n" + root + b"\n\t/x.go:7 +0x1\n")
-        assert (len(found.goroutines), found.truncated) == (1, False)
+        parsed = dump.parse(b"goroutine 1 [select]:\nmain.wait()\n\t/x.go:1 +0x1\n" + root + b"\n\t/x.go:7 +0x1\n")
+        assert (len(parsed.goroutines), parsed.truncated) == (1, False)
 
 
-def test_a_dump_as_large_as_they_get() -> None:
-    """Go cuts at 64 MiB: a dump of that size is said to be cut, even if its last goroutine is whole."""
-    one = SMALL[SMALL.index(b"goroutine 35") :] + b"\n"
-    body = one * (dump.FULL // len(one) + 1)
-    found = dump.parse(body[: dump.FULL])
-    assert found.truncated
-    assert len(found.goroutines) == dump.FULL // len(one)
-    fits = one * 9
-    found = dump.parse(fits + b"x" * (dump.FULL - len(fits) - 1) + b"\n")
-    assert (found.truncated, len(found.goroutines), found.ignored) == (True, 9, 1)
+def test_a_dump_of_maximum_size() -> None:
+    """A dump of 64 MiB counts as truncated, even if its last goroutine is complete."""
+    goroutine = SMALL[SMALL.index(b"goroutine 35") :] + b"\n"
+    body = goroutine * (dump.SIZE_LIMIT // len(goroutine) + 1)
+    parsed = dump.parse(body[: dump.SIZE_LIMIT])
+    assert parsed.truncated
+    assert len(parsed.goroutines) == dump.SIZE_LIMIT // len(goroutine)
+    fits = goroutine * 9
+    parsed = dump.parse(fits + b"x" * (dump.SIZE_LIMIT - len(fits) - 1) + b"\n")
+    assert (parsed.truncated, len(parsed.goroutines), parsed.ignored) == (True, 9, 1)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_a_dump_as_large_as_they_get() -> None:
         (b"", NotAProfile, "not a dump of goroutines: the body is empty"),
         (b"<!DOCTYPE html>\n<html>", NotAProfile, "the body starts with '<!DOCTYPE html>"),
         (b"goroutine profile: total 3\n2 @ 0x1\n", NotAProfile, "the body starts with 'goroutine profile"),
-        (b"x\n\n" * dump.NOISE, NotAProfile, "none ends in the first 1048576 bytes"),
+        (b"x\n\n" * dump.MAX_PREFIX, NotAProfile, "no goroutine ends within 1048576 bytes"),
         (SMALL[:30], TruncatedProfile, "line 1: the dump ends within its first goroutine"),
         (b"panic: x\n\n" + SMALL[:60], TruncatedProfile, "line 3: the dump ends within its first goroutine"),
         (SMALL.replace(b"main.go:7", b"main.go"), MalformedProfile, "line 3: expected a call and its file:line"),
@@ -276,8 +276,8 @@ def test_a_dump_as_large_as_they_get() -> None:
         ),
     ],
 )
-def test_bodies_that_are_none(body: bytes, error: type[ProfileError], message: str) -> None:
-    """Each bad body raises the error that says what to do, names the line and quotes it, without secrets."""
+def test_invalid_bodies(body: bytes, error: type[ProfileError], message: str) -> None:
+    """Each invalid body raises an error with its kind; the message quotes the line without secrets."""
     with pytest.raises(error) as caught:
         dump.parse(body)
     assert message in str(caught.value)
@@ -286,7 +286,7 @@ def test_bodies_that_are_none(body: bytes, error: type[ProfileError], message: s
 
 
 def test_pasted_dumps() -> None:
-    """What a browser or a chat makes of a dump is read after unpasting; what is intact stays as it is."""
+    """`unpaste` restores a dump that a browser or a chat changed, and leaves an intact dump unchanged."""
     for pasted in (BODY.replace(b"\t", b"    ").rstrip(), b"\xef\xbb\xbf" + BODY.replace(b"\n", b"\r\n")):
         assert shape(dump.parse(dump.unpaste(pasted))) == shape(dump.parse(BODY))
     assert dump.unpaste(BODY[:70_001]) == BODY[:70_001]
@@ -294,7 +294,7 @@ def test_pasted_dumps() -> None:
 
 @given(st.binary() | st.binary().map(lambda b: b"goroutine 1 [running]:\n" + b))
 def test_arbitrary_bytes(body: bytes) -> None:
-    """Whatever comes is a dump or one of our errors."""
+    """Arbitrary bytes give a dump or raise a ProfileError."""
     for candidate in (body, dump.unpaste(body)):
         with suppress(ProfileError):
             dump.parse(candidate)
@@ -303,15 +303,15 @@ def test_arbitrary_bytes(body: bytes) -> None:
 @settings(deadline=None)
 @given(st.sampled_from(RECORDED), st.data())
 def test_cuts_and_damage(path: Path, data: st.DataObject) -> None:
-    """A dump that lost its end, a part or a byte raises nothing but our errors, and is the same in pieces."""
+    """A damaged dump gives a dump or raises a ProfileError, with the same result in pieces."""
     body = path.read_bytes()
     start, end = sorted(data.draw(st.tuples(st.integers(0, len(body)), st.integers(0, len(body)))))
-    lost = [body[:end], body[start:end], body[:start] + body[end:], body[:start] + b"\n" + body[start + 1 :]]
-    damaged = data.draw(st.sampled_from(lost))
+    variants = [body[:end], body[start:end], body[:start] + body[end:], body[:start] + b"\n" + body[start + 1 :]]
+    damaged = data.draw(st.sampled_from(variants))
     outcomes = []
-    for read in (dump.parse, lambda damaged: in_pieces(damaged, 997)):
+    for parse in (dump.parse, lambda damaged: in_pieces(damaged, 997)):
         try:
-            outcomes.append(shape(read(damaged)))
+            outcomes.append(shape(parse(damaged)))
         except ProfileError as error:
             outcomes.append([str(error)])
     assert outcomes[0] == outcomes[1]
@@ -321,14 +321,14 @@ def test_cuts_and_damage(path: Path, data: st.DataObject) -> None:
 @given(st.integers(0, len(BODY) - 1))
 @example(BODY.index(b"internal/poll.(*pollDesc).wait("))
 def test_an_early_end_is_noticed(end: int) -> None:
-    """All goroutines before a cut come out as in the whole, and unless one ends there, the cut is said."""
+    """The goroutines before an early end are parsed; `truncated` is set unless a goroutine ends there."""
     whole = shape(dump.parse(BODY))[0]
     try:
-        found = dump.parse(BODY[:end])
+        parsed = dump.parse(BODY[:end])
     except ProfileError:
         assert end < BODY.index(b"\n\n") + 1
     else:
         assert isinstance(whole, list)
-        assert shape(found)[0] == whole[: len(found.goroutines)]
-        assert len(found.goroutines) in {BODY.count(b"\n\n", 0, end), BODY.count(b"\n\n", 0, end) + 1}
-        assert found.truncated or BODY[:end].endswith(b"\n\n") or BODY[end : end + 1] == b"\n"
+        assert shape(parsed)[0] == whole[: len(parsed.goroutines)]
+        assert len(parsed.goroutines) in {BODY.count(b"\n\n", 0, end), BODY.count(b"\n\n", 0, end) + 1}
+        assert parsed.truncated or BODY[:end].endswith(b"\n\n") or BODY[end : end + 1] == b"\n"

@@ -1,4 +1,4 @@
-"""The reader of profile.proto: recorded bodies, our own writer's, and bodies that are none."""
+"""Parser of profile.proto: recorded bodies, the bodies of pprof.py, and invalid bodies."""
 
 import gzip
 from contextlib import suppress
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, ScrapeError, TruncatedProfile
 from leakwatch.model import Frame, Profile, Trace
-from leakwatch.profile import formats as saved
-from leakwatch.profile import pprof, proto, text
+from leakwatch.profile import formats, pprof, proto, text
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.dump import Dump
 from leakwatch.profile.stacks import Identifier
 
@@ -19,53 +19,53 @@ PROFILES = Path(__file__).parents[2] / "profiles"
 VERSIONS = sorted(PROFILES.glob("*/goroutine.debug0.pb.gz"))
 BODY = VERSIONS[-1].read_bytes()
 PLAIN = gzip.decompress(BODY)
-ASKING = "runtime/pprof.runtime_goroutineProfileWithLabels", "runtime/pprof.writeRuntimeProfile"
+PROFILE_HANDLER = "runtime/pprof.runtime_goroutineProfileWithLabels", "runtime/pprof.writeRuntimeProfile"
 
 
 @pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.parent.name)
 def test_text_and_protobuf_of_one_program_have_the_same_stacks(path: Path) -> None:
-    """Same fingerprints, frames, labels merged alike and counts; only protobuf knows what channels wait for."""
+    """Both formats have the same fingerprints and frames; only protobuf has the wait reasons of channels."""
     samples = Identifier().identify(proto.parse(path.read_bytes()))
     printed = Identifier().identify(text.parse((path.parent / "goroutine.debug1.txt").read_bytes()))
     assert set(samples) == set(printed)
     for fingerprint, sample in samples.items():
-        same = printed[fingerprint].stack
-        assert [frame.function for frame in sample.stack.frames] == [frame.function for frame in same.frames]
-        assert (sample.stack.blamed, sample.stack.origin) == (same.blamed, same.origin)
-        assert same.wait in {"", sample.stack.wait}
-        assert sample.stack.wait or sample.stack.frames[0].function in ASKING
+        stack, text_stack = sample.stack, printed[fingerprint].stack
+        assert [frame.function for frame in stack.frames] == [frame.function for frame in text_stack.frames]
+        assert (stack.blamed, stack.origin) == (text_stack.blamed, text_stack.origin)
+        assert text_stack.wait in {"", stack.wait}
+        assert sample.stack.wait or sample.stack.frames[0].function in PROFILE_HANDLER
     waits = {sample.stack.wait for sample in samples.values()}
     assert {"chan send", "chan receive", "select", "select (no cases)", "IO wait", "sync.Mutex.Lock"} <= waits
 
 
-def test_a_wait_reason_once_known_stays() -> None:
-    """In a mix of protobuf and text, text takes over what protobuf said of the same stack."""
+def test_a_known_wait_reason_stays() -> None:
+    """A text body gets the wait reasons that an earlier protobuf had for the same stacks."""
     identifier = Identifier()
-    known = identifier.identify(proto.parse(BODY))
+    samples = identifier.identify(proto.parse(BODY))
     printed = identifier.identify(text.parse((VERSIONS[-1].parent / "goroutine.debug1.txt").read_bytes()))
-    assert {key: s.stack.wait for key, s in printed.items()} == {key: s.stack.wait for key, s in known.items()}
+    assert {key: s.stack.wait for key, s in printed.items()} == {key: s.stack.wait for key, s in samples.items()}
 
 
 @pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.parent.name)
-def test_the_process_is_named(path: Path) -> None:
-    """Each start has its place of the [vdso]; from Go 1.24 on each build has its name."""
+def test_the_process_is_identified(path: Path) -> None:
+    """The address of the [vdso] identifies the start; from Go 1.24 on, the build has an id."""
     process = proto.process(path.read_bytes())
     assert process.start.startswith("0x7f")
     assert bool(process.build) == (path.parent.name >= "1.24")
 
 
-def test_what_we_write_we_read() -> None:
-    """A text profile written for `go tool pprof` comes back with the same stacks and counts."""
+def test_written_profiles_are_read() -> None:
+    """A profile that pprof.py encoded is parsed to the same stacks and counts."""
     profile = text.parse((VERSIONS[-1].parent / "goroutine.debug1.txt").read_bytes())
-    again = Identifier().identify(proto.parse(pprof.encode(profile)))
+    decoded = Identifier().identify(proto.parse(pprof.encode(profile)))
     expected = Identifier().identify(profile)
-    assert {key: s.goroutines for key, s in again.items()} == {key: s.goroutines for key, s in expected.items()}
+    assert {key: s.goroutines for key, s in decoded.items()} == {key: s.goroutines for key, s in expected.items()}
 
 
 def test_saved_profiles_of_any_kind_are_read() -> None:
-    """Text and protobuf, gzipped or not, are told apart by what they hold."""
+    """Text and protobuf, gzipped or not, are recognised by their contents."""
     printed = (VERSIONS[-1].parent / "goroutine.debug1.txt").read_bytes()
-    totals = {saved.parse(body).total for body in (printed, gzip.compress(printed), BODY, PLAIN)}
+    totals = {formats.parse(body).total for body in (printed, gzip.compress(printed), BODY, PLAIN)}
     assert totals == {183}
 
 
@@ -73,61 +73,61 @@ def test_saved_profiles_of_any_kind_are_read() -> None:
     "path", sorted(PROFILES.glob("*/goroutine.debug2.txt")), ids=lambda path: path.parent.name
 )
 def test_saved_dumps_are_read(path: Path) -> None:
-    """A full dump is a profile too, gzipped, after a panic's message, pasted; of a cut one the rest is kept."""
+    """Dumps may be gzipped, pasted, or after the message of a panic; of truncated dumps, a part is read."""
     body = path.read_bytes()
-    total = saved.parse(body).total
+    total = formats.parse(body).total
     assert total in {177, 183, 185}
-    assert saved.parse(gzip.compress(body)).total == saved.parse(b"panic: boom\n\n" + body).total == total
-    pasted = saved.read(body.replace(b"\t", b"  ").replace(b"\n", b"\r\n"), pasted=True)
+    assert formats.parse(gzip.compress(body)).total == formats.parse(b"panic: boom\n\n" + body).total == total
+    pasted = formats.read(body.replace(b"\t", b"  ").replace(b"\n", b"\r\n"), pasted=True)
     assert isinstance(pasted, Dump)
     assert len(pasted.goroutines) == total
-    for cut in (body[:-300], gzip.compress(body)[:-300]):
-        found = saved.read(cut)
-        assert isinstance(found, Dump)
-        assert found.truncated
-        assert total - 40 < len(found.goroutines) < total
-        with pytest.raises(TruncatedProfile, match=f"the dump ends early, after {len(found.goroutines)} gorout"):
-            saved.parse(cut)
+    for truncated in (body[:-300], gzip.compress(body)[:-300]):
+        part = formats.read(truncated)
+        assert isinstance(part, Dump)
+        assert part.truncated
+        assert total - 40 < len(part.goroutines) < total
+        with pytest.raises(TruncatedProfile, match=f"the dump ends early, after {len(part.goroutines)} gorout"):
+            formats.parse(truncated)
 
 
 @pytest.mark.parametrize(
-    ("body", "error", "said"),
+    ("body", "error", "message"),
     [
         (b"", NotAProfile, "empty"),
         (b"<html>no</html>", NotAProfile, "<html>no"),
         (BODY[:-20], TruncatedProfile, "gzip ends early"),
         (BODY[:50] + b"xxxx" + BODY[54:], MalformedProfile, "gzip"),
-        (PLAIN[:-3], TruncatedProfile, "ends after"),
+        (PLAIN[:-3], TruncatedProfile, "the body ends after"),
         (gzip.compress(b"\0" * 10**6), ScrapeError, "larger than 100000 bytes"),
         ((VERSIONS[-1].parent / "goroutineleak.debug0.pb.gz").read_bytes(), NotAProfile, "goroutineleak"),
     ],
 )
-def test_what_is_no_profile_is_named(body: bytes, error: type[ScrapeError], said: str) -> None:
-    """Pages, cut bodies, bombs and other profiles each raise their error, which says what is there."""
-    with pytest.raises(error, match=said):
+def test_invalid_bodies(body: bytes, error: type[ScrapeError], message: str) -> None:
+    """Pages, truncated bodies, bombs and other profiles raise distinct errors; the message names the problem."""
+    with pytest.raises(error, match=message):
         proto.parse(body, 100_000)
 
 
 @pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.parent.name)
-def test_a_body_that_is_known_is_read_alike(path: Path) -> None:
-    """Stacks that are remembered are the same objects, whatever the size of the pieces."""
-    memory, body = proto.ProtoCache(), path.read_bytes()
-    first = proto.parse(body, memory=memory)
-    parser = proto.Parser(memory)
-    assert [parser.feed(body[at : at + 1]) for at in range(len(body))] == [[]] * len(body)
+def test_repeated_bodies(path: Path) -> None:
+    """A repeated body gives the same trace objects, for any size of the pieces."""
+    cache, body = ParseCache(), path.read_bytes()
+    first = proto.parse(body, cache=cache)
+    parser = proto.Parser(cache)
+    assert [parser.feed(body[i : i + 1]) for i in range(len(body))] == [[]] * len(body)
     assert parser.close() == list(first.groups)
     assert parser.total == first.total
     assert parser.process == proto.process(body)
-    assert first.groups == proto.parse(gzip.decompress(body), memory=memory).groups
+    assert first.groups == proto.parse(gzip.decompress(body), cache=cache).groups
 
 
 def test_one_service_does_not_name_the_stacks_of_another() -> None:
-    """Who claims to be of the same build, but has other names, is believed by its own service only."""
-    body, lie = PLAIN, PLAIN.replace(b"main.chanSend", b"evil.chanSend")
-    memory = proto.ProtoCache()
+    """A service with the build of another service, but other names, does not change the names of the other."""
+    body, forged = PLAIN, PLAIN.replace(b"main.chanSend", b"evil.chanSend")
+    cache = ParseCache()
     names = {}
-    for service, data in (("evil", lie), ("shop", body), ("evil", lie)):
-        parser = proto.Parser(memory, whose=service)
+    for service, data in (("evil", forged), ("shop", body), ("evil", forged)):
+        parser = proto.Parser(cache, service=service)
         parser.feed(data)
         names[service] = {frame.function for trace, _ in parser.close() for frame in trace.frames}
     assert "main.chanSend" in names["shop"]
@@ -136,7 +136,7 @@ def test_one_service_does_not_name_the_stacks_of_another() -> None:
 
 
 def test_a_large_body_is_read_in_steps() -> None:
-    """Thousands of groups are made some hundred at a time, so that the loop has its turns; then all are there."""
+    """`steps` yields after every STEP groups, to keep the event loop responsive; `close` returns all groups."""
     traces = [(Trace((Frame(f"main.f{n}", "/f.go", n + 1),)), 3) for n in range(2600)]
     parser = proto.Parser()
     parser.feed(pprof.encode(Profile(7800, tuple(traces))))
@@ -145,7 +145,7 @@ def test_a_large_body_is_read_in_steps() -> None:
 
 
 def test_ten_thousand_labels_are_one_stack() -> None:
-    """Goroutines that each have a label of their own come together; nothing is lost."""
+    """Goroutines with distinct labels are one stack, and all are counted."""
     frames = (Frame("main.wait", "/w.go", 1),)
     groups = tuple((Trace(frames, labels=(("request", f"{n}"),)), 1) for n in range(10_000))
     profile = proto.parse(pprof.encode(Profile(10_000, groups)))
@@ -153,8 +153,8 @@ def test_ten_thousand_labels_are_one_stack() -> None:
     assert sample.goroutines == 10_000
 
 
-def test_a_bomb_of_empty_parts_is_given_up() -> None:
-    """A few kB that would become millions of objects are no profile."""
+def test_a_bomb_of_empty_parts_is_rejected() -> None:
+    """A few kB with millions of empty parts raise an error."""
     with pytest.raises(ScrapeError, match="more than 1000000 parts") as caught:
         proto.parse(gzip.compress(PLAIN + b"\x32\x00" * 2_000_000))
     assert caught.value.reason == "too_large"
@@ -163,8 +163,8 @@ def test_a_bomb_of_empty_parts_is_given_up() -> None:
 @given(
     st.binary() | st.tuples(st.integers(0, len(PLAIN)), st.binary(max_size=8)).map(lambda t: PLAIN[: t[0]] + t[1])
 )
-def test_arbitrary_bytes_raise_only_our_errors(body: bytes) -> None:
-    """Whatever comes, the error is a ProfileError."""
+def test_arbitrary_bytes_raise_only_profile_errors(body: bytes) -> None:
+    """Arbitrary bytes give a profile or raise a ProfileError."""
     with suppress(ProfileError):
         proto.parse(body)
     with suppress(ProfileError):
@@ -172,14 +172,14 @@ def test_arbitrary_bytes_raise_only_our_errors(body: bytes) -> None:
 
 
 @given(st.integers(0, len(PLAIN) - 1), st.integers(0, 255))
-def test_one_wrong_byte_raises_only_our_errors(at: int, byte: int) -> None:
-    """A flipped byte gives another profile or a ProfileError."""
+def test_one_wrong_byte_raises_only_profile_errors(offset: int, byte: int) -> None:
+    """A changed byte gives a profile or raises a ProfileError."""
     with suppress(ProfileError):
-        proto.parse(PLAIN[:at] + bytes([byte]) + PLAIN[at + 1 :])
+        proto.parse(PLAIN[:offset] + bytes([byte]) + PLAIN[offset + 1 :])
 
 
-def test_a_saved_bomb_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more is unpacked than a profile can be."""
-    monkeypatch.setattr(saved, "LARGEST", 1 << 20)
-    with pytest.raises(MalformedProfile, match="more than 1 MB in"):
-        saved.parse(gzip.compress(bytes(2 << 20)))
+def test_a_saved_bomb_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gzipped body that exceeds MAX_SIZE raises an error."""
+    monkeypatch.setattr(formats, "MAX_SIZE", 1 << 20)
+    with pytest.raises(MalformedProfile, match="expand to more than 1 MB"):
+        formats.parse(gzip.compress(bytes(2 << 20)))

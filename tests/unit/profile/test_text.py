@@ -1,4 +1,4 @@
-"""The parser of debug=1: recorded bodies, made-up bodies, and bodies that are none."""
+"""Parser of debug=1: recorded, constructed and invalid bodies."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, TruncatedProfile
 from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile import text
+from leakwatch.profile.cache import ParseCache
 from tests.support.rendering import counters, render
 
 RECORDED = sorted((Path(__file__).parents[2] / "profiles").glob("*/goroutine.debug1.txt"))
@@ -27,16 +28,16 @@ SMALL = (
 
 
 def shape(profile: Profile) -> list[tuple[object, ...]]:
-    """Return what a profile says; traces are compared by identity, so `==` cannot tell."""
+    """Return the contents of a profile; traces compare by identity, so `==` is not enough."""
     return [(t.frames, t.counters, t.labels, t.truncated, count) for t, count in profile.groups]
 
 
 def test_a_small_body() -> None:
-    """Counts, labels, frames and the group that has not run yet come out as printed."""
+    """Counts, labels and frames are parsed; a group that has not run yet has no frames."""
     profile = text.parse(SMALL)
     assert profile.total == 3
-    (first, two), (second, one) = profile.groups
-    assert (two, one) == (2, 1)
+    (first, first_count), (second, second_count) = profile.groups
+    assert (first_count, second_count) == (2, 1)
     assert first.frames == (Frame("main.leaf", "C:/src/main.go", 7), Frame("main.main", "/src/main.go", 3))
     assert first.labels == (("k", 'v"éA'),)
     assert first.counters == b" 0x11 0x21 0x31"
@@ -46,7 +47,7 @@ def test_a_small_body() -> None:
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)
 def test_recorded_bodies(path: Path) -> None:
-    """Each Go version's body is read whole: counts add up, every frame has a place, one stack is cut."""
+    """Bodies of all Go versions are parsed: counts add up, frames have files and lines, one stack is truncated."""
     profile = text.parse(path.read_bytes())
     assert profile.total == sum(count for _, count in profile.groups) > 170
     assert all(frame.file and frame.line for trace, _ in profile.groups for frame in trace.frames)
@@ -61,39 +62,39 @@ def test_recorded_bodies(path: Path) -> None:
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 @pytest.mark.parametrize("body", [SMALL, BODY], ids=["small", "recorded"])
 def test_pieces_of_any_size(body: bytes, size: int) -> None:
-    """Feeding a body in pieces gives what parsing it whole gives."""
+    """A body in pieces gives the same groups as the whole body."""
     parser = text.Parser()
-    groups = [g for at in range(0, len(body), size) for g in parser.feed(body[at : at + size])]
+    groups = [g for start in range(0, len(body), size) for g in parser.feed(body[start : start + size])]
     parser.close()
     assert shape(Profile(parser.total or 0, tuple(groups))) == shape(text.parse(body))
 
 
-def test_remembered_bodies() -> None:
-    """A group whose text was seen before gives the same trace, also with another count."""
-    memory = text.TextCache()
-    first = text.parse(SMALL, memory)
-    again = text.parse(SMALL.replace(b"total 3", b"total 4").replace(b"2 @", b"3 @"), memory)
-    assert [count for _, count in again.groups] == [3, 1]
-    assert all(a is b for (a, _), (b, _) in zip(first.groups, again.groups, strict=True))
+def test_repeated_bodies() -> None:
+    """A repeated group gives the same trace object, also with another count."""
+    cache = ParseCache()
+    first = text.parse(SMALL, cache)
+    second = text.parse(SMALL.replace(b"total 3", b"total 4").replace(b"2 @", b"3 @"), cache)
+    assert [count for _, count in second.groups] == [3, 1]
+    assert all(a is b for (a, _), (b, _) in zip(first.groups, second.groups, strict=True))
 
 
-def test_labels_that_no_string_can_be() -> None:
-    """An escape beyond Unicode stays as it is written."""
+def test_labels_beyond_unicode() -> None:
+    """An escape beyond Unicode stays an escape."""
     profile = text.parse(SMALL.replace(b"\\u00e9", b"\\Uffffffff"))
     assert profile.groups[0][0].labels == (("k", 'v"\\UffffffffA'),)
 
 
 def test_a_label_that_looks_like_a_group() -> None:
-    """Text within a label never starts a group, on the quick way of known bodies and on the careful one."""
-    memory = text.TextCache()
+    """Text within a label does not start a group, neither in a new body nor in a cached one."""
+    cache = ParseCache()
     body = SMALL.replace(b"\\u00e9", b" @ 0x1")
     for _ in range(2):
-        profile = text.parse(body, memory)
+        profile = text.parse(body, cache)
         assert next((t.labels, count) for t, count in profile.groups) == ((("k", 'v" @ 0x1A'),), 2)
 
 
 def test_an_empty_profile() -> None:
-    """A profile of nothing is a profile."""
+    """A total of 0 without groups is a valid profile."""
     assert text.parse(b"goroutine profile: total 0\n") == Profile(0, ())
 
 
@@ -137,22 +138,22 @@ def test_an_empty_profile() -> None:
         ),
     ],
 )
-def test_bodies_that_are_none(body: bytes, error: type[ProfileError], message: str) -> None:
-    """Each bad body raises the error that says what to do, names the line and quotes it."""
+def test_invalid_bodies(body: bytes, error: type[ProfileError], message: str) -> None:
+    """Each invalid body raises an error with its kind; the message has the line number and quotes the line."""
     with pytest.raises(error) as caught:
         text.parse(body)
     assert message in str(caught.value)
 
 
 def test_an_endless_line_is_quoted_short() -> None:
-    """A function name of a megabyte makes a short message."""
+    """The message for a function name of a megabyte is short."""
     with pytest.raises(MalformedProfile) as caught:
         text.parse(b"goroutine profile: total 1\n1 @ 0x1\n#\t0x0\t" + b"x" * 1_000_000 + b"\n\n")
     assert len(str(caught.value)) < 300
 
 
 def test_pasted_text() -> None:
-    """What a browser or a blog makes of a body is read after unpasting; what is intact stays as it is."""
+    """`unpaste` restores a body that a browser or a chat changed, and leaves an intact body unchanged."""
     pasted = BODY.replace(b"\t", b"    ").replace(b"\n", b"\r\n").rstrip()
     assert shape(text.parse(text.unpaste(pasted))) == shape(text.parse(BODY))
     assert shape(text.parse(text.unpaste(BODY))) == shape(text.parse(BODY))
@@ -168,39 +169,39 @@ frames = st.builds(Frame, names, names, st.integers(0, 10**6))
 @st.composite
 def traces(draw: st.DrawFn) -> Trace:
     """Draw a trace as Go could print it."""
-    shown = draw(st.lists(frames | st.just(text.UNKNOWN), max_size=5))
-    size = len(shown)
+    visible = draw(st.lists(frames | st.just(text.UNKNOWN), max_size=5))
+    size = len(visible)
     addresses = draw(st.lists(st.integers(1, 2**40), min_size=size + 1, max_size=size + 3, unique=True))
-    truncated = bool(shown) and draw(st.booleans())
+    truncated = bool(visible) and draw(st.booleans())
     label = st.text(st.characters(blacklist_categories=["Cs"]))
     labels = draw(st.lists(st.tuples(label, label), max_size=2))
-    return Trace(tuple(shown), counters(addresses), tuple(labels), truncated)
+    return Trace(tuple(visible), counters(addresses), labels=tuple(labels), truncated=truncated)
 
 
 @given(st.lists(st.tuples(traces(), st.integers(1, 10**6)), max_size=5), st.integers(1, 200))
 def test_rendering_then_parsing(groups: list[tuple[Trace, int]], size: int) -> None:
-    """A rendered profile parses to itself, whole and in pieces."""
+    """A rendered profile is parsed to an equal profile, whole and in pieces."""
     profile = Profile(sum(count for _, count in groups), tuple(groups))
     body = render(profile)
     assert shape(text.parse(body)) == shape(profile)
     parser = text.Parser()
-    pieces = [g for at in range(0, len(body), size) for g in parser.feed(body[at : at + size])]
+    pieces = [g for start in range(0, len(body), size) for g in parser.feed(body[start : start + size])]
     parser.close()
     assert shape(Profile(profile.total, tuple(pieces))) == shape(profile)
 
 
 @given(st.binary() | st.binary().map(lambda b: b"goroutine profile: total 1\n1 @ 0x1\n" + b))
 def test_arbitrary_bytes(body: bytes) -> None:
-    """Whatever comes is a profile or one of our errors."""
+    """Arbitrary bytes give a profile or raise a ProfileError."""
     for candidate in (body, text.unpaste(body)):
         with suppress(ProfileError):
             text.parse(candidate)
 
 
 @given(st.integers(0, len(BODY) - 2), st.integers(0, 255))
-def test_damage_is_noticed_or_harmless(at: int, byte: int) -> None:
-    """A flipped byte or an early end never raises anything but our errors; an early end is always noticed."""
+def test_damage_is_noticed_or_harmless(offset: int, byte: int) -> None:
+    """A changed byte gives a profile or raises a ProfileError; an early end always raises a ProfileError."""
     with suppress(ProfileError):
-        text.parse(BODY[:at] + bytes([byte]) + BODY[at + 1 :])
+        text.parse(BODY[:offset] + bytes([byte]) + BODY[offset + 1 :])
     with pytest.raises(ProfileError):
-        text.parse(BODY[:at])
+        text.parse(BODY[:offset])

@@ -1,0 +1,1 @@
+"""A package, so that its `run` and the one of benchmarks/detection are two modules."""
