@@ -166,6 +166,10 @@ class Daemon:
         waiting, discoverers = self._targets.waiting
         return f"waiting for {waiting} of {discoverers} discoverers" if waiting else ""
 
+    def time(self) -> float:
+        """Return the daemon's time, in unix seconds."""
+        return self._clock.time()
+
     async def reload(self) -> None:
         """Reload the configuration. An invalid one changes nothing and raises ConfigError."""
         try:
