@@ -151,7 +151,9 @@ class Config(BaseSettings):
             "scrape_configs": len(jobs),
             "static targets": sum(len(group.targets) for job in jobs for group in job.static_configs),
         }
-        counts |= Counter(f"{kind}_sd_configs" for job in jobs for kind, _ in job.named() if kind != "static")
+        counts |= Counter(
+            f"{kind}_sd_configs" for job in jobs for kind, _ in job.discoverer_configs() if kind != "static"
+        )
         counts |= {"alertmanagers": len(self.alerting.alertmanagers), "owners": len(self.owners)}
         counts |= {"codeowners": len(self.codeowners), "ignore rules": len(self.ignore)}
         parts = [f"{number} {name}" for name, number in counts.items() if number or name == "scrape_configs"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from leakwatch.cli.analyze.folders import SYMBOLS, own_symbols, read_symbols
 from leakwatch.cli.terminal import print_message
-from leakwatch.discovery.target_builder import Endpoint, JobDefaults, endpoint
+from leakwatch.discovery.target_builder import Endpoint, TargetDefaults, endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, UsageError, without_credentials
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Fetcher
@@ -94,7 +94,7 @@ async def _hidden_functions(probe: SymbolProbe, profile: Profile) -> dict[int, s
 
 def _endpoint(job: ScrapeConfig, url: str) -> Endpoint:
     (target_group,) = job.static_configs
-    defaults = JobDefaults(job.job_name, job.scheme, job.profile_path)
+    defaults = TargetDefaults(job=job.job_name, scheme=job.scheme, path=job.profile_path)
     try:
         return endpoint({"__address__": target_group.targets[0]}, defaults)
     except DiscoveryError as error:

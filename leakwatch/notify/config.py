@@ -34,7 +34,7 @@ class AlertmanagerConfig(DiscoverySettings, HttpSettings):
 
     @model_validator(mode="after")
     def _has_a_discoverer(self) -> Self:
-        if not self.mechanisms():
+        if not self.discoverer_configs():
             raise ValueError("there is no Alertmanager: add static_configs or file_sd_configs")
         return self
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from leakwatch.discovery.runner import DiscoverySettings
-from leakwatch.discovery.target_builder import JobDefaults
+from leakwatch.discovery.target_builder import TargetDefaults
 from leakwatch.http.settings import HttpSettings
 from leakwatch.profile.body import Format
 from leakwatch.scrape.probes.config import ProbeSettings
@@ -86,7 +86,7 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
 
     @model_validator(mode="after")
     def _has_targets(self) -> Self:
-        if not self.mechanisms():
+        if not self.discoverer_configs():
             raise ValueError(
                 f"job {self.job_name!r} has no targets: give it static_configs or one of the ..._sd_configs"
             )
@@ -96,8 +96,8 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
         """Return the job of this configuration, with missing keys taken from `global`."""
         interval = self.scrape_interval or defaults.scrape_interval
         return ScrapeJob(
-            defaults=JobDefaults(
-                name=self.job_name,
+            defaults=TargetDefaults(
+                job=self.job_name,
                 scheme=self.scheme,
                 path=self.profile_path,
                 interval=interval,
@@ -127,7 +127,7 @@ class ScrapeJob:
     `cost_limit`: share of a core; `size_limit`: bytes; `target_limit`: largest number of targets, 0 for any.
     """
 
-    defaults: JobDefaults
+    defaults: TargetDefaults
     http: HttpSettings
     probes: ProbeSettings
     cost_limit: float
@@ -139,4 +139,4 @@ class ScrapeJob:
     @property
     def name(self) -> str:
         """The job name."""
-        return self.defaults.name
+        return self.defaults.job

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from leakwatch.cli.main import app
 from leakwatch.config import parse
-from leakwatch.discovery.target_builder import JobDefaults, TargetBuilder
+from leakwatch.discovery.target_builder import TargetBuilder, TargetDefaults
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.leaks.metrics import leak_metrics
 from leakwatch.leaks.model import Limit, MemoryCost
@@ -44,18 +44,24 @@ def test_the_configurations() -> None:
     """Each loads; the limit of a target is its label's, else the job's; an annotation of a pod becomes one."""
     (shop,) = parse(YAML[0], "memory.md", Path()).scrape_configs
     (kubernetes,) = parse(YAML[1], "memory.md", Path()).scrape_configs
-    job = JobDefaults(
-        "shop", "http", "/debug/pprof", metrics_path=shop.metrics_path, memory_limit=shop.memory_limit
+    job = TargetDefaults(
+        job="shop",
+        scheme="http",
+        path="/debug/pprof",
+        metrics_path=shop.metrics_path,
+        memory_limit=shop.memory_limit,
     )
-    found = asyncio.run(TargetBuilder(job).resolve(shop.static_configs))
+    found = asyncio.run(TargetBuilder(job).build(shop.static_configs))
     assert [one.memory_limit for one in found.endpoints] == [512 * MIB, 512 * MIB, 1024 * MIB]
     assert {one.metrics_path for one in found.endpoints} == {"/internal/metrics"}
     pods = [
         TargetGroup(targets=("10.0.0.1:6060",), labels=labels)
         for labels in ({}, {"__meta_kubernetes_pod_annotation_leakwatch_io_memory_limit": "512Mi"})
     ]
-    rules = TargetBuilder(JobDefaults("kubernetes", "http", "/debug/pprof", rules=kubernetes.relabel_configs))
-    limits = [one.memory_limit for one in asyncio.run(rules.resolve(pods)).endpoints]
+    pod_job = TargetDefaults(
+        job="kubernetes", scheme="http", path="/debug/pprof", rules=kubernetes.relabel_configs
+    )
+    limits = [one.memory_limit for one in asyncio.run(TargetBuilder(pod_job).build(pods)).endpoints]
     assert limits == [None, 512 * MIB]
 
 

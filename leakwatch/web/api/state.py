@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from leakwatch.clock import Lag
 from leakwatch.discovery.status import DiscovererStatus
-from leakwatch.discovery.target_builder import BuiltTargets
+from leakwatch.discovery.target_builder import RelabeledTargets
 from leakwatch.evidence.store import Store
 from leakwatch.notify.alertmanager import AlertmanagerClient
 from leakwatch.web.api.fleet import Fleet
@@ -36,7 +36,7 @@ class OwnState:
     """The reason why leakwatch is not ready, "" if it is ready."""
     access: Callable[[], str]
     """A summary of TLS and users."""
-    built_targets: Callable[[], Mapping[str, BuiltTargets]]
+    built_targets: Callable[[], Mapping[str, RelabeledTargets]]
     """Targets by job."""
     discoverers: Callable[[], Sequence[DiscovererStatus]]
     alertmanagers: Mapping[str, AlertmanagerClient]

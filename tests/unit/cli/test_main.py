@@ -238,7 +238,7 @@ def truncated_gzip(tmp_path: Path) -> str:
         (missing, "/none.txt: No such file or directory\n"),
         (lambda _: "127.0.0.1:1", "127.0.0.1:1: Connection refused\n"),
         (html, "not a goroutine profile: the body starts with '<!doctype html>"),
-        (lambda _: "http://xn--a", "no such address is possible"),
+        (lambda _: "http://xn--a", "invalid URL"),
         (lambda _: "http://user:hunter2@127.0.0.1:1", "http://127.0.0.1:1: Connection refused"),
         (truncated_gzip, "Compressed file ended"),
     ],

@@ -9,7 +9,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from leakwatch.discovery.target_builder import Endpoint, JobDefaults, endpoint
+from leakwatch.discovery.target_builder import Endpoint, TargetDefaults, endpoint
 from leakwatch.errors import DiscoveryError
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Fetcher
@@ -197,7 +197,9 @@ def test_local_usage_of_the_process_that_answered() -> None:
 )
 def test_the_probe_of_an_endpoint(address: str, path: str, url: str | None, is_local: bool) -> None:
     """The metrics have the address of the profile, but not its query; only loopback addresses are local."""
-    built = endpoint({"__address__": address}, JobDefaults("shop", "http", "/debug/pprof", metrics_path=path))
+    built = endpoint(
+        {"__address__": address}, TargetDefaults(job="shop", scheme="http", path="/debug/pprof", metrics_path=path)
+    )
     client = Client(Tls(TlsConfig(), secure=False), timeout=1)
     fetcher = Fetcher(client, built.url, HttpSettings(), timeout=1, size_limit=1)
     probe = memory_probe(fetcher, built)
@@ -205,10 +207,10 @@ def test_the_probe_of_an_endpoint(address: str, path: str, url: str | None, is_l
     assert (probe._local is not None) == is_local
 
 
-JOB = JobDefaults("shop", "http", "/debug/pprof", metrics_path="/metrics", memory_limit=1 << 20)
+JOB = TargetDefaults(job="shop", scheme="http", path="/debug/pprof", metrics_path="/metrics", memory_limit=1 << 20)
 
 
-def made(labels: dict[str, str], job: JobDefaults = JOB) -> Endpoint:
+def made(labels: dict[str, str], job: TargetDefaults = JOB) -> Endpoint:
     """Return the endpoint of a target with these labels."""
     return endpoint({"__address__": "10.0.0.1:6060", **labels}, job)
 
