@@ -12,7 +12,7 @@ from leakwatch.leaks.findings import Proof
 from leakwatch.leaks.ignore import IgnoreRule
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
-from leakwatch.model import Process, Sample, Samples, Target
+from leakwatch.model import Process, Sample, Samples, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.fingerprint import site_of
 from tests.pipeline.test_leaks import paths

@@ -276,7 +276,7 @@ def test_a_profile_of_a_removed_target_is_ignored() -> None:
     simulated.tick(1)
     assert simulated.pipeline.targets == {}
     assert (simulated.state.total, simulated.state.history.last.max()) == (2, 2)
-    assert simulated.events == [[], []]
+    assert simulated.events == []
 
 
 class FakeProcessProbe(ProcessProbe):
