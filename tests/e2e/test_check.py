@@ -16,8 +16,9 @@ import junitparser
 import pytest
 
 from tests.support.answering import answering, http
-from tests.support.running import Programs, eventually
+from tests.support.running import Programs
 from tests.support.terminals import Terminal
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -76,13 +77,13 @@ def checks(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         leaking = [start("w5pipeline", "-rate", "10") for _ in range(3)]
         for form, url in zip(("table", "junit", "github"), leaking, strict=True):
             checks.start(form, f"shop={url}", *QUICK, "--format", form)
-        checks.start("healthy", start("healthy", "-period", "10s"), *QUICK, "--format", "json")
+        checks.start("healthy", start("healthy", "-period", "90s"), *QUICK, "--format", "json")
         restarted, dying = start("healthy"), start("healthy")
         checks.start("restarted", restarted, *QUICK, "--format", "json")
         checks.start(
             "dying", f"shop={dying}", f"cart={start('healthy')}", *QUICK, "--format", "json", "--timeout", "2s"
         )
-        assert eventually(lambda: all("watching" in checks.errors(name) for name in ("restarted", "dying")))
+        wait_for(lambda: all("watching" in checks.errors(name) for name in ("restarted", "dying")))
         time.sleep(8)  # they have looked at it by then
         start.restart(restarted)
         start.stop(dying)
@@ -202,7 +203,7 @@ def test_a_check_that_is_stopped(tmp_path: Path, number: signal.Signals) -> None
     with answering(http(BODY)) as server:
         checks = Checks(tmp_path)
         popen = checks.start("it", server.url, *QUICK)
-        assert eventually(lambda: len(server.requests) > 5)
+        wait_for(lambda: len(server.requests) > 5)
         popen.send_signal(number)
         status, out, err = checks.done("it")
     assert status == 2, err
@@ -249,9 +250,9 @@ def hostile() -> bytes:
 def test_a_check_on_a_terminal() -> None:
     """How far it is, live; the table fits; no name steers the terminal; Ctrl-C ends it."""
     with answering(http(hostile())) as server, shown("check", server.url, *QUICK) as terminal:
-        assert eventually(lambda: re.search(r"[3-9]s of 24s", terminal.said()))
+        wait_for(lambda: re.search(r"[3-9]s of 24s", terminal.said()))
         terminal.popen.send_signal(signal.SIGINT)
-        assert eventually(lambda: terminal.raw() and terminal.popen.poll() is not None)
+        wait_for(lambda: terminal.raw() and terminal.popen.poll() is not None)
         assert "stopped before its time" in terminal.said().replace("\r\n", " ")
         assert b"\x1b]0;" not in terminal.raw()
         assert b"\x07" not in terminal.raw()
@@ -264,7 +265,7 @@ def test_a_live_top() -> None:
         answering(http(BODY)) as server,
         shown("scrape", server.url, "--watch", "--interval", "200ms", "--for", "7s", NO_COLOR="1") as terminal,
     ):
-        assert eventually(lambda: terminal.raw() and terminal.popen.poll() is not None)
+        wait_for(lambda: terminal.raw() and terminal.popen.poll() is not None)
         lines = terminal.said().replace("\r", "\n").split("\n")
     assert terminal.popen.returncode == 0
     assert "183 goroutines in 60 stacks" in terminal.said()

@@ -31,7 +31,8 @@ from leakwatch.discovery.target_builder import Endpoint, TargetBuilder
 from leakwatch.scrape.config import DEFAULT_PATH
 from leakwatch.settings.units import exact_duration
 from tests.support.naming import Zone, naming
-from tests.support.running import Process, eventually
+from tests.support.running import Process
+from tests.support.waiting import HANG, wait_for
 
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 HTTP, PROMETHEUS = 8080, 9090
@@ -92,7 +93,7 @@ async def ours(config: Config) -> list[dict[str, Any]]:
     finder = DiscoveryRunner(news.set)
     finder.configure({job.job_name: job for job in config.scrape_configs})
     while finder.waiting()[0]:
-        await asyncio.wait_for(news.wait(), 30)
+        await asyncio.wait_for(news.wait(), HANG)
         news.clear()
     rows = []
     for job in config.jobs():
@@ -111,7 +112,7 @@ async def ours(config: Config) -> list[dict[str, Any]]:
 
 
 def theirs(number: int) -> dict[str, Any]:
-    """Return all targets of Prometheus once it has that many, else after a while what it has."""
+    """Return all targets of Prometheus once it has that many."""
 
     def look() -> dict[str, Any]:
         url = f"http://127.0.0.1:{PROMETHEUS}/api/v1/targets"
@@ -121,7 +122,7 @@ def theirs(number: int) -> dict[str, Any]:
         return latest if len(latest["activeTargets"]) + len(latest["droppedTargets"]) >= number else {}
 
     latest: dict[str, Any] = {"activeTargets": [], "droppedTargets": []}
-    return eventually(look, 30) or latest
+    return wait_for(look, show=lambda: {kind: len(targets) for kind, targets in latest.items()})
 
 
 def main(folder: Path) -> None:
