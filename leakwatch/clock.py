@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-HEARTBEAT = 0.1  # seconds
+HEARTBEAT = 0.1  # seconds between two measurements of the lag
 
 
 def thread_cpu_seconds() -> float:
@@ -24,6 +24,10 @@ class Clock:
     def stopwatch(self) -> float:
         """Return seconds for measuring durations. They do not advance while the machine is suspended."""
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep for so many seconds."""
+        await asyncio.sleep(seconds)
 
     def wall(self, moment: float) -> float:
         """Return `moment`, a result of `time`, as unix seconds of the current wall clock.

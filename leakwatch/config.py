@@ -1,12 +1,14 @@
-"""The configuration: what a file and the command line may say."""
+"""The configuration: keys of the file, and options of the command line that override them."""
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Final, Self
 
+import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from leakwatch.detect.columns import SCRAPES_PER_BLOCK
@@ -23,137 +25,161 @@ from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.file import parse_settings, read_settings
 from leakwatch.settings.messages import Location, cross_field_error, friendly_message
 from leakwatch.settings.units import format_duration
-from leakwatch.web.server.config import OPTIONS, WebConfig
+from leakwatch.web.server.config import WebConfig
+
+OPTIONS: Final = {
+    ("web", "external_url"): "--web.external-url",  # first: an error of the whole section is about its path
+    ("web", "listen"): "--listen",
+    ("web", "route_prefix"): "--web.route-prefix",
+    ("warm_from", "url"): "--warm-from",
+    ("evidence", "path"): "--evidence.path",
+}
+"""Section and key -> the command line option that overrides it; `--target` adds to `scrape_configs`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Values of command line options: additional `targets`, written [service=]URL, and values of `OPTIONS`."""
+
+    targets: Sequence[str] = ()
+    values: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
+    """None: the option is not given."""
+
+    @property
+    def given(self) -> Mapping[tuple[str, str], str]:
+        """The values of the given options."""
+        return {key: value for key, value in self.values.items() if value is not None}
+
+    def option_at(self, location: Location) -> str:
+        """Return the option of an invalid key: its own, another one of the section, or any given one."""
+        if location[:1] == ("scrape_configs",) or not self.given:
+            return "--target"
+        given = [key for key in OPTIONS if key in self.given]
+        return OPTIONS[max(given, key=lambda key: (key == location[:2], key[:1] == location[:1]))]
 
 
 class MetricsConfig(BaseSettings):
-    """`metrics`: what protects Prometheus."""
+    """`metrics`: limits that protect Prometheus."""
 
     stacks_per_target: Annotated[int, Field(ge=0)] = 50
-    """Stack series exported per target, and all that are judged; the rest is `stack="other"`."""
+    """Exported series of stacks per target, besides those of suspected stacks; the rest is `stack="other"`."""
     series_limit: Annotated[int, Field(ge=0)] = 10_000
-    """Of leakwatch_stack_goroutines, over all targets."""
+    """Series of leakwatch_stack_goroutines over all targets."""
 
 
 class Config(BaseSettings):
-    """The whole file: what is watched, how it is judged, and who is told."""
+    """The whole file."""
 
     global_: Annotated[GlobalConfig, Field(alias="global")] = GlobalConfig()
     scrape_configs: tuple[ScrapeConfig, ...] = ()
     detection: DetectionConfig = DetectionConfig()
     ignore: tuple[IgnoreConfig, ...] = ()
     owners: Teams = Field(default_factory=dict)
-    """Package, or one above it, type or function -> team; the closest to the blamed function counts."""
+    """Package, package prefix, type or function -> team; the most specific entry for the blamed function wins."""
     codeowners: tuple[CodeownersConfig, ...] = ()
-    """Whose what is that `owners` does not name."""
+    """Owners of the code that `owners` does not cover."""
     links: LinksConfig = LinksConfig()
     metrics: MetricsConfig = MetricsConfig()
     alerting: AlertingConfig = AlertingConfig()
     evidence: EvidenceConfig = EvidenceConfig()
     web: WebConfig = WebConfig()
     warm_from: PrometheusConfig | None = None
-    """Whom to ask for what was known before."""
+    """Prometheus that fills the histories at the start."""
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if error := cross_field_error(self._misfits()):
+    def _check_keys_together(self) -> Self:
+        if error := cross_field_error(self._conflicts()):
             raise error
         return self
 
-    def _misfits(self) -> Iterator[tuple[Location, str]]:
-        """Yield each key that does not go with others."""
+    def _conflicts(self) -> Iterator[tuple[Location, str]]:
+        """Yield each key that conflicts with others, and a message."""
         names = [job.job_name for job in self.scrape_configs]
-        for at, job in enumerate(self.scrape_configs):
-            here = ("scrape_configs", at)
-            if job.job_name in names[:at]:
-                yield (*here, "job_name"), f"job_name {job.job_name!r} is used twice"
+        for number, job in enumerate(self.scrape_configs):
+            location = ("scrape_configs", number)
+            if job.job_name in names[:number]:
+                yield (*location, "job_name"), f"job_name {job.job_name!r} is used twice"
             interval = self.interval(job)
             if job.scrape_timeout is not None and job.scrape_timeout > interval:
-                yield (*here, "scrape_timeout"), f"job {job.job_name!r}: {too_long(job.scrape_timeout, interval)}"
+                message = f"job {job.job_name!r}: {too_long(job.scrape_timeout, interval)}"
+                yield (*location, "scrape_timeout"), message
         yield from self._short_block()
         if self.links.needs_module and not self.codeowners:
-            said = (
+            message = (
                 "links.source has {path}, but no module is known: write {example.com/acme/shop: <template>},"
                 " or name the module under codeowners"
             )
-            yield ("links", "source"), said
+            yield ("links", "source"), message
 
     def _short_block(self) -> Iterator[tuple[Location, str]]:
-        """Yield the key to blame where a block is too short for the job that scrapes least often."""
-        at, interval = max(enumerate(map(self.interval, self.scrape_configs)), key=itemgetter(1), default=(0, 0.0))
+        """Yield the key to change if a block is too short for the job with the longest interval."""
+        intervals = enumerate(map(self.interval, self.scrape_configs))
+        number, interval = max(intervals, key=itemgetter(1), default=(0, 0.0))
         if self.detection.block >= SCRAPES_PER_BLOCK * interval:
             return
-        job = self.scrape_configs[at]
-        said = (
+        job = self.scrape_configs[number]
+        message = (
             f"job {job.job_name!r}: detection.block {format_duration(self.detection.block)} is shorter"
             f" than {SCRAPES_PER_BLOCK} times scrape_interval {format_duration(interval)}"
         )
         if "block" in self.detection.model_fields_set:
-            yield ("detection", "block"), said
+            yield ("detection", "block"), message
         elif job.scrape_interval:
-            yield ("scrape_configs", at, "scrape_interval"), said
+            yield ("scrape_configs", number, "scrape_interval"), message
         else:
-            yield ("global", "scrape_interval"), said
+            yield ("global", "scrape_interval"), message
 
-    def with_targets(self, urls: Sequence[str]) -> "Config":
-        """Return the configuration with a job for each of `urls`, written [service=]URL; raises UsageError."""
-        jobs = (*self.scrape_configs, *map(target_job, urls))
-        return self._changed("scrape_configs", jobs, "--target")
-
-    def serving(self, **given: str | None) -> "Config":
-        """Return the configuration with other values of these keys of `web`, but for None; raises UsageError."""
-        config = self
-        for key, value in given.items():
-            if value is not None:
-                config = config._changed("web", config.web.model_dump() | {key: value}, OPTIONS[key])
-        return config
-
-    def warmed(self, url: str) -> "Config":
-        """Return the configuration with another `warm_from.url`; raises UsageError."""
-        known = self.warm_from.model_dump(exclude_unset=True) if self.warm_from else {}
-        return self._changed("warm_from", known | {"url": url}, "--warm-from")
-
-    def keeping(self, path: str) -> "Config":
-        """Return the configuration with another `evidence.path`; raises UsageError."""
-        known = self.evidence.model_dump(exclude_unset=True)
-        return self._changed("evidence", known | {"path": path}, "--evidence.path")
+    def override(self, options: Overrides) -> "Config":
+        """Return the configuration with the values of command line options; raises UsageError."""
+        keys = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
+        keys["scrape_configs"] = (*self.scrape_configs, *map(target_job, options.targets))
+        for (section, key), value in options.given.items():
+            if isinstance(keys[section], BaseSettings):
+                keys[section] = keys[section].model_dump(exclude_unset=True)
+            keys[section] = {**(keys[section] or {}), key: value}
+        try:
+            return Config.model_validate(keys)
+        except ValidationError as error:
+            detail = error.errors()[0]
+            raise UsageError(f"{options.option_at(detail['loc'])}: {friendly_message(detail)}") from error
 
     @property
     def summary(self) -> str:
-        """What there is, for who wants to see that nothing was forgotten."""
-        jobs, told = self.scrape_configs, self.alerting.alertmanagers
-        found = {
+        """The number of jobs, targets, discoverers, receivers and rules, in one line."""
+        jobs = self.scrape_configs
+        counts = {
             "scrape_configs": len(jobs),
             "static targets": sum(len(group.targets) for job in jobs for group in job.static_configs),
         }
-        found |= Counter(f"{kind}_sd_configs" for job in jobs for kind, _ in job.named() if kind != "static")
-        found |= {"alertmanagers": len(told), "owners": len(self.owners), "codeowners": len(self.codeowners)}
-        found["ignore rules"] = len(self.ignore)
-        said = [f"{number} {what}" for what, number in found.items() if number or what == "scrape_configs"]
-        return ", ".join([*said, *(["warm_from"] if self.warm_from else [])])
+        counts |= Counter(
+            f"{kind}_sd_configs" for job in jobs for kind, _ in job.discoverer_configs() if kind != "static"
+        )
+        counts |= {"alertmanagers": len(self.alerting.alertmanagers), "owners": len(self.owners)}
+        counts |= {"codeowners": len(self.codeowners), "ignore rules": len(self.ignore)}
+        parts = [f"{number} {name}" for name, number in counts.items() if number or name == "scrape_configs"]
+        return ", ".join([*parts, *(["warm_from"] if self.warm_from else [])])
+
+    def to_yaml(self) -> str:
+        """Return the configuration as YAML, with all defaults and without secrets."""
+        data = self.model_dump(mode="json", by_alias=True, exclude_none=True)  # secrets hide themselves in JSON
+        text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        return text
 
     def judging(self) -> DetectionSettings:
-        """Return how the pipeline is to judge, and whose what it finds is."""
-        repositories = tuple(one.repository() for one in self.codeowners)
+        """Return the settings of the detection, with ignore rules, owners and links."""
+        repositories = tuple(repository.repository() for repository in self.codeowners)
         return DetectionSettings(
-            self.detection.block,
-            self.detection.own_code,
-            self.owners,
-            self.detection.series_limit,
-            tuple(one.rule() for one in self.ignore),
-            repositories,
-            self.links.links(repositories),
+            block=self.detection.block,
+            own_code=self.detection.own_code,
+            owners=self.owners,
+            series_limit=self.detection.series_limit,
+            ignore=tuple(rule.rule() for rule in self.ignore),
+            repositories=repositories,
+            links=self.links.links(repositories),
         )
 
-    def _changed(self, key: str, value: Any, option: str) -> "Config":
-        known = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
-        try:
-            return Config.model_validate(known | {key: value})
-        except ValidationError as error:
-            raise UsageError(f"{option}: {friendly_message(error.errors()[0])}") from error
-
     def interval(self, job: ScrapeConfig) -> float:
-        """Return the seconds between two scrapes of the targets of a job."""
+        """Return the interval of a job, in seconds."""
         return job.scrape_interval or self.global_.scrape_interval
 
     def jobs(self) -> list[ScrapeJob]:
@@ -161,24 +187,24 @@ class Config(BaseSettings):
         return [job.job(self.global_) for job in self.scrape_configs]
 
 
-def load(path: Path, targets: Sequence[str] = ()) -> Config:
-    """Return the configuration in `path` with more `targets`, written [service=]URL.
+def load(path: Path, options: Overrides = Overrides()) -> Config:
+    """Return the configuration in `path`, overridden by `options`.
 
-    Raises ConfigError, also when there is nothing to watch.
+    Raises ConfigError if it is invalid or has no targets, and UsageError if an option is invalid.
     """
-    config = read_config(path).with_targets(targets)
+    config = read_config(path).override(options)
     if not config.scrape_configs:
         raise ConfigError(f"{path}: nothing to watch: no scrape_configs, and no --target is given")
     return config
 
 
 def read_config(path: Path) -> Config:
-    """Return the configuration in `path`, which may watch nothing; raises ConfigError."""
+    """Return the configuration in `path`, which may have no targets; raises ConfigError."""
     return read_settings(path, Config)
 
 
 def parse(text: str, name: str, directory: Path) -> Config:
-    """Return the configuration in `text`, which errors call `name`; raises ConfigError with a line per mistake."""
+    """Return the configuration in `text`; raises ConfigError with a line per error, which begins with `name`."""
     return parse_settings(text, name, directory, Config)
 
 

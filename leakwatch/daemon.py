@@ -1,9 +1,10 @@
-"""The daemon: wires discovery, jobs, pipeline and web together, and keeps them in step with the configuration."""
+"""The daemon: connects discovery, scrape loops, pipeline, notifier and web, and applies configuration changes."""
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 
@@ -12,52 +13,46 @@ from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.discovery.shard import Shard
 from leakwatch.errors import ConfigError, LeakwatchError
-from leakwatch.evidence.metrics import EvidenceCollector
 from leakwatch.evidence.recorder import EvidenceRecorder
-from leakwatch.leaks.model import Event, Leak
-from leakwatch.model import Target, TargetHealth
-from leakwatch.notify.log import write
-from leakwatch.notify.metrics import NotificationCollector
+from leakwatch.leaks.model import Event
+from leakwatch.notify.log import log_event
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.backfill import Backfill
 from leakwatch.scrape.loops import ScrapeLoops
-from leakwatch.scrape.metrics import DiscoveryCollector, StackCollector
-from leakwatch.scrape.prometheus_api import PrometheusApi
+from leakwatch.scrape.metrics import DiscoveryCollector, TargetCollector
 from leakwatch.scrape.scheduler import Scheduler
 from leakwatch.scrape.target_set import TargetSet
-from leakwatch.web import lazy as later
-from leakwatch.web.api.cache import Recent, Sparklines
-from leakwatch.web.api.state import AppState
-from leakwatch.web.app import make_app
-from leakwatch.web.metrics import DaemonCollector, make_registry
-from leakwatch.web.server.server import Web, address, bind
+from leakwatch.web.api.fleet import Fleet
+from leakwatch.web.api.state import AlertContext, AppState, OwnState
+from leakwatch.web.app import build_web
 from leakwatch.web.server.web_config_file import WebFile
 
 log = structlog.get_logger()
 
 HOUR = 3600.0
-RULES, EXPIRE = "ignore", "expire"  # names of jobs of the schedule
+RULES, EXPIRE = "ignore", "expire"  # names of scheduled jobs
 
 
 class Daemon:
-    """Runs until told to stop.
+    """Runs until it is stopped.
 
-    `load`: reads the configuration, raises ConfigError; `web`: whom to let in; `shard`: whose services to watch.
+    `load`: reads the configuration, raises ConfigError; `web`: access to the web server; `shard`: the services of
+    this process.
     """
 
     def __init__(self, load: Callable[[], Config], web: WebFile | None = None, shard: Shard | None = None) -> None:
         self.config = load()
         self._web_file = web or WebFile()
         self.url = ""
-        """Where our own pages are, known once it runs."""
+        """URL of the first page, "" before `run`."""
         self._load = load
         self._clock = Clock()
         self._lag = Lag()
         self._started = self._clock.time()
         self._reloaded = ("", self._started)
         self.pipeline = Pipeline(self.config.judging())
-        self.evidence = EvidenceRecorder(self.config.evidence, self.pipeline, self._clock.wall)
+        self.evidence = EvidenceRecorder(self.config.evidence, self.pipeline, self._clock)
         self._scheduler = Scheduler(self._clock)
         self._loops = ScrapeLoops(
             pipeline=self.pipeline,
@@ -72,61 +67,55 @@ class Daemon:
         self._backfilling: asyncio.Task[None] | None = None
         self._notifier = Notifier(self._clock, self.pipeline.open_leaks, self.pipeline.health)
         self._stop = asyncio.Event()
-        self._stacks = StackCollector(
+        self._target_collector = TargetCollector(
             self.pipeline,
-            self.health,
+            self.pipeline.health,
             self._clock.wall,
             per_target=self.config.metrics.stacks_per_target,
             limit=self.config.metrics.series_limit,
         )
 
     async def run(self, reload_on: signal.Signals | None = signal.SIGHUP) -> None:
-        """Serve and scrape until stopped; raises ConfigError if it cannot begin.
+        """Serve and scrape until stopped; raises ConfigError if it cannot start.
 
-        SIGINT, SIGTERM and SIGHUP stop it, but for `reload_on`, which takes the configuration anew.
+        SIGINT, SIGTERM and SIGHUP stop it, except the signal `reload_on`, which reloads the configuration.
         """
-        web = self._serve()
+        collectors = self._target_collector, DiscoveryCollector(self._targets, self._clock.wall)
+        web = build_web(self.config.web, self._web_file, self._app_state, collectors, self.reload)
+        self.url = web.url
         self._listen(reload_on)
-        await self._begin_work()
+        await self._start_work()
         web.start()
         log.info(
-            "leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics", address=web.url
+            "leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics", address=web.address
         )
         await self._stop.wait()
         log.info("leakwatch stops")
-        await self._end_work(web)
+        await self._end_work(web.stop())
 
-    def _serve(self) -> Web:
-        """Bind our address and return what will serve there; raises ConfigError if it is taken."""
-        bound, prefix = bind(self.config.web.listen), self.config.web.prefix()
-        here = address(bound, secure=self._web_file.secure) + prefix
-        self.url = self.config.web.external_url or here
-        own = DaemonCollector(self._last_reload, self._web_file.in_force)
-        found = DiscoveryCollector(self._targets, self._clock.wall)
-        kept, sent = EvidenceCollector(self.evidence.store), NotificationCollector(self._notifier.senders)
-        registry = make_registry(self._stacks, own, found, kept, sent)
-        source = self._source()
-        app = make_app(self, registry, later.api(source), later.pages(source), prefix)
-        return Web(app, bound, self._web_file, here)
-
-    def _source(self) -> AppState:
+    def _app_state(self, url: str) -> AppState:
+        """Return the state behind pages and API; `url`: of the overview."""
         return AppState(
-            pipeline=self.pipeline,
-            clock=self._clock,
-            health=self.health,
-            config=lambda: self.config,
-            targets=self._targets,
-            senders=self._notifier.senders,
-            lag=self._lag,
-            reloaded=lambda: self._reloaded,
-            ready=self.ready,
-            started=self._started,
-            url=self.url,
-            web_file=self._web_file,
-            recent=Recent(5),
-            sparklines=Sparklines(60),
-            stop=self._stop,
+            fleet=Fleet(
+                pipeline=self.pipeline,
+                clock=self._clock,
+                health=self.pipeline.health,
+                scrape_targets=lambda: self._targets.targets,
+            ),
+            own=OwnState(
+                started=self._started,
+                lag=self._lag,
+                configuration_yaml=lambda: self.config.to_yaml(),  # noqa: PLW0108  a reload replaces the configuration
+                last_reload=lambda: self._reloaded,
+                ready=self.ready,
+                access=self._web_file.summary,
+                built_targets=self._targets.counts,
+                discoverers=self._targets.discoverers,
+                alertmanagers=self._notifier.clients,
+            ),
+            alerts=AlertContext(url=url, external_labels=lambda: self.config.alerting.external_labels),
             evidence=self.evidence.store,
+            stop=self._stop,
         )
 
     def _listen(self, reload_on: signal.Signals | None) -> None:
@@ -136,84 +125,71 @@ class Daemon:
         if reload_on:
             loop.add_signal_handler(reload_on, lambda: loop.create_task(self._reload_quietly()))
 
-    async def _begin_work(self) -> None:
+    async def _start_work(self) -> None:
         self._lag.start()
         self.evidence.store.start()
         self._scheduler.start()
         self._scheduler.every(RULES, HOUR, HOUR, self._report_rules)
         self._scheduler.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
         if self.config.warm_from:
-            server = PrometheusApi(self.config.warm_from)
-            self._backfill = Backfill(server, self.pipeline, self._clock)
+            self._backfill = Backfill.from_config(self.config.warm_from, self.pipeline, self._clock)
             self._backfilling = asyncio.create_task(self._backfill.run())
         await self._targets.configure(self.config.jobs())
         self._notifier.configure(self.config.alerting, self.url)
         self._notifier.start()
 
-    async def _end_work(self, web: Web) -> None:
+    async def _end_work(self, web_stop: Coroutine[Any, Any, None]) -> None:
         if self._backfilling:
             self._backfilling.cancel()
         self._lag.stop()
         self._scheduler.stop()
         self._targets.stop()
-        await asyncio.gather(web.stop(), self._notifier.stop(), self._loops.close())
+        await asyncio.gather(web_stop, self._notifier.stop(), self._loops.close())
         await self.evidence.store.stop()
         if self._backfill:
             await self._backfill.close()
 
     async def _report_rules(self) -> None:
-        """Say which rules of `ignore` match nothing: a misspelled one would go unnoticed until it is needed."""
+        """Log the rules of `ignore` that match no stack: they may be misspelled."""
         for rule in self.pipeline.unmatched():
-            log.warning("a rule of ignore matches no stack", rule=str(rule))
+            log.warning("ignore rule matches no stack", rule=str(rule))
 
     async def _expire(self) -> None:
         self._on_events(self.pipeline.expire(self._clock.time()))
 
     def stop(self) -> None:
-        """Make `run` return soon."""
+        """Let `run` return soon."""
         self._stop.set()
 
     def ready(self) -> str:
-        """Return "" when every discovery has told its targets, else what is waited for."""
+        """Return "" if every discoverer has reported its targets, else the reason why leakwatch is not ready."""
         waiting, discoverers = self._targets.waiting
         return f"waiting for {waiting} of {discoverers} discoverers" if waiting else ""
-
-    def _last_reload(self) -> tuple[bool, float]:
-        mistake, time = self._reloaded
-        return not mistake, self._clock.wall(time)
-
-    def leaks(self) -> list[Leak]:
-        """Return the open leaks, the most urgent first."""
-        return self.pipeline.open_leaks()
 
     def time(self) -> float:
         """Return the daemon's time, in unix seconds."""
         return self._clock.time()
 
-    def health(self) -> dict[Target, TargetHealth]:
-        """Return the health of each target."""
-        return self.pipeline.health()
-
     async def reload(self) -> None:
-        """Take the configuration anew; a bad one changes nothing. Raises ConfigError."""
+        """Reload the configuration. An invalid one changes nothing and raises ConfigError."""
         try:
             config = self._read()
             if config.web != self.config.web:
-                log.warning("what changed in web counts from the next start", **config.web.model_dump())
+                log.warning("changes to web take effect after a restart", **config.web.model_dump())
             if config.warm_from != self.config.warm_from:
-                log.warning("what changed in warm_from counts from the next start")
+                log.warning("changes to warm_from take effect after a restart")
             if config.evidence.path != self.config.evidence.path:
-                log.warning("what changed in evidence.path counts from the next start")
+                log.warning("changes to evidence.path take effect after a restart")
         except ConfigError as error:
             self._reloaded = (str(error), self._reloaded[1])
-            log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  the message says it all
+            log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  no traceback needed
             raise
         self._reloaded = ("", self._clock.time())
         self.config = config
-        self._stacks.per_target = config.metrics.stacks_per_target
-        self._stacks.limit = config.metrics.series_limit
+        self._target_collector.per_target = config.metrics.stacks_per_target
+        self._target_collector.limit = config.metrics.series_limit
         if self.pipeline.configure(config.judging()):
-            log.warning("all history starts over: detection.block or detection.series_limit changed")
+            log.warning("all histories were dropped: detection.block or detection.series_limit changed")
         self.evidence.store.configure(config.evidence)
         self._loops.reload()
         await self._targets.configure(config.jobs())
@@ -226,23 +202,23 @@ class Daemon:
         except LeakwatchError:
             raise
         except Exception as error:
-            log.exception("the configuration cannot be read, by a mistake of ours")
+            log.exception("internal error while reading the configuration")
             raise ConfigError(f"the configuration cannot be read: {error!r}") from error
 
     async def _reload_quietly(self) -> None:
-        with contextlib.suppress(ConfigError):  # is logged
+        with contextlib.suppress(ConfigError):  # the error is logged
             await self.reload()
 
     def _update_loops(self) -> None:
         """Scrape the discovered targets."""
         self._loops.update(self._targets.targets, complete=not self._targets.waiting[0])
         if self._backfill:
-            self._backfill.want(self.pipeline.services)
+            self._backfill.add(self.pipeline.services)
 
     def _on_events(self, events: list[Event]) -> None:
         """Pass verdicts that changed to the notifier, the evidence and the log."""
         if events:
             self._notifier.wake()
-            self.evidence.told(events)
+            self.evidence.on_events(events)
         for event in events:
-            write(event)
+            log_event(event)

@@ -11,6 +11,7 @@
       - TruncatedProfile    the body ends early, so counts would be too low
       - MalformedProfile    the format is right, but a line is invalid
   - FetcherClosed           the fetcher was closed meanwhile: the request has neither a result nor an error
+  - StateError              a plain value is not a valid state; the state in use stays
   - EvidenceError           a profile cannot be stored, or a stored one cannot be read
   - DeliveryError           alerts were not delivered; the next attempt may succeed
     - RejectedError         Alertmanager rejected an alert; another attempt would fail too
@@ -96,6 +97,10 @@ class MalformedProfile(ProfileError):  # noqa: N818  see NotAProfile
     """A line is invalid; the message has its number and quotes it."""
 
     kind: ClassVar[Reason] = "malformed"
+
+
+class StateError(LeakwatchError):
+    """A plain value is not a valid state; the message names its place."""
 
 
 class EvidenceError(LeakwatchError):

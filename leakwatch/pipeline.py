@@ -13,8 +13,9 @@ All state is in one TargetState per target and one ServiceState per service (lea
 Callers pass the time, so a year of profiles replays in seconds through the code that watches a live service.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from leakwatch.detect.plain import Plain
 from leakwatch.leaks import handover
 from leakwatch.leaks.candidate import POOLED
 from leakwatch.leaks.ignore import IgnoreRule, unmatched
@@ -29,6 +30,9 @@ from leakwatch.profile import proto, text
 from leakwatch.profile.body import Body, Format
 from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
+
+ServicePlain = tuple[Plain, list[Plain]]
+"""The plain values of a service and of its current and departed targets."""
 
 
 class Pipeline:
@@ -76,7 +80,7 @@ class Pipeline:
         return {target: state.health for target, state in self.targets.items()}
 
     def remove_target(self, target: Target, time: float) -> list[Event]:
-        """Stop watching a target that has gone away; return the verdicts that changed.
+        """Stop watching a target that discovery no longer returns; return the verdicts that changed.
 
         Its state goes to a replacement, or is kept for 24 hours in case the target or a replacement appears.
         """
@@ -160,7 +164,7 @@ class Pipeline:
         return events + self._judge(service, state, time) if closed else events
 
     def _judge(self, service: ServiceState, state: TargetState, time: float) -> list[Event]:
-        """Judge a target whose block has closed, and its service."""
+        """Judge a target after its block has closed, and its service."""
         self.blocks += 1
         state.judge([sibling for sibling in service.observed.values() if sibling is not state])
         events = self._update(state, time)
@@ -170,7 +174,7 @@ class Pipeline:
         return events
 
     def restart(self, state: TargetState, time: float) -> list[Event]:
-        """Begin a new lifetime of a target whose process restarted; return the verdicts that changed."""
+        """Begin a new lifetime of a target after its process restarted; return the verdicts that changed."""
         state.restart()
         return self._update(state, time)
 
@@ -257,6 +261,23 @@ class Pipeline:
         self._tracker.configure(owners, self.settings.ignore, self.settings.links)
         for service in self.services.values():
             service.leaks.invalidate()
+
+    # State as plain values
+
+    def to_plain(self, now: float) -> list[ServicePlain]:
+        """Return the plain values of all services and their targets; `now`: seconds of the stopwatch."""
+        return [
+            (service.to_plain(now), [state.to_plain(now) for state in service.states])
+            for service in self.services.values()
+        ]
+
+    def restore(self, services: Iterable[ServicePlain], now: float) -> None:
+        """Add services from their plain values. Raise StateError, and add none, if a value is invalid."""
+        states = [ServiceState.from_plain(*values, self.settings, now) for values in services]
+        for service in states:
+            self.services[service.name] = service
+            self.targets |= {state.target: state for state in service.targets.values()}
+        self._tracker.verdict_changes += 1
 
     def adopt(self, service: str, other: "Pipeline") -> None:
         """Continue with the state of a service in `other`, in place of the own state.

@@ -32,10 +32,6 @@ WITHIN = {
 }
 KNOWN = {
     ("scrape.target_set", "config"),
-    ("scrape.loop", "evidence"),
-    ("scrape.factory", "evidence"),
-    ("web.api.state", "config"),
-    ("web.api.status", "config"),
 }
 
 PURE = {"profile", "detect", "leaks", "pipeline", "model", "errors"}
@@ -45,9 +41,13 @@ PURE_MODULES = {
     *(f"discovery.{name}" for name in ("relabel", "go_regexp", "kubernetes.objects", "kubernetes.meta_labels")),
     *(
         f"web.api.{name}"
-        for name in ("aggregate", "cache", "leaks", "leak_detail", "series", "targets", "services")
+        for name in ("aggregate", "fleet", "leaks", "leak_detail", "series", "sparklines", "targets", "services")
     ),
     *(f"web.api.{name}" for name in ("flame_graph", "commands", "findings", "models.leaks")),
+    *(
+        f"web.pages.{name}"
+        for name in ("evidence", "filters", "leak", "overview", "pagination", "sparkline", "target")
+    ),
     *("cli.check.result", "cli.check.formats", "discovery.shard", "scrape.budget"),
 }
 READS_PATHS = {"leaks.ownership.config"}  # the path of CODEOWNERS

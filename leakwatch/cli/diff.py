@@ -1,9 +1,9 @@
-"""Runs `leakwatch diff`: reads two profiles, prints what changed between them."""
+"""Runs `leakwatch diff`: reads two profiles, and prints the changes between them."""
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich import box
@@ -12,10 +12,11 @@ from rich.text import Text
 
 from leakwatch.cli import terminal
 from leakwatch.cli.analyze.folders import BODY
-from leakwatch.cli.scrape_once import cut, is_service, read
-from leakwatch.cli.terminal import styled
+from leakwatch.cli.scrape_once import is_service, read
+from leakwatch.cli.terminal import print_message, short_cell, styled, with_position
 from leakwatch.clock import Clock
 from leakwatch.errors import ConfigError, UsageError, without_credentials
+from leakwatch.leaks.wording import file_and_line, format_time, short_function
 from leakwatch.model import Samples
 from leakwatch.profile.diff import (
     GroupChange,
@@ -30,17 +31,19 @@ from leakwatch.profile.diff import (
 )
 from leakwatch.profile.dump import Dump
 from leakwatch.profile.escape import printable
-from leakwatch.profile.grouping import KEYS, By, short
+from leakwatch.profile.grouping import KEYS, GroupBy
 from leakwatch.profile.stacks import Identifier
 from leakwatch.settings.units import format_duration
 
 GREW, SHRANK = "red", "green"
+NUMBERS = {"change", "old", "new"}
+"""Columns that are aligned to the right."""
 YEAR_10000 = 253402300800.0
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One of the two profiles: what it is called, when it was taken if that is known, what is in it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedProfile:
+    """One of the two profiles; `time` in unix seconds, None if it is unknown."""
 
     name: str
     time: float | None
@@ -48,37 +51,42 @@ class Side:
     samples: Samples
 
 
-def run(sources: tuple[str, str | None], by: By, output: str, limit: int, timeout: float) -> None:
-    """Print what changed between two `sources`; raises ConfigError and ScrapeError.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffOptions:
+    """How to print a diff; `output`: "text", "json" or "folded"; `limit`: rows of the text, 0 for all."""
 
-    `output`: "text", "json" or "folded"; `limit`: rows of the text, 0 for all.
-    """
+    by: GroupBy
+    output: str
+    limit: int
+    timeout: float
+
+
+def run(sources: tuple[str, str | None], options: DiffOptions) -> None:
+    """Print the changes between two sources, or in a folder of profiles; raises ConfigError and ScrapeError."""
     first, second = sources
     if second is None and not Path(first).is_dir():
-        raise UsageError(
-            f"{without_credentials(first)}: alone it must be a folder of profiles; else give OLD and NEW"
-        )
+        raise UsageError(f"{without_credentials(first)}: without NEW, OLD must be a folder of profiles")
     if first == second == "-":
-        raise UsageError("standard input can be one of the two only")
+        raise UsageError("only one of OLD and NEW can be standard input")
     identifier = Identifier()
-    old = _side(_body(first, 0), timeout, identifier)
-    new = _side(_body(second or first, -1), timeout, identifier)
-    moves = compare(old.samples, new.samples)
-    if are_unrelated(moves):
-        _say("no stack of own code is in both profiles: are they of the same service?")
-    found = changes(moves, by)
-    if output == "folded":
-        printed = folded(moves)
-    elif output == "json":
-        printed = json.dumps(as_json(old.total, new.total, found), indent=2, ensure_ascii=False) + "\n"
+    old = _read(_body(first, 0), options.timeout, identifier)
+    new = _read(_body(second or first, -1), options.timeout, identifier)
+    stacks = compare(old.samples, new.samples)
+    if are_unrelated(stacks):
+        print_message("no stack of own code is in both profiles: are they of the same service?")
+    by_group = changes(stacks, options.by)
+    if options.output == "folded":
+        printed = folded(stacks)
+    elif options.output == "json":
+        printed = json.dumps(as_json(old.total, new.total, by_group), indent=2, ensure_ascii=False) + "\n"
     else:
-        printed = text(old, new, found, moves, by, limit)
+        printed = text(old, new, by_group, stacks, options)
     sys.stdout.buffer.write(printed.encode("utf-8", "replace"))
     sys.stdout.buffer.flush()
 
 
-def _body(source: str, which: int) -> str:
-    """Return a source that is no folder; of a folder its first (0) or its last (-1) body."""
+def _body(source: str, index: int) -> str:
+    """Return the first (0) or last (-1) body of a folder; return any other source unchanged."""
     path = Path(source)
     if is_service(source) or not path.is_dir():
         return source
@@ -87,8 +95,8 @@ def _body(source: str, which: int) -> str:
     except OSError as error:
         raise ConfigError(f"{source}: {error.strerror or error}") from error
     if not bodies:
-        raise ConfigError(f"{source}: no file in it is called <unix seconds>.txt or .pb, .gz or not")
-    return str(sorted(bodies, key=lambda file: _time(file.name) or 0.0)[which])
+        raise ConfigError(f"{source}: has no file named <unix seconds>.txt or .pb, with or without .gz")
+    return str(sorted(bodies, key=lambda file: _time(file.name) or 0.0)[index])
 
 
 def _time(name: str) -> float | None:
@@ -96,44 +104,48 @@ def _time(name: str) -> float | None:
     return float(match[1]) if match else None
 
 
-def _side(source: str, timeout: float, identifier: Identifier) -> Side:
-    found = read(source, timeout)
-    profile = found.profile() if isinstance(found, Dump) else found
-    if isinstance(found, Dump) and found.truncated:
-        _say(f"{source}: the dump is cut, there were more goroutines")
+def _read(source: str, timeout: float, identifier: Identifier) -> ComparedProfile:
+    body = read(source, timeout)
+    profile = body.profile() if isinstance(body, Dump) else body
+    if isinstance(body, Dump) and body.truncated:
+        print_message(f"{source}: the dump is truncated")
     time = Clock().time() if is_service(source) else _time(Path(source).name)
-    return Side(without_credentials(source), time, profile.total, identifier.identify(profile))
+    return ComparedProfile(
+        name=without_credentials(source), time=time, total=profile.total, samples=identifier.identify(profile)
+    )
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(f"leakwatch: {line}\n")
-
-
-def text(old: Side, new: Side, found: list[GroupChange], moves: list[StackChange], by: By, limit: int) -> str:
-    """Return the difference to be read: which two, what changed most, and all in one line."""
+def text(
+    old: ComparedProfile,
+    new: ComparedProfile,
+    by_group: list[GroupChange],
+    stacks: Sequence[StackChange],
+    options: DiffOptions,
+) -> str:
+    """Return the profiles' names, the largest changes as a table, and a summary in one line."""
     console = terminal.recorder()
     console.print(_head("---", SHRANK, old), _head("+++", GREW, new), sep="\n", soft_wrap=True)
-    shown = largest(found, limit)
+    shown, by = largest(by_group, options.limit), options.by
     if shown:
-        table = _stacks(shown) if by is By.STACK else _groups(shown, by)
+        table = _stacks(shown) if by is GroupBy.STACK else _groups(shown, by)
         if not terminal.fits(console, table):
-            table = _stacks_short(shown) if by is By.STACK else _groups(shown, by, narrow=True)
+            table = _short_stacks(shown) if by is GroupBy.STACK else _groups(shown, by, narrow=True)
         console.print(table)
-    if len(shown) < len(found):
-        console.print(f"{len(found) - len(shown)} more; --limit 0 shows all")
+    if len(shown) < len(by_group):
+        console.print(f"{len(by_group) - len(shown)} more; --limit 0 shows all")
     later = ""
     if old.time is not None and new.time is not None and new.time != old.time:
-        when = "later" if new.time > old.time else "earlier"
-        later = f", {format_duration(abs(new.time - old.time))} {when}"
-    console.print("total ", _signed(new.total - old.total), f"{later}: {summary(moves)}", sep="", soft_wrap=True)
+        direction = "later" if new.time > old.time else "earlier"
+        later = f", {format_duration(abs(new.time - old.time))} {direction}"
+    console.print("total ", _signed(new.total - old.total), f"{later}: {summary(stacks)}", sep="", soft_wrap=True)
     return terminal.recorded(console)
 
 
-def _head(sign: str, style: str, side: Side) -> Text:
-    about = f"  {side.total} goroutines in {len(side.samples)} stacks"
-    if side.time is not None and side.time < YEAR_10000:
-        about += f", {datetime.fromtimestamp(side.time, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    return Text.assemble((f"{sign} ", style), (printable(side.name), f"bold {style}"), about)
+def _head(sign: str, style: str, profile: ComparedProfile) -> Text:
+    facts = f"  {profile.total} goroutines in {len(profile.samples)} stacks"
+    if profile.time is not None and profile.time < YEAR_10000:
+        facts += f", {format_time(profile.time)}"
+    return Text.assemble((f"{sign} ", style), (printable(profile.name), f"bold {style}"), facts)
 
 
 def _signed(change: int) -> Text:
@@ -145,41 +157,41 @@ def _signed(change: int) -> Text:
 def _empty(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for name in columns:
-        table.add_column(name, justify="right" if name in {"change", "old", "new"} else "left", overflow="fold")
+        table.add_column(name, justify="right" if name in NUMBERS else "left", overflow="fold")
     return table
 
 
-def _marked(one: GroupChange) -> list[str | Text]:
-    mark = {"new": Text("new", GREW), "gone": Text("gone", SHRANK)}.get(one.mark, "")
-    return [_signed(one.change), str(one.old), str(one.new), mark]
+def _number_cells(change: GroupChange) -> list[str | Text]:
+    mark = {"new": Text("new", GREW), "gone": Text("gone", SHRANK)}.get(change.mark, "")
+    return [_signed(change.change), str(change.old), str(change.new), mark]
 
 
-def _stacks(found: list[GroupChange]) -> Table:
+def _stacks(shown: list[GroupChange]) -> Table:
     table = _empty("change", "old", "new", "", "stack", "wait", "function", "started in")
-    for one in found:
-        stack = one.stacks[0].stack
-        at = styled(stack.blamed.function, "bold")
-        if stack.blamed.file:
-            at.append(f"\n{printable(stack.blamed.file)}:{stack.blamed.line}", "not bold dim")
-        table.add_row(*_marked(one), stack.fingerprint, stack.wait, at, styled(KEYS[By.ORIGIN](stack)))
+    for change in shown:
+        stack = change.stacks[0].stack
+        function = with_position(styled(stack.blamed.function, "bold"), file_and_line(stack.blamed))
+        origin = styled(KEYS[GroupBy.ORIGIN](stack))
+        table.add_row(*_number_cells(change), stack.fingerprint, stack.wait, function, origin)
     return table
 
 
-def _stacks_short(found: list[GroupChange]) -> Table:
-    """Return two lines for each stack, with file and function without their paths."""
+def _short_stacks(shown: list[GroupChange]) -> Table:
+    """Return two lines for each stack, without the paths of functions and files."""
     table = _empty("change", "old", "new", "stack", "function")
-    for one in found:
-        stack = one.stacks[0].stack
-        change, old, new, mark = _marked(one)
-        at = cut(stack.blamed.function, "bold")
-        if stack.blamed.file:
-            at.append(f"\n{short(printable(stack.blamed.file))}:{stack.blamed.line}", "not bold dim")
-        table.add_row(Text.assemble(change, "\n", mark), old, new, f"{stack.fingerprint}\n{stack.wait}", at)
+    for change in shown:
+        stack = change.stacks[0].stack
+        difference, old, new, mark = _number_cells(change)
+        position = short_function(file_and_line(stack.blamed))
+        function = with_position(short_cell(stack.blamed.function, "bold"), position)
+        table.add_row(
+            Text.assemble(difference, "\n", mark), old, new, f"{stack.fingerprint}\n{stack.wait}", function
+        )
     return table
 
 
-def _groups(found: list[GroupChange], by: By, *, narrow: bool = False) -> Table:
-    table = _empty("change", "old", "new", "", str(by.value))
-    for one in found:
-        table.add_row(*_marked(one), cut(one.key) if narrow else styled(one.key))
+def _groups(shown: list[GroupChange], by: GroupBy, *, narrow: bool = False) -> Table:
+    table = _empty("change", "old", "new", "", by.value)
+    for change in shown:
+        table.add_row(*_number_cells(change), short_cell(change.key) if narrow else styled(change.key))
     return table

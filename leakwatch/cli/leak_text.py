@@ -1,50 +1,44 @@
-"""A leak in words and colours, for the command line."""
+"""Text form of a leak, as `check` and `analyze` print it."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from rich.text import Text
 
 from leakwatch.cli.terminal import styled
 from leakwatch.leaks.model import Leak
-from leakwatch.leaks.reason import rate
+from leakwatch.leaks.wording import file_and_line, format_growth, format_time
 from leakwatch.model import Verdict
 from leakwatch.profile.escape import printable
 
 COLOURS = {Verdict.SUSPECTED: "yellow", Verdict.LEAKING: "bold red", Verdict.PROVEN: "bold red"}
+NAMED = 5  # targets of a leak
 
 
-def moment(time: float) -> str:
-    """Return a time in unix seconds as people read it."""
-    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def about(leak: Leak, verdict: Verdict) -> Iterator[Text]:
-    """Return the lines that tell a leak, with a `verdict` on it."""
+def leak_lines(leak: Leak, verdict: Verdict) -> Iterator[Text]:
+    """Yield the lines of a leak, with `verdict` in the first one."""
     stack = leak.stack
     head = Text(verdict.word.upper(), COLOURS.get(verdict, "bold"))
     head.append(f"  {printable(stack.blamed.function)}", "bold")
-    if stack.blamed.file:
-        head.append(f"  {printable(stack.blamed.file)}:{stack.blamed.line}", "not bold dim")
+    if position := file_and_line(stack.blamed):
+        head.append(f"  {printable(position)}", "not bold dim")
     yield head
-    words = [f"service {leak.service}", f"stack {stack.fingerprint}"]
+    facts = [f"service {leak.service}", f"stack {stack.fingerprint}"]
     if stack.wait:
-        words.append(f"waits in {stack.wait}")
+        facts.append(f"waits in {stack.wait}")
     if leak.owner:
-        words.append(f"owner {leak.owner}")
-    yield styled("  " + ", ".join(words))
+        facts.append(f"owner {leak.owner}")
+    yield styled(f"  {', '.join(facts)}")
     if leak.source:
         yield styled(f"  {leak.source}")
-    yield Text(f"  {leak.goroutines} goroutines now, {rate([leak.grew])}, confidence {leak.confidence:.0%}")
+    yield Text(f"  {leak.goroutines} goroutines now, {format_growth(leak.grew)}, confidence {leak.confidence:.0%}")
     yield Text(f"  {leak.reason}")
-    for name, when in (("began", leak.first_seen), ("first told", leak.detected_at)):
-        if when is not None:
-            yield Text(f"  {name} {moment(when)}")
+    for name, time in (("began", leak.first_seen), ("confirmed", leak.detected_at)):
+        if time is not None:
+            yield Text(f"  {name} {format_time(time)}")
     if len(leak.targets) > 1:
-        yield styled(
-            f"  on {len(leak.targets)} targets: {', '.join(leak.targets[:5])}{' ...' * (len(leak.targets) > 5)}"
-        )
+        more = " ..." if len(leak.targets) > NAMED else ""
+        yield styled(f"  on {len(leak.targets)} targets: {', '.join(leak.targets[:NAMED])}{more}")
     for related in leak.related:
-        yield styled(f"  with it grows {related.blamed.function} ({related.fingerprint})")
+        yield styled(f"  related: {related.blamed.function} ({related.fingerprint})")
     for frame in stack.frames:
-        yield styled(f"    {frame.function}" + (f"  {frame.file}:{frame.line}" if frame.file else ""), "dim")
+        yield styled(f"    {frame.function}" + (f"  {file_and_line(frame)}" if frame.file else ""), "dim")

@@ -1,4 +1,4 @@
-"""How leakwatch logs: text for people on a terminal, JSON for machines; always to standard error."""
+"""Set-up of the log: text on a terminal, JSON elsewhere, always on standard error."""
 
 import logging
 import sys
@@ -10,11 +10,11 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 FIRST = ("timestamp", "level", "event")
-"""What a line of JSON begins with, for those who read it all the same."""
+"""The first keys of a JSON line."""
 
 
 def configure(level: str, *, stream: TextIO = sys.stderr) -> None:
-    """Send log lines of `level` and above to `stream`."""
+    """Log events of `level` and above to `stream`."""
     terminal = stream.isatty()
     render: Processor = (
         structlog.dev.ConsoleRenderer(

@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs when it runs: a sidecar pays only for the daemon."""
+"""Entry point of the command line. Commands import their modules when they run, which keeps the daemon small."""
 
 import contextlib
 import sys
@@ -7,22 +7,20 @@ from typing import Annotated
 import typer
 
 from leakwatch import __version__
-from leakwatch.cli.commands import check as judge
-from leakwatch.cli.commands import config as files
-from leakwatch.cli.commands import run as serve
-from leakwatch.cli.commands import scrape as look
+from leakwatch.cli.commands import check, config, run, scrape
+from leakwatch.cli.terminal import print_message
 from leakwatch.errors import LeakwatchError, UsageError
 
 app = typer.Typer(
     name="leakwatch",
-    help="Tells whether a Go service is leaking goroutines, and where.",
+    help="Detects goroutine leaks in Go services, and reports where they are.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (serve, look, judge, files):
-    app.add_typer(group.commands)
+for module in (run, scrape, check, config):
+    app.add_typer(module.commands)
 
 
 def _version(wanted: bool) -> None:
@@ -41,30 +39,23 @@ def _main(
     pass
 
 
-def _say(message: str) -> None:
-    with contextlib.suppress(OSError):  # a terminal that is closed hears nothing
-        for line in message.splitlines():
-            typer.echo(f"leakwatch: {line}", err=True)
-
-
 def main() -> None:
-    """Run the command line; an error that is not a mistake of ours is one line, never a traceback.
+    """Run the command line.
 
-    Status 2: the command line is wrong; 1: something else is.
+    An expected error prints one line or more, without a traceback. The exit status is 2 if the command line is
+    invalid, and 1 after another expected error.
     """
     try:
         app()
-    except UsageError as error:
-        _say(str(error))
-        sys.exit(2)
     except LeakwatchError as error:
-        _say(str(error))
-        sys.exit(1)
+        for line in str(error).splitlines():
+            print_message(line)
+        sys.exit(2 if isinstance(error, UsageError) else 1)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone, which is its right
+        sys.stderr.close()  # the reader of a pipe, such as head, has exited
         sys.exit(1)
     except OSError as error:
         with contextlib.suppress(OSError):
-            sys.stdout.close()  # what could not be written must not be tried again at the end
-        _say(f"{error.filename or 'cannot write the output'}: {error.strerror or error}")
+            sys.stdout.close()  # otherwise Python writes the rest again at exit
+        print_message(f"{error.filename or 'cannot write the output'}: {error.strerror or error}")
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""The commands, grouped by what they are for, and what they share. Each imports what it needs when it runs."""
+"""Parts that several commands share: files in the package, and checks of option values."""
 
 import math
 from importlib import resources
@@ -9,7 +9,7 @@ from leakwatch.settings.units import parse_duration
 
 
 def shipped(name: str) -> Path:
-    """Return a file that comes with leakwatch, from an installed package or from the source tree."""
+    """Return the path of a file of the package, also if leakwatch runs from its source tree."""
     installed = Path(str(resources.files("leakwatch"))) / "shipped" / name
     if installed.exists():
         return installed
@@ -17,22 +17,22 @@ def shipped(name: str) -> Path:
 
 
 def check_positive(option: str, value: float) -> None:
-    """Raise UsageError for what is no number above 0."""
-    if not 0 < value < math.inf:  # no comparison is true of nan
+    """Raise UsageError unless the value is a number greater than 0."""
+    if not 0 < value < math.inf:  # false for nan too
         raise UsageError(f"{option} {value:g}: must be a number greater than 0")
 
 
 def check_share(option: str, value: float) -> None:
-    """Raise UsageError for what is no share of a whole."""
+    """Raise UsageError unless the value is above 0 and at most 1."""
     if not 0 < value <= 1:
         raise UsageError(f"{option} {value:g}: must be above 0 and at most 1")
 
 
 def seconds(option: str, text: str) -> float:
-    """Return the seconds of a duration that is longer than nothing; raises UsageError."""
+    """Return the seconds of a positive duration; raises UsageError."""
     try:
-        found = parse_duration(text)
+        duration = parse_duration(text)
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from error
-    check_positive(option, found)
-    return found
+    check_positive(option, duration)
+    return duration

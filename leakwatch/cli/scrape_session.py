@@ -1,4 +1,4 @@
-"""Watches some targets for a while, by the jobs and the pipeline of the daemon: for a check, for a live table."""
+"""Scrapes targets for a limited time, with the loops and the pipeline of the daemon."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from leakwatch.cli.stack_table import Refresh
 from leakwatch.clock import Clock, Lag
 from leakwatch.discovery.target_builder import endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, UsageError, without_credentials
@@ -22,146 +23,157 @@ from leakwatch.scrape.target_set import ScrapeTarget
 from leakwatch.scrape.target_url import target_job
 
 CREDIT = 0.25
-"""Seconds of a core for the first scrapes, which make connections and ask for names: no gap shall come of them."""
+"""CPU seconds in the cost budget at the start. Connecting and the symbol request would otherwise delay scrapes."""
 
-REFRESH = 0.25  # seconds between two looks
+REFRESH = 0.25  # seconds between two updates of the display
 
 OnEvents = Callable[[list[Event]], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSettings:
-    """How to scrape: seconds; `cost_limit`: share of one core of each target; `closer`: the settings of probes."""
+    """How to scrape; times in seconds, `cost_limit` as a share of one core per target."""
 
     interval: float
     timeout: float
     cost_limit: float
-    closer: ProbeSettings
+    probes: ProbeSettings
 
 
 class SessionTarget:
-    """One target that is watched: its job, and for how long it has been."""
+    """One target of a session. Times are those of the stopwatch."""
 
-    def __init__(self, job: ScrapeLoop, began: float) -> None:
-        self.job = job
-        self.began = began
-        """When it was first asked, by the stopwatch."""
-        self.up: float | None = None
-        """When it first answered, None while it never has."""
-        self.answered = began
-        """When it last answered, or was first asked."""
+    def __init__(self, loop: ScrapeLoop, start: float) -> None:
+        self.loop = loop
+        self.start = start
+        """Time before the first scrape."""
+        self.first_success: float | None = None
+        self.last_success = start
+        """Time of the latest successful scrape, `start` before the first."""
         self.scrapes = 0
-        """That were good."""
+        """Successful scrapes."""
 
-    def took_in(self, now: float) -> None:
-        """Note what became of a call of the job, at `now`."""
-        good = self.job.state.health.results["success"]
-        if good > self.scrapes:
-            self.up = now if self.up is None else self.up
-            self.answered = now
-        self.scrapes = good
+    def update(self, now: float) -> None:
+        """Record the result of a scrape that ended at `now`."""
+        successes = self.loop.state.health.results["success"]
+        if successes > self.scrapes:
+            self.first_success = now if self.first_success is None else self.first_success
+            self.last_success = now
+        self.scrapes = successes
+
+
+IsOver = Callable[[SessionTarget], bool]
+"""Returns whether to stop scraping a target."""
 
 
 class ScrapeSession:
-    """Watches the targets at `urls`, each written [service=]URL; raises UsageError and ConfigError for bad ones.
+    """Scrapes the targets at `urls`, each written [service=]URL. `on_events` receives the verdicts that change.
 
-    `tell` gets the verdicts that change.
+    Raises UsageError and ConfigError if a URL is invalid.
     """
 
     def __init__(
         self,
         urls: Sequence[str],
-        settings: DetectionSettings,
-        how: SessionSettings,
-        tell: OnEvents = lambda _: None,
+        detection: DetectionSettings,
+        settings: SessionSettings,
+        on_events: OnEvents = lambda _: None,
     ) -> None:
-        self.pipeline = Pipeline(settings)
+        self.pipeline = Pipeline(detection)
         self.clock = Clock()
         self.stopped = False
-        """Whether it was told to stop before its time."""
-        self.vigils: list[SessionTarget] = []
-        self._how = how
-        self._tell = tell
-        self._plans = {plan.target: plan for plan in (_scrape_target(url, how) for url in urls)}
-        if len(self._plans) < len(urls):
+        """Whether SIGINT or SIGTERM ended the session."""
+        self.session_targets: list[SessionTarget] = []
+        self._settings = settings
+        self._on_events = on_events
+        scrape_targets = [_scrape_target(url, settings) for url in urls]
+        self._scrape_targets = {scrape_target.target: scrape_target for scrape_target in scrape_targets}
+        if len(self._scrape_targets) < len(urls):
             raise UsageError("a target is given twice")
 
     @property
     def targets(self) -> list[Target]:
-        """What is watched."""
-        return list(self._plans)
+        """The targets."""
+        return list(self._scrape_targets)
 
-    async def run(self, over: Callable[[SessionTarget], bool], look: Callable[[], None] = lambda: None) -> None:
-        """Watch each target until it is `over` for it, or until SIGINT or SIGTERM; call `look` now and then."""
+    async def run(self, is_over: IsOver, refresh: Refresh = lambda: None) -> None:
+        """Scrape each target until `is_over` returns true for it, or until SIGINT or SIGTERM.
+
+        `refresh` is called every `REFRESH` seconds and at the end.
+        """
         lag = Lag()
         lag.start()
         now = self.clock.stopwatch()
-        self.vigils = [SessionTarget(self._job(plan, lag), now) for plan in self._plans.values()]
-        watching = asyncio.gather(*(self._watch(one, over) for one in self.vigils))
+        self.session_targets = [
+            SessionTarget(self._loop(scrape_target, lag), now) for scrape_target in self._scrape_targets.values()
+        ]
+        scraping = asyncio.gather(*(self._scrape(target, is_over) for target in self.session_targets))
         try:
-            with self._stopping(watching):
-                while not watching.done():
-                    look()
-                    await asyncio.wait([watching], timeout=REFRESH)
+            with self._stopped_by_signals(scraping):
+                while not scraping.done():
+                    refresh()
+                    await asyncio.wait([scraping], timeout=REFRESH)
                 if not self.stopped:
-                    watching.result()
+                    scraping.result()
         finally:
             lag.stop()
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
-            await asyncio.gather(*(one.job.close() for one in self.vigils))
-        look()
+            scraping.cancel()
+            await asyncio.gather(scraping, return_exceptions=True)
+            await asyncio.gather(*(target.loop.close() for target in self.session_targets))
+        refresh()
 
     @contextlib.contextmanager
-    def _stopping(self, watching: "asyncio.Future[list[None]]") -> Iterator[None]:
-        """Let SIGINT and SIGTERM end it."""
+    def _stopped_by_signals(self, scraping: "asyncio.Future[list[None]]") -> Iterator[None]:
+        """Cancel `scraping` on SIGINT or SIGTERM."""
 
         def stop() -> None:
             self.stopped = True
-            watching.cancel()
+            scraping.cancel()
 
-        loop, numbers = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
-        for number in numbers:
-            loop.add_signal_handler(number, stop)
+        event_loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            event_loop.add_signal_handler(number, stop)
         try:
             yield
         finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
+            for number in signals:
+                event_loop.remove_signal_handler(number)
 
-    def _job(self, plan: ScrapeTarget, lag: Lag) -> ScrapeLoop:
-        tls = Tls(plan.job.http.tls_config, secure=plan.endpoint.url.scheme == "https")
-        return build_loop(plan, tls=tls, pipeline=self.pipeline, clock=self.clock, lag=lag.total, credit=CREDIT)
+    def _loop(self, scrape_target: ScrapeTarget, lag: Lag) -> ScrapeLoop:
+        tls = Tls(scrape_target.job.http.tls_config, secure=scrape_target.endpoint.url.scheme == "https")
+        return build_loop(
+            scrape_target, tls=tls, pipeline=self.pipeline, clock=self.clock, lag=lag.total, credit=CREDIT
+        )
 
-    async def _watch(self, one: SessionTarget, over: Callable[[SessionTarget], bool]) -> None:
-        """Scrape at every interval, from the first good answer on half an interval off it.
+    async def _scrape(self, target: SessionTarget, is_over: IsOver) -> None:
+        """Scrape a target at its interval, shifted by half an interval after the first success.
 
-        Blocks begin with the first good one: so their edges lie between scrapes, and none holds one too few
-        because some came a little late.
+        Blocks begin with the first success. With the shift, their edges lie between two scrapes, so a scrape that
+        is slightly late still counts for its block.
         """
-        clock, interval = self.clock, self._how.interval
+        clock, interval = self.clock, self._settings.interval
         due = clock.stopwatch()
         while True:
             await asyncio.sleep(due - clock.stopwatch())
-            fresh = one.up is None
-            await one.job.run(self._tell)
+            was_new = target.first_success is None
+            await target.loop.run(self._on_events)
             now = clock.stopwatch()
-            one.took_in(now)
-            if over(one):
+            target.update(now)
+            if is_over(target):
                 return
-            if fresh and one.up is not None:
+            if was_new and target.first_success is not None:
                 due -= interval / 2
-            due += interval * max(1, (now - due) // interval)  # one that is late comes at once, more are left out
+            due += interval * max(1, (now - due) // interval)  # a late scrape starts at once; more are skipped
 
 
-def _scrape_target(url: str, how: SessionSettings) -> ScrapeTarget:
+def _scrape_target(url: str, settings: SessionSettings) -> ScrapeTarget:
     """Return how to scrape the target at [service=]URL; raises UsageError and ConfigError."""
     config = target_job(url)
     (group,) = config.static_configs
-    job = config.job(GlobalConfig(scrape_interval=how.interval, scrape_timeout=how.timeout))
-    job = replace(job, cost_limit=how.cost_limit, probes=how.closer)
+    job = replace(config.job(GlobalConfig()), cost_limit=settings.cost_limit, probes=settings.probes)
     try:
-        found = endpoint({**group.labels, "__address__": group.targets[0]}, job.defaults)
+        address = endpoint({**group.labels, "__address__": group.targets[0]}, job.defaults)
     except DiscoveryError as error:
         raise ConfigError(f"{without_credentials(url)}: {error}") from error
-    return ScrapeTarget(found, job)
+    # Unlike in a job, the timeout may exceed the interval: a check of an expensive target is slow, but not wrong.
+    return ScrapeTarget(replace(address, interval=settings.interval, timeout=settings.timeout), job)

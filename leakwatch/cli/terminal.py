@@ -1,45 +1,76 @@
-"""What is written to standard output as text: coloured on a terminal, plain where it is piped.
+"""Output of the commands: messages on standard error, coloured or plain text on standard output.
 
-NO_COLOR and FORCE_COLOR are honoured; nothing from elsewhere reaches a terminal as it is.
+NO_COLOR and FORCE_COLOR are respected. Text from services is escaped before it reaches a terminal.
+rich is imported on first use, since most commands print nothing with it.
 """
 
+from __future__ import annotations
+
+import contextlib
 import io
 import sys
+from typing import TYPE_CHECKING
 
-from rich.console import Console, RenderableType
-from rich.text import Text
+from leakwatch.leaks.wording import short_function
+from leakwatch.profile.escape import escaped, printable
 
-from leakwatch.profile.escape import printable
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
 
-WIDEST = 240  # columns of a table that is piped
-
-
-def console(piped_width: int = WIDEST) -> Console:
-    """Return a console on standard output: as wide as the terminal, or `piped_width`."""
-    terminal = sys.stdout.isatty()
-    return Console(width=None if terminal else piped_width, highlight=False, soft_wrap=False)
+PIPED_WIDTH = 240  # columns of a table in a pipe
 
 
-def recorder(piped_width: int = WIDEST) -> Console:
-    """Return a console that keeps what standard output is to get, for `recorded`."""
+def print_message(line: str) -> None:
+    """Print one line to standard error, after the name of the program."""
+    with contextlib.suppress(OSError):  # the terminal may be closed
+        sys.stderr.write(f"leakwatch: {escaped(line)}\n")
+        sys.stderr.flush()
+
+
+def console() -> Console:
+    """Return a console on standard output, as wide as the terminal."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=False)
+
+
+def recorder(piped_width: int = PIPED_WIDTH) -> Console:
+    """Return a console that records its output for `recorded`, with the width and colours of standard output."""
+    from rich.console import Console
+
     terminal = sys.stdout.isatty()
     width = None if terminal else piped_width
     return Console(file=io.StringIO(), force_terminal=terminal or None, width=width, highlight=False)
 
 
 def recorded(console: Console) -> str:
-    """Return what a recorder got, without spaces at the ends of lines."""
+    """Return the output of a recorder, without spaces at the ends of lines."""
     if not isinstance(console.file, io.StringIO):
-        raise TypeError("only a recorder keeps what it gets")
+        raise TypeError("not a recorder")
     return "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().splitlines())
 
 
-def fits(console: Console, what: RenderableType) -> bool:
-    """Tell whether `what` is as wide as it wants to be."""
-    needed = console.measure(what, options=console.options.update(max_width=WIDEST)).maximum
+def fits(console: Console, renderable: RenderableType) -> bool:
+    """Return whether the terminal is wide enough for `renderable`; in a pipe everything fits."""
+    needed = console.measure(renderable, options=console.options.update(max_width=PIPED_WIDTH)).maximum
     return not sys.stdout.isatty() or needed <= console.width
 
 
 def styled(text: str, style: str = "") -> Text:
-    """Return text from elsewhere to be shown: brackets in it are no markup, nothing in it steers a terminal."""
+    """Return text from a service, without markup and escaped."""
+    from rich.text import Text
+
     return Text(printable(text), style)
+
+
+def short_cell(text: str, style: str = "") -> Text:
+    """Return a cell for a narrow table: a name without its path, cut with "…" and never wrapped."""
+    from rich.text import Text
+
+    return Text(short_function(printable(text)), style, no_wrap=True, overflow="ellipsis")
+
+
+def with_position(cell: Text, position: str) -> Text:
+    """Return a cell with a file position below, dimmed, if it is known."""
+    return cell.append(f"\n{printable(position)}", "not bold dim") if position else cell

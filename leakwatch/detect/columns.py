@@ -4,7 +4,7 @@ A row is a series, a column is a block or an hour, the oldest first. All series 
 times, so a missed scrape is a property of the column (`scrapes`) and never looks like a count of zero.
 """
 
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ class Columns:
     """The latest columns of all series: `values[quantity, row, column]`, and the scrapes of each column."""
 
     __slots__ = ("blocks", "regular", "scrapes", "values")
+    STATE: ClassVar = {"values": Floats, "scrapes": npt.NDArray[np.int32], "regular": npt.NDArray[np.int32]}
 
     def __init__(self, length: int, blocks: int = 1) -> None:
         self.blocks = blocks

@@ -6,7 +6,7 @@ hours.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -50,6 +50,8 @@ class Streak:
 
 class DailyScorer:
     """Scores the stacks of one target in the hourly windows; remembers their streaks in C24."""
+
+    STATE: ClassVar = {"_streaks": dict[Fingerprint, Streak]}
 
     def __init__(self) -> None:
         self._streaks: dict[Fingerprint, Streak] = {}

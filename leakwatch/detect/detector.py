@@ -11,7 +11,7 @@ time to grow again and did not.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic, TypeVar
 
 import numpy as np
 
@@ -87,6 +87,8 @@ class Detector(Generic[S]):
 
     `score_blocks` is called when a block has closed, `score_hours` when an hour has closed.
     """
+
+    STATE: ClassVar = {"cases": dict[Fingerprint, Case], "_hour_scores": StackScores, "_hours": int}
 
     def __init__(self, score_blocks: Scorer[S], score_hours: Scorer[S]) -> None:
         self.cases: dict[Fingerprint, Case] = {}

@@ -6,8 +6,8 @@
 Pure: callers pass the time with the samples.
 """
 
-from collections.abc import Collection, Sequence
-from typing import Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from leakwatch.detect.columns import (
 )
 from leakwatch.detect.lifetimes import PastLifetimes, hourly_floors
 from leakwatch.detect.open_block import OpenBlock
+from leakwatch.detect.plain import PlainReader
 from leakwatch.detect.series_table import SeriesTable
 from leakwatch.model import Fingerprint, Sample, Samples, Stack
 
@@ -39,6 +40,23 @@ class History:
     `block`: seconds; `series_limit`: the most stacks that have a series, the others are summed up in `folded`.
     """
 
+    STATE: ClassVar[Mapping[str, Any]] = {
+        "_table": SeriesTable,
+        "block": float,
+        "blocks": Columns,
+        "hours": Columns,
+        "known_drop": Floats,
+        "past_lifetimes": PastLifetimes,
+        "last": Sums,
+        "time": float | None,
+        "since": float | None,
+        "lifetime": int,
+        "closed": int,
+        "folded": int,
+        "folded_stacks": int,
+        "open_block": OpenBlock,
+        "_closed_interval": float,
+    }
     rebased = False
 
     def __init__(self, block: float, series_limit: int = 1000) -> None:
@@ -140,6 +158,12 @@ class History:
         self.block = self._configured_block
         self.open_block.begin(0.0)
         self.open_block.clear_steps()
+
+    def restore(self, plain: PlainReader) -> None:
+        """Restore the state of another history into this new one."""
+        self._table.restore(plain["_table"])
+        self._resize(len(self.stacks))  # the arrays must have as many rows
+        plain.fill(self)
 
     def take_over(self, other: "History") -> None:
         """Take over stacks, known drops and past lifetimes of `other`, which has ended its lifetime."""

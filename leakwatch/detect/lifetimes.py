@@ -4,7 +4,7 @@ A pool that warms up to 200 goroutines after each start grows in a straight line
 stops. The ceiling of the last lifetimes is the best estimate of where that is. A straight leak has no ceiling.
 """
 
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class PastLifetimes:
     """Row -> the ceilings in the last lifetimes, and whether the last one looked like a leak."""
 
     __slots__ = ("_current", "ceilings", "leaked")
+    STATE: ClassVar = {"ceilings": Floats, "leaked": Mask, "_current": Floats}
 
     def __init__(self) -> None:
         self.ceilings: Floats = np.zeros((LIFETIMES, 0), np.float32)

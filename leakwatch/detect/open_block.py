@@ -1,7 +1,7 @@
 """The open block: sums over its scrapes, per row, in constant time per scrape."""
 
 from collections import deque
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -15,6 +15,8 @@ COUNT, CHANGE, SQUARED_CHANGE, BLOCK_FALLS, BLOCK_RISES, BLOCK_SQUARED_RISES, MI
 
 class OpenBlock:
     """The block that scrapes are added to until it is closed."""
+
+    STATE: ClassVar = {"start": float, "scrapes": int, "regular": int, "_sums": Sums, "_steps": deque[float]}
 
     def __init__(self) -> None:
         self.start = 0.0

@@ -5,9 +5,8 @@ look stationary. So the growth within lifetimes is added up: the steps of means 
 the first hour of a lifetime and without steps across a restart, scaled up for the targets that are left out.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Collection, Mapping
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -21,79 +20,20 @@ from leakwatch.detect.columns import (
     TURNOVER,
     Columns,
     Floats,
-    Rows,
     Sums,
     hour_column,
     is_other_interval,
     update_known_drop,
 )
 from leakwatch.detect.history import History
+from leakwatch.detect.plain import Plain, PlainReader, PlainWriter
 from leakwatch.detect.pool_member import PoolMember
+from leakwatch.detect.pooled_columns import PooledColumns, Step
 from leakwatch.model import Fingerprint, Stack
 
 SKIPPED_BLOCKS: Final = BLOCKS_PER_HOUR  # at the beginning of a lifetime
 MAX_DELAY: Final = 3  # blocks that a target may be behind
 MIN_CAPACITY: Final = 64  # rows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """The growth of a member in one block or hour.
-
-    `column`: shape (6, rows of the member), mean and floor as differences; `level`: the mean itself.
-    """
-
-    pool_rows: Rows
-    column: Sums
-    level: Floats | Sums
-    scrapes: int
-    regular: int
-
-
-class PooledColumns:
-    """Columns of the growth of all members, added up since the first column."""
-
-    def __init__(self, columns: Columns) -> None:
-        length = len(columns.scrapes)
-        self.columns = columns
-        self.levels: Floats = np.zeros((0, length), np.float32)
-        """The goroutines of all members in each column, not rebased."""
-        self.falls: Floats = np.zeros((0, length), np.float32)
-        """Sum of the falls of each member's floor."""
-
-    def resize(self, rows: int) -> None:
-        """Extend to `rows` rows."""
-        self.columns.resize(rows)
-        more = ((0, rows - len(self.levels)), (0, 0))
-        self.levels, self.falls = np.pad(self.levels, more), np.pad(self.falls, more)
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Keep only `rows`, in this order."""
-        self.columns.values = self.columns.values[:, rows]
-        self.levels, self.falls = self.levels[rows], self.falls[rows]
-
-    def push(self, steps: Sequence[Step | None]) -> None:
-        """Append the sum of the `steps` of all members, scaled up for the members without one."""
-        counted = [step for step in steps if step is not None]
-        columns, rows = self.columns, len(self.levels)
-        scraped = np.flatnonzero(columns.scrapes)
-        previous = columns.values[:, :, scraped[-1]].copy() if len(scraped) else np.zeros((6, rows))
-        for values in (self.levels, self.falls):
-            values[:, :-1] = values[:, 1:].copy()
-            values[:, -1] = 0
-        if not counted:
-            columns.push(None, 0, 0)
-            return
-        total = np.zeros((6, rows))
-        scale = len(steps) / len(counted)
-        for step in counted:
-            total[:, step.pool_rows] += step.column
-            self.levels[step.pool_rows, -1] += scale * step.level
-            self.falls[step.pool_rows, -1] += scale * np.maximum(-step.column[FLOOR], 0)
-        total *= scale
-        total[MEAN] += previous[MEAN]
-        total[FLOOR] += previous[FLOOR]
-        columns.push(total, min(step.scrapes for step in counted), min(step.regular for step in counted))
 
 
 class Pool:
@@ -102,6 +42,16 @@ class Pool:
     `stack_pool`: for a pool of sites, the pool of their stacks.
     """
 
+    STATE: ClassVar = {
+        "block_start": float,
+        "closed": int,
+        "stacks": list[Stack],
+        "pooled_blocks": PooledColumns,
+        "pooled_hours": PooledColumns,
+        "known_drop": Floats,
+        "interval": float,
+        "_capacity": int,
+    }
     rebased = True
 
     def __init__(self, block: float, start: float, stack_pool: "Pool | None" = None) -> None:
@@ -131,6 +81,25 @@ class Pool:
     def hours(self) -> Columns:
         """The growth in the latest hours."""
         return self.pooled_hours.columns
+
+    def to_plain(self, writer: PlainWriter, histories: Mapping[str, History]) -> Plain:
+        """Return the state, without the members that have none of `histories`."""
+        members = {
+            name: writer.state(member)
+            for name, member in self.members.items()
+            if member.history is histories.get(name)
+        }
+        return {**writer.state(self), "members": members}
+
+    def restore(self, plain: PlainReader, histories: Mapping[str, History]) -> None:
+        """Restore the state of another pool into this new one; members without one of `histories` are dropped."""
+        self._resize(len(plain["stacks"].elements()))
+        plain.fill(self)
+        self.rows = {stack.fingerprint: row for row, stack in enumerate(self.stacks)}
+        for name, member in plain["members"].items():
+            if name in histories:
+                self.members[name] = PoolMember(histories[name], len(self.stacks))
+                member.fill(self.members[name])
 
     def set_members(self, histories: Mapping[str, History]) -> None:
         """Set the members; `histories`: by target name. A target with another history becomes a new member."""

@@ -1,6 +1,7 @@
 """One target in the pool of its service."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,14 @@ from leakwatch.detect.history import History
 
 class PoolMember:
     """The latest hours of one target, over all its lifetimes: means and floors per row of the pool, and uptime."""
+
+    STATE: ClassVar = {
+        "pooled_until": tuple[int, float, int],
+        "means": Floats,
+        "floors": Floats,
+        "uptimes": Floats,
+        "lifetimes": npt.NDArray[np.int32],
+    }
 
     def __init__(self, history: History, pool_size: int) -> None:
         self.history = history

@@ -36,8 +36,9 @@ from leakwatch.detect.growth import (
 )
 from leakwatch.detect.history import History
 from leakwatch.detect.lifetimes import CEILING_FACTOR, MIN_RISE, shapes
-from leakwatch.detect.pool import Pool, PooledColumns
+from leakwatch.detect.pool import Pool
 from leakwatch.detect.pool_member import PoolMember
+from leakwatch.detect.pooled_columns import PooledColumns
 from leakwatch.detect.windows import BLOCK_WINDOWS, POOLED_HOUR_WINDOWS, Window
 from leakwatch.model import Fingerprint
 

@@ -1,7 +1,7 @@
 """Detects restarts: by the identity that a process reports, or without one by its counts. Pure."""
 
 from collections import deque
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -23,6 +23,15 @@ MAX_LEFT: Final = 0.2  # of the goroutines are left after a restart
 
 class ProcessTracker:
     """The process that a target runs in, and whether it changes."""
+
+    STATE: ClassVar = {
+        "process": Process | None,
+        "mixed": bool,
+        "build": str,
+        "rebuilt": bool,
+        "_starts": deque[str],
+        "_returned": float,
+    }
 
     def __init__(self) -> None:
         self.process: Process | None = None

@@ -2,16 +2,20 @@
 
 from collections.abc import Collection, Sequence
 from heapq import nlargest
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from leakwatch.detect.columns import Sums
+from leakwatch.detect.plain import PlainReader
 from leakwatch.model import Fingerprint, Sample, Samples, Stack
 
 
 class SeriesTable:
     """At most `limit` rows, each of one stack."""
+
+    STATE: ClassVar = {"stacks": list[Stack | None], "rows": dict[Fingerprint, int], "_last_seen": Sums}
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -24,6 +28,14 @@ class SeriesTable:
         """Changes whenever a stack gets or loses a row."""
         self._last_seen: Sums = np.zeros(0)
         self._origin_numbers: dict[str, int] = {}
+
+    def restore(self, plain: PlainReader) -> None:
+        """Restore the rows of another table into this new one."""
+        self._resize(len(plain["stacks"].elements()))
+        plain.fill(self)
+        self._number_origins()
+        if {stack.fingerprint: row for row, stack in enumerate(self.stacks) if stack} != self.rows:
+            raise plain["rows"].error("are not those of the stacks")
 
     def see(self, rows: Sequence[int], time: float) -> None:
         """Record that the stacks of `rows` had goroutines at `time`."""

@@ -1,1 +1,1 @@
-"""Discovery: which targets exist."""
+"""Target discovery and relabeling."""

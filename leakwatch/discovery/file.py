@@ -1,10 +1,9 @@
-"""`file_sd_configs`: target groups in YAML or JSON files, read again when they change.
+"""`file_sd_configs`: target groups in YAML or JSON files, which are read again when they change.
 
-A file is compared by size, inode and time of change, which works on every file system and through the symbolic
-links of a Kubernetes ConfigMap. A file that cannot be read, or is half written, keeps its last groups and says so.
+A change is a new size, inode or modification time of a file. This works on every file system, and through the
+symbolic links of a Kubernetes ConfigMap. If a file is invalid or cannot be read, its last groups stay.
 """
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -12,7 +11,8 @@ from typing import Annotated, ClassVar
 import yaml
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
-from leakwatch.discovery.status import progress
+from leakwatch.clock import Clock
+from leakwatch.discovery.status import DiscoveryStatus
 from leakwatch.discovery.target_group import CompleteGroup, TargetGroup, Update
 from leakwatch.errors import ConfigError
 from leakwatch.settings.base import BaseSettings
@@ -20,9 +20,10 @@ from leakwatch.settings.file import load_yaml
 from leakwatch.settings.messages import friendly_message
 from leakwatch.settings.types import ConfigPath, Duration
 
-CANNOT = "targets file cannot be used, its last target groups stay"
+FILE_FAILED = "targets file cannot be used, its last target groups stay"
 
-Version = tuple[int, int, int]
+FileVersion = tuple[int, int, int]
+"""Size, inode, and modification time in nanoseconds."""
 
 
 def _pattern(pattern: Path) -> Path:
@@ -32,102 +33,109 @@ def _pattern(pattern: Path) -> Path:
 
 
 class FileConfig(BaseSettings):
-    """Which files to read, and how often to look whether they changed."""
+    """Files with target groups."""
 
     files: Annotated[tuple[Annotated[ConfigPath, AfterValidator(_pattern)], ...], Field(min_length=1)]
-    """Files in YAML or JSON that list target groups; * stands for any part of a file's name."""
+    """YAML or JSON files that list target groups. `*` in a file name matches any text."""
     refresh_interval: Duration = 5.0
-    """How often it is looked whether they changed."""
+    """How often leakwatch checks whether the files changed."""
 
     group: ClassVar[type[TargetGroup]] = TargetGroup
-    """What a group in these files must be."""
+    """The type that each group is validated as."""
 
-    async def run(self, update: Update) -> None:
-        """Tell the groups of all files whenever one of them changed; never ends."""
-        reader = Reader(self.files, self.group)
-        while True:
-            groups = reader.read()
-            if groups is not None:
-                update(groups)
-            await asyncio.sleep(self.refresh_interval)
+    def discoverer(self, status: DiscoveryStatus, clock: Clock) -> "FileDiscoverer":
+        """Return the discoverer of these files."""
+        return FileDiscoverer(self, status, clock)
 
 
 class CompleteFileConfig(FileConfig):
-    """Files whose addresses are scraped as they stand, since no rule mends them."""
+    """Files for a job without relabel rules: each address must be host:port or a unix socket."""
 
     group = CompleteGroup
 
 
-class Reader:
-    """Reads the files of some patterns, each only when it changed; `group`: what must be in them."""
+class FileDiscoverer:
+    """Reads the files of a configuration, each only when it changed."""
 
-    def __init__(self, patterns: tuple[Path, ...], group: type[TargetGroup] = CompleteGroup) -> None:
-        self._patterns = patterns
-        self._groups_type: TypeAdapter[tuple[TargetGroup, ...]] = TypeAdapter(tuple[group, ...])  # type: ignore[valid-type]  # a type that is chosen
-        self._progress = progress()
-        self._seen: set[str] = set()
-        self._versions: dict[str, Version] = {}
+    def __init__(self, config: FileConfig, status: DiscoveryStatus, clock: Clock) -> None:
+        self._config = config
+        self._status = status
+        self._clock = clock
+        group = config.group
+        self._groups_type: TypeAdapter[tuple[TargetGroup, ...]] = TypeAdapter(tuple[group, ...])  # type: ignore[valid-type]  # a type chosen at run time
+        self._paths: set[str] = set()
+        self._versions: dict[str, FileVersion] = {}
         self._groups: dict[str, tuple[TargetGroup, ...]] = {}
-        self._first = True
+        self._is_first_read = True
+
+    async def run(self, update: Update) -> None:
+        """Call `update` with the groups of all files after each change; never ends."""
+        while True:
+            groups = self.read()
+            if groups is not None:
+                update(groups)
+            await self._clock.sleep(self._config.refresh_interval)
 
     def read(self) -> list[TargetGroup] | None:
-        """Return the groups of all files, None if nothing changed since the last call."""
-        paths = sorted({path for pattern in self._patterns for path in _matching(pattern)})
-        changed = self._first
-        if self._first and not paths:
-            files = [str(pattern) for pattern in self._patterns]
-            self._progress.log.warning("no file to read targets from yet", files=files)
-        self._first = False
+        """Return the groups of all files, or None if they did not change since the last call."""
+        paths = sorted({path for pattern in self._config.files for path in _matching_paths(pattern)})
+        changed = self._is_first_read
+        if self._is_first_read and not paths:
+            self._status.log.warning(
+                "no targets file exists yet", files=[str(path) for path in self._config.files]
+            )
+        self._is_first_read = False
         for path in paths:
-            changed |= self._read(path)
-        for path in self._seen - set(paths):
-            self._progress.forget(path)
+            changed |= self._read_file(path)
+        for path in self._paths - set(paths):
+            self._status.remove(path)
             self._versions.pop(path, None)
             if self._groups.pop(path, None) is not None:
-                self._progress.log.warning("targets file is gone: its targets go too", file=path)
+                self._status.log.warning("targets file was deleted, its targets are removed", file=path)
                 changed = True
-        self._seen = set(paths)
+        self._paths = set(paths)
         return [group for groups in self._groups.values() for group in groups] if changed else None
 
-    def _read(self, path: str) -> bool:
+    def _read_file(self, path: str) -> bool:
+        """Return whether the groups of a file changed."""
         try:
             stat = Path(path).stat()
             version = (stat.st_size, stat.st_ino, stat.st_mtime_ns)
             if self._versions.get(path) == version:
-                self._progress.works(path)
+                self._status.works(path)
                 return False
             groups = read_groups(Path(path), self._groups_type)
         except (OSError, ConfigError) as error:
-            said = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
-            kept = sum(len(group.targets) for group in self._groups.get(path, ()))
-            self._progress.failed(path, said, kept=kept, event=CANNOT)
+            message = f"{path}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            targets = sum(len(group.targets) for group in self._groups.get(path, ()))
+            self._status.failed(path, message, targets=targets, event=FILE_FAILED)
             return False
         self._versions[path] = version
-        self._progress.works(path)
-        groups = tuple(_named(group, path) for group in groups)
+        self._status.works(path)
+        groups = tuple(_with_path_label(group, path) for group in groups)
         changed = self._groups.get(path) != groups
         self._groups[path] = groups
         return changed
 
 
-def _named(group: TargetGroup, path: str) -> TargetGroup:
+def _with_path_label(group: TargetGroup, path: str) -> TargetGroup:
     return group.model_copy(update={"labels": {**group.labels, "__meta_filepath": path}})
 
 
-def _matching(pattern: Path) -> list[str]:
+def _matching_paths(pattern: Path) -> list[str]:
     return [str(path) for path in pattern.parent.glob(pattern.name)]
 
 
-def read_groups(path: Path, groups: TypeAdapter[tuple[TargetGroup, ...]]) -> tuple[TargetGroup, ...]:
-    """Return the target groups in one file; raises OSError and ConfigError."""
+def read_groups(path: Path, groups_type: TypeAdapter[tuple[TargetGroup, ...]]) -> tuple[TargetGroup, ...]:
+    """Return the target groups of one file; raises OSError and ConfigError."""
     try:
         text = path.read_text()
         data = json.loads(text) if path.suffix == ".json" else load_yaml(text)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
     try:
-        return groups.validate_python(data, strict=False)
+        return groups_type.validate_python(data, strict=False)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {where or 'top level'}: {friendly_message(first)}") from error
+        location = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {location or 'top level'}: {friendly_message(first)}") from error

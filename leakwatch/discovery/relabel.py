@@ -1,7 +1,7 @@
-"""`relabel_configs`: rules that rewrite the labels of a target, or drop it. Pure; semantics as in Prometheus 3.
+"""`relabel_configs`: rules that rewrite the labels of a target or drop the target. Pure.
 
-The rules run in their order, each on what the one before left. A label that is empty is no label: reading one that
-is missing gives "", writing "" removes it.
+The semantics are those of Prometheus 3. The rules run in order, each on the result of the previous rule. An empty
+label is a missing label: reading a missing label gives "", and writing "" removes the label.
 """
 
 import re
@@ -12,14 +12,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from leakwatch.discovery.go_regexp import EVERYTHING, Pattern, Template, compiled, template
+from leakwatch.discovery.go_regexp import MATCH_ALL, Pattern, Replacement, compile_pattern, parse_replacement
 from leakwatch.discovery.target_group import LabelName
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.types import Text
 
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 LABEL_TEMPLATE = re.compile(r"(?:[a-zA-Z_]|\$\{\w+\}|\$\w)(?:\w|\$\{\w+\}|\$\w)*", re.ASCII)
-"""A label name with $1, ${1} or ${name} in it; what comes out is checked for each target."""
+"""A label name with $1, ${1} or ${name} in it; the expanded name is checked for each target."""
 
 Action = Literal[
     "replace",
@@ -34,9 +34,9 @@ Action = Literal[
     "labeldrop",
     "labelkeep",
 ]
-WRITES = {"replace", "lowercase", "uppercase", "hashmod", "keepequal", "dropequal"}
-"""Those that name a target_label."""
-UNUSED = {
+WRITING_ACTIONS = {"replace", "lowercase", "uppercase", "hashmod", "keepequal", "dropequal"}
+"""Actions that write target_label."""
+UNUSED_KEYS = {
     "lowercase": ("replacement",),
     "uppercase": ("replacement",),
     "keepequal": ("regex", "modulus", "separator", "replacement"),
@@ -44,11 +44,11 @@ UNUSED = {
     "labeldrop": ("source_labels", "target_label", "modulus", "separator", "replacement"),
     "labelkeep": ("source_labels", "target_label", "modulus", "separator", "replacement"),
 }
-"""Keys that an action must not have, since whoever writes them expects something else of it."""
+"""Keys that have no effect with an action. They are rejected, because their author expects an effect."""
 
 
 def _regex(text: str) -> str:
-    compiled(text)
+    compile_pattern(text)
     return text
 
 
@@ -57,89 +57,91 @@ def _lower(value: object) -> object:
 
 
 class RelabelConfig(BaseSettings):
-    """One of `relabel_configs`: a rule, as in Prometheus."""
+    """A relabel rule, as in Prometheus."""
 
     source_labels: tuple[LabelName, ...] = ()
-    """Labels whose values are joined and matched."""
+    """Labels. Their values are joined, and matched against `regex`."""
     separator: Text = ";"
-    """What joins them."""
-    regex: Annotated[Text, AfterValidator(_regex)] = EVERYTHING
-    """A regular expression of RE2 that must match all of the joined values."""
+    """Text between the joined values."""
+    regex: Annotated[Text, AfterValidator(_regex)] = MATCH_ALL
+    """An RE2 regular expression that must match the whole of the joined values."""
     modulus: Annotated[int, Field(ge=0, lt=2**64)] = 0
-    """Of `hashmod`, which needs it."""
+    """Modulus of `hashmod`, which requires it."""
     target_label: str = ""
-    """The label that is written."""
+    """The label that the rule writes."""
     replacement: Text = "$1"
-    """What is written; $1 or ${name} stand for groups of `regex`."""
+    """The value that the rule writes; $1 or ${name} refer to groups of `regex`."""
     action: Annotated[Action, BeforeValidator(_lower)] = "replace"
-    """What is done; see [discovery](discovery.md)."""
+    """The action of the rule; see [discovery](discovery.md)."""
 
     @model_validator(mode="after")
-    def _fits_the_action(self) -> Self:
+    def _keys_fit_action(self) -> Self:
         action, target = self.action, self.target_label
-        for key in UNUSED.get(action, ()):
+        for key in UNUSED_KEYS.get(action, ()):
             if getattr(self, key) != type(self).model_fields[key].default:
                 raise ValueError(f"{key} has no use with action {action!r}")
         if action == "hashmod" and not self.modulus:
             raise ValueError("action 'hashmod' needs a modulus greater than 0")
-        if action in WRITES and not target:
+        if action in WRITING_ACTIONS and not target:
             raise ValueError(f"action {action!r} needs a target_label")
-        if action in WRITES and not _may_name(target, templates=action == "replace"):
-            raise ValueError(f"target_label {target!r} is no label name")
-        if action == "labelmap" and not _may_name(self.replacement, templates=True):
-            raise ValueError(f"replacement {self.replacement!r} makes no label name")
+        if action in WRITING_ACTIONS and not _can_be_label_name(target, templates=action == "replace"):
+            raise ValueError(f"target_label {target!r} is not a label name")
+        if action == "labelmap" and not _can_be_label_name(self.replacement, templates=True):
+            raise ValueError(f"replacement {self.replacement!r} does not make a label name")
         return self
 
 
-def _may_name(text: str, *, templates: bool) -> bool:
-    shape = LABEL_TEMPLATE if templates and "$" in text else LABEL_NAME
-    return shape.fullmatch(text) is not None
+def _can_be_label_name(text: str, *, templates: bool) -> bool:
+    pattern = LABEL_TEMPLATE if templates and "$" in text else LABEL_NAME
+    return pattern.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RelabelRule:
-    """A rule made ready to be applied many times."""
+    """A rule with its pattern and replacements compiled."""
 
     apply: Callable[["RelabelRule", dict[str, str], str], bool]
-    sources: tuple[str, ...]
+    """The action."""
+    source_labels: tuple[str, ...]
     separator: str
     pattern: Pattern
     modulus: int
-    target: str
-    target_template: Template
-    replacement: Template
+    target_label: str
+    target_template: Replacement
+    """`target_label` with references to groups."""
+    replacement: Replacement
 
 
 Rules = tuple[RelabelRule, ...]
 
 
 def rules(configs: Iterable[RelabelConfig]) -> Rules:
-    """Return the rules that `configs` describe."""
+    """Compile `configs`."""
     return tuple(map(_rule, configs))
 
 
 def _rule(config: RelabelConfig) -> RelabelRule:
-    pattern = compiled(config.regex)
+    pattern = compile_pattern(config.regex)
     return RelabelRule(
-        ACTIONS[config.action],
-        config.source_labels,
-        config.separator,
-        pattern,
-        config.modulus,
-        config.target_label,
-        template(config.target_label, pattern),
-        template(config.replacement, pattern),
+        apply=ACTIONS[config.action],
+        source_labels=config.source_labels,
+        separator=config.separator,
+        pattern=pattern,
+        modulus=config.modulus,
+        target_label=config.target_label,
+        target_template=parse_replacement(config.target_label, pattern),
+        replacement=parse_replacement(config.replacement, pattern),
     )
 
 
 def relabel(labels: Mapping[str, str], rules: Rules) -> dict[str, str] | None:
-    """Return the labels that `rules` make of `labels`, None if one of them drops the target."""
-    left = {name: value for name, value in labels.items() if value}
+    """Apply `rules` to a copy of `labels`. Return the result, or None if a rule drops the target."""
+    result = {name: value for name, value in labels.items() if value}
     for rule in rules:
-        source = rule.separator.join([left.get(name, "") for name in rule.sources])
-        if not rule.apply(rule, left, source):
+        source = rule.separator.join([result.get(name, "") for name in rule.source_labels])
+        if not rule.apply(rule, result, source):
             return None
-    return left
+    return result
 
 
 def _set(labels: dict[str, str], name: str, value: str) -> None:
@@ -152,30 +154,30 @@ def _set(labels: dict[str, str], name: str, value: str) -> None:
 def _replace(rule: RelabelRule, labels: dict[str, str], source: str) -> bool:
     groups = rule.pattern.groups(source)
     if groups is not None:
-        target = rule.target_template.filled(groups)
-        if LABEL_NAME.fullmatch(target):
-            _set(labels, target, rule.replacement.filled(groups))
+        target_label = rule.target_template.expand(groups)
+        if LABEL_NAME.fullmatch(target_label):
+            _set(labels, target_label, rule.replacement.expand(groups))
     return True
 
 
 def _lowercase(rule: RelabelRule, labels: dict[str, str], source: str) -> bool:
-    _set(labels, rule.target, source.lower() if source.isascii() else "".join(map(_lower_letter, source)))
+    _set(labels, rule.target_label, source.lower() if source.isascii() else "".join(map(_lower_letter, source)))
     return True
 
 
 def _uppercase(rule: RelabelRule, labels: dict[str, str], source: str) -> bool:
-    _set(labels, rule.target, source.upper() if source.isascii() else "".join(map(_upper_letter, source)))
+    _set(labels, rule.target_label, source.upper() if source.isascii() else "".join(map(_upper_letter, source)))
     return True
 
 
 def _lower_letter(letter: str) -> str:
-    """Return the one letter that Go makes of it: İ is i there, not i with a dot above."""
+    """Return the single letter that Go returns: i for İ. Python returns i with a combining dot."""
     return letter.lower()[:1]
 
 
 def _upper_letter(letter: str) -> str:
-    """Return the one letter that Go makes of it: ß stays ß there, Python makes it SS."""
-    return next((one for one in (letter.upper(), letter.title()) if len(one) == 1), letter)
+    """Return the single letter that Go returns: ß for ß. Python returns SS."""
+    return next((upper for upper in (letter.upper(), letter.title()) if len(upper) == 1), letter)
 
 
 def _keep(rule: RelabelRule, _: dict[str, str], source: str) -> bool:
@@ -187,26 +189,26 @@ def _drop(rule: RelabelRule, _: dict[str, str], source: str) -> bool:
 
 
 def _keep_equal(rule: RelabelRule, labels: dict[str, str], source: str) -> bool:
-    return labels.get(rule.target, "") == source
+    return labels.get(rule.target_label, "") == source
 
 
 def _drop_equal(rule: RelabelRule, labels: dict[str, str], source: str) -> bool:
-    return labels.get(rule.target, "") != source
+    return labels.get(rule.target_label, "") != source
 
 
 def _hashmod(rule: RelabelRule, labels: dict[str, str], source: str) -> bool:
     digest = md5(source.encode(), usedforsecurity=False).digest()
-    labels[rule.target] = str(int.from_bytes(digest[8:]) % rule.modulus)
+    labels[rule.target_label] = str(int.from_bytes(digest[8:]) % rule.modulus)
     return True
 
 
 def _labelmap(rule: RelabelRule, labels: dict[str, str], _: str) -> bool:
-    # By name, so that the last of two that are mapped to one is always the same.
+    # Sorted by name, so that the result does not depend on the order of the labels if two map to the same name.
     for name, value in sorted(labels.items()):
         groups = rule.pattern.groups(name)
-        mapped = rule.replacement.filled(groups) if groups else ""
-        if mapped:
-            labels[mapped] = value
+        mapped_name = rule.replacement.expand(groups) if groups else ""
+        if mapped_name:
+            labels[mapped_name] = value
     return True
 
 
@@ -235,4 +237,4 @@ ACTIONS: dict[Action, Callable[[RelabelRule, dict[str, str], str], bool]] = {
     "labeldrop": _labeldrop,
     "labelkeep": _labelkeep,
 }
-"""Each changes the labels in place and tells whether the target stays."""
+"""Each changes the labels in place and returns whether the target stays."""

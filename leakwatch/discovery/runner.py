@@ -1,7 +1,7 @@
-"""What a job says of discovery, and what keeps its mechanisms running."""
+"""Discovery settings of a job, and the runner of its discoverers."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import TypeAdapter, ValidationInfo, field_validator
@@ -13,19 +13,19 @@ from leakwatch.discovery.http import HttpConfig
 from leakwatch.discovery.kubernetes.config import KubernetesConfig
 from leakwatch.discovery.relabel import RelabelConfig
 from leakwatch.discovery.static import StaticConfig
-from leakwatch.discovery.status import DiscoveryStatus, current
-from leakwatch.discovery.target_group import CompleteGroup, Discoverer, TargetGroup
+from leakwatch.discovery.status import DiscovererStatus, DiscoveryStatus
+from leakwatch.discovery.target_group import CompleteGroup, DiscovererConfig, TargetGroup
 from leakwatch.settings.base import BaseSettings
 
-AGAIN = 10.0  # seconds after which a discovery that broke is started again
-COMPLETE = TypeAdapter(tuple[CompleteGroup, ...])
+RESTART_PAUSE = 10.0  # seconds after which a discoverer that raised an error runs again
+COMPLETE_GROUPS = TypeAdapter(tuple[CompleteGroup, ...])
 
 
 class DiscoverySettings(BaseSettings):
-    """How a job finds its targets."""
+    """How a job discovers its targets."""
 
     relabel_configs: tuple[RelabelConfig, ...] = ()
-    """Rules that rewrite labels of each address, or drop it, in their order."""
+    """Rules that rewrite the labels of each address or drop the address, in this order."""
     static_configs: tuple[StaticConfig, ...] = ()
     file_sd_configs: tuple[FileConfig, ...] = ()
     http_sd_configs: tuple[HttpConfig, ...] = ()
@@ -34,121 +34,137 @@ class DiscoverySettings(BaseSettings):
 
     @field_validator("static_configs")
     @classmethod
-    def _can_be_asked(cls, groups: tuple[StaticConfig, ...], info: ValidationInfo) -> tuple[StaticConfig, ...]:
-        """Refuse an address that is not whole, unless there are rules, which may mend it."""
+    def _addresses_are_complete(
+        cls, groups: tuple[StaticConfig, ...], info: ValidationInfo
+    ) -> tuple[StaticConfig, ...]:
+        """Reject an incomplete address unless there are relabel rules, which can complete it."""
         if not info.data.get("relabel_configs", True):
-            COMPLETE.validate_python([group.model_dump() for group in groups])
+            COMPLETE_GROUPS.validate_python([group.model_dump() for group in groups])
         return groups
 
-    def mechanisms(self) -> tuple[Discoverer, ...]:
-        """Return all that find targets."""
-        return tuple(mechanism for _, mechanism in self.named())
-
-    def named(self) -> Iterator[tuple[str, Discoverer]]:
-        """Yield all that find targets, each with the name of its kind."""
-        found: dict[str, Iterable[Discoverer]] = {
+    def discoverer_configs(self) -> list[tuple[str, DiscovererConfig]]:
+        """Return the settings of each discoverer, with the name of its mechanism."""
+        files = self.file_sd_configs if self.relabel_configs else map(_complete, self.file_sd_configs)
+        configs: dict[str, Iterable[DiscovererConfig]] = {
             "static": self.static_configs,
-            "file": self.file_sd_configs if self.relabel_configs else map(_complete, self.file_sd_configs),
+            "file": files,
             "http": self.http_sd_configs,
             "dns": self.dns_sd_configs,
             "kubernetes": self.kubernetes_sd_configs,
         }
-        for name, those in found.items():
-            yield from ((name, mechanism) for mechanism in those)
+        return [(mechanism, config) for mechanism in configs for config in configs[mechanism]]
 
 
 def _complete(config: FileConfig) -> CompleteFileConfig:
     return CompleteFileConfig.model_construct(**dict(config))
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class RunningDiscoverer:
-    """One mechanism of one job, and what it told last, or before it `told` anything: what it replaced told."""
+    """A discoverer of one job, and its latest target groups.
+
+    Until its first update (`is_updated`), they are the groups of the discoverer that it replaced.
+    """
 
     job: str
-    name: str
-    mechanism: Discoverer
-    progress: DiscoveryStatus
+    mechanism: str
+    config: DiscovererConfig
+    status: DiscoveryStatus
     groups: Sequence[TargetGroup] = ()
-    told: bool = False
+    is_updated: bool = False
     task: asyncio.Task[None] | None = None
 
-    def waits(self) -> bool:
-        """Tell whether it has neither told its targets nor said that it cannot."""
-        return not (self.told or self.progress.failures)
+    def is_waiting(self) -> bool:
+        """Return whether there was neither an update nor a failure yet."""
+        return not (self.is_updated or self.status.failures)
 
 
 class DiscoveryRunner:
-    """Runs the mechanisms of some jobs; `changed` is called when one of them has found other targets."""
+    """Runs the discoverers of some jobs. `changed` is called when their target groups change."""
 
     def __init__(self, changed: Callable[[], None], clock: Clock | None = None) -> None:
         self._changed = changed
-        self._time = (clock or Clock()).time
+        self._clock = clock or Clock()
         self._running: list[RunningDiscoverer] = []
 
     def configure(self, jobs: Mapping[str, DiscoverySettings]) -> None:
-        """Find the targets of `jobs` from now on; a mechanism that stays goes on with what it knows.
+        """Run the discoverers of `jobs`, and stop all others.
 
-        One that takes the place of another of its kind begins with what that one told.
+        A discoverer with unchanged settings continues. A new one begins with the groups of the previous discoverer
+        of the same job and mechanism.
         """
-        before, self._running = self._running, []
-        wanted = [(job, *named) for job, settings in jobs.items() for named in settings.named()]
-        stays = [_taken(before, *those) for those in wanted]
-        for (job, name, mechanism), same in zip(wanted, stays, strict=True):
-            replaced = next((old for old in before if (old.job, old.name) == (job, name)), None)
-            self._running.append(same or self._start(job, name, mechanism, replaced))
-        _cancel(before)
+        previous, self._running = self._running, []
+        configs = [
+            (job, mechanism, config)
+            for job, settings in jobs.items()
+            for mechanism, config in settings.discoverer_configs()
+        ]
+        unchanged = [_remove_unchanged(previous, *config) for config in configs]
+        for (job, mechanism, config), running in zip(configs, unchanged, strict=True):
+            replaced = next((old for old in previous if (old.job, old.mechanism) == (job, mechanism)), None)
+            groups = replaced.groups if replaced else ()
+            self._running.append(running or self._start(job, mechanism, config, groups))
+        _cancel(previous)
 
     def stop(self) -> None:
-        """Find no more."""
+        """Stop all discoverers."""
         _cancel(self._running)
 
     def waiting(self) -> tuple[int, int]:
-        """Return how many mechanisms have told neither targets nor that they fail, and how many there are."""
-        return sum(running.waits() for running in self._running), len(self._running)
+        """Return the number of discoverers without an update or failure yet, and the number of all."""
+        return sum(running.is_waiting() for running in self._running), len(self._running)
 
     def groups(self, job: str) -> list[TargetGroup]:
-        """Return what the mechanisms of `job` told last."""
+        """Return the latest target groups of `job`."""
         return [group for running in self._running if running.job == job for group in running.groups]
 
-    def progress(self) -> Iterator[tuple[str, str, DiscoveryStatus]]:
-        """Yield job, kind and progress of each mechanism."""
-        return ((running.job, running.name, running.progress) for running in self._running)
+    def statuses(self) -> list[DiscovererStatus]:
+        """Return the status of each discoverer."""
+        return [
+            DiscovererStatus(
+                job=running.job,
+                mechanism=running.mechanism,
+                failures=running.status.failures,
+                succeeded=running.status.succeeded,
+            )
+            for running in self._running
+        ]
 
     def _start(
-        self, job: str, name: str, mechanism: Discoverer, replaced: RunningDiscoverer | None
+        self, job: str, mechanism: str, config: DiscovererConfig, groups: Sequence[TargetGroup]
     ) -> RunningDiscoverer:
-        progress = DiscoveryStatus(job, name, self._time, self._changed)
-        running = RunningDiscoverer(job, name, mechanism, progress, replaced.groups if replaced else ())
+        status = DiscoveryStatus(job, mechanism, self._clock.time, self._changed)
+        running = RunningDiscoverer(job=job, mechanism=mechanism, config=config, status=status, groups=groups)
         running.task = asyncio.create_task(self._run(running))
         return running
 
     async def _run(self, running: RunningDiscoverer) -> None:
         def update(groups: Sequence[TargetGroup]) -> None:
-            running.groups, running.told = groups, True
+            running.groups, running.is_updated = groups, True
             self._changed()
 
-        current.set(running.progress)
         while True:
             try:
-                await running.mechanism.run(update)
+                await running.config.discoverer(running.status, self._clock).run(update)
             except Exception as error:
-                running.progress.log.exception("discovery broke, its last targets stay")
-                kept = sum(len(group.targets) for group in running.groups)
-                running.progress.failed(running.name, repr(error), kept=kept)
-            await asyncio.sleep(AGAIN)
+                running.status.log.exception("internal error in discovery, the last targets stay")
+                targets = sum(len(group.targets) for group in running.groups)
+                running.status.failed(running.mechanism, repr(error), targets=targets)
+            await self._clock.sleep(RESTART_PAUSE)
 
 
-def _taken(those: list[RunningDiscoverer], job: str, name: str, mechanism: Discoverer) -> RunningDiscoverer | None:
-    """Return the one that runs `mechanism` for `job`, no longer among `those`; None if there is none."""
-    same = (old for old in those if (old.job, old.name, old.mechanism) == (job, name, mechanism))
-    found = next(same, None)
-    if found is not None:
-        those.remove(found)
-    return found
+def _remove_unchanged(
+    previous: list[RunningDiscoverer], job: str, mechanism: str, config: DiscovererConfig
+) -> RunningDiscoverer | None:
+    """Remove the discoverer of `job` with these settings from `previous` and return it; None if there is none."""
+    for running in previous:
+        if (running.job, running.mechanism, running.config) == (job, mechanism, config):
+            previous.remove(running)
+            return running
+    return None
 
 
-def _cancel(those: Iterable[RunningDiscoverer]) -> None:
-    for running in those:
+def _cancel(discoverers: Iterable[RunningDiscoverer]) -> None:
+    for running in discoverers:
         if running.task:
             running.task.cancel()

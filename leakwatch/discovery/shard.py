@@ -1,7 +1,7 @@
-"""Which services one of several leakwatch processes watches: `--shard i/n`. Pure.
+"""Assignment of services to one of several leakwatch processes: `--shard i/n`. Pure.
 
-By rendezvous hashing of the service's name: all targets of a service stay together, so that pooling stays whole,
-and when n grows by one, only one service in n + 1 moves.
+Rendezvous hashing of the service name. All targets of a service belong to one shard, so that their counts can be
+pooled. When n grows by one, only one service in n + 1 moves.
 """
 
 import re
@@ -12,13 +12,13 @@ from hashlib import blake2b
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The shard `index`, counted from 0, of `count`."""
+    """Shard `index`, counted from 0, of `count`."""
 
     index: int = 0
     count: int = 1
 
     def owns(self, service: str) -> bool:
-        """Tell whether the service is this shard's."""
+        """Return whether this shard scrapes the service."""
         return self.count == 1 or self.index == _owner(service, self.count)
 
 
@@ -32,7 +32,7 @@ def _weight(index: int, service: str) -> bytes:
 
 
 def shard(text: str, host: str) -> Shard:
-    """Return the shard that is written `i/n`, or `auto/n` for the number that ends `host`; raises ValueError."""
+    """Parse `i/n`, or `auto/n` for the number at the end of the host name `host`; raises ValueError."""
     match = re.fullmatch(r"(auto|\d+)/([1-9]\d*)", text)
     if match is None:
         raise ValueError(f"{text!r} must be i/n with i counted from 0, for example 0/3, or auto/n")

@@ -1,22 +1,18 @@
-"""How discovery fares: what is said when a mechanism fails and when it works again, and what metrics read of it.
-
-Whoever runs a mechanism says in `current` whose progress it is; the mechanism asks `progress()` for it.
-"""
+"""Status of discoverers: failures and the last success, for log and metrics."""
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass
 
 import structlog
 
-STAY = "discovery failed, its last targets stay"
-MOST_SAID = 20  # different errors of one source; more are no news
+FAILED = "discovery failed, the last targets stay"
+MAX_ERRORS = 20  # different errors that are logged per source until the source works again
 
 
 class DiscoveryStatus:
-    """Of one mechanism of one job; a source is one of the places it asks: a file, a URL, a name.
+    """Status of one discoverer of a job. A source is one of its files, URLs, DNS names or API servers.
 
-    `time`: says what time it is, in unix seconds; `first_failure` is called when it fails before it ever worked.
+    `time` returns unix seconds. `first_failure` is called if the discoverer fails before its first success.
     """
 
     def __init__(
@@ -28,45 +24,40 @@ class DiscoveryStatus:
     ) -> None:
         self.failures = 0
         self.succeeded: float | None = None
-        """When all sources worked last, in unix seconds."""
+        """Unix seconds of the last time when all sources worked; None if they never did."""
         self.log = structlog.get_logger().bind(job=job, mechanism=mechanism)
         self._time = time
         self._first_failure = first_failure
-        self._said: dict[str, set[str]] = {}
+        self._logged_errors: dict[str, set[str]] = {}
 
-    def failed(self, source: str, error: str, *, kept: int, event: str = STAY, **more: str) -> None:
-        """Count a failure; say it if this error is new since `source` worked. `kept`: what stays known of it."""
+    def failed(self, source: str, error: str, *, targets: int, event: str = FAILED, **fields: str) -> None:
+        """Count a failure, and log an error that is new since `source` worked.
+
+        `targets` is the number of targets that stay; the log line contains it and `fields`.
+        """
         self.failures += 1
-        said = self._said.setdefault(source, set())
-        if error not in said and len(said) < MOST_SAID:
-            said.add(error)
-            self.log.error(event, source=source, kept=kept, error=error, **more)
+        logged = self._logged_errors.setdefault(source, set())
+        if error not in logged and len(logged) < MAX_ERRORS:
+            logged.add(error)
+            self.log.error(event, source=source, kept=targets, error=error, **fields)
         if self.failures == 1 and self.succeeded is None:
             self._first_failure()
 
     def works(self, source: str) -> None:
-        """Say that `source` works, aloud if it did not before."""
-        if self._said.pop(source, None):
+        """Record that `source` works, and log it if `source` failed before."""
+        if self._logged_errors.pop(source, None):
             self.log.info("discovery works again", source=source)
-        if not self._said:
+        if not self._logged_errors:
             self.succeeded = self._time()
 
-    def forget(self, source: str) -> None:
-        """Take back what was said of a source that is no more."""
-        self._said.pop(source, None)
+    def remove(self, source: str) -> None:
+        """Discard the errors of a source that no longer exists."""
+        self._logged_errors.pop(source, None)
 
 
-current: ContextVar[DiscoveryStatus] = ContextVar("current")
-
-
-def progress() -> DiscoveryStatus:
-    """Return the progress of the mechanism that runs here; a new one, read by nobody, where none was said."""
-    return current.get(None) or DiscoveryStatus()
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiscovererStatus:
-    """How one mechanism of a job fares; `succeeded` in unix seconds, None if it never did."""
+    """Status of one discoverer of a job, for pages and metrics; `succeeded` in unix seconds, None if never."""
 
     job: str
     mechanism: str

@@ -1,7 +1,7 @@
-"""From target groups to what is scraped: rules run over the labels, which become a target and its URL.
+"""Builds scrape endpoints from target groups: applies relabel rules, and parses the resulting labels.
 
-A job may have 100,000 addresses, of which its rules drop most: what was made of an address is remembered as long
-as it is found, and new ones are worked off in slices, so that scraping goes on meanwhile.
+A job can have 100,000 addresses, most of which its rules drop. Results are cached while discovery returns the same
+address with the same labels. New addresses are processed in slices, so that the event loop is not blocked.
 """
 
 import asyncio
@@ -20,17 +20,20 @@ from leakwatch.settings.units import exact_duration, parse_duration, parse_size
 log = structlog.get_logger()
 
 PORTS = {"http": 80, "https": 443}
-SLICE = 0.01  # seconds that others may have to wait
-MOST_SAID = 10  # of what is said at once about single targets
+SLICE = 0.01  # seconds of work before other tasks of the event loop run
+MAX_LOGGED = 10  # invalid addresses that are logged one by one
 
 Labels = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class JobDefaults:
-    """What each target of a job starts from, before its `rules`; times in seconds, `memory_limit` in bytes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetDefaults:
+    """The settings of a job that its targets have unless labels override them, and its relabel rules.
 
-    name: str
+    Times in seconds, `memory_limit` in bytes.
+    """
+
+    job: str
     scheme: str
     path: str
     interval: float = 15.0
@@ -40,94 +43,98 @@ class JobDefaults:
     memory_limit: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a target's profile is and how often to fetch it; `socket`: path of a unix socket.
-
-    `metrics_path`: where the metrics of the service itself are, "" to never ask; `memory_limit`: in bytes.
-    """
+    """A target, the URL of its profile, and its scrape times in seconds."""
 
     target: Target
     url: httpx.URL
     interval: float
     timeout: float
     socket: str | None = None
+    """Path of a unix socket."""
     metrics_path: str = ""
+    """Path of the service's own metrics; "" if leakwatch must not request them."""
     memory_limit: int | None = None
+    """Bytes."""
 
 
 @dataclass(slots=True)
-class BuiltTargets:
-    """What became of the addresses of a job."""
+class RelabeledTargets:
+    """The addresses of a job after relabeling."""
 
     endpoints: list[Endpoint] = field(default_factory=list)
     dropped: int = 0
-    """By a rule."""
+    """Number of addresses that a rule dropped."""
     invalid: int = 0
-    """Left out, because no target could be made of them."""
+    """Number of addresses with invalid labels."""
 
 
 class TargetBuilder:
-    """Makes endpoints of the addresses of one job."""
+    """Builds the endpoints of one job."""
 
-    def __init__(self, job: JobDefaults) -> None:
-        self.job = job
-        self._rules = rules(job.rules)
-        self._start = {
-            "job": job.name,
-            "__scheme__": job.scheme,
-            "__profile_path__": job.path,
-            **({"__metrics_path__": job.metrics_path} if job.metrics_path else {}),
-            **({"__memory_limit__": f"{job.memory_limit}B"} if job.memory_limit else {}),
-            "__scrape_interval__": exact_duration(job.interval),
-            "__scrape_timeout__": exact_duration(job.timeout),
+    def __init__(self, defaults: TargetDefaults) -> None:
+        self.defaults = defaults
+        self._rules = rules(defaults.rules)
+        self._default_labels = {
+            "job": defaults.job,
+            "__scheme__": defaults.scheme,
+            "__profile_path__": defaults.path,
+            **({"__metrics_path__": defaults.metrics_path} if defaults.metrics_path else {}),
+            **({"__memory_limit__": f"{defaults.memory_limit}B"} if defaults.memory_limit else {}),
+            "__scrape_interval__": exact_duration(defaults.interval),
+            "__scrape_timeout__": exact_duration(defaults.timeout),
         }
-        self._known: dict[tuple[_Same, str], Endpoint | DiscoveryError | None] = {}
+        self._results: dict[tuple[_LabelsKey, str], Endpoint | DiscoveryError | None] = {}
 
-    async def resolve(self, groups: Iterable[TargetGroup]) -> BuiltTargets:
-        """Return what the rules keep of `groups`; what makes no target is left out, counted and said once."""
+    async def build(self, groups: Iterable[TargetGroup]) -> RelabeledTargets:
+        """Return the endpoints of `groups`; count addresses that are dropped or invalid, log new invalid ones."""
         loop = asyncio.get_running_loop()
-        before, self._known = self._known, {}
-        found, new = BuiltTargets(), []
-        until = loop.time() + SLICE
+        previous, self._results = self._results, {}
+        targets, new_errors = RelabeledTargets(), []
+        slice_end = loop.time() + SLICE
         for group in groups:
-            labels = _Same(group.labels)
+            labels = _LabelsKey(group.labels)
             for address in group.targets:
                 key = labels, address
-                made = before[key] if key in before else self._made(address, group.labels)
-                self._known[key] = made
-                if isinstance(made, Endpoint):
-                    found.endpoints.append(made)
-                elif made is None:
-                    found.dropped += 1
+                result = previous[key] if key in previous else self.relabeled(address, group.labels)
+                self._results[key] = result
+                if isinstance(result, Endpoint):
+                    targets.endpoints.append(result)
+                elif result is None:
+                    targets.dropped += 1
                 else:
-                    found.invalid += 1
-                    if key not in before:
-                        new.append((address, made))
-                if loop.time() > until:
+                    targets.invalid += 1
+                    if key not in previous:
+                        new_errors.append((address, result))
+                if loop.time() > slice_end:
                     await asyncio.sleep(0)
-                    until = loop.time() + SLICE
-        self._say(new)
-        return found
+                    slice_end = loop.time() + SLICE
+        self._log_errors(new_errors)
+        return targets
 
-    def _say(self, mistakes: list[tuple[str, DiscoveryError]]) -> None:
-        for address, error in mistakes[:MOST_SAID]:
-            log.error("target left out", job=self.job.name, target=address, error=str(error))
-        if len(mistakes) > MOST_SAID:
-            log.error("and more targets left out", job=self.job.name, number=len(mistakes) - MOST_SAID)
+    def initial_labels(self, address: str, labels: Labels) -> dict[str, str]:
+        """Return the labels of an address before relabeling: those of the job, then those of its group."""
+        group_labels = {name: value for name, value in labels.items() if value}
+        return self._default_labels | group_labels | {"__address__": address}
 
-    def _made(self, address: str, labels: Labels) -> Endpoint | DiscoveryError | None:
-        """Return the endpoint of one address, None if a rule drops it, or why there is none."""
-        start = self._start | {name: value for name, value in labels.items() if value} | {"__address__": address}
+    def relabeled(self, address: str, labels: Labels) -> Endpoint | DiscoveryError | None:
+        """Return the endpoint of one address, None if a rule drops it, or the error of its labels."""
         try:
-            left = relabel(start, self._rules)
-            return left if left is None else endpoint(left, self.job)
+            result = relabel(self.initial_labels(address, labels), self._rules)
+            return None if result is None else endpoint(result, self.defaults)
         except DiscoveryError as error:
             return error
 
+    def _log_errors(self, errors: list[tuple[str, DiscoveryError]]) -> None:
+        for address, error in errors[:MAX_LOGGED]:
+            log.error("target left out", job=self.defaults.job, target=address, error=str(error))
+        if len(errors) > MAX_LOGGED:
+            log.error("further targets left out", job=self.defaults.job, number=len(errors) - MAX_LOGGED)
 
-class _Same:
-    """Labels as a key: a copy of them in a frozenset would double what 100,000 targets take."""
+
+class _LabelsKey:
+    """Labels as a key of a mapping. A frozenset of them would double the memory of 100,000 targets."""
 
     __slots__ = ("_hash", "_labels")
 
@@ -139,30 +146,38 @@ class _Same:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self._labels == other._labels
+        return isinstance(other, _LabelsKey) and self._labels == other._labels
 
 
-def endpoint(labels: Labels, job: JobDefaults) -> Endpoint:
+def endpoint(labels: Labels, defaults: TargetDefaults) -> Endpoint:
     """Return the endpoint that the labels of a target describe after all rules; raises DiscoveryError.
 
-    A label that the rules removed counts as the job's own value. An address without a port gets that of its
-    scheme. The label `service` names the service, else `job` does; `target` names the target, else its address.
+    If the rules removed a label, the default of the job applies. An address without a port gets the port of its
+    scheme. The label `service` names the service, by default `job` does. The label `target` names the target, by
+    default its address does.
     """
-    scheme = labels.get("__scheme__", job.scheme)
+    scheme = labels.get("__scheme__", defaults.scheme)
     if scheme not in PORTS:
         raise DiscoveryError(f"__scheme__ {scheme!r} must be 'http' or 'https'")
     address = _address(labels.get("__address__", ""), scheme)
-    interval = _seconds(labels, "__scrape_interval__", job.interval)
-    timeout = _seconds(labels, "__scrape_timeout__", job.timeout)
+    interval = _seconds(labels, "__scrape_interval__", defaults.interval)
+    timeout = _seconds(labels, "__scrape_timeout__", defaults.timeout)
     if timeout > interval:
-        given = f"{exact_duration(timeout)} is longer than __scrape_interval__ {exact_duration(interval)}"
-        raise DiscoveryError(f"__scrape_timeout__ {given}")
+        durations = f"{exact_duration(timeout)} is longer than __scrape_interval__ {exact_duration(interval)}"
+        raise DiscoveryError(f"__scrape_timeout__ {durations}")
     shown = {name: value for name, value in labels.items() if not name.startswith("__")}
-    target = Target(shown.get("service") or shown.get("job") or job.name, shown.get("target") or address, shown)
-    path = labels.get("__profile_path__", job.path).rstrip("/")
+    service = shown.get("service") or shown.get("job") or defaults.job
+    path = labels.get("__profile_path__", defaults.path).rstrip("/")
     socket = address.removeprefix("unix://") if address.startswith("unix://") else None
-    url = _url(scheme, "localhost" if socket else address, path)
-    return Endpoint(target, url, interval, timeout, socket, _metrics_path(labels, job), _memory_limit(labels, job))
+    return Endpoint(
+        target=Target(service, shown.get("target") or address, shown),
+        url=_url(scheme, "localhost" if socket else address, path),
+        interval=interval,
+        timeout=timeout,
+        socket=socket,
+        metrics_path=_metrics_path(labels, defaults),
+        memory_limit=_memory_limit(labels, defaults),
+    )
 
 
 def _address(text: str, scheme: str) -> str:
@@ -170,59 +185,60 @@ def _address(text: str, scheme: str) -> str:
     if match and not match[1]:
         text = f"{text}:{PORTS[scheme]}"
     if not text:
-        raise DiscoveryError("no __address__ is left")
+        raise DiscoveryError("__address__ is empty")
     try:
         return check_address(text)
     except ValueError as error:
         raise DiscoveryError(f"__address__ {error}") from error
 
 
-def _seconds(labels: Labels, name: str, usual: float) -> float:
+def _seconds(labels: Labels, name: str, default: float) -> float:
     text = labels.get(name)
-    if text is None or text == exact_duration(usual):
-        return usual
+    if text is None or text == exact_duration(default):
+        return default
     try:
         seconds = parse_duration(text)
     except ValueError as error:
         raise DiscoveryError(f"{name} {error}") from error
     if not seconds:
-        raise DiscoveryError(f"{name} {text!r} must be longer than nothing")
+        raise DiscoveryError(f"{name} {text!r} must be greater than 0")
     return seconds
 
 
-def _metrics_path(labels: Labels, job: JobDefaults) -> str:
-    path = labels.get("__metrics_path__", job.metrics_path)
-    if not job.metrics_path or path == job.metrics_path:  # who says never means the labels of others too
-        return job.metrics_path
+def _metrics_path(labels: Labels, defaults: TargetDefaults) -> str:
+    path = labels.get("__metrics_path__", defaults.metrics_path)
+    # A job without metrics_path must never request metrics, so a label cannot override it.
+    if not defaults.metrics_path or path == defaults.metrics_path:
+        return defaults.metrics_path
     if not path.startswith("/") or "?" in path or "#" in path:
         raise DiscoveryError(f"__metrics_path__ {path!r} must be a path that begins with /")
     try:
         httpx.URL("http://localhost").copy_with(path=path)
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise DiscoveryError(f"__metrics_path__ {path!r} is no path: {error}") from error
+        raise DiscoveryError(f"__metrics_path__ {path!r} is not a path: {error}") from error
     return path
 
 
-def _memory_limit(labels: Labels, job: JobDefaults) -> int | None:
+def _memory_limit(labels: Labels, defaults: TargetDefaults) -> int | None:
     text = labels.get("__memory_limit__")
     if text is None:
-        return job.memory_limit
+        return defaults.memory_limit
     try:
         limit = parse_size(text)
     except ValueError as error:
         raise DiscoveryError(f"__memory_limit__ {error}") from error
     if not limit:
-        raise DiscoveryError(f"__memory_limit__ {text!r} must be more than nothing")
+        raise DiscoveryError(f"__memory_limit__ {text!r} must be greater than 0")
     return limit
 
 
 def _url(scheme: str, host: str, path: str) -> httpx.URL:
     try:
         url = httpx.URL(f"{scheme}://{host}{path}/goroutine", params={"debug": "1"})
-        # Asked here, because an international name is only decoded when it is asked for.
+        # httpx decodes an international host name only here, and raises an error if it is invalid.
         if url.host:
             return url
         error: Exception = ValueError("no host")
-    except (httpx.InvalidURL, UnicodeError) as wrong:
-        error = wrong
-    raise DiscoveryError(f"no such address is possible: {error}") from error
+    except (httpx.InvalidURL, UnicodeError) as url_error:
+        error = url_error
+    raise DiscoveryError(f"invalid URL: {error}") from error

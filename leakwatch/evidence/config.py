@@ -1,4 +1,4 @@
-"""What the configuration says of evidence: `evidence`."""
+"""Configuration of the evidence: `evidence`."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ def _globs(value: Any) -> Any:
     if isinstance(value, bool):
         return ("*",) if value else ()
     if not isinstance(value, list | tuple):
-        raise ValueError("must be true, false or a list of globs")  # noqa: TRY004  pydantic takes ValueErrors
+        raise ValueError("must be true, false or a list of globs")  # noqa: TRY004  pydantic expects a ValueError
     return value
 
 
@@ -27,36 +27,36 @@ Globs = Annotated[
         {"anyOf": [{"type": "boolean"}, {"type": "array", "items": {"type": "string", "minLength": 1}}]}
     ),
 ]
-"""Globs of `*` and `?`; true is any, false is none."""
+"""Globs of `*` and `?`; true matches everything, false nothing."""
 
 
 class RedactConfig(BaseSettings):
-    """`redact`: what is taken out before a body is kept."""
+    """`redact`: the data that is redacted before a profile is stored."""
 
     labels: Globs = ("*",)
-    """Values of pprof labels, by their keys, which stay."""
+    """Values of pprof labels, by key. Keys stay."""
     arguments: Globs = ("*",)
-    """Argument words of full dumps, by the function they are passed to."""
+    """Argument words of full dumps, by function."""
 
     def redaction(self) -> Redaction:
-        """Return the patterns."""
+        """Return the compiled patterns."""
         return Redaction(_pattern(self.labels), _pattern(self.arguments))
 
 
 class EvidenceConfig(BaseSettings):
-    """`evidence`: the raw profiles that are kept of targets that leak."""
+    """`evidence`: the raw profiles of leaking targets that leakwatch stores."""
 
     path: ConfigPath | None = None
-    """A folder; without it evidence is in memory only."""
+    """The folder of the profiles. Without a folder they are stored in memory."""
     size_limit: Size = 256 * 1024**2
-    """Of all that is kept, compressed."""
+    """The maximum size of all profiles, compressed."""
     memory_limit: Size = 16 * 1024**2
-    """Of what is kept in memory: all without a folder, else what could not be written yet."""
+    """The maximum size of the profiles in memory: all without a folder, else those not written yet."""
     body_limit: Annotated[int, Field(ge=1)] = 500
-    """How many profiles are kept; the oldest of the least important leak goes first."""
+    """The maximum number of profiles. The oldest of the least important leak is removed first."""
     redact: RedactConfig = RedactConfig()
 
 
 def _pattern(globs: Iterable[str]) -> re.Pattern[str] | None:
-    patterns = [glob(one).pattern for one in globs]
-    return re.compile("|".join(f"(?:{one})" for one in patterns), re.DOTALL) if patterns else None
+    patterns = [f"(?:{glob(text).pattern})" for text in globs]
+    return re.compile("|".join(patterns), re.DOTALL) if patterns else None

@@ -1,26 +1,26 @@
-"""Names of files for services and targets, which may be called anything: "..", 300 letters, a slash, NUL. Pure.
+"""File names of services and targets, which may have any name: "..", 300 letters, a slash, NUL. Pure.
 
-<service>/<target>/<unix seconds>.txt.gz, so that `leakwatch analyze` reads what we keep like any other recording.
+<service>/<target>/<unix seconds>.txt.gz, so that `leakwatch analyze` reads evidence like any other recording.
 """
 
 from hashlib import blake2b
 from urllib.parse import quote, unquote
 
-LONGEST = 100  # characters; most file systems take 255
+MAX_LENGTH = 100  # characters; most file systems allow 255
 
 
-def quoted(name: str) -> str:
-    """Return a name for a file that is no path, not hidden and not too long; another one for each `name`."""
-    found = quote(name, safe=":", errors="surrogatepass")
-    if found.startswith(".") or not found:
-        found = f"%2E{found[1:]}" if found else "%"
-    if len(found) <= LONGEST:
-        return found
-    # Longer than any that is not cut, so it cannot be another's.
-    return f"{found[:LONGEST]}%{blake2b(name.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
+def encode_name(name: str) -> str:
+    """Return a different file name for each `name`: not hidden, without a slash, and of limited length."""
+    encoded = quote(name, safe=":", errors="surrogatepass")
+    if encoded.startswith(".") or not encoded:
+        encoded = f"%2E{encoded[1:]}" if encoded else "%"
+    if len(encoded) <= MAX_LENGTH:
+        return encoded
+    # A cut name with its hash is longer than any name that is not cut, so the two cannot be equal.
+    return f"{encoded[:MAX_LENGTH]}%{blake2b(name.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
 
 
-def original(name: str) -> str:
-    """Return what was `quoted` as `name`; `name` itself if that cannot be told."""
-    found = unquote(name, errors="surrogatepass") if name.isascii() else name
-    return found if quoted(found) == name else name
+def decode_name(file_name: str) -> str:
+    """Return the name that `encode_name` encoded as `file_name`; `file_name` itself if it cannot be decoded."""
+    name = unquote(file_name, errors="surrogatepass") if file_name.isascii() else file_name
+    return name if encode_name(name) == file_name else file_name

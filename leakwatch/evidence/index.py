@@ -1,60 +1,68 @@
-"""The bodies that are kept, found by key and by target, with what they take. Pure."""
+"""The index of stored bodies by key and by target, and the choice of bodies to evict. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from enum import Enum
 
 from leakwatch.evidence.record import Record
 
-BESIDE = 4096  # bytes; of what is said of a body, and of its symbols
+OVERHEAD = 4096  # bytes per body for the files beside it
 
 Rank = tuple[tuple[int, float], float]
-"""Importance and time: what is larger stays longer."""
+"""The importance and the time of a body; bodies of a higher rank stay longer."""
 
 
-@dataclass(slots=True, eq=False)
+class DiskState(Enum):
+    """Whether a body is on disk."""
+
+    ABSENT = "absent"
+    QUEUED = "queued"
+    WRITTEN = "written"
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
 class StoredBody:
-    """A kept body: `parts` by what their files end in, None when it is on disk alone.
+    """A stored body.
 
-    `lifetime`: tells of which process it is; those of "" are of unknown ones.
+    `parts`: the bytes of each file by suffix, None if they are only on disk. `lifetime`: the identity of the
+    process, "" if unknown.
     """
 
     key: str
     record: Record
     parts: Mapping[str, bytes] | None
     lifetime: str
-    saving: bool = False
-    saved: bool = False
+    disk_state: DiskState = DiskState.ABSENT
     rank: Rank = field(init=False)
 
     def __post_init__(self) -> None:
-        self.say(self.record)
+        self.set_record(self.record)
 
-    def say(self, record: Record) -> None:
-        """Take `record` for what is said of it, of the same bytes."""
+    def set_record(self, record: Record) -> None:
+        """Replace the record of the same bytes."""
         self.record, self.rank = record, (record.importance, record.time)
 
     @property
     def size(self) -> int:
-        """In bytes, compressed, with what stands beside it."""
-        return self.record.bytes + BESIDE
+        """The size in bytes, compressed, including the files beside the body."""
+        return self.record.bytes + OVERHEAD
 
     @property
-    def whose(self) -> tuple[str, str]:
+    def target(self) -> tuple[str, str]:
         """Service and target."""
         return self.record.service, self.record.target
 
 
 class Index:
-    """All bodies; what they take is counted as they come and go, because one comes at each scrape."""
+    """All stored bodies. Changes update the sizes, because each scrape of a leaking target adds a body."""
 
     def __init__(self) -> None:
         self.size = 0
-        """Bytes of all."""
+        """Bytes of all bodies."""
         self.in_memory = 0
-        """Bytes of those that are not on disk alone."""
+        """Bytes of the bodies that are not only on disk."""
         self._bodies: dict[str, StoredBody] = {}
-        self._of: dict[tuple[str, str], dict[str, StoredBody]] = {}
+        self._by_target: dict[tuple[str, str], dict[str, StoredBody]] = {}
 
     def __len__(self) -> int:
         return len(self._bodies)
@@ -68,62 +76,68 @@ class Index:
     def __getitem__(self, key: str) -> StoredBody:
         return self._bodies[key]
 
-    def has(self, key: str) -> bool:
-        """Tell whether a body is kept under `key`."""
+    def has_key(self, key: str) -> bool:
+        """Return whether a body is stored under `key`."""
         return key in self._bodies
 
-    def of(self, whose: tuple[str, str]) -> list[StoredBody]:
-        """Return the bodies of a service's target, the oldest first as a rule."""
-        return [*self._of.get(whose, {}).values()]
+    def of_target(self, target: tuple[str, str]) -> list[StoredBody]:
+        """Return the bodies of a target, given by service and name, in the order they were added."""
+        return [*self._by_target.get(target, {}).values()]
 
-    def put(self, body: StoredBody) -> None:
-        """Keep a body."""
-        self._bodies[body.key] = self._of.setdefault(body.whose, {})[body.key] = body
+    def add(self, body: StoredBody) -> None:
+        """Add a body."""
+        self._bodies[body.key] = self._by_target.setdefault(body.target, {})[body.key] = body
         self.size += body.size
         self.in_memory += body.size if body.parts is not None else 0
 
-    def take(self, body: StoredBody) -> None:
-        """Keep a body that is here no longer."""
+    def remove(self, body: StoredBody) -> None:
+        """Remove a body of the index."""
         del self._bodies[body.key]
-        its = self._of[body.whose]
-        del its[body.key]
-        if not its:
-            del self._of[body.whose]
+        bodies = self._by_target[body.target]
+        del bodies[body.key]
+        if not bodies:
+            del self._by_target[body.target]
         self.size -= body.size
         self.in_memory -= body.size if body.parts is not None else 0
 
-    def leave_to_disk(self, body: StoredBody) -> None:
-        """Let go of the bytes of a body, which are on disk."""
+    def drop_parts(self, body: StoredBody) -> None:
+        """Drop the bytes of a body that is on disk."""
         if body in self and body.parts is not None:
             self.in_memory -= body.size
         body.parts = None
 
+    def evict(self, *, size: int, number: int, memory: int) -> list[StoredBody]:
+        """Remove the bodies of the lowest rank until the limits hold; return them.
 
-class Weighed(Protocol):
-    """Something that takes `size` bytes, and stays the longer the larger its `rank` is."""
+        `size`: bytes of all bodies, `number`: number of bodies, `memory`: bytes of the bodies in memory.
+        """
+        evicted: list[StoredBody] = []
+        if self.size > size or len(self) > number:
+            evicted += excess(self, size=size, number=number)
+            self._remove_all(evicted)
+        if self.in_memory > memory:
+            in_memory = excess((body for body in self if body.parts is not None), size=memory)
+            self._remove_all(in_memory)
+            evicted += in_memory
+        return evicted
 
-    rank: Rank
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
+    def _remove_all(self, bodies: Iterable[StoredBody]) -> None:
+        for body in bodies:
+            self.remove(body)
 
 
-Some = TypeVar("Some", bound=Weighed)
+def excess(bodies: Iterable[StoredBody], *, size: int, number: int | None = None) -> list[StoredBody]:
+    """Return the bodies of the lowest rank to remove, so that at most `number` bodies of `size` bytes remain.
 
-
-def evict(kept: Iterable[Some], *, size: int, number: int | None = None) -> list[Some]:
-    """Return what has to go so that at most `number` are left, of at most `size` bytes together.
-
-    What is larger than all of `size` goes by itself, and takes nothing with it.
+    A body larger than `size` is removed alone: it does not displace smaller bodies of a lower rank.
     """
-    ranked = sorted(kept, key=lambda one: one.rank)
-    gone = [one for one in ranked if one.size > size]
-    left = [one for one in ranked if one.size <= size]
-    total = sum(one.size for one in left)
-    for i, one in enumerate(left):
-        if total <= size and (number is None or len(left) - i <= number):
+    ranked = sorted(bodies, key=lambda body: body.rank)
+    removed = [body for body in ranked if body.size > size]
+    remaining = [body for body in ranked if body.size <= size]
+    total = sum(body.size for body in remaining)
+    for i, body in enumerate(remaining):
+        if total <= size and (number is None or len(remaining) - i <= number):
             break
-        gone.append(one)
-        total -= one.size
-    return gone
+        removed.append(body)
+        total -= body.size
+    return removed

@@ -1,4 +1,4 @@
-"""What Prometheus reads of the evidence, computed when asked."""
+"""Metrics of the evidence, computed at each scrape of /metrics."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,25 +9,27 @@ from leakwatch.evidence.store import Store
 
 
 class EvidenceCollector(Collector):
-    """Series about the bodies that are kept."""
+    """Series of the stored bodies."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: registering must not collect."""
+        """Return nothing, so that registering does not collect."""
         return []
 
     def collect(self) -> Iterator[Metric]:
         """Yield all series."""
         store = self._store
-        yield GaugeMetricFamily("leakwatch_evidence_bodies", "Bodies kept as evidence.", len(store))
-        yield GaugeMetricFamily("leakwatch_evidence_bytes", "What they take, compressed.", store.size)
+        yield GaugeMetricFamily("leakwatch_evidence_bodies", "Profiles stored as evidence.", len(store))
+        yield GaugeMetricFamily(
+            "leakwatch_evidence_bytes", "Size of the stored profiles, compressed, in bytes.", store.size
+        )
         yield CounterMetricFamily(
             "leakwatch_evidence_dropped",
-            "Bodies that had to go for more important ones, or not kept.",
+            "Profiles removed because of a limit, or not stored because of an error.",
             store.dropped,
         )
         yield CounterMetricFamily(
-            "leakwatch_evidence_write_failures", "Failed attempts to write to evidence.path.", store.write_failures
+            "leakwatch_evidence_write_failures", "Failed writes to evidence.path.", store.write_failures
         )

@@ -1,4 +1,4 @@
-"""Redacts and compresses bodies beside the loop, piece by piece, as they come in."""
+"""Redacts and compresses a body in a thread while the body arrives."""
 
 import asyncio
 import zlib
@@ -8,20 +8,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from leakwatch.errors import EvidenceError, ProfileError
-from leakwatch.evidence.record import Kept
+from leakwatch.evidence.record import BodyFormat
 from leakwatch.profile import redact
 from leakwatch.profile.redact import Redaction, TextRedactor
 
-BATCH = 1 << 18  # bytes handed over at once
-MOST_WAITING = 200  # batches; what packs or writes hangs, so more would only fill memory
+BATCH = 1 << 18  # bytes per call of the thread
+MAX_WAITING = 200  # batches, 50 MB; if the thread is further behind, bodies are dropped
 LEVEL = 6
-GZIP = 31  # zlib's name for it
+GZIP = 31  # zlib's `wbits` for gzip
 
+Feed = Callable[[bytes], None]
 Result = TypeVar("Result")
 
 
 class Worker:
-    """Does one thing after the other in a thread of its own, which begins with the first."""
+    """A thread that runs one call after another. The thread starts with the first call."""
 
     def __init__(self, name: str) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
@@ -29,27 +30,29 @@ class Worker:
 
     @property
     def waiting(self) -> int:
-        """How many calls have not ended."""
+        """The number of calls that are not done."""
         while self._calls and self._calls[0].done():
             self._calls.popleft()
         return len(self._calls)
 
-    def call(self, what: Callable[[], Result]) -> "Future[Result]":
-        """Call `what` when all before it is done."""
-        future = self._pool.submit(what)
+    def call(self, function: Callable[[], Result]) -> "Future[Result]":
+        """Call `function` after all earlier calls."""
+        future = self._pool.submit(function)
         self._calls.append(future)
         return future
 
     def stop(self, *, wait: bool) -> None:
-        """Do no more; what is under way ends, what waits is done if `wait`."""
+        """Stop after the current call; if `wait`, after all calls, and return then."""
         self._pool.shutdown(wait=wait, cancel_futures=not wait)
 
 
 class Packer:
-    """Takes in one body and gives it back redacted and gzipped; `size_limit`: bytes decompressed."""
+    """Redacts and compresses one body of the given format; `size_limit`: decompressed bytes."""
 
-    def __init__(self, form: Kept, redaction: Redaction, worker: Worker, size_limit: int = 1 << 30) -> None:
-        self._form = form
+    def __init__(
+        self, body_format: BodyFormat, redaction: Redaction, worker: Worker, size_limit: int = 1 << 30
+    ) -> None:
+        self.body_format = body_format
         self._redaction = redaction
         self._worker = worker
         self._size_limit = size_limit
@@ -57,13 +60,13 @@ class Packer:
         self._zip = zlib.compressobj(LEVEL, wbits=GZIP)
         self._batch: list[bytes] = []
         self._size = 0
-        self._whole: list[bytes] = []
+        self._pieces: list[bytes] = []
         self._packed: list[bytes] = []
-        self._parts: list[Future[None]] = []
-        self._failed = False
+        self._calls: list[Future[None]] = []
+        self._is_behind = False
 
-    def tee(self, feed: Callable[[bytes], None]) -> Callable[[bytes], None]:
-        """Return what gives each piece to `feed`, and to us if that does not raise."""
+    def tee(self, feed: Feed) -> Feed:
+        """Return a function that feeds each piece to `feed`, and then to the packer if `feed` does not raise."""
 
         def both(piece: bytes) -> None:
             feed(piece)
@@ -72,45 +75,47 @@ class Packer:
         return both
 
     def feed(self, piece: bytes) -> None:
-        """Take in the next piece."""
+        """Add the next piece of the body."""
+        if self._is_behind:
+            return
         self._batch.append(piece)
         self._size += len(piece)
-        if self._size < BATCH or self._failed:
+        if self._size < BATCH:
             return
-        if self._worker.waiting >= MOST_WAITING:
-            self._failed, self._batch = True, []
+        if self._worker.waiting >= MAX_WAITING:
+            self._is_behind, self._batch = True, []
             return
         batch, self._batch, self._size = self._batch, [], 0
-        self._parts.append(self._worker.call(lambda: self._pack(batch)))
+        self._calls.append(self._worker.call(lambda: self._pack(batch)))
 
     async def close(self) -> bytes:
-        """Return the whole body; raises EvidenceError if it cannot be kept."""
-        if self._failed:
+        """Return the packed body; raise EvidenceError if it cannot be redacted or the thread is too far behind."""
+        if self._is_behind:
             raise EvidenceError("packing is too far behind")
         batch, self._batch = self._batch, []
         return await asyncio.wrap_future(self._worker.call(lambda: self._finish(batch)))
 
     def _pack(self, batch: list[bytes]) -> None:
-        if self._form == "text":
+        if self.body_format == "text":
             self._packed += [self._zip.compress(self._text.feed(piece)) for piece in batch]
-        else:  # their secrets are found in the whole only
-            self._whole += batch
+        else:  # the other formats can only be redacted as a whole
+            self._pieces += batch
 
     def _finish(self, batch: list[bytes]) -> bytes:
-        for part in self._parts:
-            part.result()  # raises what went wrong in it
+        for call in self._calls:
+            call.result()  # raises the error of the call
         self._pack(batch)
-        if self._form == "text":
+        if self.body_format == "text":
             rest = self._text.close()
         else:
-            rest = pack_whole(self._form, b"".join(self._whole), self._redaction, self._size_limit)
+            rest = redact_whole(self.body_format, b"".join(self._pieces), self._redaction, self._size_limit)
         self._packed.append(self._zip.compress(rest) + self._zip.flush())
         return b"".join(self._packed)
 
 
-def pack_whole(form: Kept, body: bytes, redaction: Redaction, size_limit: int) -> bytes:
-    """Return a body without its secrets; raises EvidenceError."""
+def redact_whole(body_format: BodyFormat, body: bytes, redaction: Redaction, size_limit: int) -> bytes:
+    """Return a dump or a protobuf body without its secrets; raise EvidenceError."""
     try:
-        return redact.dump(body, redaction) if form == "dump" else redact.proto(body, redaction, size_limit)
+        return redact.dump(body, redaction) if body_format == "dump" else redact.proto(body, redaction, size_limit)
     except ProfileError as error:
-        raise EvidenceError(f"its secrets cannot be told apart: {error}") from error
+        raise EvidenceError(f"cannot be redacted: {error}") from error

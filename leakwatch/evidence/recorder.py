@@ -1,19 +1,20 @@
-"""Which bodies of a target are kept: at each verdict on a leak, and the last one before a restart or an end.
+"""Decides which bodies of a target are stored: the first after each verdict, and the last of each process.
 
-While a target has a leak, the pieces of its bodies go to a packer too; a target without one pays nothing. The
-latest whole body takes the place of the one before, in memory; on disk once a minute, so that it survives us, and
-at once when the target no longer answers. When the process is another one, or the target goes, it stays for good.
+Bodies are packed only while the target has a leak; a target without a leak costs nothing. The latest complete body
+replaces the one before, in memory. It is written to disk once a minute, so that it survives the end of leakwatch,
+and at once when the target does not respond. It stays when the process restarts or the target is removed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 
+from leakwatch.clock import Clock
 from leakwatch.errors import EvidenceError
 from leakwatch.evidence.config import EvidenceConfig
 from leakwatch.evidence.index import StoredBody
 from leakwatch.evidence.packer import Packer
-from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept, Kind, Record, RecordedLeak
+from leakwatch.evidence.record import SUFFIXES, SYMBOLS, BodyFormat, Kind, Record, RecordedLeak
 from leakwatch.evidence.store import Store
 from leakwatch.http.fetch import Feed
 from leakwatch.leaks.model import Event
@@ -29,221 +30,210 @@ KINDS: Mapping[Verdict, Kind] = {
     Verdict.LEAKING: "leaking",
     Verdict.PROVEN: "proven",
 }
-TARGETS = 3
-"""Of a leak on many, the bodies of those with the most goroutines of it are kept at a verdict."""
-PAUSE = 60.0  # seconds between two times that the last body of a target is written
+MAX_TARGETS = 3
+"""At a verdict, the bodies of the targets with the most goroutines of the leak are stored, at most so many."""
+WRITE_INTERVAL = 60.0  # seconds between writes of the latest body of a target
 HOUR = 3600.0
 
 
 class TargetRecorder:
-    """The evidence of one target as it goes on; `wall`: turns the daemon's time into the wall clock's."""
+    """Records the evidence of one target."""
 
-    def __init__(self, target: Target, store: Store, pipeline: Pipeline, wall: Callable[[float], float]) -> None:
+    def __init__(self, target: Target, store: Store, pipeline: Pipeline, clock: Clock) -> None:
         self.wanted: set[Kind] = set()
-        """What the next body is to be kept for."""
+        """The kinds of the next body, besides `last`."""
         self._target = target
         self._store = store
         self._pipeline = pipeline
-        self._wall = wall
-        self._newest: StoredBody | None = None
-        self._written = float("-inf")
+        self._clock = clock
+        self._latest: StoredBody | None = None
+        """The latest body of the current process."""
+        self._written_at = float("-inf")
         self._lifetime = ""
         self._process: Process | None = None
         self._restarts = 0
 
-    def begin(self, form: Kept, size_limit: int, leaks: Sequence[LeakOnTarget]) -> "BodyRecording | None":
-        """Return a recording of the next body, None if it is not wanted.
+    def begin(
+        self, body_format: BodyFormat, size_limit: int, leaks: Sequence[LeakOnTarget]
+    ) -> "BodyRecording | None":
+        """Return a recording of the next body, None if the body is not stored.
 
-        `size_limit`: decompressed bytes; `leaks`: on the target so far.
+        `size_limit`: decompressed bytes; `leaks`: the leaks on the target after the previous profile.
         """
-        if self.wanted or any(leak.verdict >= Verdict.PLATEAU for leak in leaks):
-            return BodyRecording(self, self._store.packer(form, size_limit), form)
-        self._let_go()
+        if self.wanted or _has_open_leak(leaks):
+            return BodyRecording(self, self._store.packer(body_format, size_limit))
+        self._discard_latest()
         return None
 
     async def end(
-        self,
-        packer: Packer,
-        form: Kept,
-        time: float,
-        total: int,
-        process: Process | None,
-        symbols: Mapping[int, str],
+        self, packer: Packer, time: float, goroutines: int, process: Process | None, symbols: Mapping[int, str]
     ) -> None:
-        """Keep the body that `packer` took in, which was judged as the profile of `time`."""
+        """Store the body of `packer`. The pipeline has observed its profile at `time`."""
         try:
-            await self._end(packer, form, time, total, process, symbols)
+            await self._end(packer, time, goroutines, process, symbols)
         except EvidenceError as error:
-            self._drop(error)
-        except Exception:  # a mistake of ours must not silence a target
-            log.exception("evidence was not kept, by a mistake of ours", service=self._target.service)
+            self._reject(error)
+        except Exception:  # an internal error must not stop the scrapes of the target
+            log.exception("internal error while storing evidence", service=self._target.service)
+
+    def failed(self) -> None:
+        """Write the latest body, because the target did not respond and may never respond again."""
+        if self._latest:
+            self._store.save(self._latest)
 
     async def dump(self, body: bytes, time: float, goroutines: int) -> None:
-        """Keep a full dump (debug=2) of the process that was scraped last, for what is thought of its leaks."""
-        verdict = max((verdict for _, verdict, _ in self._leaks()), default=Verdict.SUSPECTED)
+        """Store a full dump (debug=2) of the process that was scraped last."""
+        leaks = self._pipeline.leaks_on(self._target)
         packer = self._store.packer("dump", len(body))
         packer.feed(body)
         try:
             packed = await packer.close()
         except EvidenceError as error:
-            self._drop(error)
+            self._reject(error)
             return
+        verdict = max((leak.verdict for leak in leaks), default=Verdict.SUSPECTED)
         kinds = (KINDS.get(verdict, "suspected"),)
-        record = self._record("dump", time, goroutines, self._process, kinds, len(packed))
+        record = self._record("dump", len(packed), kinds, time=time, goroutines=goroutines, leaks=leaks)
         self._store.save(self._store.add(record, {SUFFIXES["dump"]: packed}, self._lifetime))
 
-    def failed(self) -> None:
-        """Take in that the target gave no profile: the last one that it gave may be the last for ever."""
-        if self._newest:
-            self._store.save(self._newest)
-
-    def freeze(self) -> None:
-        """Keep the last body for good: there will be none of the same process."""
+    def finalize(self) -> None:
+        """Write the latest body and keep it: no other body of its process follows."""
         self.failed()
-        self._newest, self._lifetime = None, ""
-        self._written = float("-inf")
+        self._latest, self._lifetime = None, ""
+        self._written_at = float("-inf")
 
     async def _end(
-        self,
-        packer: Packer,
-        form: Kept,
-        time: float,
-        total: int,
-        process: Process | None,
-        symbols: Mapping[int, str],
+        self, packer: Packer, time: float, goroutines: int, process: Process | None, symbols: Mapping[int, str]
     ) -> None:
         state = self._pipeline.targets.get(self._target)
         if state is None or state.process_tracker.mixed:
             return
         if state.restarts != self._restarts:
-            self.freeze()
-        self._process = process
-        self._restarts = state.restarts
+            self.finalize()
+        self._process, self._restarts = process, state.restarts
+        leaks = self._pipeline.leaks_on(self._target)
         kinds: tuple[Kind, ...] = tuple(sorted(self.wanted))
-        if not kinds and not self._leaks():
-            self._let_go()
+        if not kinds and not _has_open_leak(leaks):
+            self._discard_latest()
             return
         self.wanted = set()
         packed = await packer.close()
         if self._target not in self._pipeline.targets:
             return
         if not self._lifetime:
-            # Its time, and no number: it is another one even if the target has gone and come back.
+            # The time, not a counter, so that a target that was removed and added again has another lifetime.
             self._lifetime = process.start if process else f"unknown since {time}"
-        parts = {SUFFIXES[form]: packed}
-        if form == "text" and any(symbols.values()):
+        parts = {SUFFIXES[packer.body_format]: packed}
+        if packer.body_format == "text" and any(symbols.values()):
             parts[SYMBOLS] = symbol.encode(symbols)
-        record = self._record(form, time, total, process, (*kinds, "last"), len(packed))
-        self._newest = body = self._store.add(record, parts, self._lifetime)
-        if kinds or time - self._written >= PAUSE:
-            self._written = time
-            self._store.save(body)
+        record = self._record(
+            packer.body_format, len(packed), (*kinds, "last"), time=time, goroutines=goroutines, leaks=leaks
+        )
+        self._latest = self._store.add(record, parts, self._lifetime)
+        if kinds or time - self._written_at >= WRITE_INTERVAL:
+            self._written_at = time
+            self._store.save(self._latest)
 
-    def _let_go(self) -> None:
-        """Keep the last body no longer: the leak that it was kept for is over, and the process goes on."""
-        body, self._newest = self._newest, None
-        if body is not None:
-            rest = body.record.without_last()
-            if rest is None:
-                self._store.remove(body)
-            else:
-                self._store.change(body, rest)
-
-    def _leaks(self) -> list[tuple[str, Verdict, float]]:
-        """Return stack, verdict and growth of the leaks on the target that hold goroutines still."""
-        leaks = self._pipeline.leaks_on(self._target)
-        return [
-            (leak.stack.fingerprint, leak.verdict, leak.rate) for leak in leaks if leak.verdict >= Verdict.PLATEAU
-        ]
+    def _discard_latest(self) -> None:
+        """Discard the latest body if it was stored only as the last: its leak has ended before the process."""
+        latest, self._latest = self._latest, None
+        if latest is not None:
+            self._store.remove_last(latest)
 
     def _record(
         self,
-        form: Kept,
-        time: float,
-        total: int,
-        process: Process | None,
-        kinds: Sequence[Kind],
+        body_format: BodyFormat,
         size: int,
+        kinds: tuple[Kind, ...],
+        *,
+        time: float,
+        goroutines: int,
+        leaks: Sequence[LeakOnTarget],
     ) -> Record:
-        target = self._target
-        state = self._pipeline.targets.get(target)
-        leaks = [
-            RecordedLeak(
-                stack=leak.stack.fingerprint,
-                function=leak.stack.blamed.function,
-                wait=leak.stack.wait,
-                verdict=leak.verdict.word,
-                growth_per_hour=leak.rate * HOUR,
-                goroutines=state.count(leak.stack.fingerprint) if state else 0,
-            )
-            for leak in self._pipeline.leaks_on(target)
-        ]
+        state = self._pipeline.targets.get(self._target)
         return Record(
-            service=target.service,
-            target=target.name,
-            time=round(self._wall(time), 3),
-            kinds=tuple(kinds),
-            format=form,
+            service=self._target.service,
+            target=self._target.name,
+            time=round(self._clock.wall(time), 3),
+            kinds=kinds,
+            format=body_format,
             bytes=size,
-            goroutines=total,
-            start=process.start if process else "",
-            build=process.build if process else "",
-            leaks=tuple(leaks),
+            goroutines=goroutines,
+            start=self._process.start if self._process else "",
+            build=self._process.build if self._process else "",
+            leaks=tuple(
+                RecordedLeak(
+                    stack=leak.stack.fingerprint,
+                    function=leak.stack.blamed.function,
+                    wait=leak.stack.wait,
+                    verdict=leak.verdict.word,
+                    growth_per_hour=leak.rate * HOUR,
+                    goroutines=state.count(leak.stack.fingerprint) if state else 0,
+                )
+                for leak in leaks
+            ),
         )
 
-    def _drop(self, error: EvidenceError) -> None:
-        self._store.drop(str(error), service=self._target.service, target=self._target.name)
+    def _reject(self, error: EvidenceError) -> None:
+        self._store.reject(str(error), service=self._target.service, target=self._target.name)
 
 
 class BodyRecording:
     """One body that is recorded while it arrives."""
 
-    def __init__(self, recorder: TargetRecorder, packer: Packer, form: Kept) -> None:
+    def __init__(self, recorder: TargetRecorder, packer: Packer) -> None:
         self._recorder = recorder
         self._packer = packer
-        self._form: Kept = form
 
     def tee(self, feed: Feed) -> Feed:
-        """Return a feed that records the pieces and passes them to `feed`."""
+        """Return a function that passes each piece to `feed` and then records the piece."""
         return self._packer.tee(feed)
 
     async def end(self, time: float, total: int, process: Process | None, symbols: Mapping[int, str]) -> None:
         """Store the recorded body, the profile of `time`."""
-        await self._recorder.end(self._packer, self._form, time, total, process, symbols)
+        await self._recorder.end(self._packer, time, total, process, symbols)
 
 
 class EvidenceRecorder:
-    """The trails of all targets, and the store of what is kept of them."""
+    """The recorders of all targets, and the store of their bodies."""
 
-    def __init__(self, settings: EvidenceConfig, pipeline: Pipeline, wall: Callable[[float], float]) -> None:
-        self.store = Store(settings)
+    def __init__(self, settings: EvidenceConfig, pipeline: Pipeline, clock: Clock) -> None:
+        self.store = Store(settings, clock)
         self._pipeline = pipeline
-        self._wall = wall
-        self._trails: dict[Target, TargetRecorder] = {}
+        self._clock = clock
+        self._recorders: dict[Target, TargetRecorder] = {}
 
     def recorder(self, target: Target) -> TargetRecorder:
-        """Return the trail of a target, which begins if it is new."""
-        found = self._trails.get(target)
-        if found is None:
-            found = self._trails[target] = TargetRecorder(target, self.store, self._pipeline, self._wall)
-        return found
+        """Return the recorder of a target; create it for a new target."""
+        recorder = self._recorders.get(target)
+        if recorder is None:
+            recorder = self._recorders[target] = TargetRecorder(target, self.store, self._pipeline, self._clock)
+        return recorder
 
-    def told(self, events: Sequence[Event]) -> None:
-        """Take in which leaks have another verdict: the next bodies of some targets are wanted."""
+    def on_events(self, events: Sequence[Event]) -> None:
+        """Update the records of the leaks, and request the next bodies of some targets for a higher verdict."""
         for event in events:
             leak = event.leak
             fingerprint = leak.stack.fingerprint
-            self.store.tell(leak.service, fingerprint, leak.verdict, leak.grew.rate * HOUR)
+            self.store.update_leak(leak.service, fingerprint, leak.verdict, leak.grew.rate * HOUR)
             if leak.verdict not in KINDS or leak.verdict <= event.before:
                 continue
-            states = [state for target, state in self._pipeline.targets.items() if target.service == leak.service]
-            growing = [state for state in states if state.target.name in leak.targets]
-            growing.sort(key=lambda state: state.count(fingerprint), reverse=True)
-            for state in growing[:TARGETS]:
+            states = [
+                state
+                for target, state in self._pipeline.targets.items()
+                if target.service == leak.service and target.name in leak.targets
+            ]
+            states.sort(key=lambda state: state.count(fingerprint), reverse=True)
+            for state in states[:MAX_TARGETS]:
                 self.recorder(state.target).wanted.add(KINDS[leak.verdict])
 
     def target_removed(self, target: Target) -> None:
-        """Keep the last body of a target that has gone."""
-        trail = self._trails.pop(target, None)
-        if trail:
-            trail.freeze()
+        """Keep the latest body of a removed target."""
+        recorder = self._recorders.pop(target, None)
+        if recorder:
+            recorder.finalize()
+
+
+def _has_open_leak(leaks: Sequence[LeakOnTarget]) -> bool:
+    """Return whether one of the leaks still holds goroutines."""
+    return any(leak.verdict >= Verdict.PLATEAU for leak in leaks)

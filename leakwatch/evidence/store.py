@@ -1,264 +1,194 @@
-"""Keeps raw bodies as evidence: bounded, redacted before anything else, on disk where there is one.
+"""The stored bodies, limited in number and size, in memory or also on disk.
 
-Of a target that leaks, `trail.py` says which bodies are kept and why. Here they are indexed, bounded and written,
-one after the other in a thread. What cannot be written stays in memory, within a smaller bound. The loop never
-waits for the disk.
+`recorder.py` decides which bodies of a target are stored. Without a folder all bodies stay in memory. With a
+folder, only bodies that are not written yet are in memory.
 """
 
-import asyncio
-import contextlib
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from hashlib import blake2b
 
 import structlog
 
+from leakwatch.clock import Clock
 from leakwatch.errors import EvidenceError
 from leakwatch.evidence.config import EvidenceConfig
 from leakwatch.evidence.disk import Disk, stem
-from leakwatch.evidence.index import Index, StoredBody, evict
+from leakwatch.evidence.index import DiskState, Index, StoredBody
 from leakwatch.evidence.packer import Packer, Worker
-from leakwatch.evidence.record import Kept, Record
+from leakwatch.evidence.record import BodyFormat, Record
+from leakwatch.evidence.writer import Writer
 from leakwatch.model import Verdict
 
 log = structlog.get_logger()
 
-GRACE = 1.0  # seconds to write in at the end
-MOST_LEFT = 1000  # bodies whose removal is tried again
-
 
 class Store:
-    """All bodies that are kept, within the bounds of `settings`; needs the event loop from `start` to `stop`."""
+    """All stored bodies, within the limits of `settings`. Adding and writing require a running event loop."""
 
-    def __init__(self, settings: EvidenceConfig) -> None:
+    def __init__(self, settings: EvidenceConfig, clock: Clock) -> None:
         self.settings = settings
         self.dropped = 0
-        """Bodies that had to go, or could not be kept."""
-        self.write_failures = 0
+        """Bodies that were evicted or could not be stored."""
+        self._clock = clock
         self._redaction = settings.redact.redaction()
-        self._shelf = Index()
-        self._packing, self._writing = Worker("evidence-pack"), Worker("evidence-disk")
-        self._disk: Disk | None = None
-        self._troubled = False
-        self._said = ""
-        self._left: deque[Record] = deque(maxlen=MOST_LEFT)
-        """Whose files could not be removed."""
-        self._pending: set[asyncio.Future[None]] = set()
+        self._index = Index()
+        self._packing = Worker("evidence-pack")
+        self._writer: Writer | None = None
+        self._last_error = ""
 
     def start(self) -> None:
-        """Take up what the folder holds, and say where evidence is kept."""
+        """Load the folder of the settings, if any. If the folder cannot be used, log why and use memory only."""
         path = self.settings.path
         if path is None:
-            log.info("evidence is kept in memory only; evidence.path keeps it over a restart")
+            log.info("evidence is stored in memory; set evidence.path to store it on disk")
             return
         disk = Disk(path)
         try:
             disk.check()
-            found = disk.index(lambda line: log.warning("evidence cannot be used", problem=line))
+            records = disk.load(
+                lambda file, error: log.warning("invalid evidence file renamed", file=str(file), error=error)
+            )
         except OSError as error:
-            log.error("evidence is kept in memory only", path=str(path), error=str(error))  # noqa: TRY400  says it all
+            log.error("evidence.path cannot be used, evidence stays in memory", path=str(path), error=str(error))  # noqa: TRY400  the message is enough
             return
-        self._disk = disk
-        for record in found:
-            body = StoredBody(_key(record), record, None, record.start, saving=True, saved=True)
-            self._shelf.put(body)
-        self._bound()
-        log.info("evidence is kept", path=str(path), bodies=len(self._shelf), bytes=self.size)
+        self._writer = Writer(disk, self._index, self._clock, self._supersede)
+        for record in records:
+            self._index.add(
+                StoredBody(
+                    key=_key(record),
+                    record=record,
+                    parts=None,
+                    lifetime=record.start,
+                    disk_state=DiskState.WRITTEN,
+                )
+            )
+        self._evict()
+        log.info("evidence loaded", path=str(path), bodies=len(self._index), bytes=self.size)
 
     async def stop(self) -> None:
-        """Write what is not written, as far as that goes, within a second."""
-        for body in self._shelf:
-            self.save(body)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE):
-                while self._pending:  # what is written may lead to more
-                    await asyncio.wait(self._pending)
+        """Write all bodies that are not on disk, within a second."""
+        if self._writer:
+            for body in self._index:
+                self._writer.write(body)
+            await self._writer.stop()
         self._packing.stop(wait=False)
-        self._writing.stop(wait=False)
+
+    async def flush(self) -> None:
+        """Return when all queued writes are done."""
+        if self._writer:
+            await self._writer.flush()
 
     def configure(self, settings: EvidenceConfig) -> None:
-        """Bound and redact by `settings` from now on; their path counts from the next start."""
+        """Apply new limits and redaction; a new path takes effect after a restart."""
         self.settings = settings.model_copy(update={"path": self.settings.path})
         self._redaction = settings.redact.redaction()
-        self._bound()
+        self._evict()
 
     @property
     def bodies(self) -> list[StoredBody]:
-        """What is kept, the newest first."""
-        return sorted(self._shelf, key=lambda body: body.record.time, reverse=True)
+        """The stored bodies, the newest first."""
+        return sorted(self._index, key=lambda body: body.record.time, reverse=True)
 
     @property
     def size(self) -> int:
-        """What all of it takes, compressed."""
-        return self._shelf.size
+        """Bytes of all bodies, compressed."""
+        return self._index.size
+
+    @property
+    def write_failures(self) -> int:
+        """Failed disk operations."""
+        return self._writer.failures if self._writer else 0
 
     def __len__(self) -> int:
-        return len(self._shelf)
+        return len(self._index)
 
-    def packer(self, form: Kept, size_limit: int) -> Packer:
-        """Return what takes in a body."""
-        return Packer(form, self._redaction, self._packing, size_limit)
+    def packer(self, body_format: BodyFormat, size_limit: int) -> Packer:
+        """Return a packer for one body; `size_limit`: decompressed bytes."""
+        return Packer(body_format, self._redaction, self._packing, size_limit)
 
     def add(self, record: Record, parts: Mapping[str, bytes], lifetime: str) -> StoredBody:
-        """Keep a body; `parts`: its bytes and its symbols by what their files end in."""
-        while self._shelf.has(_key(record)):  # two of one target within a millisecond
+        """Store a body in memory; `parts`: body and symbols by suffix."""
+        while self._index.has_key(_key(record)):  # two bodies of a target within a millisecond
             record = record.model_copy(update={"time": round(record.time + 0.001, 3)})
-        body = StoredBody(_key(record), record, parts, lifetime)
-        self._shelf.put(body)
+        body = StoredBody(key=_key(record), record=record, parts=parts, lifetime=lifetime)
+        self._index.add(body)
         self._supersede(body)
-        self._bound()
+        self._evict()
         return body
 
-    def drop(self, why: str, **more: object) -> None:
-        """Count and say that a body could not be kept."""
-        self.dropped += 1
-        if why != self._said:
-            log.warning("a body is not kept as evidence", error=why, **more)
-        self._said = why
-
     def save(self, body: StoredBody) -> None:
-        """Write a body in its turn, if there is a disk and it has not been written."""
-        parts = body.parts
-        if self._disk is None or body.saving or parts is None or body not in self._shelf:
-            return
-        body.saving, disk, record = True, self._disk, body.record
-        self._do(lambda: disk.write(record, parts), lambda error: self._saved(body, record, error))
+        """Write a body to the folder, if there is one."""
+        if self._writer:
+            self._writer.write(body)
 
-    def tell(self, service: str, stack: str, verdict: Verdict, growth_per_hour: float) -> None:
-        """Say what is thought now of a leak of `service`, of all bodies that are evidence for it."""
-        for body in self._shelf:
+    def reject(self, reason: str, **labels: object) -> None:
+        """Count a body that could not be stored, and log the reason unless it is the same as before."""
+        self.dropped += 1
+        if reason != self._last_error:
+            log.warning("profile not stored as evidence", error=reason, **labels)
+        self._last_error = reason
+
+    def update_leak(self, service: str, stack: str, verdict: Verdict, growth_per_hour: float) -> None:
+        """Record verdict and growth of a leak in all bodies of the service."""
+        for body in self._index:
             if body.record.service == service:
-                self.change(body, body.record.told(stack, verdict, growth_per_hour))
+                self._update(body, body.record.with_verdict(stack, verdict, growth_per_hour))
 
-    def change(self, body: StoredBody, record: Record) -> None:
-        """Say something else of a body, if it is kept."""
-        if record is body.record or body not in self._shelf:
-            return
-        before = body.record
-        body.say(record)
-        if self._disk and body.saved and record != before:
-            disk = self._disk
-            self._do(lambda: disk.write_record(record), self._failed)
+    def remove_last(self, body: StoredBody) -> None:
+        """Remove the kind `last` of a body, and the body if it has no other kind."""
+        record = body.record.without_last()
+        if record is None:
+            self.remove(body)
+        else:
+            self._update(body, record)
 
     def remove(self, body: StoredBody) -> None:
-        """Keep a body no longer."""
-        if body not in self._shelf:
-            return
-        self._shelf.take(body)
-        if body.saving:
-            self._erase(body.record)
+        """Remove a body."""
+        if body in self._index:
+            self._index.remove(body)
+            self._remove_files(body)
 
     async def read(self, key: str) -> tuple[Record, Mapping[str, bytes]]:
-        """Return a body by what their files end in; raises KeyError and EvidenceError."""
-        body = self._shelf[key]
-        if body.parts is not None or self._disk is None:
+        """Return a record, and body and symbols by suffix; raise KeyError or EvidenceError."""
+        body = self._index[key]
+        if body.parts is not None or self._writer is None:
             return body.record, body.parts or {}
         try:
-            return body.record, await asyncio.to_thread(self._disk.read, body.record)
+            return body.record, await self._writer.read(body.record)
         except OSError as error:
             raise EvidenceError(f"cannot be read: {error.strerror or error}") from error
 
-    def _saved(self, body: StoredBody, record: Record, error: OSError | None) -> None:
-        """Go on after `body` was written as `record`."""
-        if error is not None:
-            body.saving = False
-            self._failed(error)
+    def _update(self, body: StoredBody, record: Record) -> None:
+        """Replace the record of a body that is still stored."""
+        if record is body.record or body not in self._index:
             return
-        self._works()
-        body.saved = True
-        self._shelf.leave_to_disk(body)
-        if body not in self._shelf:
-            return
-        if body.record != record:
-            changed = body.record
-            body.say(record)
-            self.change(body, changed)
-        self._supersede(body)
+        body.set_record(record)
+        if self._writer:
+            self._writer.write_record(body)
 
     def _supersede(self, newer: StoredBody) -> None:
-        """Say that bodies before `newer`, of the same process, are no longer its last."""
-        for body in self._shelf.of(newer.whose):
-            older = body.record.time < newer.record.time
-            if not older or "last" not in body.record.kinds or "last" not in newer.record.kinds:
-                continue
-            if body.lifetime != newer.lifetime or not newer.lifetime:
-                continue
-            if body.saving and not newer.saved and self._disk:
-                continue  # until the newer one is on disk too, it is what survives us
-            rest = body.record.without_last()
-            if rest is None:
-                self.remove(body)
-            else:
-                self.change(body, rest)
-
-    def _bound(self) -> None:
-        """Let go of what is too much: of all, and of what is in memory."""
-        settings, shelf = self.settings, self._shelf
-        gone: list[StoredBody] = []
-        if shelf.size > settings.size_limit or len(shelf) > settings.body_limit:
-            gone = evict(shelf, size=settings.size_limit, number=settings.body_limit)
-        for body in gone:
-            self.remove(body)
-        if shelf.in_memory > settings.memory_limit:
-            held = [body for body in shelf if body.parts is not None]
-            more = evict(held, size=settings.memory_limit)
-            for body in more:
-                self.remove(body)
-            gone += more
-        self.dropped += len(gone)
-
-    def _do(self, what: Callable[[], None], then: Callable[[OSError | None], None]) -> None:
-        """Do something with the disk in its turn, and call `then` with what went wrong."""
-        future = asyncio.wrap_future(self._writing.call(what))
-        self._pending.add(future)
-
-        def done(one: asyncio.Future[None]) -> None:
-            self._pending.discard(one)
-            if one.cancelled():
-                return
-            error = one.exception()
-            if error is not None and not isinstance(error, OSError):
-                log.error("evidence cannot be written, by a mistake of ours", error=repr(error))
-                error = OSError(repr(error))
-            then(error)
-
-        future.add_done_callback(done)
-
-    def _erase(self, record: Record) -> None:
-        """Remove a body from the disk in its turn; what fails is tried again when something can be written."""
-        disk = self._disk
-
-        def then(error: OSError | None) -> None:
-            if error is not None:
-                self._left.append(record)
-            self._failed(error)
-
-        if disk and not self._shelf.has(_key(record)):
-            self._do(lambda: disk.remove(record), then)
-
-    def _failed(self, error: OSError | None) -> None:
-        """Count a failure of the disk, if it is one; say it once."""
-        if error is None:
+        """Remove the kind `last` of older bodies of the same process."""
+        if "last" not in newer.record.kinds or not newer.lifetime:
             return
-        self.write_failures += 1
-        if not self._troubled:
-            where = str(self.settings.path)
-            log.error("evidence cannot be written, it is kept in memory", path=where, error=str(error))
-        self._troubled = True
+        for body in self._index.of_target(newer.target):
+            older = body.lifetime == newer.lifetime and body.record.time < newer.record.time
+            if not older or "last" not in body.record.kinds:
+                continue
+            if body.disk_state is not DiskState.ABSENT and newer.disk_state is not DiskState.WRITTEN:
+                continue  # until the newer body is on disk, only the older one survives the end of leakwatch
+            self.remove_last(body)
 
-    def _works(self) -> None:
-        """Write what could not be written before; say it when all of it is."""
-        if not self._troubled:
-            return
-        waiting = [body for body in self._shelf if body.parts is not None and not body.saving]
-        for body in waiting:
-            self.save(body)
-        left, self._left = self._left, deque(maxlen=MOST_LEFT)
-        for record in left:
-            self._erase(record)
-        if not waiting and not left:
-            self._troubled = False
-            log.info("evidence can be written again")
+    def _evict(self) -> None:
+        """Evict bodies until the limits hold."""
+        limits = self.settings
+        evicted = self._index.evict(size=limits.size_limit, number=limits.body_limit, memory=limits.memory_limit)
+        for body in evicted:
+            self._remove_files(body)
+        self.dropped += len(evicted)
+
+    def _remove_files(self, body: StoredBody) -> None:
+        if self._writer:
+            self._writer.remove(body)
 
 
 def _key(record: Record) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from leakwatch.detect.plain import Plain, PlainReader, PlainWriter
 from leakwatch.errors import ScrapeError
 from leakwatch.leaks.memory import MemoryHistory
 from leakwatch.leaks.model import Findings
@@ -47,6 +48,21 @@ class ProbeSchedule:
     error: str = ""
     """Error of the latest request, "" if it succeeded."""
 
+    def to_plain(self, writer: PlainWriter) -> Plain:
+        """Return the state, with times relative to now: a stopwatch ends with its process."""
+        return {
+            "since_request": writer.now - self.last_asked_at,
+            "retry_in": self.retry_at - writer.now,
+            "failures": self.failures,
+            "error": self.error,
+        }
+
+    def restore(self, plain: PlainReader) -> None:
+        """Restore the state of another schedule into this new one."""
+        self.last_asked_at = plain.now - plain["since_request"].read(float)
+        self.retry_at = plain.now + plain["retry_in"].read(float)
+        self.failures, self.error = plain["failures"].read(int), plain["error"].read(str)
+
     def allows(self, now: float, pause: float) -> bool:
         """Return whether a request may be sent, `pause` seconds after the previous one at least."""
         return now >= self.last_asked_at + pause and now >= self.retry_at
@@ -80,7 +96,7 @@ class ProbeResults:
     proof: Proof | None = None
     first_proof: Proof | None = None
     convincing: set[Fingerprint] = field(default_factory=set)
-    """Stacks and sites whose growth the leaked goroutines explain."""
+    """Stacks and sites with a growth that the leaked goroutines explain."""
     full_dump: FullDump | None = None
     memory: MemoryHistory = field(default_factory=MemoryHistory)
     unavailable: dict[str, str] = field(default_factory=dict)

@@ -8,15 +8,14 @@ that the memory of a changing load does not count as the leak's.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.leaks.labels import shown
-from leakwatch.leaks.model import Estimate, Limit, MemoryCost
+from leakwatch.leaks.model import Estimate, Limit
+from leakwatch.leaks.wording import AVERAGE_STACK, HEAP, LEAST_STACK, STACKS
 from leakwatch.model import Fingerprint, Growth
-from leakwatch.settings.units import format_duration, format_size
 
 SMALLEST_STACK: Final = 2048.0  # bytes, of every Go version
 FEWEST: Final = 5  # measurements of a line
@@ -27,12 +26,7 @@ CLEAR: Final = 0.5  # largest half width of the band, as a share of the slope
 GARBAGE: Final = 2.0  # heap per live heap: Go lets the heap double (GOGC) until memory is short
 IN_STEP: Final = 0.9  # correlation from which on the other goroutines grow in step with the leak
 Z_90: Final = 1.2816  # quantile of the normal distribution
-YEAR: Final = 365 * 86_400.0  # seconds
 
-UNKNOWN: Final = "at least 2 KiB each"
-AVERAGE: Final = "the average stack of the process"
-STACKS: Final = "by the growth of all stacks"
-HEAP: Final = "by the growth of resident memory"
 UNKNOWN_STACK: Final = Estimate(SMALLEST_STACK, SMALLEST_STACK, SMALLEST_STACK)
 
 Points = npt.NDArray[np.float64]
@@ -67,12 +61,18 @@ class GoroutineCost:
 
     stack: Estimate = UNKNOWN_STACK
     resident: Estimate | None = None
-    source: str = UNKNOWN
+    source: str = LEAST_STACK
     is_measured: bool = False
 
 
 class MemoryHistory:
     """Measurements of one target, and the cost of the goroutines of each leak."""
+
+    STATE: ClassVar = {
+        "measurements": list[MemoryMeasurement],
+        "unavailable": str,
+        "_costs": dict[Fingerprint, GoroutineCost],
+    }
 
     def __init__(self) -> None:
         self.measurements: list[MemoryMeasurement] = []
@@ -101,7 +101,7 @@ class MemoryHistory:
         cost = self._costs.get(leak)
         if cost and cost.is_measured:
             return cost
-        return GoroutineCost(source=f"{UNKNOWN}: {self.unavailable}" if self.unavailable else UNKNOWN)
+        return GoroutineCost(source=f"{LEAST_STACK}: {self.unavailable}" if self.unavailable else LEAST_STACK)
 
     def _measure(self, leak: Fingerprint) -> GoroutineCost:
         measured = self._slope(leak, [measurement.usage.stacks for measurement in self.measurements])
@@ -109,7 +109,7 @@ class MemoryHistory:
         average = self._average_stack()
         if not (resident or measured or average):
             return GoroutineCost()
-        source = HEAP if resident else STACKS if measured else AVERAGE
+        source = HEAP if resident else STACKS if measured else AVERAGE_STACK
         stack = _at_least(measured or average or UNKNOWN_STACK, SMALLEST_STACK)
         return GoroutineCost(
             stack=stack,
@@ -227,29 +227,3 @@ def first_limit(limits: Sequence[Limit | None]) -> Limit | None:
         return min(bound for bound in (limit.soonest, limit.latest) if bound is not None)
 
     return min((limit for limit in limits if limit), key=seconds, default=None)
-
-
-def sentence(memory: MemoryCost) -> str:
-    """Return the memory cost of a leak as a sentence, without the reason why its source is not better."""
-    cost, rate = memory.per_goroutine, memory.per_second
-    source = UNKNOWN if memory.source.startswith(UNKNOWN) else f"{format_size(cost.value)} each: {memory.source}"
-    value, low, high = (format_size(max(3600 * bytes_, 0.0)) for bytes_ in (rate.value, rate.low, rate.high))
-    growth = f", {value} more per hour ({low} to {high})" if 3600 * rate.value >= 1 else ""
-    return f"They hold {format_size(cost.value * memory.goroutines)} ({source}){growth}.{_until(memory.limit)}"
-
-
-def _until(limit: Limit | None) -> str:
-    if limit is None:
-        return ""
-    soonest, latest = limit.soonest, limit.latest
-    if soonest is None and latest is not None:
-        when = f"in {_duration(latest)} at the latest"
-    elif soonest is not None and latest is None:
-        when = f"in {_duration(soonest)} at the soonest"
-    else:
-        when = f"in {_duration(soonest or 0.0)} to {_duration(latest or 0.0)}"
-    return f" At this rate, {shown(limit.target)} reaches its memory limit of {format_size(limit.size)} {when}."
-
-
-def _duration(seconds: float) -> str:
-    return format_duration(max(seconds, 1.0)) if seconds < YEAR else "more than a year"

@@ -1,18 +1,21 @@
 """State of one service: its targets, pooled history and judgements, and its leaks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, ClassVar, Final
 
 from leakwatch.detect.detector import Detector
 from leakwatch.detect.history import History
+from leakwatch.detect.plain import Plain, PlainReader, PlainWriter
 from leakwatch.detect.pool import Pool
 from leakwatch.detect.pool_scores import grown_targets, score_blocks, score_hours
+from leakwatch.errors import StateError, quote
 from leakwatch.leaks.candidate import Candidate
 from leakwatch.leaks.grouping import Group
 from leakwatch.leaks.ignore import IgnoreRule
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.ownership.source_links import LinkContext
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.sites import Functions
 from leakwatch.leaks.target_state import DepartedTarget, TargetState
 from leakwatch.model import Fingerprint, JudgedStack, JudgedStacks, Target
@@ -27,6 +30,15 @@ class PooledDetector:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._detector = Detector(score_blocks, score_hours)
+
+    def to_plain(self, writer: PlainWriter, histories: Mapping[str, History]) -> Plain:
+        """Return the state; `histories`: of all targets, by name."""
+        return {"pool": self._pool.to_plain(writer, histories), "detector": writer.state(self._detector)}
+
+    def restore(self, plain: PlainReader, histories: Mapping[str, History]) -> None:
+        """Restore the state of another detector into this new one; `histories`: of all targets, by name."""
+        self._pool.restore(plain["pool"], histories)
+        plain["detector"].fill(self._detector)
 
     def is_due(self, time: float) -> bool:
         """Return whether a block has ended."""
@@ -62,6 +74,32 @@ class ServiceLeaks:
     built: list[Leak] = field(default_factory=list)
     built_at: float = NEVER
 
+    def to_plain(self, writer: PlainWriter) -> Plain:
+        """Return the state: rules by their patterns, and no built leaks, which are a cache."""
+        return {
+            "candidates": writer.write(dict[Fingerprint, Candidate], self.candidates),
+            "groups": {
+                key: [member.stack.fingerprint for member in group.related] for key, group in self.groups.items()
+            },
+            "rules": {key: str(rule) for key, rule in self.rules.items()},
+            "updates": self.updates,
+        }
+
+    def restore(self, plain: PlainReader, rules: Sequence[IgnoreRule]) -> None:
+        """Restore other leaks into these new ones; rules that are not in `rules` have been removed."""
+        self.candidates = plain["candidates"].read(dict[Fingerprint, Candidate])
+        groups = plain["groups"].read(dict[Fingerprint, list[Fingerprint]])
+        if not self.candidates.keys() >= set(groups).union(*groups.values()):
+            raise plain["groups"].error("have members that are not candidates")
+        self.groups = {
+            key: Group(self.candidates[key], tuple(self.candidates[other] for other in related))
+            for key, related in groups.items()
+        }
+        names = plain["rules"].read(dict[Fingerprint, str])
+        by_name = {str(rule): rule for rule in rules}
+        self.rules = {key: by_name[name] for key, name in names.items() if name in by_name}
+        self.updates = plain["updates"].read(int)
+
     def invalidate(self) -> None:
         """Group the candidates and build the leaks again at the next update, whatever its target."""
         self.updates, self.built_at = AT_ONCE, NEVER
@@ -79,6 +117,8 @@ class ServiceLeaks:
 class ServiceState:
     """All state of one service: its targets, its pooled judgements and its leaks."""
 
+    STATE: ClassVar = {"time": float, "functions": Functions, "judged": JudgedStacks}
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.time = 0.0
@@ -91,6 +131,63 @@ class ServiceState:
         self.judged: JudgedStacks = {}
         """The latest pooled judgements."""
         self._pooled: tuple[PooledDetector, PooledDetector] | None = None
+
+    def to_plain(self, now: float) -> Plain:
+        """Return the state as plain values, without `states`, which have their own; `now`: as for a target.
+
+        The plain values of a service and of its targets belong together: no profile may be recorded in between.
+        """
+        writer = PlainWriter(now)
+        own = {
+            "name": self.name,
+            "leaks": self.leaks.to_plain(writer),
+            "departed": {target.name: departed.time for target, departed in self.departed.items()},
+            "pooled": self._pooled
+            and [
+                detector.to_plain(writer, histories)
+                for detector, histories in zip(self._pooled, _histories(self.states), strict=True)
+            ],
+        }
+        return writer.document({**own, **writer.state(self)})
+
+    @classmethod
+    def from_plain(
+        cls, plain: Any, targets: Iterable[Any], settings: DetectionSettings, now: float
+    ) -> "ServiceState":
+        """Return the state that `to_plain` converted; `targets`: the plain values of `states`, in this order.
+
+        Raise StateError if a value is invalid or has other settings.
+        """
+        reader = PlainReader.document(plain, "service", now)
+        service = cls(reader["name"].read(str))
+        reader.place = f"service {quote(service.name)}"
+        reader.fill(service)
+        service.leaks.restore(reader["leaks"], settings.ignore)
+        departed = reader["departed"].read(dict[str, float])
+        for target in targets:
+            state = TargetState.from_plain(target, settings, service.functions, now)
+            service.add_restored(state, departed.get(state.target.name))
+        service.restore_pool(reader["pooled"], settings.block)
+        return service
+
+    def add_restored(self, state: TargetState, removed_at: float | None) -> None:
+        """Add the restored state of a target; `removed_at`: when the target was removed, None if it was not."""
+        target = state.target
+        if target.service != self.name:
+            raise StateError(f"target {quote(target.name)} is of service {quote(target.service)}, not {self.name}")
+        if removed_at is None:
+            self.targets[target.name] = state
+        else:
+            self.departed[target] = DepartedTarget(removed_at, state)
+
+    def restore_pool(self, plain: PlainReader, block: float) -> None:
+        """Restore the pooled judging of all restored targets."""
+        if plain.value is None:
+            return
+        detectors, histories = _pooled_detectors(block, self.time), _histories(self.states)
+        for detector, value, of_targets in zip(detectors, plain.elements(2), histories, strict=True):
+            detector.restore(value, of_targets)
+        self._pooled = detectors
 
     def forget(self) -> None:
         """Start over without history."""
@@ -143,13 +240,22 @@ class ServiceState:
             self.judged = {}
             return self.judged if changed else None
         if self._pooled is None:
-            stacks = Pool(block, time)
-            self._pooled = PooledDetector(stacks), PooledDetector(Pool(block, time, stacks))
+            self._pooled = _pooled_detectors(block, time)
         of_stacks, of_sites = self._pooled
         if not of_stacks.is_due(time):
             return None
-        self.judged = {
-            **of_stacks.judge(time, {name: state.history for name, state in observed.items()}),
-            **of_sites.judge(time, {name: state.sites for name, state in observed.items()}),
-        }
+        histories, sites = _histories(list(observed.values()))
+        self.judged = {**of_stacks.judge(time, histories), **of_sites.judge(time, sites)}
         return self.judged
+
+
+def _pooled_detectors(block: float, start: float) -> tuple[PooledDetector, PooledDetector]:
+    """Return new detectors of the stacks and of the sites of a service."""
+    stacks = Pool(block, start)
+    return PooledDetector(stacks), PooledDetector(Pool(block, start, stacks))
+
+
+def _histories(states: Sequence[TargetState]) -> tuple[dict[str, History], dict[str, History]]:
+    """Return target name -> history of its stacks, and of its sites."""
+    of_stacks = {state.target.name: state.history for state in states}
+    return of_stacks, {state.target.name: state.sites for state in states}

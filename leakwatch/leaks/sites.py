@@ -8,6 +8,7 @@ Sites belong to the service: a function with several stacks on one target is cou
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ class Functions:
 
     A function that has become a site stays one, so that its count never drops to zero.
     """
+
+    STATE: ClassVar = {"sites": dict[str, Stack], "_single_stacks": dict[str, Stack]}
 
     def __init__(self) -> None:
         self.sites: dict[str, Stack] = {}
@@ -48,6 +51,8 @@ class Functions:
 
 class Sites(History):
     """A row per site of a target, with the blocks, lifetimes and limits of its `history`."""
+
+    STATE: ClassVar[Mapping[str, Any]] = {**History.STATE, "_counted": dict[str, Stack], "_counted_block": float}
 
     def __init__(self, history: History, functions: Functions) -> None:
         super().__init__(history.block, history.series_limit)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, ClassVar, Final
 
 from leakwatch.detect.columns import BLOCKS, SCRAPES_PER_BLOCK
 from leakwatch.detect.daily import DailyScorer
@@ -11,10 +11,12 @@ from leakwatch.detect.detector import Detector, grace_period
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.history import History
 from leakwatch.detect.min_age import Lows, lows, older
+from leakwatch.detect.plain import Plain, PlainReader, PlainWriter
 from leakwatch.detect.pool_scores import stands_out
 from leakwatch.detect.proof import confirm
 from leakwatch.detect.restarts import ProcessTracker
 from leakwatch.detect.windows import Window
+from leakwatch.errors import quote
 from leakwatch.leaks.findings import ProbeResults
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.sites import Functions, Sites
@@ -36,6 +38,25 @@ EXPLAINS: Final = (
 
 class TargetState:
     """All state of one target: health, totals, history, judgements and results of probes."""
+
+    STATE: ClassVar = {
+        "target": Target,
+        "health": TargetHealth,
+        "total": int,
+        "restarts": int,
+        "replacement": bool,
+        "process_tracker": ProcessTracker,
+        "mixed_since": float | None,
+        "probe_results": ProbeResults,
+        "is_observed": bool,
+        "history": History,
+        "sites": Sites,
+        "detector": Detector,
+        "site_detector": Detector,
+        "_daily": DailyScorer,
+        "judged": JudgedStacks,
+        "judged_sites": JudgedStacks,
+    }
 
     def __init__(self, target: Target, settings: DetectionSettings, functions: Functions) -> None:
         self.target = target
@@ -60,10 +81,28 @@ class TargetState:
         self._settings = settings
         self.history = History(settings.block, settings.series_limit)
         self.sites = Sites(self.history, functions)
-        self.detector: Detector[History] = Detector(score_blocks, DailyScorer().score_hours)
+        self._daily = DailyScorer()
+        self.detector: Detector[History] = Detector(score_blocks, self._daily.score_hours)
         self.site_detector: Detector[History] = Detector(score_blocks, score_hours)
         self.judged: JudgedStacks = {}
         self.judged_sites: JudgedStacks = {}
+
+    def to_plain(self, now: float) -> Plain:
+        """Return the state as plain values; `now`: seconds of the stopwatch."""
+        writer, settings = PlainWriter(now), self._settings
+        return writer.document(writer.state(self), block=settings.block, series_limit=settings.series_limit)
+
+    @classmethod
+    def from_plain(
+        cls, plain: Any, settings: DetectionSettings, functions: Functions, now: float
+    ) -> "TargetState":
+        """Return the state that `to_plain` converted. Raise StateError if it is invalid or has other settings."""
+        block, series_limit = settings.block, settings.series_limit
+        reader = PlainReader.document(plain, "target", now, block=block, series_limit=series_limit)
+        state = cls(reader["target"].read(Target), settings, functions)
+        reader.place = f"target {quote(state.target.name)}"
+        reader.fill(state)
+        return state
 
     def adopt(self, other: "TargetState") -> None:
         """Continue with the history and the judgements of `other`, another state of the same target."""
@@ -107,7 +146,7 @@ class TargetState:
         return {key: proof.goroutines.get(key, 0) for key in self.probe_results.convincing}
 
     def _select_convincing(self) -> None:
-        """Mark the stacks whose growth the leaked goroutines explain; an old leaked goroutine does not."""
+        """Mark the stacks with enough leaked goroutines to explain their growth; a single old one does not."""
         results, judgements = self.probe_results, self.judgements
         if results.proof is None:
             return

@@ -92,7 +92,7 @@ class LeakTracker:
         return events
 
     def _report(self, service: ServiceState, time: float) -> list[Event]:
-        """Return the events of the leaks whose verdict differs from the reported one."""
+        """Return an event for each leak with a verdict other than the reported one."""
         events = []
         leaks = service.leaks
         for key, candidate in leaks.candidates.items():
@@ -111,9 +111,11 @@ class LeakTracker:
             return None
         labels = service.labels()
         names = candidate.targets & labels.keys()
-        of_targets = [labels[name] for name in names] or list(labels.values()) or [{}]
+        label_sets = [labels[name] for name in names] or list(labels.values()) or [{}]
         for rule in self._rules:
-            if rule.is_over(service.time) or not all(rule.matches(candidate.stack, some) for some in of_targets):
+            if rule.is_over(service.time) or not all(
+                rule.matches(candidate.stack, label_set) for label_set in label_sets
+            ):
                 continue
             goroutines = service.count(candidate.stack.fingerprint)
             if rule.at_most is None or not candidate.exceeds(rule.at_most, goroutines, service.time):
@@ -174,10 +176,10 @@ class LeakTracker:
         goroutines = service.count(stack.fingerprint)
         keys = [member.stack.fingerprint for member in group.members]
         states = service.select(targets)
-        found = findings(
+        results = findings(
             keys, [state.probe_results for state in states], [state.older(keys[0]) for state in states]
         )
-        why = sentence(group.verdict, judgements, goroutines, head.since, service.time) if judgements else ""
+        reason = sentence(group.verdict, judgements, goroutines, head.since, service.time) if judgements else ""
         proven = group.verdict is Verdict.PROVEN
         leak = Leak(
             service=service.name,
@@ -194,8 +196,8 @@ class LeakTracker:
             grew=combined([judgement.grew for judgement in judgements]),
             transitions=tuple(head.transitions),
             related=tuple(member.stack for member in group.related),
-            reason=with_proof(why, group.verdict, found.proven),
-            findings=found,
+            reason=with_proof(reason, group.verdict, results.proven),
+            findings=results,
             source=self.source(service, targets, stack.blamed, stack.frames),
         )
         return replace(leak, memory=memory_cost(service, leak))

@@ -1,8 +1,8 @@
-"""Alerts that we push to Alertmanager, by level as Prometheus's rules make them of our metrics.
+"""Alerts that leakwatch sends to Alertmanager, with the rules and states of Prometheus's alerts.
 
-- `rules`: leaks and health -> what is to be told now. Pure.
-- `alerts`: for how long it fires, when it is sent again, when it is resolved. Pure.
-- `outbox`: what one Alertmanager has yet to be told. Pure.
-- `sender`: the requests, one sender per Alertmanager.
-- `notifier`: finds the Alertmanagers and keeps all of that going.
+- `rules`: leaks and target health -> active conditions. Pure.
+- `alerts`: pending, firing and resolved alerts, and when each is sent again. Pure.
+- `queue`: the alerts that one Alertmanager has not accepted yet. Pure.
+- `alertmanager`: sends the alerts of a queue; one client per Alertmanager.
+- `notifier`: discovers the Alertmanagers, evaluates the rules and fills the queues.
 """

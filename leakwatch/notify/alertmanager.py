@@ -1,7 +1,6 @@
-"""Tells one Alertmanager: POST /api/v2/alerts, at its own pace, until it has heard all that is due."""
+"""Sends the alerts of one queue to one Alertmanager: POST /api/v2/alerts, again until the queue is empty."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, Final
 import httpx
 import structlog
 
+from leakwatch.clock import Clock
 from leakwatch.errors import DeliveryError, RejectedError, quote
 from leakwatch.http.client import Client, system_message
 from leakwatch.notify.alerts import Alert
@@ -20,29 +20,28 @@ from leakwatch.notify.queue import AlertQueue
 log = structlog.get_logger()
 
 REDIRECTS: Final = 3
-READ: Final = 1000  # bytes of an answer: enough to say what is wrong
+READ_LIMIT: Final = 1000  # bytes of a response: enough for an error message
 REFUSALS: Final = {400, 422}
 TOO_LARGE: Final = 413
 
 
 @dataclass(frozen=True, slots=True)
 class AlertmanagerAddress:
-    """Where an Alertmanager takes alerts; `socket` is the path of a unix socket, if it is behind one."""
+    """The address that alerts are posted to; `socket`: the path of a unix socket, None for TCP."""
 
     url: str
     socket: str | None = None
 
     @property
     def name(self) -> str:
-        """What tells it from others."""
+        """The name of the Alertmanager in metrics and log."""
         return f"unix://{self.socket}" if self.socket else self.url
 
 
 class AlertmanagerClient:
-    """Keeps one Alertmanager informed.
+    """Sends the alerts of `queue` to one Alertmanager.
 
-    `now`: returns the time in unix seconds; `wall`: turns that into the wall clock's; `external`: labels that are
-    added to alerts which have none of the name.
+    `external_labels` are added to alerts that have no label of that name.
     """
 
     def __init__(
@@ -50,46 +49,46 @@ class AlertmanagerClient:
         address: AlertmanagerAddress,
         config: AlertmanagerConfig,
         client: Client,
-        outbox: AlertQueue,
-        now: Callable[[], float],
-        wall: Callable[[float], float],
+        queue: AlertQueue,
+        clock: Clock,
     ) -> None:
         self.address = address
         self.config = config
-        self.outbox = outbox
-        self.external: Mapping[str, str] = {}
+        self.queue = queue
+        self.external_labels: Mapping[str, str] = {}
         self.requests = 0
         self.seconds = 0.0
-        """What they took, in all."""
+        """The duration of all requests together."""
+        self.last_error = ""
+        """The error of the latest request, "" if it succeeded."""
         self._client = client
-        self._now = now
-        self._wall = wall
-        self._news = asyncio.Event()
-        self.trouble = ""
-        """Why the latest attempt failed, "" if it did not."""
+        self._clock = clock
+        self._queued = asyncio.Event()
         self._log = log.bind(alertmanager=address.name)
 
-    def tell(self, alerts: Iterable[Alert]) -> None:
-        """Make `alerts` due."""
-        self.outbox.put(alerts, self._now())
-        self._news.set()
+    def enqueue(self, alerts: Iterable[Alert]) -> None:
+        """Queue alerts, and wake `run`."""
+        self.queue.put(alerts, self._clock.time())
+        self._queued.set()
 
     async def run(self) -> None:
-        """Deliver what is due as soon as possible; never ends."""
+        """Send queued alerts as soon as possible; never return."""
         while True:
+            pause = self.queue.pause(self._clock.time())
+            if pause is None:
+                await self._queued.wait()
+            else:
+                await self._clock.sleep(pause)
+            self._queued.clear()
             try:
-                await self.work()
+                await self.send_queued()
             except Exception:
-                log.exception("sending broke because of a mistake of ours", alertmanager=self.address.name)
-                self.outbox.failed_at(self._now(), [])
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.outbox.pause(self._now())):
-                    await self._news.wait()
-            self._news.clear()
+                log.exception("internal error while sending alerts", alertmanager=self.address.name)
+                self.queue.mark_failed([], self._clock.time())
 
-    async def work(self) -> None:
-        """Deliver what is due now, until nothing is or an attempt fails."""
-        while batch := self.outbox.batch(self._now()):
+    async def send_queued(self) -> None:
+        """Send until the queue is empty or a request fails."""
+        while batch := self.queue.batch(self._clock.time()):
             await self._deliver(batch)
 
     async def close(self) -> None:
@@ -97,7 +96,7 @@ class AlertmanagerClient:
         await self._client.close()
 
     async def _deliver(self, alerts: Sequence[Alert]) -> bool:
-        """Send `alerts`, one by one when Alertmanager cannot take one of them; tell whether it can be reached."""
+        """Send alerts, one by one if Alertmanager refuses one of them; return whether Alertmanager responds."""
         try:
             await self._post(alerts)
         except RejectedError as error:
@@ -106,101 +105,102 @@ class AlertmanagerClient:
                     if not await self._deliver([alert]):
                         return False
                 return True
-            self._log.error("alert dropped: Alertmanager refuses it", error=str(error), **dict(alerts[0].labels))
-            self.outbox.refused_at(self._now(), alerts[0])
+            self._log.error("alert dropped: Alertmanager refused it", error=str(error), **dict(alerts[0].labels))
+            self.queue.mark_refused(alerts[0], self._clock.time())
         except DeliveryError as error:
-            self.outbox.failed_at(self._now(), alerts)
-            if str(error) != self.trouble:  # once, not at every attempt
+            self.queue.mark_failed(alerts, self._clock.time())
+            if str(error) != self.last_error:  # the same error is logged once, not at every attempt
                 self._log.warning(
-                    "alerts cannot be delivered, they stay due", error=str(error), due=len(self.outbox)
+                    "alerts cannot be delivered, they stay queued", error=str(error), queued=len(self.queue)
                 )
-            self.trouble = str(error)
+            self.last_error = str(error)
             return False
         else:
-            self.outbox.delivered(alerts)
-            if self.trouble:
+            self.queue.mark_delivered(alerts)
+            if self.last_error:
                 self._log.info("alerts are delivered again")
-            self.trouble = ""
-        """Why the latest attempt failed, "" if it did not."""
+            self.last_error = ""
         return True
 
     async def _post(self, alerts: Sequence[Alert]) -> None:
-        """Send `alerts` in one request; raises DeliveryError."""
-        content = encode(alerts, self.external, self._wall)
-        begin = self._now()
+        """Send alerts in one request; raise DeliveryError or RejectedError."""
+        content = encode(alerts, self.external_labels, self._clock.wall)
+        start = self._clock.stopwatch()
         try:
             async with asyncio.timeout(self.config.timeout):
-                await self._follow(content)
+                await self._post_following_redirects(content)
         except (TimeoutError, httpx.TimeoutException) as error:
-            raise DeliveryError(f"no answer within {self.config.timeout:g} s") from error
+            raise DeliveryError(f"no response within {self.config.timeout:g} s") from error
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError) as error:
             raise DeliveryError(system_message(error) or str(error) or type(error).__name__) from error
         finally:
             self.requests += 1
-            self.seconds += self._now() - begin
+            self.seconds += self._clock.stopwatch() - start
 
-    async def _follow(self, content: bytes) -> None:
-        """Post `content`, and again where a redirect within the host asks for exactly that."""
+    async def _post_following_redirects(self, content: bytes) -> None:
+        """Post `content`. Follow 307 and 308, which ask for the same request, within the host."""
         url = first = httpx.URL(self.address.url)
         for _ in range(REDIRECTS + 1):
-            response, said = await self._answer(url, content)
+            response, body = await self._request(url, content)
             if not response.has_redirect_location:
-                _check(response, said)
+                _check(response, body)
                 return
-            following = url.join(response.headers["Location"])
+            location = url.join(response.headers["Location"])
             if response.status_code not in {307, 308} or not self.config.follow_redirects:
-                raise DeliveryError(f"HTTP {response.status_code}: redirects to {following}")
-            if (following.scheme, following.host, following.port) != (first.scheme, first.host, first.port):
-                raise DeliveryError(f"redirects to another host, {following}: not followed")
-            url = following
+                raise DeliveryError(f"HTTP {response.status_code}: redirects to {location}")
+            if (location.scheme, location.host, location.port) != (first.scheme, first.host, first.port):
+                raise DeliveryError(f"redirects to another host, {location}: not followed")
+            url = location
         raise DeliveryError(f"redirects more than {REDIRECTS} times")
 
-    async def _answer(self, url: httpx.URL, content: bytes) -> tuple[httpx.Response, bytes]:
-        """Return what is answered, and how that begins."""
+    async def _request(self, url: httpx.URL, content: bytes) -> tuple[httpx.Response, bytes]:
+        """Return the response and the first bytes of its body."""
         client, tls = await self._client.get(), self.config.tls_config
         headers = [*self.config.headers(), ("Content-Type", "application/json"), ("Accept-Encoding", "identity")]
         extensions = {"sni_hostname": tls.server_name} if tls.server_name else {}
         request = client.build_request("POST", url, headers=headers, content=content, extensions=extensions)
         response = await client.send(request, stream=True, follow_redirects=False)
-        said = b""
+        body = b""
         try:
             async for piece in response.aiter_raw():
-                said += piece[:READ]
-                if len(said) >= READ:
+                body += piece[:READ_LIMIT]
+                if len(body) >= READ_LIMIT:
                     break
         finally:
             await response.aclose()
-        return response, said
+        return response, body
 
 
-def encode(alerts: Iterable[Alert], external: Mapping[str, str], wall: Callable[[float], float]) -> bytes:
-    """Return the body of a request: `alerts` as Alertmanager's API v2 takes them."""
+def encode(alerts: Iterable[Alert], external_labels: Mapping[str, str], wall: Callable[[float], float]) -> bytes:
+    """Return the JSON body of a request of Alertmanager's API v2."""
 
-    def moment(time: float) -> str:
+    def timestamp(time: float) -> str:
         return datetime.fromtimestamp(wall(time), UTC).isoformat(timespec="milliseconds")
 
-    def one(alert: Alert) -> dict[str, Any]:
+    def alert_json(alert: Alert) -> dict[str, Any]:
         return {
-            "labels": {**external, **dict(alert.labels)},
+            "labels": {**external_labels, **dict(alert.labels)},
             "annotations": dict(alert.annotations),
-            "startsAt": moment(alert.starts),
-            "endsAt": moment(alert.ends),
-            "generatorURL": alert.url,
+            "startsAt": timestamp(alert.starts_at),
+            "endsAt": timestamp(alert.ends_at),
+            "generatorURL": alert.generator_url,
         }
 
-    return json.dumps([one(alert) for alert in alerts], ensure_ascii=False).encode("utf-8", "replace")
+    return json.dumps([alert_json(alert) for alert in alerts], ensure_ascii=False).encode("utf-8", "replace")
 
 
-def _check(response: httpx.Response, said: bytes) -> None:
-    """Raise DeliveryError unless this is Alertmanager saying that it has taken the alerts."""
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if response.is_success and kind != "text/html":
+def _check(response: httpx.Response, body: bytes) -> None:
+    """Raise DeliveryError unless Alertmanager has accepted the alerts, RejectedError if it refuses one of them."""
+    content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if response.is_success and content_type != "text/html":
         return
-    line = said.strip().partition(b"\n")[0]
+    line = body.strip().partition(b"\n")[0]
     message = f"HTTP {response.status_code}" + (f": {quote(line)}" if line else "")
     if response.is_success:
-        raise DeliveryError(f"{message}: this is no Alertmanager")
-    # Only Alertmanager itself can tell that an alert is wrong, and it speaks JSON. What stands before it cannot.
-    if response.status_code == TOO_LARGE or (response.status_code in REFUSALS and kind == "application/json"):
+        raise DeliveryError(f"{message}: not an Alertmanager")
+    # Alertmanager sends its errors as JSON. Other content comes from a proxy, which cannot judge an alert.
+    if response.status_code == TOO_LARGE or (
+        response.status_code in REFUSALS and content_type == "application/json"
+    ):
         raise RejectedError(message)
     raise DeliveryError(message)

@@ -1,15 +1,16 @@
-"""The life of an alert, as Prometheus's rules give it one: pending, firing, sent again and again, resolved. Pure.
+"""States of alerts over time, as in Prometheus: pending, firing, resolved. Pure.
 
-By level, not by edge: what fires is sent every `resend` seconds with an end that lies a little ahead, so that an
-Alertmanager which hears no more of it ends it by itself. Nothing is resolved that was never sent.
+A firing alert is sent again every `resend` seconds. Its end time lies a few minutes ahead, so Alertmanager
+resolves the alert if leakwatch no longer sends it. Only alerts that were sent are resolved.
 
-Where Prometheus evaluates the same rules and sends the same alerts, it sees the end of one up to a scrape and an
-evaluation later than we do, and would fire anew what we had resolved. So we fall silent first, for half of the
-time that Alertmanager goes on believing us, and resolve then.
+A Prometheus that evaluates the same rules notices the end of an alert up to one scrape and one evaluation later.
+It would fire an alert again that leakwatch has resolved. So leakwatch stops sending for half of an alert's
+validity before it resolves the alert.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from leakwatch.notify.rules import ActiveCondition, Labels
@@ -17,112 +18,144 @@ from leakwatch.notify.rules import ActiveCondition, Labels
 RETENTION: Final = 900.0  # seconds for which a resolved alert is sent again
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """What is sent; times in unix seconds.
+class AlertState(Enum):
+    """The state of an alert."""
 
-    `texts`: asked for the annotations when a request is written: they are long, and many are never sent.
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """An alert to send; times in unix seconds.
+
+    `make_annotations` is called when a request is encoded: annotations are long, and many are never sent.
     """
 
     labels: Labels
-    texts: Callable[[], Mapping[str, str]]
-    starts: float
-    ends: float
-    url: str
+    make_annotations: Callable[[], Mapping[str, str]]
+    starts_at: float
+    ends_at: float
+    generator_url: str
     resolved: bool
 
     @property
     def annotations(self) -> Mapping[str, str]:
-        """What it says to a reader."""
-        return self.texts()
+        """The annotations, made anew at each access."""
+        return self.make_annotations()
 
 
-@dataclass(slots=True)
-class Life:
-    """One alert since it first held."""
+@dataclass(slots=True, kw_only=True)
+class ActiveAlert:
+    """An alert from the time its condition first held; times in unix seconds."""
 
-    holding: ActiveCondition
-    """As it was when it last held."""
-    since: float
-    starts: float | None = None
-    """When it began to fire."""
-    gone: float | None = None
-    """Since when it holds no more."""
-    resolved: float | None = None
-    sent: float = float("-inf")
-    told: str = ""
-    alert: Alert | None = None
-    """What was sent last."""
+    condition: ActiveCondition
+    """The condition when it last held."""
+    active_at: float
+    """When the condition began to hold."""
+    fired_at: float | None = None
+    inactive_since: float | None = None
+    """Since when the condition no longer holds; None while it holds."""
+    resolved_at: float | None = None
+    sent_at: float = float("-inf")
+    sent: Alert | None = None
+    """The alert as it was sent last."""
+    sent_verdict: str = ""
+    """The verdict of the condition when the alert was sent last."""
+
+    @property
+    def state(self) -> AlertState:
+        """The state. An alert also counts as firing between its end and the time it is resolved."""
+        if self.resolved_at is not None:
+            return AlertState.RESOLVED
+        return AlertState.PENDING if self.fired_at is None else AlertState.FIRING
+
+    def has_ended(self, time: float) -> bool:
+        """Return whether the condition has not held for at least `keep_firing_for`."""
+        keep = self.condition.rule.keep_firing_for
+        return self.inactive_since is not None and time - self.inactive_since >= keep
 
 
 class Alerts:
-    """All alerts; `resend`: seconds after which one is sent again, `interval`: from one update to the next."""
+    """All alerts; `resend`: seconds after which an alert is sent again, `interval`: seconds between updates."""
 
     def __init__(self, resend: float = 60.0, interval: float = 15.0) -> None:
         self.resend = resend
         self.interval = interval
-        self._lives: dict[Labels, Life] = {}
+        self._alerts: dict[Labels, ActiveAlert] = {}
 
-    def update(self, holding: Iterable[ActiveCondition], time: float) -> list[Alert]:
-        """Take in all that is to be told at `time`; return the alerts that are to be sent now."""
-        held = {one.labels: one for one in holding}
-        for labels, one in held.items():
-            life = self._lives.get(labels)
-            if life is None or _over(life, time):
-                life = self._lives[labels] = Life(one, time)
-            life.holding = one
-        self._lives = {
-            labels: life for labels, life in self._lives.items() if self._goes_on(life, time, held=labels in held)
+    def __len__(self) -> int:
+        return len(self._alerts)
+
+    def update(self, conditions: Iterable[ActiveCondition], time: float) -> list[Alert]:
+        """Update all alerts from the conditions that hold at `time`; return the alerts to send now."""
+        active = {condition.labels: condition for condition in conditions}
+        for labels, condition in active.items():
+            alert = self._alerts.get(labels)
+            if alert is None or alert.has_ended(time):
+                alert = self._alerts[labels] = ActiveAlert(condition=condition, active_at=time)
+            alert.condition = condition
+        self._alerts = {
+            labels: alert
+            for labels, alert in self._alerts.items()
+            if self._update_state(alert, time, holds=labels in active)
         }
-        return [self._send(life, time) for life in self._lives.values() if self._due(life, time)]
+        return [self._send(alert, time) for alert in self._alerts.values() if self._is_due(alert, time)]
 
     def firing(self, time: float) -> set[Labels]:
-        """Return the labels of those that fire at `time`."""
+        """Return the labels of the alerts that fire at `time`."""
         return {
-            labels for labels, life in self._lives.items() if life.starts is not None and not _over(life, time)
+            labels
+            for labels, alert in self._alerts.items()
+            if alert.fired_at is not None and not alert.has_ended(time)
         }
 
     def current(self) -> list[Alert]:
-        """Return what was sent last of each that is not resolved: for an Alertmanager that is new."""
-        return [life.alert for life in self._lives.values() if life.alert and not life.alert.resolved]
+        """Return all alerts that are not resolved, as they were sent last: for a new Alertmanager."""
+        return [alert.sent for alert in self._alerts.values() if alert.sent and not alert.sent.resolved]
 
     @property
-    def _trust(self) -> float:
-        """Seconds for which Alertmanager believes that an alert fires: two losses on the way are nothing."""
+    def _validity(self) -> float:
+        """Seconds from sending an alert to its end time: two lost requests in a row do not end the alert."""
         return 4 * max(self.resend, self.interval)
 
-    def _goes_on(self, life: Life, time: float, *, held: bool) -> bool:
-        """Let one alert grow older; tell whether it is still of interest."""
-        rule = life.holding.rule
-        if held:
-            life.gone = None
-            if life.starts is None and time - life.since >= rule.wait:
-                life.starts = time if rule.wait else life.holding.since
+    def _update_state(self, alert: ActiveAlert, time: float, *, holds: bool) -> bool:
+        """Update the state of an alert; return whether to keep the alert."""
+        rule = alert.condition.rule
+        if holds:
+            alert.inactive_since = None
+            if alert.state is AlertState.PENDING and time - alert.active_at >= rule.hold_for:
+                alert.fired_at = time if rule.hold_for else alert.condition.since
             return True
-        if life.starts is None:
+        if alert.state is AlertState.PENDING:
             return False
-        life.gone = time if life.gone is None else life.gone
-        if life.resolved is None and time - life.gone >= rule.keep + self._trust / 2:
-            life.resolved = time
-        return life.resolved is None or time - life.resolved <= RETENTION
+        if alert.inactive_since is None:
+            alert.inactive_since = time
+        if alert.resolved_at is None and time - alert.inactive_since >= rule.keep_firing_for + self._validity / 2:
+            alert.resolved_at = time
+        return alert.resolved_at is None or time - alert.resolved_at <= RETENTION
 
-    def _due(self, life: Life, time: float) -> bool:
-        if life.starts is None:
+    def _is_due(self, alert: ActiveAlert, time: float) -> bool:
+        if alert.state is AlertState.PENDING:
             return False
-        late = time - life.sent >= self.resend
-        if life.resolved is not None:
-            return late or life.sent < life.resolved
-        return not _over(life, time) and (late or life.told != life.holding.state)
+        resend = time - alert.sent_at >= self.resend
+        if alert.resolved_at is not None:
+            return resend or alert.sent_at < alert.resolved_at
+        return not alert.has_ended(time) and (resend or alert.sent_verdict != alert.condition.verdict)
 
-    def _send(self, life: Life, time: float) -> Alert:
-        one, resolved = life.holding, life.resolved is not None
-        starts = time if life.starts is None else life.starts
-        ends = time + self._trust if life.gone is None or not resolved else life.gone + one.rule.keep
-        life.sent, life.told = time, one.state
-        life.alert = Alert(one.labels, one.texts, starts, ends, one.url, resolved)
-        return life.alert
-
-
-def _over(life: Life, time: float) -> bool:
-    """Tell whether it fires no more: it holds no more, and the time that it is kept is over too."""
-    return life.gone is not None and time - life.gone >= life.holding.rule.keep
+    def _send(self, alert: ActiveAlert, time: float) -> Alert:
+        """Return the alert to send, and record that it is sent at `time`."""
+        condition, ends_at = alert.condition, time + self._validity
+        if alert.state is AlertState.RESOLVED and alert.inactive_since is not None:
+            ends_at = alert.inactive_since + condition.rule.keep_firing_for
+        alert.sent_at, alert.sent_verdict = time, condition.verdict
+        alert.sent = Alert(
+            labels=condition.labels,
+            make_annotations=condition.make_annotations,
+            starts_at=time if alert.fired_at is None else alert.fired_at,
+            ends_at=ends_at,
+            generator_url=condition.url,
+            resolved=alert.state is AlertState.RESOLVED,
+        )
+        return alert.sent

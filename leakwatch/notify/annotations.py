@@ -1,19 +1,17 @@
-"""What an alert says to a reader: annotations with the whole stack, for which labels are too short. Pure."""
+"""Annotations of alerts: summary, description, whole stack and next step. Pure."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
-from leakwatch.leaks import memory
 from leakwatch.leaks.labels import shown
 from leakwatch.leaks.model import Leak
-from leakwatch.leaks.reason import figure, how_long, started_by
+from leakwatch.leaks.wording import creator_sentence, format_figure, format_time, memory_sentence, waiting_sentence
 from leakwatch.model import Frame, Verdict
 
-LIMIT: Final = 16_000  # bytes of all annotations of an alert
-PART: Final = 2_500  # bytes of each but the stack
-NAMED: Final = 20  # targets
+LIMIT: Final = 16_000  # bytes of all annotations of an alert together
+PART_LIMIT: Final = 2_500  # bytes of each annotation except the stack
+LISTED_TARGETS: Final = 20
 RELATED: Final = 5  # stacks
 
 LEAKING_STEP: Final = (
@@ -35,9 +33,9 @@ DOWN_STEP: Final = (
 
 
 def leaking(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
-    """Return the annotations of a leak; `first_seen`: as the wall clock shows it, in unix seconds."""
+    """Return the annotations of a leak; `first_seen`: by the wall clock, in unix seconds, NaN if unknown."""
     where, grows = _where(leak), leak.verdict >= Verdict.LEAKING
-    rate = f"{figure(3600 * leak.growth.rate)} more per hour" if grows else "not growing now"
+    rate = f"{format_figure(3600 * leak.growth.rate)} more per hour" if grows else "not growing now"
     parts = [
         f"{leak.goroutines} goroutines of service {shown(leak.service)} are in {where} and do not leave.",
         _why(leak),
@@ -45,18 +43,18 @@ def leaking(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
         "Proven: Go's runtime reports that nothing can wake them." if leak.verdict is Verdict.PROVEN else "",
         *_facts(leak, first_seen),
     ]
-    said = {
+    annotations = {
         "summary": f"{shown(leak.service)} leaks goroutines in {where}: {leak.goroutines}, {rate}",
         "description": _sentences(parts),
         "targets": _listed([shown(name) for name in leak.targets]),
         "source": leak.source,
         "next_step": LEAKING_STEP.format(url=url, function=shown(leak.stack.blamed.function)),
     }
-    return _with_stack(said, leak)
+    return _with_stack(annotations, leak)
 
 
 def suspected(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
-    """Return the annotations of what may be a leak; `first_seen`: as the wall clock shows it, in unix seconds."""
+    """Return the annotations of a suspected leak; `first_seen`: as in `leaking`."""
     where = _where(leak)
     parts = [
         f"{leak.goroutines} goroutines of service {shown(leak.service)} are in {where}.",
@@ -64,30 +62,31 @@ def suspected(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
         _why(leak),
         *_facts(leak, first_seen),
     ]
-    said = {
+    annotations = {
         "summary": f"{shown(leak.service)} may leak goroutines in {where}: {leak.goroutines}",
         "description": _sentences(parts),
         "targets": _listed([shown(name) for name in leak.targets]),
         "source": leak.source,
         "next_step": SUSPECTED_STEP.format(url=url),
     }
-    return _with_stack(said, leak)
+    return _with_stack(annotations, leak)
 
 
-def down(service: str, lines: Sequence[str], known: int) -> Mapping[str, str]:
-    """Return the annotations of a service whose targets cannot be scraped.
+def down(service: str, lines: Sequence[str], scraped: int) -> Mapping[str, str]:
+    """Return the annotations of a service with targets that are down.
 
-    `lines`: one for each of them, which says why; `known`: how many targets the service has.
+    `lines`: a line per such target with the reason; `scraped`: the number of targets of the service that have been
+    scraped, successfully or not.
     """
-    said = {
-        "summary": f"leakwatch cannot scrape {len(lines)} of {known} targets of {service}",
+    annotations = {
+        "summary": f"leakwatch cannot scrape {len(lines)} of {scraped} targets of {service}",
         "description": (
             "No profile for 5m: leakwatch does not detect new leaks there and judges known leaks by old data."
         ),
         "targets": _listed(lines),
         "next_step": DOWN_STEP,
     }
-    return {name: _cut(part, PART) for name, part in said.items()}
+    return {name: _cut(part, PART_LIMIT) for name, part in annotations.items()}
 
 
 def _where(leak: Leak) -> str:
@@ -101,13 +100,13 @@ def _why(leak: Leak) -> str:
 
 def _facts(leak: Leak, first_seen: float) -> list[str]:
     related = [shown(other.blamed.function) for other in leak.related]
-    known = not math.isnan(first_seen)
+    has_date = not math.isnan(first_seen)
     return [
-        f"Since: {datetime.fromtimestamp(first_seen, UTC):%Y-%m-%d %H:%M:%S} UTC." if known else "",
-        shown(how_long(leak.findings)),
-        shown(started_by(leak.findings)),
+        f"Since: {format_time(first_seen)}." if has_date else "",
+        shown(waiting_sentence(leak.findings)),
+        shown(creator_sentence(leak.findings)),
         f"Confidence: {100 * leak.confidence:.0f} %.",
-        memory.sentence(leak.memory) if leak.memory else "",
+        memory_sentence(leak.memory) if leak.memory else "",
         f"Owner: {shown(leak.owner)}." if leak.owner else "",
         f"Growing in step: {', '.join(related[:RELATED])}{_more(related, RELATED)}." if related else "",
     ]
@@ -118,43 +117,45 @@ def _sentences(parts: Iterable[str]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return "\n".join(names[:NAMED]) + _more(names, NAMED)
+    return "\n".join(names[:LISTED_TARGETS]) + _more(names, LISTED_TARGETS)
 
 
-def _more(names: Sequence[str], most: int) -> str:
-    return f" and {len(names) - most:,} more" if len(names) > most else ""
+def _more(names: Sequence[str], limit: int) -> str:
+    return f" and {len(names) - limit:,} more" if len(names) > limit else ""
 
 
-def _with_stack(said: Mapping[str, str], leak: Leak) -> Mapping[str, str]:
-    parts = {name: _cut(part, PART) for name, part in said.items() if part}
+def _with_stack(annotations: Mapping[str, str], leak: Leak) -> Mapping[str, str]:
+    parts = {name: _cut(part, PART_LIMIT) for name, part in annotations.items() if part}
     return {**parts, "stack": stack(leak.stack.frames, LIMIT - sum(_size(part) for part in parts.values()))}
 
 
 def stack(frames: Sequence[Frame], limit: int) -> str:
-    """Return all frames, leaf first, each with file and line; in at most `limit` bytes.
+    """Return all frames, leaf first, each with file and line, in at most `limit` bytes.
 
-    Where they are more, those in the middle go: the leaf says what it waits for, the origin what was started.
+    A longer stack loses frames in the middle: the leaf shows the wait, and the origin shows the `go` statement.
     """
-    lines = [shown(at.function) + (f"\n\t{shown(at.file)}:{at.line}" if at.file else "") for at in frames]
+    lines = [
+        shown(frame.function) + (f"\n\t{shown(frame.file)}:{frame.line}" if frame.file else "") for frame in frames
+    ]
     if _size("\n".join(lines)) <= limit:
         return "\n".join(lines)
     mark = "… {:,} frames more …"
-    left = limit - _size(lines[-1]) - _size(mark) - 10  # 10: the number in the mark, and the line ends
-    kept = []
+    remaining = limit - _size(lines[-1]) - _size(mark) - 10  # 10: the number in the mark, and the line ends
+    first_lines = []
     for line in lines[:-1]:
-        left -= _size(line) + 1
-        if left < 0:
+        remaining -= _size(line) + 1
+        if remaining < 0:
             break
-        kept.append(line)
-    return "\n".join([*kept, mark.format(len(lines) - len(kept) - 1), lines[-1]])
+        first_lines.append(line)
+    return "\n".join([*first_lines, mark.format(len(lines) - len(first_lines) - 1), lines[-1]])
 
 
 def _cut(part: str, limit: int) -> str:
-    """Return `part` in at most `limit` bytes, with a mark where it is cut."""
+    """Return `part` in at most `limit` bytes; a cut part ends with "…"."""
     if _size(part) <= limit:
         return part
     return part.encode("utf-8", "replace")[: limit - _size("…")].decode(errors="ignore") + "…"
 
 
 def _size(part: str) -> int:
-    return len(part.encode("utf-8", "replace"))  # half a letter becomes a question mark on its way
+    return len(part.encode("utf-8", "replace"))  # a lone surrogate becomes "?" when it is sent

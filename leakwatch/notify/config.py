@@ -1,4 +1,4 @@
-"""What the configuration says of alerts that we push: `alerting`."""
+"""Configuration of the alerts that leakwatch sends: `alerting`."""
 
 from typing import Annotated, Literal, Self
 
@@ -10,46 +10,46 @@ from leakwatch.http.settings import HttpSettings
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.types import Duration, expand
 
-PUSH = "api/v2/alerts"
+ALERTS_PATH = "api/v2/alerts"
 
 
 def _prefix(text: str) -> str:
     path = f"/{text.strip('/')}"
     if any(mark in path for mark in "?#") or not path.isprintable() or " " in path:
-        raise ValueError(f"{text!r} is no path; write for example /alertmanager")
+        raise ValueError(f"{text!r} is not a path; write for example /alertmanager")
     return path
 
 
 class AlertmanagerConfig(DiscoverySettings, HttpSettings):
-    """One of `alertmanagers`: where some are, and how to speak to them."""
+    """One of `alertmanagers`: how to discover Alertmanagers, and how to send requests to them."""
 
     scheme: Literal["http", "https"] = "http"
-    """The label `__scheme__` overrides it."""
+    """The scheme of requests; the label `__scheme__` overrides it."""
     path_prefix: Annotated[str, AfterValidator(_prefix)] = "/"
-    """What comes before /api/v2/alerts; the label `__alerts_path__` overrides both."""
+    """The path before /api/v2/alerts; the label `__alerts_path__` overrides both."""
     timeout: Duration = 10.0
-    """Of one request."""
+    """The timeout of one request."""
     api_version: Literal["v2"] = "v2"
-    """The only one that there is."""
+    """The version of Alertmanager's API."""
 
     @model_validator(mode="after")
-    def _finds_something(self) -> Self:
-        if not self.mechanisms():
-            raise ValueError("there is no Alertmanager: give it static_configs or file_sd_configs")
+    def _has_a_discoverer(self) -> Self:
+        if not self.discoverer_configs():
+            raise ValueError("there is no Alertmanager: add static_configs or file_sd_configs")
         return self
 
     @property
     def path(self) -> str:
-        """Where alerts are posted, unless the label `__alerts_path__` says otherwise."""
-        return f"{self.path_prefix.rstrip('/')}/{PUSH}"
+        """The path that alerts are posted to, unless the label `__alerts_path__` overrides it."""
+        return f"{self.path_prefix.rstrip('/')}/{ALERTS_PATH}"
 
 
 class AlertingConfig(BaseSettings):
-    """`alerting`: who is told of leaks, besides those who read the metrics."""
+    """`alerting`: the Alertmanagers that leakwatch sends alerts to."""
 
     alertmanagers: tuple[AlertmanagerConfig, ...] = ()
-    """Each that is found gets every alert."""
+    """Each discovered Alertmanager gets every alert."""
     external_labels: dict[LabelName, Annotated[str, AfterValidator(expand)]] = Field(default_factory=dict)
-    """Are added to each alert that has no label of that name, as Prometheus adds its own."""
+    """Labels that are added to each alert without a label of that name, as Prometheus does."""
     resend_delay: Duration = 60.0
-    """Seconds after which an alert that still fires is sent again."""
+    """How often a firing alert is sent again."""

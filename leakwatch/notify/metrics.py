@@ -1,4 +1,4 @@
-"""What Prometheus reads of the alerts that we push, computed when asked."""
+"""Metrics of the alerts that leakwatch sends, computed at each scrape of /metrics."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -11,35 +11,44 @@ ALERTMANAGER = ("alertmanager",)
 
 
 class NotificationCollector(Collector):
-    """Series about deliveries; `senders`: the senders by Alertmanager, as they are when they are read."""
+    """Series of each Alertmanager; `clients`: the notifier's clients by name, read at each scrape."""
 
-    def __init__(self, senders: Mapping[str, AlertmanagerClient]) -> None:
-        self._senders = senders
+    def __init__(self, clients: Mapping[str, AlertmanagerClient]) -> None:
+        self._clients = clients
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: registering must not collect."""
+        """Return nothing, so that registering does not collect."""
         return []
 
     def collect(self) -> Iterator[Metric]:
         """Yield all series."""
-        sent = CounterMetricFamily("leakwatch_notifications_sent", "Alerts delivered.", labels=ALERTMANAGER)
+        sent = CounterMetricFamily(
+            "leakwatch_notifications_sent", "Alerts delivered to the Alertmanager.", labels=ALERTMANAGER
+        )
         failed = CounterMetricFamily(
-            "leakwatch_notifications_failed", "Alerts in attempts that failed; they stay due.", labels=ALERTMANAGER
+            "leakwatch_notifications_failed",
+            "Alerts in failed requests; the alerts stay queued.",
+            labels=ALERTMANAGER,
         )
         dropped = CounterMetricFamily(
-            "leakwatch_notifications_dropped", "Alerts that Alertmanager refuses.", labels=ALERTMANAGER
+            "leakwatch_notifications_dropped",
+            "Alerts dropped because the Alertmanager refused them.",
+            labels=ALERTMANAGER,
         )
-        due = GaugeMetricFamily("leakwatch_notifications_due", "Alerts yet to be delivered.", labels=ALERTMANAGER)
+        due = GaugeMetricFamily(
+            "leakwatch_notifications_due", "Alerts queued for the Alertmanager.", labels=ALERTMANAGER
+        )
         latency = SummaryMetricFamily(
-            "leakwatch_notifications_latency_seconds", "How long requests took.", labels=ALERTMANAGER
+            "leakwatch_notifications_latency_seconds", "Duration of requests.", labels=ALERTMANAGER
         )
-        for name, sender in self._senders.items():
-            outbox = sender.outbox
-            sent.add_metric((name,), outbox.sent)
-            failed.add_metric((name,), outbox.failed)
-            dropped.add_metric((name,), outbox.dropped)
-            due.add_metric((name,), len(outbox))
-            latency.add_metric((name,), sender.requests, sender.seconds)
-        discovered = len(self._senders)
-        yield GaugeMetricFamily("leakwatch_alertmanagers_discovered", "Alertmanagers that are told.", discovered)
+        for name, client in self._clients.items():
+            queue = client.queue
+            sent.add_metric((name,), queue.sent)
+            failed.add_metric((name,), queue.failed)
+            dropped.add_metric((name,), queue.dropped)
+            due.add_metric((name,), len(queue))
+            latency.add_metric((name,), client.requests, client.seconds)
+        yield GaugeMetricFamily(
+            "leakwatch_alertmanagers_discovered", "Alertmanagers that alerts are sent to.", len(self._clients)
+        )
         yield from (sent, failed, dropped, due, latency)

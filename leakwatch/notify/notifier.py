@@ -1,7 +1,6 @@
-"""Finds the Alertmanagers, and tells each of them what fires."""
+"""Discovers the Alertmanagers, evaluates the alert rules, and queues the alerts for each Alertmanager."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import httpx
@@ -18,16 +17,16 @@ from leakwatch.notify.alertmanager import AlertmanagerAddress, AlertmanagerClien
 from leakwatch.notify.alerts import Alerts
 from leakwatch.notify.config import AlertingConfig, AlertmanagerConfig
 from leakwatch.notify.queue import AlertQueue
-from leakwatch.notify.rules import Rules
+from leakwatch.notify.rules import AlertRules
 
 log = structlog.get_logger()
 
-INTERVAL = 15.0  # seconds from one look to the next
-PAUSE = 0.5  # seconds between two looks at least: blocks of many targets close at once
+INTERVAL = 15.0  # seconds between evaluations
+PAUSE = 0.5  # seconds at least between evaluations: the blocks of many targets close at the same time
 
 
 class Notifier:
-    """Pushes alerts from `start` to `stop`; `leaks` and `health` are asked for what is known now."""
+    """Sends alerts from `start` to `stop`; `leaks` and `health` return the current leaks and target health."""
 
     def __init__(
         self,
@@ -35,139 +34,142 @@ class Notifier:
         leaks: Callable[[], Iterable[Leak]],
         health: Callable[[], Mapping[Target, TargetHealth]],
     ) -> None:
-        self.senders: dict[str, AlertmanagerClient] = {}
-        """By the name of their address."""
+        self.clients: dict[str, AlertmanagerClient] = {}
+        """The clients by the name of their address."""
         self._clock = clock
         self._leaks = leaks
         self._health = health
         self._config = AlertingConfig()
-        self._rules = Rules(clock.wall)
+        self._rules = AlertRules(clock.wall)
         self._alerts = Alerts()
-        self._finder = DiscoveryRunner(self._reconcile, clock)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._discovery = DiscoveryRunner(self._reconcile, clock)
+        self._sending: dict[str, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
-        self._news = asyncio.Event()
-        self._looking: asyncio.Task[None] | None = None
+        self._woken = asyncio.Event()
+        self._evaluating: tuple[asyncio.Task[None], ...] = ()
 
-    def configure(self, config: AlertingConfig, base: str) -> None:
-        """Push as `config` says from now on; an Alertmanager that stays keeps its queue.
+    def configure(self, config: AlertingConfig, external_url: str) -> None:
+        """Apply a configuration. An Alertmanager that stays keeps its queue.
 
-        `base`: the URL of our first page.
+        `external_url`: the URL of leakwatch's first page.
         """
-        self._config, self._rules.base = config, base
+        self._config, self._rules.external_url = config, external_url
         self._alerts.resend = config.resend_delay
         self._alerts.interval = min(INTERVAL, config.resend_delay)
-        self._finder.configure({_name(i): one for i, one in enumerate(config.alertmanagers)})
+        self._discovery.configure({_job(i): settings for i, settings in enumerate(config.alertmanagers)})
         self._reconcile()
         self.wake()
 
     def start(self) -> None:
-        """Begin to look; needs the event loop."""
-        self._looking = asyncio.create_task(self._run())
+        """Start to evaluate the rules; requires a running event loop."""
+        self._evaluating = (asyncio.create_task(self._run()), asyncio.create_task(self._wake_at_intervals()))
 
     async def stop(self) -> None:
-        """Look and send no more; nothing is resolved, because what leaks goes on leaking without us."""
-        self._finder.stop()
-        if self._looking:
-            self._looking.cancel()
-        for name in list(self.senders):
-            self._end(name)
+        """Stop evaluating and sending. Alerts are not resolved, because the leaks do not end with leakwatch."""
+        self._discovery.stop()
+        for task in self._evaluating:
+            task.cancel()
+        for name in list(self.clients):
+            self._remove(name)
         await asyncio.gather(*self._closing)
 
     def wake(self) -> None:
-        """Say that a verdict has changed: look now, not at the next turn."""
-        self._news.set()
+        """Evaluate the rules now, because a verdict has changed."""
+        self._woken.set()
 
-    def look(self) -> None:
-        """Make due to every Alertmanager what is to be sent now."""
+    def evaluate(self) -> None:
+        """Evaluate the rules, and queue the alerts that are due for every Alertmanager."""
         time = self._clock.time()
-        due = self._alerts.update(self._rules.holding(self._leaks(), self._health(), time), time)
-        if due:
-            for sender in self.senders.values():
-                sender.tell(due)
+        alerts = self._alerts.update(self._rules.evaluate(self._leaks(), self._health(), time), time)
+        if alerts:
+            for client in self.clients.values():
+                client.enqueue(alerts)
 
     async def _run(self) -> None:
         while True:
             try:
-                self.look()
+                self.evaluate()
             except Exception:
-                log.exception("no alert could be made because of a mistake of ours")
-            await asyncio.sleep(PAUSE)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._alerts.interval):
-                    await self._news.wait()
-            self._news.clear()
+                log.exception("internal error while evaluating alert rules")
+            await self._clock.sleep(PAUSE)
+            await self._woken.wait()
+            self._woken.clear()
+
+    async def _wake_at_intervals(self) -> None:
+        while True:
+            await self._clock.sleep(self._alerts.interval)
+            self.wake()
 
     def _reconcile(self) -> None:
-        """Make the senders those of the Alertmanagers found."""
-        found: dict[str, tuple[AlertmanagerAddress, AlertmanagerConfig]] = {}
+        """Start a client for each discovered Alertmanager, and stop the clients of all others."""
+        discovered: dict[str, tuple[AlertmanagerAddress, AlertmanagerConfig]] = {}
         for i, config in enumerate(self._config.alertmanagers):
-            for address in addresses(self._finder.groups(_name(i)), config):
-                found.setdefault(address.name, (address, config))
-        if not self._finder.waiting()[0]:
-            # Who has not told yet may know one under another name: nobody goes before all have told.
-            for name in self.senders.keys() - found.keys():
-                log.info("Alertmanager is gone", alertmanager=name)
-                self._end(name)
-        for name, (address, config) in found.items():
-            old = self.senders.get(name)
+            for address in addresses(self._discovery.groups(_job(i)), config):
+                discovered.setdefault(address.name, (address, config))
+        if not self._discovery.waiting()[0]:
+            # A discoverer without a result yet may return the same Alertmanager under another job.
+            for name in self.clients.keys() - discovered.keys():
+                log.info("Alertmanager removed", alertmanager=name)
+                self._remove(name)
+        for name, (address, config) in discovered.items():
+            old = self.clients.get(name)
             if old is None or old.config != config:
-                self._begin(address, config, old)
-        for sender in self.senders.values():
-            sender.external = self._config.external_labels
+                self._add(address, config, old)
+        for client in self.clients.values():
+            client.external_labels = self._config.external_labels
 
-    def _begin(
+    def _add(
         self, address: AlertmanagerAddress, config: AlertmanagerConfig, old: AlertmanagerClient | None
     ) -> None:
-        """Start to inform one Alertmanager, of what was due so far or of all that fires."""
+        """Start a client with the queue of `old`, or with all firing alerts if the Alertmanager is new."""
         name = address.name
         if old:
-            self._end(name)
+            self._remove(name)
         tls = Tls(config.tls_config, secure=address.url.startswith("https:"))
-        client = Client(tls, timeout=config.timeout, socket=address.socket)
-        outbox = old.outbox if old else AlertQueue()
-        sender = self.senders[name] = AlertmanagerClient(
-            address, config, client, outbox, self._clock.time, self._clock.wall
-        )
+        http_client = Client(tls, timeout=config.timeout, socket=address.socket)
+        queue = old.queue if old else AlertQueue()
+        client = self.clients[name] = AlertmanagerClient(address, config, http_client, queue, self._clock)
         if old:
-            sender.requests, sender.seconds = old.requests, old.seconds
+            client.requests, client.seconds = old.requests, old.seconds
         else:
-            log.info("Alertmanager found", alertmanager=name)
-            sender.tell(self._alerts.current())
-        self._tasks[name] = asyncio.create_task(sender.run())
+            log.info("Alertmanager discovered", alertmanager=name)
+            client.enqueue(self._alerts.current())
+        self._sending[name] = asyncio.create_task(client.run())
 
-    def _end(self, name: str) -> None:
-        self._tasks.pop(name).cancel()
-        closing = asyncio.create_task(self.senders.pop(name).close())
+    def _remove(self, name: str) -> None:
+        """Stop a client, and close its connection in the background."""
+        self._sending.pop(name).cancel()
+        closing = asyncio.create_task(self.clients.pop(name).close())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 
 
 def addresses(groups: Iterable[TargetGroup], config: AlertmanagerConfig) -> Iterator[AlertmanagerAddress]:
-    """Yield where the Alertmanagers of `groups` take alerts; one that makes no URL is left out and said."""
-    chosen = rules(config.relabel_configs)
+    """Yield the addresses of the Alertmanagers in `groups`. An invalid address is logged and skipped."""
+    relabel_rules = rules(config.relabel_configs)
     for group in groups:
         for target in group.targets:
-            start = {"__scheme__": config.scheme, "__alerts_path__": config.path, **group.labels}
-            labels = relabel(start | {"__address__": target}, chosen)
+            defaults = {"__scheme__": config.scheme, "__alerts_path__": config.path}
+            labels = relabel({**defaults, **group.labels, "__address__": target}, relabel_rules)
             if labels is None:
                 continue
             try:
                 yield address_of(labels)
             except (httpx.InvalidURL, UnicodeError) as error:
-                log.error("Alertmanager left out: its address makes no URL", address=target, error=str(error))  # noqa: TRY400  a traceback says less
+                log.error("Alertmanager skipped: invalid address", address=target, error=str(error))  # noqa: TRY400  the message is enough
 
 
 def address_of(labels: Mapping[str, str]) -> AlertmanagerAddress:
-    """Return where the Alertmanager with these labels takes alerts; raises httpx.InvalidURL and UnicodeError."""
+    """Return the address that the labels of an Alertmanager define; raise httpx.InvalidURL or UnicodeError."""
     scheme, path = labels.get("__scheme__", ""), labels.get("__alerts_path__", "")
     address = labels.get("__address__", "")
     socket = address.removeprefix("unix://") if address.startswith("unix://") else None
     url = httpx.URL(f"{scheme}://{'localhost' if socket else address}/{path.lstrip('/')}")
     if not url.host or url.scheme not in {"http", "https"}:
-        raise httpx.InvalidURL(f"{scheme!r} is no scheme, or there is no host")
+        raise httpx.InvalidURL(f"the scheme {scheme!r} is not http or https, or the host is missing")
     return AlertmanagerAddress(str(url), socket)
 
 
-def _name(number: int) -> str:
+def _job(number: int) -> str:
+    """Return the job name of an entry of `alertmanagers` in discovery."""
     return f"alertmanagers[{number}]"

@@ -1,8 +1,8 @@
-"""What is to be told now: deploy/prometheus/leakwatch.rules.yml, on leaks instead of their metrics. Pure.
+"""The alert rules of deploy/prometheus/leakwatch.rules.yml, evaluated on leaks instead of metrics. Pure.
 
-Both hold for the same leaks at the same time and give the same labels, so that an alert which Prometheus makes of
-our metrics and the one that we push are one to Alertmanager. Rules about leakwatch itself are only there: they
-name it by `instance` and `job`, which Prometheus gives it.
+Both hold for the same leaks at the same time and have the same labels. So an alert from Prometheus and the same
+alert from leakwatch are one alert in Alertmanager. Rules about leakwatch itself exist only in the file: they use
+the labels `instance` and `job`, which Prometheus assigns.
 """
 
 from collections import defaultdict
@@ -16,101 +16,110 @@ from leakwatch.leaks.model import Leak
 from leakwatch.model import Target, TargetHealth, Verdict
 from leakwatch.notify import annotations as text
 
-REMEMBERED: Final = 86_400.0  # seconds for which a leak that stands still is told
+LOOKBACK: Final = 86_400.0  # seconds; a plateau keeps the alert if the stack was leaking within them
 DOWN_FOR: Final = 300.0  # seconds
 
 Labels = tuple[tuple[str, str], ...]
-"""Of an alert, in the order of their names: what tells it from others."""
+"""The labels of an alert, sorted by name: its identity."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRule:
-    """What alerts of one name have in common.
+    """An alert rule.
 
-    `wait`: seconds for which it holds before it fires, `keep`: for which it fires on when it holds no more.
+    `hold_for`: seconds for which the condition holds before the alert fires (`for` in Prometheus).
+    `keep_firing_for`: seconds for which the alert fires after the condition no longer holds.
     """
 
     name: str
     severity: str
-    wait: float
-    keep: float
+    hold_for: float
+    keep_firing_for: float
 
 
-LEAK: Final = AlertRule("GoroutineLeak", "warning", wait=0, keep=300)
-SUSPECTED: Final = AlertRule("GoroutineLeakSuspected", "info", wait=900, keep=0)
-FALLS: Final = AlertRule("LeakwatchTargetDown", "warning", wait=0, keep=300)
-RULES: Final = (LEAK, SUSPECTED, FALLS)
+LEAK: Final = AlertRule(name="GoroutineLeak", severity="warning", hold_for=0, keep_firing_for=300)
+SUSPECTED: Final = AlertRule(name="GoroutineLeakSuspected", severity="info", hold_for=900, keep_firing_for=0)
+TARGET_DOWN: Final = AlertRule(name="LeakwatchTargetDown", severity="warning", hold_for=0, keep_firing_for=300)
+RULES: Final = (LEAK, SUSPECTED, TARGET_DOWN)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ActiveCondition:
-    """Something that a rule wants told now.
+    """The condition of a rule that holds now, for one set of labels.
 
-    `since`: when it became true, in unix seconds; `state`: what is told at once when it changes; `texts`: returns
-    the annotations.
+    `since`: when it began to hold, in unix seconds; `verdict`: a change of it is sent at once.
     """
 
     rule: AlertRule
     labels: Labels
     since: float
-    state: str
+    verdict: str
     url: str
-    texts: Callable[[], Mapping[str, str]]
+    make_annotations: Callable[[], Mapping[str, str]]
 
 
-class Rules:
-    """Remembers what leaked within the last day. `wall`: turns our time into the wall clock's."""
+class AlertRules:
+    """Evaluates the rules. `wall` converts the daemon's time to the wall clock's."""
 
     def __init__(self, wall: Callable[[float], float]) -> None:
-        self.base = ""
-        """The URL of our pages."""
+        self.external_url = ""
+        """The URL of leakwatch's first page, for the links of alerts."""
+        self.leaked_at: dict[tuple[str, ...], float] = {}
+        """The labels of each leak of the last day, and service and stack alone -> the last time it was leaking."""
         self._wall = wall
-        self._leaked: dict[tuple[str, ...], float] = {}
-        """Labels of a leak, and those of its stack alone -> when it leaked last."""
 
-    def holding(
+    def evaluate(
         self, leaks: Iterable[Leak], health: Mapping[Target, TargetHealth], time: float
     ) -> list[ActiveCondition]:
-        """Return what is to be told at `time`, in unix seconds."""
-        return [*self._leaks(leaks, time), *self._down(health, time)]
+        """Return the conditions that hold at `time`, in unix seconds."""
+        return [*self._leaks(leaks, time), *self._targets_down(health, time)]
 
     def _leaks(self, leaks: Iterable[Leak], time: float) -> Iterator[ActiveCondition]:
-        self._leaked = {key: last for key, last in self._leaked.items() if time - last <= REMEMBERED}
+        self.leaked_at = {key: last for key, last in self.leaked_at.items() if time - last <= LOOKBACK}
         for leak in leaks:
             labels = leak_labels(leak)
-            whole, stack = tuple(labels.values()), (labels["service"], labels["stack"])
+            all_labels, stack = tuple(labels.values()), (labels["service"], labels["stack"])
             if leak.verdict >= Verdict.LEAKING:
-                self._leaked[whole] = self._leaked[stack] = time
-            url, first_seen = leak_url(self.base, leak), self._wall(leak.first_seen)
-            # Nothing gets worse when a leak stands still, but what leaked is still held.
-            if leak.verdict >= Verdict.PLATEAU and whole in self._leaked:
+                self.leaked_at[all_labels] = self.leaked_at[stack] = time
+            url, first_seen = leak_url(self.external_url, leak), self._wall(leak.first_seen)
+            # A leak that stopped growing still holds its goroutines.
+            if leak.verdict >= Verdict.PLATEAU and all_labels in self.leaked_at:
+                rule, annotations = LEAK, text.leaking
                 since = time if leak.detected_at is None else leak.detected_at
-                texts = partial(text.leaking, leak, url, first_seen)
-                yield ActiveCondition(LEAK, alert_labels(LEAK, labels), since, leak.verdict.word, url, texts)
-            elif leak.verdict is Verdict.SUSPECTED and stack not in self._leaked:
-                texts = partial(text.suspected, leak, url, first_seen)
-                yield ActiveCondition(
-                    SUSPECTED, alert_labels(SUSPECTED, labels), time, leak.verdict.word, url, texts
-                )
-
-    def _down(self, health: Mapping[Target, TargetHealth], time: float) -> Iterator[ActiveCondition]:
-        known: dict[str, int] = defaultdict(int)
-        down: dict[str, list[tuple[Target, TargetHealth]]] = defaultdict(list)
-        for target, state in health.items():
-            if state.up is not None:
-                known[shown(target.service)] += 1
-            if state.up is False and time - state.since >= DOWN_FOR:
-                down[shown(target.service)].append((target, state))
-        for service, those in down.items():
-            since = min(state.since for _, state in those) + DOWN_FOR
-            lines = [f"{shown(target.name)}: {state.reason}, {shown(state.error)}" for target, state in those]
-            texts = partial(text.down, service, lines, known[service])
+            elif leak.verdict is Verdict.SUSPECTED and stack not in self.leaked_at:
+                rule, annotations, since = SUSPECTED, text.suspected, time
+            else:
+                continue
             yield ActiveCondition(
-                FALLS, alert_labels(FALLS, {"service": service}), since, "", f"{self.base.rstrip('/')}/", texts
+                rule=rule,
+                labels=alert_labels(rule, labels),
+                since=since,
+                verdict=leak.verdict.word,
+                url=url,
+                make_annotations=partial(annotations, leak, url, first_seen),
+            )
+
+    def _targets_down(self, health: Mapping[Target, TargetHealth], time: float) -> Iterator[ActiveCondition]:
+        scraped: dict[str, int] = defaultdict(int)
+        down: dict[str, list[tuple[Target, TargetHealth]]] = defaultdict(list)
+        for target, target_health in health.items():
+            if target_health.up is not None:
+                scraped[shown(target.service)] += 1
+            if target_health.up is False and time - target_health.since >= DOWN_FOR:
+                down[shown(target.service)].append((target, target_health))
+        for service, targets in down.items():
+            lines = [f"{shown(target.name)}: {state.reason}, {shown(state.error)}" for target, state in targets]
+            yield ActiveCondition(
+                rule=TARGET_DOWN,
+                labels=alert_labels(TARGET_DOWN, {"service": service}),
+                since=min(state.since for _, state in targets) + DOWN_FOR,
+                verdict="",
+                url=f"{self.external_url.rstrip('/')}/",
+                make_annotations=partial(text.down, service, lines, scraped[service]),
             )
 
 
 def alert_labels(rule: AlertRule, labels: Mapping[str, str]) -> Labels:
-    """Return the labels of an alert; an empty one is none."""
-    named = {**labels, "alertname": rule.name, "severity": rule.severity}
-    return tuple(sorted((name, value) for name, value in named.items() if value))
+    """Return the labels of an alert. A label with an empty value is left out, as in Prometheus."""
+    all_labels = {**labels, "alertname": rule.name, "severity": rule.severity}
+    return tuple(sorted((name, value) for name, value in all_labels.items() if value))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from leakwatch.model import Sample, Samples, Stack
-from leakwatch.profile.grouping import KEYS, By, folded_stack, stack_json
+from leakwatch.profile.grouping import KEYS, GroupBy, folded_stack, stack_json
 from leakwatch.profile.packages import is_std
 
 
@@ -80,7 +80,7 @@ def _stack(before: Sample | None, after: Sample | None) -> Stack:
     return sample.stack
 
 
-def changes(stacks: Iterable[StackChange], by: By) -> list[GroupChange]:
+def changes(stacks: Iterable[StackChange], by: GroupBy) -> list[GroupChange]:
     """Return the groups with a changed number of goroutines, from the largest increase to the largest decrease."""
     groups: dict[str, list[StackChange]] = {}
     for stack in sorted(stacks, key=lambda stack: -abs(stack.change)):

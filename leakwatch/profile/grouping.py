@@ -12,7 +12,7 @@ Waitings = Mapping[Fingerprint, Waiting]
 """How the goroutines of each stack wait. Empty if the profile is not a full dump."""
 
 
-class By(StrEnum):
+class GroupBy(StrEnum):
     """The property by which stacks are grouped."""
 
     STACK = "stack"
@@ -30,15 +30,15 @@ class Row:
     samples: tuple[Sample, ...]
 
 
-KEYS: dict[By, Callable[[Stack], str]] = {
-    By.STACK: lambda stack: stack.fingerprint,
-    By.SITE: lambda stack: stack.blamed.function,
-    By.ORIGIN: lambda stack: stack.origin or "(cut off)",
-    By.REASON: lambda stack: stack.wait or "(unknown)",
+KEYS: dict[GroupBy, Callable[[Stack], str]] = {
+    GroupBy.STACK: lambda stack: stack.fingerprint,
+    GroupBy.SITE: lambda stack: stack.blamed.function,
+    GroupBy.ORIGIN: lambda stack: stack.origin or "(cut off)",
+    GroupBy.REASON: lambda stack: stack.wait or "(unknown)",
 }
 
 
-def group(samples: Iterable[Sample], by: By) -> list[Row]:
+def group(samples: Iterable[Sample], by: GroupBy) -> list[Row]:
     """Return the groups of `samples`, the largest first."""
     groups: dict[str, list[Sample]] = {}
     for sample in sorted(samples, key=lambda sample: -sample.goroutines):
@@ -91,8 +91,8 @@ def _waiting(waitings: Waitings, sample: Sample) -> dict[str, object]:
     }
 
 
-def stack_json(stack: Stack) -> dict[str, object]:
-    """Return the JSON of a stack."""
+def stack_fields(stack: Stack) -> dict[str, object]:
+    """Return the fields that all JSON forms of a stack and of a leak share."""
     return {
         "stack": stack.fingerprint,
         "function": stack.blamed.function,
@@ -100,12 +100,13 @@ def stack_json(stack: Stack) -> dict[str, object]:
         "line": stack.blamed.line,
         "origin": stack.origin,
         "wait": stack.wait,
-        "truncated": stack.truncated,
-        "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
     }
 
 
-def short(function: str) -> str:
-    """Return `function` without the path of its package."""
-    name, bracket, types = function.partition("[")
-    return name.rpartition("/")[2] + bracket + types
+def stack_json(stack: Stack) -> dict[str, object]:
+    """Return a stack with its frames as JSON."""
+    return {
+        **stack_fields(stack),
+        "truncated": stack.truncated,
+        "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
+    }

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from leakwatch.discovery.runner import DiscoverySettings
-from leakwatch.discovery.target_builder import JobDefaults
+from leakwatch.discovery.target_builder import TargetDefaults
 from leakwatch.http.settings import HttpSettings
 from leakwatch.profile.body import Format
 from leakwatch.scrape.probes.config import ProbeSettings
@@ -23,26 +23,26 @@ Share = Annotated[float, Field(gt=0, le=1)]
 
 
 def too_long(timeout: float, interval: float) -> str:
-    """Return what is said of a timeout that is longer than the interval."""
+    """Return the error of a timeout that is longer than the interval."""
     return f"scrape_timeout {format_duration(timeout)} is longer than scrape_interval {format_duration(interval)}"
 
 
 class GlobalConfig(BaseSettings):
-    """`global`: what every scrape configuration starts from."""
+    """`global`: defaults of all scrape configurations."""
 
     scrape_interval: Duration = 15.0
-    """Between two scrapes of a target."""
+    """Time between two scrapes of a target."""
     scrape_timeout: Duration = 10.0
-    """Over the whole answer; never longer than the interval."""
+    """Time until the response is complete; not longer than the interval."""
     scrape_cost_limit: Share = 0.01
-    """Share of one of the service's cores: the interval stretches to last duration / limit."""
+    """Share of one core of the service. The interval is stretched to duration / limit if scrapes are slow."""
     body_size_limit: Size = DEFAULT_SIZE
-    """Of a profile, decompressed; a larger one fails as `too_large`."""
+    """Size of a profile after decompression; the scrape of a larger one fails as `too_large`."""
 
     @model_validator(mode="after")
     def _timeout_fits(self) -> Self:
         timeout, interval = self.scrape_timeout, self.scrape_interval
-        # The default gives way to a short interval.
+        # The default timeout may be longer: it is cut to the interval.
         misfits = [(("scrape_timeout",), too_long(timeout, interval))] if timeout > interval else []
         if "scrape_timeout" in self.model_fields_set and (error := cross_field_error(misfits)):
             raise error
@@ -50,41 +50,43 @@ class GlobalConfig(BaseSettings):
 
 
 class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
-    """One of `scrape_configs`: which targets, and how to scrape them."""
+    """One of `scrape_configs`: targets, and how they are scraped."""
 
     job_name: Annotated[str, Field(min_length=1)]
-    """Of its own in the file; also the label `service`, unless a target group sets another."""
+    """Unique name of the job. It is also the label `service`, unless a target group sets that label."""
     scrape_interval: Duration | None = None
-    """Without it that of `global`."""
+    """Default: the key of `global`."""
     scrape_timeout: Duration | None = None
-    """Without it that of `global`."""
+    """Default: the key of `global`."""
     scrape_cost_limit: Share | None = None
-    """Without it that of `global`."""
+    """Default: the key of `global`."""
     body_size_limit: Size | None = None
-    """Without it that of `global`."""
+    """Default: the key of `global`."""
     scheme: Literal["http", "https"] = "http"
-    """The label `__scheme__` overrides it."""
+    """Scheme of the URL; the label `__scheme__` overrides it."""
     profile_path: Annotated[str, Field(pattern="^/")] = DEFAULT_PATH
-    """Where net/http/pprof is; the label `__profile_path__` overrides it."""
+    """Path of net/http/pprof; the label `__profile_path__` overrides it."""
     profile_format: Format = "text"
-    """`debug=1` or `debug=0`, which is smaller and has wait reasons by itself."""
+    """`text` is `debug=1`; `proto` is `debug=0`, which is smaller and contains wait reasons."""
     metrics_path: Annotated[str, Field(pattern=r"^(/[^?#]*)?$")] = DEFAULT_METRICS
-    """Where the service's own metrics are, which say what memory it uses; "" to never ask."""
+    """Path of the metrics of the service, from which its memory usage is read; "" to not request them."""
     memory_limit: Size | None = None
-    """Of each target, in bytes; where it is not said, that of the cgroup of a process on this machine."""
+    """Memory limit of each target; default: the limit of the cgroup, for a process on the same machine."""
     target_limit: Annotated[int, Field(ge=0)] = 0
-    """The most targets after relabeling, 0 for any number: when more are found, the former ones stay."""
+    """Largest number of targets after relabeling, 0 for any. If more are found, the previous targets stay."""
 
     @field_validator("metrics_path")
     @classmethod
-    def _is_no_profile(cls, path: str) -> str:
+    def _is_not_profile_path(cls, path: str) -> str:
         if path.startswith(DEFAULT_PATH):
-            raise ValueError("is where the service's own metrics are; where its profiles are is profile_path")
+            raise ValueError(
+                "must be the path of the metrics of the service; the path of its profiles is profile_path"
+            )
         return path
 
     @model_validator(mode="after")
-    def _watches_something(self) -> Self:
-        if not self.mechanisms():
+    def _has_targets(self) -> Self:
+        if not self.discoverer_configs():
             raise ValueError(
                 f"job {self.job_name!r} has no targets: give it static_configs or one of the ..._sd_configs"
             )
@@ -94,8 +96,8 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
         """Return the job of this configuration, with missing keys taken from `global`."""
         interval = self.scrape_interval or defaults.scrape_interval
         return ScrapeJob(
-            defaults=JobDefaults(
-                name=self.job_name,
+            defaults=TargetDefaults(
+                job=self.job_name,
                 scheme=self.scheme,
                 path=self.profile_path,
                 interval=interval,
@@ -125,7 +127,7 @@ class ScrapeJob:
     `cost_limit`: share of a core; `size_limit`: bytes; `target_limit`: largest number of targets, 0 for any.
     """
 
-    defaults: JobDefaults
+    defaults: TargetDefaults
     http: HttpSettings
     probes: ProbeSettings
     cost_limit: float
@@ -137,4 +139,4 @@ class ScrapeJob:
     @property
     def name(self) -> str:
         """The job name."""
-        return self.defaults.name
+        return self.defaults.job

@@ -24,7 +24,7 @@ def build_loop(
     recorder: BodyRecorder | None = None,
     credit: float = 0.0,
 ) -> ScrapeLoop:
-    """Return the scrape loop of a target, whose state is added to the pipeline.
+    """Return the scrape loop of a target, and add the target to the pipeline.
 
     `tls`: shared by the targets of a job; `recorder`: stores evidence; `credit`: seconds of a core to start with.
     """

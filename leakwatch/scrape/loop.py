@@ -34,7 +34,7 @@ OnEvents = Callable[[list[Event]], None]
 CALM: Final = 20  # scrapes at the configured interval after which the interval is back to normal
 
 
-class Recording(Protocol):
+class OpenRecording(Protocol):
     """One body that is recorded as evidence while it arrives."""
 
     def tee(self, feed: Feed) -> Feed:
@@ -47,7 +47,7 @@ class Recording(Protocol):
 class BodyRecorder(Protocol):
     """Records bodies of one target as evidence."""
 
-    def begin(self, form: Format, size_limit: int, leaks: Sequence[LeakOnTarget]) -> Recording | None:
+    def begin(self, form: Format, size_limit: int, leaks: Sequence[LeakOnTarget]) -> OpenRecording | None:
         """Return a recording of the next body, None if it is not wanted.
 
         `size_limit`: decompressed bytes; `leaks`: on the target so far.

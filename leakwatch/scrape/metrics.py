@@ -1,7 +1,7 @@
-"""What Prometheus reads: a collector that computes all series from state when asked, and keeps nothing to set.
+"""Metrics of targets, stacks, leaks and discovery, computed from the state at each request.
 
-Series of stacks are bounded: per target those with the most goroutines, with hysteresis so that they do not flap,
-and all that are judged; the rest is summed up as stack="other".
+The series of stacks are limited: each target has its largest stacks, with hysteresis, and all judged stacks. Its
+other stacks are summed up as stack="other".
 """
 
 from collections import Counter
@@ -19,17 +19,17 @@ from leakwatch.model import Fingerprint, Stack, Target, TargetHealth
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.target_set import TargetSet
 
-STAYS = 1.5  # a stack enters among the first K and leaves when it is not among the first 1.5 K
+STAYS = 1.5  # a stack gets a series among the K largest, and loses it beyond the 1.5 K largest
 
 TARGET = ("service", "target")
 STACK = (*TARGET, "stack", "function")
 
 
-class StackCollector(Collector):
-    """Series about targets, stacks and leaks.
+class TargetCollector(Collector):
+    """Metrics of targets, their stacks and leaks.
 
-    `health`: asked for the health of each target; `wall`: turns the daemon's time into the wall clock's;
-    `per_target`, `limit`: the most stack series, per target and in all.
+    `health`: returns the health of each target; `wall`: converts the daemon's time to the wall clock's;
+    `per_target`, `limit`: largest number of stack series, per target and in total.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class StackCollector(Collector):
         self._shown: dict[Target, set[int]] = {}
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: registering must not collect."""
+        """Return nothing, so that registering does not collect."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all series."""
+        """Yield all metrics."""
         health = self._health()
         yield from _targets(health, self._pipeline.targets)
         yield from _processes(health, self._pipeline.targets)
@@ -61,39 +61,39 @@ class StackCollector(Collector):
         stacks = {leak.stack.fingerprint: leak.stack for leak in leaks}
         yield from self._stacks(stacks, {target for target, state in health.items() if state.up})
         yield from leak_metrics(leaks, self._pipeline.count, self._wall)
-        ignored = GaugeMetricFamily(
-            "leakwatch_ignored_leaks", "Leaks that a rule keeps out of sight.", labels=("rule",)
-        )
+        ignored = GaugeMetricFamily("leakwatch_ignored_leaks", "Leaks that a rule ignores.", labels=("rule",))
         for rule, count in self._pipeline.ignored().items():
             ignored.add_metric((shown(rule),), count)
         yield ignored
         info = GaugeMetricFamily(
             "leakwatch_stack_info",
-            "What a stack is, to join on; always 1.",
+            "Frame, origin and wait reason of a stack, for joins; always 1.",
             labels=("stack", "function", "file", "line", "origin", "wait"),
         )
         for fingerprint, stack in stacks.items():
-            at = stack.blamed
-            place = (shown(at.function), shown(at.file), str(at.line), shown(stack.origin), stack.wait)
+            frame = stack.blamed
+            place = (shown(frame.function), shown(frame.file), str(frame.line), shown(stack.origin), stack.wait)
             info.add_metric((fingerprint, *place), 1)
         yield info
 
     def _stacks(self, stacks: dict[Fingerprint, Stack], up: set[Target]) -> Iterator[Metric]:
         goroutines = GaugeMetricFamily(
-            "leakwatch_stack_goroutines", "Goroutines in one stack; the rest is stack=other.", labels=STACK
+            "leakwatch_stack_goroutines",
+            "Goroutines of a stack; the smaller stacks are summed up as stack=other.",
+            labels=STACK,
         )
         growth = GaugeMetricFamily(
-            "leakwatch_stack_growth_goroutines_per_second", "Slope of one stack's goroutines.", labels=STACK
+            "leakwatch_stack_growth_goroutines_per_second", "Growth of the goroutines of a stack.", labels=STACK
         )
-        known = GaugeMetricFamily("leakwatch_stacks", "Different stacks in the latest profile.", labels=TARGET)
+        number = GaugeMetricFamily("leakwatch_stacks", "Different stacks in the latest profile.", labels=TARGET)
         other = GaugeMetricFamily(
-            "leakwatch_stacks_other", "Of them, those counted as stack=other.", labels=TARGET
+            "leakwatch_stacks_other", "Stacks that are summed up as stack=other.", labels=TARGET
         )
         states = self._pipeline.targets
         self._shown = {target: rows for target, rows in self._shown.items() if target in states}
         for target, state in states.items():
             if target not in up:
-                continue  # what it was is no news; its leaks stay, with the numbers of its latest profile
+                continue  # its leaks stay, with the counts of its latest profile
             base = (shown(target.service), shown(target.name))
             rows = self._chosen(target, state)
             last, slope = state.history.last, slopes(state.history)
@@ -109,12 +109,12 @@ class StackCollector(Collector):
             counted = int(np.count_nonzero(last))
             chosen = list(rows)
             goroutines.add_metric((*base, "other", ""), last.sum() - last[chosen].sum() + state.history.folded)
-            known.add_metric(base, counted + state.history.folded_stacks)
+            number.add_metric(base, counted + state.history.folded_stacks)
             other.add_metric(base, counted - int(np.count_nonzero(last[chosen])) + state.history.folded_stacks)
-        yield from (goroutines, growth, known, other)
+        yield from (goroutines, growth, number, other)
 
     def _chosen(self, target: Target, state: TargetState) -> set[int]:
-        """Return the rows to show: the largest, those shown before that are still large, and all judged."""
+        """Return the rows with a series: the largest, previous ones that are still large, and all judged ones."""
         history = state.history
         most = min(self.per_target, self.limit // max(len(self._pipeline.targets), 1))
         used = np.fromiter(history.rows.values(), np.intp, len(history.rows))
@@ -130,19 +130,23 @@ def _targets(health: Mapping[Target, TargetHealth], states: Mapping[Target, Targ
     up = GaugeMetricFamily("leakwatch_up", "Whether the latest scrape succeeded.", labels=TARGET)
     total = GaugeMetricFamily("leakwatch_goroutines", "Goroutines in the latest profile.", labels=TARGET)
     scrapes = CounterMetricFamily(
-        "leakwatch_scrapes", "Scrapes, by success or the reason of failure.", labels=(*TARGET, "result")
+        "leakwatch_scrapes",
+        "Scrapes by result: success, or the reason of the failure.",
+        labels=(*TARGET, "result"),
     )
     duration = GaugeMetricFamily(
-        "leakwatch_scrape_duration_seconds", "How long the latest scrape took.", labels=TARGET
+        "leakwatch_scrape_duration_seconds", "Duration of the latest scrape.", labels=TARGET
     )
     size = GaugeMetricFamily("leakwatch_scrape_body_bytes", "Size of the latest body.", labels=TARGET)
     interval = GaugeMetricFamily(
-        "leakwatch_scrape_interval_seconds", "Time between scrapes, stretched to spare the target.", labels=TARGET
+        "leakwatch_scrape_interval_seconds",
+        "Time between scrapes, which is stretched if scrapes cost too much.",
+        labels=TARGET,
     )
     for target, target_health in health.items():
         labels = (shown(target.service), shown(target.name))
         for result, count in target_health.results.items():
-            if count or result == "success":  # nine series for each of thousands of targets would be too much
+            if count or result == "success":  # thousands of targets would have nine series each
                 scrapes.add_metric((*labels, result), count)
         interval.add_metric(labels, target_health.interval)
         if target_health.up is None:
@@ -158,15 +162,17 @@ def _targets(health: Mapping[Target, TargetHealth], states: Mapping[Target, Targ
 
 def _processes(health: Mapping[Target, TargetHealth], states: Mapping[Target, TargetState]) -> Iterator[Metric]:
     restarts = CounterMetricFamily(
-        "leakwatch_process_restarts", "Times that another process answered.", labels=TARGET
+        "leakwatch_process_restarts", "Restarts: number of times that another process answered.", labels=TARGET
     )
     process = GaugeMetricFamily(
         "leakwatch_process_info",
-        "Which process answers: start is another after each start, build after each build; always 1.",
+        "Always 1; the label start changes with each start of the process, build with each build.",
         labels=(*TARGET, "start", "build"),
     )
     mixed = GaugeMetricFamily(
-        "leakwatch_target_mixed", "Whether several processes answer in turn, so nothing is judged.", labels=TARGET
+        "leakwatch_target_mixed",
+        "Whether several processes answer in turn, so that the target is not judged.",
+        labels=TARGET,
     )
     for target, target_health in health.items():
         state = states.get(target)
@@ -175,49 +181,51 @@ def _processes(health: Mapping[Target, TargetHealth], states: Mapping[Target, Ta
         labels = (shown(target.service), shown(target.name))
         restarts.add_metric(labels, state.restarts)
         mixed.add_metric(labels, state.process_tracker.mixed)
-        one = state.process_tracker.process
-        if one is not None and target_health.up:
-            process.add_metric((*labels, shown(one.start), shown(one.build)), 1)
+        current = state.process_tracker.process
+        if current is not None and target_health.up:
+            process.add_metric((*labels, shown(current.start), shown(current.build)), 1)
     yield from (restarts, process, mixed)
 
 
 class DiscoveryCollector(Collector):
-    """Series about the discovery of `targets`; `wall`: turns the daemon's time into the wall clock's."""
+    """Metrics of discovery; `wall`: converts the daemon's time to the wall clock's."""
 
     def __init__(self, targets: TargetSet, wall: Callable[[float], float]) -> None:
         self._targets = targets
         self._wall = wall
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: registering must not collect."""
+        """Return nothing, so that registering does not collect."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield all series."""
+        """Yield all metrics."""
         discovered = GaugeMetricFamily(
-            "leakwatch_discovered_targets", "Addresses found, by what became of them.", labels=("job", "state")
+            "leakwatch_discovered_targets",
+            "Discovered addresses by state: kept, dropped by a rule, or invalid.",
+            labels=("job", "state"),
         )
-        for job, found in self._targets.counts().items():
-            discovered.add_metric((job, "kept"), len(found.endpoints))
-            discovered.add_metric((job, "dropped"), found.dropped)
-            discovered.add_metric((job, "invalid"), found.invalid)
+        for job, built in self._targets.counts().items():
+            discovered.add_metric((job, "kept"), len(built.endpoints))
+            discovered.add_metric((job, "dropped"), built.dropped)
+            discovered.add_metric((job, "invalid"), built.invalid)
         failures = CounterMetricFamily(
             "leakwatch_discovery_failures",
-            "Times that a place where targets are found gave no good answer.",
+            "Failed updates of the targets.",
             labels=("job", "mechanism"),
         )
         success = GaugeMetricFamily(
             "leakwatch_discovery_last_success_timestamp_seconds",
-            "When all places of the mechanism gave a good answer last.",
+            "Time of the last successful update; of several discoverers of a mechanism, the oldest.",
             labels=("job", "mechanism"),
         )
         number: Counter[tuple[str, str]] = Counter()
         succeeded: dict[tuple[str, str], float] = {}
-        for those in self._targets.discoverers():
-            key = those.job, those.mechanism
-            number[key] += those.failures
-            # Of several of a kind the one that has been failing for longest; 0 for one that never worked.
-            succeeded[key] = min(succeeded.get(key, float("inf")), those.succeeded or 0.0)
+        for status in self._targets.discoverers():
+            key = status.job, status.mechanism
+            number[key] += status.failures
+            # Of several discoverers of one mechanism, the oldest success counts; 0 means never.
+            succeeded[key] = min(succeeded.get(key, float("inf")), status.succeeded or 0.0)
         for key, count in number.items():
             failures.add_metric(key, count)
         for key, time in succeeded.items():

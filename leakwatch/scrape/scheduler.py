@@ -21,10 +21,10 @@ Run = Callable[[], Awaitable[None]]
 
 
 class ClockZone(tzinfo):
-    """A time zone whose current time is the time of a `Clock`.
+    """A time zone in which the current time is that of a `Clock`.
 
     APScheduler reads the wall clock, by `datetime.now(timezone)` only. With this time zone it reads a clock that
-    nobody sets, and tests provide their own clock. No other conversion to this time zone is meaningful.
+    is never set, and tests provide their own clock. No other conversion to this time zone is meaningful.
     """
 
     def __init__(self, clock: Clock) -> None:

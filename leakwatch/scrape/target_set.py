@@ -11,7 +11,7 @@ from leakwatch.clock import Clock
 from leakwatch.discovery.runner import DiscoveryRunner
 from leakwatch.discovery.shard import Shard
 from leakwatch.discovery.status import DiscovererStatus
-from leakwatch.discovery.target_builder import BuiltTargets, Endpoint, TargetBuilder
+from leakwatch.discovery.target_builder import Endpoint, RelabeledTargets, TargetBuilder
 from leakwatch.model import Target
 from leakwatch.scrape.config import ScrapeJob
 
@@ -38,7 +38,7 @@ class JobTargets:
     """The targets of one job as last built."""
 
     builder: TargetBuilder
-    built: BuiltTargets = field(default_factory=BuiltTargets)
+    built: RelabeledTargets = field(default_factory=RelabeledTargets)
     over_limit: bool = False
     """Whether more targets than target_limit were found, so that the previous ones stay."""
 
@@ -75,16 +75,13 @@ class TargetSet:
         if self._task:
             self._task.cancel()
 
-    def counts(self) -> dict[str, BuiltTargets]:
+    def counts(self) -> dict[str, RelabeledTargets]:
         """Return job name -> its targets, and the numbers of dropped and invalid addresses."""
         return {name: job.built for name, job in self._built.items()}
 
     def discoverers(self) -> list[DiscovererStatus]:
         """Return the status of each discoverer."""
-        return [
-            DiscovererStatus(job, name, status.failures, status.succeeded)
-            for job, name, status in self._runner.progress()
-        ]
+        return self._runner.statuses()
 
     def _rebuild_soon(self) -> None:
         """Rebuild the targets after discovery found others; further changes until then are included."""
@@ -113,9 +110,9 @@ class TargetSet:
     async def _build(self, job: ScrapeJob) -> JobTargets:
         """Return the targets of a job; the previous ones if there are more than target_limit."""
         previous = self._built.get(job.name)
-        reusable = previous is not None and previous.builder.job == job.defaults
+        reusable = previous is not None and previous.builder.defaults == job.defaults
         builder = previous.builder if previous and reusable else TargetBuilder(job.defaults)
-        built = await builder.resolve(self._runner.groups(job.name))
+        built = await builder.build(self._runner.groups(job.name))
         number = len({endpoint.target for endpoint in built.endpoints})
         if not job.target_limit or number <= job.target_limit:
             return JobTargets(builder, built)
@@ -128,7 +125,7 @@ class TargetSet:
                 target_limit=job.target_limit,
                 kept=len(endpoints),
             )
-        return JobTargets(builder, BuiltTargets(endpoints, built.dropped, built.invalid), over_limit=True)
+        return JobTargets(builder, RelabeledTargets(endpoints, built.dropped, built.invalid), over_limit=True)
 
     def _merge(self, jobs: Sequence[ScrapeJob]) -> dict[Target, ScrapeTarget]:
         """Return the targets of this shard; of two configurations of the same target, the first one applies."""

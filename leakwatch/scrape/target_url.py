@@ -1,4 +1,4 @@
-"""The targets of the command line: `--target [service=]URL`."""
+"""Targets of the command line: `--target [service=]URL`."""
 
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -11,20 +11,20 @@ from leakwatch.scrape.config import DEFAULT_PATH, ScrapeConfig
 from leakwatch.settings.messages import friendly_message
 
 PORTS = {"http": 80, "https": 443}
-"""Of a URL that names none; an address without a scheme must have its port."""
+"""Default ports of URLs. An address without a scheme must have a port."""
 
 
 def target_job(text: str) -> ScrapeConfig:
-    """Return the scrape configuration of one target of the command line, [service=]URL; raises UsageError."""
+    """Return the scrape configuration of a target of the command line; raises UsageError."""
     name, equals, url = text.partition("=")
     service, url = (name, url) if equals and "://" not in name else ("", text)
     try:
         if url != text and not service:
-            raise ValueError("there is no service before the =")  # noqa: TRY301  said like the mistakes below
+            raise ValueError("there is no service before the =")  # noqa: TRY301  gets the message of the errors below
         parts = urlsplit(url if "://" in url else f"http://{url}")
         return ScrapeConfig.model_validate(_settings(text, parts, service))
     except ValidationError as error:
-        # A scheme that is not known explains what else is wrong.
+        # An unknown scheme causes the other errors.
         first = min(error.errors(), key=lambda detail: detail["loc"] != ("scheme",))
         raise UsageError(f"target {quote(without_credentials(text))}: {friendly_message(first)}") from error
     except ValueError as error:
@@ -32,7 +32,7 @@ def target_job(text: str) -> ScrapeConfig:
 
 
 def _settings(text: str, parts: SplitResult, service: str) -> dict[str, Any]:
-    """Return what a job needs to know to scrape one URL."""
+    """Return the keys of a scrape configuration for one URL."""
     socket = parts.scheme == "unix"
     address = f"unix://{parts.path}" if socket else parts.netloc.rpartition("@")[2]
     host = HOST.fullmatch(address)

@@ -1,1 +1,1 @@
-"""What leakwatch answers over HTTP."""
+"""Pages, API and metrics over HTTP."""

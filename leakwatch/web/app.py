@@ -1,13 +1,14 @@
-"""The routes: metrics, health, reload; the API has its own, and the pages have all others."""
+"""The web application: metrics, health checks, reload, the API and the pages."""
 
 import asyncio
 import gzip
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -15,87 +16,126 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
 from leakwatch.errors import ConfigError
-from leakwatch.web.lazy import mount
+from leakwatch.evidence.metrics import EvidenceCollector
+from leakwatch.notify.metrics import NotificationCollector
+from leakwatch.web import lazy
+from leakwatch.web.api.state import AppState
+from leakwatch.web.metrics import DaemonCollector, make_registry
+from leakwatch.web.server.config import WebConfig
+from leakwatch.web.server.server import WebServer, bind, local_url
+from leakwatch.web.server.web_config_file import WebFile
+
+Reload = Callable[[], Awaitable[None]]
+"""Loads the configuration file again; raises ConfigError."""
 
 
-class Daemon(Protocol):
-    """What the routes ask of the daemon."""
+def build_web(
+    config: WebConfig,
+    file: WebFile,
+    state_at: Callable[[str], AppState],
+    collectors: Sequence[Collector],
+    reload: Reload,
+) -> WebServer:
+    """Bind the configured address and return the server; raise ConfigError if it cannot listen there.
 
-    def ready(self) -> str:
-        """Return "" when leakwatch does its work, else what it still waits for."""
+    `state_at`: returns the state for the URL of the overview; `collectors`: metrics of targets and discovery.
+    """
+    bound, prefix = bind(config.listen), config.prefix()
+    address = local_url(bound, secure=file.secure) + prefix
+    url = config.external_url or address
+    state = state_at(url)
 
-    async def reload(self) -> None:
-        """Take the configuration from its file anew; raises ConfigError."""
+    def last_reload() -> tuple[bool, float]:
+        error, time = state.own.last_reload()
+        return not error, state.fleet.clock.wall(time)
+
+    own_collectors = (
+        EvidenceCollector(state.evidence),
+        NotificationCollector(state.own.alertmanagers),
+        DaemonCollector(last_reload, file.is_in_force),
+    )
+    registry = make_registry(*collectors, *own_collectors)
+    endpoints = Endpoints(registry, state.own.ready, reload)
+    app = build_app(endpoints, lazy.api(state), lazy.pages(state), prefix)
+    return WebServer(app, bound, file, url=url, address=address)
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All series as they were, in the shape of a registry."""
+class CollectedMetrics:
+    """Metrics at one time, in the shape of a registry."""
 
     families: list[Metric]
 
     def collect(self) -> list[Metric]:
-        """Return them."""
+        """Return the metrics."""
         return self.families
 
 
 async def exposition(request: Request, registry: CollectorRegistry) -> Response:
-    """Return all series in the format that is asked for, gzipped if that is accepted.
+    """Return all series in the requested format, gzipped if the client accepts it.
 
-    State is read here, at once, so it fits together; writing the text takes longer and is done in a thread, so
-    that a large fleet's metrics hold up no scrape.
+    The values are collected here, so that they are consistent. A thread formats them, because the text of a large
+    fleet would delay scrapes.
     """
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    snapshot = Snapshot(list(registry.collect()))
+    metrics = CollectedMetrics(list(registry.collect()))
     zipped = "gzip" in request.headers.get("Accept-Encoding", "")
-    body = await asyncio.to_thread(lambda: gzip.compress(encode(snapshot), 1) if zipped else encode(snapshot))
+    body = await asyncio.to_thread(lambda: gzip.compress(encode(metrics), 1) if zipped else encode(metrics))
     headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
     return Response(body, headers=headers | ({"Content-Encoding": "gzip"} if zipped else {}))
 
 
-def make_app(
-    daemon: Daemon, registry: CollectorRegistry, api: ASGIApp, pages: ASGIApp, prefix: str = ""
-) -> Starlette:
-    """Return the application; `api` answers below /api, `pages` wherever nothing else does.
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Metrics, health checks and reload."""
 
-    `prefix`: what all its paths begin with, "" or like "/leakwatch".
-    """
+    registry: CollectorRegistry
+    not_ready: Callable[[], str]
+    """Returns the reason why leakwatch is not ready, "" if it is ready."""
+    reload_configuration: Reload
 
-    async def healthy(_: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
+        """Answer `/metrics`."""
+        return await exposition(request, self.registry)
+
+    async def healthy(self, _: Request) -> Response:
+        """Answer `/-/healthy`."""
         return PlainTextResponse("leakwatch is healthy.\n")
 
-    async def metrics(request: Request) -> Response:
-        return await exposition(request, registry)
-
-    async def ready(_: Request) -> Response:
-        waiting = daemon.ready()
-        if waiting:
-            return PlainTextResponse(f"leakwatch is not ready: {waiting}.\n", 503)
+    async def ready(self, _: Request) -> Response:
+        """Answer `/-/ready`."""
+        reason = self.not_ready()
+        if reason:
+            return PlainTextResponse(f"leakwatch is not ready: {reason}.\n", 503)
         return PlainTextResponse("leakwatch is ready.\n")
 
-    async def reload(_: Request) -> Response:
+    async def reload(self, _: Request) -> Response:
+        """Answer `/-/reload`."""
         try:
-            await daemon.reload()
+            await self.reload_configuration()
         except ConfigError as error:
             return PlainTextResponse(f"the old configuration stays in force:\n{error}\n", 500)
         return PlainTextResponse("configuration reloaded.\n")
 
+
+def build_app(endpoints: Endpoints, api: ASGIApp, pages: ASGIApp, prefix: str = "") -> Starlette:
+    """Return the application: `api` below /api, `pages` at all other paths; `prefix`: "" or like "/leakwatch"."""
     routes = [
-        Route("/metrics", metrics),
-        Route("/-/healthy", healthy),
-        Route("/-/ready", ready),
-        Route("/-/reload", reload, methods=["POST", "PUT"]),
-        mount("/api", api),
+        Route("/metrics", endpoints.metrics),
+        Route("/-/healthy", endpoints.healthy),
+        Route("/-/ready", endpoints.ready),
+        Route("/-/reload", endpoints.reload, methods=["POST", "PUT"]),
+        lazy.mount("/api", api),
     ]
-    return Starlette(routes=_under(prefix, Router(routes, redirect_slashes=False, default=pages)))
+    return Starlette(routes=_below(prefix, Router(routes, redirect_slashes=False, default=pages)))
 
 
-def _under(prefix: str, router: Router) -> list[BaseRoute]:
-    """Return `router` with `prefix` before its paths, and the redirects to the front page that it needs."""
+def _below(prefix: str, router: Router) -> list[BaseRoute]:
+    """Return `router` below `prefix`, with redirects to the overview."""
 
-    async def to_front(_: Request) -> Response:
+    async def redirect(_: Request) -> Response:
         return RedirectResponse(f"{prefix}/", 302)
 
-    # A redirect because of a slash would name the address in the Host header, which is wrong behind a proxy.
-    mounted = mount(prefix, router)
-    return [Route("/", to_front), Route(prefix, to_front), mounted] if prefix else [mounted]
+    # Starlette's redirect of slashes would use the Host header, which is wrong behind a proxy.
+    mounted = lazy.mount(prefix, router)
+    return [Route("/", redirect), Route(prefix, redirect), mounted] if prefix else [mounted]

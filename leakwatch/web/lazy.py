@@ -1,4 +1,4 @@
-"""Applications that are made when somebody first asks for them: a sidecar that nobody looks at pays no memory."""
+"""Applications that are imported on the first request, so that a sidecar without visitors saves their memory."""
 
 import asyncio
 import re
@@ -10,50 +10,51 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from leakwatch.web.api.state import AppState
 
 
-def api(source: AppState) -> "LazyApp":
-    """Return what answers below /api."""
+def api(state: AppState) -> "LazyApp":
+    """Return the application below /api."""
 
-    def make() -> ASGIApp:
-        from leakwatch.web.api.app import make_api  # noqa: PLC0415  FastAPI is 10 MB
+    def build() -> ASGIApp:
+        from leakwatch.web.api.app import build_api  # noqa: PLC0415  FastAPI is 10 MB
 
-        return make_api(source)
+        return build_api(state)
 
-    return LazyApp(make)
+    return LazyApp(build)
 
 
-def pages(source: AppState) -> "LazyApp":
-    """Return what answers with pages."""
+def pages(state: AppState) -> "LazyApp":
+    """Return the application of the pages."""
 
-    def make() -> ASGIApp:
-        from leakwatch.web.pages.app import make_pages  # noqa: PLC0415  Jinja2 is 5 MB
+    def build() -> ASGIApp:
+        from leakwatch.web.pages.app import build_pages  # noqa: PLC0415  Jinja2 is 5 MB
 
-        return make_pages(source)
+        return build_pages(state)
 
-    return LazyApp(make)
+    return LazyApp(build)
 
 
 class LazyApp:
-    """Answers as the application that `make` returns; imports that it needs are its own business."""
+    """An ASGI application that `build` returns on the first request."""
 
-    def __init__(self, make: Callable[[], ASGIApp]) -> None:
-        self._make = make
+    def __init__(self, build: Callable[[], ASGIApp]) -> None:
+        self._build = build
         self._app: ASGIApp | None = None
-        self._making = asyncio.Lock()
+        self._building = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        app = self._app or await self._made()
+        app = self._app or await self._built()
         await app(scope, receive, send)
 
-    async def _made(self) -> ASGIApp:
-        async with self._making:  # in a thread: half a second of imports must not hold up scrapes
+    async def _built(self) -> ASGIApp:
+        async with self._building:
             if self._app is None:
-                self._app = await asyncio.to_thread(self._make)
+                # In a thread: the imports take half a second, which would delay scrapes.
+                self._app = await asyncio.to_thread(self._build)
             return self._app
 
 
 def mount(path: str, app: ASGIApp) -> Mount:
-    """Return the route for all paths below `path`, also those with a line end in them, as names may have."""
-    found = Mount(path, app=app)
-    found.path_regex = re.compile(found.path_regex.pattern, re.DOTALL)
-    return found
+    """Return the route for all paths below `path`, including names with line ends."""
+    route = Mount(path, app=app)
+    route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
+    return route

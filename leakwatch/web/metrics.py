@@ -13,45 +13,47 @@ from leakwatch import __version__
 class DaemonCollector(Collector):
     """Series about leakwatch itself.
 
-    `reloaded`: asked whether the latest reload succeeded, and when that was; `web`: whether the web configuration
-    in its file is in force, None without a file.
+    `last_reload`: returns whether the latest reload succeeded, and the unix time of the latest successful load;
+    `web_in_force`: returns whether the web configuration file is in force, None without a file.
     """
 
     def __init__(
-        self, reloaded: Callable[[], tuple[bool, float]], web: Callable[[], bool | None] = lambda: None
+        self, last_reload: Callable[[], tuple[bool, float]], web_in_force: Callable[[], bool | None]
     ) -> None:
-        self._reloaded = reloaded
-        self._web = web
+        self._last_reload = last_reload
+        self._web_in_force = web_in_force
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: registering must not collect."""
+        """Return nothing, so that registration does not collect."""
         return []
 
     def collect(self) -> Iterator[Metric]:
         """Yield all series."""
-        successful, time = self._reloaded()
+        successful, time = self._last_reload()
         yield GaugeMetricFamily(
             "leakwatch_config_last_reload_successful",
-            "Whether the configuration in the file is in force.",
+            "Whether the latest reload of the configuration file succeeded.",
             successful,
         )
         yield GaugeMetricFamily(
-            "leakwatch_config_last_reload_success_timestamp_seconds", "When the configuration was taken.", time
+            "leakwatch_config_last_reload_success_timestamp_seconds",
+            "Unix time of the latest successful load of the configuration file.",
+            time,
         )
-        web = self._web()
-        if web is not None:
+        web_in_force = self._web_in_force()
+        if web_in_force is not None:
             yield GaugeMetricFamily(
                 "leakwatch_web_config_last_reload_successful",
-                "Whether the web configuration in the file is in force.",
-                web,
+                "Whether the web configuration file is in force.",
+                web_in_force,
             )
-        build = InfoMetricFamily("leakwatch_build", "The version that runs.")
+        build = InfoMetricFamily("leakwatch_build", "The running version of leakwatch and of Python.")
         build.add_metric((), {"version": __version__, "python": platform.python_version()})
         yield build
 
 
 def make_registry(*collectors: Collector) -> CollectorRegistry:
-    """Return a registry of `collectors` and of our own process."""
+    """Return a registry of `collectors` and of the metrics of this process."""
     registry = CollectorRegistry(auto_describe=False)
     for collector in collectors:
         registry.register(collector)

@@ -1,21 +1,21 @@
-"""What stands for a name or a fingerprint in the paths of routes."""
+"""Path parameters of routes: names and fingerprints."""
 
 from starlette.convertors import StringConvertor, register_url_convertor
 
 
-class Anything(StringConvertor):
-    """A name in a path: it may have slashes and line ends in it."""
+class NameConvertor(StringConvertor):
+    """A name of a service or target, which may contain slashes and line ends."""
 
     regex = r"(?s:.+)"
 
 
-class Hash(StringConvertor):
-    """A fingerprint in a path."""
+class FingerprintConvertor(StringConvertor):
+    """The fingerprint of a stack or site."""
 
     regex = "[0-9a-f]{16}"
 
 
 def register() -> None:
-    """Let routes say `{service:anything}` and `{stack:hash}`."""
-    register_url_convertor("anything", Anything())
-    register_url_convertor("hash", Hash())
+    """Register the convertors of `{service:name}` and `{stack:fingerprint}` with Starlette."""
+    register_url_convertor("name", NameConvertor())
+    register_url_convertor("fingerprint", FingerprintConvertor())

@@ -21,7 +21,7 @@ import yaml
 
 from leakwatch import __version__
 from leakwatch.cli.main import app
-from leakwatch.config import load
+from leakwatch.config import Overrides, load
 from leakwatch.discovery.relabel import RelabelConfig, relabel, rules
 from tests.support.manifests import (
     CHART,
@@ -679,7 +679,7 @@ def test_documented_manifests_are_valid(tools: Path, tmp_path: Path) -> None:
             if document["kind"] == "ConfigMap" and document["metadata"]["name"] == "shop-leakwatch":
                 file = tmp_path / "leakwatch.yml"
                 file.write_text(document["data"]["leakwatch.yml"])
-                assert load(file, ["shop=http://127.0.0.1:6060"]).owners
+                assert load(file, Overrides(["shop=http://127.0.0.1:6060"])).owners
         seen.append(len(those))
     assert len(seen) == 5
     assert all(seen)

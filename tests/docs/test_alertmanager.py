@@ -1,4 +1,4 @@
-"""Every snippet of docs/alertmanager.md is one that its program takes."""
+"""docs/alertmanager.md: the snippets are valid, and the alerts are complete."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ SNIPPETS = [
 
 
 def run(*command: str, folder: Path) -> None:
-    """Run a program; fail with what it said."""
+    """Run a program; fail with its output."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -42,7 +42,7 @@ def test_snippets_are_good(name: str, snippet: str, tmp_path: Path, monkeypatch:
 
 
 def test_the_page_has_all_snippets_and_alerts() -> None:
-    """Each block of code is seen by the test above, and each alert that is pushed is described."""
+    """The test above checks each block of code, and the page describes each alert of leakwatch."""
     assert len(SNIPPETS) == PAGE.count("```yaml") == 4
     assert PAGE.count("\n```") == 2 * len(SNIPPETS)
     assert all(f"| `{rule.name}` |" in PAGE for rule in RULES)

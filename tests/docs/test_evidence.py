@@ -1,4 +1,4 @@
-"""docs/evidence.md: its snippets load, its commands exist, its numbers are the defaults."""
+"""docs/evidence.md: the snippets are valid, the commands run, and the numbers are the defaults."""
 
 import gzip
 import re
@@ -28,12 +28,12 @@ COMMANDS = [
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
 def test_snippets_load(snippet: str) -> None:
-    """Each snippet is a good configuration."""
+    """Each snippet is a valid configuration."""
     assert parse(snippet, "evidence.md", Path("/")).evidence != EvidenceConfig()
 
 
 def test_the_numbers_are_the_defaults() -> None:
-    """The page tells the bounds that hold."""
+    """The limits on the page are the defaults of the configuration."""
     default = EvidenceConfig()
     assert f"`body_limit` profiles ({default.body_limit})" in TEXT
     assert f"`size_limit` ({default.size_limit >> 20} MB)" in TEXT
@@ -42,7 +42,7 @@ def test_the_numbers_are_the_defaults() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_run(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each leakwatch command of the page runs on a folder of evidence as the page draws it."""
+    """Each leakwatch command of the page runs on a folder of evidence as the page shows it."""
     monkeypatch.chdir(tmp_path)
     body = gzip.compress((PROFILES / "goroutine.debug1.txt").read_bytes())
     symbols = (PROFILES / "symbol.txt").read_bytes()

@@ -1,4 +1,4 @@
-"""What docs/kubernetes-discovery.md shows is good, and does what the page says of it."""
+"""The configurations in docs/kubernetes-discovery.md are valid, and have the effect that the page describes."""
 
 import asyncio
 import contextlib
@@ -14,14 +14,20 @@ import pytest
 import yaml
 
 from leakwatch.discovery.kubernetes.config import KubernetesConfig
+from leakwatch.discovery.kubernetes.credential_cache import EXPIRY_MARGIN, RETRY_PAUSE
+from leakwatch.discovery.kubernetes.exec_plugin import MAX_OUTPUT, TIMEOUT
+from leakwatch.discovery.kubernetes.kubeconfig import read_kubeconfig
 from leakwatch.discovery.target_group import TargetGroup
-from tests.support.api_server import ApiServer, Object, pod, serving
+from tests.support.api_server import Object, pod, serving
+from tests.support.kubernetes_discovery import discovering
 from tests.support.kubernetes_world import fill
 from tests.support.running import Process, eventually
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "kubernetes-discovery.md").read_text()
-RECIPE, POD_ROLE, SLICE_ROLE, KEYS = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
+RECIPE, POD_ROLE, SLICE_ROLE, KEYS, KUBECONFIG = map(
+    yaml.safe_load, re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+)
 REPLICAS = {"kind": "ReplicaSet", "name": "web-7d4b9c6f5d"}
 
 SEEN = [
@@ -31,44 +37,39 @@ SEEN = [
     {"target_label": "__address__", "replacement": "127.0.0.1:1"},
     {"target_label": "__scheme__", "replacement": "http"},
 ]
-"""Rules that show what Prometheus keeps to itself, and let it ask nobody else."""
+"""Rules that copy hidden labels into visible ones, and direct Prometheus's scrapes to a closed port."""
 
 
 def annotated(name: str, ip: str, **more: Any) -> Object:
-    """Return a pod that wants to be watched."""
+    """Return a pod with the annotation for leakwatch."""
     annotations = {"leakwatch.io/scrape": "true", **more.pop("annotations", {})}
     return pod(name, ip, annotations=annotations, **more)
 
 
-async def first(config: dict[str, Any]) -> Sequence[TargetGroup]:
-    """Return what a configuration tells first."""
-    told: asyncio.Future[Sequence[TargetGroup]] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(KubernetesConfig.model_validate(config).run(told.set_result))
-    try:
-        return await asyncio.wait_for(told, 20)
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+async def first_update(config: dict[str, Any]) -> Sequence[TargetGroup]:
+    """Return the groups of the first update."""
+    async with discovering(config) as discovery:
+        await discovery.until(lambda: discovery.updates)
+        return discovery.updates[0]
 
 
 def relabeled(folder: Path, groups: Sequence[TargetGroup], rules: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Return the labels that a real Prometheus makes of `groups` by `rules`."""
+    """Return the labels of `groups` after `rules` in a real Prometheus."""
     (folder / "groups.json").write_text(json.dumps([group.model_dump() for group in groups]))
     files = [{"files": [str(folder / "groups.json")]}]
     job = {"job_name": "kubernetes", "file_sd_configs": files, "relabel_configs": [*rules, *SEEN]}
     (folder / "prometheus.yml").write_text(
         yaml.safe_dump({"global": {"scrape_interval": "1h"}, "scrape_configs": [job]})
     )
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        listen = f"127.0.0.1:{found.getsockname()[1]}"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listen = f"127.0.0.1:{server.getsockname()[1]}"
     options = [f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}"]
     process = Process(["prometheus", *options, f"--web.listen-address={listen}"])
 
     def targets() -> list[dict[str, str]]:
         with contextlib.suppress(httpx.HTTPError):
             answer = httpx.get(f"http://{listen}/api/v1/targets", trust_env=False).raise_for_status().json()
-            return [one["labels"] for one in answer["data"]["activeTargets"]]
+            return [target["labels"] for target in answer["data"]["activeTargets"]]
         return []
 
     try:
@@ -77,18 +78,22 @@ def relabeled(folder: Path, groups: Sequence[TargetGroup], rules: list[dict[str,
         process.stop()
 
 
-def test_the_recipe_makes_a_target_of_each_annotated_pod(tmp_path: Path) -> None:
-    """As Prometheus reads the rules: one target per annotated pod, at its port, named as the page says."""
+def test_the_rules_for_annotated_pods(tmp_path: Path) -> None:
+    """In Prometheus, the rules give one target per annotated pod, with the port and names of the page."""
     many = [
         {"name": "web", "ports": [{"name": "http", "containerPort": 8080}, {"containerPort": 7070}]},
         {"name": "logs"},
     ]
-    said = {"leakwatch.io/port": "7070", "leakwatch.io/path": "/admin/pprof", "leakwatch.io/scheme": "https"}
+    annotations = {
+        "leakwatch.io/port": "7070",
+        "leakwatch.io/path": "/admin/pprof",
+        "leakwatch.io/scheme": "https",
+    }
     name = {"app.kubernetes.io/name": "cart"}
     job = {"kind": "Job", "name": "report-28391820"}
     with serving() as server:
-        for one in (
-            annotated("web-7d4b9c6f5d-x2", "10.0.0.1", containers=many, annotations=said, owner=REPLICAS),
+        for item in (
+            annotated("web-7d4b9c6f5d-x2", "10.0.0.1", containers=many, annotations=annotations, owner=REPLICAS),
             annotated("cart-0", "10.0.0.2", labels=name, owner={"kind": "StatefulSet", "name": "cart"}),
             annotated("report-28391820-abcde", "fd00::3", namespace="pay", owner=job, containers=[{"name": "x"}]),
             annotated("agent-q7x", "10.0.0.4", owner={"kind": "DaemonSet", "name": "agent"}),
@@ -98,16 +103,23 @@ def test_the_recipe_makes_a_target_of_each_annotated_pod(tmp_path: Path) -> None
             pod("no", "10.0.0.8", annotations={"leakwatch.io/scrape": "false"}),
             annotated("done", "10.0.0.9", phase="Succeeded"),
         ):
-            server.apply("pods", one)
+            server.apply("pods", item)
         (job_config,) = RECIPE["scrape_configs"]
         (config,) = job_config["kubernetes_sd_configs"]
-        groups = asyncio.run(first({"api_server": server.url, **config}))
+        groups = asyncio.run(first_update({"api_server": server.url, **config}))
     targets = relabeled(tmp_path, groups, job_config["relabel_configs"])
-    made = {
-        (one["service"], one["target"], one["address"], one["scheme"], one.get("path", ""), one["node"])
-        for one in targets
+    rows = {
+        (
+            labels["service"],
+            labels["target"],
+            labels["address"],
+            labels["scheme"],
+            labels.get("path", ""),
+            labels["node"],
+        )
+        for labels in targets
     }
-    assert made == {
+    assert rows == {
         ("shop/web", "web-7d4b9c6f5d-x2", "10.0.0.1:7070", "https", "/admin/pprof", "node-1"),
         ("shop/cart", "cart-0", "10.0.0.2:6060", "http", "", "node-1"),
         ("pay/report", "report-28391820-abcde", "[fd00::3]:6060", "http", "", "node-1"),
@@ -115,43 +127,59 @@ def test_the_recipe_makes_a_target_of_each_annotated_pod(tmp_path: Path) -> None
         ("shop/alone", "alone", "[fd00::5]:6060", "http", "", "node-2"),
         ("shop/odd", "odd", "10.0.0.6:6060", "http", "", "node-1"),
     }
-    assert len(targets) == len(made)
-    assert all(one["pod"] == one["target"] and one["service"].startswith(one["namespace"]) for one in targets)
+    assert len(targets) == len(rows)
+    for labels in targets:
+        assert labels["pod"] == labels["target"]
+        assert labels["service"].startswith(labels["namespace"])
 
 
-def test_the_shipped_file_has_the_same_recipe() -> None:
-    """config/leakwatch.yml shows the rules of the page."""
+def test_the_shipped_file_has_the_same_rules() -> None:
+    """The rules in config/leakwatch.yml are those of the page."""
     shipped = yaml.safe_load((ROOT / "config" / "leakwatch.yml").read_text())["scrape_configs"][-1]
     assert shipped["relabel_configs"] == RECIPE["scrape_configs"][0]["relabel_configs"]
 
 
-def allowed(role: Any) -> set[tuple[str, str]]:
-    """Return the verbs and resources that a role allows."""
-    return {(verb, what) for rule in role["rules"] for what in rule["resources"] for verb in rule["verbs"]}
+def permissions(role: Any) -> set[tuple[str, str]]:
+    """Return the verbs and resources that a role permits."""
+    return {(verb, resource) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
 
 
-@pytest.mark.parametrize(("role", "written"), [("pod", POD_ROLE), ("endpointslice", SLICE_ROLE)])
-def test_the_rights_are_those_that_are_used(role: str, written: Any) -> None:
-    """Each right on the page is used, and no other is."""
-
-    async def run(server: ApiServer) -> None:
-        await first({"api_server": server.url, "role": role})
-
+@pytest.mark.parametrize(("role", "cluster_role"), [("pod", POD_ROLE), ("endpointslice", SLICE_ROLE)])
+def test_the_permissions(role: str, cluster_role: Any) -> None:
+    """The ClusterRole on the page has the permissions that discovery needs, and no others."""
     with serving() as server:
         fill(server)
-        asyncio.run(run(server))
-        wanted = {asked.resource for asked in server.asked}
-        used = {(verb, resource) for resource in wanted for verb in ("list", "watch")}
-        assert {(asked.verb, asked.resource) for asked in server.asked if asked.verb == "list"} <= used
-    assert allowed(written) == used
+        asyncio.run(first_update({"api_server": server.url, "role": role}))
+        resources = {request.resource for request in server.requests}
+    assert permissions(cluster_role) == {(verb, resource) for resource in resources for verb in ("list", "watch")}
     groups = {"endpointslices": "discovery.k8s.io"}
-    assert all(
-        [groups.get(what, "")] == rule["apiGroups"] for rule in written["rules"] for what in rule["resources"]
-    )
+    for rule in cluster_role["rules"]:
+        assert all(rule["apiGroups"] == [groups.get(resource, "")] for resource in rule["resources"])
 
 
-def test_all_keys_are_good() -> None:
-    """The example of all keys is taken as it stands."""
+def test_all_keys_are_valid() -> None:
+    """The example with all keys is valid."""
     (job,) = KEYS["scrape_configs"]
     (config,) = job["kubernetes_sd_configs"]
     assert KubernetesConfig.model_validate(config).namespaces.names == ("shop", "pay")
+
+
+def test_the_kubeconfig(tmp_path: Path) -> None:
+    """The kubeconfig is valid, and its plugin has the keys of the page."""
+    path = tmp_path / "config"
+    path.write_text(yaml.safe_dump(KUBECONFIG))
+    access = read_kubeconfig(path)
+    assert access.plugin
+    assert (access.plugin.command, access.plugin.config.args) == (
+        "aws",
+        ("eks", "get-token", "--cluster-name", "shop"),
+    )
+    assert access.plugin.config.interactive_mode == "Never"
+
+
+def test_the_limits_of_plugins() -> None:
+    """The page has the timeouts and limits of the code."""
+    assert f"until {EXPIRY_MARGIN:g} s before `expirationTimestamp`" in PAGE
+    assert f"runs for more than {TIMEOUT:g} s is killed" in PAGE
+    assert f"limited to {MAX_OUTPUT >> 20} MiB" in PAGE
+    assert f"after {RETRY_PAUSE:g} s at the earliest" in PAGE

@@ -12,7 +12,7 @@ ENDINGS = {
     "InfoMetricFamily": ("_info",),
     "SummaryMetricFamily": ("_sum", "_count"),
 }
-OF_LEAKS = "Family"
+OF_LEAKS = "LeakFamily"
 """What leaks/metrics.py makes its own with, each a gauge that begins with leakwatch_leak_."""
 
 

@@ -1,4 +1,4 @@
-"""Alerts that we push, as a real Alertmanager takes them and tells them on."""
+"""Alerts that leakwatch sends to a real Alertmanager, and the notifications that follow."""
 
 import asyncio
 import json
@@ -19,6 +19,7 @@ from leakwatch.notify.config import AlertmanagerConfig
 from leakwatch.notify.notifier import addresses
 from leakwatch.notify.queue import AlertQueue
 from tests.support.alertmanagers import Alertmanager, Receiver, Reopened, receiving
+from tests.support.clock import ManualClock
 from tests.support.leaking import START, Play, leak
 from tests.support.prometheus import prometheus
 from tests.support.running import FAST, Daemon, free_port, get
@@ -31,14 +32,14 @@ Begin = Callable[..., Alertmanager]
 
 @pytest.fixture
 def webhook() -> Iterator[Receiver]:
-    """Whom Alertmanager tells."""
+    """Run the webhook that Alertmanager notifies."""
     with receiving() as receiver:
         yield receiver
 
 
 @pytest.fixture
 def begin(tmp_path: Path, webhook: Receiver) -> Iterator[Begin]:
-    """Start real Alertmanagers that tell the webhook; they end with the test."""
+    """Start real Alertmanagers that notify the webhook; they end with the test."""
     started: list[Alertmanager] = []
 
     def run(**settings: Any) -> Alertmanager:
@@ -51,7 +52,7 @@ def begin(tmp_path: Path, webhook: Receiver) -> Iterator[Begin]:
 
 
 def notified(webhook: Receiver) -> list[tuple[str, list[str]]]:
-    """Return what the webhook was told: status of a group, and the functions of the alerts that have it."""
+    """Return the notifications: the status of a group, and the functions of its alerts with that status."""
     return [
         (
             posted["status"],
@@ -62,29 +63,29 @@ def notified(webhook: Receiver) -> list[tuple[str, list[str]]]:
 
 
 class Pushing:
-    """What we push to one Alertmanager while our clock is in the test's hands; Alertmanager's is the real one."""
+    """A client of a real Alertmanager; the client's clock is virtual, and Alertmanager's is real."""
 
     def __init__(self, address: str, resend: float = 60.0) -> None:
         self.play = Play(resend)
-        self.now = START
+        self.clock = ManualClock()
         config = AlertmanagerConfig.model_validate({"static_configs": [{"targets": [address]}]})
-        self.sender = AlertmanagerClient(
+        self.client = AlertmanagerClient(
             next(addresses([TargetGroup(targets=(address,))], config)),
             config,
             Reopened(Tls(config.tls_config, secure=False), timeout=10),
             AlertQueue(),
-            lambda: self.now,
-            lambda moment: moment + time.time() - self.now,
+            self.clock,
         )
 
     def after(self, seconds: float, *leaks: Leak) -> None:
-        """Let time pass and push what is due."""
-        self.now += seconds
+        """Advance the clock and send the alerts that are due."""
+        self.clock.advance(seconds)
+        self.clock.wall_offset = time.time() - self.clock.now
 
         async def run() -> None:
-            self.sender.tell(self.play.at(self.now - START, leaks))
-            await self.sender.work()
-            await self.sender.close()
+            self.client.enqueue(self.play.at(self.clock.now - START, leaks))
+            await self.client.send_queued()
+            await self.client.close()
 
         asyncio.run(run())
 
@@ -108,14 +109,14 @@ def test_firing_grouped_sent_again_and_resolved(begin: Begin, webhook: Receiver)
     assert notified(webhook)[1] == ("resolved", ["main.a", "main.b"])
     assert alertmanager.alerts() == []
     for _ in range(15):
-        pushing.after(60)  # resolved is sent again, which is no news
+        pushing.after(60)  # resolved alerts are sent again, which does not notify again
     time.sleep(0.5)
     assert len(webhook.posted) == 2
-    assert pushing.sender.outbox.failed == 0
+    assert pushing.client.queue.failed == 0
 
 
 def test_a_restart_and_an_outage_of_ten_minutes(begin: Begin, webhook: Receiver) -> None:
-    """Alertmanager forgets its alerts when it restarts, and misses changes while it is away: it hears all."""
+    """Alertmanager loses its alerts at a restart and misses changes while it is down; then it gets all alerts."""
     alertmanager = begin()
     pushing = Pushing(alertmanager.address)
     pushing.after(0, leak(function="main.a"), leak(function="main.b"))
@@ -126,12 +127,12 @@ def test_a_restart_and_an_outage_of_ten_minutes(begin: Begin, webhook: Receiver)
     for second in range(0, 600, 15):
         b = leak(Verdict.RECOVERED if second > 100 else Verdict.LEAKING, function="main.b")
         pushing.after(15, leak(function="main.a"), b, leak(function="main.c"))
-    outbox = pushing.sender.outbox
-    assert (outbox.sent, len(outbox)) == (2, 3)
-    assert 20 < pushing.sender.requests < 45
+    queue = pushing.client.queue
+    assert (queue.sent, len(queue)) == (2, 3)
+    assert 20 < pushing.client.requests < 45
     again = begin(port=alertmanager.port)
     pushing.after(30, leak(function="main.a"), leak(function="main.c"))
-    assert len(outbox) == 0
+    assert len(queue) == 0
     assert sorted(alert["labels"]["function"] for alert in again.alerts()) == ["main.a", "main.c"]
     wait_for(lambda: notified(webhook)[-1] == ("firing", ["main.a", "main.c"]))
 
@@ -144,10 +145,10 @@ alerting:
 """
 
 
-def test_a_cluster_of_two_tells_once(
+def test_a_cluster_of_two_notifies_once(
     start: Start, begin: Begin, webhook: Receiver, leakwatch: Run, tmp_path: Path
 ) -> None:
-    """Both Alertmanagers of a cluster get the alert of a real leak, and the cluster tells it once."""
+    """Both Alertmanagers of a cluster get the alert of a real leak, and the cluster notifies once."""
     ports = [free_port(), free_port()]
     cluster = [
         begin(
@@ -168,7 +169,7 @@ def test_a_cluster_of_two_tells_once(
     assert leaks(cluster[0]) == leaks(cluster[1])
     wait_for(lambda: webhook.posted)
     wait_for(lambda: all(len(peers(one)) == 2 for one in cluster))
-    # The second peer waits three seconds for the first to say that it has told it, again and again.
+    # Each time, the second peer waits three seconds for the notification of the first.
     wait_for(lambda: min(sent for _, sent in daemon.series("leakwatch_notifications_sent_total")) > 8)
     assert notified(webhook) == [("firing", ["main.FilterService"])]
 
@@ -176,7 +177,7 @@ def test_a_cluster_of_two_tells_once(
 def test_both_ways_at_once_give_one_alert(
     start: Start, begin: Begin, webhook: Receiver, leakwatch: Run, tmp_path: Path
 ) -> None:
-    """Prometheus with the shipped rules and leakwatch itself tell the same Alertmanager of one leak: one alert."""
+    """Prometheus with the shipped rules and leakwatch send one leak to the same Alertmanager as one alert."""
     alertmanager = begin()
     target = start("w5pipeline").removeprefix("http://")
     configured = LEAKING.format(target=target, alertmanagers=json.dumps([alertmanager.address]))
@@ -198,8 +199,8 @@ def test_both_ways_at_once_give_one_alert(
     assert notified(webhook) == [("firing", ["main.FilterService"])]
 
 
-def test_a_reload_changes_who_is_told(begin: Begin, leakwatch: Run, tmp_path: Path) -> None:
-    """SIGHUP takes another list of Alertmanagers over; a bad file keeps the one there is; it ends in time."""
+def test_a_reload_changes_the_alertmanagers(begin: Begin, leakwatch: Run, tmp_path: Path) -> None:
+    """SIGHUP applies another list of Alertmanagers; an invalid file keeps the current list."""
     address, file = begin().address, tmp_path / "c.yml"
     jobs = "scrape_configs: [{job_name: j, static_configs: [{targets: ['127.0.0.1:1']}]}]\n"
 

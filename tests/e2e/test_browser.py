@@ -172,7 +172,7 @@ def test_what_is_not_there(world: World, browser: Browser) -> None:
     with Visit(browser, world.daemon.url, allowed="404 (Not Found)") as page:
         page.goto(f"{world.daemon.url}/services/nobody")
         expect(page.get_by_role("heading", level=1)).to_have_text("Not Found")
-        page.get_by_role("link", name="What leaks now").click()
+        page.get_by_role("link", name="Back to the overview").click()
         expect(page.locator("tr.leaking").first).to_be_visible()
 
 

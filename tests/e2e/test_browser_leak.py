@@ -94,7 +94,7 @@ def test_a_leak_stays_as_it_is_now(world: World, browser: Browser) -> None:
         page.goto(world.daemon.url + world.leak)
         before = drawn(page)
         page.evaluate("window.sameDocument = true")
-        page.get_by_text("The same as numbers").click()
+        page.get_by_text("Numbers and events").click()
         count = page.locator(".headline .tally dd").first
         said = count.inner_text()
         wait_for(lambda: count.inner_text() != said)
@@ -163,7 +163,7 @@ def test_evidence_can_be_downloaded(world: World, browser: Browser) -> None:
             assert download.value.path().read_bytes().startswith(b"\x1f\x8b")
             row = page.locator("#kept tbody tr", has=page.locator("[data-name=Format]", has_text="text")).first
             with page.expect_download() as download:
-                row.get_by_role("link", name=re.compile("^raw: .* as it is kept, text$")).click()
+                row.get_by_role("link", name=re.compile("^raw: .* as stored, text$")).click()
             assert gzip.decompress(download.value.path().read_bytes()).startswith(b"goroutine profile: ")
 
 
@@ -201,7 +201,7 @@ def test_the_flame_graph_can_be_searched(world: World, browser: Browser) -> None
         search = page.get_by_label("Find a function")
         search.fill("filterservice")
         expect(flame).to_have_attribute("data-found", "1")
-        expect(page.locator("#flame-said")).to_contain_text("goroutines are in them")
+        expect(page.locator("#flame-status")).to_contain_text("goroutines are in them")
         search.press("Enter")
         page.get_by_role("button", name="Show all").click()
         expect(page.get_by_role("button", name="Show all")).to_be_hidden()
@@ -256,7 +256,7 @@ def test_without_scripts_the_numbers_stand_there(world: World, browser: Browser)
     """Both pages say the same as tables."""
     with Visit(browser, world.daemon.url, scripts=False) as page:
         page.goto(world.daemon.url + world.leak)
-        page.get_by_text("The same as numbers").click()
+        page.get_by_text("Numbers and events").click()
         assert page.locator("#numbers table").first.locator("tbody tr").count() >= 5
         expect(page.locator("[data-copy]").first).to_be_hidden()
         page.goto(world.daemon.url + world.target)
@@ -279,7 +279,7 @@ def test_a_leak_that_vanishes_says_so(world: World, browser: Browser) -> None:
         world.config.write_text(before + yaml.safe_dump(rule))
         try:
             reload(world)
-            expect(page.locator("main")).to_contain_text("kept out of sight by", timeout=PATIENCE)
+            expect(page.locator("main")).to_contain_text("is hidden by", timeout=PATIENCE)
         finally:
             world.config.write_text(before)
             reload(world)

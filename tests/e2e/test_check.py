@@ -1,4 +1,4 @@
-"""`leakwatch check` and `scrape --watch` as users run them, on real Go programs and on what is none."""
+"""`leakwatch check` and `scrape --watch` on real Go programs, and on invalid targets."""
 
 import json
 import re
@@ -36,7 +36,7 @@ BODY = (ROOT / "tests" / "profiles" / "1.27" / "goroutine.debug1.txt").read_byte
 
 
 class Checks:
-    """Checks that run side by side: each takes half a minute, and says at its end what it found."""
+    """Checks that run in parallel; each takes half a minute."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -52,7 +52,7 @@ class Checks:
         return popen
 
     def errors(self, name: str) -> str:
-        """Return what one has said of how it goes on."""
+        """Return the standard error of a running check."""
         return (self._folder / name).read_text()
 
     def done(self, name: str) -> tuple[int, str, str]:
@@ -71,7 +71,7 @@ class Checks:
 
 @pytest.fixture(scope="module")
 def checks(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checks]:
-    """Start all that take their time, and the services they check."""
+    """Start all long checks and the services that they check."""
     checks = Checks(tmp_path_factory.mktemp("checks"))
     with Programs(programs) as start:
         leaking = [start("w5pipeline", "-rate", "10") for _ in range(3)]
@@ -83,8 +83,8 @@ def checks(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         checks.start(
             "dying", f"shop={dying}", f"cart={start('healthy')}", *QUICK, "--format", "json", "--timeout", "2s"
         )
-        wait_for(lambda: all("watching" in checks.errors(name) for name in ("restarted", "dying")))
-        time.sleep(8)  # they have looked at it by then
+        wait_for(lambda: all("checking" in checks.errors(name) for name in ("restarted", "dying")))
+        time.sleep(8)  # until the checks have scraped it
         start.restart(restarted)
         start.stop(dying)
         try:
@@ -94,20 +94,20 @@ def checks(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def test_a_leak_fails_the_check(checks: Checks) -> None:
-    """Status 1; the leak with its place, wait reason, rate and reason, for how long it was watched."""
+    """A leak exits with 1. The output has position, wait reason, rate, reason and duration."""
     status, out, err = checks.done("table")
     assert status == 1, out + err
     assert "LEAKING  main.FilterService" in out
     assert "waits in chan send" in out
-    assert re.search(r"grew from \d+ to \d+ in .* while nobody left; \+3\d,\d00/h", out)
-    assert re.search(r"1 leak; watched for 2\ds, 1\d\d scrapes, blocks of 1s; less than 100 goroutines", out)
-    assert "leakwatch: watching shop for 24s, every 150ms, in 24 blocks of 1s\n" in err
-    assert "leakwatch: leaking: main.FilterService grew from" in err
+    assert re.search(r"grew from \d+ to \d+ in .* without departures; \+3\d,\d00/h", out)
+    assert re.search(r"1 leak; checked for 2\ds, 1\d\d scrapes, blocks of 1s; leaks below 100 goroutines", out)
+    assert "leakwatch: checking shop for 24s, every 150ms, in 24 blocks of 1s\n" in err
+    assert "leakwatch: leaking: main.FilterService: grew from" in err
     assert "\x1b" not in out + err
 
 
 def test_a_leak_in_junit_and_on_github(checks: Checks) -> None:
-    """The report alone is on standard output; the annotation points into the repository."""
+    """Standard output has only the report; the annotation names a file of the repository."""
     status, out, _ = checks.done("junit")
     assert status == 1
     (suite,) = junitparser.JUnitXml.fromstring(out.encode())
@@ -119,7 +119,7 @@ def test_a_leak_in_junit_and_on_github(checks: Checks) -> None:
 
 
 def test_a_busy_service_passes(checks: Checks) -> None:
-    """Status 0 with a load that swings, bursts and reconnects all the time."""
+    """A service without a leak exits with 0, under a load that swings, bursts and reconnects."""
     status, out, err = checks.done("healthy")
     assert status == 0, out + err
     found = json.loads(out)
@@ -129,22 +129,22 @@ def test_a_busy_service_passes(checks: Checks) -> None:
     assert target["scrapes"] > 100
 
 
-def test_a_restart_is_said(checks: Checks) -> None:
-    """A process that restarts half-way was not watched for long enough: status 2."""
+def test_a_restart_is_reported(checks: Checks) -> None:
+    """A process that restarts during the check is not judged: status 2."""
     status, out, _ = checks.done("restarted")
     assert status == 2, out
     (target,) = json.loads(out)["targets"]
     assert target["restarts"] == 1
-    assert target["why_not"] == "its process restarted: one process has to be watched for 24s"
-    assert "its process restarted once meanwhile" in target["notes"]
+    assert target["why_not"] == "its process restarted: a check needs 24s of one process"
+    assert "its process restarted once during the check" in target["notes"]
 
 
-def test_a_target_that_dies_half_way(checks: Checks) -> None:
-    """It could not be told of, at once and with the reason; the other one is judged all the same."""
+def test_a_target_that_dies(checks: Checks) -> None:
+    """A target that dies is not judged, with the reason; the other target is judged."""
     status, out, _ = checks.done("dying")
     assert status == 2
     shop, cart = json.loads(out)["targets"]
-    assert shop["why_not"].startswith("it answers no more: ")
+    assert shop["why_not"].startswith("it no longer responds: ")
     assert shop["seconds"] < 12
     assert (cart["judged"], cart["why_not"]) == (True, "")
 
@@ -154,21 +154,21 @@ def test_a_target_that_dies_half_way(checks: Checks) -> None:
     [(b"<!doctype html><title>\x1b[31m</title>", "not a goroutine profile"), (b"", "the body is empty")],
     ids=["html", "empty"],
 )
-def test_what_serves_no_profile(tmp_path: Path, body: bytes, reason: str) -> None:
-    """Status 2 within the timeout, with what came instead, and nothing raw of it."""
+def test_a_target_without_a_profile(tmp_path: Path, body: bytes, reason: str) -> None:
+    """The status is 2 within the timeout, with an escaped quote of the body."""
     with answering(http(body)) as server:
         checks = Checks(tmp_path)
         checks.start("it", server.url, "--timeout", "1s", *QUICK)
         status, out, err = checks.done("it")
     assert status == 2
-    assert "no profile could be had: " in out
+    assert "no scrape succeeded: " in out
     assert reason in out
-    assert "could not tell of 1 of 1 targets" in out
+    assert "1 of 1 targets not judged" in out
     assert "\x1b" not in out + err
 
 
 def test_a_target_that_is_down(tmp_path: Path) -> None:
-    """Status 2, once the time for an answer is over."""
+    """The status is 2 after the timeout."""
     checks = Checks(tmp_path)
     checks.start("it", "http://user:hunter2@127.0.0.1:1", "--timeout", "500ms", *QUICK)
     status, out, err = checks.done("it")
@@ -179,7 +179,7 @@ def test_a_target_that_is_down(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["http://x:1", "--for", "1m"], "--for 1m: too short to judge: at --interval 1s it takes at least 2m"),
+        (["http://x:1", "--for", "1m"], "--for 1m: too short to judge: --interval 1s needs at least 2m"),
         (["http://x:1", "--for", "soon"], "--for: 'soon' is not a duration"),
         (["http://x:1", "--for", "0s"], "--for 0: must be a number greater than 0"),
         (["http://x:1", "--cost-limit", "2"], "--cost-limit 2: must be above 0 and at most 1"),
@@ -189,8 +189,8 @@ def test_a_target_that_is_down(tmp_path: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_check_that_cannot_be(arguments: list[str], message: str) -> None:
-    """One line, status 2, before anything is scraped."""
+def test_an_invalid_check(arguments: list[str], message: str) -> None:
+    """An invalid command line is one line and status 2, before the first scrape."""
     done = subprocess.run([*LEAKWATCH, "check", *arguments], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert message in done.stderr
@@ -199,7 +199,7 @@ def test_a_check_that_cannot_be(arguments: list[str], message: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_check_that_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
-    """It says what it has, status 2."""
+    """A signal ends the check with status 2 and the results so far."""
     with answering(http(BODY)) as server:
         checks = Checks(tmp_path)
         popen = checks.start("it", server.url, *QUICK)
@@ -207,12 +207,12 @@ def test_a_check_that_is_stopped(tmp_path: Path, number: signal.Signals) -> None
         popen.send_signal(number)
         status, out, err = checks.done("it")
     assert status == 2, err
-    assert "not judged: stopped before its time" in out
+    assert "not judged: the check was stopped early" in out
     assert "Traceback" not in err
 
 
-def test_a_dear_target_is_spared(tmp_path: Path) -> None:
-    """What takes long is scraped less often, and how long it would take is said."""
+def test_an_expensive_target(tmp_path: Path) -> None:
+    """An expensive target is scraped less often, and the result states a sufficient duration."""
 
     def slow(head: bytes, connection: socket.socket) -> None:
         time.sleep(0.15)
@@ -226,7 +226,7 @@ def test_a_dear_target_is_spared(tmp_path: Path) -> None:
     assert status == 2
     (target,) = json.loads(out)["targets"]
     assert (
-        "would cost it too much: it takes --for" in target["why_not"] or "scrapes were made" in target["why_not"]
+        "would exceed the cost limit: use --for" in target["why_not"] or "scrapes succeeded" in target["why_not"]
     )
 
 
@@ -241,26 +241,26 @@ def shown(*arguments: str, **environment: str) -> Iterator[Terminal]:
 
 
 def hostile() -> bytes:
-    """Return a profile with a function that would steer a terminal."""
+    """Return a profile with escape sequences in a function name."""
     return (
         b"goroutine profile: total 3\n3 @ 0x1 0x2\n#\t0x1\tmain.\x1b]0;owned\x07\x9b2J+0x1\t/src/\x1b[2Ja.go:7\n\n"
     )
 
 
 def test_a_check_on_a_terminal() -> None:
-    """How far it is, live; the table fits; no name steers the terminal; Ctrl-C ends it."""
+    """The progress is live, the table fits, names are escaped, and Ctrl-C ends the check."""
     with answering(http(hostile())) as server, shown("check", server.url, *QUICK) as terminal:
         wait_for(lambda: re.search(r"[3-9]s of 24s", terminal.said()))
         terminal.popen.send_signal(signal.SIGINT)
         wait_for(lambda: terminal.raw() and terminal.popen.poll() is not None)
-        assert "stopped before its time" in terminal.said().replace("\r\n", " ")
+        assert "the check was stopped early" in terminal.said().replace("\r\n", " ")
         assert b"\x1b]0;" not in terminal.raw()
         assert b"\x07" not in terminal.raw()
     assert terminal.popen.returncode == 2
 
 
-def test_a_live_top() -> None:
-    """Stacks by growth, once that is known, on a terminal, fitting into it, for as long as was asked."""
+def test_a_live_table() -> None:
+    """The table fits the terminal, has growth once it is known, and ends after the given time."""
     with (
         answering(http(BODY)) as server,
         shown("scrape", server.url, "--watch", "--interval", "200ms", "--for", "7s", NO_COLOR="1") as terminal,
@@ -276,13 +276,13 @@ def test_a_live_top() -> None:
 
 
 def watch(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a live table into a pipe."""
+    """Run a live table in a pipe."""
     command = [*LEAKWATCH, "scrape", "--watch", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_a_top_in_a_pipe(start: Programs) -> None:
-    """One plain table for each scrape; what grows is first, by how much since the first look."""
+def test_a_live_table_in_a_pipe(start: Programs) -> None:
+    """There is one plain table per scrape, with the growing stack first and its change since the start."""
     done = watch(start("w5pipeline", "-rate", "20"), "--interval", "500ms", "--for", "3s", "--limit", "3")
     assert done.returncode == 0, done.stderr
     tables = done.stdout.split("goroutines   change")
@@ -296,15 +296,15 @@ def test_a_top_in_a_pipe(start: Programs) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["file.txt"], 2, "--watch takes the URL of a service"),
-        (["http://x:1", "--format", "json"], 2, "it goes with neither --by nor --format"),
+        (["file.txt"], 2, "--watch needs the URL of a service"),
+        (["http://x:1", "--format", "json"], 2, "it cannot be combined with --by or --format"),
         (["http://x:1", "--for", "x"], 2, "--for: 'x' is not a duration"),
         (["http://127.0.0.1:1", "--timeout", "0.5"], 1, "127.0.0.1:1: Connection refused"),
     ],
     ids=["file", "format", "for", "down"],
 )
-def test_a_top_that_cannot_be(arguments: list[str], status: int, message: str) -> None:
-    """One line that says why."""
+def test_an_invalid_live_table(arguments: list[str], status: int, message: str) -> None:
+    """The error is one line."""
     done = watch(*arguments)
     assert done.returncode == status
     assert message in done.stderr

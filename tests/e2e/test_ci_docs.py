@@ -1,4 +1,4 @@
-"""What docs/ci.md shows is good: to GitHub's schema, to Kubernetes', to Prometheus and to our command line.
+"""The examples in docs/ci.md are valid for GitHub's schema, Kubernetes, Prometheus and the command line.
 
 There is no schema here for the resources of Argo Rollouts: of its templates the job and the query are tried.
 """
@@ -31,7 +31,7 @@ LEAKWATCH = [sys.executable, "-m", "leakwatch"]
 
 
 def test_the_workflow_is_one() -> None:
-    """GitHub's own schema accepts it, and would not accept a step that is misspelled."""
+    """GitHub's own schema accepts the workflow, and rejects a misspelt step."""
     schema = json.loads((files("check_jsonschema") / "builtin_schemas/vendor/github-workflows.json").read_text())
     # YAML 1.1 reads the key `on` as true.
     document = {("on" if key is True else key): value for key, value in WORKFLOW.items()}
@@ -42,17 +42,15 @@ def test_the_workflow_is_one() -> None:
 
 
 def test_its_check_runs() -> None:
-    """The step's command is one of ours: where nothing listens it says so as an annotation, status 2."""
+    """The command of the step runs: if nothing listens, it prints an annotation and exits with 2."""
     commands = [step.get("run", "") for step in WORKFLOW["jobs"]["leaks"]["steps"]]
     (command,) = [command for command in commands if "leakwatch check" in command]
     done = check(shlex.split(command)[1:])
-    assert done.stdout.startswith(
-        "::error title=could not tell%3A shop (127.0.0.1%3A6060)::no profile could be had"
-    )
+    assert done.stdout.startswith("::error title=not judged%3A shop (127.0.0.1%3A6060)::no scrape succeeded")
 
 
 def test_its_leakwatch_is_there() -> None:
-    """What pip installs is a folder that a step before has checked out: leakwatch is in no package index."""
+    """The step installs a folder that an earlier step checked out, since no package index has leakwatch."""
     steps = WORKFLOW["jobs"]["leaks"]["steps"]
     (at,) = [at for at, step in enumerate(steps) if "pip install" in step.get("run", "")]
     folders = [step["with"]["path"] for step in steps[:at] if "path" in step.get("with", {})]
@@ -60,15 +58,15 @@ def test_its_leakwatch_is_there() -> None:
 
 
 def check(words: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run a check that finds nobody."""
+    """Run a check of an address at which nothing listens."""
     done = subprocess.run([*LEAKWATCH, *words, "--timeout", "300ms"], capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
-    assert "could not tell" in done.stdout, done.stderr
+    assert "not judged" in done.stdout, done.stderr
     return done
 
 
 def test_the_job_is_one() -> None:
-    """Kubernetes accepts the job of the template, leakwatch its arguments."""
+    """Kubernetes accepts the job of the template, and leakwatch accepts its arguments."""
     (metric,) = BY_JOB["spec"]["metrics"]
     job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}, **metric["provider"]["job"]}
     assert kubernetes_validate.validate(job, "1.29", strict=True) == "1.29"
@@ -83,7 +81,7 @@ def filled(text: str, template: dict[str, Any], value: str) -> str:
 
 
 def test_the_query_tells_what_leaks(start: Programs, tmp_path: Path, leakwatch: Callable[..., Daemon]) -> None:
-    """Prometheus answers with the number of leaking stacks, 0 for a healthy service, nothing for one unknown."""
+    """The query returns the number of leaking stacks: 0 for a healthy service, nothing for an unknown one."""
     (metric,) = BY_PROMETHEUS["spec"]["metrics"]
     query = metric["provider"]["prometheus"]["query"]
     config = tmp_path / "leakwatch.yml"
@@ -99,12 +97,12 @@ def test_the_query_tells_what_leaks(start: Programs, tmp_path: Path, leakwatch: 
         wait_for(lambda: ready(client))
         wait_for(lambda: result("shop") == [1.0], show=lambda: result("shop"))
         assert result("calm") == [0.0]
-        assert result("nobody") == []
+        assert result("unknown") == []
     assert metric["successCondition"] == "result[0] == 0"
 
 
 def ready(client: httpx.Client) -> bool:
-    """Tell whether Prometheus answers."""
+    """Return whether Prometheus is ready."""
     try:
         return client.get("/-/ready").is_success
     except httpx.TransportError:
@@ -113,7 +111,7 @@ def ready(client: httpx.Client) -> bool:
 
 @pytest.mark.parametrize("line", [line for line in SHELL if line.startswith("leakwatch check")])
 def test_checks_of_the_page(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every check of the page is a command line that is understood."""
+    """Every check of the page is a valid command line."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "leakwatch.yml").write_text("ignore: [{function: main.known}]")
     words = [re.sub(r":60\d\d$", f":{free_port()}", word) for word in shlex.split(line)[1:]]

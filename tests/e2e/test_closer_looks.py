@@ -51,9 +51,9 @@ def test_what_the_runtime_proves(daemon: Daemon) -> None:
         "w2push": "leaking",  # the statistics server is slow, not gone
     }
     assert proven["w2push"][1] == 0
-    said = {e["service"]: e["reason"] for e in daemon.events() if "->" in e["event"]}
-    assert "; proven: the runtime says that nothing can wake " in said["w5pipeline"]
-    assert said["w2push"].endswith("; reachable: the runtime sees a way they could still end")
+    said = {e["service"]: e["reason"] for e in daemon.events() if "before" in e}
+    assert "; proven: the runtime reports that nothing can wake " in said["w5pipeline"]
+    assert said["w2push"].endswith("; reachable: the runtime reports that they can still end")
 
 
 def test_how_old_they_are(daemon: Daemon) -> None:

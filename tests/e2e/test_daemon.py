@@ -53,7 +53,7 @@ def test_a_reload_keeps_history_and_a_bad_file_keeps_all(start: Start, leakwatch
     path = config(tmp_path, f"pipeline={leaking}")
     daemon = leakwatch("--config", path)
     wait_for(lambda: daemon.leaks().get("main.FilterService", 0))
-    (told,) = wait_for(lambda: [event for event in daemon.events() if event["event"].endswith("-> leaking")])
+    (told,) = wait_for(lambda: [event for event in daemon.events() if event["event"] == "leak confirmed"])
     assert told["per_hour_low"] <= told["per_hour"] <= told["per_hour_high"]
     assert 0 < told["confidence"] <= 1
     assert "main.FilterService" in daemon.get("/").text
@@ -238,4 +238,4 @@ def test_ignored_leaks_stay_out_of_sight(start: Start, leakwatch: Run, tmp_path:
     found = {"function 'main.Filter*'": 1.0, "function 'no.such'": 0.0}
     wait_for(lambda: {labels["rule"]: n for labels, n in daemon.series("leakwatch_ignored_leaks")} == found)
     assert daemon.leaks() == {}
-    assert not [e for e in daemon.events() if "->" in e["event"]]
+    assert not [e for e in daemon.events() if "before" in e]

@@ -1,4 +1,4 @@
-"""`leakwatch demo` as a user runs it: what it says, and that nothing is left behind when it ends."""
+"""`leakwatch demo`: its output, and the end of all its processes."""
 
 import contextlib
 import re
@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "leakwatch", "demo", "--listen", "127.0.0.1:0"]
 
 
 def runs(pid: int) -> bool:
-    """Tell whether a process runs."""
+    """Return whether a process runs."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
@@ -41,7 +41,7 @@ def demo() -> Iterator[Callable[..., Terminal]]:
 
 
 def test_closing_the_terminal_ends_the_demo(demo: Callable[..., Terminal]) -> None:
-    """The demo and its Go service end with the window they were started in, not only on Ctrl-C."""
+    """The demo and its Go service end when their terminal is closed."""
     terminal = demo()
     wait_for(lambda: "by hand" in terminal.said())
     services = children(terminal.popen.pid)
@@ -52,7 +52,7 @@ def test_closing_the_terminal_ends_the_demo(demo: Callable[..., Terminal]) -> No
 
 
 def test_sighup_ends_the_build(demo: Callable[..., Terminal]) -> None:
-    """A demo that is told to end while it still builds leaves nothing running."""
+    """A demo that is ended during the build leaves no process running."""
     terminal = demo()
     wait_for(lambda: "building" in terminal.said())
     terminal.popen.send_signal(signal.SIGHUP)
@@ -61,7 +61,7 @@ def test_sighup_ends_the_build(demo: Callable[..., Terminal]) -> None:
 
 
 def test_the_leak_is_named(demo: Callable[..., Terminal]) -> None:
-    """The live table fits its terminal and names the leak; the last one shows no address that is dead by then."""
+    """The live table fits its terminal and names the leak. The last table has no addresses."""
     terminal = demo("--once", "--rate", "20")
     wait_for(lambda: terminal.said() and terminal.popen.poll() is not None)
     assert terminal.popen.returncode == 0
@@ -75,8 +75,8 @@ def test_the_leak_is_named(demo: Callable[..., Terminal]) -> None:
     assert max(map(len, terminal.said().replace("\r", "\n").split("\n"))) <= 80
 
 
-def test_a_demo_in_a_pipe_tells_its_addresses() -> None:
-    """Where it is no terminal the page is said at first, and that of the leak under its name; both answer."""
+def test_a_demo_in_a_pipe_prints_its_addresses() -> None:
+    """In a pipe, the page is printed first, and the page of the leak below its name; both respond."""
     with subprocess.Popen([*COMMAND, "--rate", "20"], stdout=subprocess.PIPE, text=True) as popen:
         try:
             lines = iter(popen.stdout or ())
@@ -89,8 +89,8 @@ def test_a_demo_in_a_pipe_tells_its_addresses() -> None:
             popen.terminate()
 
 
-def test_what_is_wrong_is_said_before_the_build(tmp_path: Path) -> None:
-    """A port that is taken and a missing Go are one line each, without the wait for a build."""
+def test_errors_before_the_build(tmp_path: Path) -> None:
+    """A used port and a missing Go are one line each, before a build."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         busy = subprocess.run([*COMMAND[:-1], address], capture_output=True, text=True, check=False)
@@ -101,6 +101,6 @@ def test_what_is_wrong_is_said_before_the_build(tmp_path: Path) -> None:
     assert "the demo needs Go" in no_go.stderr
 
 
-def test_a_rate_of_nothing_has_no_sign_of_its_own() -> None:
-    """What is rounded to nothing is +0.0, also when it falls a little."""
+def test_a_rate_of_zero_is_positive() -> None:
+    """A rate that rounds to zero is +0.0, also if it is negative."""
     assert [f"{tenths(rate):+.1f}" for rate in (-0.04, 0.0, -0.06, 5.04)] == ["+0.0", "+0.0", "-0.1", "+5.0"]

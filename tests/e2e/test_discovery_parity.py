@@ -1,4 +1,4 @@
-"""Prometheus is the judge: what its own discovery makes of a configuration is what ours makes of it."""
+"""Comparison of leakwatch's static, file, HTTP and DNS discovery, and of relabeling, with Prometheus."""
 
 import json
 import random
@@ -50,7 +50,7 @@ VALUES = [
     "\u0661",
     "a\u2028b",
 ]
-"""Of labels: letters whose case changes their number, other alphabets, what looks like a group."""
+"""Values of labels: letters that become two in another case, other scripts, text like group references."""
 ADDRESSES = [
     "10.0.0.1:80",
     "10.0.0.2",
@@ -172,7 +172,7 @@ TIMES: list[dict[str, Any]] = [
 
 
 def some_rule(rng: random.Random) -> dict[str, Any]:
-    """Return any rule that Prometheus 2.42 takes."""
+    """Return a random rule that is valid in Prometheus 2.42."""
     action = rng.choice(["replace"] * 6 + ["keep", "drop", "labelmap", "labeldrop", "labelkeep", "hashmod"])
     regex, replacement = rng.choice(REGEXES), rng.choice(REPLACEMENTS)
     rule: dict[str, Any] = {"action": action} | ({} if regex is None else {"regex": regex})
@@ -186,7 +186,7 @@ def some_rule(rng: random.Random) -> dict[str, Any]:
     if action == "replace":
         rule["target_label"] = rng.choice(LABEL_TEMPLATES)
         if "$" in rule["target_label"]:
-            # Where nothing is left to write, 2.42 removes the label that is literally called "l$1".
+            # If the value is empty, Prometheus 2.42 removes the label named "l$1" without expansion.
             replacement = f"-{replacement or ''}"
         if replacement is not None:
             rule["replacement"] = replacement
@@ -194,7 +194,7 @@ def some_rule(rng: random.Random) -> dict[str, Any]:
 
 
 def jobs(rng: random.Random) -> list[dict[str, Any]]:
-    """Return jobs for each mechanism, and many with rules of all kinds over the same file."""
+    """Return jobs for each mechanism, and many file jobs with all kinds of rules."""
     rules = [
         EVERY_ACTION,
         TIMES,
@@ -210,20 +210,20 @@ def jobs(rng: random.Random) -> list[dict[str, Any]]:
         ],
         *([some_rule(rng) for _ in range(rng.randint(1, 4))] for _ in range(60)),
     ]
-    found: list[dict[str, Any]] = [
+    configs: list[dict[str, Any]] = [
         {"job_name": f"rules-{i}", "file_sd_configs": [{"files": [f"rules-{i}.json"]}], "relabel_configs": some}
         for i, some in enumerate(rules)
     ]
     group = {"targets": ["a", "b:1"], "labels": {"team": "x", "__meta_x": "y", "empty": ""}}
-    found.append(
+    configs.append(
         {
             "job_name": "static",
             "static_configs": [group],
             "relabel_configs": [{"regex": "x", "action": "labeldrop"}],
         }
     )
-    found.append({"job_name": "http", "http_sd_configs": [{"url": "http://127.0.0.1:8080/list?all=1"}]})
-    asked = [
+    configs.append({"job_name": "http", "http_sd_configs": [{"url": "http://127.0.0.1:8080/list?all=1"}]})
+    dns_configs = [
         {"names": ["shop", "alias.first.test.", "nothing.test", "absent"], "type": "A", "port": 6060},
         {"names": ["shop", "_pprof._tcp.shop"], "type": "AAAA", "port": 6060},
         {"names": ["_pprof._tcp.shop"]},
@@ -231,12 +231,14 @@ def jobs(rng: random.Random) -> list[dict[str, Any]]:
         {"names": ["many"], "type": "A", "port": 1},
     ]
     copied = [{"regex": "__meta_dns_(.*)", "replacement": "dns_$1", "action": "labelmap"}]
-    found.append({"job_name": "dns", "scheme": "https", "dns_sd_configs": asked, "relabel_configs": copied})
-    return found
+    configs.append(
+        {"job_name": "dns", "scheme": "https", "dns_sd_configs": dns_configs, "relabel_configs": copied}
+    )
+    return configs
 
 
 def key(labels: dict[str, str]) -> str:
-    """Return labels as one text."""
+    """Return labels as a text that identifies them."""
     return json.dumps(labels, sort_keys=True, ensure_ascii=False)
 
 
@@ -244,28 +246,28 @@ IDENTITY = ("__id", "__meta_id", "__tmp_id")
 
 
 def identity(labels: dict[str, str]) -> str:
-    """Return what tells an address from all others, of its labels before the rules.
+    """Return a text that identifies an address by its labels before the rules.
 
-    All of them would do, but Prometheus 2.42 shows them with some of the rules' changes: hence three copies.
+    There are three copies of the label, because Prometheus 2.42 returns these labels with changes of some rules.
     """
     return next((labels[name] for name in IDENTITY if name in labels), None) or key(labels)
 
 
-def some_groups(rng: random.Random, whose: str, number: int) -> list[dict[str, Any]]:
-    """Return target groups of one address, with labels of all kinds."""
+def some_groups(rng: random.Random, job: str, number: int) -> list[dict[str, Any]]:
+    """Return target groups with one address each and random labels."""
     return [
         {
             "targets": [rng.choice(ADDRESSES)],
-            "labels": dict.fromkeys(IDENTITY, f"{whose} {i}")
+            "labels": dict.fromkeys(IDENTITY, f"{job} {i}")
             | {name: rng.choice(VALUES) for name in rng.sample(NAMES, 5)},
         }
         for i in range(number)
     ]
 
 
-def test_prometheus_finds_the_same(tmp_path: Path) -> None:
-    """Address by address: the same labels before the rules, the same fate, then the same labels, URL, times."""
-    rng = random.Random(4)  # noqa: S311  tests need the same each time
+def test_targets_equal_those_of_prometheus(tmp_path: Path) -> None:
+    """For each address: equal labels before the rules, equal results, and equal labels, URL and times after."""
+    rng = random.Random(4)  # noqa: S311  reproducible test data
     described = jobs(rng)
     for job in described:
         for files in job.get("file_sd_configs", ()):
@@ -279,36 +281,37 @@ def test_prometheus_finds_the_same(tmp_path: Path) -> None:
     command = ["unshare", "--map-root-user", "--mount", "--net", sys.executable]
     subprocess.run([*command, "-m", "tests.support.discovering", tmp_path], check=True, timeout=300, cwd=ROOT)
 
-    told = json.loads((tmp_path / "found.json").read_text())
-    dropped = {identity(target["discoveredLabels"]) for target in told["theirs"]["droppedTargets"]}
-    active = {identity(target["discoveredLabels"]): target for target in told["theirs"]["activeTargets"]}
+    results = json.loads((tmp_path / "found.json").read_text())
+    prometheus = results["prometheus"]
+    dropped = {identity(target["discoveredLabels"]) for target in prometheus["droppedTargets"]}
+    active = {identity(target["discoveredLabels"]): target for target in prometheus["activeTargets"]}
     finals = set()
     for target in active.values():
         address = target["scrapeUrl"].split("/")[2]
-        target["scrapeUrl"] = str(httpx.URL(target["scrapeUrl"]))  # without the port that goes without saying
+        target["scrapeUrl"] = str(httpx.URL(target["scrapeUrl"]))  # removes the default port
         target["labels"] = {n: v for n, v in target["labels"].items() if (n, v) != ("instance", address)}
         finals.add(key(target["labels"]) + target["scrapeUrl"])
     assert len(active) > 2000
     assert len(dropped) > 500
-    wrong, fates = [], {"kept": 0, "same as another": 0, "dropped": 0, "refused": 0}
-    for row in told["ours"]:
+    differences, counts = [], {"active": 0, "duplicate": 0, "dropped": 0, "invalid": 0}
+    for row in results["leakwatch"]:
         name = identity(row["before"])
-        them = active.get(name)
+        target = active.get(name)
         if "error" in row:
-            fates["refused"] += 1
-            good = them is None and name not in dropped
+            counts["invalid"] += 1
+            is_equal = target is None and name not in dropped
         elif "url" not in row:
-            fates["dropped"] += 1
-            good = name in dropped
-        elif them:
-            fates["kept"] += 1
-            theirs = (them["labels"], them["scrapeUrl"], them["scrapeInterval"], them["scrapeTimeout"])
-            good = (row["labels"], row["url"], row["interval"], row["timeout"]) == theirs
-        else:  # Prometheus scrapes only one of those that end up the same
-            fates["same as another"] += 1
-            good = key(row["labels"]) + row["url"] in finals
-        if not good:
-            wrong.append((row, them, name in dropped))
-    assert wrong == [], (len(wrong), wrong[:3], told["log"][-3:])
-    assert fates["refused"] > 20
-    assert {identity(row["before"]) for row in told["ours"]} >= active.keys() | dropped
+            counts["dropped"] += 1
+            is_equal = name in dropped
+        elif target:
+            counts["active"] += 1
+            expected = (target["labels"], target["scrapeUrl"], target["scrapeInterval"], target["scrapeTimeout"])
+            is_equal = (row["labels"], row["url"], row["interval"], row["timeout"]) == expected
+        else:  # Prometheus merges equal targets
+            counts["duplicate"] += 1
+            is_equal = key(row["labels"]) + row["url"] in finals
+        if not is_equal:
+            differences.append((row, target, name in dropped))
+    assert differences == [], (len(differences), differences[:3], results["log"][-3:])
+    assert counts["invalid"] > 20
+    assert {identity(row["before"]) for row in results["leakwatch"]} >= active.keys() | dropped

@@ -130,7 +130,9 @@ def test_the_owner_of_a_real_leak(
     assert daemon.post("/-/reload").status_code >= 400
     assert told() == TEAMS
     failed = [event["error"] for event in daemon.events() if "reload failed" in event["event"]]
-    assert failed[-1].endswith(f"{owners}:1: 'nobody' is no owner; write @user, @org/team or an e-mail address")
+    assert failed[-1].endswith(
+        f"{owners}:1: 'nobody' is not an owner; write @user, @org/team or an e-mail address"
+    )
     owners.write_text("* @leaks/all\n/tests/go/owned/\n")
     assert daemon.post("/-/reload").status_code == 200
     assert set(told().values()) == {"@leaks/all", ""}

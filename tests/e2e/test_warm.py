@@ -141,9 +141,9 @@ def refill(url: str, targets: Sequence[Target], now: float, shift: float = 0.0) 
         for target in targets:
             pipeline.observe(pipeline.add_target(target), now + shift - 1, 20, samples({"busy": 20}))
         server = PrometheusApi(PrometheusConfig(url=url))
-        warmer = Backfill(server, pipeline, At(now, shift))
-        await warmer.refill("shop")
-        await warmer.close()
+        backfill = Backfill(server, pipeline, At(now, shift))
+        await backfill.fill("shop")
+        await backfill.close()
         return pipeline
 
     return asyncio.run(fill())
@@ -213,12 +213,12 @@ def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> No
         pipeline.add_target(TWO)
         pipeline.observe(pipeline.add_target(ONE), begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
         clock = At(begin + HOURS * HOUR, 0.0)
-        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock)
-        running = asyncio.create_task(warmer.refill("shop"))
+        backfill = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock)
+        running = asyncio.create_task(backfill.fill("shop"))
         while not running.done():
             seen.append(len(pipeline.open_leaks()))
             await asyncio.sleep(0)
-        await warmer.close()
+        await backfill.close()
         assert len(pipeline.open_leaks()) == 1
         return seen
 
@@ -230,11 +230,14 @@ def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> No
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (http(b"<html>login</html>", "200 OK"), "no answer of a Prometheus API: '<html>login</html>'"),
+        (http(b"<html>login</html>", "200 OK"), "not a response of a Prometheus API: '<html>login</html>'"),
         (http(b'{"status":"error","errorType":"bad_data","error":"too long"}', "400 Bad Request"), "too long"),
-        (http(b"no org id", "401 Unauthorized"), "HTTP 401: no answer of a Prometheus API: 'no org id'"),
+        (http(b"no org id", "401 Unauthorized"), "HTTP 401: not a response of a Prometheus API: 'no org id'"),
         (http(b"starting", "503 Service Unavailable"), "HTTP 503: 'starting'"),
-        (http(b'{"status":"success","data":{"result":[{"metric":{}}]}}', "200 OK"), "no answer of a Prometheus"),
+        (
+            http(b'{"status":"success","data":{"result":[{"metric":{}}]}}', "200 OK"),
+            "not a response of a Prometheus",
+        ),
     ],
     ids=["html", "error", "401", "503", "other"],
 )
@@ -245,12 +248,12 @@ def test_a_server_that_cannot_answer_is_said(answer: Answer, said: str, monkeypa
     async def fill(url: str) -> None:
         pipeline = Pipeline(DetectionSettings())
         pipeline.add_target(ONE)
-        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, Clock())
-        warmer.want(["shop", "cart", "shop"])
+        backfill = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, Clock())
+        backfill.add(["shop", "cart", "shop"])
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(warmer.run(), 1)
-        assert warmer.waiting() == 2
-        await warmer.close()
+            await asyncio.wait_for(backfill.run(), 1)
+        assert backfill.waiting == 2
+        await backfill.close()
 
     with answering(answer) as server, structlog.testing.capture_logs() as logs:
         asyncio.run(fill(server.url))
@@ -270,15 +273,15 @@ def test_who_leaks_comes_first(recorded: tuple[str, float]) -> None:
         pipeline.add_target(TWO)
         pipeline.observe(pipeline.add_target(ONE), begin + HOURS * HOUR - 1, 20, samples({"busy": 20}))
         clock = At(begin + HOURS * HOUR, 0.0)
-        warmer = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock)
-        running = asyncio.create_task(warmer.run())
-        warmer.want(["cart", "shop"])
-        await until(lambda: not warmer.waiting())
-        warmer.want(["cart", "shop"])
-        assert not warmer.waiting()
+        backfill = Backfill(PrometheusApi(PrometheusConfig(url=url)), pipeline, clock)
+        running = asyncio.create_task(backfill.run())
+        backfill.add(["cart", "shop"])
+        await until(lambda: not backfill.waiting)
+        backfill.add(["cart", "shop"])
+        assert not backfill.waiting
         assert len(pipeline.open_leaks()) == 1
         running.cancel()
-        await warmer.close()
+        await backfill.close()
 
     asyncio.run(fill())
 
@@ -290,5 +293,5 @@ def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> N
     async def ask(url: str) -> None:
         await PrometheusApi(PrometheusConfig(url=url)).instant("up", 0.0)
 
-    with answering(endless(b"x" * 65536)) as server, pytest.raises(Exception, match="more than 1 MB"):
+    with answering(endless(b"x" * 65536)) as server, pytest.raises(Exception, match="larger than 1 MB"):
         asyncio.run(ask(server.url))

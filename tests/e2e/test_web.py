@@ -64,7 +64,7 @@ def said(daemon: Daemon, event: str) -> list[str]:
     return [e.get("error", "") for e in daemon.events() if e["event"].startswith(event)]
 
 
-BAD = "web configuration is bad"
+BAD = "web configuration is invalid"
 
 
 def test_tls_from_12_on(leakwatch: Run, tmp_path: Path) -> None:
@@ -245,13 +245,13 @@ def bad_key_name(folder: Path) -> str:
 def plain_password(folder: Path) -> str:
     """Write a password in the clear."""
     put(folder / "web.yml", f"{TLS}basic_auth_users: {{me: hunter2}}\n")
-    return "web.yml:4: basic_auth_users.me: is no bcrypt hash"
+    return "web.yml:4: basic_auth_users.me: is not a bcrypt hash"
 
 
 def no_tls(folder: Path) -> str:
     """Take TLS away."""
     put(folder / "web.yml", "basic_auth_users: {}\n")
-    return "tls_server_config comes or goes at the next start only"
+    return "tls_server_config can be added or removed only by a restart"
 
 
 @pytest.mark.parametrize("spoil", [bad_key, no_certificate, bad_key_name, plain_password, no_tls])
@@ -285,7 +285,7 @@ def test_tls_does_not_come_while_running(leakwatch: Run, tmp_path: Path) -> None
     daemon = leakwatch(*TARGET, "--web.config.file", tmp_path / "web.yml")
     (tmp_path / "web.yml").write_text(TLS)
     assert in_force(daemon) == 0
-    assert "comes or goes at the next start only" in said(daemon, BAD)[0]
+    assert "can be added or removed only by a restart" in said(daemon, BAD)[0]
 
 
 def test_links_are_followed(leakwatch: Run, tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_links_are_followed(leakwatch: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("basic_auth_users: {me: hunter2}\n", "1: basic_auth_users.me: is no bcrypt hash"),
+        ("basic_auth_users: {me: hunter2}\n", "1: basic_auth_users.me: is not a bcrypt hash"),
         ("basic_auth_user: {}\n", "1: unknown key 'basic_auth_user'; did you mean 'basic_auth_users'?"),
     ],
 )

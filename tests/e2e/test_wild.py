@@ -163,7 +163,8 @@ class Wild:
 
     def verdicts(self) -> list[tuple[str, str, str]]:
         """Return service, function and change of each verdict so far."""
-        return [(e["service"], e["function"], e["event"]) for e in self.daemon.events() if "->" in e["event"]]
+        events = [event for event in self.daemon.events() if "before" in event]
+        return [(e["service"], e["function"], f"{e['before']} -> {e['verdict']}") for e in events]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The detector on series with a known truth, in virtual time, through the whole pipeline behind the parser."""
+"""The detector on simulated loads with known leaks, through the pipeline without the parser, in virtual time."""
 
 import math
 from collections.abc import Mapping
@@ -8,11 +8,12 @@ import pytest
 
 from leakwatch.leaks.ownership.owners import Owners
 from leakwatch.leaks.ownership.source_links import Links
-from leakwatch.leaks.reason import departures, figure, sentence
+from leakwatch.leaks.reason import departures, sentence
 from leakwatch.leaks.service_state import ServiceState
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.leaks.tracker import LeakTracker
+from leakwatch.leaks.wording import format_figure
 from leakwatch.model import Growth, JudgedStack, Judgement, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from tests.support.simulated import HOUR, INTERVAL, START, TARGET, Load, play, samples, verdicts
@@ -21,23 +22,23 @@ DAY = 24 * HOUR
 
 
 def poisson(seed: int, level: float) -> Load:
-    """Return a load of goroutines shorter than a scrape, `level` of them in stack `busy`."""
+    """Return a load of short-lived goroutines, on average `level` of them in stack `busy`."""
     rng = np.random.default_rng(seed)
     return lambda _: {"busy": int(rng.poisson(level))}
 
 
 def leaking(rate: float, begin: float, base: int = 2, end: float = math.inf) -> Load:
-    """Return a load whose stack `leak` gains `rate` goroutines per hour from `begin` to `end` hours."""
+    """Return a load that leaks `rate` goroutines per hour in stack `leak`, from `begin` to `end` hours."""
     return lambda at: {"leak": base + int(max(0.0, min(at / HOUR, end) - begin) * rate)}
 
 
 def both(*loads: Load) -> Load:
-    """Return the loads side by side."""
+    """Return the sum of the loads."""
 
     def load(at: float) -> Mapping[str, int]:
         merged: dict[str, int] = {}
-        for one in loads:
-            for name, count in (one(at) or {}).items():
+        for part in loads:
+            for name, count in (part(at) or {}).items():
                 merged[name] = merged.get(name, 0) + count
         return merged
 
@@ -48,11 +49,11 @@ def both(*loads: Load) -> Load:
     ("rate", "begin", "within", "window"),
     [(1000, 3, 1.0, "P0"), (60, 3, 1.8, "P2"), (10, 10, 6.5, "P8"), (1, 2, 26, "P24")],
 )
-def test_a_pure_leak_is_found(rate: float, begin: float, within: float, window: str) -> None:
-    """A leak next to busy traffic is called leaking soon, with its rate, its onset, and by the expected window."""
+def test_a_pure_leak(rate: float, begin: float, within: float, window: str) -> None:
+    """A leak beside busy traffic is soon leaking, with its rate and beginning, by the expected window."""
     pipeline, events = play(both(poisson(1, 50), leaking(rate, begin)), begin + within)
-    said = dict(verdicts(events, "leak"))
-    assert begin < said["leaking"] <= begin + within
+    hours = dict(verdicts(events, "leak"))
+    assert begin < hours["leaking"] <= begin + within
     assert verdicts(events, "busy") == []
     leak = pipeline.open_leaks()[0]
     assert leak.growth.low <= rate / HOUR <= leak.growth.high
@@ -68,8 +69,8 @@ def test_a_pure_leak_is_found(rate: float, begin: float, within: float, window: 
     }
 
 
-def test_a_leak_inside_a_busy_stack_is_found() -> None:
-    """60 an hour in a stack through which a hundred busy goroutines pass: turnover does not explain the growth."""
+def test_a_leak_in_a_busy_stack() -> None:
+    """60 goroutines an hour leak in a stack with a hundred busy ones: turnover does not explain the growth."""
     rng = np.random.default_rng(4)
     hidden: Load = lambda at: {"leak": int(rng.poisson(100)) + int(max(0.0, at / HOUR - 6) * 60)}  # noqa: E731
     pipeline, events = play(hidden, 14)
@@ -84,7 +85,7 @@ def diurnal(seed: int, level: float) -> Load:
 
 
 def keep_alive(seed: int, level: float, life: float) -> Load:
-    """Return a load of connections that live `life` seconds on average, twice as many by day."""
+    """Return a load of connections with a mean lifetime of `life` seconds, twice as many by day."""
     rng = np.random.default_rng(seed)
     state = [level]
 
@@ -109,21 +110,21 @@ def keep_alive(seed: int, level: float, life: float) -> Load:
     ],
     ids=["quiet", "busy", "diurnal", "diurnal, small", "keep-alive", "long keep-alive"],
 )
-def test_busy_services_are_left_alone(load: Load) -> None:
-    """Two days of healthy load, with the morning's rise, give no leak."""
+def test_busy_services_do_not_leak(load: Load) -> None:
+    """Two days of healthy load, which rises each morning, do not give a leak."""
     _, events = play(load, 48)
-    assert [said for said, _ in verdicts(events, "busy") if said == "leaking"] == []
+    assert [verdict for verdict, _ in verdicts(events, "busy") if verdict == "leaking"] == []
 
 
-def test_a_step_is_no_leak() -> None:
-    """A pool that grows at once and stays is never called leaking."""
+def test_a_step_is_not_a_leak() -> None:
+    """A pool that grows at once and stays is never leaking."""
     step: Load = lambda at: {"pool": 10 if at < 5 * HOUR else 400}  # noqa: E731
     _, events = play(step, 30)
     assert "leaking" not in dict(verdicts(events, "pool"))
 
 
-def test_workers_that_change_state_are_no_leak() -> None:
-    """Idle workers move from one stack to another of the same origin: the sum does not grow (root veto)."""
+def test_workers_that_change_state_are_not_a_leak() -> None:
+    """If idle workers move between stacks of the same origin, the sum does not grow, and no stack leaks."""
 
     def load(at: float) -> Mapping[str, int]:
         moved = min(int(at / HOUR * 40), 380)
@@ -133,29 +134,29 @@ def test_workers_that_change_state_are_no_leak() -> None:
     assert "leaking" in dict(verdicts(play(load, 9)[1], "parked"))
 
 
-def test_the_life_of_a_leak() -> None:
-    """Suspected, leaking, plateau when it stops, recovered when the goroutines are gone, and then forgotten."""
+def test_the_verdicts_of_a_leak() -> None:
+    """A leak is suspected, leaking, plateau when it stops, recovered when its goroutines end, and closed."""
     stopped = leaking(60, 3, end=8)
     load: Load = lambda at: stopped(at) if at < 14 * HOUR else {"leak": 2}  # noqa: E731
     _, events = play(load, 40)
-    said = verdicts(events, "leak")
-    assert [verdict for verdict, _ in said] == ["suspected", "leaking", "plateau", "recovered", "normal"]
-    hours = dict(said)
+    changes = verdicts(events, "leak")
+    assert [verdict for verdict, _ in changes] == ["suspected", "leaking", "plateau", "recovered", "normal"]
+    hours = dict(changes)
     assert 11 <= hours["plateau"] <= 11.5
     assert 14 <= hours["recovered"] <= 14.2
     assert 38 <= hours["normal"] <= 38.3
 
 
 def test_a_leak_that_resumes() -> None:
-    """After a plateau, new growth is leaking again."""
+    """After a plateau, a leak that grows again is leaking again."""
     first, second = leaking(60, 3, end=6), leaking(60, 20, base=0)
     _, events = play(both(first, second), 24)
     assert [verdict for verdict, _ in verdicts(events, "leak")] == ["suspected", "leaking", "plateau", "leaking"]
 
 
 @pytest.mark.parametrize("missing", [0.2, 0.5])
-def test_missed_scrapes_do_not_accuse_and_do_not_hide(missing: float) -> None:
-    """With scrapes missing at random the busy stack stays normal and the leak is found."""
+def test_missed_scrapes(missing: float) -> None:
+    """If scrapes are missed at random, the busy stack stays normal and the leak is found."""
     rng = np.random.default_rng(8)
     load = both(keep_alive(9, 100, 300), leaking(60, 3))
     _, events = play(lambda at: None if rng.random() < missing else load(at), 8)
@@ -163,8 +164,8 @@ def test_missed_scrapes_do_not_accuse_and_do_not_hide(missing: float) -> None:
     assert verdicts(events, "busy") == []
 
 
-def test_too_few_scrapes_leave_only_what_needs_no_turnover() -> None:
-    """At one scrape per block a busy stack is never judged by turnover, a pure leak still by the P windows."""
+def test_one_scrape_per_block() -> None:
+    """With one scrape per block, turnover is unknown: only the P windows judge, and they find a pure leak."""
     pipeline = Pipeline(DetectionSettings(block=INTERVAL))
     rng = np.random.default_rng(3)
     growing: Load = lambda at: {"busy": int(rng.poisson(30 + at / HOUR * 100)), "leak": int(at / 30)}  # noqa: E731
@@ -173,8 +174,8 @@ def test_too_few_scrapes_leave_only_what_needs_no_turnover() -> None:
     assert verdicts(events, "busy") == []
 
 
-def test_confidence_grows_and_is_bounded_while_young() -> None:
-    """In the first two hours of a lifetime no confidence above one half; later near one."""
+def test_confidence() -> None:
+    """The confidence is at most one half in the first two hours of a lifetime, and near one later."""
     _, events = play(leaking(3000, 0), 2.0)
     young = next(event for event in events if event.leak.verdict is Verdict.LEAKING)
     assert young.leak.confidence <= 0.5
@@ -183,7 +184,7 @@ def test_confidence_grows_and_is_bounded_while_young() -> None:
 
 
 def test_a_leak_outlasts_a_longer_block() -> None:
-    """A leak that slows its own scrapes stays leaking while the block grows with the interval."""
+    """A leak that makes scrapes slower stays leaking while the block grows with the interval."""
     pipeline, _ = play(leaking(60, 0), 5)
     assert pipeline.add_target(TARGET).stretch(200.0)
     assert pipeline.add_target(TARGET).history.block == 1200.0
@@ -197,7 +198,7 @@ def test_a_leak_outlasts_a_longer_block() -> None:
 
 
 def test_a_block_shrinks_again() -> None:
-    """A target that is quick again gets its usual block back, once nothing is under suspicion."""
+    """A target that is fast again gets its usual block, once no stack is suspected."""
     pipeline, _ = play(poisson(1, 30), 3)
     assert pipeline.add_target(TARGET).stretch(200.0)
     play(poisson(1, 30), 1, pipeline)
@@ -207,8 +208,8 @@ def test_a_block_shrinks_again() -> None:
     assert pipeline.add_target(TARGET).history.block == 300.0
 
 
-def test_a_gap_of_days_harms_nothing() -> None:
-    """After a weekend's sleep with an open suspicion, watching goes on."""
+def test_a_gap_of_days() -> None:
+    """After a gap of two days, a suspected stack is judged further."""
     for hours in (36, 50, 70, 200):
         pipeline, _ = play(leaking(60, 0), 2.3)
         assert pipeline.open_leaks()
@@ -217,7 +218,7 @@ def test_a_gap_of_days_harms_nothing() -> None:
 
 
 def test_forgetting_a_target_closes_its_leak() -> None:
-    """A target that goes away takes its verdict with it."""
+    """The verdicts of a forgotten target are closed."""
     pipeline, _ = play(leaking(60, 0), 5)
     assert [leak.verdict for leak in pipeline.open_leaks()] == [Verdict.LEAKING]
     events = pipeline.forget_target(TARGET, START + 5 * HOUR)
@@ -226,7 +227,7 @@ def test_forgetting_a_target_closes_its_leak() -> None:
 
 
 def judgement(verdict: Verdict, rate: float, first_seen: float) -> Judgement:
-    """Return a judgement of which only this matters."""
+    """Return a judgement with these values; the others do not matter."""
     growth = Growth(rate, rate - 3, rate + 4)
     return Judgement(
         verdict=verdict,
@@ -245,7 +246,7 @@ def judgement(verdict: Verdict, rate: float, first_seen: float) -> Judgement:
 
 
 def test_a_leak_over_two_targets() -> None:
-    """The worst verdict counts, rates add up with their errors in quadrature, the earliest onset is told."""
+    """A leak has the highest verdict, the sum of the rates with independent errors, and the earliest beginning."""
     tracker, service = LeakTracker(), ServiceState("shop")
     tracker.configure(Owners({"main.": "everyone", "main.leak": "storage"}), (), Links())
     (fingerprint, sample), *_ = samples({"leak": 1}).items()
@@ -267,22 +268,22 @@ def test_a_leak_over_two_targets() -> None:
     )
 
 
-def test_services_are_counted_apart() -> None:
-    """The same stack in two services is two leaks; the replicas of one are counted together."""
+def test_services_are_counted_separately() -> None:
+    """The same stack in two services is two leaks; the targets of one service are counted together."""
     pipeline = Pipeline(DetectionSettings())
     for target, count in ((TARGET, 5), (Target("shop", "b"), 7), (Target("other", "c"), 100)):
         pipeline.observe(pipeline.add_target(target), START, count, samples({"leak": count}))
     fingerprint = next(iter(samples({"leak": 1})))
     assert pipeline.count("shop", fingerprint) == 12
-    assert pipeline.count("nobody", fingerprint) == 0
+    assert pipeline.count("unknown", fingerprint) == 0
 
 
 @pytest.mark.parametrize(
     ("value", "shown"), [(0.4213, "0.421"), (152.3, "152"), (18_012.0, "18,000"), (-0.0, "0"), (-1.5, "-1.5")]
 )
-def test_figures(value: float, shown: str) -> None:
-    """Numbers for people have three digits that count, thousands apart, and no minus zero."""
-    assert figure(value) == shown
+def test_numbers(value: float, shown: str) -> None:
+    """Numbers have three significant digits, separated thousands, and never a minus zero."""
+    assert format_figure(value) == shown
 
 
 RATE = "+152/h (140 to 165)"
@@ -302,9 +303,9 @@ RATE = "+152/h (140 to 165)"
     ],
 )
 def test_the_reason_is_a_sentence(verdict: Verdict, restarted: bool, reason: str) -> None:
-    """Each state of a leak is said in plain words, with its numbers."""
+    """The reason describes each verdict with its numbers."""
     grew = Growth(152 / 3600, 140 / 3600, 165 / 3600)
-    said = Judgement(
+    judged = Judgement(
         verdict=verdict,
         score=2.0,
         window="P2",
@@ -319,19 +320,19 @@ def test_the_reason_is_a_sentence(verdict: Verdict, restarted: bool, reason: str
         left=(0.1 / 60, 0.1 / 60),
         restarted=restarted,
     )
-    found = sentence(verdict, [said], 340, START + 7800 - 3 * 3600, START + 7800)
-    assert found == reason.replace("RATE", RATE)
+    text = sentence(verdict, [judged], 340, START + 7800 - 3 * 3600, START + 7800)
+    assert text == reason.replace("RATE", RATE)
 
 
-def test_batches_that_come_are_no_departures() -> None:
-    """Goroutines that leak three at a time vary as if others left; where no count ever falls, nobody did."""
+def test_batches_are_not_departures() -> None:
+    """Goroutines that leak three at a time vary the count as departures do, but the count never falls."""
     arrivals = np.cumsum(np.random.default_rng(4).exponential(HOUR / 40, 2000))
     pipeline, _ = play(lambda at: {"leak": 2 + 3 * int(np.searchsorted(arrivals, at)), "busy": 20}, 6)
     (leak,) = pipeline.open_leaks()
-    assert "while nobody left" in leak.reason
+    assert "without departures" in leak.reason
 
 
-def test_departures_that_change_are_said() -> None:
-    """Nobody, as many, or more: what leaves per minute is told."""
-    assert departures(0, 0.0005) == " while nobody left"
+def test_departures_in_the_reason() -> None:
+    """The reason has the departures per minute: none, the same, or a change."""
+    assert departures(0, 0.0005) == " without departures"
     assert departures(1, 2) == " while departures went from 60 to 120 per minute"

@@ -1,4 +1,4 @@
-"""How leaks are told: one leak once, with all its goroutines and targets, without flapping; in virtual time."""
+"""Leaks of a service: each is reported once, with all its goroutines and targets, in virtual time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -21,11 +21,11 @@ A, B = Target("shop", "a", {"track": "stable"}), Target("shop", "b", {"track": "
 MINUTE = 60.0
 
 Counts = Callable[[Target, float], Samples]
-"""Target, hours since the start -> what its profile holds."""
+"""Target, hours since the start -> the samples of its profile."""
 
 
 class Play:
-    """A pipeline that is fed one profile of each target a minute, and all that it told."""
+    """A pipeline that gets one profile per target and minute, and all its events."""
 
     def __init__(self, settings: DetectionSettings | None = None) -> None:
         self.pipeline = Pipeline(settings or DetectionSettings())
@@ -33,24 +33,24 @@ class Play:
         self.time = 0.0
 
     def run(self, hours: float, counts: Counts, *targets: Target) -> "Play":
-        """Go on for `hours`."""
+        """Play `hours`."""
         for _ in range(round(hours * HOUR / MINUTE)):
             for target in targets:
-                found = counts(target, self.time / HOUR)
-                total = sum(sample.goroutines for sample in found.values())
+                observed = counts(target, self.time / HOUR)
+                total = sum(sample.goroutines for sample in observed.values())
                 self.events += self.pipeline.observe(
-                    self.pipeline.add_target(target), START + self.time, total, found
+                    self.pipeline.add_target(target), START + self.time, total, observed
                 )
             self.time += MINUTE
         return self
 
     def leak(self) -> Leak:
-        """Return the only leak that is open."""
+        """Return the only open leak."""
         (leak,) = self.pipeline.open_leaks()
         return leak
 
-    def told(self) -> Sequence[tuple[str, str, str]]:
-        """Return each verdict that was told: which before, which then, of how many frames."""
+    def transitions(self) -> Sequence[tuple[str, str, str]]:
+        """Return all events: previous and new verdict, and whether the leak is a site or a stack."""
         return [
             (event.before.word, event.leak.verdict.word, "site" if len(event.leak.stack.frames) == 1 else "stack")
             for event in self.events
@@ -58,7 +58,7 @@ class Play:
 
 
 def path(number: int, function: str = "main.leak") -> Stack:
-    """Return one of the stacks in which `function` is reached."""
+    """Return the stack of one call path to `function`."""
     frames = (Frame(function, "/src/leak.go", 7), Frame(f"main.path{number}", "/src/main.go", number))
     return Stack(
         fingerprint=fingerprint_of([f.function for f in frames]),
@@ -70,13 +70,13 @@ def path(number: int, function: str = "main.leak") -> Stack:
 
 
 def paths(counts: Mapping[int, float], function: str = "main.leak") -> Samples:
-    """Return samples of a function's call paths, by number."""
-    found = {number: path(number, function) for number in counts}
-    return {stack.fingerprint: Sample(stack, int(counts[n])) for n, stack in found.items() if int(counts[n])}
+    """Return samples of the call paths to a function, by number."""
+    observed = {number: path(number, function) for number in counts}
+    return {stack.fingerprint: Sample(stack, int(counts[n])) for n, stack in observed.items() if int(counts[n])}
 
 
 def test_a_site_counts_every_target_and_every_path() -> None:
-    """A function that leaks on six paths of one replica and one path of another is one leak, with all of them."""
+    """A function that leaks on six paths of one target and one path of another is one leak."""
 
     def counts(target: Target, hour: float) -> Samples:
         return paths(dict.fromkeys(range(6), 1 + 8 * hour) if target is A else {0: 1 + 48 * hour})
@@ -88,29 +88,31 @@ def test_a_site_counts_every_target_and_every_path() -> None:
     held = sum(s.goroutines for target in (A, B) for s in counts(target, 14 - 1 / 60).values())
     assert leak.goroutines == held
     assert leak.growth.rate * HOUR == pytest.approx(96, rel=0.03)
-    assert [verdict for verdict in play.told() if verdict[1] == "leaking"] == [("suspected", "leaking", "site")]
+    assert [verdict for verdict in play.transitions() if verdict[1] == "leaking"] == [
+        ("suspected", "leaking", "site")
+    ]
 
 
-def test_a_leak_that_stops_is_not_told_again_as_its_site() -> None:
-    """The stack that holds all the growth of its function speaks for it, also when the growth is over."""
+def test_a_leak_that_stops_is_not_reported_again_as_its_site() -> None:
+    """A stack with all the growth of its function represents the leak, even after the growth has ended."""
     play = Play().run(14, lambda _, hour: paths({0: 3, 1: 3, 2: 3 + min(hour, 4) * 60}), A)
-    assert [what for _, _, what in play.told()] == ["stack"] * len(play.events)
+    assert [what for _, _, what in play.transitions()] == ["stack"] * len(play.events)
     assert play.leak().verdict is Verdict.PLATEAU
 
 
-def test_equal_paths_are_told_once() -> None:
-    """Three call paths that leak alike, each fast enough to be seen alone, are one leak: their function."""
+def test_equal_paths_are_one_leak() -> None:
+    """Three call paths that leak at the same rate are one leak, which their site represents."""
     rng = np.random.default_rng(3)
     times = [np.cumsum(rng.exponential(1 / 60, 2000)) + 1 for _ in range(3)]
     play = Play().run(9, lambda _, h: paths({n: 3 + float(np.searchsorted(t, h)) for n, t in enumerate(times)}), A)
     leak = play.leak()
     assert leak.growth.rate * HOUR == pytest.approx(180, rel=0.1)
     assert {stack.fingerprint for stack in leak.related} == {path(n).fingerprint for n in range(3)}
-    assert [what for _, verdict, what in play.told() if verdict == "leaking"] == ["site"]
+    assert [what for _, verdict, what in play.transitions() if verdict == "leaking"] == ["site"]
 
 
-def test_a_site_that_lost_half_still_leaks_where_its_paths_do() -> None:
-    """The fast one of six paths is mended, which halves the site; the slow ones go on, and so does the leak."""
+def test_a_site_with_one_fixed_path() -> None:
+    """If the fastest of six paths is fixed, which halves the site, the leak of the slow paths stays open."""
     times = [np.cumsum(np.random.default_rng(n).exponential(1 / 12, 1000)) + 2 for n in range(5)]
 
     def counts(_: Target, hour: float) -> Samples:
@@ -125,15 +127,15 @@ def test_a_site_that_lost_half_still_leaks_where_its_paths_do() -> None:
 
 
 def test_a_plateau_lasts_since_the_last_rise() -> None:
-    """The sentence says how long ago the growth ended, not how long ago that was understood."""
+    """The reason has the time since the growth ended, not since the verdict changed."""
     play = Play().run(14, lambda _, hour: samples({"leak": 3 + int(min(hour, 4) * 60), "b": 5}), A)
     leak = play.leak()
     assert leak.verdict is Verdict.PLATEAU
     assert leak.reason.endswith("and has not grown for 9h54m")
 
 
-def test_a_rule_by_labels_hides_only_what_its_targets_leak() -> None:
-    """What is known and accepted of the canary is told when another target leaks it."""
+def test_a_rule_by_labels() -> None:
+    """A leak that is ignored on the canary is reported if another target leaks too."""
     settings = DetectionSettings(ignore=(IgnoreRule(function="main.leak", labels={"track": "canary"}),))
 
     def leaks(*where: Target) -> Counts:
@@ -145,8 +147,8 @@ def test_a_rule_by_labels_hides_only_what_its_targets_leak() -> None:
 
 
 @pytest.mark.parametrize("name", ["service", "target"])
-def test_a_rule_knows_targets_by_their_service_and_address(name: str) -> None:
-    """Labels are matched as the metrics show them, whether a target group wrote them or not."""
+def test_a_rule_by_service_and_target(name: str) -> None:
+    """Rules match the labels `service` and `target` as the metrics have them."""
 
     def leaks(_: Target, hour: float) -> Samples:
         return samples({"leak": 3 + int(60 * hour), "b": 5})
@@ -158,13 +160,13 @@ def test_a_rule_knows_targets_by_their_service_and_address(name: str) -> None:
         assert play.pipeline.unmatched() == ([] if not open_leaks else [rule])
 
 
-def test_many_targets_are_not_put_together_at_each_block_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verdicts are told when they turn; what is one leak is looked at some times a block, and after a reload."""
+def test_many_targets_are_grouped_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stacks are grouped when a verdict changes, some times per block, and after a reload."""
     grouped = []
 
-    def counted(*known: Any) -> Any:
+    def counted(*arguments: Any) -> Any:
         grouped.append(1)
-        return groups(*known)
+        return groups(*arguments)
 
     monkeypatch.setattr(leaking, "groups", counted)
     many = [Target("shop", f"t{i}") for i in range(60)]
@@ -175,9 +177,9 @@ def test_many_targets_are_not_put_together_at_each_block_of_each(monkeypatch: py
     play = Play()
     play.run(5, leaks, *many)
     times = len(grouped)
-    one, three = Play().run(5, leaks, many[0]), Play().run(5, leaks, *many[:3])
+    single, three = Play().run(5, leaks, many[0]), Play().run(5, leaks, *many[:3])
     assert [event.leak.verdict for event in play.events] == [event.leak.verdict for event in three.events]
-    assert play.events[-1].time <= one.events[-1].time
+    assert play.events[-1].time <= single.events[-1].time
     assert 0 < times < 5 * 12 * 60 / 2
     play.pipeline.configure(DetectionSettings(ignore=(IgnoreRule(function="main.leak"),)))
     play.run(1 / 6, leaks, *many)
@@ -185,7 +187,7 @@ def test_many_targets_are_not_put_together_at_each_block_of_each(monkeypatch: py
 
 
 def test_a_ceiling_does_not_flap() -> None:
-    """A pool that moves around its ceiling is told once, and hidden again once it is clearly below for an hour."""
+    """A pool that moves around at_most is reported once, and ignored again after an hour clearly below it."""
     rng = np.random.default_rng(1)
 
     def pool(_: Target, hour: float) -> Samples:
@@ -196,27 +198,27 @@ def test_a_ceiling_does_not_flap() -> None:
     play.run(20, pool, A)
     assert len(play.events) <= 2
     assert play.leak().stack.blamed.function == "main.pool"
-    told = len(play.events)
+    number = len(play.events)
     play.run(0.9, pool, A)
-    assert len(play.events) == told
+    assert len(play.events) == number
     play.run(0.3, pool, A)
-    assert [event.kind for event in play.events[told:]] == ["closed"]
+    assert [event.kind for event in play.events[number:]] == ["closed"]
     assert play.pipeline.open_leaks() == []
 
 
-def test_a_rule_by_origin_hides_a_site() -> None:
-    """Call paths that share their origin are a site with that origin; a rule that knows it keeps out the site."""
+def test_a_rule_by_origin_ignores_a_site() -> None:
+    """The site of call paths with a common origin has that origin, and a rule by origin ignores it."""
 
     def counts(_: Target, hour: float) -> Samples:
-        found = paths(dict.fromkeys(range(6), 1 + 10 * hour)).values()
-        return {s.stack.fingerprint: Sample(replace(s.stack, origin="main.serve"), s.goroutines) for s in found}
+        observed = paths(dict.fromkeys(range(6), 1 + 10 * hour)).values()
+        return {s.stack.fingerprint: Sample(replace(s.stack, origin="main.serve"), s.goroutines) for s in observed}
 
     assert len(Play().run(8, counts, A).pipeline.open_leaks()) == 1
     assert Play(DetectionSettings(ignore=(IgnoreRule(origin="main.serve"),))).run(8, counts, A).events == []
 
 
 def test_the_memory_of_a_service_is_bounded() -> None:
-    """Stacks that no target holds any more are forgotten for the service; its leak is followed all the while."""
+    """Stacks that no target has are dropped from the pool, while the leak of the service is judged further."""
     play = Play(DetectionSettings(series_limit=100))
 
     def counts(target: Target, hour: float) -> Samples:
@@ -230,7 +232,7 @@ def test_the_memory_of_a_service_is_bounded() -> None:
     leak = play.leak()
     assert leak.targets == ("a", "b")
     assert leak.growth.rate * HOUR == pytest.approx(60, rel=0.03)
-    assert [verdict for _, verdict, _ in play.told()] == ["suspected", "leaking"]
+    assert [verdict for _, verdict, _ in play.transitions()] == ["suspected", "leaking"]
 
 
 def test_the_number_of_sites_is_limited() -> None:
@@ -248,7 +250,7 @@ def test_the_number_of_sites_is_limited() -> None:
 
 
 def test_a_pooled_leak_keeps_its_place_among_larger_stacks() -> None:
-    """What only the service as a whole leaks is not pushed out of a full target by many larger stacks."""
+    """A leak that only the pool shows keeps its rows while many larger stacks appear on each target."""
     play = Play(DetectionSettings(series_limit=10))
 
     def counts(_: Target, hour: float) -> Samples:
@@ -265,8 +267,8 @@ def test_a_pooled_leak_keeps_its_place_among_larger_stacks() -> None:
 FLEET = tuple(Target("shop", name) for name in "abcd")
 
 
-def test_what_else_shrinks_does_not_hide_the_site_of_a_service() -> None:
-    """Only what has an origin in common with a site can explain its growth, on many targets as on one."""
+def test_shrinking_stacks_of_another_origin_do_not_hide_a_site() -> None:
+    """Only stacks with an origin of a site can explain its growth, also over several targets."""
     times = {
         (target.name, n): np.cumsum(np.random.default_rng([i, n]).exponential(1 / 0.6, 1000)) + 1
         for i, target in enumerate(FLEET)
@@ -282,21 +284,21 @@ def test_what_else_shrinks_does_not_hide_the_site_of_a_service() -> None:
     assert leak.targets == ("a", "b", "c", "d")
 
 
-def test_workers_that_move_to_a_site_are_no_leak_of_a_service() -> None:
-    """Goroutines of one origin that change from one function to another are as many as before."""
+def test_workers_that_move_to_a_site_are_not_a_leak() -> None:
+    """Goroutines of one origin that move between functions do not grow in number."""
 
     def counts(_: Target, hour: float) -> Samples:
         moved = paths(dict.fromkeys(range(4), 1 + int(10 * hour) / 4), "main.busy").values()
-        found = [Sample(replace(s.stack, origin="main.work"), s.goroutines) for s in moved]
+        observed = [Sample(replace(s.stack, origin="main.work"), s.goroutines) for s in moved]
         idle = samples({"idle": 400 - int(10 * hour)}, "main.work")
-        return {**idle, **{sample.stack.fingerprint: sample for sample in found}}
+        return {**idle, **{sample.stack.fingerprint: sample for sample in observed}}
 
     assert Play().run(10, counts, *FLEET).events == []
 
 
 @pytest.mark.parametrize("ignored", ["reader", "writer"])
-def test_a_leak_is_told_by_those_of_its_stacks_that_no_rule_keeps_out(ignored: str) -> None:
-    """Of two stacks that grow in step either could tell the leak; where a rule knows only one, the other does."""
+def test_a_leak_with_an_ignored_stack(ignored: str) -> None:
+    """If a rule ignores one of two stacks that grow in step, the other one represents the leak."""
     times = np.cumsum(np.random.default_rng(5).exponential(1 / 60, 2000))
 
     def counts(_: Target, hour: float) -> Samples:
@@ -304,21 +306,21 @@ def test_a_leak_is_told_by_those_of_its_stacks_that_no_rule_keeps_out(ignored: s
         return samples({"reader": 3 + leaked, "writer": 1 + leaked})
 
     rules = [IgnoreRule(function=f"main.{name}") for name in ("reader", "writer")]
-    known = tuple(rule for rule in rules if ignored in rule.function)
-    either, one = Play().run(5, counts, A), Play(DetectionSettings(ignore=known)).run(5, counts, A)
-    assert [event.time for event in one.events] == [event.time for event in either.events]
+    matching = tuple(rule for rule in rules if ignored in rule.function)
+    unfiltered, filtered = Play().run(5, counts, A), Play(DetectionSettings(ignore=matching)).run(5, counts, A)
+    assert [event.time for event in filtered.events] == [event.time for event in unfiltered.events]
     (other,) = {"reader", "writer"} - {ignored}
-    assert {event.leak.stack.blamed.function for event in one.events} == {f"main.{other}"}
-    assert one.leak().verdict is Verdict.LEAKING
+    assert {event.leak.stack.blamed.function for event in filtered.events} == {f"main.{other}"}
+    assert filtered.leak().verdict is Verdict.LEAKING
     assert Play(DetectionSettings(ignore=tuple(rules))).run(5, counts, A).events == []
 
 
-def test_a_target_that_has_recovered_adds_nothing_to_the_rate() -> None:
-    """One of two replicas is mended: the leak goes on at the rate of the other, in metrics and in the sentence."""
+def test_a_recovered_target_does_not_count() -> None:
+    """If one of two targets is fixed, the leak has the rate of the other, in metrics and in the reason."""
 
     def counts(target: Target, hour: float) -> Samples:
-        mended = 360 * max(1 - 3 * (hour - 6), 0)  # within 20 minutes: a restart takes all at once
-        return samples({"leak": 3 + int(60 * hour if target is B or hour < 6 else mended), "b": 5})
+        falling = 360 * max(1 - 3 * (hour - 6), 0)  # within 20 minutes: a restart takes all at once
+        return samples({"leak": 3 + int(60 * hour if target is B or hour < 6 else falling), "b": 5})
 
     leak = Play().run(7, counts, A, B).leak()
     assert leak.verdict is Verdict.LEAKING
@@ -327,8 +329,8 @@ def test_a_target_that_has_recovered_adds_nothing_to_the_rate() -> None:
     assert "+60/h" in leak.reason
 
 
-def test_a_target_whose_blocks_grow_stays_in_its_service() -> None:
-    """When one of two targets is scraped more rarely its blocks double; the service is judged on as before."""
+def test_a_target_with_longer_blocks() -> None:
+    """If one of two targets is scraped more rarely and its blocks double, the service is still judged."""
     play = Play()
 
     def counts(_: Target, hour: float) -> Samples:

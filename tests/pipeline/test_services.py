@@ -1,4 +1,4 @@
-"""What is thought of whole services, of sites and of things that leak several stacks, in virtual time."""
+"""Judgements of services and sites, and of leaks with several stacks, in virtual time."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -26,7 +26,7 @@ def targets(number: int) -> list[Target]:
 def run(
     counts: Counts, hours: float, number: int, *, restarts: float = 0, settings: DetectionSettings | None = None
 ) -> tuple[Pipeline, list[Event]]:
-    """Play a service of `number` targets, each restarted every `restarts` hours, one after the other."""
+    """Play a service of `number` targets that restart in turn, each every `restarts` hours."""
     pipeline = Pipeline(settings or DetectionSettings())
     events: list[Event] = []
     for i in range(int(hours * HOUR / INTERVAL)):
@@ -34,15 +34,15 @@ def run(
             at = i * INTERVAL + n
             if restarts and i and int(at / HOUR + n * restarts / number) % restarts == 0 and i % 240 == 0:
                 events += pipeline.restart(pipeline.add_target(target), START + at)
-            found = counts(n, at / HOUR)
+            profile = counts(n, at / HOUR)
             events += pipeline.observe(
-                pipeline.add_target(target), START + at, sum(found.values()), samples(found)
+                pipeline.add_target(target), START + at, sum(profile.values()), samples(profile)
             )
     return pipeline, events
 
 
 def leaking(number: int, rate: float, begin: float, seed: int, *, life: float = 0) -> Counts:
-    """Return goroutines that leak at random, `rate` per hour and target; a restart every `life` hours ends it."""
+    """Return counts that leak at random, `rate` per hour and target, with a restart every `life` hours."""
     rng = np.random.default_rng(seed)
     busy = rng.poisson(30, (number, 1000))
     times = [np.cumsum(rng.exponential(1 / rate, 5000)) + begin for _ in range(number)]
@@ -58,8 +58,8 @@ def leaking(number: int, rate: float, begin: float, seed: int, *, life: float = 
     return counts
 
 
-def told(events: Sequence[Event], name: str = "leak") -> float:
-    """Return the hours until a stack was said to leak, inf if never."""
+def hours_until_leaking(events: Sequence[Event], name: str = "leak") -> float:
+    """Return the hours until a stack was leaking, inf if never."""
     at = [
         (event.time - START) / HOUR
         for event in events
@@ -68,40 +68,40 @@ def told(events: Sequence[Event], name: str = "leak") -> float:
     return min(at, default=float("inf"))
 
 
-def test_w4_a_few_a_day_on_four_instances() -> None:
-    """Six a day on each of four instances is found within two days, told once, on all of them, with its rate."""
+def test_a_slow_leak_on_four_targets() -> None:
+    """Six goroutines a day on each of four targets are found within two days, as one leak with its rate."""
     pipeline, events = run(leaking(4, 6 / DAY, 5, seed=7), 48, 4)
-    assert told(events) < 48
+    assert hours_until_leaking(events) < 48
     (leak,) = pipeline.open_leaks()
     assert len(leak.targets) >= 3
     assert leak.grew.rate * HOUR == pytest.approx(4 * 6 / DAY, rel=0.5)
     assert "on all targets" in leak.reason
-    assert told(events, "busy") == float("inf")
+    assert hours_until_leaking(events, "busy") == float("inf")
 
 
-def test_many_slow_are_as_fast_as_one() -> None:
-    """Twenty targets that gain 1 an hour each are found about as soon as one that gains 20."""
+def test_twenty_slow_targets() -> None:
+    """Twenty targets that leak 1 goroutine an hour each are found about as soon as one that leaks 20."""
     _, many = run(leaking(20, 1, 6, seed=3), 16, 20)
-    _, one = run(leaking(1, 20, 6, seed=3), 16, 1)
-    assert told(many) - 6 <= 1.5 * (told(one) - 6) + 1
+    _, single = run(leaking(1, 20, 6, seed=3), 16, 1)
+    assert hours_until_leaking(many) - 6 <= 1.5 * (hours_until_leaking(single) - 6) + 1
 
 
 def test_a_leak_survives_rolling_restarts() -> None:
-    """Where targets restart in turn the sum of counts stands still; the growth within lifetimes does not."""
+    """If targets restart in turn, the sum of counts is constant, but the growth within lifetimes is found."""
     _, events = run(leaking(4, 3, 2, seed=5, life=12), 40, 4, restarts=12)
-    assert told(events) < 24
+    assert hours_until_leaking(events) < 24
 
 
-def test_a_load_that_all_targets_share_is_no_leak() -> None:
-    """All replicas grow with the day: none of them stands out, and turnover explains the rest."""
+def test_a_load_that_all_targets_share_is_not_a_leak() -> None:
+    """If all targets grow with the daily load, none of them stands out, and turnover explains the growth."""
     rng = np.random.default_rng(11)
     level: Counts = lambda _, h: {"busy": int(rng.poisson(100 - 60 * np.cos(2 * np.pi * h / 24)))}  # noqa: E731
     _, events = run(level, 30, 3)
-    assert told(events, "busy") == float("inf")
+    assert hours_until_leaking(events, "busy") == float("inf")
 
 
 def site(path: int) -> Stack:
-    """Return one of the stacks in which main.leak is reached."""
+    """Return the stack of one call path to main.leak."""
     frames = (Frame("main.leak", "/src/leak.go", 7), Frame(f"main.path{path}", "/src/main.go", path))
     return Stack(
         fingerprint=fingerprint_of([f.function for f in frames]),
@@ -117,30 +117,30 @@ def play_sites(counts: Callable[[float], Sequence[int]], hours: float) -> tuple[
     pipeline, events, stacks = Pipeline(DetectionSettings()), [], [site(path) for path in range(60)]
     (target,) = targets(1)
     for i in range(int(hours * HOUR / INTERVAL)):
-        found: Samples = {
+        observed: Samples = {
             s.fingerprint: Sample(s, n) for s, n in zip(stacks, counts(i * INTERVAL / HOUR), strict=False) if n
         }
-        events += pipeline.observe(pipeline.add_target(target), START + i * INTERVAL, 0, found)
+        events += pipeline.observe(pipeline.add_target(target), START + i * INTERVAL, 0, observed)
     return pipeline, events
 
 
 def test_a_leak_over_fifty_call_paths() -> None:
-    """No stack grows enough to be seen, their function does, and the leak counts all of them."""
+    """No stack grows enough to be found, but their site does, and the leak counts all of them."""
     rng = np.random.default_rng(2)
     arrivals = np.sort(rng.uniform(2, 14, 12 * 20))  # 20 an hour
     paths = rng.integers(0, 50, len(arrivals))
     pipeline, events = play_sites(
         lambda h: (1 + np.bincount(paths[: int(np.searchsorted(arrivals, h))], minlength=50)).tolist(), 14
     )
-    assert told(events) < 10
+    assert hours_until_leaking(events) < 10
     (leak,) = pipeline.open_leaks()
     assert leak.stack.frames == (Frame("main.leak", "/src/leak.go", 7),)
     assert leak.goroutines == 50 + len(arrivals)
     assert leak.growth.rate * HOUR == pytest.approx(20, rel=0.3)
 
 
-def test_goroutines_that_wander_between_two_stacks() -> None:
-    """Stuck goroutines that change stacks look busy in each of them; their function only gains."""
+def test_goroutines_that_alternate_between_two_stacks() -> None:
+    """Goroutines that alternate between stacks vary the count of each; the count of their site only grows."""
     rng = np.random.default_rng(4)
 
     def counts(hour: float) -> list[int]:
@@ -149,12 +149,12 @@ def test_goroutines_that_wander_between_two_stacks() -> None:
         return [here, stuck - here]
 
     pipeline, events = play_sites(counts, 8)
-    assert told(events) < 6
+    assert hours_until_leaking(events) < 6
     assert pipeline.open_leaks()[0].growth.rate * HOUR == pytest.approx(60, rel=0.2)
 
 
-def test_one_stack_that_leaks_is_told_and_not_its_site() -> None:
-    """Where one of several call paths leaks, that stack is the leak."""
+def test_one_leaking_stack_represents_its_site() -> None:
+    """If one of several call paths leaks, its stack represents the leak."""
     pipeline, events = play_sites(lambda h: [3, 3, 3 + int(h * 60)], 6)
     assert {event.leak.stack.fingerprint for event in events} == {site(2).fingerprint}
     assert len(pipeline.open_leaks()) == 1
@@ -175,7 +175,7 @@ def test_stacks_in_step_are_one_leak() -> None:
 
 
 def test_a_restart_does_not_end_a_leak() -> None:
-    """What leaked before stays told while it is watched, and is sure again with half the evidence."""
+    """A leak stays reported after a restart, and is confirmed again with half the evidence."""
     counts = leaking(1, 30, 2, seed=8, life=10)
     pipeline, events = run(counts, 9.9, 1)
     (target,) = targets(1)
@@ -193,8 +193,8 @@ def test_a_restart_does_not_end_a_leak() -> None:
     assert pipeline.add_target(target).restarts == 1
 
 
-def test_a_leak_that_a_deploy_mended_recovers() -> None:
-    """When nothing grows again after a restart, the leak is over some hours later, and closed a day after."""
+def test_a_leak_that_a_deploy_fixed_recovers() -> None:
+    """If the stack does not grow after a restart, the leak recovers some hours later, and closes after a day."""
     counts: Counts = lambda _, h: {"leak": 2 + (int(h * 60) if h < 5 else 0), "busy": 5}  # noqa: E731
     pipeline, events = run(counts, 5, 1)
     (target,) = targets(1)
@@ -210,10 +210,10 @@ def test_a_leak_that_a_deploy_mended_recovers() -> None:
 
 
 def test_a_pool_that_fills_after_each_start_is_known() -> None:
-    """What stopped growing in the lifetime before is left alone while it grows to there again."""
+    """A stack that stopped growing in the previous lifetime may grow to the same count without a suspicion."""
     fills: Counts = lambda _, h: {"pool": min(int(h % 16 * 15), 120)}  # noqa: E731  for 8 of 16 hours
     _, events = run(fills, 16, 1)
-    assert told(events, "pool") < 16
+    assert hours_until_leaking(events, "pool") < 16
     pipeline = Pipeline(DetectionSettings())
     (target,) = targets(1)
     later = []
@@ -226,8 +226,8 @@ def test_a_pool_that_fills_after_each_start_is_known() -> None:
     assert [event for event in later if event.leak.verdict is Verdict.LEAKING] == []
 
 
-def test_falling_counts_tell_a_restart() -> None:
-    """Where the process cannot be asked, the fall of all stacks that move tells; that of one does not."""
+def test_falling_counts_indicate_a_restart() -> None:
+    """Without an identified process, a fall of all moving stacks counts as a restart; a fall of one does not."""
 
     def counts(hour: float, *, restarted: bool) -> Mapping[str, int]:
         return {name: 4 if restarted else 20 + int(hour * 10) for name in "abcd"} | {"const": 10}
@@ -243,8 +243,8 @@ def test_falling_counts_tell_a_restart() -> None:
         assert pipeline.add_target(target).restarts == expected
 
 
-def test_processes_that_answer_in_turn_are_not_judged() -> None:
-    """Behind a load balancer identities flip: the target is marked, its counts are not recorded, and it heals."""
+def test_mixed_processes_are_not_judged() -> None:
+    """The target of a load balancer is mixed and not recorded, until only one process answers."""
     pipeline, (target,) = Pipeline(DetectionSettings()), targets(1)
     found = samples({"a": 5})
     for i in range(20):
@@ -259,7 +259,7 @@ def test_processes_that_answer_in_turn_are_not_judged() -> None:
 
 
 def test_ignore_rules() -> None:
-    """A rule keeps a leak out of sight until its date and below its ceiling, and only where its patterns match."""
+    """A rule ignores the leaks that match its patterns, until its date and up to at_most goroutines."""
     counts = leaking(1, 60, 0, seed=1)
     rules: dict[str, IgnoreRule] = {
         "matches": IgnoreRule(function="main.l*k", file="*/leak.go", labels={"zone": "b"}),
@@ -284,8 +284,8 @@ def test_ignore_rules() -> None:
     }
 
 
-def test_a_rule_that_matches_nothing_is_reported() -> None:
-    """Rules are held against every stack that was seen, leaking or not."""
+def test_rules_without_a_match() -> None:
+    """Rules are compared with all stacks, leaking or not."""
     rules = (IgnoreRule(function="main.lea?"), IgnoreRule(file="*/nothing.go"))
     assert unmatched(rules, [(stack("leak"), {})]) == [rules[1]]
     assert str(rules[1]) == "file '*/nothing.go'"

@@ -1,4 +1,4 @@
-"""Who is told of alerts: a server that notes what is posted to it, and a real Alertmanager."""
+"""Receivers of alerts: a server that records the requests, and a real Alertmanager."""
 
 import contextlib
 import json
@@ -19,9 +19,9 @@ from leakwatch.http.client import Client
 from tests.support.running import Process
 
 Answer = tuple[int, str, bytes]
-"""Status, content type (or, of a redirect, where to) and body."""
+"""Status, content type (for a redirect the location) and body."""
 
-TAKEN: Answer = (200, "", b"")
+ACCEPTED: Answer = (200, "", b"")
 
 CONFIG = """
 route:
@@ -37,15 +37,15 @@ receivers:
 
 
 class Reopened(Client):
-    """A client that connects anew after it was closed: each step of a test is an event loop of its own."""
+    """A client that connects again after `close`, because each step of a test has its own event loop."""
 
     async def close(self) -> None:
-        """Close the connection for now."""
+        """Close the connection; the next request opens another."""
         await self._drop()
 
 
 class Receiver:
-    """Notes what is posted to it, as decoded JSON with path and headers; `answer` decides what to say."""
+    """Records decoded JSON, path and headers of each request; `answer` returns the response to it."""
 
     def __init__(self, answer: Callable[[Any], Answer], context: ssl.SSLContext | None = None) -> None:
         self.answer = answer
@@ -62,13 +62,13 @@ class Receiver:
                 receiver.posted.append(body)
                 receiver.paths.append(self.path)
                 receiver.headers.append(dict(self.headers))
-                status, kind, said = receiver.answer(body)
-                with contextlib.suppress(OSError):  # who asked may have given up
+                status, content_type, response = receiver.answer(body)
+                with contextlib.suppress(OSError):  # the client may have disconnected
                     self.send_response(status)
-                    self.send_header("Location" if 300 <= status < 400 else "Content-Type", kind)
-                    self.send_header("Content-Length", str(len(said)))
+                    self.send_header("Location" if 300 <= status < 400 else "Content-Type", content_type)
+                    self.send_header("Content-Length", str(len(response)))
                     self.end_headers()
-                    self.wfile.write(said)
+                    self.wfile.write(response)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -79,21 +79,21 @@ class Receiver:
             self._server.socket = context.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that does not trust us
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that does not trust the certificate
         self.address = f"localhost:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
 
 
 @contextlib.contextmanager
 def receiving(
-    answer: Answer | Callable[[Any], Answer] = TAKEN, context: ssl.SSLContext | None = None
+    answer: Answer | Callable[[Any], Answer] = ACCEPTED, context: ssl.SSLContext | None = None
 ) -> Iterator[Receiver]:
-    """Run a receiver for a while, with one answer or one for each body."""
+    """Run a receiver that gives one answer, or the answer of a function, to each request."""
     receiver = Receiver(answer if callable(answer) else lambda _: answer, context)
     try:
         yield receiver
@@ -102,9 +102,9 @@ def receiving(
 
 
 class Alertmanager(Process):
-    """A real Alertmanager that tells `webhook`; on a port of its own, or on that of one that was stopped.
+    """A real Alertmanager that notifies `webhook`, on a free port or on the port of one that was stopped.
 
-    `flags`: more of its command line, for a cluster; without them it is alone.
+    `flags`: command line options; by default it does not join a cluster.
     """
 
     def __init__(
@@ -136,11 +136,11 @@ class Alertmanager(Process):
                 return int(found[1])
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Return what it knows to fire."""
+        """Return the firing alerts."""
         for _ in range(100):
             with contextlib.suppress(httpx.TransportError):
-                found = httpx.get(f"http://{self.address}/api/v2/alerts", trust_env=False)
-                if found.status_code == httpx.codes.OK:
-                    return list(found.json())
+                response = httpx.get(f"http://{self.address}/api/v2/alerts", trust_env=False)
+                if response.status_code == httpx.codes.OK:
+                    return list(response.json())
             time.sleep(0.1)
         raise AssertionError("".join(self.said))

@@ -1,7 +1,7 @@
-"""A small world that the API tells of: services that leak, names that are hostile, a target that is down."""
+"""A small fleet for tests of pages and API: leaking services, hostile names, a target that is down."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -9,18 +9,20 @@ import httpx
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
-from leakwatch.clock import Clock
+from leakwatch.clock import Clock, Lag
+from leakwatch.evidence.config import EvidenceConfig
+from leakwatch.evidence.store import Store
 from leakwatch.leaks.ignore import IgnoreRule
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target, TargetHealth
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.fingerprint import fingerprint_of
-from leakwatch.web import lazy as later
-from leakwatch.web.api.app import make_api
-from leakwatch.web.api.events import Changes
-from leakwatch.web.api.state import AppState
-from leakwatch.web.app import make_app
-from leakwatch.web.lazy import LazyApp
+from leakwatch.web import lazy
+from leakwatch.web.api.app import build_api
+from leakwatch.web.api.events import LiveEvents
+from leakwatch.web.api.fleet import Fleet, FleetView
+from leakwatch.web.api.state import AlertContext, AppState, OwnState
+from leakwatch.web.app import Endpoints, build_app
 from tests.support.simulated import START, stack
 
 MINUTES = 200
@@ -35,23 +37,23 @@ NEW = Target("young", "10.0.0.9:6060", {"job": "young"})
 DOWN = Target("young", "10.0.0.8:6060", {"job": "young"})
 
 
-class At(Clock):
-    """A clock that stands still where it is put."""
+class StoppedClock(Clock):
+    """A clock that stands still."""
 
     def __init__(self, time: float = END) -> None:
         self.moment = time
 
     def time(self) -> float:
-        """Return the moment."""
+        """Return the time."""
         return self.moment
 
     def wall(self, moment: float) -> float:
-        """Return the moment as it is."""
+        """Return `moment`."""
         return moment
 
 
 def odd_stack(function: str) -> Stack:
-    """Return a stack of a function whose name nobody would choose, called through a library."""
+    """Return a stack of a function with an unusual name, called through a library."""
     frames = (
         Frame("runtime.gopark", "/go/src/runtime/proc.go", 435),
         Frame(function, f"/src/{HALF}.go", 7),
@@ -67,15 +69,15 @@ def odd_stack(function: str) -> Stack:
     )
 
 
-def sample(one: Stack, goroutines: int) -> dict[Fingerprint, Sample]:
+def sample(stack: Stack, goroutines: int) -> dict[Fingerprint, Sample]:
     """Return the samples of one stack."""
-    return {one.fingerprint: Sample(one, goroutines)} if goroutines else {}
+    return {stack.fingerprint: Sample(stack, goroutines)} if goroutines else {}
 
 
 def _shop(minute: int, *, restarted: int | None) -> Samples:
     uptime = minute if restarted is None or minute < restarted else minute - restarted
     paths = [sample(_path(i), (uptime + 5 * i) // 20 * 10) for i in range(4)]
-    sites = {key: value for one in paths for key, value in one.items()}
+    sites = {key: value for samples in paths for key, value in samples.items()}
     return {**sample(stack("leak"), 3 * uptime), **sample(stack("idle", "main.worker"), 7), **sites}
 
 
@@ -91,72 +93,102 @@ def _path(i: int) -> Stack:
 
 
 @cache
-def pipeline() -> Pipeline:
-    """Return a pipeline that has seen all that; nobody may change it."""
+def small_world() -> Pipeline:
+    """Return a pipeline that observed the small world. Tests share it, so they must not change it."""
     rule = IgnoreRule(function="main.hidden*", owner="team-shop", reason="by design", at_most=10_000)
-    misspelt = IgnoreRule(function="main.nowhere", reason="a typing mistake")
+    misspelt = IgnoreRule(function="main.nowhere", reason="a typo")
     settings = DetectionSettings(owners={"main.": "team <shop>"}, ignore=(rule, misspelt))
-    found = Pipeline(settings)
+    pipeline = Pipeline(settings)
     for minute in range(MINUTES):
         at = START + 60.0 * minute
-        found.observe(found.add_target(ONE), at, 1000, _shop(minute, restarted=None), Process("s1", "b1"))
+        pipeline.observe(pipeline.add_target(ONE), at, 1000, _shop(minute, restarted=None), Process("s1", "b1"))
         start = "s1" if minute < 100 else "s2"
-        found.observe(found.add_target(TWO), at + 1, 900, _shop(minute, restarted=100), Process(start, "b1"))
+        pipeline.observe(pipeline.add_target(TWO), at + 1, 900, _shop(minute, restarted=100), Process(start, "b1"))
         odd = {**sample(odd_stack(f"main.{HALF}<b>"), 2 * minute), **sample(odd_stack(LONG), minute // 3)}
-        found.observe(found.add_target(ODD), at + 2, minute, {**odd, **sample(stack("hidden"), 5 * minute)})
+        pipeline.observe(pipeline.add_target(ODD), at + 2, minute, {**odd, **sample(stack("hidden"), 5 * minute)})
         if minute >= MINUTES - 20:
-            found.observe(found.add_target(NEW), at + 3, 7, sample(stack("idle"), 7))
-    return found
+            pipeline.observe(pipeline.add_target(NEW), at + 3, 7, sample(stack("idle"), 7))
+    return pipeline
 
 
 def health() -> Mapping[Target, TargetHealth]:
-    """Return how the scrapes of each target go."""
-    found = {
+    """Return the health of each target."""
+    targets = {
         target: TargetHealth(up=True, interval=15.0, duration=0.03, body_bytes=2000, time=END - 15, since=START)
         for target in (ONE, TWO, ODD, NEW)
     }
-    found[DOWN] = TargetHealth(
+    targets[DOWN] = TargetHealth(
         up=False, reason="connection", error=f"no <way> {HALF}", since=END - 60, time=END - 5
     )
-    return found
+    return targets
 
 
-def source(**other: Any) -> AppState:
-    """Return what the API may read of that world."""
-    known: dict[str, Any] = {"pipeline": pipeline(), "clock": At(), "health": health, "started": START}
-    return AppState(**known | other)
+def app_state(
+    *,
+    pipeline: Pipeline | None = None,
+    clock: Clock | None = None,
+    health: Callable[[], Mapping[Target, TargetHealth]] = health,
+    evidence: Store | None = None,
+    configuration_yaml: Callable[[], str] = str,
+    last_reload: Callable[[], tuple[str, float]] = lambda: ("", START),
+    ready: Callable[[], str] = str,
+    url: str = "",
+    stop: asyncio.Event | None = None,
+) -> AppState:
+    """Return the state of the small world, with other parts where they are given."""
+    own = OwnState(
+        started=START,
+        lag=Lag(),
+        configuration_yaml=configuration_yaml,
+        last_reload=last_reload,
+        ready=ready,
+        access=str,
+        built_targets=dict,
+        discoverers=list,
+        alertmanagers={},
+    )
+    return AppState(
+        fleet=Fleet(
+            pipeline=pipeline or small_world(), clock=clock or StoppedClock(), health=health, scrape_targets=dict
+        ),
+        own=own,
+        alerts=AlertContext(url=url, external_labels=dict),
+        evidence=Store(EvidenceConfig(), Clock()) if evidence is None else evidence,
+        stop=stop or asyncio.Event(),
+    )
 
 
-class Idle:
-    """What the other routes ask of a daemon."""
-
-    def __init__(self, known: AppState) -> None:
-        self.pipeline = known.pipeline
-        self.leaks = known.leaks
-        self.health = lambda: dict(known.health())
-        self.time = known.now
-
-    def ready(self) -> str:
-        """Return that nothing is waited for."""
-        return ""
-
-    async def reload(self) -> None:
-        """Do nothing."""
+def view(**parts: Any) -> FleetView:
+    """Return the fleet of `app_state`, as one request sees it."""
+    return app_state(**parts).fleet.view()
 
 
-def app(known: AppState | None = None, prefix: str = "", changes: Changes | None = None) -> Starlette:
-    """Return the application as the daemon serves it; its events end soon."""
-    known = known or source()
-    api = LazyApp(lambda: make_api(known, changes or Changes(known, tick=0.01, lasts=0.05)))
-    return make_app(Idle(known), CollectorRegistry(), api, later.pages(known), prefix)
+async def _no_reload() -> None:
+    """Do nothing."""
 
 
-def get(path: str, known: AppState | None = None, prefix: str = "", **named: Any) -> httpx.Response:
-    """Ask the application once, without a network."""
+def app(state: AppState | None = None, prefix: str = "", live_events: LiveEvents | None = None) -> Starlette:
+    """Return the application as the daemon serves it; its event streams end soon."""
+    state = state or app_state()
+    events = live_events or LiveEvents(state.fleet, START, state.stop, tick=0.01, duration=0.05)
+    api = lazy.LazyApp(lambda: build_api(state, events))
+    endpoints = Endpoints(CollectorRegistry(), state.own.ready, _no_reload)
+    return build_app(endpoints, api, lazy.pages(state), prefix)
 
-    async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app(known, prefix))
+
+def get(
+    path: str,
+    state: AppState | None = None,
+    prefix: str = "",
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Response:
+    """Send one request to the application without a network."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app(state, prefix))
         async with httpx.AsyncClient(transport=transport, base_url="http://leakwatch") as client:
-            return await client.request(named.pop("method", "GET"), path, **named)
+            return await client.request(method, path, headers=headers)
 
-    return asyncio.run(ask())
+    return asyncio.run(send())

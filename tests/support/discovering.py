@@ -1,10 +1,10 @@
-"""Runs inside namespaces of its own: Prometheus and leakwatch find targets by one configuration, and say which.
+"""Runs Prometheus and leakwatch with the same discovery configuration, and writes the targets of both.
 
     unshare --map-root-user --mount --net python -m tests.support.discovering FOLDER
 
-FOLDER has common.json (scrape_configs that both read), the files they name, list.json (what the server of http_sd
-answers) and zone.json (what the DNS knows). found.json is what came out. The namespaces are there because
-Prometheus asks whom /etc/resolv.conf names, on port 53; nothing in them reaches the outside.
+FOLDER has common.json (the scrape_configs of both), the files that they name, list.json (the response of the
+http_sd server) and zone.json (the DNS records). The result is found.json. Prometheus sends DNS queries to port 53
+of the server in /etc/resolv.conf, so this runs in a mount and network namespace.
 """
 
 import asyncio
@@ -37,11 +37,11 @@ from tests.support.waiting import HANG, wait_for
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 HTTP, PROMETHEUS = 8080, 9090
 PATHS = ("__profile_path__", "__metrics_path__")
-"""Ours, and Prometheus's."""
+"""The label of the path in leakwatch and in Prometheus."""
 
 
 def isolate(folder: Path) -> None:
-    """Bring up loopback and name it as the server of the DNS."""
+    """Enable the loopback interface, and make it the DNS server of this namespace."""
     with socket.socket() as any_socket:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
     resolv = folder / "resolv.conf"
@@ -51,7 +51,7 @@ def isolate(folder: Path) -> None:
 
 @contextlib.contextmanager
 def listing(body: bytes) -> Iterator[None]:
-    """Answer http_sd with `body`."""
+    """Run an http_sd server that responds with `body`."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -62,7 +62,7 @@ def listing(body: bytes) -> Iterator[None]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", HTTP), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -73,12 +73,12 @@ def listing(body: bytes) -> Iterator[None]:
 
 
 def translated(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return labels without the empty ones, and with the path under Prometheus's name, copied or not."""
+    """Return the labels that are not empty, with Prometheus's name of the path, also within other names."""
     return {name.replace(*PATHS): value for name, value in labels.items() if value}
 
 
 def row(before: dict[str, str], after: Endpoint | None) -> dict[str, Any]:
-    """Return what became of one address; `after` is None if it was dropped."""
+    """Return the result for one address; `after` is None if a rule drops the address."""
     row: dict[str, Any] = {"before": translated(before)}
     if after:
         url = after.url.copy_with(path=after.url.path.removesuffix("/goroutine") or "/", query=None)
@@ -87,46 +87,44 @@ def row(before: dict[str, str], after: Endpoint | None) -> dict[str, Any]:
     return row
 
 
-async def ours(config: Config) -> list[dict[str, Any]]:
-    """Return what leakwatch makes of each address; those it refuses have "error"."""
-    news = asyncio.Event()
-    finder = DiscoveryRunner(news.set)
-    finder.configure({job.job_name: job for job in config.scrape_configs})
-    while finder.waiting()[0]:
-        await asyncio.wait_for(news.wait(), HANG)
-        news.clear()
+async def leakwatch_targets(config: Config) -> list[dict[str, Any]]:
+    """Return leakwatch's result for each address; invalid addresses have the key "error"."""
+    changed = asyncio.Event()
+    runner = DiscoveryRunner(changed.set)
+    runner.configure({job.job_name: job for job in config.scrape_configs})
+    while runner.waiting()[0]:
+        await asyncio.wait_for(changed.wait(), HANG)
+        changed.clear()
     rows = []
     for job in config.jobs():
-        resolver = TargetBuilder(replace(job.defaults, metrics_path="", memory_limit=None))
-        groups = finder.groups(job.name)
-        for group in groups:
+        builder = TargetBuilder(replace(job.defaults, metrics_path="", memory_limit=None))
+        for group in runner.groups(job.name):
             for address in group.targets:
-                made = resolver._made(address, group.labels)
-                before = resolver._start | {n: v for n, v in group.labels.items() if v} | {"__address__": address}
-                if made is None or isinstance(made, Endpoint):
-                    rows.append(row(before, made))
+                before = builder.initial_labels(address, group.labels)
+                result = builder.relabeled(address, group.labels)
+                if result is None or isinstance(result, Endpoint):
+                    rows.append(row(before, result))
                 else:
-                    rows.append({**row(before, None), "error": str(made)})
-    finder.stop()
+                    rows.append({**row(before, None), "error": str(result)})
+    runner.stop()
     return rows
 
 
-def theirs(number: int) -> dict[str, Any]:
-    """Return all targets of Prometheus once it has that many."""
+def prometheus_targets(number: int) -> dict[str, Any]:
+    """Return the targets of Prometheus when there are `number`."""
 
-    def look() -> dict[str, Any]:
+    def fetch() -> dict[str, Any]:
         url = f"http://127.0.0.1:{PROMETHEUS}/api/v1/targets"
         with contextlib.suppress(httpx.HTTPError):
-            found = httpx.get(url, trust_env=False, timeout=30).json()["data"]
-            latest.update(found)
+            latest.update(httpx.get(url, trust_env=False, timeout=30).json()["data"])
         return latest if len(latest["activeTargets"]) + len(latest["droppedTargets"]) >= number else {}
 
     latest: dict[str, Any] = {"activeTargets": [], "droppedTargets": []}
-    return wait_for(look, show=lambda: {kind: len(targets) for kind, targets in latest.items()})
+    return wait_for(fetch, show=lambda: {kind: len(targets) for kind, targets in latest.items()})
 
 
 def main(folder: Path) -> None:
-    """Do it."""
+    """Run both, and write found.json."""
     isolate(folder)
     common = json.loads((folder / "common.json").read_text())
     jobs = [job | {"metrics_path": DEFAULT_PATH} for job in common["scrape_configs"]]
@@ -143,16 +141,19 @@ def main(folder: Path) -> None:
     with naming(Zone(records), 53), listing((folder / "list.json").read_bytes()):
         process = Process(command)
         try:
-            rows = asyncio.run(ours(parse(yaml.safe_dump(common, allow_unicode=True), "common.json", folder)))
-            # Of those of one job that end up the same, Prometheus has one; of those of two jobs, both.
+            rows = asyncio.run(
+                leakwatch_targets(parse(yaml.safe_dump(common, allow_unicode=True), "common.json", folder))
+            )
+            # Prometheus merges equal targets within a job, but not between jobs.
             distinct = {
                 json.dumps([r["before"]["job"], r["labels"], r["url"]], sort_keys=True) for r in rows if "url" in r
             }
-            found = theirs(len(distinct) + sum("url" not in r and "error" not in r for r in rows))
+            dropped = sum("url" not in r and "error" not in r for r in rows)
+            targets = prometheus_targets(len(distinct) + dropped)
         finally:
             process.stop()
-    told = {"ours": rows, "theirs": found, "log": process.said}
-    (folder / "found.json").write_text(json.dumps(told, ensure_ascii=False))
+    results = {"leakwatch": rows, "prometheus": targets, "log": process.said}
+    (folder / "found.json").write_text(json.dumps(results, ensure_ascii=False))
 
 
 if __name__ == "__main__":

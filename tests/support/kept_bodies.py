@@ -1,4 +1,4 @@
-"""Bodies that are kept, made up, and what is said of them."""
+"""Stored bodies for tests, and their records."""
 
 from leakwatch.evidence.record import Kind, Record, RecordedLeak
 from leakwatch.model import Verdict
@@ -18,7 +18,7 @@ def record(
     growth: float = 60.0,
     start: str = "0x1",
 ) -> Record:
-    """Return what is said of a body that is evidence for one leak."""
+    """Return the record of a body with one leak."""
     leak = RecordedLeak(
         stack=STACK,
         function="main.leak",
@@ -41,12 +41,12 @@ def record(
 
 
 def parts(size: int = 100) -> dict[str, bytes]:
-    """Return a body of so many bytes."""
+    """Return the parts of a body of `size` bytes."""
     return {".txt.gz": bytes(size)}
 
 
 def many_labels(number: int) -> bytes:
-    """Return a body of so many goroutines with a label of their own each."""
+    """Return a text body of `number` goroutines with different labels."""
     groups = (
         b'1 @ 0x11 0x21\n# labels: {"request":"secret-%d", "tenant":"t\\"}, {%d"}\n#\t0x10\tmain.f+0x1\ta.go:7\n\n'
         % (i, i)

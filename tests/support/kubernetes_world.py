@@ -1,4 +1,4 @@
-"""A cluster with an object of each kind, and configurations that look at it; recorded by kubernetes/record.py."""
+"""A cluster with an object of each kind, and configurations of its discovery (tests/kubernetes/record.py)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +25,7 @@ SELECTORS = [
     ),
     *("a/b/c=d", "a in (b)c", "a=b in (c)", "x_y.z=A-b_C.d", "ü=b", "a=ü", " a = b ", "in=a", "a in(b)"),
 ]
-"""Labels to select by, good and bad."""
+"""Label selectors, valid and invalid."""
 
 FIELDS = [
     "a=b",
@@ -43,7 +43,7 @@ FIELDS = [
     "a=\\x",
     "a=b c",
 ]
-"""Fields to select by, good and bad."""
+"""Field selectors, valid and invalid."""
 
 NOW = "before", "after"
 """Before and after the changes."""
@@ -105,11 +105,11 @@ def slices() -> Iterator[dict[str, Any]]:
 
 
 def fill(server: ApiServer) -> None:
-    """Put one object of each kind into a cluster."""
-    for one in pods():
-        server.apply("pods", one)
-    for one in slices():
-        server.apply("endpointslices", one)
+    """Create one object of each kind in a cluster."""
+    for item in pods():
+        server.apply("pods", item)
+    for item in slices():
+        server.apply("endpointslices", item)
     labels: dict[str, Any] = {"labels": {"team": "a", "x.y/z": "1"}, "annotations": {"note": "n"}}
     server.apply("services", plain("services", "web", **labels))
     server.apply("nodes", plain("nodes", "node-1", **labels))
@@ -117,7 +117,7 @@ def fill(server: ApiServer) -> None:
 
 
 def change(server: ApiServer) -> None:
-    """Let something happen to each resource."""
+    """Change an object of each resource."""
     server.delete("pods", "init")
     server.apply("pods", pod("starting", "10.0.0.9", labels={"now": "here"}))
     server.apply("services", plain("services", "web", labels={"team": "b"}))
@@ -158,4 +158,4 @@ REFUSED: dict[str, dict[str, Any]] = {
     "selector without role": {"role": "pod", "api_server": "http://h", "selectors": [{"label": "a=b"}]},
     "unknown key": {"role": "pod", "api_server": "http://h", "namespace": {}},
 }
-"""What Prometheus refuses, and so do we."""
+"""Configurations that Prometheus and leakwatch reject."""

@@ -1,11 +1,11 @@
-"""Leaks as the pipeline would tell them, made up for what reads them, and the alerts that follow from them."""
+"""Leaks for tests, and the alerts that follow from them."""
 
 from collections.abc import Iterable, Mapping
 
 from leakwatch.leaks.model import Leak
 from leakwatch.model import Frame, Growth, Stack, Target, TargetHealth, Verdict
 from leakwatch.notify.alerts import Alert, Alerts
-from leakwatch.notify.rules import Rules
+from leakwatch.notify.rules import AlertRules
 from leakwatch.profile.fingerprint import fingerprint_of
 
 START = 1_700_000_000.0
@@ -23,7 +23,7 @@ def leak(
     detected_at: float | None = START,
     goroutines: int = 340,
 ) -> Leak:
-    """Return a leak of `function`, called by main.main unless told its `frames`."""
+    """Return a leak of `function`, called by main.main unless `frames` are given."""
     frames = frames or (Frame(function, "/src/pipeline.go", 42), Frame("main.main", "/src/main.go", 7))
     stack = Stack(
         fingerprint=fingerprint_of([function]), frames=frames, blamed=frames[0], origin="main.main", wait=wait
@@ -42,23 +42,23 @@ def leak(
         owner=owner,
         highest=verdict,
         grew=growth,
-        life=(),
+        transitions=(),
         related=(),
-        reason="grew from 5 to 340 in 2h while nobody left; +152/h (140 to 163)",
+        reason="grew from 5 to 340 in 2h without departures; +152/h (140 to 163)",
     )
 
 
 class Play:
-    """Rules and alerts with a clock in our hands."""
+    """Alert rules and alerts in virtual time."""
 
     def __init__(self, resend: float = 60.0) -> None:
-        self.rules = Rules(lambda time: time)
-        self.rules.base = "https://leakwatch.example.com"
+        self.rules = AlertRules(lambda time: time)
+        self.rules.external_url = "https://leakwatch.example.com"
         self.alerts = Alerts(resend)
 
     def at(
         self, after: float, leaks: Iterable[Leak] = (), health: Mapping[Target, TargetHealth] | None = None
     ) -> list[Alert]:
-        """Return what is sent so many seconds after the start, when these leak."""
+        """Return the alerts that are sent `after` seconds after START, with these leaks and this target health."""
         time = START + after
-        return self.alerts.update(self.rules.holding(leaks, health or {}, time), time)
+        return self.alerts.update(self.rules.evaluate(leaks, health or {}, time), time)

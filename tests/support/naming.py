@@ -1,4 +1,4 @@
-"""A small DNS server on loopback, over UDP and TCP, that answers what it is told."""
+"""A DNS server on loopback, over UDP and TCP, with records that a test sets."""
 
 import contextlib
 import socketserver
@@ -17,24 +17,25 @@ import dns.rrset
 
 @dataclass
 class Zone:
-    """What is known; `refused` names are answered with that code, `silent` ones not at all.
-
-    `records` are name -> type -> texts; `limit`: longest answer over UDP, in bytes. `asked` keeps the questions:
-    "udp name type".
-    """
+    """The records of a DNS server, and its failures."""
 
     records: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    """Texts by name and type."""
     refused: dict[str, dns.rcode.Rcode] = field(default_factory=dict)
+    """Response codes of names that fail."""
     silent: set[str] = field(default_factory=set)
+    """Names that get no response."""
     limit: int = 1232
-    asked: list[str] = field(default_factory=list)
+    """Maximum size of a response over UDP, in bytes."""
+    queries: list[str] = field(default_factory=list)
+    """The queries so far, each as "udp name type"."""
 
-    def answer(self, process_probe: bytes, way: str) -> bytes | None:
-        """Return the answer to one question that came over `way`, None for none."""
-        query = dns.message.from_wire(process_probe)
-        (asked,) = query.question
-        name, kind = asked.name.to_text(), dns.rdatatype.to_text(asked.rdtype)
-        self.asked.append(f"{way} {name} {kind}")
+    def answer(self, data: bytes, transport: str) -> bytes | None:
+        """Return the response to a query over `transport`, or None for no response."""
+        query = dns.message.from_wire(data)
+        (question,) = query.question
+        name, kind = question.name.to_text(), dns.rdatatype.to_text(question.rdtype)
+        self.queries.append(f"{transport} {name} {kind}")
         if name in self.silent:
             return None
         reply = dns.message.make_response(query)
@@ -45,19 +46,19 @@ class Zone:
         else:
             self._fill(reply, name, kind)
         wire = reply.to_wire(max_size=65535)
-        if way == "udp" and len(wire) > self.limit:
+        if transport == "udp" and len(wire) > self.limit:
             short = dns.message.make_response(query)
             short.flags |= dns.flags.TC
             return short.to_wire()
         return wire
 
     def _fill(self, reply: dns.message.Message, name: str, kind: str) -> None:
-        known = self.records.get(name, {})
-        for alias in known.get("CNAME", ()):
+        records = self.records.get(name, {})
+        for alias in records.get("CNAME", ()):
             reply.answer.append(dns.rrset.from_text(name, 60, "IN", "CNAME", alias))
             self._fill(reply, alias, kind)
-        if known.get(kind):
-            reply.answer.append(dns.rrset.from_text(name, 60, "IN", kind, *known[kind]))
+        if records.get(kind):
+            reply.answer.append(dns.rrset.from_text(name, 60, "IN", kind, *records[kind]))
 
 
 class _Udp(socketserver.BaseRequestHandler):
@@ -88,7 +89,7 @@ class _TcpServer(socketserver.ThreadingTCPServer):
 
 @contextlib.contextmanager
 def naming(zone: Zone, port: int = 0) -> Iterator[int]:
-    """Answer from `zone` for a while; give the port."""
+    """Run a server for `zone`, and yield its port."""
     with _TcpServer(("127.0.0.1", port), _Tcp) as tcp:
         port = tcp.server_address[1]
         with _UdpServer(("127.0.0.1", port), _Udp) as udp:

@@ -1,11 +1,11 @@
-"""A page as a browser takes it."""
+"""A parsed HTML page."""
 
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
 
-class Seen(HTMLParser):
-    """The elements of a page with their attributes, and its text."""
+class ParsedPage(HTMLParser):
+    """The elements of a page with their attributes, and the text of the page."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -15,11 +15,11 @@ class Seen(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element."""
+        """Record an element."""
         self.elements.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
-        """Note text."""
+        """Record text."""
         self.text += data
 
     def attributes(self, name: str) -> Iterator[str]:
@@ -27,13 +27,13 @@ class Seen(HTMLParser):
         return (value for _, attributes in self.elements if (value := attributes.get(name)))
 
     def links(self) -> list[str]:
-        """Return where the links lead."""
+        """Return the targets of all links."""
         return [attributes["href"] or "" for tag, attributes in self.elements if tag == "a"]
 
     def rows(self, table: str) -> int:
-        """Return how many rows a table of this class has, without its head."""
-        inside, found = False, 0
+        """Return the number of rows in the body of a table with this class."""
+        inside, rows = False, 0
         for tag, attributes in self.elements:
             inside = attributes.get("class") == table if tag == "table" else inside
-            found += inside and tag == "tr"
-        return max(found - 1, 0)
+            rows += inside and tag == "tr"
+        return max(rows - 1, 0)

@@ -34,7 +34,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time begins at 0 and passes only while all tasks wait.
+    """An event loop with a time that begins at 0 and passes only while all tasks wait.
 
     `poll`: seconds of real time that sockets get before each jump, for peers in the same loop.
     """

@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.config import Config, load, parse, schema
+from leakwatch.config import Config, Overrides, load, parse, schema
 from leakwatch.discovery.dns import DnsConfig
 from leakwatch.discovery.file import FileConfig
 from leakwatch.discovery.http import HttpConfig
@@ -58,17 +59,43 @@ def test_invalid_files(name: str, message: str) -> None:
 def test_prefixes(url: str | None, route: str | None, prefix: str) -> None:
     """The prefix is route_prefix, else the path of external_url, as in Prometheus; outer slashes are ignored."""
     assert WebConfig(external_url=url, route_prefix=route).prefix() == prefix
-    assert Config().serving(listen=None, route_prefix=route, external_url=url).web.prefix() == prefix
+    options = Overrides(values={("web", "route_prefix"): route, ("web", "external_url"): url})
+    assert Config().override(options).web.prefix() == prefix
 
 
 def test_options_override_keys() -> None:
-    """The command line overrides the file; the message for an invalid option names the option."""
+    """The command line overrides the file."""
     config = parse("web: {listen: 'a:1', external_url: 'http://x/y'}", "f.yml", Path())
-    assert config.serving(listen="b:2", route_prefix="/z").web == WebConfig(
+    options = {("web", "listen"): "b:2", ("web", "external_url"): None, ("web", "route_prefix"): "/z"}
+    assert config.override(Overrides(values=options)).web == WebConfig(
         listen="b:2", external_url="http://x/y", route_prefix="/z"
     )
-    with pytest.raises(UsageError, match=r"^--web\.external-url: must be like https://example\.com/leakwatch"):
-        config.serving(external_url="x")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({("web", "external_url"): "x"}, "--web.external-url: must be like https://example.com/leakwatch"),
+        ({("web", "listen"): "b:2", ("web", "route_prefix"): ".."}, "--web.route-prefix: '..' must be a path"),
+        (
+            {("web", "listen"): "b:2", ("web", "external_url"): "http://h/%20"},
+            "--web.external-url: '/%20' must be",
+        ),
+        ({("web", "listen"): "x", ("warm_from", "url"): "http://h"}, "--listen: 'x' must be host:port"),
+        ({("web", "listen"): "b:2", ("warm_from", "url"): "h"}, "--warm-from: "),
+    ],
+)
+def test_an_invalid_option_is_named(options: dict[tuple[str, str], str], message: str) -> None:
+    """The error of an invalid option names it, also if other options are given."""
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}"):
+        Config().override(Overrides(["shop=http://h:1"], options))
+
+
+def test_a_target_that_conflicts_with_the_file_is_named() -> None:
+    """The error of a target names --target if other options are given too."""
+    config = parse("detection: {block: 1m}", "f.yml", Path())
+    with pytest.raises(UsageError, match=r"^--target: job 'shop=http://h:1': detection\.block 1m is shorter than"):
+        config.override(Overrides(["shop=http://h:1"]))
 
 
 def test_all_errors_are_reported_at_once() -> None:
@@ -228,15 +255,15 @@ def test_the_option_for_the_folder_of_evidence() -> None:
     """--evidence.path overrides evidence.path only."""
     config = parse("evidence: {path: here, body_limit: 7}\n", "f", Path("/etc/leakwatch"))
     assert config.evidence.path == Path("/etc/leakwatch/here")
-    evidence = config.keeping("there").evidence
+    evidence = config.override(Overrides(values={("evidence", "path"): "there"})).evidence
     assert (evidence.path, evidence.body_limit) == (Path("there"), 7)
 
 
 def test_an_empty_file_with_a_target(tmp_path: Path) -> None:
     """An empty file with a target on the command line gives the defaults and this target."""
     (tmp_path / "c.yml").write_text("")
-    config = load(tmp_path / "c.yml", ["shop=http://h:1"])
-    assert config == Config().with_targets(["shop=http://h:1"])
+    config = load(tmp_path / "c.yml", Overrides(["shop=http://h:1"]))
+    assert config == Config().override(Overrides(["shop=http://h:1"]))
 
 
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:

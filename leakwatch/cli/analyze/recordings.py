@@ -1,4 +1,4 @@
-"""Recorded profiles as observations in the order of time: the other way into the pipeline, beside scraping."""
+"""Recordings: observations of targets from saved profiles or counts, merged in the order of time."""
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,95 +9,98 @@ from leakwatch.cli.analyze.spacing import Spacing, spacing
 from leakwatch.errors import quote
 from leakwatch.model import Samples, Target
 
-LATEST = 253_402_300_800.0
-"""The year 10000; what is later is in another unit."""
+YEAR_10000 = 253_402_300_800.0
+"""Unix seconds. A later time is in another unit."""
+UNITS = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}
 
-Say = Callable[[str], None]
-"""Takes one line about something that was left out."""
+Warn = Callable[[str], None]
+"""Reports one line about omitted input."""
 
 Observation = tuple[float, Target, int, Samples]
 """Time in unix seconds, target, total, samples."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class RecordedTarget:
-    """What was recorded of one target: how many profiles could be read, how many not, and when."""
+    """One target of a recording, with the number of profiles that were read and skipped."""
 
     target: Target
     times: list[float] = field(default_factory=list)
-    """Of all of them, in unix seconds, ascending."""
+    """Times of all profiles in unix seconds, ascending."""
     profiles: int = 0
     skipped: int = 0
     first: float | None = None
+    """Time of the first profile that was read."""
     last: float | None = None
 
     @property
     def name(self) -> str:
-        """What to call the target in a complaint."""
+        """Service and target for messages, or only the target if they are equal."""
         service, name = self.target.service, self.target.name
         return name if service == name else f"{service}/{name}"
 
     @property
     def spacing(self) -> Spacing:
-        """How its profiles lie in time."""
+        """The spacing of the profiles."""
         return spacing(self.times)
 
     def overlaps(self, other: "RecordedTarget") -> bool:
-        """Tell whether it was recorded at the same time as `other`."""
+        """Return whether the times of both targets overlap."""
         return self.times[0] <= other.times[-1] and other.times[0] <= self.times[-1]
 
-    def read(self, time: float) -> None:
-        """Count a profile that could be read."""
+    def count_profile(self, time: float) -> None:
+        """Count a profile that was read."""
         self.profiles += 1
         self.first = time if self.first is None else self.first
         self.last = time
 
 
-class Recording(Protocol):
-    """Profiles of one target or more, in the order of their `times`; `kept` says what became of them."""
+class ProfileRecording(Protocol):
+    """Profiles of one target or more."""
 
     @property
-    def kept(self) -> Sequence[RecordedTarget]:
-        """What was recorded of each target."""
+    def targets(self) -> Sequence[RecordedTarget]:
+        """The targets."""
 
     @property
     def times(self) -> Sequence[float]:
-        """In unix seconds, ascending."""
+        """The times of all profiles in unix seconds, ascending."""
 
     def observations(self) -> Iterator[Observation | None]:
-        """Yield an observation per time, None where the profile cannot be read."""
+        """Yield one observation per time, None if the profile cannot be read."""
 
 
-def unix(text: str) -> float:
-    """Return the unix time in seconds that `text` says; raises ValueError, which names other units."""
+def parse_time(text: str) -> float:
+    """Return unix seconds; raises ValueError, with the unit if the time is in a finer one."""
     try:
         time = float(text)
     except ValueError:
         time = -1.0
-    if 0 <= time < LATEST:
+    if 0 <= time < YEAR_10000:
         return time
-    units = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}
-    unit = next((unit for factor, unit in units.items() if LATEST <= time < factor * LATEST), "")
-    said = f"in {unit}, not in seconds" if unit else "no unix time in seconds"
-    raise ValueError(f"time {quote(text)} is {said}")
+    unit = next((unit for factor, unit in UNITS.items() if YEAR_10000 <= time < factor * YEAR_10000), "")
+    error = f"in {unit}, not in seconds" if unit else "not a unix time in seconds"
+    raise ValueError(f"time {quote(text)} is {error}")
 
 
-def tell_apart(recordings: Iterable[Recording], say: Say) -> None:
-    """Rename targets that are called alike and whose times overlap; those that follow one another are one."""
-    known: dict[Target, list[RecordedTarget]] = {}
-    for kept in (kept for one in recordings for kept in one.kept if kept.times):
-        named, number = kept.target, 1
-        while any(kept.overlaps(other) for other in known.get(kept.target, ())):
+def rename_overlapping(recordings: Iterable[ProfileRecording], warn: Warn) -> None:
+    """Rename targets that have equal names and overlapping times. Without overlap they are the same target."""
+    by_target: dict[Target, list[RecordedTarget]] = {}
+    for recorded in (recorded for recording in recordings for recorded in recording.targets if recorded.times):
+        original, number = recorded.target, 1
+        while any(recorded.overlaps(other) for other in by_target.get(recorded.target, ())):
             number += 1
-            kept.target = Target(named.service, f"{named.name} ({number})")
+            recorded.target = Target(original.service, f"{original.name} ({number})")
         if number > 1:
-            say(f"two targets are called {quote(named.name)}: one is now {quote(kept.target.name)}")
-        known.setdefault(kept.target, []).append(kept)
+            warn(f"two targets are named {quote(original.name)}: one is now {quote(recorded.target.name)}")
+        by_target.setdefault(recorded.target, []).append(recorded)
 
 
-def merge(recordings: Sequence[Recording]) -> Iterator[Observation | None]:
-    """Yield the observations of all `recordings` in the order of time, None for each that cannot be read."""
+def merge(recordings: Sequence[ProfileRecording]) -> Iterator[Observation | None]:
+    """Yield the observations of all recordings in the order of time, None for each profile that cannot be read."""
     streams = [recording.observations() for recording in recordings]
-    order = heapq.merge(*([(time, number) for time in one.times] for number, one in enumerate(recordings)))
+    order = heapq.merge(
+        *([(time, number) for time in recording.times] for number, recording in enumerate(recordings))
+    )
     for _, number in order:
         yield next(streams[number])

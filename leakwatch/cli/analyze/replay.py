@@ -1,19 +1,27 @@
-"""Judges recorded profiles, in virtual time, by the pipeline that watches live services."""
+"""Replays recordings through the daemon's pipeline, in virtual time."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from leakwatch.cli.analyze.csv_file import Table
+from leakwatch.cli.analyze.csv_file import CsvRecording
 from leakwatch.cli.analyze.folders import find
-from leakwatch.cli.analyze.recordings import RecordedTarget, Recording, Say, merge, tell_apart
+from leakwatch.cli.analyze.recordings import (
+    Observation,
+    ProfileRecording,
+    RecordedTarget,
+    Warn,
+    merge,
+    rename_overlapping,
+)
 from leakwatch.detect.growth import quarter_columns
 from leakwatch.detect.history import History
 from leakwatch.detect.windows import BLOCK_WINDOWS, HOUR_WINDOWS
 from leakwatch.errors import ConfigError
 from leakwatch.leaks.ignore import IgnoreRule, unmatched
-from leakwatch.leaks.model import Event, Leak, MemoryCost
+from leakwatch.leaks.leak_json import leak_json
+from leakwatch.leaks.model import Event, Leak
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Fingerprint, Target, Verdict
@@ -21,133 +29,164 @@ from leakwatch.pipeline import Pipeline
 from leakwatch.profile.stacks import Identifier
 from leakwatch.settings.units import format_duration
 
-SHOWN = 20  # complaints of one run
 LEAST = min(window.columns for window in BLOCK_WINDOWS)
-"""Blocks without which no window judges."""
+"""Blocks without which no window is judged."""
 
-Seen = dict[tuple[str, Fingerprint], Leak]
-"""Service, fingerprint -> the last that is known of a leak."""
+Advance = Callable[[], None]
+"""Is called after each profile."""
+
+LatestLeaks = dict[tuple[str, Fingerprint], Leak]
+"""Service, fingerprint -> the latest state of a leak."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """What a recording says: per target what could be read, and the leaks, the fastest first."""
+    """Result of a replay; `leaks`: the fastest first, including those that have recovered."""
 
-    kept: Sequence[RecordedTarget]
+    targets: Sequence[RecordedTarget]
     block: float
-    leaks: list[Leak] = field(default_factory=list)
-    unjudged: list[tuple[RecordedTarget, str]] = field(default_factory=list)
-    """The targets that no window had enough profiles of, and why."""
-    folded: dict[Target, int] = field(default_factory=dict)
-    """Target -> the most stacks of one profile that were not judged, for they were beyond the limit."""
-    unmatched: list[IgnoreRule] = field(default_factory=list)
-    ignored: dict[str, int] = field(default_factory=dict)
-    """IgnoreRule -> the leaks that it kept out of sight at the end."""
+    leaks: Sequence[Leak]
+    unjudged: Sequence[tuple[RecordedTarget, str]]
+    """Targets without a judged window, and why."""
+    folded: Mapping[Target, int]
+    """Target -> largest number of stacks of one profile that were not judged (`detection.series_limit`)."""
+    unmatched: Sequence[IgnoreRule]
+    """Rules that match no stack."""
+    ignored: Mapping[str, int]
+    """Rule -> number of leaks that it hides at the end."""
 
     @property
-    def judged(self) -> bool:
-        """Whether any target could be judged."""
-        return len(self.unjudged) < len(self.kept)
+    def is_judged(self) -> bool:
+        """Whether at least one target was judged."""
+        return len(self.unjudged) < len(self.targets)
 
 
-class Complaints:
-    """Passes on the first complaints, and counts the rest."""
-
-    def __init__(self, say: Say) -> None:
-        self._say = say
-        self._count = 0
-
-    def __call__(self, line: str) -> None:
-        """Take in one."""
-        self._count += 1
-        if self._count <= SHOWN:
-            self._say(line)
-
-    def close(self) -> None:
-        """Say how many were not passed on."""
-        if self._count > SHOWN:
-            self._say(f"and {self._count - SHOWN} more of this kind")
-
-
-def read(paths: Sequence[Path], own_code: Sequence[str], say: Say) -> list[Recording]:
+def read(paths: Sequence[Path], own_code: Sequence[str], warn: Warn) -> list[ProfileRecording]:
     """Return the recordings at `paths`: folders of bodies, CSV files, bodies; raises ConfigError.
 
-    `own_code`: prefixes of functions that are own code wherever their files lie.
+    `own_code`: prefixes of functions that count as own code.
     """
     identifier = Identifier(own_code)
-    recordings: list[Recording] = []
+    recordings: list[ProfileRecording] = []
     folders = []
     for path in paths:
         if not path.exists():
             raise ConfigError(f"{path}: there is no such file or folder")
         if path.is_file() and path.suffix == ".csv":
             try:
-                recordings.append(Table(path, identifier, say))
+                recordings.append(CsvRecording(path, identifier, warn))
             except OSError as error:
                 raise ConfigError(f"{path}: {error.strerror}") from error
         else:
             folders.append(path)
-    recordings += find(folders, identifier, say)
-    tell_apart(recordings, say)
+    recordings += find(folders, identifier, warn)
+    rename_overlapping(recordings, warn)
     return recordings
 
 
-def analyze(recordings: Sequence[Recording], settings: DetectionSettings, advance: Callable[[], None]) -> Analysis:
-    """Play `recordings` through the pipeline; `advance` is called after each profile."""
-    pipeline = Pipeline(settings)
-    seen: Seen = {}
-    leaving = _leaving(recordings, 2 * settings.block)
-    states: dict[Target, TargetState] = {}
-    judged: set[Target] = set()
-    folded: dict[Target, int] = {}
-    for observation in merge(recordings):
-        advance()
-        if observation is not None:
-            time, target, total, samples = observation
-            while leaving and leaving[-1][0] <= time:
-                for event in pipeline.remove_target(leaving.pop()[1], time):
-                    _remember(seen, event)
-            state = states[target] = pipeline.add_target(target)
-            for event in pipeline.observe(state, time, total, samples):
-                _remember(seen, event)
-            history = state.history
-            if target not in judged and _can_judge(history):
-                judged.add(target)
-            if history.folded_stacks:
-                folded[target] = max(folded.get(target, 0), history.folded_stacks)
-    still_open = {(leak.service, leak.stack.fingerprint): leak for leak in pipeline.open_leaks()}
-    seen = _told_once(still_open, {key: leak for key, leak in seen.items() if key not in still_open})
-    found = Analysis([kept for one in recordings for kept in one.kept], settings.block)
-    found.leaks = sorted(seen.values(), key=lambda leak: -leak.grew.rate)
-    found.unjudged = [
-        (kept, _why(kept, states, settings.block)) for kept in found.kept if kept.target not in judged
-    ]
-    found.folded = folded
-    found.ignored = {rule: leaks for rule, leaks in pipeline.ignored().items() if leaks}
-    found.unmatched = unmatched(
-        settings.ignore,
-        ((stack, t.all_labels) for t, state in states.items() for stack in state.history.stacks if stack),
-    )
-    return found
+class Analyzer:
+    """Feeds recordings to a pipeline and collects the results."""
+
+    def __init__(self, recordings: Sequence[ProfileRecording], settings: DetectionSettings) -> None:
+        self._recordings = recordings
+        self._settings = settings
+        self._pipeline = Pipeline(settings)
+        self._removals = _removals(recordings, 2 * settings.block)
+        self._latest: LatestLeaks = {}
+        self._states: dict[Target, TargetState] = {}
+        self._judged: set[Target] = set()
+        self._folded: dict[Target, int] = {}
+
+    def run(self, advance: Advance) -> Analysis:
+        """Return the analysis."""
+        for observation in merge(self._recordings):
+            advance()
+            if observation is not None:
+                self._observe(observation)
+        targets = [target for recording in self._recordings for target in recording.targets]
+        stacks = (
+            (stack, target.all_labels)
+            for target, state in self._states.items()
+            for stack in state.history.stacks
+            if stack is not None
+        )
+        ignored = self._pipeline.ignored()
+        return Analysis(
+            targets=targets,
+            block=self._settings.block,
+            leaks=self._leaks(),
+            unjudged=[
+                (target, self._why_unjudged(target)) for target in targets if target.target not in self._judged
+            ],
+            folded=self._folded,
+            unmatched=unmatched(self._settings.ignore, stacks),
+            ignored={rule: number for rule, number in ignored.items() if number},
+        )
+
+    def _observe(self, observation: Observation) -> None:
+        time, target, total, samples = observation
+        while self._removals and self._removals[-1][0] <= time:
+            _, removed = self._removals.pop()
+            self._record(self._pipeline.remove_target(removed, time))
+        state = self._states[target] = self._pipeline.add_target(target)
+        self._record(self._pipeline.observe(state, time, total, samples))
+        history = state.history
+        if target not in self._judged and _has_judged_window(history):
+            self._judged.add(target)
+        if history.folded_stacks:
+            self._folded[target] = max(self._folded.get(target, 0), history.folded_stacks)
+
+    def _record(self, events: Sequence[Event]) -> None:
+        """Record the latest state of each leak. When a leak closes, keep its last state if it was confirmed."""
+        for event in events:
+            key = event.leak.service, event.leak.stack.fingerprint
+            latest = self._latest.get(key)
+            if event.leak.verdict is not Verdict.NORMAL:
+                self._latest[key] = event.leak
+            elif latest and latest.highest < Verdict.LEAKING:
+                del self._latest[key]
+            elif latest:
+                self._latest[key] = replace(latest, highest=max(event.leak.highest, latest.highest))
+
+    def _leaks(self) -> list[Leak]:
+        still_open = {(leak.service, leak.stack.fingerprint): leak for leak in self._pipeline.open_leaks()}
+        closed = {key: leak for key, leak in self._latest.items() if key not in still_open}
+        return sorted(_without_related(still_open, closed).values(), key=lambda leak: -leak.grew.rate)
+
+    def _why_unjudged(self, target: RecordedTarget) -> str:
+        block = self._settings.block
+        if target.profiles < 2:
+            return "it has only one profile" if target.profiles else "none of its profiles could be read"
+        if target.spacing.longest < LEAST * block:
+            why = f"the longest stretch without a gap is {format_duration(target.spacing.longest)}"
+        elif restarts := self._states[target.target].restarts:
+            why = f"its process restarted {restarts} times"
+        elif target.spacing.step > block:
+            why = f"its profiles are {format_duration(target.spacing.step)} apart"
+        else:
+            why = "too many of its profiles are missing"
+        return f"{why}, but {LEAST} blocks of {format_duration(block)} in a row are needed"
 
 
-def _leaving(recordings: Sequence[Recording], grace: float) -> list[tuple[float, Target]]:
-    """Return the targets whose service goes on without them, and when: `grace` seconds after their last profile.
+def _removals(recordings: Sequence[ProfileRecording], grace: float) -> list[tuple[float, Target]]:
+    """Return the targets that end before their service, and their removal times, the latest first.
 
-    The latest comes first.
+    A target is removed `grace` seconds after its last profile.
     """
     last: dict[Target, float] = {}
-    for kept in (kept for one in recordings for kept in one.kept if kept.times):
-        last[kept.target] = max(kept.times[-1], last.get(kept.target, 0.0))
-    ends: dict[str, float] = {}
+    for recorded in (target for recording in recordings for target in recording.targets if target.times):
+        last[recorded.target] = max(recorded.times[-1], last.get(recorded.target, 0.0))
+    service_ends: dict[str, float] = {}
     for target, end in last.items():
-        ends[target.service] = max(end, ends.get(target.service, 0.0))
-    gone = [(end + grace, target) for target, end in last.items() if end + grace <= ends[target.service]]
-    return sorted(gone, key=lambda leave: -leave[0])
+        service_ends[target.service] = max(end, service_ends.get(target.service, 0.0))
+    removals = [
+        (end + grace, target) for target, end in last.items() if end + grace <= service_ends[target.service]
+    ]
+    return sorted(removals, key=lambda removal: -removal[0])
 
 
-def _can_judge(history: History) -> bool:
-    """Tell whether any window has the profiles that it asks for."""
+def _has_judged_window(history: History) -> bool:
+    """Return whether any window has enough profiles."""
     return history.closed >= LEAST and any(
         quarter_columns(columns, window)
         for columns, windows in ((history.blocks, BLOCK_WINDOWS), (history.hours, HOUR_WINDOWS))
@@ -155,100 +194,33 @@ def _can_judge(history: History) -> bool:
     )
 
 
-def _why(kept: RecordedTarget, states: Mapping[Target, TargetState], block: float) -> str:
-    """Return why a target could not be judged."""
-    if kept.profiles < 2:
-        return "one profile is nothing to compare with" if kept.profiles else "none of its profiles could be read"
-    if kept.spacing.longest < LEAST * block:
-        why = f"the longest stretch without a gap is {format_duration(kept.spacing.longest)}"
-    elif restarts := states[kept.target].restarts:
-        why = f"its process restarted {restarts} times"
-    elif kept.spacing.step > block:
-        why = f"its profiles are {format_duration(kept.spacing.step)} apart"
-    else:
-        why = "too many of its profiles are missing"
-    return f"{why}: it takes {LEAST} blocks of {format_duration(block)} in a row"
-
-
-def _remember(seen: Seen, event: Event) -> None:
-    """Keep the last that is known of a leak, also of one that is over; what was a suspicion only is dropped."""
-    key = event.leak.service, event.leak.stack.fingerprint
-    if event.leak.verdict is not Verdict.NORMAL:
-        seen[key] = event.leak
-    elif key in seen and seen[key].highest < Verdict.LEAKING:
-        del seen[key]
-    elif key in seen:
-        seen[key] = replace(seen[key], highest=max(event.leak.highest, seen[key].highest))
-
-
-def _told_once(still_open: Seen, closed: Seen) -> Seen:
-    """Return all leaks but those closed that belong to another one: told alone before that was known."""
-    found = still_open | closed
-    for key, leak in list(found.items()):
-        if key in found:
+def _without_related(still_open: LatestLeaks, closed: LatestLeaks) -> LatestLeaks:
+    """Return all leaks without closed ones that later turned out to be related to another leak."""
+    leaks = still_open | closed
+    for key, leak in list(leaks.items()):
+        if key in leaks:
             for related in leak.related:
                 other = leak.service, related.fingerprint
                 if other in closed and closed[other].highest <= leak.highest:
-                    found.pop(other, None)
-    return found
+                    leaks.pop(other, None)
+    return leaks
 
 
 def to_json(analysis: Analysis) -> str:
-    """Return the answer as one JSON object, times in unix seconds."""
-    answer = {
+    """Return the analysis as one JSON object; times in unix seconds."""
+    document = {
         "block": round(analysis.block, 3),
         "targets": [
             {
-                "service": kept.target.service,
-                "target": kept.target.name,
-                "profiles": kept.profiles,
-                "skipped": kept.skipped,
-                "first": kept.first,
-                "last": kept.last,
+                "service": recorded.target.service,
+                "target": recorded.target.name,
+                "profiles": recorded.profiles,
+                "skipped": recorded.skipped,
+                "first": recorded.first,
+                "last": recorded.last,
             }
-            for kept in analysis.kept
+            for recorded in analysis.targets
         ],
         "leaks": [leak_json(leak) for leak in analysis.leaks],
     }
-    return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
-
-
-def leak_json(leak: Leak) -> dict[str, object]:
-    """Return what JSON says of a leak, times in unix seconds."""
-    stack = leak.stack
-    return {
-        "service": leak.service,
-        "targets": list(leak.targets),
-        "stack": stack.fingerprint,
-        "function": stack.blamed.function,
-        "file": stack.blamed.file,
-        "line": stack.blamed.line,
-        "wait": stack.wait,
-        "verdict": leak.highest.word,
-        "first_seen": leak.first_seen,
-        "detected_at": leak.detected_at,
-        "goroutines": leak.goroutines,
-        "growth_per_hour": leak.grew.rate * 3600,
-        "growth_per_hour_low": leak.grew.low * 3600,
-        "growth_per_hour_high": leak.grew.high * 3600,
-        "confidence": leak.confidence,
-        "owner": leak.owner,
-        "source": leak.source,
-        **_memory(leak.memory),
-        "now": leak.verdict.word,
-        "reason": leak.reason,
-        "life": [{"verdict": turn.verdict.word, "time": turn.time} for turn in leak.transitions],
-        "related": [related.fingerprint for related in leak.related],
-        "frames": [{"function": f.function, "file": f.file, "line": f.line} for f in stack.frames],
-    }
-
-
-def _memory(memory: MemoryCost | None) -> dict[str, object]:
-    """Return what a leak costs: at least its stacks, which are all that profiles tell."""
-    if memory is None:
-        return {}
-    return {
-        "bytes": memory.per_goroutine.value * memory.goroutines,
-        "bytes_per_hour": memory.per_second.value * 3600,
-        "bytes_source": memory.source,
-    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -1,77 +1,66 @@
-"""A check's outcome for machines: JSON, JUnit XML, commands of GitHub's workflows. Pure.
+"""Outcome of a check for programs: JSON, JUnit XML, and workflow commands of GitHub. Pure.
 
-What comes from the service is escaped as each format needs it; control characters are escaped in all but JSON.
+Text from services is escaped as each format needs it. All formats but JSON also escape control characters.
 """
 
 import json
 from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
-from leakwatch.cli.analyze.replay import leak_json
 from leakwatch.cli.check.result import WORDS, Outcome, TargetResult, conclusion
+from leakwatch.leaks.leak_json import leak_json
 from leakwatch.leaks.model import Leak
+from leakwatch.leaks.wording import file_and_line, headline
 from leakwatch.profile.escape import escaped, printable
 
-Place = Callable[[str], str]
-"""File of a profile -> its path in the repository, "" where that is not known."""
+RepositoryPath = Callable[[str], str]
+"""File of a frame -> its path in the repository, "" if it is not there."""
 
 
 def to_json(outcome: Outcome) -> str:
-    """Return the outcome as one JSON object, times in unix seconds, spans in seconds."""
-    answer = {
+    """Return the outcome as one JSON object; times in unix seconds, durations in seconds."""
+    document = {
         "result": WORDS[outcome.status],
         "stopped": outcome.stopped,
-        "for": outcome.terms.span,
-        "interval": outcome.terms.interval,
-        "block": outcome.terms.block,
-        "smallest_per_hour": round(3600 * outcome.terms.smallest, 1),
-        "targets": [_target(one) for one in outcome.checked],
+        "for": outcome.plan.span,
+        "interval": outcome.plan.interval,
+        "block": outcome.plan.block,
+        "smallest_per_hour": round(3600 * outcome.plan.slowest_rate, 1),
+        "targets": [_target(target) for target in outcome.targets],
         "leaks": [leak_json(leak) for leak in outcome.leaks],
         "suspects": [leak_json(leak) for leak in outcome.suspects],
     }
-    return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def _target(one: TargetResult) -> dict[str, object]:
+def _target(result: TargetResult) -> dict[str, object]:
     return {
-        "service": one.target.service,
-        "target": one.target.name,
-        "judged": not one.why,
-        "why_not": one.why,
-        "notes": list(one.notes),
-        "scrapes": one.scrapes,
-        "failed": one.failed,
-        "restarts": one.restarts,
-        "seconds": round(one.span, 3),
-        "interval": one.interval,
-        "block": one.block,
-        "goroutines": one.goroutines,
+        "service": result.target.service,
+        "target": result.target.name,
+        "judged": not result.why_unjudged,
+        "why_not": result.why_unjudged,
+        "notes": list(result.notes),
+        "scrapes": result.scrapes,
+        "failed": result.failed,
+        "restarts": result.restarts,
+        "seconds": round(result.span, 3),
+        "interval": result.interval,
+        "block": result.block,
+        "goroutines": result.goroutines,
     }
 
 
 def to_junit(outcome: Outcome) -> str:
-    """Return the outcome as JUnit XML: each leak a failure, each target that could not be judged an error."""
-    cases: list[ET.Element] = []
-    for one in outcome.checked:
-        case = _case(one.name, one.target.service, one.span)
-        if one.why:
-            ET.SubElement(case, "error", message=printable(one.why), type="unknown").text = printable(one.why)
-        cases.append(case)
-    for leak in (*outcome.leaks, *outcome.suspects):
-        case = _case(f"{leak.stack.blamed.function} ({leak.stack.fingerprint})", leak.service, 0.0)
-        if leak in outcome.is_leaking:
-            found = ET.SubElement(case, "failure", message=_headline(leak), type=leak.verdict.word)
-            found.text = _details(leak)
-        else:
-            ET.SubElement(case, "skipped", message=_headline(leak))
-        cases.append(case)
-    count = {kind: sum(case.find(kind) is not None for case in cases) for kind in ("failure", "error", "skipped")}
+    """Return the outcome as JUnit XML: a failure for each leak, an error for each target that was not judged."""
+    cases = [_target_case(result) for result in outcome.targets]
+    cases += [_leak_case(leak, fails=leak in outcome.failures) for leak in (*outcome.leaks, *outcome.suspects)]
+    counts = {kind: sum(case.find(kind) is not None for case in cases) for kind in ("failure", "error", "skipped")}
     numbers = {
         "tests": str(len(cases)),
-        "failures": str(count["failure"]),
-        "errors": str(count["error"]),
-        "skipped": str(count["skipped"]),
-        "time": f"{max((one.span for one in outcome.checked), default=0.0):.3f}",
+        "failures": str(counts["failure"]),
+        "errors": str(counts["error"]),
+        "skipped": str(counts["skipped"]),
+        "time": f"{max((result.span for result in outcome.targets), default=0.0):.3f}",
     }
     suite = ET.Element("testsuite", {"name": "leakwatch check", **numbers})
     suite.extend(cases)
@@ -82,39 +71,61 @@ def to_junit(outcome: Outcome) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode") + "\n"
 
 
+def _target_case(result: TargetResult) -> ET.Element:
+    case = _case(result.name, result.target.service, result.span)
+    if result.why_unjudged:
+        reason = printable(result.why_unjudged)
+        ET.SubElement(case, "error", message=reason, type="unknown").text = reason
+    return case
+
+
+def _leak_case(leak: Leak, *, fails: bool) -> ET.Element:
+    case = _case(f"{leak.stack.blamed.function} ({leak.stack.fingerprint})", leak.service, 0.0)
+    if fails:
+        failure = ET.SubElement(case, "failure", message=_headline(leak), type=leak.verdict.word)
+        failure.text = _details(leak)
+    else:
+        ET.SubElement(case, "skipped", message=_headline(leak))
+    return case
+
+
 def _case(name: str, service: str, seconds: float) -> ET.Element:
     return ET.Element("testcase", name=printable(name), classname=printable(service), time=f"{seconds:.3f}")
 
 
-def to_github(outcome: Outcome, place: Place) -> str:
-    """Return the outcome as commands that make annotations in a GitHub workflow, and nothing else."""
+def to_github(outcome: Outcome, repository_path: RepositoryPath) -> str:
+    """Return the outcome as workflow commands of GitHub, which make annotations."""
     lines = []
     for leak in (*outcome.leaks, *outcome.suspects):
-        kind = "error" if leak in outcome.is_leaking else "warning"
+        kind = "error" if leak in outcome.failures else "warning"
         title = f"goroutine leak{'' if leak in outcome.leaks else ' suspected'} in {leak.stack.blamed.function}"
-        lines.append(_command(kind, title, f"{_headline(leak)}\n{_details(leak)}", _where(leak, place)))
-    lines += [_command("error", f"could not tell: {one.name}", printable(one.why)) for one in outcome.unknown]
+        position = _position(leak, repository_path)
+        lines.append(_command(kind, title, f"{_headline(leak)}\n{_details(leak)}", position))
+    lines += [
+        _command("error", f"not judged: {result.name}", printable(result.why_unjudged))
+        for result in outcome.unjudged
+    ]
     lines.append(_command("notice", "leakwatch check", printable(conclusion(outcome))))
     return "".join(lines)
 
 
-def _where(leak: Leak, place: Place) -> dict[str, str]:
-    """Return the place of the innermost of our frames that is a file of the repository."""
+def _position(leak: Leak, repository_path: RepositoryPath) -> dict[str, str]:
+    """Return file and line of the blamed frame, or of the innermost frame, that lies in the repository."""
     for frame in (leak.stack.blamed, *leak.stack.frames):
-        path = place(frame.file) if frame.file else ""
+        path = repository_path(frame.file) if frame.file else ""
         if path:
             return {"file": path, "line": str(max(frame.line, 1))}
     return {}
 
 
-def _command(kind: str, title: str, message: str, where: dict[str, str] | None = None) -> str:
-    properties = {**(where or {}), "title": title}
-    said = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
-    return f"::{kind} {said}::{_message(message)}\n"
+def _command(kind: str, title: str, message: str, position: dict[str, str] | None = None) -> str:
+    properties = {**(position or {}), "title": title}
+    encoded = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
+    return f"::{kind} {encoded}::{_message(message)}\n"
 
 
 def _message(text: str) -> str:
-    """Return `text` as the runner decodes it; line ends are ours, since names have none."""
+    """Return `text` in the encoding of the runner. Line ends are leakwatch's own; those in names are escaped."""
     lines = "\n".join(printable(line) for line in text.split("\n"))
     return lines.replace("##[", "## [").replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
@@ -124,20 +135,18 @@ def _property(text: str) -> str:
 
 
 def _headline(leak: Leak) -> str:
-    at = leak.stack.blamed
-    wait = f", blocked in {leak.stack.wait}" if leak.stack.wait else ""
-    return escaped(f"{leak.verdict.word}: {printable(at.function)}: {leak.reason}{wait}")
+    return escaped(headline(leak))
 
 
 def _details(leak: Leak) -> str:
-    about = [f"{leak.goroutines} goroutines in {leak.service}, stack {leak.stack.fingerprint}"]
+    lines = [f"{leak.goroutines} goroutines in {leak.service}, stack {leak.stack.fingerprint}"]
     if leak.owner:
-        about.append(f"owner {leak.owner}")
+        lines.append(f"owner {leak.owner}")
     if leak.source:
-        about.append(leak.source)
-    about += [f"with it grows {related.blamed.function}" for related in leak.related]
+        lines.append(leak.source)
+    lines += [f"related: {related.blamed.function}" for related in leak.related]
     for frame in leak.stack.frames:
-        about.append(frame.function)
+        lines.append(frame.function)
         if frame.file:
-            about.append(f"    {frame.file}:{frame.line}")
-    return "\n".join(printable(line) for line in about)
+            lines.append(f"    {file_and_line(frame)}")
+    return "\n".join(printable(line) for line in lines)

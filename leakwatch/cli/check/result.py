@@ -1,4 +1,4 @@
-"""What a check says: which targets leak, which do not, which it could not tell of and why. Pure."""
+"""Result of a check: its plan, what became of each target, the leaks, the exit status. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,30 +18,28 @@ CLEAN, LEAKS, UNKNOWN = 0, 1, 2  # exit statuses
 WORDS: Final = {CLEAN: "clean", LEAKS: "leaking", UNKNOWN: "unknown"}
 LONGEST: Final = 300.0  # seconds of a block
 WHOLE: Final = next(window for window in BLOCK_WINDOWS if window.columns == BLOCKS)
-GROWN: Final = 1.01  # of a block that has doubled, whatever rounding did
-RISE: Final = 0.75  # of a window lies between the middles of its first and its last quarter
+GROWN: Final = 1.01  # ratio of block lengths; a doubled block is above it whatever rounding did
+RISE: Final = 0.75  # share of a window between the middles of its first and its last quarter
+NAMED: Final = 3  # services in the line about the plan
 
 
 @dataclass(frozen=True, slots=True)
 class CheckPlan:
-    """For how long to look, how often, and what to count in; all in seconds."""
+    """Duration, interval and block of a check, in seconds."""
 
     span: float
     interval: float
     block: float
 
     @property
-    def smallest(self) -> float:
-        """The slowest leak that can be told, in goroutines per second."""
+    def slowest_rate(self) -> float:
+        """The slowest leak that the check can detect, in goroutines per second."""
         return WHOLE.min_growth / (RISE * BLOCKS * self.block)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetResult:
-    """One target: how many scrapes were good and how many were not, how often it restarted.
-
-    `why`: why it could not be judged, "" if it could; `notes`: what else is to be said of it.
-    """
+    """Result of one target; `scrapes` counts the successful ones, `failed` the others."""
 
     target: Target
     scrapes: int
@@ -50,37 +48,41 @@ class TargetResult:
     interval: float
     block: float
     span: float
-    """Seconds between the first and the last good scrape."""
+    """Seconds between the first and the last successful scrape."""
     goroutines: int
-    why: str = ""
+    why_unjudged: str = ""
+    """Why the target was not judged, "" if it was."""
     notes: tuple[str, ...] = ()
+    """Remarks for the reader, such as failed scrapes."""
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """The service, with the target if their names differ."""
         service, name = self.target.service, self.target.name
         return name if service == name else f"{service} ({name})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a check says in all; `stopped`: before its time; `strict`: a suspicion counts as a leak."""
+    """The whole result of a check."""
 
-    terms: CheckPlan
-    checked: Sequence[TargetResult]
+    plan: CheckPlan
+    targets: Sequence[TargetResult]
     leaks: Sequence[Leak]
     suspects: Sequence[Leak]
     stopped: bool = False
+    """Whether a signal ended the check early."""
     strict: bool = False
+    """Whether a suspicion fails the check."""
 
     @property
-    def unknown(self) -> list[TargetResult]:
-        """The targets that could not be judged."""
-        return [one for one in self.checked if one.why]
+    def unjudged(self) -> list[TargetResult]:
+        """The targets that were not judged."""
+        return [target for target in self.targets if target.why_unjudged]
 
     @property
-    def is_leaking(self) -> list[Leak]:
-        """What makes the check fail."""
+    def failures(self) -> list[Leak]:
+        """The leaks that fail the check."""
         return [*self.leaks, *(self.suspects if self.strict else ())]
 
     @property
@@ -88,112 +90,112 @@ class Outcome:
         """The exit status."""
         if self.stopped:
             return UNKNOWN
-        if self.is_leaking:
+        if self.failures:
             return LEAKS
-        return UNKNOWN if self.unknown else CLEAN
+        return UNKNOWN if self.unjudged else CLEAN
 
 
-def choose_terms(span: float, interval: float, block: float | None) -> CheckPlan:
-    """Return how to look for `span` seconds; raises ValueError where that is too short to judge.
+def choose_plan(span: float, interval: float, block: float | None) -> CheckPlan:
+    """Return the plan of a check; raises ValueError if `span` is too short.
 
-    24 blocks are what a verdict takes, and 5 scrapes in each what it takes to see goroutines leave.
+    A verdict needs 24 blocks, and departures are visible only with 5 scrapes per block.
     """
     shortest = SCRAPES_PER_BLOCK * interval
     if block is not None and block < shortest:
         raise ValueError(
-            f"--block {exact_duration(block)}: too short: it must hold {SCRAPES_PER_BLOCK} scrapes, which at"
-            f" --interval {exact_duration(interval)} takes {exact_duration(shortest)}"
+            f"--block {exact_duration(block)}: too short: a block needs {SCRAPES_PER_BLOCK} scrapes, which at"
+            f" --interval {exact_duration(interval)} take {exact_duration(shortest)}"
         )
     needed = BLOCKS * (block or shortest)
     if span < needed:
-        at = f"--block {exact_duration(block)}" if block else f"--interval {exact_duration(interval)}"
+        given = f"--block {exact_duration(block)}" if block else f"--interval {exact_duration(interval)}"
         raise ValueError(
-            f"--for {exact_duration(span)}: too short to judge: at {at} it takes at least {exact_duration(needed)}"
+            f"--for {exact_duration(span)}: too short to judge: {given} needs at least {exact_duration(needed)}"
             f" ({BLOCKS} blocks)"
         )
     return CheckPlan(span, interval, block or min(span / BLOCKS, max(LONGEST, shortest)))
 
 
-class Looks:
-    """Counts how often in a row all windows of a check could be looked at, which a verdict takes three of."""
+class WindowCoverage:
+    """Counts for how many blocks in a row the whole window could be scored; a verdict needs three."""
 
     def __init__(self) -> None:
         self._closed = 0
         self._running = 0
 
-    def follow(self, history: History) -> None:
-        """Take in what a scrape may have closed."""
+    def update(self, history: History) -> None:
+        """Evaluate the window if a block has closed."""
         if history.closed == self._closed:
             return
         self._closed = history.closed
         self._running = self._running + 1 if quarter_columns(history.blocks, WHOLE) is not None else 0
 
     @property
-    def enough(self) -> bool:
-        """Whether a leak would have been told."""
+    def is_sufficient(self) -> bool:
+        """Whether a leak would have been confirmed."""
         return self._running >= CONFIRM_BLOCKS
 
 
-def why_unknown(
-    state: TargetState, terms: CheckPlan, *, scrapes: int, failed: int, stopped: bool, error: str
+def why_unjudged(
+    state: TargetState, plan: CheckPlan, *, scrapes: int, failed: int, stopped: bool, error: str
 ) -> str:
-    """Return why a target that answered was not judged; `error`: of the latest scrape."""
+    """Return why a target that responded was not judged; `error`: of the latest scrape."""
     block, times = state.history.block, "" if state.restarts == 1 else f" {state.restarts} times"
     reasons = (
-        (state.process_tracker.mixed, "several processes answer in turn: check them one by one"),
-        (stopped, "stopped before its time"),
-        (error, f"it answers no more: {error}"),
+        (state.process_tracker.mixed, "several processes answer in turn: check each one separately"),
+        (stopped, "the check was stopped early"),
+        (error, f"it no longer responds: {error}"),
         (
             state.restarts,
-            f"its process restarted{times}: one process has to be watched for {exact_duration(terms.span)}",
+            f"its process restarted{times}: a check needs {exact_duration(plan.span)} of one process",
         ),
         (
-            block > GROWN * terms.block,
+            block > GROWN * plan.block,
             (
-                f"scraping every {exact_duration(terms.interval)} would cost it too much: it takes --for"
-                f" {format_duration(BLOCKS * block)} at least, or a higher --cost-limit"
+                f"scraping every {exact_duration(plan.interval)} would exceed the cost limit: use --for"
+                f" {format_duration(BLOCKS * block)} or more, or a higher --cost-limit"
             ),
         ),
     )
-    few = (
-        f"only {scrapes} of {terms.span / terms.interval:.0f} scrapes were made, and {failed} failed, with gaps"
-        " too long to judge: it takes a longer --for, or a higher --cost-limit"
+    too_few = (
+        f"only {scrapes} of {plan.span / plan.interval:.0f} scrapes succeeded, and {failed} failed, with gaps too"
+        " long to judge: use a longer --for, or a higher --cost-limit"
     )
-    return next((why for holds, why in reasons if holds), few)
+    return next((reason for holds, reason in reasons if holds), too_few)
 
 
-def split(leaks: Sequence[Leak]) -> tuple[list[Leak], list[Leak]]:
-    """Return the leaks, then what is suspected only; what has stopped growing is neither."""
+def split_by_verdict(leaks: Sequence[Leak]) -> tuple[list[Leak], list[Leak]]:
+    """Return the leaks that grow: those that are confirmed, and those that are only suspected."""
     ordered = sorted(leaks, key=lambda leak: -leak.grew.rate)
-    found = [leak for leak in ordered if leak.verdict >= Verdict.LEAKING]
-    return found, [leak for leak in ordered if leak.verdict is Verdict.SUSPECTED]
+    confirmed = [leak for leak in ordered if leak.verdict >= Verdict.LEAKING]
+    return confirmed, [leak for leak in ordered if leak.verdict is Verdict.SUSPECTED]
 
 
 def conclusion(outcome: Outcome) -> str:
     """Return the result in one line."""
-    terms, judged = outcome.terms, [one for one in outcome.checked if not one.why]
-    watched = max((one.span for one in outcome.checked), default=0.0)
+    plan, judged = outcome.plan, len(outcome.targets) - len(outcome.unjudged)
+    span = max((target.span for target in outcome.targets), default=0.0)
     parts = []
     if outcome.leaks:
         parts.append("1 leak" if len(outcome.leaks) == 1 else f"{len(outcome.leaks)} leaks")
     if outcome.suspects:
-        parts.append(f"{len(outcome.suspects)} suspected only")
-    if outcome.unknown:
-        parts.append(f"could not tell of {len(outcome.unknown)} of {len(outcome.checked)} targets")
+        parts.append(f"{len(outcome.suspects)} only suspected")
+    if outcome.unjudged:
+        parts.append(f"{len(outcome.unjudged)} of {len(outcome.targets)} targets not judged")
     if not outcome.leaks and judged:
         parts.insert(0, "no leak")
-    scrapes = sum(one.scrapes for one in outcome.checked)
-    slow = "" if not judged else f"; less than {60 * terms.smallest:.0f} goroutines a minute could not be seen"
+    scrapes = sum(target.scrapes for target in outcome.targets)
+    slowest = f"; leaks below {60 * plan.slowest_rate:.0f} goroutines a minute are not detected" if judged else ""
     return (
-        f"{', '.join(parts)}; watched for {exact_duration(round(watched))}, {scrapes} scrapes,"
-        f" blocks of {exact_duration(terms.block)}{slow}"
+        f"{', '.join(parts)}; checked for {exact_duration(round(span))}, {scrapes} scrapes,"
+        f" blocks of {exact_duration(plan.block)}{slowest}"
     )
 
 
-def plan(terms: CheckPlan, targets: Sequence[Target]) -> str:
-    """Return what is going to be done, in one line."""
-    names = ", ".join(target.service for target in targets[:3]) + (" ..." if len(targets) > 3 else "")
+def plan_text(plan: CheckPlan, targets: Sequence[Target]) -> str:
+    """Return the plan in one line."""
+    names = ", ".join(target.service for target in targets[:NAMED]) + (" ..." if len(targets) > NAMED else "")
     return (
-        f"watching {names} for {exact_duration(terms.span)}, every {exact_duration(terms.interval)},"
-        f" in {int(terms.span / terms.block + 0.01)} blocks of {exact_duration(terms.block)}"
+        f"checking {names} for {exact_duration(plan.span)}, every {exact_duration(plan.interval)},"
+        f" in {int(plan.span / plan.block + 0.01)} blocks of {exact_duration(plan.block)}"
     )

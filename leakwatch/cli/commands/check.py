@@ -1,4 +1,4 @@
-"""What judges: recordings, and services for a while."""
+"""Commands that judge: `analyze` for recordings, `check` for running services."""
 
 import sys
 from enum import StrEnum
@@ -12,15 +12,15 @@ from leakwatch.cli.options import check_share, seconds
 commands = typer.Typer()
 
 
-class Answer(StrEnum):
-    """How to print what a recording says."""
+class AnalyzeFormat(StrEnum):
+    """Output format of `analyze`."""
 
     TABLE = "table"
     JSON = "json"
 
 
-class Report(StrEnum):
-    """How to print what a check found."""
+class CheckFormat(StrEnum):
+    """Output format of `check`."""
 
     TABLE = "table"
     JSON = "json"
@@ -29,7 +29,7 @@ class Report(StrEnum):
 
 
 class FailOn(StrEnum):
-    """The verdict from which on to fail."""
+    """The lowest verdict that fails."""
 
     SUSPECTED = "suspected"
     LEAKING = "leaking"
@@ -45,57 +45,57 @@ def analyze(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders of profiles, profiles, CSV files.")],
     *,
     block: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Scales every window (default: 5m, or what fits).")
+        str | None, typer.Option(metavar="DURATION", help="Unit of all windows (default: 5m, or what fits).")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Take detection, owners and ignore from this file.")
+        Path | None, typer.Option("--config", "-c", help="File with detection, owners and ignore.")
     ] = None,
-    output: Annotated[Answer, typer.Option("--format", help="How to print it.")] = Answer.TABLE,
-    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 if there is such a leak.")] = None,
+    output: Annotated[AnalyzeFormat, typer.Option("--format", help="Output format.")] = AnalyzeFormat.TABLE,
+    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 from this verdict on.")] = None,
 ) -> None:
-    """Judge recorded profiles as the daemon would have."""
-    from leakwatch.cli.analyze import report
+    """Judge recorded profiles as the daemon does."""
+    from leakwatch.cli.analyze.report import run
 
-    sys.exit(report.run(paths, block, config, as_json=output is Answer.JSON, fail_on=fail_on))
+    sys.exit(run(paths, block, config, as_json=output is AnalyzeFormat.JSON, fail_on=fail_on))
 
 
 @commands.command(
     epilog="\b\nExamples:\n  leakwatch check http://127.0.0.1:6060\n"
     "  leakwatch check shop=http://127.0.0.1:6060 cart=http://127.0.0.1:6061 --for 10m\n"
     "  leakwatch check http://canary:6060 --format junit > leaks.xml\n\n"
-    "\b\nExit status: 0 no leak, 1 a leak, 2 could not tell.\n"
-    "  It takes 24 blocks of 5 scrapes: 2m at --interval 1s. Keep the service under load meanwhile."
+    "\b\nExit status: 0 no leak, 1 a leak, 2 a target was not judged.\n"
+    "  A check needs 24 blocks of 5 scrapes: 2m at --interval 1s. Keep the service under load meanwhile."
 )
 def check(  # noqa: PLR0913  each is an option
-    urls: Annotated[list[str], typer.Argument(metavar="[SERVICE=]URL", help="Services to watch.")],
+    urls: Annotated[list[str], typer.Argument(metavar="[SERVICE=]URL", help="Services to check.")],
     *,
-    span: Annotated[str, typer.Option("--for", metavar="DURATION", help="How long to watch.")] = "2m",
-    interval: Annotated[str, typer.Option(metavar="DURATION", help="How often to scrape.")] = "1s",
+    span: Annotated[str, typer.Option("--for", metavar="DURATION", help="Duration of the check.")] = "2m",
+    interval: Annotated[str, typer.Option(metavar="DURATION", help="Interval between scrapes.")] = "1s",
     block: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Scales every window (default: a 24th of --for).")
+        str | None, typer.Option(metavar="DURATION", help="Unit of all windows (default: a 24th of --for).")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Take own_code, owners and ignore from this file.")
+        Path | None, typer.Option("--config", "-c", help="File with detection, owners and ignore.")
     ] = None,
-    output: Annotated[Report, typer.Option("--format", help="How to print it.")] = Report.TABLE,
+    output: Annotated[CheckFormat, typer.Option("--format", help="Output format.")] = CheckFormat.TABLE,
     fail_on: Annotated[FailOn, typer.Option(help="Exit with 1 from this verdict on.")] = FailOn.LEAKING,
-    timeout: Annotated[str, typer.Option(metavar="DURATION", help="How long to wait for an answer.")] = "10s",
+    timeout: Annotated[str, typer.Option(metavar="DURATION", help="Timeout of a scrape.")] = "10s",
     cost_limit: Annotated[
-        float, typer.Option(metavar="SHARE", help="Of one core of a service: scrape less often beyond.")
+        float, typer.Option(metavar="SHARE", help="Share of one core of a service that scrapes may take.")
     ] = 0.05,
 ) -> None:
-    """Watch services for a while and fail if they leak."""
-    from leakwatch.cli.check import session as checking
+    """Check for some minutes whether services leak."""
+    from leakwatch.cli.check.session import CheckOptions, run
 
     check_share("--cost-limit", cost_limit)
-    wanted = checking.CheckOptions(
-        seconds("--for", span),
-        seconds("--interval", interval),
-        None if block is None else seconds("--block", block),
-        seconds("--timeout", timeout),
-        cost_limit,
-        config,
-        output.value,
-        fail_on is FailOn.SUSPECTED,
+    options = CheckOptions(
+        span=seconds("--for", span),
+        interval=seconds("--interval", interval),
+        block=None if block is None else seconds("--block", block),
+        timeout=seconds("--timeout", timeout),
+        cost_limit=cost_limit,
+        config=config,
+        output=output.value,
+        strict=fail_on is FailOn.SUSPECTED,
     )
-    sys.exit(checking.run(urls, wanted))
+    sys.exit(run(urls, options))

@@ -1,4 +1,4 @@
-"""What is written and read as files: the configuration and the alert rules."""
+"""Commands for configuration files and rule files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ commands = typer.Typer()
 
 @commands.command(epilog="\b\nExamples:\n  leakwatch check-config leakwatch.yml")
 def check_config(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
-    """Say what is wrong in a configuration file."""
+    """Check a configuration file."""
     from leakwatch.config import load
 
     typer.echo(f"{file}: good: {load(file).summary}")
@@ -20,7 +20,7 @@ def check_config(file: Annotated[Path, typer.Argument(help="Configuration file."
 
 @commands.command(epilog="\b\nExamples:\n  leakwatch check-web-config web.yml")
 def check_web_config(file: Annotated[Path, typer.Argument(help="File for --web.config.file.")]) -> None:
-    """Say what is wrong in a web configuration file."""
+    """Check a web configuration file."""
     from leakwatch.web.server.web_config_file import read
 
     typer.echo(f"{file}: good: {read(file).settings.summary()}")
@@ -28,7 +28,7 @@ def check_web_config(file: Annotated[Path, typer.Argument(help="File for --web.c
 
 @commands.command(epilog="\b\nExamples:\n  leakwatch config-schema > leakwatch.schema.json")
 def config_schema() -> None:
-    """Print the configuration's JSON Schema."""
+    """Print the JSON Schema of the configuration."""
     from leakwatch.config import schema
 
     typer.echo(schema(), nl=False)
@@ -41,7 +41,7 @@ def config_schema() -> None:
 def rules(
     *,
     recording: Annotated[
-        bool, typer.Option("--recording", help="Print the recording rules, which the fleet dashboard needs.")
+        bool, typer.Option("--recording", help="Print the recording rules of the fleet dashboard.")
     ] = False,
 ) -> None:
     """Print the alert rules for Prometheus."""

@@ -1,4 +1,4 @@
-"""What keeps running: the daemon and the demo."""
+"""Commands that run until they are stopped: `run` and `demo`."""
 
 import asyncio
 import contextlib
@@ -6,18 +6,21 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leakwatch.cli.options import check_positive, shipped
 from leakwatch.errors import UsageError
 
+if TYPE_CHECKING:
+    from leakwatch.discovery.shard import Shard
+
 commands = typer.Typer()
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="Configuration file.")]
 Targets = Annotated[
-    list[str] | None, typer.Option("--target", "-t", metavar="[SERVICE=]URL", help="Also watch this one.")
+    list[str] | None, typer.Option("--target", "-t", metavar="[SERVICE=]URL", help="Additional target.")
 ]
 Listen = Annotated[
     str | None,
@@ -25,32 +28,36 @@ Listen = Annotated[
         "--listen",
         metavar="HOST:PORT",
         envvar="LEAKWATCH_LISTEN",
-        help="Where to serve metrics (default 127.0.0.1:9979).",
+        help="Address of metrics, pages and API (default 127.0.0.1:9979).",
     ),
 ]
-WebConfig = Annotated[
-    Path | None, typer.Option("--web.config.file", metavar="FILE", help="TLS, users and headers.")
+WebConfigFile = Annotated[
+    Path | None, typer.Option("--web.config.file", metavar="FILE", help="File with TLS, users and headers.")
 ]
-ExternalUrl = Annotated[str | None, typer.Option("--web.external-url", metavar="URL", help="How others reach us.")]
+ExternalUrl = Annotated[
+    str | None, typer.Option("--web.external-url", metavar="URL", help="URL at which others reach leakwatch.")
+]
 RoutePrefix = Annotated[
     str | None,
-    typer.Option("--web.route-prefix", metavar="PATH", help="Path before ours (default: the URL's)."),
+    typer.Option(
+        "--web.route-prefix", metavar="PATH", help="Prefix of all paths (default: the path of the external URL)."
+    ),
 ]
 EvidencePath = Annotated[
-    str | None, typer.Option("--evidence.path", metavar="DIR", help="Where to keep profiles of what leaks.")
+    str | None, typer.Option("--evidence.path", metavar="DIR", help="Folder for profiles of leaking targets.")
 ]
-OfShard = Annotated[
+ShardOption = Annotated[
     str | None,
-    typer.Option("--shard", metavar="I/N", help="Watch the I-th of N shares of the services, from 0; or auto/N."),
+    typer.Option("--shard", metavar="I/N", help="Scrape only the I-th of N shards, from 0; or auto/N."),
 ]
 WarmFrom = Annotated[
     str | None,
-    typer.Option("--warm-from", metavar="URL", help="Prometheus that knows what was exported before."),
+    typer.Option("--warm-from", metavar="URL", help="Prometheus that fills the histories at the start."),
 ]
 
 
 class Level(StrEnum):
-    """How much to log."""
+    """Lowest level of the logged events."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -68,60 +75,71 @@ def run(  # noqa: PLR0913  each is an option
     config: ConfigFile = None,
     target: Targets = None,
     listen: Listen = None,
-    web_config: WebConfig = None,
+    web_config: WebConfigFile = None,
     external_url: ExternalUrl = None,
     route_prefix: RoutePrefix = None,
-    shard: OfShard = None,
+    shard: ShardOption = None,
     warm_from: WarmFrom = None,
     evidence_path: EvidencePath = None,
-    log_level: Annotated[Level, typer.Option(help="What to log.")] = Level.INFO,
+    log_level: Annotated[Level, typer.Option(help="Lowest level of the logged events.")] = Level.INFO,
 ) -> None:
-    """Watch services: the daemon."""
-    from socket import gethostname
-
-    from leakwatch.cli import logging as logs
-    from leakwatch.config import Config, load
+    """Run the daemon."""
+    from leakwatch.cli.logging import configure
+    from leakwatch.config import Config, Overrides, load
     from leakwatch.daemon import Daemon
-    from leakwatch.discovery import shard as sharding
     from leakwatch.web.server.web_config_file import WebFile
 
-    logs.configure(log_level)
+    configure(log_level)
     if config is None and not target:
         raise UsageError("nothing to watch: give --config FILE or --target URL")
+    values = {
+        ("web", "listen"): listen,
+        ("web", "external_url"): external_url,
+        ("web", "route_prefix"): route_prefix,
+        ("warm_from", "url"): warm_from or None,
+        ("evidence", "path"): evidence_path or None,
+    }
+    options = Overrides(target or (), values)
 
-    def read() -> Config:
-        found = load(config, target or ()) if config else Config().with_targets(target or ())
-        found = found.warmed(warm_from) if warm_from else found
-        found = found.keeping(evidence_path) if evidence_path else found
-        return found.serving(listen=listen, route_prefix=route_prefix, external_url=external_url)
+    def read_config() -> Config:
+        return load(config, options) if config else Config().override(options)
+
+    asyncio.run(Daemon(read_config, WebFile(web_config), _own_shard(shard)).run())
+
+
+def _own_shard(text: str | None) -> "Shard":
+    """Return the shard of this process; raises UsageError."""
+    from socket import gethostname
+
+    from leakwatch.discovery.shard import shard
 
     try:
-        mine = sharding.shard(shard or "0/1", gethostname())
+        return shard(text or "0/1", gethostname())
     except ValueError as error:
         raise UsageError(f"--shard: {error}") from error
-    asyncio.run(Daemon(read, WebFile(web_config), mine).run())
 
 
 @commands.command(epilog="\b\nExamples:\n  leakwatch demo\n  leakwatch demo --rate 20 --once")
 def demo(
     *,
     rate: Annotated[float, typer.Option(help="Goroutines to leak per second.")] = 5.0,
-    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where to serve metrics.")] = "127.0.0.1:9979",
-    once: Annotated[bool, typer.Option("--once", help="End when the leak is named.")] = False,
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Address of metrics, pages and API.")
+    ] = "127.0.0.1:9979",
+    once: Annotated[bool, typer.Option("--once", help="Exit as soon as the leak is reported.")] = False,
     picture: Annotated[Path | None, typer.Option(help="Save the last table as SVG.", hidden=True)] = None,
 ) -> None:
-    """Run a leaking Go service and watch it; needs Go."""
-    from leakwatch.cli.demo import play
+    """Run a leaking Go service and leakwatch beside it. Requires Go."""
+    from leakwatch.cli.demo import DemoOptions, play
 
     check_positive("--rate", rate)
-    playing = play(
-        shipped("demo"), rate=rate, listen=listen, once=once, picture=picture, command=shlex.join(_started())
-    )
+    command = shlex.join(_command())
+    options = DemoOptions(rate=rate, listen=listen, once=once, picture=picture, command=command)
     with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(playing)
+        asyncio.run(play(shipped("demo"), options))
 
 
-def _started() -> list[str]:
-    """Return the words that start leakwatch the way it was started."""
+def _command() -> list[str]:
+    """Return the command that starts leakwatch in the way this process was started."""
     by_module = Path(sys.argv[0]).name == "__main__.py"
     return [sys.executable, "-m", "leakwatch"] if by_module else [sys.argv[0]]

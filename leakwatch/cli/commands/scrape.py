@@ -1,4 +1,4 @@
-"""A look at profiles."""
+"""Commands that print profiles: `scrape` and `diff`."""
 
 import sys
 from enum import StrEnum
@@ -8,28 +8,28 @@ import typer
 
 from leakwatch.cli.options import check_positive, check_share, seconds
 from leakwatch.errors import UsageError
-from leakwatch.profile.grouping import By
+from leakwatch.profile.grouping import GroupBy
 
 commands = typer.Typer()
 
 
-class Sort(StrEnum):
-    """What comes first in a live table."""
+class TableOrder(StrEnum):
+    """Order of the rows of a live table."""
 
     GROWTH = "growth"
     COUNT = "count"
 
 
-class Changes(StrEnum):
-    """How to print a difference."""
+class DiffFormat(StrEnum):
+    """Output format of `diff`."""
 
     TEXT = "text"
     JSON = "json"
     FOLDED = "folded"
 
 
-class Format(StrEnum):
-    """How to print one look."""
+class ScrapeFormat(StrEnum):
+    """Output format of `scrape`."""
 
     TABLE = "table"
     JSON = "json"
@@ -38,13 +38,13 @@ class Format(StrEnum):
 
 
 FullDump = Annotated[
-    bool, typer.Option("--full-dump", help="Ask for debug=2: how long each waits, created by whom.")
+    bool, typer.Option("--full-dump", help="Fetch debug=2, which has waiting times and creators.")
 ]
 FullDumpLimit = Annotated[
-    int, typer.Option(help="With --full-dump: the most goroutines; the service stands still.")
+    int, typer.Option(help="With --full-dump: largest number of goroutines; the service stops meanwhile.")
 ]
 CostLimit = Annotated[
-    float, typer.Option(metavar="SHARE", help="With --watch: of one core of the service, at most.")
+    float, typer.Option(metavar="SHARE", help="With --watch: limit, as a share of one core of the service.")
 ]
 
 
@@ -58,79 +58,91 @@ CostLimit = Annotated[
     "  leakwatch scrape old.txt --format pprof > old.pb.gz; go tool pprof -top old.pb.gz"
 )
 def scrape(  # noqa: PLR0913  each is an option
-    source: Annotated[str, typer.Argument(metavar="URL|FILE", help="A service, a saved body, or - for stdin.")],
+    source: Annotated[str, typer.Argument(metavar="URL|FILE", help="Service, saved profile, or - for stdin.")],
     *,
-    by: Annotated[By, typer.Option(help="What to group by.")] = By.STACK,
-    output: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for a service.")] = 10.0,
+    by: Annotated[GroupBy, typer.Option(help="Grouping of the stacks.")] = GroupBy.STACK,
+    output: Annotated[ScrapeFormat, typer.Option("--format", help="Output format.")] = ScrapeFormat.TABLE,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the service.")] = 10.0,
     limit: Annotated[int, typer.Option(help="Rows of the table; 0 for all.")] = 30,
     full_dump: FullDump = False,
     full_dump_limit: FullDumpLimit = 1000,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again and again, until Ctrl-C.")] = False,
-    interval: Annotated[str, typer.Option(metavar="DURATION", help="With --watch: how often.")] = "1s",
-    span: Annotated[str | None, typer.Option("--for", metavar="DURATION", help="With --watch: how long.")] = None,
-    sort: Annotated[Sort, typer.Option(help="With --watch: what comes first.")] = Sort.GROWTH,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Scrape repeatedly, until Ctrl-C.")] = False,
+    interval: Annotated[str, typer.Option(metavar="DURATION", help="With --watch: interval.")] = "1s",
+    span: Annotated[
+        str | None, typer.Option("--for", metavar="DURATION", help="With --watch: time until the end.")
+    ] = None,
+    sort: Annotated[TableOrder, typer.Option(help="With --watch: order of the rows.")] = TableOrder.GROWTH,
     cost_limit: CostLimit = 0.05,
 ) -> None:
-    """Take one look at a service, a saved profile or a dump."""
+    """Print the stacks of a service or a saved profile."""
     check_positive("--timeout", timeout)
     _check_limit(limit)
     if watch:
         if full_dump:
-            raise UsageError("--full-dump goes without --watch: it is too dear to take often")
-        if output is not Format.TABLE or by is not By.STACK:
-            raise UsageError("--watch shows a table of stacks: it goes with neither --by nor --format")
+            raise UsageError("--full-dump cannot be combined with --watch: a full dump is too expensive to repeat")
+        if output is not ScrapeFormat.TABLE or by is not GroupBy.STACK:
+            raise UsageError("--watch shows a table of stacks: it cannot be combined with --by or --format")
         _watch(source, span, interval, timeout, cost_limit, limit, sort)
         return
     if span is not None:
-        raise UsageError("--for goes with --watch")
-    from leakwatch.cli import scrape_once as show
+        raise UsageError("--for needs --watch")
+    from leakwatch.cli import scrape_once
 
-    if full_dump and not show.is_service(source):
-        raise UsageError("--full-dump takes the URL of a service; a saved dump needs no option")
-    profile = show.read(source, timeout, full_dump_limit if full_dump else None)
-    if output is Format.PPROF and sys.stdout.isatty():
+    if full_dump and not scrape_once.is_service(source):
+        raise UsageError("--full-dump needs the URL of a service; a saved dump needs no option")
+    profile = scrape_once.read(source, timeout, full_dump_limit if full_dump else None)
+    if output is ScrapeFormat.PPROF and sys.stdout.isatty():
         raise UsageError("pprof format is binary: redirect it to a file")
-    sys.stdout.buffer.write(show.render(profile, by, output.value, limit))
+    sys.stdout.buffer.write(scrape_once.render(profile, by, output.value, limit))
     sys.stdout.buffer.flush()
 
 
 def _watch(
-    source: str, span: str | None, interval: str, timeout: float, cost_limit: float, limit: int, sort: Sort
+    source: str, span: str | None, interval: str, timeout: float, cost_limit: float, limit: int, sort: TableOrder
 ) -> None:
     """Show a live table; raises UsageError."""
-    from leakwatch.cli import scrape_once as show
-    from leakwatch.cli import scrape_watch as top
+    from leakwatch.cli.scrape_once import is_service
+    from leakwatch.cli.scrape_watch import TableOptions, run
 
-    if not show.is_service(source):
-        raise UsageError("--watch takes the URL of a service")
+    if not is_service(source):
+        raise UsageError("--watch needs the URL of a service")
     check_share("--cost-limit", cost_limit)
-    lasting = None if span is None else seconds("--for", span)
-    every = seconds("--interval", interval)
-    top.run(source, top.TableOptions(lasting, every, timeout, cost_limit, limit, sort is Sort.COUNT))
+    options = TableOptions(
+        span=None if span is None else seconds("--for", span),
+        interval=seconds("--interval", interval),
+        timeout=timeout,
+        cost_limit=cost_limit,
+        rows=limit,
+        by_count=sort is TableOrder.COUNT,
+    )
+    run(source, options)
 
 
 @commands.command(
     epilog="\b\nExamples:\n  leakwatch diff old.txt new.txt\n"
     "  leakwatch diff yesterday.pb.gz http://127.0.0.1:6060 --by site\n"
-    "  leakwatch diff shop/10.0.0.1/    # of a folder of profiles the first and the last\n"
+    "  leakwatch diff shop/10.0.0.1/    # the first and the last profile in a folder\n"
     "  leakwatch diff old.txt new.txt --format folded | flamegraph.pl > grown.svg"
 )
 def diff(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="A service, a saved body, a folder of them, or -.")],
-    new: Annotated[str | None, typer.Argument(metavar="NEW", help="Another; or none after a folder.")] = None,
+    old: Annotated[
+        str, typer.Argument(metavar="OLD", help="Service, saved profile, folder of profiles, or - for stdin.")
+    ],
+    new: Annotated[
+        str | None, typer.Argument(metavar="NEW", help="The same; not needed if OLD is a folder.")
+    ] = None,
     *,
-    by: Annotated[By, typer.Option(help="What to group by.")] = By.STACK,
-    output: Annotated[Changes, typer.Option("--format", help="How to print it.")] = Changes.TEXT,
+    by: Annotated[GroupBy, typer.Option(help="Grouping of the stacks.")] = GroupBy.STACK,
+    output: Annotated[DiffFormat, typer.Option("--format", help="Output format.")] = DiffFormat.TEXT,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a service.")] = 10.0,
     limit: Annotated[int, typer.Option(help="Rows of the text; 0 for all.")] = 30,
 ) -> None:
-    """Say what grew between two profiles of a service."""
-    from leakwatch.cli import diff as difference
+    """Print what grew between two profiles of a service."""
+    from leakwatch.cli.diff import DiffOptions, run
 
     check_positive("--timeout", timeout)
     _check_limit(limit)
-    difference.run((old, new), by, output.value, limit, timeout)
+    run((old, new), DiffOptions(by=by, output=output.value, limit=limit, timeout=timeout))
 
 
 def _check_limit(limit: int) -> None:

@@ -1,1 +1,1 @@
-"""`kubernetes_sd_configs`: pods and slices of endpoints of a Kubernetes cluster, listed once and then watched."""
+"""`kubernetes_sd_configs`: discovery of the pods and endpoint slices of a Kubernetes cluster."""

@@ -1,119 +1,185 @@
-"""What is watched for a role, joined to target groups, and told no more often than need be."""
+"""Kubernetes discoverer: runs the reflectors that a role needs, and builds target groups from their stores."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from leakwatch.discovery.kubernetes import meta_labels as labels
-from leakwatch.discovery.kubernetes import objects
+from leakwatch.clock import Clock
+from leakwatch.discovery.kubernetes import meta_labels, objects
 from leakwatch.discovery.kubernetes.api_client import ApiClient, Resource
-from leakwatch.discovery.kubernetes.kubeconfig import Access
-from leakwatch.discovery.kubernetes.meta_labels import World
-from leakwatch.discovery.kubernetes.reflector import ObjectSource, Reflector, Timing, Troubles
+from leakwatch.discovery.kubernetes.credential_cache import CredentialCache
+from leakwatch.discovery.kubernetes.kubeconfig import ApiAccess
+from leakwatch.discovery.kubernetes.meta_labels import ObjectStores
+from leakwatch.discovery.kubernetes.reflector import (
+    API_SERVER,
+    ObjectSource,
+    Reflector,
+    ReflectorFailures,
+    WatchTiming,
+)
+from leakwatch.discovery.status import DiscoveryStatus
 from leakwatch.discovery.target_group import TargetGroup, Update
+from leakwatch.errors import ConfigError
 
-__all__ = ["Cluster", "Timing", "WatchRequest"]
-
-PODS = ObjectSource(Resource("pods"), objects.KubernetesPod, objects.Page[objects.KubernetesPod], labels.pod)
+PODS = ObjectSource(
+    resource=Resource(name="pods"),
+    object_type=objects.KubernetesPod,
+    page_type=objects.ListPage[objects.KubernetesPod],
+    stored=meta_labels.stored_pod,
+)
 SERVICES = ObjectSource(
-    Resource("services"), objects.KubernetesService, objects.Page[objects.KubernetesService], labels.service
+    resource=Resource(name="services"),
+    object_type=objects.KubernetesService,
+    page_type=objects.ListPage[objects.KubernetesService],
+    stored=meta_labels.service_labels,
 )
 SLICES = ObjectSource(
-    Resource("endpointslices", "discovery.k8s.io"),
-    objects.EndpointSlice,
-    objects.Page[objects.EndpointSlice],
-    lambda one: one,
+    resource=Resource(name="endpointslices", group="discovery.k8s.io"),
+    object_type=objects.EndpointSlice,
+    page_type=objects.ListPage[objects.EndpointSlice],
+    stored=lambda endpoint_slice: endpoint_slice,
 )
-NODES = ObjectSource(Resource("nodes", in_namespaces=False), objects.Node, objects.Page[objects.Node], labels.node)
-
-Groups = Callable[[World], Iterator[TargetGroup]]
+NODES = ObjectSource(
+    resource=Resource(name="nodes", is_namespaced=False),
+    object_type=objects.KubernetesNode,
+    page_type=objects.ListPage[objects.KubernetesNode],
+    stored=meta_labels.node_labels,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
-    """What is watched, by its name in World, and what makes targets of it."""
+class TargetRole:
+    """A role of `kubernetes_sd_configs`: its sources by their name in ObjectStores, and its target groups."""
 
     sources: Mapping[str, ObjectSource[Any, Any]]
-    groups: Groups
+    groups: Callable[[ObjectStores], Iterator[TargetGroup]]
 
 
 ROLES = {
-    "pod": Role({"pods": PODS}, labels.pod_groups),
-    "endpointslice": Role({"slices": SLICES, "pods": PODS, "services": SERVICES}, labels.slice_groups),
+    "pod": TargetRole({"pods": PODS}, meta_labels.pod_groups),
+    "endpointslice": TargetRole({"slices": SLICES, "pods": PODS, "services": SERVICES}, meta_labels.slice_groups),
 }
-SELECTED = {"pods": "pod", "slices": "endpointslice", "services": "service", "nodes": "node"}
-"""What `selectors` call that which is watched."""
+SELECTOR_ROLES = {"pods": "pod", "slices": "endpointslice", "services": "service", "nodes": "node"}
+"""The role in `selectors` of each name in ObjectStores."""
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What is watched for one namespace, by its name in World."""
+class NamespaceReflectors:
+    """The reflectors of one namespace, by their name in ObjectStores."""
 
-    watches: Mapping[str, Reflector[Any, Any]]
+    reflectors: Mapping[str, Reflector[Any, Any]]
 
-    def settled(self) -> bool:
-        """Return whether each watch has listed once, or failed."""
-        return all(watch.listed or watch.failed for watch in self.watches.values())
+    def is_settled(self) -> bool:
+        """Return whether each reflector has listed its objects or has failed."""
+        return all(reflector.is_listed or reflector.is_failing for reflector in self.reflectors.values())
 
-    def known(self) -> bool:
-        """Return whether all is known: half of a target's labels would make another target of it."""
-        return all(watch.listed for watch in self.watches.values())
+    def is_listed(self) -> bool:
+        """Return whether all objects are listed. Before that, a target would lack labels and be another target."""
+        return all(reflector.is_listed for reflector in self.reflectors.values())
 
-    def world(self) -> World:
-        """Return what is known."""
-        return World(**{name: watch.kept for name, watch in self.watches.items()})
+    def stores(self) -> ObjectStores:
+        """Return the stores of all reflectors."""
+        return ObjectStores(**{name: reflector.store for name, reflector in self.reflectors.items()})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WatchRequest:
-    """What is to be found; `namespaces`: "" is all of them; `selectors`: parameters of requests, by role."""
+    """The objects that a discoverer watches."""
 
     role: str
     namespaces: Sequence[str]
+    """Names; none means all namespaces, unless `own_namespace` is true."""
+    own_namespace: bool
+    """Whether to watch the namespace of leakwatch's own pod."""
     selectors: Mapping[str, dict[str, str]]
+    """Request parameters by selector role."""
     nodes: bool
+    """Whether to watch nodes."""
 
 
-class Cluster:
-    """Watches what a role needs."""
+class KubernetesDiscoverer:
+    """Watches the objects of a request. `find_access` returns the access, or raises ConfigError."""
 
-    def __init__(self, access: Access, wanted: WatchRequest, timing: Timing) -> None:
-        self._access = access
-        self._wanted = wanted
+    def __init__(
+        self,
+        find_access: Callable[[], ApiAccess],
+        request: WatchRequest,
+        status: DiscoveryStatus,
+        clock: Clock,
+        timing: WatchTiming,
+    ) -> None:
+        self._find_access = find_access
+        self._request = request
+        self._role = ROLES[request.role]
+        self._status = status
+        self._clock = clock
         self._timing = timing
-        self._role = ROLES[wanted.role]
+        self._failures = ReflectorFailures(status)
         self._changed = asyncio.Event()
-        self._troubles = Troubles()
-        common = {"nodes": self._watch("nodes", NODES, "")} if wanted.nodes else {}
-        self._views = [View(common | self._of_namespace(namespace)) for namespace in wanted.namespaces]
 
     async def run(self, update: Update) -> None:
-        """Tell all groups when they are known, and when they change; never ends."""
-        told: list[TargetGroup] | None = None
+        """Call `update` with all target groups when they are complete and after each change; never ends."""
+        namespaces = self._namespace_reflectors(await self._wait_for_access())
+        last_groups: list[TargetGroup] | None = None
         async with asyncio.TaskGroup() as tasks:
-            for watch in {watch for view in self._views for watch in view.watches.values()}:
-                tasks.create_task(watch.run())
+            for reflector in {item for namespace in namespaces for item in namespace.reflectors.values()}:
+                tasks.create_task(reflector.run())
             while True:
                 await self._changed.wait()
                 self._changed.clear()
-                groups = self._groups()
-                if groups is not None and groups != told:
-                    told = groups
+                groups = self._groups(namespaces)
+                if groups is not None and groups != last_groups:
+                    last_groups = groups
                     update(groups)
-                    await asyncio.sleep(self._timing.debounce)  # a roll-out of 1,000 pods is not 1,000 updates
+                    # A rollout of 1,000 pods must not cause 1,000 updates.
+                    await self._clock.sleep(self._timing.debounce)
 
-    def _groups(self) -> list[TargetGroup] | None:
-        """Return the groups of the namespaces that are known; None if it is too early to tell."""
-        known = [view for view in self._views if view.known()]
-        if not known or not all(view.settled() for view in self._views):
+    async def _wait_for_access(self) -> ApiAccess:
+        while True:
+            try:
+                return self._find_access()
+            except ConfigError as error:
+                self._status.failed(API_SERVER, str(error), targets=0)
+            await self._clock.sleep(self._timing.max_backoff)
+
+    def _groups(self, namespaces: Sequence[NamespaceReflectors]) -> list[TargetGroup] | None:
+        """Return the groups of all listed namespaces; None if there are none, or a reflector is still listing."""
+        listed = [namespace for namespace in namespaces if namespace.is_listed()]
+        if not listed or not all(namespace.is_settled() for namespace in namespaces):
             return None
-        return [group for view in known for group in self._role.groups(view.world())]
+        return [group for namespace in listed for group in self._role.groups(namespace.stores())]
 
-    def _of_namespace(self, namespace: str) -> dict[str, Reflector[Any, Any]]:
-        return {name: self._watch(name, source, namespace) for name, source in self._role.sources.items()}
+    def _namespace_reflectors(self, access: ApiAccess) -> list[NamespaceReflectors]:
+        credentials = CredentialCache(access.plugin, self._wall_time) if access.plugin else None
 
-    def _watch(self, name: str, source: ObjectSource[Any, Any], namespace: str) -> Reflector[Any, Any]:
-        api = ApiClient(self._access, source.resource, namespace, answer=self._timing.answer)
-        selector = self._wanted.selectors.get(SELECTED[name], {})
-        return Reflector(source, api, selector, self._timing, self._troubles, self._changed.set)
+        def reflector(name: str, source: ObjectSource[Any, Any], namespace: str) -> Reflector[Any, Any]:
+            return Reflector(
+                source=source,
+                client=ApiClient(
+                    access,
+                    source.resource,
+                    namespace,
+                    timeout=self._timing.response_timeout,
+                    credentials=credentials,
+                ),
+                selector=self._request.selectors.get(SELECTOR_ROLES[name], {}),
+                timing=self._timing,
+                clock=self._clock,
+                failures=self._failures,
+                changed=self._changed.set,
+            )
+
+        own = (access.namespace,) if self._request.own_namespace else ()
+        names = tuple(dict.fromkeys((*self._request.namespaces, *own))) or ("",)
+        nodes = {"nodes": reflector("nodes", NODES, "")} if self._request.nodes else {}
+        return [
+            NamespaceReflectors(
+                nodes | {name: reflector(name, source, namespace) for name, source in self._role.sources.items()}
+            )
+            for namespace in names
+        ]
+
+    def _wall_time(self) -> float:
+        """Return the wall clock time, by which credentials expire."""
+        return self._clock.wall(self._clock.time())

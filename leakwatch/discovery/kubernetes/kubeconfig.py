@@ -1,86 +1,93 @@
-"""Where the API server is, and who we are to it: `api_server`, a kubeconfig, or our own pod's service account."""
+"""Address of the API server and credentials for it: from a kubeconfig, or from the pod's service account."""
 
-import asyncio
 import base64
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import httpx
-import structlog
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from leakwatch.discovery.kubernetes.exec_plugin import ExecConfig, ExecPlugin
+from leakwatch.discovery.kubernetes.memory_file import memory_file
 from leakwatch.errors import ConfigError
 from leakwatch.http.settings import Authorization, BasicAuth, HttpSettings, TlsConfig
 from leakwatch.settings.messages import friendly_message
 
-log = structlog.get_logger()
+ACCOUNT_FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+EXEC_EXTENSION = "client.authentication.k8s.io/exec"
+"""Name of the cluster's extension with settings for a credential plugin."""
 
-ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """An API server, and how to ask it; `namespace` is our own, "" if that is not known."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiAccess:
+    """Address of an API server and credentials for it."""
 
     url: str
     http: HttpSettings
     namespace: str = ""
+    """Namespace of leakwatch's own pod; "" if leakwatch does not run in the cluster."""
+    plugin: ExecPlugin | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Pod:
-    """What a pod can know of its cluster: variables, and the folder of its service account."""
+class ServiceAccount:
+    """The service account of leakwatch's own pod: environment variables, and the folder of its files."""
 
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    account: Path = ACCOUNT
+    folder: Path = ACCOUNT_FOLDER
 
-    def access(self) -> Access:
-        """Return the access of the service account, whose token is read anew as it rotates; raises ConfigError."""
-        host, port = (self.environment.get(f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
+    def access(self) -> ApiAccess:
+        """Return the access of the service account; raises ConfigError.
+
+        The token file is read again for each request, because Kubernetes rotates the token.
+        """
+        host, port = (self.environment.get(f"KUBERNETES_SERVICE_{name}") for name in ("HOST", "PORT"))
         if not host or not port:
             raise ConfigError(
                 "not in a cluster, KUBERNETES_SERVICE_HOST is not set: needs api_server or kubeconfig_file"
             )
         try:
             http = HttpSettings(
-                authorization=Authorization(credentials_file=self.account / "token"),
-                tls_config=TlsConfig(ca_file=self.account / "ca.crt"),
+                authorization=Authorization(credentials_file=self.folder / "token"),
+                tls_config=TlsConfig(ca_file=self.folder / "ca.crt"),
             )
-            namespace = (self.account / "namespace").read_text().strip()
+            namespace = (self.folder / "namespace").read_text().strip()
         except ValidationError as error:
             raise ConfigError(f"the pod has no service account: {friendly_message(error.errors()[0])}") from error
         except OSError as error:
             raise ConfigError(f"the pod has no service account: {error}") from error
-        return Access(f"https://{_bracketed(host)}:{port}", http, namespace)
+        host = f"[{host}]" if ":" in host else host
+        return ApiAccess(url=f"https://{host}:{port}", http=http, namespace=namespace)
 
 
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+def _by_name(entries: Any) -> Any:
+    """Turn a list of {name: ..., kind: {...}} into a mapping from name to entry."""
+    if not isinstance(entries, list):
+        return entries
+    return {entry["name"]: entry for entry in entries if isinstance(entry, dict) and "name" in entry}
 
 
-def _named(value: Any) -> Any:
-    """Return the {name: ..., kind: {...}} of a kubeconfig as a mapping of names."""
-    if not isinstance(value, list):
-        return value
-    return {one["name"]: one for one in value if isinstance(one, dict) and "name" in one}
+Entry = TypeVar("Entry")
+Named = Annotated[dict[str, Entry], BeforeValidator(_by_name)]
 
 
-Kind = TypeVar("Kind")
-Named = Annotated[dict[str, Kind], BeforeValidator(_named)]
-
-
-class Part(BaseModel):
-    """Base of the parts of a kubeconfig; it holds much that is kubectl's business alone."""
+class KubeconfigModel(BaseModel):
+    """Base class of the models of a kubeconfig. Keys that only kubectl needs are skipped."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Cluster(Part):
+class ClusterExtension(KubeconfigModel):
+    """An entry of a cluster's `extensions`."""
+
+    extension: Any = None
+
+
+class KubeconfigCluster(KubeconfigModel):
     """`clusters[].cluster`."""
 
     server: str
@@ -88,9 +95,22 @@ class Cluster(Part):
     ca: str = Field("", alias="certificate-authority-data")
     insecure: bool = Field(False, alias="insecure-skip-tls-verify")
     server_name: str | None = Field(None, alias="tls-server-name")
+    proxy_url: str = Field("", alias="proxy-url")
+    disable_compression: bool = Field(False, alias="disable-compression")
+    extensions: Named[ClusterExtension] = Field(default_factory=dict)
+
+    def exec_info(self, ca_file: Path | None) -> dict[str, Any]:
+        """Return the cluster as credential plugins expect it; raises OSError."""
+        keys = {"server", "insecure", "server_name", "proxy_url", "disable_compression"}
+        info = self.model_dump(by_alias=True, include=keys, exclude_defaults=True)
+        if ca_file:
+            info["certificate-authority-data"] = base64.b64encode(ca_file.read_bytes()).decode()
+        if EXEC_EXTENSION in self.extensions:
+            info["config"] = self.extensions[EXEC_EXTENSION].extension
+        return info
 
 
-class User(Part):
+class KubeconfigUser(KubeconfigModel):
     """`users[].user`."""
 
     token: SecretStr | None = None
@@ -101,79 +121,67 @@ class User(Part):
     cert: str = Field("", alias="client-certificate-data")
     key_file: str = Field("", alias="client-key")
     key: SecretStr = Field(SecretStr(""), alias="client-key-data")
-    plugin: dict[str, Any] | None = Field(None, alias="exec")
+    exec: dict[str, Any] | None = None
+    """Validated only for the current context: the plugins of other users may need a terminal."""
     provider: dict[str, Any] | None = Field(None, alias="auth-provider")
 
 
-class Context(Part):
+class KubeconfigContext(KubeconfigModel):
     """`contexts[].context`."""
 
     cluster: str
     user: str = ""
 
 
-class NamedCluster(Part):
-    """One of `clusters`."""
+class NamedCluster(KubeconfigModel):
+    """An entry of `clusters`."""
 
-    cluster: Cluster
-
-
-class NamedUser(Part):
-    """One of `users`."""
-
-    user: User = User()
+    cluster: KubeconfigCluster
 
 
-class NamedContext(Part):
-    """One of `contexts`."""
+class NamedUser(KubeconfigModel):
+    """An entry of `users`."""
 
-    context: Context
+    user: KubeconfigUser = KubeconfigUser()
 
 
-class Kubeconfig(Part):
-    """The whole file."""
+class NamedContext(KubeconfigModel):
+    """An entry of `contexts`."""
 
-    current: str = Field("", alias="current-context")
+    context: KubeconfigContext
+
+
+class Kubeconfig(KubeconfigModel):
+    """A kubeconfig file."""
+
+    current_context: str = Field("", alias="current-context")
     contexts: Named[NamedContext] = Field(default_factory=dict)
     clusters: Named[NamedCluster] = Field(default_factory=dict)
     users: Named[NamedUser] = Field(default_factory=dict)
 
 
-def kubeconfig(path: Path) -> Access:
-    """Return what the current context of a kubeconfig says; raises ConfigError."""
+def read_kubeconfig(path: Path) -> ApiAccess:
+    """Return the access of the current context of a kubeconfig; raises ConfigError."""
     try:
-        read = Kubeconfig.model_validate(yaml.safe_load(path.read_text()))
-        context = _one(path, "context", read.current, read.contexts).context
-        cluster = _one(path, "cluster", context.cluster, read.clusters).cluster
-        user = _one(path, "user", context.user, read.users).user if context.user else User()
-        return Access(server_url(cluster.server), _http(cluster, user, path))
+        config = Kubeconfig.model_validate(yaml.safe_load(path.read_text()))
+        context = _entry(path, "context", config.current_context, config.contexts).context
+        cluster = _entry(path, "cluster", context.cluster, config.clusters).cluster
+        user = _entry(path, "user", context.user, config.users).user if context.user else KubeconfigUser()
+        return _access(path, cluster, user)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {where or 'top level'}: {friendly_message(first)}") from error
+        location = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {location or 'top level'}: {friendly_message(first)}") from error
     except (OSError, yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
 
 
-async def known(pod: Pod, file: Path | None, *, again: float) -> Access:
-    """Return the access of a kubeconfig, else of our own pod, when there is one; tries every `again` seconds."""
-    said = ""
-    while True:
-        try:
-            return kubeconfig(file) if file else pod.access()
-        except ConfigError as error:
-            if str(error) != said:
-                said = str(error)
-                log.error("Kubernetes discovery cannot begin", error=said)  # noqa: TRY400  the message says it all
-        await asyncio.sleep(again)
-
-
 def server_url(text: str) -> str:
-    """Return the URL of an API server without the slash at its end; raises ValueError."""
+    """Return the URL of an API server without a final slash; raises ValueError."""
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
-        raise ValueError(f"{text!r} is no URL: {error}") from error
+        raise ValueError(f"{text!r} is not a URL: {error}") from error
     if url.userinfo:
         raise ValueError("a user or password in the URL would be shown in logs: write it in basic_auth")
     if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
@@ -181,54 +189,61 @@ def server_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _one(path: Path, kind: str, name: str, known: Mapping[str, Kind]) -> Kind:
-    if name not in known:
-        said = f"has no {kind} {name!r}" if name else f"says no current {kind}"
-        raise ConfigError(f"{path}: {said}; known here: {', '.join(known) or 'none'}")
-    return known[name]
+def _entry(path: Path, kind: str, name: str, entries: Mapping[str, Entry]) -> Entry:
+    if name not in entries:
+        problem = f"does not contain {kind} {name!r}" if name else f"does not set current-{kind}"
+        raise ConfigError(f"{path}: {problem}; it has: {', '.join(entries) or 'none'}")
+    return entries[name]
 
 
-def _http(cluster: Cluster, user: User, path: Path) -> HttpSettings:
-    """Return the settings of a cluster and user; raises ConfigError, ValueError and OSError."""
-    if user.plugin or user.provider:
-        kind = "exec" if user.plugin else "auth-provider"
+def _access(path: Path, cluster: KubeconfigCluster, user: KubeconfigUser) -> ApiAccess:
+    """Return the access of a cluster and a user; raises ConfigError, ValueError and OSError."""
+    if user.provider:
         raise ConfigError(
-            f"{path}: its user is made known by {kind}, which is not supported: use api_server and"
-            " authorization, with the token of a service account"
+            f"{path}: auth-provider is not supported: use exec, or api_server and authorization with the token of"
+            " a service account"
         )
-    file = _finder(path)
     tls = TlsConfig(
-        ca_file=file(cluster.ca_file, cluster.ca),
-        cert_file=file(user.cert_file, user.cert),
-        key_file=file(user.key_file, user.key.get_secret_value()),
+        ca_file=_file(path, cluster.ca_file, cluster.ca),
+        cert_file=_file(path, user.cert_file, user.cert),
+        key_file=_file(path, user.key_file, user.key.get_secret_value()),
         server_name=cluster.server_name,
         insecure_skip_verify=cluster.insecure,
     )
-    token_file = file(user.token_file, "")
-    authorization = Authorization(credentials_file=token_file) if token_file else None
-    if user.token and not authorization:
-        authorization = Authorization(credentials=user.token)
-    basic = BasicAuth(username=user.username, password=user.password or SecretStr("")) if user.username else None
-    return HttpSettings(tls_config=tls, authorization=authorization, basic_auth=None if authorization else basic)
+    authorization = _authorization(path, user)
+    basic = None
+    if user.username and not authorization:
+        basic = BasicAuth(username=user.username, password=user.password or SecretStr(""))
+    plugin = None
+    if user.exec is not None and not (authorization or basic or tls.cert_file):  # as in client-go
+        plugin = ExecPlugin(
+            kubeconfig=path,
+            config=_exec_config(path, user.exec),
+            cluster=cluster.exec_info(tls.ca_file),
+            tls_config=tls,
+        )
+    http = HttpSettings(tls_config=tls, authorization=authorization, basic_auth=basic)
+    return ApiAccess(url=server_url(cluster.server), http=http, plugin=plugin)
 
 
-def _finder(path: Path) -> Callable[[str, str], Path | None]:
-    """Return what finds the files that the kubeconfig at `path` names or, in base64, holds."""
-
-    def file(name: str, data: str) -> Path | None:
-        if data:
-            return _in_memory(base64.b64decode(data, validate=True))
-        return path.parent / name if name else None
-
-    return file
+def _authorization(path: Path, user: KubeconfigUser) -> Authorization | None:
+    token_file = _file(path, user.token_file, "")
+    if token_file:
+        return Authorization(credentials_file=token_file)
+    return Authorization(credentials=user.token) if user.token else None
 
 
-@cache
-def _in_memory(data: bytes) -> Path:
-    """Return a file that only this process sees: Python takes keys from files alone, and no disk should have them.
+def _exec_config(path: Path, settings: dict[str, Any]) -> ExecConfig:
+    try:
+        return ExecConfig.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        location = ".".join(("exec", *(str(part) for part in first["loc"])))
+        raise ConfigError(f"{path}: {location}: {friendly_message(first)}") from error
 
-    It stays open, since it is read again for each new TLS context; the same data are the same file.
-    """
-    descriptor = os.memfd_create("leakwatch-kubeconfig")
-    os.write(descriptor, data)
-    return Path(f"/proc/self/fd/{descriptor}")
+
+def _file(path: Path, name: str, data: str) -> Path | None:
+    """Return a file that the kubeconfig at `path` names, or one with the base64 `data` that it contains."""
+    if data:
+        return memory_file(base64.b64decode(data, validate=True))
+    return path.parent / name if name else None

@@ -1,8 +1,8 @@
-"""From Kubernetes objects to target groups, with the labels that Prometheus gives: `__meta_kubernetes_*`.
+"""Target groups from Kubernetes objects, with Prometheus's labels `__meta_kubernetes_*`. Pure.
 
-Compared label by label with what Prometheus finds (tests/test_kubernetes_oracle.py). Two differences are meant: a
-pod that has run to its end gives no target, since its address may be another pod's by now; and an IPv6 address
-without a port is in brackets, so that rules can add one.
+tests/unit/discovery/kubernetes/test_meta_labels.py compares each label with Prometheus's own discovery. There are
+two differences on purpose. A pod that has completed is not a target, because another pod may have its address now.
+An IPv6 address without a port is in brackets, so that rules can add a port.
 """
 
 import re
@@ -19,133 +19,144 @@ META = "__meta_kubernetes_"
 CONTAINER = f"{META}pod_container_"
 SLICE = f"{META}endpointslice_"
 SERVICE_OF_SLICE = "kubernetes.io/service-name"
-OVER = {"Succeeded", "Failed"}
-UNFIT = re.compile(r"[^a-zA-Z0-9_]")
+COMPLETED = {"Succeeded", "Failed"}
+INVALID_CHARACTER = re.compile(r"[^a-zA-Z0-9_]")
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
-    """A port of a container; a container without ports counts as one without a number."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPort:
+    """A port of a container. A container without ports has one port without a number."""
 
     number: int | None
     labels: Labels
     container: str
-    id: str
+    """Kind and name of the container, unique in the pod."""
+    container_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pod:
-    """What is kept of a pod."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPod:
+    """The parts of a pod that targets need."""
 
     ip: str
-    over: bool
+    is_completed: bool
     node: str
     labels: Labels
-    ports: tuple[Port, ...]
+    ports: tuple[StoredPort, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """All that is known of a cluster, or of some of its namespaces, by "namespace/name"."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectStores:
+    """The current objects of a namespace, or of all namespaces, by "namespace/name"."""
 
-    pods: Mapping[str, Pod] = field(default_factory=dict)
+    pods: Mapping[str, StoredPod] = field(default_factory=dict)
     slices: Mapping[str, objects.EndpointSlice] = field(default_factory=dict)
     services: Mapping[str, Labels] = field(default_factory=dict)
     nodes: Mapping[str, Labels] | None = None
-    """None: nodes are not watched."""
+    """None if nodes are not watched."""
 
-    def node(self, name: str | None) -> Labels | None:
-        """Return the labels of a node, None if it is not known though nodes are watched."""
+    def node_labels(self, name: str | None) -> Labels | None:
+        """Return the labels of a node: empty if nodes are not watched, None if the node is not in the store."""
         return {} if self.nodes is None else self.nodes.get(f"/{name}")
 
 
-def pod(received: objects.KubernetesPod) -> Pod:
-    """Return what is kept of a pod."""
-    spec, status = received.spec, received.status
-    ready = next((one.status for one in status.conditions or () if one.type == "Ready"), "Unknown")
+def stored_pod(pod: objects.KubernetesPod) -> StoredPod:
+    """Return the parts of a pod that targets need."""
+    spec, status = pod.spec, pod.status
+    ready = next(
+        (condition.status for condition in status.conditions or () if condition.type == "Ready"), "Unknown"
+    )
     labels = {
-        f"{META}namespace": received.metadata.namespace,
+        f"{META}namespace": pod.metadata.namespace,
         f"{META}pod_ip": status.ip,
         f"{META}pod_ready": ready.lower(),
         f"{META}pod_phase": status.phase,
         f"{META}pod_node_name": spec.node,
         f"{META}pod_host_ip": status.host,
-        f"{META}pod_uid": received.metadata.uid,
-        **named("pod", received.metadata),
+        f"{META}pod_uid": pod.metadata.uid,
+        **metadata_labels("pod", pod.metadata),
     }
-    owner = next((one for one in received.metadata.owners if one.controller), objects.Owner())
-    if owner.kind:
-        labels[f"{META}pod_controller_kind"] = owner.kind
-    if owner.name:
-        labels[f"{META}pod_controller_name"] = owner.name
-    ports = (
-        *_ports(spec.containers or (), status.containers or (), "false"),
-        *_ports(spec.init_containers or (), status.init_containers or (), "true"),
+    controller = next((owner for owner in pod.metadata.owners if owner.controller), objects.OwnerReference())
+    if controller.kind:
+        labels[f"{META}pod_controller_kind"] = controller.kind
+    if controller.name:
+        labels[f"{META}pod_controller_name"] = controller.name
+    return StoredPod(
+        ip=status.ip,
+        is_completed=status.phase in COMPLETED,
+        node=spec.node,
+        labels=labels,
+        ports=(
+            *_ports(spec.containers or (), status.containers or (), "false"),
+            *_ports(spec.init_containers or (), status.init_containers or (), "true"),
+        ),
     )
-    return Pod(status.ip, status.phase in OVER, spec.node, labels, ports)
 
 
-def service(received: objects.KubernetesService) -> Labels:
-    """Return what is kept of a service."""
-    return named("service", received.metadata)
+def service_labels(service: objects.KubernetesService) -> Labels:
+    """Return the labels of a service."""
+    return metadata_labels("service", service.metadata)
 
 
-def node(received: objects.Node) -> Labels:
-    """Return what is kept of a node."""
-    return named("node", received.metadata)
+def node_labels(node: objects.KubernetesNode) -> Labels:
+    """Return the labels of a node."""
+    return metadata_labels("node", node.metadata)
 
 
-def named(role: str, meta: objects.Meta) -> Labels:
-    """Return the labels that say the name, the labels and the annotations of an object."""
+def metadata_labels(role: str, meta: objects.ObjectMeta) -> Labels:
+    """Return the labels for the name, the labels and the annotations of an object."""
     labels = {f"{META}{role}_name": meta.name}
     for kind, values in (("label", meta.labels), ("annotation", meta.annotations)):
         for key, value in values.items():
-            name, present = _names(role, kind, key)
+            name, present = _label_names(role, kind, key)
             labels[name] = value
             labels[present] = "true"
     return labels
 
 
-def pod_groups(world: World) -> Iterator[TargetGroup]:
-    """Yield the targets of role pod: one per declared port, and one for a container without any."""
-    for pod in world.pods.values():
-        node = world.node(pod.node)
-        if not pod.ip or pod.over or node is None:
+def pod_groups(stores: ObjectStores) -> Iterator[TargetGroup]:
+    """Yield the targets of role pod: one per declared port, and one per container without ports."""
+    for pod in stores.pods.values():
+        node = stores.node_labels(pod.node)
+        if not pod.ip or pod.is_completed or node is None:
             continue
         common = pod.labels | node
         for port in pod.ports:
-            yield _group(_address(pod.ip, port.number), common | port.labels | {f"{CONTAINER}id": port.id})
+            labels = common | port.labels | {f"{CONTAINER}id": port.container_id}
+            yield _group(_address(pod.ip, port.number), labels)
 
 
-def slice_groups(world: World) -> Iterator[TargetGroup]:
+def slice_groups(stores: ObjectStores) -> Iterator[TargetGroup]:
     """Yield the targets of role endpointslice: the endpoints, and the other ports of the pods behind them."""
-    for one in world.slices.values():
-        meta = one.metadata
-        name = meta.labels.get(SERVICE_OF_SLICE)
-        common = {f"{META}namespace": meta.namespace, f"{SLICE}address_type": one.type}
-        common |= named("endpointslice", meta) | world.services.get(f"{meta.namespace}/{name}", {})
-        behind: dict[str, Pod] = {}
-        for endpoint in one.endpoints or ():
-            place = _place(endpoint) | (world.node(_node_of(endpoint)) or {})
-            key, pod = _pod_of(endpoint, world.pods)
-            if pod and one.ports and endpoint.addresses:
-                behind[key] = pod
-            for port in one.ports or ():
-                labels = common | _port_labels(port) | place | (_behind(pod, port.number) if pod else {})
+    for endpoint_slice in stores.slices.values():
+        meta = endpoint_slice.metadata
+        service = meta.labels.get(SERVICE_OF_SLICE)
+        common = {f"{META}namespace": meta.namespace, f"{SLICE}address_type": endpoint_slice.type}
+        common |= metadata_labels("endpointslice", meta)
+        common |= stores.services.get(f"{meta.namespace}/{service}", {})
+        pods: dict[str, StoredPod] = {}
+        for endpoint in endpoint_slice.endpoints or ():
+            endpoint_labels = _endpoint_labels(endpoint) | (stores.node_labels(_node_of(endpoint)) or {})
+            key, pod = _pod_of(endpoint, stores.pods)
+            if pod and endpoint_slice.ports and endpoint.addresses:
+                pods[key] = pod
+            for port in endpoint_slice.ports or ():
+                pod_labels = _pod_labels(pod, port.number) if pod else {}
+                labels = common | _port_labels(port) | endpoint_labels | pod_labels
                 for address in endpoint.addresses or ():
                     yield _group(_address(address, port.number), labels)
-        offered = {port.number for port in one.ports or ()}
-        yield from _other_ports(behind.values(), offered, common)
+        slice_ports = {port.number for port in endpoint_slice.ports or ()}
+        yield from _other_ports(pods.values(), slice_ports, common)
 
 
-def _other_ports(pods: Iterable[Pod], offered: set[int | None], common: Labels) -> Iterator[TargetGroup]:
+def _other_ports(pods: Iterable[StoredPod], slice_ports: set[int | None], common: Labels) -> Iterator[TargetGroup]:
     for pod in pods:
         for port in pod.ports:
-            if pod.ip and port.number is not None and port.number not in offered:
+            if pod.ip and port.number is not None and port.number not in slice_ports:
                 yield _group(_address(pod.ip, port.number), common | port.labels | pod.labels)
 
 
-def _pod_of(endpoint: objects.SliceEndpoint, pods: Mapping[str, Pod]) -> tuple[str, Pod | None]:
+def _pod_of(endpoint: objects.SliceEndpoint, pods: Mapping[str, StoredPod]) -> tuple[str, StoredPod | None]:
     target = endpoint.target
     if target is None or target.kind != "Pod":
         return "", None
@@ -158,8 +169,8 @@ def _node_of(endpoint: objects.SliceEndpoint) -> str | None:
     return target.name if target and target.kind == "Node" else endpoint.node
 
 
-def _place(endpoint: objects.SliceEndpoint) -> Labels:
-    """Return the labels of an endpoint, whatever its port."""
+def _endpoint_labels(endpoint: objects.SliceEndpoint) -> Labels:
+    """Return the labels of an endpoint that do not depend on the port."""
     labels: dict[str, str | bool | None] = {
         "endpoint_conditions_ready": endpoint.conditions.ready,
         "endpoint_conditions_serving": endpoint.conditions.serving,
@@ -171,13 +182,14 @@ def _place(endpoint: objects.SliceEndpoint) -> Labels:
         "address_target_name": endpoint.target.name if endpoint.target else None,
     }
     for key, value in endpoint.topology.items():
-        labels[f"endpoint_topology_{UNFIT.sub('_', key)}"] = value
-        labels[f"endpoint_topology_present_{UNFIT.sub('_', key)}"] = True
-    return _known(labels)
+        name = INVALID_CHARACTER.sub("_", key)
+        labels[f"endpoint_topology_{name}"] = value
+        labels[f"endpoint_topology_present_{name}"] = True
+    return _slice_labels(labels)
 
 
 def _port_labels(port: objects.EndpointPort) -> Labels:
-    return _known(
+    return _slice_labels(
         {
             "port": None if port.number is None else str(port.number),
             "port_name": port.name,
@@ -187,8 +199,8 @@ def _port_labels(port: objects.EndpointPort) -> Labels:
     )
 
 
-def _known(labels: Mapping[str, str | bool | None]) -> Labels:
-    """Return what is known as labels of a slice."""
+def _slice_labels(labels: Mapping[str, str | bool | None]) -> Labels:
+    """Return the labels that have a value, with the prefix of a slice."""
     return {
         f"{SLICE}{name}": str(value).lower() if isinstance(value, bool) else value
         for name, value in labels.items()
@@ -196,36 +208,39 @@ def _known(labels: Mapping[str, str | bool | None]) -> Labels:
     }
 
 
-def _behind(pod: Pod, number: int | None) -> Labels:
-    """Return the labels of the pod behind an endpoint, and of its container that has the port."""
-    last = ""
-    found: Labels = {}
+def _pod_labels(pod: StoredPod, number: int | None) -> Labels:
+    """Return the labels of the pod behind an endpoint, and of its container with the port `number`."""
+    # As in Prometheus: the first matching port of a container counts, and the last matching container.
+    last_container = ""
+    port_labels: Labels = {}
     for port in pod.ports:
-        if number is not None and port.number == number and port.container != last:
-            last, found = port.container, port.labels  # of each container the first, of all containers the last
-    return pod.labels | found
+        if number is not None and port.number == number and port.container != last_container:
+            last_container, port_labels = port.container, port.labels
+    return pod.labels | port_labels
 
 
 def _ports(
     containers: Iterable[objects.Container], statuses: Iterable[objects.ContainerStatus], init: str
-) -> Iterator[Port]:
-    ids = {one.name: one.id for one in statuses}
+) -> Iterator[StoredPort]:
+    ids = {status.name: status.id for status in statuses}
     for container in containers:
         labels = {
             f"{CONTAINER}name": container.name,
             f"{CONTAINER}image": container.image,
             f"{CONTAINER}init": init,
         }
-        key = f"{init}/{container.name}"
+        key, container_id = f"{init}/{container.name}", ids.get(container.name, "")
         if not container.ports:
-            yield Port(None, labels, key, ids.get(container.name, ""))
+            yield StoredPort(number=None, labels=labels, container=key, container_id=container_id)
         for port in container.ports or ():
-            of_port = {
+            port_labels = {
                 f"{CONTAINER}port_name": port.name,
                 f"{CONTAINER}port_number": str(port.number),
                 f"{CONTAINER}port_protocol": port.protocol,
             }
-            yield Port(port.number, labels | of_port, key, ids.get(container.name, ""))
+            yield StoredPort(
+                number=port.number, labels=labels | port_labels, container=key, container_id=container_id
+            )
 
 
 def _address(host: str, port: int | None) -> str:
@@ -234,12 +249,12 @@ def _address(host: str, port: int | None) -> str:
 
 
 @lru_cache(maxsize=16_384)
-def _names(role: str, kind: str, key: str) -> tuple[str, str]:
-    """Return the names for a label or annotation; remembered, so that all pods share one text."""
-    fit = UNFIT.sub("_", key)
-    return f"{META}{role}_{kind}_{fit}", f"{META}{role}_{kind}present_{fit}"
+def _label_names(role: str, kind: str, key: str) -> tuple[str, str]:
+    """Return the label names for a label or annotation; cached, so that all pods share the same strings."""
+    name = INVALID_CHARACTER.sub("_", key)
+    return f"{META}{role}_{kind}_{name}", f"{META}{role}_{kind}present_{name}"
 
 
 def _group(address: str, labels: Labels) -> TargetGroup:
-    """Return one target; not validated, since an address without a port is no error before relabeling."""
+    """Return a group of one target, without validation: before relabeling, an address may lack its port."""
     return TargetGroup.model_construct(targets=(address,), labels=labels)

@@ -1,11 +1,11 @@
-"""What the Kubernetes API sends, as far as targets are made of it.
+"""Pydantic models of the parts of Kubernetes API responses that discovery needs.
 
     {"metadata": {"resourceVersion": "7", "continue": "..."}, "items": [{...}, ...]}    a page of a list
     {"type": "ADDED", "object": {"metadata": {"resourceVersion": "8", ...}, ...}}       a line of a watch
-    {"kind": "KubernetesStatus", "code": 403, "reason": "Forbidden", "message": "..."}            a refusal
+    {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "..."}            an error
 
-What is not named here is not even made: a pod of 10 kB of JSON has some 30 values that count. Go writes an empty
-list as null where the field is required.
+Fields without a model are skipped while parsing: a pod is 10 kB of JSON, of which about 30 values are needed. Go
+writes an empty list as null if the field is required.
 """
 
 from typing import Any, Generic, TypeVar
@@ -13,22 +13,22 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Received(BaseModel):
-    """Base of all that comes from the API server."""
+class ApiModel(BaseModel):
+    """Base class of all models of API responses."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class Owner(Received):
-    """One of `ownerReferences`."""
+class OwnerReference(ApiModel):
+    """An entry of `ownerReferences`."""
 
     kind: str = ""
     name: str = ""
     controller: bool = False
 
 
-class Meta(Received):
-    """`metadata`."""
+class ObjectMeta(ApiModel):
+    """`metadata` of an object."""
 
     name: str
     namespace: str = ""
@@ -36,21 +36,21 @@ class Meta(Received):
     version: str = Field("", alias="resourceVersion")
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
-    owners: tuple[Owner, ...] = Field((), alias="ownerReferences")
+    owners: tuple[OwnerReference, ...] = Field((), alias="ownerReferences")
 
 
-class Thing(Received):
-    """An object with a name: all that is listed and watched."""
+class KubernetesObject(ApiModel):
+    """Base class of objects that can be listed and watched."""
 
-    metadata: Meta
+    metadata: ObjectMeta
 
     @property
     def key(self) -> str:
-        """What it is called in the whole cluster."""
+        """Namespace and name, unique in the cluster."""
         return f"{self.metadata.namespace}/{self.metadata.name}"
 
 
-class ContainerPort(Received):
+class ContainerPort(ApiModel):
     """A port that a container declares."""
 
     number: int = Field(alias="containerPort")
@@ -58,92 +58,92 @@ class ContainerPort(Received):
     protocol: str = ""
 
 
-class Container(Received):
-    """A container as it was asked for."""
+class Container(ApiModel):
+    """A container in the specification of a pod."""
 
     name: str
     image: str = ""
     ports: tuple[ContainerPort, ...] | None = None
 
 
-class ContainerStatus(Received):
-    """A container as it runs."""
+class ContainerStatus(ApiModel):
+    """A running container."""
 
     name: str
     id: str = Field("", alias="containerID")
 
 
-class Condition(Received):
-    """One of the conditions of a pod."""
+class PodCondition(ApiModel):
+    """A condition in the status of a pod."""
 
     type: str
     status: str = ""
 
 
-class PodSpec(Received):
-    """A pod as it was asked for."""
+class PodSpec(ApiModel):
+    """`spec` of a pod."""
 
     node: str = Field("", alias="nodeName")
     containers: tuple[Container, ...] | None = None
     init_containers: tuple[Container, ...] | None = Field(None, alias="initContainers")
 
 
-class PodStatus(Received):
-    """A pod as it is."""
+class PodStatus(ApiModel):
+    """`status` of a pod."""
 
     phase: str = ""
     ip: str = Field("", alias="podIP")
     host: str = Field("", alias="hostIP")
-    conditions: tuple[Condition, ...] | None = None
+    conditions: tuple[PodCondition, ...] | None = None
     containers: tuple[ContainerStatus, ...] | None = Field(None, alias="containerStatuses")
     init_containers: tuple[ContainerStatus, ...] | None = Field(None, alias="initContainerStatuses")
 
 
-class KubernetesPod(Thing):
-    """One pod."""
+class KubernetesPod(KubernetesObject):
+    """A pod."""
 
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
 
-class KubernetesService(Thing):
-    """One service; only its metadata counts."""
+class KubernetesService(KubernetesObject):
+    """A service; only its metadata is needed."""
 
 
-class Node(Thing):
-    """One node; only its metadata counts."""
+class KubernetesNode(KubernetesObject):
+    """A node; only its metadata is needed."""
 
 
-class Reference(Received):
-    """`targetRef`: what is behind an endpoint."""
+class ObjectReference(ApiModel):
+    """`targetRef`: the object behind an endpoint."""
 
     kind: str = ""
     name: str = ""
     namespace: str = ""
 
 
-class EndpointConditions(Received):
-    """What is known of an endpoint; None is not known."""
+class EndpointConditions(ApiModel):
+    """Conditions of an endpoint; None means unknown."""
 
     ready: bool | None = None
     serving: bool | None = None
     terminating: bool | None = None
 
 
-class SliceEndpoint(Received):
-    """One endpoint of a slice."""
+class SliceEndpoint(ApiModel):
+    """An endpoint of a slice."""
 
     addresses: tuple[str, ...] | None = None
     conditions: EndpointConditions = EndpointConditions()
     hostname: str | None = None
     node: str | None = Field(None, alias="nodeName")
     zone: str | None = None
-    target: Reference | None = Field(None, alias="targetRef")
+    target: ObjectReference | None = Field(None, alias="targetRef")
     topology: dict[str, str] = Field(default_factory=dict, alias="deprecatedTopology")
 
 
-class EndpointPort(Received):
-    """A port that all endpoints of a slice have."""
+class EndpointPort(ApiModel):
+    """A port of all endpoints of a slice."""
 
     name: str | None = None
     number: int | None = Field(None, alias="port")
@@ -151,7 +151,7 @@ class EndpointPort(Received):
     application: str | None = Field(None, alias="appProtocol")
 
 
-class EndpointSlice(Thing):
+class EndpointSlice(KubernetesObject):
     """Some of the endpoints of a service."""
 
     type: str = Field("", alias="addressType")
@@ -159,46 +159,46 @@ class EndpointSlice(Thing):
     ports: tuple[EndpointPort, ...] | None = None
 
 
-Kind = TypeVar("Kind", bound=Thing)
+Object = TypeVar("Object", bound=KubernetesObject)
 
 
-class PageMeta(Received):
+class ListMeta(ApiModel):
     """`metadata` of a list."""
 
     version: str = Field("", alias="resourceVersion")
-    rest: str = Field("", alias="continue")
-    """What to ask for the next page with, "" after the last."""
+    next_page: str = Field("", alias="continue")
+    """Token of the next page; "" on the last page."""
 
 
-class Page(Received, Generic[Kind]):
-    """A part of a list."""
+class ListPage(ApiModel, Generic[Object]):
+    """A page of a list."""
 
-    metadata: PageMeta
-    items: tuple[Kind, ...] | None = None
+    metadata: ListMeta
+    items: tuple[Object, ...] | None = None
 
 
-class LoosePage(Received):
-    """A part of a list, whatever its items are."""
+class UncheckedPage(ApiModel):
+    """A page of a list with unvalidated items."""
 
-    metadata: PageMeta
+    metadata: ListMeta
     items: tuple[dict[str, Any], ...] | None = None
 
 
-class WatchEvent(Received):
-    """One line of a watch; `object` is read as what its type promises."""
+class WatchEvent(ApiModel):
+    """A line of a watch. Its type determines the type of `object`."""
 
     type: str
     object: dict[str, Any]
 
 
-class Bookmark(Received):
-    """What the object of each event holds, that of a BOOKMARK alone: how far the watch has come."""
+class Bookmark(ApiModel):
+    """The object of a BOOKMARK event: its metadata contain the resource version that the watch reached."""
 
-    metadata: PageMeta
+    metadata: ListMeta
 
 
-class KubernetesStatus(Received):
-    """Why the API server refuses."""
+class KubernetesStatus(ApiModel):
+    """The body of an error response."""
 
     code: int = 0
     reason: str = ""

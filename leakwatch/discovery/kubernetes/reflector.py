@@ -1,11 +1,10 @@
-"""Keeps the objects of one resource as they are now: lists them once, then watches what happens to them.
+"""Reflector: keeps a store of the current objects of one resource. It lists the objects once, then watches them.
 
-A watch goes on from the version up to which we know everything, also over another connection. Bookmarks move that
-version on while nothing happens. When the API server no longer remembers it (410 Gone) everything is listed anew.
-Whatever fails, what is known stays, and is tried again, less and less often.
+A watch continues at the resource version that the store has, also over a new connection. Bookmarks advance the
+version while no object changes. If the API server no longer has the version (410 Gone), the objects are listed
+again. After an error the store stays, and the reflector retries with exponential backoff.
 """
 
-import asyncio
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,228 +13,232 @@ from typing import Any, Generic, TypeVar
 import structlog
 from pydantic import BaseModel, ValidationError
 
+from leakwatch.clock import Clock
 from leakwatch.discovery.kubernetes.api_client import GONE, ApiClient, ApiError, Resource, ResourceExpired
 from leakwatch.discovery.kubernetes.objects import (
     Bookmark,
+    KubernetesObject,
     KubernetesStatus,
-    LoosePage,
-    Page,
-    PageMeta,
-    Thing,
+    ListMeta,
+    ListPage,
+    UncheckedPage,
     WatchEvent,
 )
-from leakwatch.discovery.status import DiscoveryStatus, progress
+from leakwatch.discovery.status import DiscoveryStatus
 from leakwatch.errors import quote
 from leakwatch.settings.messages import friendly_message
 
 log = structlog.get_logger()
 
-API_SERVER = "API server"  # what a failure is told of
+API_SERVER = "API server"  # source of the failures in the discovery status
 
-PAGE = 500  # objects in one answer, so that 50,000 pods are never in memory as text
-END = "DELETED"
-CHANGES = {"ADDED", "MODIFIED", END}
+PAGE_LIMIT = 500  # objects per page, so that the JSON of 50,000 pods is never in memory at once
+DELETED = "DELETED"
+CHANGES = {"ADDED", "MODIFIED", DELETED}
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchTiming:
+    """Pauses and timeouts of Kubernetes discovery, in seconds."""
 
     debounce: float = 5.0
-    """Between two updates."""
-    pause: float = 1.0
-    """Before the next attempt, doubled with each that fails."""
-    longest_pause: float = 30.0
-    watch: float = 300.0
-    """How long a watch may last, up to twice of it: spread, so that not all come back at once."""
-    silence: float = 150.0
-    """After which a watch is given up. Bookmarks come every minute; a server that vanished sends no end."""
-    answer: float = 30.0
-    """Within which an answer begins, and a page of a list goes on."""
+    """Pause between two updates."""
+    backoff: float = 1.0
+    """Pause before the first retry; doubled after each further failure."""
+    max_backoff: float = 30.0
+    watch_timeout: float = 300.0
+    """Minimum duration of a watch; a random value up to its double, so that watches do not end together."""
+    idle_timeout: float = 150.0
+    """A watch without a line for this long is ended. Bookmarks arrive every minute; a dead server sends no end."""
+    response_timeout: float = 30.0
+    """Until a response begins, and between two parts of a page."""
 
-    def wait(self, failures: int) -> float:
-        """Return how long to wait after so many failures in a row."""
-        return min(self.longest_pause, self.pause * 2.0 ** min(failures, 16)) * _spread() / 2
+    def pause(self, failures: int) -> float:
+        """Return the pause after this number of consecutive failures."""
+        return min(self.max_backoff, self.backoff * 2.0 ** min(failures, 16)) * _jitter() / 2
 
-    def lasts(self) -> int:
-        """Return how long the next watch shall last."""
-        return max(1, int(self.watch * _spread()))
+    def next_watch_timeout(self) -> int:
+        """Return the duration of the next watch."""
+        return max(1, int(self.watch_timeout * _jitter()))
 
 
-def _spread() -> float:
+def _jitter() -> float:
     return random.uniform(1, 2)  # noqa: S311  spreads load, guards nothing
 
 
 @dataclass(slots=True)
-class Troubles:
-    """What hinders the watches of one mechanism: each thing is said once for all of them, and when all is over."""
+class ReflectorFailures:
+    """The failing reflectors of one discoverer. An error that several have in common is logged once.
 
-    progress: DiscoveryStatus = field(default_factory=progress)
-    _hindered: set[object] = field(default_factory=set)
+    The API server works again when the last failing reflector works.
+    """
 
-    def begin(self, whose: object, error: ApiError, kept: int) -> None:
-        """Say what hinders one of them, which goes on with the `kept` objects that it knows."""
-        self._hindered.add(whose)
-        needs = {"needs": error.mend} if error.mend else {}
-        self.progress.failed(API_SERVER, str(error), kept=kept, **needs)
+    status: DiscoveryStatus
+    _failing: set[object] = field(default_factory=set)
 
-    def end(self, whose: object) -> None:
-        """Nothing hinders this one any more."""
-        self._hindered.discard(whose)
-        if not self._hindered:
-            self.progress.works(API_SERVER)
+    def failed(self, reflector: object, error: ApiError, objects: int) -> None:
+        """Report an error of a reflector, which has this number of objects in its store."""
+        self._failing.add(reflector)
+        needs = {"needs": error.fix} if error.fix else {}
+        self.status.failed(API_SERVER, str(error), targets=objects, **needs)
+
+    def works(self, reflector: object) -> None:
+        """Report that a reflector works."""
+        self._failing.discard(reflector)
+        if not self._failing:
+            self.status.works(API_SERVER)
 
 
-Received = TypeVar("Received", bound=Thing)
-Kept = TypeVar("Kept")
+Object = TypeVar("Object", bound=KubernetesObject)
+Stored = TypeVar("Stored")
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectSource(Generic[Received, Kept]):
-    """What can be watched, and what is kept of each object."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectSource(Generic[Object, Stored]):
+    """A resource to list and watch, its models, and the conversion of an object to an entry of the store."""
 
     resource: Resource
-    kind: type[Received]
-    page: type[Page[Received]]
-    keep: Callable[[Received], Kept]
+    object_type: type[Object]
+    page_type: type[ListPage[Object]]
+    stored: Callable[[Object], Stored]
 
 
-@dataclass(eq=False, slots=True)
-class Reflector(Generic[Received, Kept]):
-    """One source in one namespace, or in all. `changed`: called when `kept` changes and when it begins to fail."""
+@dataclass(eq=False, slots=True, kw_only=True)
+class Reflector(Generic[Object, Stored]):
+    """Reflector of one resource. `changed` is called when the store changes or the reflector begins to fail."""
 
-    source: ObjectSource[Received, Kept]
-    api: ApiClient
+    source: ObjectSource[Object, Stored]
+    client: ApiClient
     selector: dict[str, str]
-    timing: Timing
-    troubles: Troubles
+    """Request parameters that select objects."""
+    timing: WatchTiming
+    clock: Clock
+    failures: ReflectorFailures
     changed: Callable[[], None]
-    kept: dict[str, Kept] = field(default_factory=dict)
-    """By namespace/name; whole once `listed`."""
-    listed: bool = False
-    failed: bool = False
+    store: dict[str, Stored] = field(default_factory=dict)
+    """The objects by namespace/name; complete if `is_listed`."""
+    is_listed: bool = False
+    is_failing: bool = False
     """Whether the latest attempt failed."""
     _version: str | None = None
-    _heard: bool = False
+    _had_events: bool = False
 
     async def run(self) -> None:
         """List and watch until cancelled."""
         failures = 0
         try:
             while True:
-                after = 0.0
-                self._heard = False
+                retry_after = 0.0
+                self._had_events = False
                 try:
                     if self._version is None:
                         await self._list()
-                    await self._follow()
+                    await self._watch()
                     failures = 0
                 except ApiError as error:
-                    failures = 1 if self._heard else failures + 1
-                    after = error.after
+                    failures = 1 if self._had_events else failures + 1
+                    retry_after = error.retry_after
                     self._fail(error, failures)
-                await asyncio.sleep(max(after, self.timing.wait(failures)))
+                await self.clock.sleep(max(retry_after, self.timing.pause(failures)))
         finally:
-            await self.api.close()
+            await self.client.close()
 
     def _fail(self, error: ApiError, failures: int) -> None:
         if isinstance(error, ResourceExpired):
             self._version = None
             return
-        if error.mend or failures > 1:  # what may pass by itself has one more chance
-            self.troubles.begin(self, error, len(self.kept))
-        if not self.failed:
-            self.failed = True
+        if error.fix or failures > 1:  # one failure that may be temporary is not reported
+            self.failures.failed(self, error, len(self.store))
+        if not self.is_failing:
+            self.is_failing = True
             self.changed()
 
-    def _works(self) -> None:
-        self.failed = False
-        self.troubles.end(self)
+    def _succeed(self) -> None:
+        self.is_failing = False
+        self.failures.works(self)
 
     async def _list(self) -> None:
-        """Learn all that there is; raises ApiError."""
-        found: dict[str, Kept] = {}
-        parameters = self.selector | {"limit": str(PAGE)}
+        """Replace the store by a list of all objects; raises ApiError."""
+        store: dict[str, Stored] = {}
+        parameters = self.selector | {"limit": str(PAGE_LIMIT)}
         while True:
-            meta, things = self._page(await self.api.page(parameters))
-            found |= {one.key: self.source.keep(one) for one in things}
-            if not meta.rest:
+            meta, objects = self._parse_page(await self.client.page(parameters))
+            store |= {item.key: self.source.stored(item) for item in objects}
+            if not meta.next_page:
                 break
-            parameters["continue"] = meta.rest
-        changed = found != self.kept or not self.listed
-        self.kept, self.listed, self._version = found, True, meta.version
-        self._works()
-        if changed:
+            parameters["continue"] = meta.next_page
+        is_changed = store != self.store or not self.is_listed
+        self.store, self.is_listed, self._version = store, True, meta.version
+        self._succeed()
+        if is_changed:
             self.changed()
 
-    def _page(self, body: bytes) -> tuple[PageMeta, Iterable[Received]]:
+    def _parse_page(self, body: bytes) -> tuple[ListMeta, Iterable[Object]]:
         try:
-            page = self.source.page.model_validate_json(body)
-        except ValidationError:  # one that cannot be read does not take the others with it
-            loose = _read(LoosePage.model_validate_json, body)
-            return loose.metadata, list(filter(None, map(self._object, loose.items or ())))
+            page = self.source.page_type.model_validate_json(body)
+        except ValidationError:  # parse one by one, so that an invalid object does not discard the others
+            unchecked = _parse(UncheckedPage.model_validate_json, body)
+            return unchecked.metadata, list(filter(None, map(self._parse_object, unchecked.items or ())))
         return page.metadata, page.items or ()
 
-    async def _follow(self) -> None:
-        """Learn what happens until the watch ends; raises ApiError."""
+    async def _watch(self) -> None:
+        """Apply events to the store until the watch ends; raises ApiError."""
         parameters = self.selector | {
             "watch": "1",
             "resourceVersion": self._version or "",
             "allowWatchBookmarks": "true",
-            "timeoutSeconds": str(self.timing.lasts()),
+            "timeoutSeconds": str(self.timing.next_watch_timeout()),
         }
-        async with self.api.watch(parameters, self.timing.silence) as lines:
-            self._works()
+        async with self.client.watch(parameters, self.timing.idle_timeout) as lines:
+            self._succeed()
             async for line in lines:
-                self._learn(_read(WatchEvent.model_validate_json, line))
-                self._heard = True
+                self._apply(_parse(WatchEvent.model_validate_json, line))
+                self._had_events = True
 
-    def _learn(self, event: WatchEvent) -> None:
-        """Take in what happened; raises ApiError."""
+    def _apply(self, event: WatchEvent) -> None:
+        """Apply an event to the store; raises ApiError."""
         if event.type == "ERROR":
-            status = _read(KubernetesStatus.model_validate, event.object)
+            status = _parse(KubernetesStatus.model_validate, event.object)
             raise (ResourceExpired if status.code == GONE else ApiError)(
                 f"the watch ended: {status.message or status.reason}"
             )
-        meta = _read(Bookmark.model_validate, event.object).metadata
-        if event.type in CHANGES and (one := self._object(event.object)):
-            before = self.kept.pop(one.key, None) if event.type == END else self.kept.get(one.key)
-            if event.type != END:
-                self.kept[one.key] = self.source.keep(one)
-            if before != self.kept.get(one.key):
+        meta = _parse(Bookmark.model_validate, event.object).metadata
+        if event.type in CHANGES and (item := self._parse_object(event.object)):
+            previous = self.store.pop(item.key, None) if event.type == DELETED else self.store.get(item.key)
+            if event.type != DELETED:
+                self.store[item.key] = self.source.stored(item)
+            if previous != self.store.get(item.key):
                 self.changed()
         self._version = meta.version
 
-    def _object(self, received: dict[str, Any]) -> Received | None:
-        """Return an object, None if it cannot be read, which is said."""
+    def _parse_object(self, data: dict[str, Any]) -> Object | None:
+        """Return an object; log an invalid object and return None."""
         try:
-            return self.source.kind.model_validate(received)
+            return self.source.object_type.model_validate(data)
         except ValidationError as error:
-            log.warning(
-                "Kubernetes object left out: it cannot be read", error=_first(error), object=_name(received)
-            )
+            message = _first_error(error)
+            log.warning("invalid Kubernetes object left out", error=message, object=_object_name(data))
             return None
 
 
 Raw = TypeVar("Raw")
-Read = TypeVar("Read", bound=BaseModel)
+Parsed = TypeVar("Parsed", bound=BaseModel)
 
 
-def _read(parse: Callable[[Raw], Read], raw: Raw) -> Read:
+def _parse(validate: Callable[[Raw], Parsed], raw: Raw) -> Parsed:
     try:
-        return parse(raw)
+        return validate(raw)
     except ValidationError as error:
-        raise ApiError(
-            f"the API server sent what is none of its own: {_first(error)}: {quote(str(raw))}"
-        ) from error
+        message = f"unexpected response of the API server: {_first_error(error)}: {quote(str(raw))}"
+        raise ApiError(message) from error
 
 
-def _first(error: ValidationError) -> str:
+def _first_error(error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {friendly_message(first)}" if where else friendly_message(first)
+    location = ".".join(str(part) for part in first["loc"])
+    return f"{location}: {friendly_message(first)}" if location else friendly_message(first)
 
 
-def _name(received: dict[str, Any]) -> str:
-    meta = received.get("metadata")
+def _object_name(data: dict[str, Any]) -> str:
+    meta = data.get("metadata")
     return f"{meta.get('namespace')}/{meta.get('name')}" if isinstance(meta, dict) else "?"

@@ -57,7 +57,7 @@ class OwnerRule:
 
     def matches(self, path: str) -> bool:
         """Return whether the pattern matches a path of the repository."""
-        # Compiling an expression is expensive, and few of thousands of rules need theirs.
+        # Compiling an expression is expensive, and few of thousands of rules need it.
         return path.startswith(self.beginning) and self.piece in path and bool(self._expression.fullmatch(path))
 
     @cached_property
@@ -82,7 +82,7 @@ class CodeOwners:
         return ", ".join(dict.fromkeys(owner for rule in last for owner in rule.owners))
 
     def guess(self, file: str) -> str | None:
-        """Return the owners of `file`, the root of whose repository is unknown.
+        """Return the owners of `file` if the root of its repository is unknown.
 
         The root is the first directory of the path below which a rule with a literal beginning matches. Without
         such a rule, the file is in the root itself.

@@ -1,11 +1,11 @@
-r"""Reads what a Go process says of its memory in its own `/metrics`, in Prometheus's text format.
+r"""Parses the memory usage of a Go process from its own `/metrics`, in the text format of Prometheus.
 
-    # TYPE go_goroutines gauge                        comment: left out
-    go_goroutines 812                                 the Go collector has these two ...
-    go_memstats_stack_inuse_bytes{app="shop"} 1.9e+06 ... maybe with labels, or with a time behind the value
-    process_resident_memory_bytes 5.2e+07             and the process collector has this one
+    # TYPE go_goroutines gauge                        a comment, ignored
+    go_goroutines 812                                 from the Go collector ...
+    go_memstats_stack_inuse_bytes{app="shop"} 1.9e+06 ... labels and a timestamp are possible
+    process_resident_memory_bytes 5.2e+07             from the process collector
 
-A page may have millions of other lines, or one that never ends: only these three are ever kept.
+A page may have millions of other lines, or a line without end: only these three values are stored.
 """
 
 import math
@@ -19,14 +19,14 @@ GOROUTINES: Final = "go_goroutines"
 STACKS: Final = "go_memstats_stack_inuse_bytes"
 RESIDENT: Final = "process_resident_memory_bytes"
 NAMES: Final = (GOROUTINES, STACKS, RESIDENT)
-LONGEST: Final = 8_192  # bytes of a line; one of ours never is longer
+LONGEST: Final = 8_192  # bytes of a line; the lines above are shorter
 WANTED: Final = re.compile(rb"^(%s)(?=[ \t{])(.*)\n" % "|".join(NAMES).encode(), re.MULTILINE)
 REST: Final = re.compile(rb"[ \t]*(?:\{.*\})?[ \t]*([^ \t]+)(?:[ \t]+-?\d+)?[ \t]*\r?")
 
 
 @dataclass(frozen=True, slots=True)
 class GoMetrics:
-    """What one process says of itself, in bytes; None for what it does not say."""
+    """Metrics of one process, in bytes; None if missing."""
 
     goroutines: float | None
     stacks: float | None
@@ -34,17 +34,17 @@ class GoMetrics:
 
 
 class GoMetricsParser:
-    """Fed a body in pieces of any size."""
+    """Parses a body that arrives in pieces of any size."""
 
     def __init__(self) -> None:
-        self._found: dict[str, float] = {}
+        self._values: dict[str, float] = {}
         self._rest = b""
         self._begin = b""
         self._skipping = False
-        """Whether what comes belongs to a line that is too long."""
+        """Whether the next piece continues a line that is too long."""
 
     def feed(self, data: bytes) -> None:
-        """Take in the next piece; raises NotAProfile and MalformedProfile."""
+        """Parse the next piece; raises NotAProfile and MalformedProfile."""
         if len(self._begin) < LONGEST and not self._begin.strip():
             self._begin = data[:200]
         if self._skipping:
@@ -53,24 +53,24 @@ class GoMetricsParser:
                 return
             self._skipping = False
         lines, end, rest = (self._rest + data).rpartition(b"\n")
-        self._take(lines + end)
+        self._parse(lines + end)
         self._skipping = len(rest) > LONGEST
         self._rest = b"" if self._skipping else rest
 
     def close(self) -> GoMetrics:
-        """Return what the whole body says; raises NotAProfile and MalformedProfile."""
-        self._take(self._rest + b"\n")
+        """Return the metrics of the whole body; raises NotAProfile and MalformedProfile."""
+        self._parse(self._rest + b"\n")
         self._rest = b""
-        if not self._found:
+        if not self._values:
             raise NotAProfile(f"no metrics of a Go process: none of {', '.join(NAMES)} in {quote(self._begin)}")
-        return GoMetrics(self._found.get(GOROUTINES), self._found.get(STACKS), self._found.get(RESIDENT))
+        return GoMetrics(self._values.get(GOROUTINES), self._values.get(STACKS), self._values.get(RESIDENT))
 
-    def _take(self, lines: bytes) -> None:
+    def _parse(self, lines: bytes) -> None:
         for line in WANTED.finditer(lines):
             name, value = line[1].decode(), _value(line[0], line[2])
-            if name in self._found:
-                raise NotAProfile(f"{name} is there more than once: these are the metrics of several processes")
-            self._found[name] = value
+            if name in self._values:
+                raise NotAProfile(f"{name} occurs more than once: these are the metrics of several processes")
+            self._values[name] = value
 
 
 def _value(line: bytes, rest: bytes) -> float:

@@ -56,7 +56,9 @@ class LeakProfileProbe:
             context.identifier.merge(parser.close(), samples)
         except ScrapeError as error:
             if error.reason in {"status", "not_a_profile"}:
-                raise ScrapeError(error.reason, f"this program cannot tell (Go 1.27 can): {error}") from error
+                raise ScrapeError(
+                    error.reason, f"this program does not have the profile (Go 1.27 has): {error}"
+                ) from error
             raise
         leaked = Counter[Fingerprint]()
         for fingerprint, sample in samples.items():

@@ -68,14 +68,14 @@ class SymbolProbe:
         another process does not have its name.
         """
         addresses = [trace.parked_at for trace in traces]
-        known = next((trace for trace in traces if trace.frames[0] is not UNKNOWN), None)
-        checked = [visible_at(known)] if known else []
+        visible = next((trace for trace in traces if trace.frames[0] is not UNKNOWN), None)
+        checked = [visible_at(visible)] if visible else []
         body = bytearray()
         await self._fetcher.fetch(body.extend, query=symbol.query(addresses + checked))
         names = symbol.parse(bytes(body))
-        if known and names.get(checked[0]) != known.frames[0].function:
+        if visible and names.get(checked[0]) != visible.frames[0].function:
             raise MalformedProfile(
-                f"{checked[0]:#x} is {known.frames[0].function} in the profile, but {names.get(checked[0])!r} here"
+                f"{checked[0]:#x} is {visible.frames[0].function} in the profile, not {names.get(checked[0])!r}"
             )
         return {address: names.get(address, "") for address in addresses}
 

@@ -1,7 +1,9 @@
-"""`/api/v1`: what is known, as JSON, for programs and for our own pages.
+"""`/api/v1`: state as JSON, for programs and for leakwatch's pages.
 
-- `models`, `target_models`, `status_models`: what is answered. Pure.
-- `leaks`, `series`, `targets`, `stacks`, `services`, `flame`, `status`: from state to models; pages call them too.
-- `source`: what they may read of the daemon.
-- `app`: the addresses; `problems`: how errors are said; `changes`: news, as they happen.
+- `fleet`, `state`: the state that pages and API read, in parts.
+- `leaks`, `leak_detail`, `series`, `targets`, `services`, `flame_graph`, `status`: from state to models, also for
+  pages.
+- `snapshots`, `diff`, `evidence`: stored profiles and differences between them.
+- `models`: the answers. Pure.
+- `app`, `routes`, `params`, `dependencies`: the endpoints; `problems`: errors; `events`: live events.
 """

@@ -1,26 +1,27 @@
-"""How to look at a leak by oneself: commands for a shell. Pure."""
+"""Shell commands that show a leak on one of its targets. Pure."""
 
 from shlex import quote
 
 from leakwatch.leaks.model import Leak
-from leakwatch.model import Target
 from leakwatch.scrape.target_set import ScrapeTarget
+from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.models.leaks import Command
-from leakwatch.web.api.models.types import whole
-from leakwatch.web.api.state import AppState
+from leakwatch.web.api.models.types import valid_text
 
 LINES = 12  # of a stack, after the line with its count
 
 
-def commands(source: AppState, leak: Leak) -> list[Command]:
-    """Return commands that show a leak on one of its targets, one that is up if there is one."""
-    plan = _plan(source, leak)
-    if plan is None:
+def commands(view: FleetView, leak: Leak) -> list[Command]:
+    """Return commands that show a leak on one of its targets, if possible on a target that is up."""
+    target = _scrape_target(view, leak)
+    if target is None:
         return []
-    socket = f" --unix-socket {quote(plan.endpoint.socket)}" if plan.endpoint.socket else ""
-    url, profile = str(plan.endpoint.url), str(plan.endpoint.url.copy_with(query=None))
-    get, function = f"curl -s{socket}", quote(whole(leak.stack.blamed.function))
-    secret = ", with the credentials of its job" if plan.job.http.basic_auth or plan.job.http.authorization else ""
+    socket = f" --unix-socket {quote(target.endpoint.socket)}" if target.endpoint.socket else ""
+    url, profile = str(target.endpoint.url), str(target.endpoint.url.copy_with(query=None))
+    get, function = f"curl -s{socket}", quote(valid_text(leak.stack.blamed.function))
+    secret = (
+        ", with the credentials of the job" if target.job.http.basic_auth or target.job.http.authorization else ""
+    )
     body = f"{get} {quote(url)}"
     return [
         Command(title=f"the stack and its count{secret}", command=f"{body} | grep -F -B3 -A{LINES} -- {function}"),
@@ -32,14 +33,8 @@ def commands(source: AppState, leak: Leak) -> list[Command]:
     ]
 
 
-def plan_of(source: AppState, target: Target) -> ScrapeTarget | None:
-    """Return how a target is scraped, None where that is not known."""
-    return source.targets.targets.get(target) if source.targets else None
-
-
-def _plan(source: AppState, leak: Leak) -> ScrapeTarget | None:
-    health = source.health()
-    names = set(leak.targets)
-    on = [target for target in health if target.service == leak.service]
-    on.sort(key=lambda target: (target.name not in names, not health[target].up, target.name))
-    return next((plan for target in on if (plan := plan_of(source, target))), None)
+def _scrape_target(view: FleetView, leak: Leak) -> ScrapeTarget | None:
+    health, names = view.health, set(leak.targets)
+    targets = [target for target in health if target.service == leak.service and target in view.scrape_targets]
+    targets.sort(key=lambda target: (target.name not in names, not health[target].up, target.name))
+    return view.scrape_targets[targets[0]] if targets else None

@@ -1,21 +1,22 @@
-"""What changed between two moments of a target, or of two targets."""
+"""Differences between two snapshots of one target or of two targets."""
 
 import asyncio
+from dataclasses import dataclass
 from typing import Literal
 
-from leakwatch.errors import NotFoundError
+from leakwatch.evidence.store import Store
 from leakwatch.profile.diff import GroupChange, changes, compare, summary
-from leakwatch.profile.grouping import By
+from leakwatch.profile.grouping import GroupBy
+from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.models.leaks import Fingerprint
-from leakwatch.web.api.models.types import Model, Text
-from leakwatch.web.api.snapshots import NOW, Moment, latest
-from leakwatch.web.api.state import AppState
+from leakwatch.web.api.models.types import ApiModel, Text
+from leakwatch.web.api.snapshots import NOW, ProfileSnapshot, SnapshotReader, latest
 
 Status = Literal["new", "grown", "shrunk", "gone"]
 
 
-class Side(Model):
-    """One of the two profiles: `id` of the body that is kept, or `now`; `time` in unix seconds."""
+class DiffSide(ApiModel):
+    """One of two snapshots: `id` of the stored profile, or `now`; `time` in unix seconds."""
 
     id: str
     service: Text
@@ -23,11 +24,14 @@ class Side(Model):
     time: float
     goroutines: int
     left_out: int
-    """Of `now`: goroutines in stacks beyond detection.series_limit. Such stacks are told as gone."""
+    """Of `now`: goroutines of stacks beyond detection.series_limit. The difference counts them as gone."""
 
 
-class ChangeRow(Model):
-    """Stacks that share `key`, and their goroutines in both profiles; the rest tells the one that changed most."""
+class ChangeRow(ApiModel):
+    """Stacks with the same `key`, and their goroutines in both snapshots.
+
+    `stack` and the fields after it describe the stack with the largest change.
+    """
 
     key: Text
     status: Status
@@ -35,7 +39,7 @@ class ChangeRow(Model):
     after: int
     change: int
     stacks: int
-    """With this key, those that did not change too."""
+    """Number of stacks with this key, including unchanged ones."""
     stack: Fingerprint
     function: Text
     file: Text
@@ -44,75 +48,89 @@ class ChangeRow(Model):
     wait: Text
 
 
-class Difference(Model):
-    """What changed: `rows` is a page of `total`, those that grew most first, that shrank most last."""
+class Difference(ApiModel):
+    """A difference: `rows` is one page of `total` rows, largest growth first, largest decrease last."""
 
-    old: Side
-    new: Side
+    old: DiffSide
+    new: DiffSide
     change: int
-    """Goroutines more, below 0 fewer; with those of no stack, which have not run yet."""
+    """Change of the number of goroutines, including goroutines without a stack."""
     summary: Text
-    by: By
+    by: GroupBy
     total: int
     rows: list[ChangeRow]
 
 
-async def difference(
-    source: AppState, old: str, new: str, by: By = By.STACK, *, limit: int = 100, offset: int = 0
-) -> Difference:
-    """Return what changed from a kept body to another, or to what was scraped last of its target: `now`.
+@dataclass(frozen=True, slots=True)
+class SnapshotSource:
+    """The snapshots that a request can compare: stored profiles and latest scrapes."""
 
-    Raises NotFoundError.
+    view: FleetView
+    evidence: Store
+    reader: SnapshotReader
+
+    async def read(self, key: str) -> ProfileSnapshot:
+        """Return a stored profile; raise NotFoundError."""
+        return await self.reader.read(self.evidence, key, tuple(self.view.pipeline.settings.own_code))
+
+
+async def difference(
+    source: SnapshotSource, old: str, new: str, by: GroupBy = GroupBy.STACK, *, limit: int = 100, offset: int = 0
+) -> Difference:
+    """Return the difference between a stored profile and another, or the latest scrape of its target (`now`).
+
+    Raise NotFoundError if one of them does not exist.
     """
-    if source.evidence is None:
-        raise NotFoundError("no evidence is kept here")
-    own_code = tuple(source.pipeline.settings.own_code)
-    before = await source.moments.read(source.evidence, old, own_code)
-    if new == NOW:
-        after = latest(source.pipeline, before.target)
-    else:
-        after = await source.moments.read(source.evidence, new, own_code)
-    sides = _side(before, before.time), _side(after, source.wall(after.time) if new == NOW else after.time)
+    before = await source.read(old)
+    after = latest(source.view.pipeline, before.target) if new == NOW else await source.read(new)
+    after_time = source.view.wall(after.time) if new == NOW else after.time
+    sides = _side(before, before.time), _side(after, after_time)
+    # In a thread: two profiles of thousands of stacks would delay scrapes.
     return await asyncio.to_thread(_difference, before, after, sides, by, limit, offset)
 
 
 def _difference(
-    before: Moment, after: Moment, sides: tuple[Side, Side], by: By, limit: int, offset: int
+    before: ProfileSnapshot,
+    after: ProfileSnapshot,
+    sides: tuple[DiffSide, DiffSide],
+    by: GroupBy,
+    limit: int,
+    offset: int,
 ) -> Difference:
-    moves = compare(before.samples, after.samples)
-    found = changes(moves, by)
+    stack_changes = compare(before.samples, after.samples)
+    rows = changes(stack_changes, by)
     return Difference(
         old=sides[0],
         new=sides[1],
         change=after.total - before.total,
-        summary=summary(moves),
+        summary=summary(stack_changes),
         by=by,
-        total=len(found),
-        rows=[_row(one) for one in found[offset : offset + limit]],
+        total=len(rows),
+        rows=[_row(change) for change in rows[offset : offset + limit]],
     )
 
 
-def _side(moment: Moment, time: float) -> Side:
-    target = moment.target
-    return Side(
-        id=moment.id,
+def _side(snapshot: ProfileSnapshot, time: float) -> DiffSide:
+    target = snapshot.target
+    return DiffSide(
+        id=snapshot.id,
         service=target.service,
         target=target.name,
         time=time,
-        goroutines=moment.total,
-        left_out=moment.left_out,
+        goroutines=snapshot.total,
+        left_out=snapshot.left_out,
     )
 
 
-def _row(one: GroupChange) -> ChangeRow:
-    stack = one.stacks[0].stack
+def _row(change: GroupChange) -> ChangeRow:
+    stack = change.stacks[0].stack
     return ChangeRow(
-        key=one.key,
-        status=_status(one),
-        before=one.old,
-        after=one.new,
-        change=one.change,
-        stacks=len(one.stacks),
+        key=change.key,
+        status=_status(change),
+        before=change.old,
+        after=change.new,
+        change=change.change,
+        stacks=len(change.stacks),
         stack=stack.fingerprint,
         function=stack.blamed.function,
         file=stack.blamed.file,
@@ -122,7 +140,7 @@ def _row(one: GroupChange) -> ChangeRow:
     )
 
 
-def _status(one: GroupChange) -> Status:
-    if one.change > 0:
-        return "grown" if one.old else "new"
-    return "shrunk" if one.new else "gone"
+def _status(change: GroupChange) -> Status:
+    if change.change > 0:
+        return "grown" if change.old else "new"
+    return "shrunk" if change.new else "gone"

@@ -1,11 +1,11 @@
-"""News, as they happen: server-sent events that say that something has changed, and never what.
+"""Live events: server-sent events that report that something changed, without the change itself.
 
-    id: 1700000000-12-340-1700000300120-20    what it was compared with; a browser that comes back says it
+    id: 1700000000-12-340-1700000300120-20    the state behind the event; a browser that reconnects sends it back
     event: changed
     data: {"leaks": 3, "verdict": true}
 
-Whoever listens asks for what it shows. A verdict that turns or a target that goes down is told within a second,
-counts of a block that has closed less often: a large fleet closes one at each moment.
+A listener then requests the data that it shows. A change of a verdict or of a target's health is reported within a
+second. Closed blocks are reported less often, because a large fleet closes a block at every moment.
 """
 
 import asyncio
@@ -13,81 +13,93 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator
 
-from leakwatch.web.api.state import AppState
+from leakwatch.web.api.fleet import Fleet
 from leakwatch.web.server.connection import REQUEST_TIME
 
-TICK = 1.0  # seconds between two looks
-CALM = 10  # looks at least between two events that tell of no verdict and no target
-HEARTBEAT = 15.0  # seconds after which an empty line says that we are here
-AGAIN = 2000  # milliseconds after which a browser comes back
-LASTS = REQUEST_TIME - 10
-"""Seconds after which a stream ends, before the connection would be cut; browsers come back by themselves."""
+TICK = 1.0  # seconds between two checks
+TICKS_PER_BLOCK_EVENT = 10
+"""Ticks at least between two events that report closed blocks only."""
+HEARTBEAT = 15.0  # seconds; an empty line keeps proxies from closing the connection
+RETRY = 2000  # milliseconds after which a browser reconnects
+DURATION = REQUEST_TIME - 10
+"""Seconds after which a stream ends, before the server closes the connection. Browsers reconnect by themselves."""
 LISTENERS = 64
-"""At once; each holds one of the connections that there are."""
+"""Maximum number of listeners. Each takes one of the server's connections."""
 
-State = tuple[int, ...]
+UrgentState = tuple[int, ...]
 
 
-class Changes:
-    """Tells those who listen that something has changed; all times in seconds."""
+class LiveEvents:
+    """Reports changes of a fleet to listeners. All times in seconds; `started`: the start of the daemon."""
 
     def __init__(
-        self, source: AppState, tick: float = TICK, lasts: float = LASTS, heartbeat: float = HEARTBEAT
+        self,
+        fleet: Fleet,
+        started: float,
+        stop: asyncio.Event,
+        *,
+        tick: float = TICK,
+        duration: float = DURATION,
+        heartbeat: float = HEARTBEAT,
     ) -> None:
         self.listeners = 0
-        self._source = source
+        self._fleet = fleet
+        self._started = started
+        self._stop = stop
         self._tick = tick
-        self._lasts = lasts
+        self._duration = duration
         self._heartbeat = heartbeat
 
-    def full(self) -> bool:
-        """Tell whether there are as many listeners as there may be."""
+    def is_full(self) -> bool:
+        """Return whether the maximum number of listeners is reached."""
         return self.listeners >= LISTENERS
 
-    async def stream(self, last: str = "") -> AsyncGenerator[bytes]:
-        """Yield events until it is time to come back or the daemon ends; `last`: id of the last one heard."""
+    async def stream(self, last_id: str = "") -> AsyncGenerator[bytes]:
+        """Yield events until the duration ends or the daemon stops; `last_id`: the last event received."""
         self.listeners += 1
         try:
-            async with contextlib.aclosing(self._stream(last)) as lines:
+            async with contextlib.aclosing(self._stream(last_id)) as lines:
                 async for line in lines:
                     yield line
         finally:
             self.listeners -= 1
 
-    async def _stream(self, last: str) -> AsyncGenerator[bytes]:
+    async def _stream(self, last_id: str) -> AsyncGenerator[bytes]:
         loop = asyncio.get_running_loop()
-        begin = said = loop.time()
-        told = self._urgent(), self._source.pipeline.blocks
-        yield f"retry: {AGAIN}\n\n".encode()
-        if last and last != self._id(*told):
-            yield self._event(*told, verdict=True)
-        while not await self._ends():
-            now, (urgent, blocks) = loop.time(), (self._urgent(), self._source.pipeline.blocks)
-            verdict = urgent != told[0]
-            if verdict or (blocks != told[1] and now - said >= CALM * self._tick):
-                told, said = (urgent, blocks), now
+        begin = sent_at = loop.time()
+        sent = self._urgent_state(), self._fleet.pipeline.blocks
+        yield f"retry: {RETRY}\n\n".encode()
+        if last_id and last_id != self._id(*sent):
+            yield self._event(*sent, verdict=True)
+        while not await self._is_stopped():
+            now, (urgent, blocks) = loop.time(), (self._urgent_state(), self._fleet.pipeline.blocks)
+            verdict = urgent != sent[0]
+            if verdict or (blocks != sent[1] and now - sent_at >= TICKS_PER_BLOCK_EVENT * self._tick):
+                sent, sent_at = (urgent, blocks), now
                 yield self._event(urgent, blocks, verdict=verdict)
-            elif now - said >= self._heartbeat:
-                said = now
+            elif now - sent_at >= self._heartbeat:
+                sent_at = now
                 yield b":\n\n"
-            if now - begin >= self._lasts:
+            if now - begin >= self._duration:
                 return
 
-    async def _ends(self) -> bool:
+    async def _is_stopped(self) -> bool:
+        """Wait for one tick; return whether the daemon stopped."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._tick):
-                return await self._source.stop.wait()
+                return await self._stop.wait()
         return False
 
-    def _urgent(self) -> State:
-        """Return what is another when a verdict has turned, or a target has come, gone, or changed its health."""
-        health = self._source.health()
-        latest = max((one.since for one in health.values()), default=0.0)  # one may go down while another comes up
-        return self._source.pipeline.verdict_changes, len(health), round(1000 * latest)
+    def _urgent_state(self) -> UrgentState:
+        """Return a value that differs after a change of a verdict, of a target's health or of the target set."""
+        health = self._fleet.health()
+        # A target may go down while another one comes up, so the time of the latest change counts too.
+        latest = max((target_health.since for target_health in health.values()), default=0.0)
+        return self._fleet.pipeline.verdict_changes, len(health), round(1000 * latest)
 
-    def _id(self, urgent: State, blocks: int) -> str:
-        return "-".join(map(str, (int(self._source.started), *urgent, blocks)))
+    def _id(self, urgent: UrgentState, blocks: int) -> str:
+        return "-".join(map(str, (int(self._started), *urgent, blocks)))
 
-    def _event(self, urgent: State, blocks: int, *, verdict: bool) -> bytes:
-        data = json.dumps({"leaks": len(self._source.leaks()), "verdict": verdict})
+    def _event(self, urgent: UrgentState, blocks: int, *, verdict: bool) -> bytes:
+        data = json.dumps({"leaks": len(self._fleet.pipeline.open_leaks()), "verdict": verdict})
         return f"id: {self._id(urgent, blocks)}\nevent: changed\ndata: {data}\n\n".encode()

@@ -1,4 +1,4 @@
-"""The evidence: which bodies are kept, and each of them as it is kept or for `go tool pprof`."""
+"""Evidence: the list of stored profiles, and downloads as stored or for `go tool pprof`."""
 
 import asyncio
 import re
@@ -8,21 +8,21 @@ from starlette.responses import Response
 from leakwatch.errors import EvidenceError, ScrapeError
 from leakwatch.evidence.disk import stem
 from leakwatch.evidence.index import StoredBody
-from leakwatch.evidence.record import SUFFIXES, Kept, Kind, Record
+from leakwatch.evidence.record import SUFFIXES, BodyFormat, Kind, Record
 from leakwatch.evidence.store import Store
 from leakwatch.profile import pprof
-from leakwatch.web.api.models.types import Model, Text
+from leakwatch.web.api.models.types import ApiModel, Text
 from leakwatch.web.api.responses import NO_STORE
 from leakwatch.web.api.snapshots import parse, unreadable
 
 GZIP, PPROF = "application/gzip", "application/octet-stream"
-STRANGE = re.compile(r"[^\w.-]+", re.ASCII)
+UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)
 
 
-class KeptProfile(Model):
-    """A body that is kept: `kinds` say why, `stacks` are the leaks that it is evidence for.
+class StoredProfile(ApiModel):
+    """A stored profile. `kinds`: why it is stored; `stacks`: the leaks that it is evidence of.
 
-    `time` in unix seconds; `bytes` as it is kept, gzipped; `goroutines` in it.
+    `time` in unix seconds; `bytes`: compressed size; `goroutines`: goroutines in the profile.
     """
 
     id: Text
@@ -31,41 +31,43 @@ class KeptProfile(Model):
     kinds: tuple[Kind, ...]
     time: float
     stacks: tuple[str, ...]
-    format: Kept
+    format: BodyFormat
     bytes: int
     goroutines: int
     start: Text
     build: Text
 
 
-class KeptProfiles(Model):
-    """The bodies that are kept, the newest first."""
+class StoredProfiles(ApiModel):
+    """Stored profiles, newest first."""
 
-    profiles: list[KeptProfile]
+    profiles: list[StoredProfile]
 
 
-def listed(
+def stored_profiles(
     store: Store,
     service: str | None = None,
     target: str | None = None,
     stack: str | None = None,
     kind: Kind | None = None,
-) -> KeptProfiles:
-    """Return the bodies of this service, target and stack that are kept for this reason; None: of any."""
-    found = [
-        _shown(body)
+) -> StoredProfiles:
+    """Return the stored profiles that pass all filters, newest first; None passes all."""
+    profiles = [
+        _profile(body)
         for body in store.bodies
         if service in {None, body.record.service} and target in {None, body.record.target}
     ]
-    return KeptProfiles(
+    return StoredProfiles(
         profiles=[
-            one for one in found if (stack is None or stack in one.stacks) and (kind is None or kind in one.kinds)
+            profile
+            for profile in profiles
+            if (stack is None or stack in profile.stacks) and (kind is None or kind in profile.kinds)
         ]
     )
 
 
 async def download(store: Store, key: str) -> Response:
-    """Return a body as it is kept; raises NotFoundError if there is none of this id, or it cannot be read."""
+    """Return a stored profile as it is; raise NotFoundError if it is not stored or not readable."""
     try:
         record, parts = await store.read(key)
     except (KeyError, EvidenceError) as error:
@@ -74,8 +76,8 @@ async def download(store: Store, key: str) -> Response:
     return _file(parts[suffix], _name(record, suffix), PPROF if record.format == "proto" else GZIP)
 
 
-async def converted(store: Store, key: str) -> Response:
-    """Return a body as gzipped protobuf for `go tool pprof`, with names; raises NotFoundError likewise."""
+async def download_pprof(store: Store, key: str) -> Response:
+    """Return a stored profile as gzipped protobuf for `go tool pprof`; raise NotFoundError as `download` does."""
     try:
         record, parts = await store.read(key)
         body = await asyncio.to_thread(lambda: pprof.encode(parse(record, parts)))
@@ -84,9 +86,9 @@ async def converted(store: Store, key: str) -> Response:
     return _file(body, _name(record, ".pb.gz"), PPROF)
 
 
-def _shown(body: StoredBody) -> KeptProfile:
+def _profile(body: StoredBody) -> StoredProfile:
     record = body.record
-    return KeptProfile(
+    return StoredProfile(
         id=body.key,
         stacks=tuple(leak.stack for leak in record.leaks),
         **record.model_dump(exclude={"leaks"}),
@@ -94,8 +96,8 @@ def _shown(body: StoredBody) -> KeptProfile:
 
 
 def _name(record: Record, suffix: str) -> str:
-    """Return a file name that any system takes."""
-    return STRANGE.sub("_", stem(record).replace("/", "-")) + suffix
+    """Return a file name that is valid on every operating system."""
+    return UNSAFE.sub("_", stem(record).replace("/", "-")) + suffix
 
 
 def _file(body: bytes, name: str, content_type: str) -> Response:

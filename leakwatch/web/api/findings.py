@@ -1,10 +1,9 @@
-"""What closer looks tell of a leak: memory, proof, ages. Pure: state in, models out."""
+"""Memory cost and results of probes of a leak. Pure: state in, models out."""
 
 from collections.abc import Mapping
 
-from leakwatch.leaks import memory as costs
 from leakwatch.leaks.model import Estimate, Findings, MemoryCost
-from leakwatch.leaks.reason import how_long, started_by, unknown
+from leakwatch.leaks.wording import creator_sentence, memory_sentence, missing_findings, waiting_sentence
 from leakwatch.profile.wait_times import ages
 from leakwatch.web.api.models import findings as models
 
@@ -12,7 +11,7 @@ CREATORS = 20
 
 
 def memory(cost: MemoryCost | None) -> models.MemoryCost | None:
-    """Return what a leak takes, None where that is not known."""
+    """Return the memory cost of a leak, None if it is unknown."""
     if cost is None:
         return None
     limit = cost.limit
@@ -27,43 +26,48 @@ def memory(cost: MemoryCost | None) -> models.MemoryCost | None:
         )
         if limit
         else None,
-        text=costs.sentence(cost),
+        text=memory_sentence(cost),
     )
 
 
-def findings(found: Findings) -> models.Findings:
-    """Return what closer looks told."""
-    waiting = found.waiting
-    known = ages(waiting) if waiting else None
-    creators = list(waiting.creators.items())[:CREATORS] if waiting else []
+def findings(results: Findings) -> models.Findings:
+    """Return the results of all probes."""
     return models.Findings(
-        proven=found.proven,
-        ages=models.Ages(
-            goroutines=known.goroutines,
-            oldest_minutes=known.oldest,
-            median_minutes=known.median,
-            states=dict(waiting.states),
-            creators=[
-                models.Creator(function=at.function, file=at.file, line=at.line, goroutines=number)
-                for at, number in creators
-            ],
-        )
-        if known and waiting
-        else None,
-        older=_older(found.older),
-        missing=dict(found.unavailable),
-        text=" ".join(filter(None, (how_long(found), started_by(found), unknown(found)))),
+        proven=results.proven,
+        ages=_ages(results),
+        older=_older(results.older),
+        missing=dict(results.unavailable),
+        text=" ".join(
+            filter(None, (waiting_sentence(results), creator_sentence(results), missing_findings(results)))
+        ),
+    )
+
+
+def _ages(results: Findings) -> models.Ages | None:
+    waiting = results.waiting
+    times = ages(waiting) if waiting else None
+    if waiting is None or times is None:
+        return None
+    return models.Ages(
+        goroutines=times.goroutines,
+        oldest_minutes=times.oldest,
+        median_minutes=times.median,
+        states=dict(waiting.states),
+        creators=[
+            models.Creator(function=frame.function, file=frame.file, line=frame.line, goroutines=number)
+            for frame, number in list(waiting.creators.items())[:CREATORS]
+        ],
     )
 
 
 def _older(bounds: Mapping[float, int]) -> list[models.Older]:
-    """Return the bounds, the oldest first, and of the younger ones those that tell of more."""
-    told: list[models.Older] = []
+    """Return the bounds, oldest first; a younger bound only if it has more goroutines."""
+    rows: list[models.Older] = []
     for seconds, number in sorted(bounds.items(), reverse=True):
-        if number > (told[-1].goroutines if told else 0):
-            told.append(models.Older(seconds=seconds, goroutines=number))
-    return told
+        if number > (rows[-1].goroutines if rows else 0):
+            rows.append(models.Older(seconds=seconds, goroutines=number))
+    return rows
 
 
-def _band(estimate: Estimate, times: float = 1.0) -> models.Band:
-    return models.Band(value=times * estimate.value, low=times * estimate.low, high=times * estimate.high)
+def _band(estimate: Estimate, factor: float = 1.0) -> models.Band:
+    return models.Band(value=factor * estimate.value, low=factor * estimate.low, high=factor * estimate.high)

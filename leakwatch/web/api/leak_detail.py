@@ -1,4 +1,4 @@
-"""One leak: its stack, the targets that it is on, and what to do about it. Pure: state in, models out."""
+"""One leak: its stack, its targets, an ignore rule, commands, the alert. Pure: state in, models out."""
 
 import math
 from datetime import UTC, datetime
@@ -13,80 +13,74 @@ from leakwatch.model import Frame, Verdict
 from leakwatch.notify import annotations as text
 from leakwatch.notify.rules import LEAK, SUSPECTED, alert_labels
 from leakwatch.web.api import findings as closer
-from leakwatch.web.api.aggregate import history_of
 from leakwatch.web.api.commands import commands
-from leakwatch.web.api.leaks import find, hourly, per_hour, reference, sparklines, summary
+from leakwatch.web.api.fleet import FleetView
+from leakwatch.web.api.leaks import hourly, per_hour, reference, sparklines, summary
 from leakwatch.web.api.models import leaks as models
-from leakwatch.web.api.models.types import whole
-from leakwatch.web.api.state import AppState
+from leakwatch.web.api.models.types import valid_text
+from leakwatch.web.api.state import AlertContext
 
-ON = 100  # targets of one leak; beyond, there is the list of targets
+TARGETS = 100  # of one leak; the list of targets has the rest
 STACKS = 20  # of a site
 
 
-def leak_view(source: AppState, service: str, stack: str) -> models.Leak:
-    """Return all of one leak; raises NotFoundError."""
-    leak = find(source, service, stack)
-    found = source.pipeline.service(leak.service)
-    states = list(found.targets.values()) if found else []
-    on = sorted((_on(source, leak, state) for state in states), key=_rank)
-    parts = _stacks(source, leak)
-    lines = sparklines(source, leak.service, {leak.stack.fingerprint: leak.goroutines})
+def leak_view(view: FleetView, alerts: AlertContext, leak: Leak) -> models.Leak:
+    """Return all details of a leak."""
+    targets = sorted((_on_target(view, leak, state) for state in view.states(leak.service)), key=_rank)
+    stacks = _stacks(view, leak)
+    lines = sparklines(view, leak.service, {leak.stack.fingerprint: leak.goroutines})
     return models.Leak(
-        **summary(source, leak, lines),
-        now=source.wall(source.now()),
+        **summary(view, leak, lines),
+        now=view.wall(view.now),
         highest=leak.highest.word,
         grew_per_hour=hourly(leak.grew),
         truncated=leak.stack.truncated,
         findings=closer.findings(leak.findings),
-        frames=[_frame(source, leak, at) for at in leak.stack.frames],
-        stacks=parts[:STACKS],
-        stacks_total=len(parts),
-        related_stacks=_related(source, leak),
-        on=on[:ON],
-        on_total=len(on),
-        ignore=ignore_rule(leak, source.now()),
-        commands=commands(source, leak),
-        alert=alert(source, leak),
+        frames=[_frame(view, leak, frame) for frame in leak.stack.frames],
+        stacks=stacks[:STACKS],
+        stacks_total=len(stacks),
+        related_stacks=_related(view, leak),
+        on=targets[:TARGETS],
+        on_total=len(targets),
+        ignore=ignore_rule(leak, view.now),
+        commands=commands(view, leak),
+        alert=alert(view, alerts, leak),
     )
 
 
-def _frame(source: AppState, leak: Leak, at: Frame) -> models.Frame:
-    own, link = source.pipeline.is_own(at), source.pipeline.source_link(leak, at)
-    return models.Frame(function=at.function, file=at.file, line=at.line, own=own, source=link)
+def _frame(view: FleetView, leak: Leak, frame: Frame) -> models.Frame:
+    own, link = view.pipeline.is_own(frame), view.pipeline.source_link(leak, frame)
+    return models.Frame(function=frame.function, file=frame.file, line=frame.line, own=own, source=link)
 
 
-def _on(source: AppState, leak: Leak, state: TargetState) -> models.OnTarget:
-    """Return what is known of a leak on one target."""
+def _on_target(view: FleetView, leak: Leak, state: TargetState) -> models.OnTarget:
+    """Return the count and the judgement of a leak on one target."""
     key = leak.stack.fingerprint
-    said = state.judgement_of(key)
-    health = source.health().get(state.target)
-    followed = history_of(state, key)
-    slope = float(slopes(followed[0], [followed[1]])[0]) if followed else 0.0
+    series, judgement, health = state.series(key), state.judgement_of(key), view.health.get(state.target)
+    slope = float(slopes(series, [series.rows[key]])[0]) if series and not judgement else 0.0
     return models.OnTarget(
         target=state.target.name,
         goroutines=state.count(key),
-        judged=said is not None,
-        verdict=(said.verdict if said else Verdict.NORMAL).word,
-        growth_per_hour=hourly(said.growth) if said else per_hour(slope),
-        confidence=said.confidence if said else 0.0,
-        first_seen=source.wall(said.first_seen) if said else None,
-        restarted=said.restarted if said else False,
+        judged=judgement is not None,
+        verdict=(judgement.verdict if judgement else Verdict.NORMAL).word,
+        growth_per_hour=hourly(judgement.growth) if judgement else per_hour(slope),
+        confidence=judgement.confidence if judgement else 0.0,
+        first_seen=view.wall(judgement.first_seen) if judgement else None,
+        restarted=judgement.restarted if judgement else False,
         up=health.up if health else None,
     )
 
 
-def _rank(on: models.OnTarget) -> tuple[bool, float, int, str]:
-    return not on.judged, -(on.growth_per_hour.value or 0.0), -on.goroutines, on.target
+def _rank(target: models.OnTarget) -> tuple[bool, float, int, str]:
+    return not target.judged, -(target.growth_per_hour.value or 0.0), -target.goroutines, target.target
 
 
-def _stacks(source: AppState, leak: Leak) -> list[models.StackRef]:
-    """Return the stacks that a site is made of, the largest first; none for a single stack."""
-    found = source.pipeline.service(leak.service)
-    if found is None or not leak.stack.site:
+def _stacks(view: FleetView, leak: Leak) -> list[models.StackRef]:
+    """Return the stacks of a site, largest first; [] for a leak that is a single stack."""
+    if not leak.stack.site:
         return []
     stacks, sums = {}, dict[str, int]()
-    for state in found.targets.values():
+    for state in view.states(leak.service):
         history = state.history
         for stack in history.stacks:
             if stack is not None and stack.blamed.function == leak.stack.blamed.function:
@@ -97,54 +91,57 @@ def _stacks(source: AppState, leak: Leak) -> list[models.StackRef]:
     return [reference(stack, sums[stack.fingerprint]) for stack in largest]
 
 
-def _related(source: AppState, leak: Leak) -> list[models.StackRef]:
-    service = source.pipeline.service(leak.service)
+def _related(view: FleetView, leak: Leak) -> list[models.StackRef]:
+    service = view.pipeline.service(leak.service)
     candidates = service.leaks.candidates if service else {}
-    found = []
+    stacks = []
     for stack in leak.related:
         candidate = candidates.get(stack.fingerprint)
-        count = source.pipeline.count(leak.service, stack.fingerprint)
-        found.append(reference(stack, count, candidate.verdict if candidate else Verdict.NORMAL))
-    return sorted(found, key=lambda other: -other.goroutines)
+        count = view.pipeline.count(leak.service, stack.fingerprint)
+        stacks.append(reference(stack, count, candidate.verdict if candidate else Verdict.NORMAL))
+    return sorted(stacks, key=lambda stack: -stack.goroutines)
 
 
 def ignore_rule(leak: Leak, now: float) -> str:
-    """Return the rule of `ignore` that keeps out a leak, as YAML."""
-    rule: dict[str, object] = {"function": whole(leak.stack.blamed.function)}
-    rule["labels"] = {"service": whole(leak.service)}
+    """Return a rule of `ignore` that hides a leak, as YAML."""
+    function, service = valid_text(leak.stack.blamed.function), valid_text(leak.service)
+    rule: dict[str, object] = {"function": function, "labels": {"service": service}}
     if leak.owner:
-        rule["owner"] = whole(leak.owner)
+        rule["owner"] = valid_text(leak.owner)
     rule["reason"] = (
-        f"why this is no leak, or who mends it; known since {datetime.fromtimestamp(now, UTC):%Y-%m-%d}"
+        f"why this is not a leak, or who fixes it; known since {datetime.fromtimestamp(now, UTC):%Y-%m-%d}"
     )
     rule["at_most"] = _ceiling(leak.goroutines)
-    text: str = yaml.dump({"ignore": [rule]}, Dumper=Plain, sort_keys=False, allow_unicode=True, width=math.inf)
+    text: str = yaml.dump(
+        {"ignore": [rule]}, Dumper=RuleDumper, sort_keys=False, allow_unicode=True, width=math.inf
+    )
     return text
 
 
-class Plain(yaml.SafeDumper):
-    """Writes text as it is where it is plain, and with escapes where it is not: no line end may get lost."""
+class RuleDumper(yaml.SafeDumper):
+    """Writes printable ASCII plain and all other text quoted, so that a line end is not lost."""
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
     plain = text.isascii() and text.isprintable()
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
 
 
-Plain.add_representer(str, _text)
+RuleDumper.add_representer(str, _represent_text)
 
 
 def _ceiling(goroutines: int) -> int:
-    """Return a round number, about twice as many."""
+    """Return a round number, about twice `goroutines`."""
     step: int = 10 ** max(len(str(goroutines)) - 1, 1)
     return (2 * goroutines // step + 1) * step
 
 
-def alert(source: AppState, leak: Leak) -> models.Alert:
-    """Return the alert of a leak as it is sent to Alertmanager."""
-    url, first_seen = leak_url(source.url, leak), source.wall(leak.first_seen)
-    told = leak.detected_at is not None
-    rule = LEAK if told else SUSPECTED
-    said = text.leaking(leak, url, first_seen) if told else text.suspected(leak, url, first_seen)
-    external = source.config().alerting.external_labels
-    return models.Alert(labels={**external, **dict(alert_labels(rule, leak_labels(leak)))}, annotations=dict(said))
+def alert(view: FleetView, alerts: AlertContext, leak: Leak) -> models.Alert:
+    """Return the alert of a leak as leakwatch sends it to Alertmanager."""
+    url, first_seen = leak_url(alerts.url, leak), view.wall(leak.first_seen)
+    if leak.detected_at is None:
+        rule, annotations = SUSPECTED, text.suspected(leak, url, first_seen)
+    else:
+        rule, annotations = LEAK, text.leaking(leak, url, first_seen)
+    labels = {**alerts.external_labels(), **dict(alert_labels(rule, leak_labels(leak)))}
+    return models.Alert(labels=labels, annotations=dict(annotations))

@@ -1,25 +1,27 @@
-"""Leaks: the list, filtered, and what it says of each. Pure: state in, models out."""
+"""The list of leaks and its filters; how to find one leak. Pure: state in, models out."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from leakwatch.errors import NotFoundError
+from leakwatch.leaks.leak_json import leak_fields
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.service_state import ServiceLeaks
+from leakwatch.leaks.wording import per_hour as hourly_rate
 from leakwatch.model import Fingerprint, Growth, Stack, Verdict
 from leakwatch.web.api import findings as closer
+from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.models import leaks as models
-from leakwatch.web.api.models.types import whole
-from leakwatch.web.api.state import AppState
+from leakwatch.web.api.models.types import valid_text
+from leakwatch.web.api.sparklines import SparklineLevels
 
-NAMED = 20  # targets of a leak in a list; related ones too
+NAMES = 20  # targets and related stacks of a leak in a list
 
-Sparklines = Mapping[Fingerprint, tuple[list[float], float | None]]
-"""Levels, and when the first of them was."""
+Sparklines = Mapping[Fingerprint, SparklineLevels]
 
 
 def leak_list(
-    source: AppState,
+    view: FleetView,
     *,
     service: str = "",
     owner: str = "",
@@ -28,104 +30,90 @@ def leak_list(
     limit: int = 100,
     offset: int = 0,
 ) -> models.LeakList:
-    """Return the leaks that pass all filters, the most urgent first.
+    """Return the leaks that pass all filters, most urgent first.
 
-    `q`: text that is in the function, file, origin, wait reason, service, owner or stack, in any case.
+    `q`: text in the function, file, origin, wait reason, service, owner or fingerprint; case does not matter.
     """
-    known = source.leaks()
-    words = whole(q).casefold()
-    found = [
+    text = valid_text(q).casefold()
+    selected = [
         leak
-        for leak in known
-        if (not service or whole(leak.service) == service)
-        and (not owner or whole(leak.owner) == owner)
+        for leak in view.leaks
+        if (not service or valid_text(leak.service) == service)
+        and (not owner or valid_text(leak.owner) == owner)
         and (not verdicts or leak.verdict.word in verdicts)
-        and (not words or words in _searched(leak))
+        and (not text or text in _searched(leak))
     ]
     return models.LeakList(
-        now=source.wall(source.now()),
-        total=len(found),
-        known=len(known),
-        services=sorted({whole(leak.service) for leak in known}),
-        owners=sorted({whole(leak.owner) for leak in known if leak.owner}),
-        verdicts=[verdict.word for verdict in sorted({leak.verdict for leak in known}, reverse=True)],
-        leaks=summaries(source, found[offset : offset + limit], known),
+        now=view.wall(view.now),
+        total=len(selected),
+        known=len(view.leaks),
+        services=sorted({valid_text(leak.service) for leak in view.leaks}),
+        owners=sorted({valid_text(leak.owner) for leak in view.leaks if leak.owner}),
+        verdicts=[verdict.word for verdict in sorted({leak.verdict for leak in view.leaks}, reverse=True)],
+        leaks=summaries(view, selected[offset : offset + limit]),
     )
 
 
-def summaries(source: AppState, leaks: Sequence[Leak], known: Sequence[Leak]) -> list[models.LeakSummary]:
-    """Return what a list says of `leaks`, which are some of the `known` ones."""
-    counts: dict[str, dict[Fingerprint, int]] = {}
-    for leak in known:
-        counts.setdefault(leak.service, {})[leak.stack.fingerprint] = leak.goroutines
-    lines = {name: sparklines(source, name, counts[name]) for name in {leak.service for leak in leaks}}
-    return [models.LeakSummary(**summary(source, leak, lines[leak.service])) for leak in leaks]
+def summaries(view: FleetView, leaks: Sequence[Leak]) -> list[models.LeakSummary]:
+    """Return the list entries of `leaks`."""
+    counts: dict[str, dict[Fingerprint, int]] = {leak.service: {} for leak in leaks}
+    for leak in view.leaks:  # all leaks of a service, so that each page of a list uses the same cached sparklines
+        if leak.service in counts:
+            counts[leak.service][leak.stack.fingerprint] = leak.goroutines
+    lines = {service: sparklines(view, service, counts[service]) for service in counts}
+    return [models.LeakSummary(**summary(view, leak, lines[leak.service])) for leak in leaks]
 
 
-def summary(source: AppState, leak: Leak, lines: Sparklines) -> dict[str, object]:
-    """Return the fields of a summary."""
-    stack = leak.stack
-    levels, start = lines[stack.fingerprint]
+def summary(view: FleetView, leak: Leak, lines: Sparklines) -> dict[str, object]:
+    """Return the fields of a list entry."""
+    levels, start = lines[leak.stack.fingerprint]
     return {
         "id": leak_id(leak),
-        "service": leak.service,
-        "stack": stack.fingerprint,
-        "site": stack.site,
-        "function": stack.blamed.function,
-        "file": stack.blamed.file,
-        "line": stack.blamed.line,
-        "origin": stack.origin,
-        "wait": stack.wait,
-        "verdict": leak.verdict.word,
-        "goroutines": leak.goroutines,
+        **leak_fields(leak),
         "growth_per_hour": hourly(leak.growth),
-        "confidence": leak.confidence,
-        "first_seen": source.wall(leak.first_seen),
-        "detected_at": None if leak.detected_at is None else source.wall(leak.detected_at),
+        "first_seen": view.wall(leak.first_seen),
+        "detected_at": None if leak.detected_at is None else view.wall(leak.detected_at),
         "life": [
-            models.Transition(verdict=turn.verdict.word, time=source.wall(turn.time)) for turn in leak.transitions
+            models.Transition(verdict=turn.verdict.word, time=view.wall(turn.time)) for turn in leak.transitions
         ],
-        "targets": leak.targets[:NAMED],
+        "targets": leak.targets[:NAMES],
         "targets_total": len(leak.targets),
-        "owner": leak.owner,
-        "related": [other.blamed.function for other in leak.related[:NAMED]],
-        "reason": leak.reason,
+        "related": [stack.blamed.function for stack in leak.related[:NAMES]],
         "memory": closer.memory(leak.memory),
-        "source": leak.source,
         "sparkline": levels,
         "sparkline_from": start,
     }
 
 
-def sparklines(source: AppState, service: str, counts: Mapping[Fingerprint, int]) -> Sparklines:
-    """Return what the goroutines of stacks over all targets of a service were, until they became `counts`."""
-    found = source.pipeline.service(service)
-    states = list(found.targets.values()) if found else []
-    lines = source.sparklines.of(service, states, counts, source.now())
-    return {key: (line, None if start is None else source.wall(start)) for key, (line, start) in lines.items()}
+def sparklines(view: FleetView, service: str, counts: Mapping[Fingerprint, int]) -> Sparklines:
+    """Return the sparkline of each stack in `counts`, which has its current goroutines on all targets."""
+    lines = view.sparklines.get(service, view.states(service), counts, view.now)
+    return {key: (levels, None if start is None else view.wall(start)) for key, (levels, start) in lines.items()}
 
 
-def find(source: AppState, service: str, stack: str) -> Leak:
-    """Return one leak; raises NotFoundError, which says where else it is told, or why it is not."""
-    name = next((name for name in source.pipeline.services if whole(name) == service), service)
-    found = source.pipeline.leak(name, Fingerprint(stack))
-    if found:
-        return found
-    known = source.pipeline.service(name)
-    leaks = known.leaks if known else ServiceLeaks()
+def find(view: FleetView, service: str, stack: str) -> Leak:
+    """Return one leak; raise NotFoundError with the leak that represents the stack, or the rule that hides it."""
+    name = next((name for name in view.pipeline.services if valid_text(name) == service), service)
+    leak = view.pipeline.leak(name, Fingerprint(stack))
+    if leak:
+        return leak
+    service_state = view.pipeline.service(name)
+    leaks = service_state.leaks if service_state else ServiceLeaks()
     for key, group in leaks.groups.items():
         if stack in {member.stack.fingerprint for member in group.members}:
             if key in leaks.rules:
-                raise NotFoundError(
-                    f"leak {stack} of {service!r} is kept out of sight by: ignore {leaks.rules[key]}"
-                )
-            name = group.head.stack.blamed.function
-            raise NotFoundError(f"it is told as part of the leak in {name!r}", reported_as=_id(service, key))
-    raise NotFoundError(f"there is no leak {stack} of service {service!r}; what recovers is forgotten after a day")
+                raise NotFoundError(f"leak {stack} of {service!r} is hidden by: ignore {leaks.rules[key]}")
+            function = group.head.stack.blamed.function
+            raise NotFoundError(
+                f"stack {stack} is part of the leak in {function!r}", reported_as=_id(service, key)
+            )
+    raise NotFoundError(
+        f"there is no leak {stack} of service {service!r}; a recovered leak is removed after a day"
+    )
 
 
 def leak_id(leak: Leak) -> str:
-    """Return what tells a leak from all others, in the form that stands in addresses."""
+    """Return the identifier of a leak in paths: quoted service and fingerprint."""
     return _id(leak.service, leak.stack.fingerprint)
 
 
@@ -134,32 +122,28 @@ def _id(service: str, stack: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """Return a name as it stands in addresses."""
-    return quote(whole(name), safe="")
+    """Return a name quoted for a path."""
+    return quote(valid_text(name), safe="")
 
 
 def hourly(growth: Growth) -> models.Rate:
     """Return a growth per second as one per hour."""
-    return models.Rate(value=_figure(growth.rate), low=_figure(growth.low), high=_figure(growth.high))
+    return models.Rate(value=hourly_rate(growth.rate), low=hourly_rate(growth.low), high=hourly_rate(growth.high))
 
 
 def per_hour(slope: float) -> models.Rate:
-    """Return a slope per second that nobody has judged: it has no band."""
-    return models.Rate(value=_figure(slope))
-
-
-def _figure(rate: float) -> float:
-    return round(3600 * rate, 3) + 0.0  # no -0.0
+    """Return a slope per second, which has no band, as a rate per hour."""
+    return models.Rate(value=hourly_rate(slope))
 
 
 def reference(stack: Stack, goroutines: int, verdict: Verdict = Verdict.NORMAL) -> models.StackRef:
-    """Return a stack as others name it."""
-    at = stack.blamed
+    """Return a short form of a stack or site."""
+    blamed = stack.blamed
     return models.StackRef(
         stack=stack.fingerprint,
-        function=at.function,
-        file=at.file,
-        line=at.line,
+        function=blamed.function,
+        file=blamed.file,
+        line=blamed.line,
         wait=stack.wait,
         site=stack.site,
         goroutines=goroutines,
@@ -169,9 +153,9 @@ def reference(stack: Stack, goroutines: int, verdict: Verdict = Verdict.NORMAL) 
 
 def _searched(leak: Leak) -> str:
     stack = leak.stack
-    at = stack.blamed
+    blamed = stack.blamed
     parts: Iterable[str] = (
-        *(at.function, f"{at.file}:{at.line}", stack.origin, stack.wait, leak.service, leak.owner),
+        *(blamed.function, f"{blamed.file}:{blamed.line}", stack.origin, stack.wait, leak.service, leak.owner),
         stack.fingerprint,
     )
-    return whole("\n".join(parts)).casefold()
+    return valid_text("\n".join(parts)).casefold()

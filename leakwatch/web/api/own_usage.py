@@ -1,4 +1,4 @@
-"""What our own process takes of the machine, as the kernel counts it."""
+"""Resources that the leakwatch process uses, according to the kernel."""
 
 import os
 import resource
@@ -8,7 +8,7 @@ STATM = Path("/proc/self/statm")
 
 
 def memory() -> int | None:
-    """Return the bytes in memory now, None where the kernel does not tell."""
+    """Return the resident memory in bytes, None if the kernel does not report it."""
     try:
         pages = int(STATM.read_text().split()[1])
     except (OSError, ValueError, IndexError):
@@ -17,6 +17,6 @@ def memory() -> int | None:
 
 
 def cpu() -> float:
-    """Return the seconds of a core used so far."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    """Return the CPU seconds used so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime

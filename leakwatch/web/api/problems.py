@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 has them: `application/problem+json`, for everything below /api."""
+"""Errors as RFC 9457 describes them: `application/problem+json`, for all paths below /api."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -20,39 +20,40 @@ from leakwatch.web.api.responses import NO_STORE
 log = structlog.get_logger()
 
 PROBLEM = "application/problem+json"
+INTERNAL_ERROR = "internal error, see leakwatch's log"
 
 
-class Mistake(BaseModel):
-    """One parameter that cannot be used as it is."""
+class InvalidParameter(BaseModel):
+    """A parameter with an invalid value, and the reason."""
 
     parameter: Text
     message: Text
 
 
 class Problem(BaseModel):
-    """Why there is no answer: `errors` names what is wrong, `told_as` the leak that tells it now."""
+    """An error. `errors`: the invalid parameters; `told_as`: the leak that represents the requested stack."""
 
     type: str = "about:blank"
     title: str
     status: int
     detail: Text = ""
-    errors: list[Mistake] | None = None
+    errors: list[InvalidParameter] | None = None
     told_as: Text | None = Field(None, description="id of a leak")
 
 
 def problem(status: int, detail: str = "", headers: Mapping[str, str] | None = None, **more: Any) -> Response:
-    """Return an answer that says what is wrong."""
-    said = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, **more)
-    body = said.model_dump_json(exclude_none=True)
+    """Return an error response; `more`: other fields of Problem."""
+    model = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, **more)
+    body = model.model_dump_json(exclude_none=True)
     return Response(body, status, {**NO_STORE, **(headers or {})}, PROBLEM)
 
 
-async def _unknown(_: Request, error: Exception) -> Response:
-    told = error.reported_as if isinstance(error, NotFoundError) else ""
-    return problem(404, str(error), told_as=told or None)
+async def _on_unknown_error(_: Request, error: Exception) -> Response:
+    leak = error.reported_as if isinstance(error, NotFoundError) else ""
+    return problem(404, str(error), told_as=leak or None)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     detail = error.detail if error.detail != HTTPStatus(error.status_code).phrase else ""
@@ -61,38 +62,47 @@ async def _refused(request: Request, error: Exception) -> Response:
     return problem(error.status_code, detail, error.headers)
 
 
-async def _wrong(_: Request, error: Exception) -> Response:
+async def _on_validation_error(_: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    mistakes = [
-        Mistake(
-            parameter=".".join(map(str, one["loc"][1:])),
-            message=f"{one['msg']}, not {quote(str(one['input']))}" if "input" in one else one["msg"],
+    parameters = [
+        InvalidParameter(
+            parameter=".".join(map(str, details["loc"][1:])),
+            message=f"{details['msg']}, not {quote(str(details['input']))}"
+            if "input" in details
+            else details["msg"],
         )
-        for one in error.errors()
+        for details in error.errors()
     ]
-    return problem(422, "; ".join(f"{one.parameter}: {one.message}" for one in mistakes), errors=mistakes)
+    detail = "; ".join(f"{parameter.parameter}: {parameter.message}" for parameter in parameters)
+    return problem(422, detail, errors=parameters)
 
 
-async def _broken(_: Request, __: Exception) -> Response:
-    return problem(500, "leakwatch made a mistake; its log has more")
+def _invalid_parameter(details: Mapping[str, Any]) -> InvalidParameter:
+    value = f", not {quote(str(details['input']))}" if "input" in details else ""
+    name = ".".join(map(str, details["loc"][1:]))
+    return InvalidParameter(parameter=name, message=f"{details['msg']}{value}")
 
 
-def say_problems(app: FastAPI) -> None:
-    """Make `app` answer its errors as problems."""
-    app.add_exception_handler(Exception, _broken)  # and it is raised all the same: see NoTraceback
-    app.add_exception_handler(NotFoundError, _unknown)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _wrong)
+async def _on_internal_error(_: Request, __: Exception) -> Response:
+    return problem(500, INTERNAL_ERROR)
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Make `app` answer all errors as problems."""
+    app.add_exception_handler(Exception, _on_internal_error)  # Starlette raises it again: see InternalErrorLog
+    app.add_exception_handler(NotFoundError, _on_unknown_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
 
 
 def publish(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return what OpenAPI says, with problems as what all errors are."""
-    known = schema["components"]["schemas"]
-    known["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    known |= known["Problem"].pop("$defs", {})
+    """Return an OpenAPI schema in which all error responses are problems."""
+    schemas = schema["components"]["schemas"]
+    schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= schemas["Problem"].pop("$defs", {})
     for unused in ("HTTPValidationError", "ValidationError"):  # FastAPI's own
-        known.pop(unused, None)
+        schemas.pop(unused, None)
     content = {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     for path in schema["paths"].values():
         for operation in path.values():
@@ -102,24 +112,24 @@ def publish(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-class NoTraceback:
-    """Wraps an application: a mistake of ours is logged here, once."""
+class InternalErrorLog:
+    """Wraps an application and logs its internal errors once, with a traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        whole = False
+        complete = False
 
-        async def watched(message: Message) -> None:
-            nonlocal whole
-            whole = message["type"] == "http.response.body" and not message.get("more_body")
+        async def watch(message: Message) -> None:
+            nonlocal complete
+            complete = message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, watch)
         except Exception:
-            log.exception("an answer of the API broke, by a mistake of ours", path=scope.get("path"))
-            if not whole:
-                raise  # nobody may take a part for the answer: the server cuts the connection
+            log.exception("internal error: an API request failed", path=scope.get("path"))
+            if not complete:
+                raise  # the server then closes the connection, so that no client takes a part for the whole answer

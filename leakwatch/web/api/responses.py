@@ -1,12 +1,12 @@
-"""Answers: models as strict JSON that nobody stores."""
+"""Responses with a model as strict JSON, not cached by anyone."""
 
 from pydantic import BaseModel
 from starlette.responses import Response
 
 NO_STORE = {"Cache-Control": "no-store"}
-"""What is known changes with each scrape, and is for those who may ask."""
+"""Each scrape changes the answers, and they may be confidential."""
 
 
 def answer(model: BaseModel) -> Response:
-    """Return a model as it is, which was checked when it was made."""
+    """Return a response with a model; the model was validated when it was made."""
     return Response(model.model_dump_json(), headers=NO_STORE, media_type="application/json")

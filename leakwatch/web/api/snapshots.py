@@ -1,4 +1,4 @@
-"""Profiles as they were at moments that can be compared: a body that is kept, or what was scraped last."""
+"""Snapshots: profiles that a comparison can use, from the evidence or from the latest scrape."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,15 +16,15 @@ from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
 
 NOW: Final = "now"
-"""What stands for the profile that was scraped last, where others have an id."""
-REMEMBERED: Final = 4
+"""The id of the latest scrape."""
+CACHED: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What was in the profile of a target; `time` as its clock told it, `total` with goroutines of no stack.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileSnapshot:
+    """The stacks of a profile. `time`: of the target's clock; `total` includes goroutines without a stack.
 
-    `left_out`: goroutines of stacks that are not among `samples`, for they are not followed one by one.
+    `left_out`: goroutines of stacks that are not in `samples`, because they have no history.
     """
 
     id: str
@@ -35,64 +35,67 @@ class Moment:
     left_out: int = 0
 
 
-class Moments:
-    """Reads bodies that are kept; of the latest few it remembers the stacks, for pages ask again and again."""
+class SnapshotReader:
+    """Reads stored profiles. The latest few are cached, because pages request the same ones repeatedly."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, tuple[str, ...]], Moment] = {}
-        self._reading = asyncio.Lock()  # one at a time: a large body takes a core for seconds
+        self._cache: dict[tuple[str, tuple[str, ...]], ProfileSnapshot] = {}
+        self._reading = asyncio.Lock()  # one profile at a time: a large one takes a core for seconds
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._cache)
 
-    async def read(self, store: Store, key: str, own_code: tuple[str, ...]) -> Moment:
-        """Return what is in the body of this id; raises NotFoundError if it is not kept, or cannot be read.
+    async def read(self, store: Store, key: str, own_code: tuple[str, ...]) -> ProfileSnapshot:
+        """Return the stored profile with this id; raise NotFoundError if it is not stored or not readable.
 
-        `own_code`: prefixes of functions that are own code wherever their files lie.
+        `own_code`: prefixes of functions that are own code wherever their files are.
         """
         async with self._reading:
             try:
                 record, parts = await store.read(key)
-                found = self._known.pop((key, own_code), None)
-                if found is None:
-                    found = await asyncio.to_thread(_moment, key, record, parts, own_code)
+                snapshot = self._cache.pop((key, own_code), None)
+                if snapshot is None:
+                    snapshot = await asyncio.to_thread(_snapshot, key, record, parts, own_code)
             except (KeyError, EvidenceError, ScrapeError) as error:
                 raise unreadable(key, error) from error
-            self._known[key, own_code] = found
-            if len(self._known) > REMEMBERED:
-                del self._known[next(iter(self._known))]
-            return found
+            self._cache[key, own_code] = snapshot
+            if len(self._cache) > CACHED:
+                del self._cache[next(iter(self._cache))]
+            return snapshot
 
 
-def latest(pipeline: Pipeline, target: Target) -> Moment:
-    """Return what was scraped last of a target; raises NotFoundError if nothing was."""
+def latest(pipeline: Pipeline, target: Target) -> ProfileSnapshot:
+    """Return the latest scrape of a target; raise NotFoundError if there is none."""
     state = pipeline.targets.get(target)
     history = state.history if state else None
     if state is None or history is None or history.time is None:
-        raise NotFoundError(f"of target {quote(target.name)} of {quote(target.service)} there is no profile now")
+        raise NotFoundError(f"target {quote(target.name)} of {quote(target.service)} has no current profile")
     samples = {
         stack.fingerprint: Sample(stack, int(count))
         for stack, count in zip(history.stacks, history.last.tolist(), strict=True)
         if stack is not None and count
     }
-    return Moment(NOW, target, history.time, state.total, samples, history.folded)
+    return ProfileSnapshot(
+        id=NOW, target=target, time=history.time, total=state.total, samples=samples, left_out=history.folded
+    )
 
 
 def parse(record: Record, parts: Mapping[str, bytes]) -> Profile:
-    """Return what is in a body, with the names of functions that stand beside it; raises ScrapeError."""
+    """Return a stored profile with the function names that were stored with it; raise ScrapeError."""
     names = symbol.parse(parts[SYMBOLS]) if SYMBOLS in parts else {}
     return saved.parse(parts[SUFFIXES[record.format]], ParseCache(symbols=names))
 
 
 def unreadable(key: str, error: Exception) -> NotFoundError:
-    """Return what a reader is told of a body that is not kept, or cannot be read."""
+    """Return the error for a profile that is not stored, or that cannot be read because of `error`."""
     if isinstance(error, KeyError):
-        return NotFoundError(f"no profile {quote(key)} is kept")
+        return NotFoundError(f"no profile {quote(key)} is stored")
     return NotFoundError(f"profile {quote(key)} cannot be read: {error}")
 
 
-def _moment(key: str, record: Record, parts: Mapping[str, bytes], own_code: tuple[str, ...]) -> Moment:
+def _snapshot(key: str, record: Record, parts: Mapping[str, bytes], own_code: tuple[str, ...]) -> ProfileSnapshot:
     profile = parse(record, parts)
     samples = Identifier(own_code).identify(profile)
     plain = {fingerprint: replace(sample, trace=None) for fingerprint, sample in samples.items()}
-    return Moment(key, Target(record.service, record.target), record.time, profile.total, plain)
+    target = Target(record.service, record.target)
+    return ProfileSnapshot(id=key, target=target, time=record.time, total=profile.total, samples=plain)

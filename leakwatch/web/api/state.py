@@ -1,68 +1,54 @@
-"""What the API may read: the state of a daemon, or of a pipeline that somebody else feeds."""
+"""Everything that pages and API read, in parts: each endpoint and page gets the parts that it needs."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from leakwatch.clock import Clock, Lag
-from leakwatch.config import Config
+from leakwatch.clock import Lag
+from leakwatch.discovery.status import DiscovererStatus
+from leakwatch.discovery.target_builder import RelabeledTargets
 from leakwatch.evidence.store import Store
-from leakwatch.leaks.model import Leak
-from leakwatch.model import Target, TargetHealth
 from leakwatch.notify.alertmanager import AlertmanagerClient
-from leakwatch.pipeline import Pipeline
-from leakwatch.scrape.target_set import TargetSet
-from leakwatch.web.api.cache import Recent, Sparklines
-from leakwatch.web.api.snapshots import Moments
-from leakwatch.web.server.web_config_file import WebFile
+from leakwatch.web.api.fleet import Fleet
+from leakwatch.web.api.snapshots import SnapshotReader
 
 
-def _loaded() -> tuple[str, float]:
-    return "", 0.0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertContext:
+    """Settings of alerts: the URL of the overview, and a function that returns the external labels."""
+
+    url: str
+    external_labels: Callable[[], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnState:
+    """State of leakwatch itself. Functions return the current values."""
+
+    started: float
+    """Time of the pipeline, in unix seconds."""
+    lag: Lag
+    configuration_yaml: Callable[[], str]
+    """The configuration in force, without secrets."""
+    last_reload: Callable[[], tuple[str, float]]
+    """Error of the latest reload, "" without one, and the time of the latest successful load."""
+    ready: Callable[[], str]
+    """The reason why leakwatch is not ready, "" if it is ready."""
+    access: Callable[[], str]
+    """A summary of TLS and users."""
+    built_targets: Callable[[], Mapping[str, RelabeledTargets]]
+    """Targets by job."""
+    discoverers: Callable[[], Sequence[DiscovererStatus]]
+    alertmanagers: Mapping[str, AlertmanagerClient]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppState:
-    """Read access to all that is known; nothing of it is ever written.
+    """The state behind pages and API, which change nothing. `stop` is set when the daemon stops."""
 
-    `health`, `config`, `reloaded` (why the latest reload failed, "" if it did not, and when the configuration in
-    force was taken) and `ready` ("" or what is waited for) are asked each time; `url`: of our first page; `stop`
-    is set when the daemon ends.
-    """
-
-    pipeline: Pipeline
-    clock: Clock = field(default_factory=Clock)
-    health: Callable[[], Mapping[Target, TargetHealth]] = dict
-    config: Callable[[], Config] = Config
-    targets: TargetSet | None = None
-    senders: Mapping[str, AlertmanagerClient] = field(default_factory=dict)
-    lag: Lag = field(default_factory=Lag)
-    reloaded: Callable[[], tuple[str, float]] = _loaded
-    ready: Callable[[], str] = str
-    started: float = 0.0
-    url: str = ""
-    web_file: WebFile | None = None
-    recent: Recent = field(default_factory=Recent)
-    sparklines: Sparklines = field(default_factory=Sparklines)
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    evidence: Store | None = None
-    moments: Moments = field(default_factory=Moments)
-
-    known: Callable[[], list[Leak]] | None = None
-
-    def leaks(self) -> list[Leak]:
-        """Return the leaks, the most urgent first; their numbers may be a moment old."""
-        return self.known() if self.known else self.recent.leaks(self.pipeline, self.clock.stopwatch())
-
-    def at_once(self) -> "AppState":
-        """Return the same for one answer: it looks the leaks up once, however often they are asked for."""
-        return replace(self, known=cache(self.leaks))
-
-    def now(self) -> float:
-        """Return the daemon's time, which all times of the pipeline are to be compared with, in unix seconds."""
-        return self.clock.time()
-
-    def wall(self, moment: float) -> float:
-        """Return a time of the pipeline as the wall clock shows it, in unix seconds."""
-        return self.clock.wall(moment)
+    fleet: Fleet
+    own: OwnState
+    alerts: AlertContext
+    evidence: Store
+    stop: asyncio.Event
+    snapshots: SnapshotReader = field(default_factory=SnapshotReader, init=False)

@@ -1,107 +1,99 @@
-"""leakwatch itself: configuration, discovery, alert delivery, rules, and what it takes."""
+"""leakwatch itself: configuration, discovery, alert delivery, ignore rules, resource usage."""
 
 import platform
 from collections.abc import Iterator
 
-import yaml
-
 from leakwatch import __version__
-from leakwatch.config import Config
 from leakwatch.errors import without_credentials
-from leakwatch.web.api import own_usage as usage
+from leakwatch.web.api import own_usage
+from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.models import status as models
-from leakwatch.web.api.state import AppState
+from leakwatch.web.api.state import OwnState
 
 
-def status(source: AppState) -> models.Status:
-    """Return how leakwatch itself fares."""
-    now, health = source.now(), source.health()
-    mistake, taken = source.reloaded()
+def status(view: FleetView, own: OwnState, url: str) -> models.Status:
+    """Return the status of leakwatch. `url`: the URL of the overview."""
+    error, loaded = own.last_reload()
+    health = view.health.values()
     return models.Status(
-        now=source.wall(now),
+        now=view.wall(view.now),
         version=__version__,
         python=platform.python_version(),
-        started_at=source.wall(source.started) if source.started else None,
-        uptime_seconds=now - source.started if source.started else 0.0,
-        url=source.url,
-        ready=source.ready(),
-        access=source.web_file.terms().settings.summary() if source.web_file else "",
-        configuration=shown(source.config()),
-        reload=models.Reload(at=source.wall(taken) if taken else None, mistake=mistake),
-        jobs=list(_jobs(source)),
-        alertmanagers=list(_alertmanagers(source)),
-        ignore=list(_rules(source)),
-        usage=models.Usage(
-            memory_bytes=usage.memory(),
-            cpu_seconds=usage.cpu(),
-            lag_seconds=source.lag.total(),
-            series=sum(
-                len(state.history.rows) + len(state.sites.rows) for state in source.pipeline.targets.values()
-            ),
-        ),
-        services=len({target.service for target in health}),
+        started_at=view.wall(own.started),
+        uptime_seconds=view.now - own.started,
+        url=url,
+        ready=own.ready(),
+        access=own.access(),
+        configuration=own.configuration_yaml(),
+        reload=models.Reload(at=view.wall(loaded), mistake=error),
+        jobs=list(_jobs(view, own)),
+        alertmanagers=list(_alertmanagers(own)),
+        ignore=list(_rules(view)),
+        usage=_usage(view, own),
+        services=len({target.service for target in view.health}),
         targets=len(health),
-        targets_up=sum(target_health.up is True for target_health in health.values()),
-        targets_down=sum(target_health.up is False for target_health in health.values()),
-        leaks=len(source.leaks()),
+        targets_up=sum(target_health.up is True for target_health in health),
+        targets_down=sum(target_health.up is False for target_health in health),
+        leaks=len(view.leaks),
     )
 
 
-def shown(config: Config) -> str:
-    """Return a configuration as YAML without its secrets: those hide themselves when they become JSON."""
-    text: str = yaml.safe_dump(
-        config.model_dump(mode="json", by_alias=True, exclude_none=True), sort_keys=False, allow_unicode=True
+def _usage(view: FleetView, own: OwnState) -> models.OwnUsage:
+    states = view.pipeline.targets.values()
+    return models.OwnUsage(
+        memory_bytes=own_usage.memory(),
+        cpu_seconds=own_usage.cpu(),
+        lag_seconds=own.lag.total(),
+        series=sum(len(state.history.rows) + len(state.sites.rows) for state in states),
     )
-    return text
 
 
-def _jobs(source: AppState) -> Iterator[models.Job]:
-    if source.targets is None:
-        return
-    outlook = source.targets.discoverers()
-    for name, found in source.targets.counts().items():
-        yield models.Job(
-            job=name,
-            kept=len(found.endpoints),
-            dropped=found.dropped,
-            invalid=found.invalid,
-            mechanisms=[
-                models.Mechanism(
-                    mechanism=one.mechanism,
-                    failures=one.failures,
-                    succeeded_at=None if one.succeeded is None else source.wall(one.succeeded),
-                )
-                for one in outlook
-                if one.job == name
-            ],
+def _jobs(view: FleetView, own: OwnState) -> Iterator[models.JobStatus]:
+    discoverers = own.discoverers()
+    for job, targets in own.built_targets().items():
+        mechanisms = [
+            models.MechanismStatus(
+                mechanism=discoverer.mechanism,
+                failures=discoverer.failures,
+                succeeded_at=None if discoverer.succeeded is None else view.wall(discoverer.succeeded),
+            )
+            for discoverer in discoverers
+            if discoverer.job == job
+        ]
+        yield models.JobStatus(
+            job=job,
+            kept=len(targets.endpoints),
+            dropped=targets.dropped,
+            invalid=targets.invalid,
+            mechanisms=mechanisms,
         )
 
 
-def _alertmanagers(source: AppState) -> Iterator[models.Alertmanager]:
-    for name, sender in source.senders.items():
-        outbox = sender.outbox
-        yield models.Alertmanager(
+def _alertmanagers(own: OwnState) -> Iterator[models.AlertmanagerStatus]:
+    for name, client in own.alertmanagers.items():
+        queue = client.queue
+        yield models.AlertmanagerStatus(
             alertmanager=without_credentials(name),
-            due=len(outbox),
-            sent=outbox.sent,
-            failed=outbox.failed,
-            dropped=outbox.dropped,
-            requests=sender.requests,
-            seconds=sender.seconds,
-            trouble=without_credentials(sender.trouble),
+            due=len(queue),
+            sent=queue.sent,
+            failed=queue.failed,
+            dropped=queue.dropped,
+            requests=client.requests,
+            seconds=client.seconds,
+            trouble=without_credentials(client.last_error),
         )
 
 
-def _rules(source: AppState) -> Iterator[models.IgnoreRule]:
-    hidden, idle = source.pipeline.ignored(), source.pipeline.unmatched()
-    for rule in source.pipeline.settings.ignore:
+def _rules(view: FleetView) -> Iterator[models.IgnoreRule]:
+    hidden, unmatched = view.pipeline.ignored(), view.pipeline.unmatched()
+    for rule in view.pipeline.settings.ignore:
         yield models.IgnoreRule(
             rule=str(rule),
             owner=rule.owner,
             reason=rule.reason,
             until=rule.until,
-            over=rule.is_over(source.now()),
+            over=rule.is_over(view.now),
             at_most=rule.at_most,
             hides=hidden.get(str(rule), 0),
-            matches=rule not in idle,
+            matches=rule not in unmatched,
         )

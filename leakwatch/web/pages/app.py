@@ -1,4 +1,4 @@
-"""The pages: their addresses, and how errors look. What they show is what the API answers."""
+"""The pages: their paths, the values that each template gets, and error pages."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,11 +17,13 @@ from starlette.types import ASGIApp
 
 from leakwatch import __version__
 from leakwatch.errors import NotFoundError
+from leakwatch.web.api.diff import SnapshotSource
+from leakwatch.web.api.leaks import find
 from leakwatch.web.api.responses import NO_STORE
 from leakwatch.web.api.state import AppState
 from leakwatch.web.api.status import status
 from leakwatch.web.pages.assets import Assets
-from leakwatch.web.pages.compare import target_difference
+from leakwatch.web.pages.compare import compare_snapshots
 from leakwatch.web.pages.filters import FILTERS
 from leakwatch.web.pages.leak import leak_page
 from leakwatch.web.pages.overview import overview
@@ -32,69 +34,79 @@ from leakwatch.web.path_params import register
 log = structlog.get_logger()
 
 TEMPLATES = Path(__file__).parent / "templates"
-View = Callable[[AppState, Request], Mapping[str, object]]
-"""From state to what a template shows; raises NotFoundError. Runs in the loop: what it reads fits together."""
-
-Reading = Callable[[AppState, Request], Awaitable[Mapping[str, object]]]
-"""The same, of what takes a while to read."""
-
-
-async def nothing(_: AppState, __: Request) -> Mapping[str, object]:
-    """Return that a page reads nothing more."""
-    return {}
+Values = Mapping[str, object]
+"""Name -> value in a template."""
+Page = Callable[[AppState, Request], Awaitable[Values]]
+"""Passes the parts of the state and of a request that a page needs to its view; raises NotFoundError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What is shown at a path; `depth`: how many levels below the front page its address is.
+async def _overview_page(state: AppState, request: Request) -> Values:
+    service = request.path_params.get("service", "")
+    return overview(state.fleet.view(), state.own.ready(), service, request.query_params)
 
-    Links are relative, for only the browser knows what proxies put before our paths.
+
+async def _status_page(state: AppState, _: Request) -> Values:
+    return {"active": "status", "status": status(state.fleet.view(), state.own, state.alerts.url)}
+
+
+async def _leak_page(state: AppState, request: Request) -> Values:
+    view = state.fleet.view()
+    leak = find(view, request.path_params["service"], request.path_params["stack"])
+    return leak_page(view, state.alerts, state.evidence, leak)
+
+
+async def _target_page(state: AppState, request: Request) -> Values:
+    view, query = state.fleet.view(), request.query_params
+    path = f"{request.path_params['service']}/{request.path_params['target']}"
+    values = target_page(view, state.evidence, path, query)
+    snapshots = SnapshotSource(view, state.evidence, state.snapshots)
+    return {**values, "comparison": await compare_snapshots(snapshots, path, query)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRoute:
+    """A page with its path and template.
+
+    `depth`: number of path segments above the page. Links are relative, because only the browser knows the prefix
+    that a proxy adds to paths.
     """
 
     path: str
     template: str
-    view: View
-    depth: int = 0
-    more: Reading = nothing
-
-
-def status_page(source: AppState, _: Request) -> Mapping[str, object]:
-    """Return how leakwatch itself fares."""
-    return {"active": "status", "status": status(source)}
+    page: Page
+    depth: int
 
 
 PAGES = (
-    Page("/", "overview.html", overview),
-    Page("/status", "status.html", status_page),
-    Page("/services/{service:anything}", "overview.html", overview, depth=1),
-    Page("/leaks/{service:anything}/{stack:hash}", "leak.html", leak_page, depth=2),
-    Page(
-        "/targets/{service:anything}/{target:anything}",
-        "target.html",
-        target_page,
-        depth=2,
-        more=target_difference,
-    ),
+    PageRoute(path="/", template="overview.html", page=_overview_page, depth=0),
+    PageRoute(path="/status", template="status.html", page=_status_page, depth=0),
+    PageRoute(path="/services/{service:name}", template="overview.html", page=_overview_page, depth=1),
+    PageRoute(path="/leaks/{service:name}/{stack:fingerprint}", template="leak.html", page=_leak_page, depth=2),
+    PageRoute(path="/targets/{service:name}/{target:name}", template="target.html", page=_target_page, depth=2),
 )
 
 
-def make_pages(source: AppState) -> ASGIApp:
+def build_pages(state: AppState) -> ASGIApp:
     """Return the application that answers with pages, and with errors as pages."""
     register()
     assets = Assets()
-    show = Show(source, assets)
-    routes = [Route(page.path, show.page(page)) for page in PAGES]
+    renderer = PageRenderer(state, assets)
+    routes = [Route(route.path, renderer.endpoint(route)) for route in PAGES]
     routes.append(Route("/static/{version}/{name:path}", assets.answer))
-    app = Starlette(exception_handlers={HTTPException: show.refused})
+    app = Starlette(exception_handlers={HTTPException: renderer.on_http_exception})
     app.router = Router(routes, redirect_slashes=False)
     return app
 
 
-class Show:
-    """Fills in templates."""
+def _sentence(message: str) -> str:
+    return f"{message[:1].upper()}{message[1:]}."
 
-    def __init__(self, source: AppState, assets: Assets) -> None:
-        self._source = source
+
+class PageRenderer:
+    """Renders templates."""
+
+    def __init__(self, state: AppState, assets: Assets) -> None:
+        self._state = state
         self._templates = Environment(
             loader=FileSystemLoader(TEMPLATES),
             autoescape=True,
@@ -106,36 +118,36 @@ class Show:
         self._templates.filters |= FILTERS
         self._templates.globals |= {"version": __version__, "assets": assets.version, "sparkline": sparkline}
 
-    def page(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
-        """Return what answers at the path of a page."""
+    def endpoint(self, route: PageRoute) -> Callable[[Request], Awaitable[Response]]:
+        """Return the endpoint of a page."""
 
         async def answer(request: Request) -> Response:
             try:
-                source = self._source.at_once()
-                shown = {**page.view(source, request), **await page.more(source, request)}
-                return await self._html(page.template, page.depth, shown)
+                values = await route.page(self._state, request)
+                return await self._render(route.template, route.depth, values)
             except NotFoundError as error:
-                return await self._error(404, str(error), page.depth, error.reported_as)
+                return await self._error(404, _sentence(str(error)), route.depth, error.reported_as)
             except Exception:
-                log.exception("a page broke, by a mistake of ours", path=request.url.path)
-                return await self._error(500, "leakwatch made a mistake; its log has more.", page.depth)
+                log.exception("internal error: a page failed", path=request.url.path)
+                return await self._error(500, "Internal error, see leakwatch's log.", route.depth)
 
         return answer
 
-    async def refused(self, request: Request, error: Exception) -> Response:
-        """Answer what is asked for in vain."""
+    async def on_http_exception(self, request: Request, error: Exception) -> Response:
+        """Return the page of an HTTP error."""
         status = error.status_code if isinstance(error, HTTPException) else 500
-        below = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-        depth = max(below.count("/") - 1, 0)
+        path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+        depth = max(path.count("/") - 1, 0)
         return await self._error(status, "There is no such page." if status == 404 else "", depth)
 
-    async def _error(self, status: int, detail: str, depth: int, told_as: str = "") -> Response:
-        shown = {"active": "", "title": HTTPStatus(status).phrase, "detail": detail, "told_as": told_as}
-        return await self._html("error.html", depth, shown, status)
+    async def _error(self, status: int, detail: str, depth: int, leak: str = "") -> Response:
+        values = {"active": "", "title": HTTPStatus(status).phrase, "detail": detail, "leak": leak}
+        return await self._render("error.html", depth, values, status)
 
-    async def _html(self, template: str, depth: int, shown: Mapping[str, object], status: int = 200) -> Response:
-        """Return a page; written in a thread, for a long one takes longer than a scrape may wait."""
-        fill = self._templates.get_template(template).render
-        now = self._source.wall(self._source.now())
-        text = await asyncio.to_thread(fill, shown, root="../" * depth, now=now)
+    async def _render(self, template: str, depth: int, values: Values, status: int = 200) -> Response:
+        render = self._templates.get_template(template).render
+        clock = self._state.fleet.clock
+        now = clock.wall(clock.time())
+        # In a thread: a long page would delay scrapes.
+        text = await asyncio.to_thread(render, values, root="../" * depth, now=now)
         return HTMLResponse(text.encode("utf-8", "replace"), status, NO_STORE)

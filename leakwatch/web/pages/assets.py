@@ -1,4 +1,4 @@
-"""Styles and scripts that ship with leakwatch, at addresses that change when they do."""
+"""Styles and scripts, at paths that change with their content."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -13,7 +13,7 @@ FOREVER = "public, max-age=31536000, immutable"
 
 
 class Assets:
-    """The files of `folder`, read once; `version` stands in their addresses, and differs when any of them does."""
+    """The files of `folder`, read once. `version` is a part of their paths and changes with any of the files."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._files = {
@@ -21,13 +21,13 @@ class Assets:
             for path in sorted(folder.rglob("*"))
             if path.suffix in TYPES
         }
-        found = sha256()
+        digest = sha256()
         for name, body in self._files.items():
-            found.update(f"{name}\0{len(body)}\0".encode() + body)
-        self.version = found.hexdigest()[:12]
+            digest.update(f"{name}\0{len(body)}\0".encode() + body)
+        self.version = digest.hexdigest()[:12]
 
     async def answer(self, request: Request) -> Response:
-        """Answer `/static/{version}/{name}`; another version gets what there is, and keeps it for nothing."""
+        """Answer `/static/{version}/{name}`; browsers may cache the current version only."""
         name = request.path_params["name"]
         body = self._files.get(name)
         if body is None:

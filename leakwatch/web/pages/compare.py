@@ -1,32 +1,29 @@
-"""What the page of a target shows of the difference between two moments of it."""
+"""The comparison of two snapshots on the page of a target."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from starlette.requests import Request
-
 from leakwatch.errors import NotFoundError
-from leakwatch.web.api.diff import Difference, difference
-from leakwatch.web.api.evidence import KeptProfile
-from leakwatch.web.api.models.types import whole
+from leakwatch.web.api.diff import Difference, SnapshotSource, difference
+from leakwatch.web.api.evidence import StoredProfile
+from leakwatch.web.api.models.types import valid_text
 from leakwatch.web.api.snapshots import NOW
-from leakwatch.web.api.state import AppState
 from leakwatch.web.api.targets import find
-from leakwatch.web.pages.leak import kept_of
+from leakwatch.web.pages.evidence import offered_profiles
 
 ROWS = 50
 CHOICES = 100
-"""Bodies to choose from: the latest, with the first and what is chosen."""
+"""Latest stored profiles in the form, beside the first and the selected ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What can be chosen, the oldest first, and what is: `now` stands for the profile that was scraped last.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The stored profiles in the form, oldest first, and the selected ids; `now` is the latest scrape.
 
-    `problem`: why there is no difference between the two that were asked for.
+    `problem`: the reason why there is no difference between the selected snapshots.
     """
 
-    kept: Sequence[KeptProfile]
+    profiles: Sequence[StoredProfile]
     now: bool
     old: str
     new: str
@@ -34,32 +31,34 @@ class Choice:
     problem: str = ""
 
     def __bool__(self) -> bool:
-        return (bool(self.kept) and len(self.kept) + self.now > 1) or bool(self.problem)
+        return (bool(self.profiles) and len(self.profiles) + self.now > 1) or bool(self.problem)
 
 
-async def target_difference(source: AppState, request: Request) -> Mapping[str, object]:
-    """Return what the template shows of the two moments that a query names; raises NotFoundError."""
-    target, _ = find(source, f"{request.path_params['service']}/{request.path_params['target']}")
-    kept = kept_of(source, whole(target.service), target=whole(target.name))[::-1]
-    state = source.pipeline.targets.get(target)
+async def compare_snapshots(source: SnapshotSource, path: str, query: Mapping[str, str]) -> Comparison:
+    """Return the comparison that a query selects; raise NotFoundError if there is no target at `path`."""
+    view = source.view
+    target, _ = find(view, path)
+    service, name = valid_text(target.service), valid_text(target.name)
+    profiles = offered_profiles(view, source.evidence, service, target=name)[::-1]
+    state = view.pipeline.targets.get(target)
     now = state is not None and state.history.time is not None
-    ids = [one.id for one in kept]
-    old, new = (request.query_params.get(name, "") for name in ("old", "new"))
-    kept = _few(kept, {old, new})
+    ids = [profile.id for profile in profiles]
+    old, new = query.get("old", ""), query.get("new", "")
+    choices = _choices(profiles, {old, new})
     if not old and not new:
-        last = NOW if now else next(iter(ids[::-1]), "")
-        return {"compared": Choice(kept, now, next(iter(ids), ""), last)}
+        first, last = (ids[0], ids[-1]) if ids else ("", "")
+        return Comparison(profiles=choices, now=now, old=first, new=NOW if now else last)
     if old not in ids or new not in [*ids, NOW]:
-        problem = "One of the two profiles is not kept, or no longer. Choose among those that are."
-        return {"compared": Choice(kept, now, old, new, problem=problem)}
+        problem = "One of the two profiles is not stored, or no longer stored. Select two of the stored profiles."
+        return Comparison(profiles=choices, now=now, old=old, new=new, problem=problem)
     try:
-        found = await difference(source, old, new, limit=ROWS)
+        result = await difference(source, old, new, limit=ROWS)
     except NotFoundError as error:
-        return {"compared": Choice(kept, now, old, new, problem=f"There is no difference to show: {error}.")}
-    return {"compared": Choice(kept, now, old, new, found)}
+        problem = f"These profiles cannot be compared: {error}."
+        return Comparison(profiles=choices, now=now, old=old, new=new, problem=problem)
+    return Comparison(profiles=choices, now=now, old=old, new=new, difference=result)
 
 
-def _few(kept: Sequence[KeptProfile], wanted: set[str]) -> list[KeptProfile]:
-    """Return what is offered of many."""
-    late = len(kept) - CHOICES
-    return [one for i, one in enumerate(kept) if not i or i >= late or one.id in wanted]
+def _choices(profiles: Sequence[StoredProfile], selected: set[str]) -> list[StoredProfile]:
+    late = len(profiles) - CHOICES
+    return [profile for i, profile in enumerate(profiles) if not i or i >= late or profile.id in selected]

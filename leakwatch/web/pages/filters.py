@@ -1,13 +1,17 @@
-"""How pages say names, numbers and times: filters of the templates. Pure."""
+"""Jinja filters that format names, numbers and times. Pure."""
 
+import re
 from datetime import UTC, datetime
 
-from leakwatch.settings.units import format_duration
+from leakwatch.leaks.wording import format_time, short_function
+from leakwatch.settings.units import format_duration, format_size
 
 LONGEST = 240
-"""Letters of a name that are shown; its page has more."""
+"""Characters of a name that lists show."""
 UNKNOWN = "\N{EN DASH}"
-SMALL = 10  # from here on, a rate needs no decimals
+SECOND_UNIT = re.compile(r"(?<=[a-z])(?=\d)")
+"""The position between "2h" and "10m"."""
+SMALL = 10  # smaller rates have one decimal
 
 
 def number(value: float | None) -> str:
@@ -31,57 +35,43 @@ def percent(ratio: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return seconds as a person would say them: "2h 10m"."""
+    """Return seconds for people: "2h 10m"."""
     if seconds is None:
         return UNKNOWN
-    said = format_duration(max(seconds, 0.0))
-    return said if said.endswith("ms") else "".join(_spaced(said))
-
-
-def _spaced(said: str) -> list[str]:
-    return [f" {c}" if c.isdigit() and i and said[i - 1].isalpha() else c for i, c in enumerate(said)]
-
-
-def size(value: float) -> str:
-    """Return bytes: "1.4 MiB"."""
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:,.0f} {unit}" if unit == "B" or value >= SMALL else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:,.1f} GiB"
+    text = format_duration(max(seconds, 0.0))
+    return text if text.endswith("ms") else SECOND_UNIT.sub(" ", text)
 
 
 def moment(time: float | None) -> str:
     """Return a time for people, in UTC: "2026-11-21 14:54:43 UTC"."""
-    return UNKNOWN if time is None else f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return UNKNOWN if time is None else format_time(time)
 
 
 def clock(time: float | None, now: float) -> str:
-    """Return a time for people who know today's date, in UTC: "14:54 UTC", "Nov 20 14:54 UTC"."""
+    """Return a time in UTC, with the date unless it is today: "14:54 UTC", "Nov 20 14:54 UTC"."""
     if time is None:
         return ""
-    then, today = datetime.fromtimestamp(time, UTC), datetime.fromtimestamp(now, UTC)
-    return f"{then:%H:%M} UTC" if then.date() == today.date() else f"{then:%b %d %H:%M} UTC"
+    date, today = datetime.fromtimestamp(time, UTC), datetime.fromtimestamp(now, UTC)
+    return f"{date:%H:%M} UTC" if date.date() == today.date() else f"{date:%b %d %H:%M} UTC"
 
 
 def iso(time: float) -> str:
-    """Return a time for programs."""
+    """Return a time in ISO 8601: "2026-11-21T14:54:43Z"."""
     return datetime.fromtimestamp(time, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def cut(text: str, longest: int = LONGEST) -> str:
-    """Return `text`, cut with a mark if it is absurdly long."""
+    """Return at most `longest` characters of `text`, and an ellipsis if it was cut."""
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def short(function: str) -> str:
     """Return a function without the path of its package: "pipeline.(*Filter).Run"."""
-    plain = function.partition("[")[0]
-    return cut(function[plain.rfind("/") + 1 :] or function)
+    return cut(short_function(function))
 
 
 def place(file: str, line: int = 0) -> str:
-    """Return the end of a path that names it, with the line: "shop/pipeline/filter.go:42"."""
+    """Return the last three parts of a path, with the line: "shop/pipeline/filter.go:42"."""
     if not file:
         return ""
     parts = file.split("/")
@@ -90,5 +80,9 @@ def place(file: str, line: int = 0) -> str:
 
 
 FILTERS = {
-    one.__name__: one for one in (number, rate, percent, duration, size, moment, clock, iso, cut, short, place)
+    "size": format_size,
+    **{
+        function.__name__: function
+        for function in (number, rate, percent, duration, moment, clock, iso, cut, short, place)
+    },
 }

@@ -1,101 +1,64 @@
-"""What the page of a leak shows. Pure."""
+"""The page of a leak. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from starlette.requests import Request
-
-from leakwatch.model import Target
-from leakwatch.web.api.evidence import KeptProfile, listed
+from leakwatch.evidence.store import Store
+from leakwatch.leaks.model import Leak
+from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.leak_detail import leak_view
 from leakwatch.web.api.models import leaks as models
 from leakwatch.web.api.series import leak_series
-from leakwatch.web.api.state import AppState
+from leakwatch.web.api.state import AlertContext
+from leakwatch.web.pages.evidence import offered_profiles, spans
 
 SPANS = 3
-"""Targets of which the page links to what changed between the first and the last evidence."""
+"""Targets with a link to the difference between their first and last stored profile."""
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """A target that is watched, with the first and the last body of it that are kept."""
-
-    target: str
-    first: KeptProfile
-    last: KeptProfile
-
-
-@dataclass(frozen=True, slots=True)
-class Small:
-    """One of the small plots: a target, and its part of the leak."""
+class TargetPlot:
+    """A small plot of one target; `id` identifies its HTML element."""
 
     on: models.OnTarget | None
     series: models.TargetSeries
     id: str
 
 
-def leak_page(source: AppState, request: Request) -> Mapping[str, object]:
-    """Return what the template shows of the leak that an address names; raises NotFoundError."""
-    service, stack = request.path_params["service"], request.path_params["stack"]
-    leak, series = leak_view(source, service, stack), leak_series(source, service, stack)
-    kept = kept_of(source, leak.service, stack=leak.stack)
+def leak_page(view: FleetView, alerts: AlertContext, evidence: Store, leak: Leak) -> Mapping[str, object]:
+    """Return the values of the template."""
+    details, series = leak_view(view, alerts, leak), leak_series(view, leak)
+    profiles = offered_profiles(view, evidence, leak.service, stack=leak.stack.fingerprint)
     return {
-        "leak": leak,
+        "leak": details,
         "series": series,
-        "smalls": smalls(leak, series),
-        "blamed": blamed(leak.frames, leak.function),
+        "plots": plots(details, series),
+        "blamed": blamed(details.frames, details.function),
         "numbers": numbers(series),
-        "kept": kept,
-        "spans": spans(source, kept)[:SPANS],
+        "profiles": profiles,
+        "spans": spans(view, profiles)[:SPANS],
     }
 
 
-def kept_of(
-    source: AppState, service: str, *, target: str | None = None, stack: str | None = None
-) -> list[KeptProfile]:
-    """Return the bodies that are kept of a service's leak or target, the newest first.
-
-    Not those that only the next scrape would replace: they are gone before somebody has clicked.
-    """
-    found = listed(source.evidence, service, target, stack).profiles if source.evidence else []
-    return [one for one in found if set(one.kinds) != {"last"} or not _goes_on(source, one)]
+def plots(leak: models.Leak, series: models.LeakSeries) -> list[TargetPlot]:
+    """Return the small plots, fastest growth first."""
+    targets = {target.target: target for target in leak.on}
+    return [TargetPlot(targets.get(line.target), line, element_id(line.target)) for line in series.targets]
 
 
-def spans(source: AppState, kept: Sequence[KeptProfile]) -> list[Span]:
-    """Return the targets of which several bodies are kept, the newest first; `kept` too has the newest first."""
-    by_target: dict[str, list[KeptProfile]] = {}
-    for one in kept:
-        if Target(one.service, one.target) in source.pipeline.targets:
-            by_target.setdefault(one.target, []).append(one)
-    return [Span(target, those[-1], those[0]) for target, those in by_target.items() if len(those) > 1]
-
-
-def _goes_on(source: AppState, one: KeptProfile) -> bool:
-    """Tell whether the process that a body is of still runs."""
-    state = source.pipeline.targets.get(Target(one.service, one.target))
-    since = state.history.since if state else None
-    return since is not None and one.time > source.wall(since)
-
-
-def smalls(leak: models.Leak, series: models.LeakSeries) -> list[Small]:
-    """Return the targets that have a small plot, those that grow fastest first."""
-    on = {one.target: one for one in leak.on}
-    return [Small(on.get(one.target), one, named(one.target)) for one in series.targets]
-
-
-def named(target: str) -> str:
-    """Return what a page calls an element that is about a target, whose own name may hold anything."""
+def element_id(target: str) -> str:
+    """Return the id of the HTML element of a target: a hash, because the name may contain any character."""
     return blake2b(target.encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
 def blamed(frames: Sequence[models.Frame], function: str) -> int:
-    """Return which of the frames is to be looked at first, -1 if none of them is."""
+    """Return the index of the blamed frame, -1 if no frame has this function."""
     return next((i for i, frame in enumerate(frames) if frame.function == function), -1)
 
 
 def numbers(series: models.LeakSeries) -> list[tuple[float, float | None, float | None]]:
-    """Return what the plot shows, as rows: time, mean and floor, the newest first."""
+    """Return the points of the plot as rows: time, mean and floor, newest first."""
     recent, hours = series.recent, series.hours
     begin = recent.times[0] if recent.times else float("inf")
     rows = [

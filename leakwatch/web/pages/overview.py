@@ -1,36 +1,30 @@
-"""What the overview shows: leaks, what is down, services and targets, filtered and in portions. Pure."""
+"""The overview: leaks, targets that are down, services and targets, filtered and paginated. Pure."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlencode
 
-from starlette.datastructures import QueryParams
-from starlette.requests import Request
-
 from leakwatch.errors import NotFoundError
 from leakwatch.model import Verdict
+from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.leaks import leak_list
 from leakwatch.web.api.models import leaks as models
 from leakwatch.web.api.models import targets as target_models
-from leakwatch.web.api.models.types import whole
+from leakwatch.web.api.models.types import valid_text
 from leakwatch.web.api.services import service_list
-from leakwatch.web.api.state import AppState
 from leakwatch.web.api.targets import target_list
+from leakwatch.web.pages.pagination import LONGEST, Pagination, page_number
 
-LEAKS, SERVICES, TARGETS, FALLS = 50, 50, 50, 10
-"""Rows at once."""
-FEW = 20  # targets that are shown though nobody asked for those of one service
-LONGEST = 1000
-"""Letters of a text to look for."""
+LEAKS, SERVICES, TARGETS, DOWN = 50, 50, 50, 10
+"""Rows of each table."""
+FEW = 20  # targets; a fleet with more shows its targets only under a filter
 VERDICTS = tuple(verdict.word for verdict in sorted(Verdict, reverse=True) if verdict is not Verdict.NORMAL)
-PAGE = re.compile(r"[0-9]{1,6}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OverviewQuery:
-    """What somebody wants to see: filters, "" for all, and which portion of each table, from 1 on."""
+    """Filters, "" for all, and the page of each table, counted from 1."""
 
     q: str = ""
     service: str = ""
@@ -42,8 +36,8 @@ class OverviewQuery:
     targets: int = 1
 
     @classmethod
-    def read(cls, query: QueryParams) -> Self:
-        """Return what a query asks for; what makes no sense in it counts as not said."""
+    def read(cls, query: Mapping[str, str]) -> Self:
+        """Return the parameters of a query; invalid values are ignored."""
         verdict, state = query.get("verdict", ""), query.get("state", "")
         return cls(
             q=query.get("q", "").strip()[:LONGEST],
@@ -55,137 +49,109 @@ class OverviewQuery:
         )
 
     def __bool__(self) -> bool:
-        return bool(self.service or self.state or self.narrow)
+        return bool(self.service or self.state or self.filters_leaks)
 
     @property
-    def narrow(self) -> bool:
-        """Whether leaks of a service may be hidden by what is wanted."""
+    def filters_leaks(self) -> bool:
+        """Whether filters may hide leaks of a service."""
         return bool(self.q or self.owner or self.verdict)
 
     def link(self, **changes: str | int) -> str:
-        """Return the query that asks for the same, but for `changes`."""
-        other = replace(self, **changes)  # type: ignore[arg-type]  # mypy takes all for numbers
-        said = {name: getattr(other, name) for name in self.__slots__}
-        said = {name: value for name, value in said.items() if value and value != 1}
-        return f"?{urlencode(said, errors='replace')}"
+        """Return the same query with `changes`, as a relative link."""
+        query = replace(self, **changes)  # type: ignore[arg-type]  # mypy expects numbers for all of them
+        parameters = {name: getattr(query, name) for name in self.__slots__}
+        parameters = {name: value for name, value in parameters.items() if value and value != 1}
+        return f"?{urlencode(parameters, errors='replace')}"
 
 
-def page_number(text: str) -> int:
-    """Return the number of a portion, 1 where a query says nothing that makes sense."""
-    return max(int(text), 1) if PAGE.fullmatch(text) else 1
+def overview(view: FleetView, not_ready: str, service: str, parameters: Mapping[str, str]) -> Mapping[str, object]:
+    """Return the values of the template; raise NotFoundError for an unknown service.
 
-
-@dataclass(frozen=True, slots=True)
-class Portion:
-    """Rows `first` to `last` of `total`, counted from 1; `name` is what their query calls them."""
-
-    name: str
-    page: int
-    size: int
-    total: int
-
-    @property
-    def offset(self) -> int:
-        """How many rows stand before."""
-        return (self.page - 1) * self.size
-
-    @property
-    def first(self) -> int:
-        """The first row."""
-        return min(self.offset + 1, self.total)
-
-    @property
-    def last(self) -> int:
-        """The last row."""
-        return min(self.offset + self.size, self.total)
-
-    @property
-    def pages(self) -> int:
-        """How many portions there are."""
-        return max(-(-self.total // self.size), 1)
-
-
-def overview(source: AppState, request: Request) -> Mapping[str, object]:
-    """Return what the overview shows; raises NotFoundError for a service that nobody knows."""
-    wanted = OverviewQuery.read(request.query_params)
-    here = whole(request.path_params.get("service", ""))
+    `service`: restricts the overview to one service; `not_ready`: the reason why leakwatch is not ready, or "".
+    """
+    query = OverviewQuery.read(parameters)
+    here = valid_text(service)
     if here:
-        wanted = replace(wanted, service=here)
-    every = service_list(source)
-    leaks, leaks_at = _leaks(source, wanted)
-    names = {one.service for one in every.services} | set(leaks.services)
+        query = replace(query, service=here)
+    all_services = service_list(view, not_ready)
+    leaks, leak_pages = _leaks(view, query)
+    names = {summary.service for summary in all_services.services} | set(leaks.services)
     if here and here not in names:
-        raise NotFoundError(f"There is no service {here[:LONGEST]!r}.")
-    counted = [one for one in every.services if wanted.service in {"", one.service}]
-    services, services_at = _services(every, wanted)
-    targets, targets_at = _targets(source, wanted)
-    wide = bool(wanted.service or wanted.state or (wanted.q and targets.total) or targets.known <= FEW)
+        raise NotFoundError(f"there is no service {here[:LONGEST]!r}")
+    selected = [summary for summary in all_services.services if query.service in {"", summary.service}]
+    services, service_pages = _services(all_services, query)
+    targets, target_pages = _targets(view, query)
+    shows_targets = bool(query.service or query.state or (query.q and targets.total) or targets.known <= FEW)
     return {
         "active": "" if here else "overview",
         "here": here,
-        "wanted": wanted,
+        "query": query,
         "names": sorted(names),
-        "words": VERDICTS,
-        "counted": counted,
-        "tally": _tally(counted),
-        "all_down": bool(counted) and all(one.down == one.targets for one in counted),
-        "answered": any(one.judged_in_seconds is not None for one in counted),
-        "waiting": every.waiting,
+        "verdicts": VERDICTS,
+        "selected": selected,
+        "tally": _tally(selected),
+        "all_down": bool(selected) and all(summary.down == summary.targets for summary in selected),
+        "scraped": any(summary.judged_in_seconds is not None for summary in selected),
+        "waiting": all_services.waiting,
         "leaks": leaks,
-        "leaks_at": leaks_at,
-        "down": target_list(source, service=wanted.service, states=("down",), limit=FALLS),
+        "leak_pages": leak_pages,
+        "down": target_list(view, service=query.service, states=("down",), limit=DOWN),
         "services": services,
-        "services_known": len(every.services),
-        "services_at": services_at,
-        "targets": targets if wide else None,
-        "targets_at": targets_at,
+        "services_known": len(all_services.services),
+        "service_pages": service_pages,
+        "targets": targets if shows_targets else None,
+        "target_pages": target_pages,
     }
 
 
 def _tally(services: Sequence[target_models.ServiceSummary]) -> dict[str, int]:
-    """Return how many leaks there are of each verdict, the worst first."""
-    sums = {word: sum(one.leaks.get(word, 0) for one in services) for word in VERDICTS}  # type: ignore[call-overload]  # the keys are those words
+    """Return the number of leaks of each verdict, worst verdict first."""
+    sums = {word: sum(summary.leaks.get(word, 0) for summary in services) for word in VERDICTS}  # type: ignore[call-overload]  # the keys are those words
     return {word: count for word, count in sums.items() if count}
 
 
-def _leaks(source: AppState, wanted: OverviewQuery) -> tuple[models.LeakList, Portion]:
-    def look(at: Portion) -> models.LeakList:
+def _leaks(view: FleetView, query: OverviewQuery) -> tuple[models.LeakList, Pagination]:
+    def read(pages: Pagination) -> models.LeakList:
         return leak_list(
-            source,
-            service=whole(wanted.service),
-            owner=wanted.owner,
-            verdicts=(wanted.verdict,) if wanted.verdict else (),
-            q=wanted.q,
+            view,
+            service=valid_text(query.service),
+            owner=query.owner,
+            verdicts=(query.verdict,) if query.verdict else (),
+            q=query.q,
             limit=LEAKS,
-            offset=at.offset,
+            offset=pages.offset,
         )
 
-    found = look(at := Portion("leaks", wanted.leaks, LEAKS, 0))
-    at = replace(at, total=found.total)
-    return (found, at) if at.page <= at.pages else (look(at := replace(at, page=at.pages)), at)
+    leaks = read(pages := Pagination(name="leaks", page=query.leaks, size=LEAKS, total=0))
+    pages = replace(pages, total=leaks.total)
+    if pages.page > pages.pages:
+        leaks = read(pages := replace(pages, page=pages.pages))
+    return leaks, pages
 
 
 def _services(
-    every: target_models.ServiceList, wanted: OverviewQuery
-) -> tuple[list[target_models.ServiceSummary], Portion]:
-    words = wanted.q.casefold()
-    found = [
-        one
-        for one in every.services
-        if (not wanted.service or one.service == wanted.service) and words in one.service.casefold()
+    services: target_models.ServiceList, query: OverviewQuery
+) -> tuple[list[target_models.ServiceSummary], Pagination]:
+    text = query.q.casefold()
+    selected = [
+        summary
+        for summary in services.services
+        if (not query.service or summary.service == query.service) and text in summary.service.casefold()
     ]
-    at = Portion("services", wanted.services, SERVICES, len(found))
-    at = replace(at, page=min(at.page, at.pages))
-    return found[at.offset : at.offset + SERVICES], at
+    pages = Pagination(name="services", page=query.services, size=SERVICES, total=len(selected))
+    pages = replace(pages, page=min(pages.page, pages.pages))
+    return selected[pages.offset : pages.offset + SERVICES], pages
 
 
-def _targets(source: AppState, wanted: OverviewQuery) -> tuple[target_models.TargetList, Portion]:
-    def look(at: Portion) -> target_models.TargetList:
-        states = (wanted.state,) if wanted.state else ()
+def _targets(view: FleetView, query: OverviewQuery) -> tuple[target_models.TargetList, Pagination]:
+    def read(pages: Pagination) -> target_models.TargetList:
+        states = (query.state,) if query.state else ()
         return target_list(
-            source, service=wanted.service, states=states, q=wanted.q, limit=TARGETS, offset=at.offset
+            view, service=query.service, states=states, q=query.q, limit=TARGETS, offset=pages.offset
         )
 
-    found = look(at := Portion("targets", wanted.targets, TARGETS, 0))
-    at = replace(at, total=found.total)
-    return (found, at) if at.page <= at.pages else (look(at := replace(at, page=at.pages)), at)
+    targets = read(pages := Pagination(name="targets", page=query.targets, size=TARGETS, total=0))
+    pages = replace(pages, total=targets.total)
+    if pages.page > pages.pages:
+        targets = read(pages := replace(pages, page=pages.pages))
+    return targets, pages

@@ -1,15 +1,18 @@
-"""Small plots without axes, as paths of SVG. Pure."""
+"""Small plots without axes, as SVG paths. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 120, 28
-PAD = 1.5  # so that the stroke is not cut
+PAD = 1.5  # leaves room for the width of the stroke
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sparkline:
-    """A line, the area beneath it, its last point, and where along it something began (None if before it)."""
+    """A line, the area below it, its last point, and a mark at the start of the growth.
+
+    `mark` is None if the growth started before the first point. `first` and `last` are the end values.
+    """
 
     line: str
     area: str
@@ -23,16 +26,16 @@ class Sparkline:
 
 
 def sparkline(
-    values: Sequence[float | None], start: float | None, end: float, began: float | None = None
+    values: Sequence[float | None], start: float | None, end: float, growth_start: float | None = None
 ) -> Sparkline | None:
-    """Return the plot of `values` at even times from `start` to `end`; None if there are less than two.
+    """Return the plot of `values` at even times from `start` to `end`; None with fewer than two values.
 
-    It begins at zero, so that a slope looks as steep as it is.
+    The y axis starts at zero, so that the slope is not exaggerated.
     """
-    known = [value for value in values if value is not None]
-    if len(known) < 2 or start is None:
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < 2 or start is None:
         return None
-    top = max(*known, 1.0)
+    top = max(*numbers, 1.0)
     step = (WIDTH - 2 * PAD) / (len(values) - 1)
     points = [
         (round(PAD + i * step, 1), round(HEIGHT - PAD - value / top * (HEIGHT - 2 * PAD), 1))
@@ -42,9 +45,15 @@ def sparkline(
     line = " ".join(f"{x:g},{y:g}" for x, y in points)
     x, y = points[-1]
     mark = None
-    if began is not None and start < began < end:
-        mark = round(PAD + (began - start) / (end - start) * (WIDTH - 2 * PAD), 1)
+    if growth_start is not None and start < growth_start < end:
+        mark = round(PAD + (growth_start - start) / (end - start) * (WIDTH - 2 * PAD), 1)
     bottom = HEIGHT - PAD
     return Sparkline(
-        f"M{line}", f"M{points[0][0]:g},{bottom:g} {line} {x:g},{bottom:g}Z", x, y, mark, known[0], known[-1]
+        line=f"M{line}",
+        area=f"M{points[0][0]:g},{bottom:g} {line} {x:g},{bottom:g}Z",
+        x=x,
+        y=y,
+        mark=mark,
+        first=numbers[0],
+        last=numbers[-1],
     )

@@ -1,32 +1,29 @@
-"""What the page of a target shows. Pure."""
+"""The page of a target. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Self, get_args
 from urllib.parse import urlencode
 
-from starlette.requests import Request
-
+from leakwatch.evidence.store import Store
+from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.models import targets as models
-from leakwatch.web.api.models.types import whole
-from leakwatch.web.api.state import AppState
+from leakwatch.web.api.models.types import valid_text
 from leakwatch.web.api.targets import target_view
-from leakwatch.web.pages.leak import kept_of
-from leakwatch.web.pages.overview import Portion, page_number
+from leakwatch.web.pages.evidence import offered_profiles
+from leakwatch.web.pages.pagination import LONGEST, Pagination, page_number
 
 ROWS = 50
-LONGEST = 1000
-"""Letters of a text to look for."""
 ID = 16
-"""Letters of the id of a kept profile."""
+"""Characters of the id of a stored profile."""
 SORTS: tuple[models.Sort, ...] = get_args(models.Sort)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetQuery:
-    """Which stacks to show: those with a text in them, sorted, and which portion of them.
+    """Search text, order and page of the stacks.
 
-    `old`, `new`: the two moments to compare, which stay when other stacks are asked for.
+    `old`, `new`: the selected snapshots, which links to other stacks preserve.
     """
 
     q: str = ""
@@ -35,35 +32,40 @@ class TargetQuery:
     old: str = ""
     new: str = ""
 
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> Self:
+        """Return the parameters of a query; invalid values are ignored."""
+        sort: models.Sort = next((sort for sort in SORTS if sort == query.get("sort")), "growth")
+        old, new = (query.get(name, "")[:ID] for name in ("old", "new"))
+        text, page = query.get("q", "").strip()[:LONGEST], page_number(query.get("stacks", ""))
+        return cls(q=text, sort=sort, stacks=page, old=old, new=new)
+
     def link(self, **changes: str | int) -> str:
-        """Return the query that asks for the same, but for `changes`."""
-        other = replace(self, **changes)  # type: ignore[arg-type]  # mypy takes all for one type
-        asked = {name: getattr(other, name) for name in self.__slots__}
-        said = {name: value for name, value in asked.items() if value != getattr(PLAIN, name)}
-        return f"?{urlencode(said, errors='replace')}"
+        """Return the same query with `changes`, as a relative link."""
+        query = replace(self, **changes)  # type: ignore[arg-type]  # mypy expects one type for all of them
+        values = {name: getattr(query, name) for name in self.__slots__}
+        parameters = {name: value for name, value in values.items() if value != getattr(DEFAULT, name)}
+        return f"?{urlencode(parameters, errors='replace')}"
 
 
-PLAIN = TargetQuery()
+DEFAULT = TargetQuery()
 
 
-def wanted(request: Request) -> TargetQuery:
-    """Return what a query asks for; what makes no sense in it counts as not said."""
-    query = request.query_params
-    sort: models.Sort = next((sort for sort in SORTS if sort == query.get("sort")), "growth")
-    old, new = (query.get(name, "")[:ID] for name in ("old", "new"))
-    return TargetQuery(query.get("q", "").strip()[:LONGEST], sort, page_number(query.get("stacks", "")), old, new)
-
-
-def target_page(source: AppState, request: Request) -> Mapping[str, object]:
-    """Return what the template shows of the target that an address names; raises NotFoundError."""
-    asked = wanted(request)
-    path = f"{request.path_params['service']}/{request.path_params['target']}"
-    target = target_view(source, path, sort=asked.sort, q=asked.q, limit=ROWS, offset=(asked.stacks - 1) * ROWS)
-    at = Portion("stacks", asked.stacks, ROWS, target.stacks_found)
-    told = {
-        leak.stack.fingerprint: leak.verdict.word
-        for leak in source.leaks()
-        if whole(leak.service) == target.service
+def target_page(
+    view: FleetView, evidence: Store, path: str, parameters: Mapping[str, str]
+) -> Mapping[str, object]:
+    """Return the values of the template for the target at `path`, service/name; raise NotFoundError."""
+    query = TargetQuery.read(parameters)
+    target = target_view(view, path, sort=query.sort, q=query.q, limit=ROWS, offset=(query.stacks - 1) * ROWS)
+    return {
+        "target": target,
+        "query": query,
+        "stack_pages": Pagination(name="stacks", page=query.stacks, size=ROWS, total=target.stacks_found),
+        "sorts": SORTS,
+        "verdicts": {
+            leak.stack.fingerprint: leak.verdict.word
+            for leak in view.leaks
+            if valid_text(leak.service) == target.service
+        },
+        "profiles": offered_profiles(view, evidence, target.service, target=target.target),
     }
-    kept = kept_of(source, target.service, target=target.target)
-    return {"target": target, "wanted": asked, "stacks_at": at, "sorts": SORTS, "told": told, "kept": kept}

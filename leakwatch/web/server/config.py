@@ -1,4 +1,4 @@
-"""Where we are: `web` in the configuration."""
+"""`web` in the configuration: addresses of leakwatch's own server."""
 
 import re
 from typing import Annotated
@@ -10,7 +10,7 @@ from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.types import unquoted_error
 
 OPTIONS = {"listen": "--listen", "external_url": "--web.external-url", "route_prefix": "--web.route-prefix"}
-"""The options of the command line that stand for keys of `web`."""
+"""Keys of `web` -> command line options that override them."""
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
@@ -34,21 +34,21 @@ def _prefix(text: str) -> str:
 def _external_url(text: str) -> str:
     parts = urlsplit(text)
     if "@" in parts.netloc:
-        raise unquoted_error("must be without user and password: it is shown in alerts")
+        raise unquoted_error("must not contain a user or password, because alerts show it")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("must be like https://example.com/leakwatch, without ? and #")
     return text.rstrip("/")
 
 
 class WebConfig(BaseSettings):
-    """`web`: where to listen, and how others reach us."""
+    """`web`: the address to listen on, and the URL that browsers use."""
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9979"
     """host:port."""
     external_url: Annotated[str, AfterValidator(_external_url)] | None = None
-    """How others reach us, for links in alerts."""
+    """URL of leakwatch for browsers, used in links of alerts."""
     route_prefix: Annotated[str, AfterValidator(_prefix)] | None = None
-    """What all our paths begin with; by default the path of external_url."""
+    """Prefix of all paths; by default the path of external_url."""
 
     @model_validator(mode="after")
     def _prefix_fits(self) -> "WebConfig":
@@ -56,7 +56,7 @@ class WebConfig(BaseSettings):
         return self
 
     def prefix(self) -> str:
-        """Return what our paths begin with: "" or like "/leakwatch"; raises ValueError."""
+        """Return the prefix of all paths, such as "/leakwatch", or ""; raise ValueError."""
         if self.route_prefix is not None:
             return self.route_prefix
         return _prefix(urlsplit(self.external_url or "").path)

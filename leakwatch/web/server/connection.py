@@ -1,4 +1,4 @@
-"""One connection to us: its limits, and whom its certificate names."""
+"""Connections of the server: their time limit, their maximum number, and names of client certificates."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from leakwatch.web.server.tls import Rotating, names
+from leakwatch.web.server.tls import RotatingContext, names
 from leakwatch.web.server.web_config_file import WebFile
 
 log = structlog.get_logger()
@@ -17,13 +17,13 @@ log = structlog.get_logger()
 GRACE = 1  # seconds that open requests get at shutdown
 IDLE_TIME = 5  # seconds between two requests
 REQUEST_TIME = 60.0
-"""Seconds from the connection, or the first byte of a request, until its answer has been taken."""
+"""Seconds from the connection, or the first byte of a request, until the client has received the response."""
 CONNECTIONS = 512
-"""At once; as many as Prometheus takes. One more is closed."""
+"""Maximum number of connections, as in Prometheus. A further connection is closed."""
 
 
-class Config(uvicorn.Config):
-    """uvicorn's settings, and what a connection of ours asks for."""
+class ServerConfig(uvicorn.Config):
+    """Settings of uvicorn and of `Connection`; `request_time` in seconds."""
 
     def __init__(self, app: ASGIApp, file: WebFile, request_time: float = REQUEST_TIME) -> None:
         self.file = file
@@ -40,61 +40,61 @@ class Config(uvicorn.Config):
             proxy_headers=False,
             timeout_keep_alive=IDLE_TIME,
             timeout_graceful_shutdown=GRACE,
-            ssl_context_factory=(lambda *_: Rotating(file.context)) if file.secure else None,
+            ssl_context_factory=(lambda *_: RotatingContext(file.context)) if file.secure else None,
         )
 
 
 class Connection(H11Protocol):
-    """Ends when a request takes too long: one that never comes, comes byte by byte, or is never fetched."""
+    """Closes itself if a request takes too long to arrive, to be answered, or to be received."""
 
-    config: Config
+    config: ServerConfig
 
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Begin, if there is room and the client's certificate has a name that may come in."""
+        """Accept the connection if there are not too many and the name of the client certificate is allowed."""
         super().connection_made(transport)
-        self._expect()
-        if len(self.connections) > CONNECTIONS or not self._allowed(transport):
+        self._start_deadline()
+        if len(self.connections) > CONNECTIONS or not self._is_allowed(transport):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take in bytes."""
-        self._expect()
+        """Parse a part of a request."""
+        self._start_deadline()
         super().data_received(data)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, go on with one that is here already, or end."""
-        self._relax()
+        """Wait for the next request, start one that has already arrived, or close the connection."""
+        self._cancel_deadline()
         super().on_response_complete()
         if not self.cycle.response_complete or self.transport.is_closing():
-            self._expect()
+            self._start_deadline()
 
     def timeout_keep_alive_handler(self) -> None:
-        """End, for no request came; what the client has not taken yet has its time too."""
+        """Close the connection without a further request; the rest of a response has a deadline too."""
         super().timeout_keep_alive_handler()
-        self._expect()
+        self._start_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
-        self._relax()
+        """Clean up."""
+        self._cancel_deadline()
         super().connection_lost(exc)
 
-    def _allowed(self, transport: asyncio.Transport) -> bool:
-        tls = self.config.file.terms().settings.tls_server_config
+    def _is_allowed(self, transport: asyncio.Transport) -> bool:
+        tls = self.config.file.policy().settings.tls_server_config
         if tls is None or tls.client_allowed_sans is None:
             return True
         peer: Mapping[str, Any] | None = transport.get_extra_info("peercert")
         if tls.allows(peer):
             return True
-        log.warning("a client certificate has no name of client_allowed_sans", names=sorted(names(peer)))
+        log.warning("client certificate rejected: no name is in client_allowed_sans", names=sorted(names(peer)))
         return False
 
-    def _expect(self) -> None:
+    def _start_deadline(self) -> None:
         if self._deadline is None:
             self._deadline = self.loop.call_later(self.config.request_time, self.transport.abort)
 
-    def _relax(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -1,4 +1,4 @@
-"""Stands before the application: lets in who may come in, and adds headers to every answer."""
+"""Authentication and response headers for the whole application."""
 
 import base64
 import binascii
@@ -6,12 +6,17 @@ import binascii
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from leakwatch.web.server.passwords import Busy, Passwords
+from leakwatch.web.server.passwords import PasswordChecksBusy, Passwords
 from leakwatch.web.server.web_config_file import WebFile, WebPolicy
+
+LONGEST, DEEPEST = 8192, 100
+"""Maximum characters and slashes of a path. A lookup tries a split at each slash, as names may contain slashes."""
+CHUNK = 65536
+"""Bytes of a body that are passed to the server at once, so that a slow client does not fill its buffers."""
 
 
 def credentials(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | None:
-    """Return user and password of basic authorization; None if there are none."""
+    """Return user and password of basic authorization, None without valid credentials."""
     value = next((value for name, value in headers if name == b"authorization"), b"")
     scheme, _, encoded = value.partition(b" ")
     if scheme.lower() != b"basic":
@@ -23,14 +28,8 @@ def credentials(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | Non
     return (user, password) if colon else None
 
 
-LONGEST, DEEPEST = 8192, 100
-"""Bytes and slashes of a path: names may have slashes in them, so each is a place where one could end."""
-PIECE = 65536
-"""Of a body, in bytes: the next one waits until the client has taken some of those before."""
-
-
 class Guard:
-    """Wraps an application. Every path wants the password, health too, as in Prometheus."""
+    """Wraps an application. All paths require the password, including health checks, as in Prometheus."""
 
     def __init__(self, app: ASGIApp, file: WebFile) -> None:
         self._app = app
@@ -39,36 +38,36 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        terms = self._file.terms()
-        if _absurd(scope):
-            await PlainTextResponse("no address here is so long.\n", 414)(scope, receive, send)
+        policy = self._file.policy()
+        if _is_too_long(scope):
+            await PlainTextResponse("the path is too long.\n", 414)(scope, receive, send)
             return
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                await send({**message, "headers": [*message["headers"], *terms.headers]})
+                await send({**message, "headers": [*message["headers"], *policy.headers]})
                 return
             body = message.get("body", b"")
-            for start in range(0, len(body) - PIECE, PIECE):
-                await send({**message, "body": body[start : start + PIECE], "more_body": True})
-            await send({**message, "body": body[max(len(body) - 1, 0) // PIECE * PIECE :]})
+            for start in range(0, len(body) - CHUNK, CHUNK):
+                await send({**message, "body": body[start : start + CHUNK], "more_body": True})
+            await send({**message, "body": body[max(len(body) - 1, 0) // CHUNK * CHUNK :]})
 
-        app = await self._refuse(scope, terms) or self._app
+        app = await self._refusal(scope, policy) or self._app
         await app(scope, receive, answer)
 
-    async def _refuse(self, scope: Scope, terms: WebPolicy) -> Response | None:
-        """Return what somebody gets who may not come in; None if they may."""
-        if not terms.hashes:
+    async def _refusal(self, scope: Scope, policy: WebPolicy) -> Response | None:
+        """Return the response to a client without valid credentials, None if they are valid."""
+        if not policy.hashes:
             return None
-        given = credentials(scope["headers"])
+        user_and_password = credentials(scope["headers"])
         try:
-            if given and await self._passwords.admits(terms.hashes, *given):
+            if user_and_password and await self._passwords.are_valid(policy.hashes, *user_and_password):
                 return None
-        except Busy:
-            return PlainTextResponse("too many passwords to check.\n", 429, {"Retry-After": "1"})
+        except PasswordChecksBusy:
+            return PlainTextResponse("too many login attempts.\n", 429, {"Retry-After": "1"})
         return PlainTextResponse("unauthorized.\n", 401, {"WWW-Authenticate": 'Basic realm="leakwatch"'})
 
 
-def _absurd(scope: Scope) -> bool:
+def _is_too_long(scope: Scope) -> bool:
     path: str = scope.get("path", "")
     return len(path) > LONGEST or path.count("/") > DEEPEST

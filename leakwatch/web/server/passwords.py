@@ -1,4 +1,4 @@
-"""Checks passwords against bcrypt hashes, without holding up the loop and without burning the machine."""
+"""Checks passwords against bcrypt hashes in a thread, within a limit of CPU time."""
 
 import asyncio
 import hashlib
@@ -10,67 +10,69 @@ import bcrypt
 from leakwatch.clock import thread_cpu_seconds
 
 LENGTH = 72
-"""Bytes of a password that bcrypt looks at; htpasswd and Go leave the rest aside too."""
+"""Bytes of a password that bcrypt reads; htpasswd and Go ignore the rest too."""
 WAITING = 5
-"""Checks that may wait for their turn; one more is sent away."""
+"""Checks that may wait for their turn; a further check raises PasswordChecksBusy."""
 SHARE = 0.25
 """Of one core that wrong passwords may cost."""
-KNOWN = 1000
+CACHED = 1000
 
 
-class Busy(Exception):  # noqa: N818  it is a state, not a mistake
-    """Too many passwords wait to be checked."""
+class PasswordChecksBusy(Exception):  # noqa: N818  a state, not an error
+    """Too many passwords wait for a check."""
 
 
 class Passwords:
-    """Remembers what was right, so that a scrape pays for bcrypt once; one check runs at a time, in a thread.
+    """Checks one password at a time, and caches valid ones, so that a scrape pays for bcrypt once.
 
-    What was right is kept as a hash with a key that dies with the process, and only as long as the user's hash
-    stays the same.
+    The cache has keyed hashes only. The key ends with the process. A new hash of the user invalidates the entry.
     """
 
     def __init__(self) -> None:
         self._key = secrets.token_bytes(32)
-        self._known: dict[bytes, None] = {}
+        self._cache: dict[bytes, None] = {}
         self._turn = asyncio.Semaphore()
         self._waiting = 0
 
-    async def admits(self, hashes: Mapping[bytes, bytes], user: bytes, password: bytes) -> bool:
-        """Tell whether it is the password of `user`, who may be nobody: that takes as long. Raises Busy."""
+    async def are_valid(self, hashes: Mapping[bytes, bytes], user: bytes, password: bytes) -> bool:
+        """Return whether the password of `user` is right. An unknown user takes equally long.
+
+        Raise PasswordChecksBusy if too many checks wait.
+        """
         exists = user in hashes
-        wanted = hashes[user] if exists else self._stand_in(list(hashes.values()), user)
+        expected = hashes[user] if exists else self._stand_in(list(hashes.values()), user)
         password = password[:LENGTH]
-        mark = self._digest(wanted + len(user).to_bytes(4, "big") + user + password)
-        if exists and mark in self._known:
+        digest = self._digest(expected + len(user).to_bytes(4, "big") + user + password)
+        if exists and digest in self._cache:
             return True
         if self._waiting >= WAITING:
-            raise Busy
+            raise PasswordChecksBusy
         self._waiting += 1
         try:
             await self._turn.acquire()
         finally:
             self._waiting -= 1
-        return await self._check(mark, wanted, password, exists=exists)
+        return await self._check(digest, expected, password, exists=exists)
 
-    async def _check(self, mark: bytes, wanted: bytes, password: bytes, *, exists: bool) -> bool:
-        """Check while it is our turn; after a wrong password the next turn comes later."""
-        right = exists and mark in self._known  # the same was asked while we waited
+    async def _check(self, digest: bytes, expected: bytes, password: bytes, *, exists: bool) -> bool:
+        """Check a password, then release the turn; after a wrong password, release it with a delay."""
+        valid = exists and digest in self._cache  # another request checked the same password in the meantime
         pause = 0.0
         try:
-            if not right:
-                matches, seconds = await asyncio.to_thread(_matches, password, wanted)
-                right = matches and exists
-                pause = 0.0 if right else seconds * (1 / SHARE - 1)
+            if not valid:
+                matches, seconds = await asyncio.to_thread(_matches, password, expected)
+                valid = matches and exists
+                pause = 0.0 if valid else seconds * (1 / SHARE - 1)
         finally:
             asyncio.get_running_loop().call_later(pause, self._turn.release)
-        if right:
-            self._known[mark] = None
-            if len(self._known) > KNOWN:
-                del self._known[next(iter(self._known))]
-        return right
+        if valid:
+            self._cache[digest] = None
+            if len(self._cache) > CACHED:
+                del self._cache[next(iter(self._cache))]
+        return valid
 
     def _stand_in(self, hashes: list[bytes], user: bytes) -> bytes:
-        """Return somebody's hash for a user who does not exist, always the same, so that time tells nothing."""
+        """Return the hash of another user for an unknown user: always the same, so that time reveals nothing."""
         return hashes[int.from_bytes(self._digest(user)) % len(hashes)]
 
     def _digest(self, data: bytes) -> bytes:
@@ -78,6 +80,6 @@ class Passwords:
 
 
 def _matches(password: bytes, hashed: bytes) -> tuple[bool, float]:
-    """Return whether they belong together, and the seconds of a core that it took."""
-    begun = thread_cpu_seconds()
-    return bcrypt.checkpw(password, hashed), thread_cpu_seconds() - begun
+    """Return whether the password has this hash, and the CPU seconds of the check."""
+    start = thread_cpu_seconds()
+    return bcrypt.checkpw(password, hashed), thread_cpu_seconds() - start

@@ -1,4 +1,4 @@
-"""TLS of our own server: `tls_server_config` as Prometheus's exporters have it, and the context made of it."""
+"""TLS of leakwatch's own server: `tls_server_config` as in Prometheus's exporters, and its SSL context."""
 
 import difflib
 import ipaddress
@@ -20,7 +20,7 @@ VERIFY = {
     "RequireAndVerifyClientCert": ssl.CERT_REQUIRED,
 }
 UNVERIFIED = {"RequestClientCert", "RequireAnyClientCert", "RequireClientCert"}
-"""Go asks for a certificate that nobody verifies; Python's ssl always verifies what it asks for."""
+"""Go requests a certificate without verifying it; Python's ssl verifies every certificate that it requests."""
 
 VERSIONS = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 
@@ -36,9 +36,9 @@ SUITES = {
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
     "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
 }
-"""Go's name -> OpenSSL's, of the suites of TLS 1.2 that Go holds to be safe."""
+"""Go's name -> OpenSSL's name of the cipher suites of TLS 1.2 that Go considers safe."""
 SUITES_OF_13 = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
-"""Always all on; neither Go nor Python can choose among them."""
+"""Always enabled; neither Go nor Python can select some of them."""
 
 CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1", "X25519": "X25519"}
 
@@ -46,8 +46,8 @@ CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "sec
 def _client_auth(text: str) -> str:
     if text in UNVERIFIED:
         raise ValueError(
-            f"{text} asks for a certificate that nobody verifies, which proves nothing and which Python's ssl"
-            " cannot do; use RequireAndVerifyClientCert"
+            f"{text} requests a certificate without verifying it, which proves nothing and which Python's ssl"
+            " does not support; use RequireAndVerifyClientCert"
         )
     if text not in VERIFY:
         raise ValueError(f"must be one of {', '.join(VERIFY)}")
@@ -56,18 +56,19 @@ def _client_auth(text: str) -> str:
 
 def _version(text: str) -> str:
     if text in {"TLS10", "TLS11"}:
-        raise ValueError(f"{text} is no longer safe; use TLS12 or TLS13")
+        raise ValueError(f"{text} is not safe; use TLS12 or TLS13")
     if text not in VERSIONS:
         raise ValueError("must be TLS12 or TLS13")
     return text
 
 
 def _suite(text: str) -> str:
-    known = [*SUITES, *SUITES_OF_13]
-    if text not in known:
-        close = difflib.get_close_matches(text, known, 1)
+    suites = [*SUITES, *SUITES_OF_13]
+    if text not in suites:
+        close = difflib.get_close_matches(text, suites, 1)
         raise ValueError(
-            f"{text!r} is no cipher suite that Go calls safe" + (f"; did you mean {close[0]}?" if close else "")
+            f"{text!r} is not a cipher suite that Go considers safe"
+            + (f"; did you mean {close[0]}?" if close else "")
         )
     return text
 
@@ -76,40 +77,40 @@ Version = Annotated[str, AfterValidator(_version)]
 
 
 class TlsServerConfig(BaseSettings):
-    """`tls_server_config`: how we show who we are, and whom we let in."""
+    """`tls_server_config`: the certificate of the server, and client certificates."""
 
     cert: str | None = None
-    """Our certificate in PEM; or `cert_file`."""
+    """Certificate of the server in PEM; or `cert_file`."""
     cert_file: ConfigFile | None = None
-    """Read again when it changes."""
+    """A file, read again after each change."""
     key: Secret | None = None
-    """Its private key; or `key_file`."""
+    """Private key of the certificate in PEM; or `key_file`."""
     key_file: ConfigFile | None = None
-    """Read again when it changes."""
+    """A file, read again after each change."""
     client_ca: str | None = None
-    """Whose certificates clients may show, in PEM; or `client_ca_file`."""
+    """Authorities of client certificates in PEM; or `client_ca_file`."""
     client_ca_file: ConfigFile | None = None
-    """Read again when it changes."""
+    """A file, read again after each change."""
     client_auth_type: Annotated[str, AfterValidator(_client_auth)] = "NoClientCert"
     """`NoClientCert`, `VerifyClientCertIfGiven` or `RequireAndVerifyClientCert`."""
     client_allowed_sans: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Names, one of which the certificate of a client must have."""
+    """Allowed names in client certificates: a certificate must have one of them."""
     min_version: Version = "TLS12"
     """`TLS12` or `TLS13`."""
     max_version: Version = "TLS13"
     """`TLS12` or `TLS13`."""
     cipher_suites: tuple[Annotated[str, AfterValidator(_suite)], ...] = ()
-    """Of TLS 1.2, by Go's names; without them all that Go calls safe."""
+    """Cipher suites of TLS 1.2 by Go's names; without them, all that Go considers safe."""
     prefer_server_cipher_suites: bool = True
-    """Our order counts, not the client's."""
+    """Whether the order of cipher_suites has precedence over the client's order."""
     curve_preferences: tuple[Literal["CurveP256", "CurveP384", "CurveP521", "X25519"], ...] = ()
-    """Without it Python's choice."""
+    """Without it, Python's defaults."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        for one, other in (("cert", "cert_file"), ("key", "key_file")):
-            if (getattr(self, one) is None) == (getattr(self, other) is None):
-                raise ValueError(f"needs one of {one} and {other}; without TLS leave tls_server_config out")
+        for inline, file in (("cert", "cert_file"), ("key", "key_file")):
+            if (getattr(self, inline) is None) == (getattr(self, file) is None):
+                raise ValueError(f"needs one of {inline} and {file}; without TLS leave tls_server_config out")
         if self.client_ca is not None and self.client_ca_file:
             raise ValueError("at most one of client_ca and client_ca_file")
         self._clients_fit()
@@ -124,11 +125,11 @@ class TlsServerConfig(BaseSettings):
     def _clients_fit(self) -> None:
         authorities = self.client_ca is not None or self.client_ca_file is not None
         if authorities and self.client_auth_type == "NoClientCert":
-            raise ValueError("a client CA does nothing without client_auth_type: RequireAndVerifyClientCert")
+            raise ValueError("a client CA has no effect without client_auth_type: RequireAndVerifyClientCert")
         if not authorities and self.client_auth_type != "NoClientCert":
             raise ValueError(
-                f"client_auth_type {self.client_auth_type} needs client_ca_file: without it a certificate of any"
-                " public authority would do"
+                f"client_auth_type {self.client_auth_type} needs client_ca_file: without it, a certificate of any"
+                " public authority would be accepted"
             )
         if self.client_allowed_sans and self.client_auth_type != "RequireAndVerifyClientCert":
             raise ValueError("client_allowed_sans needs client_auth_type: RequireAndVerifyClientCert")
@@ -139,23 +140,23 @@ class TlsServerConfig(BaseSettings):
         chosen = SUITES_OF_13 & set(self.cipher_suites)
         if chosen and chosen != SUITES_OF_13 and self.max_version == "TLS13":
             raise ValueError(
-                "cipher_suites: those of TLS 1.3 are always all on; name none of them, or all three:"
+                "cipher_suites: the suites of TLS 1.3 are always enabled; name none of them, or all three:"
                 f" {', '.join(sorted(SUITES_OF_13))}"
             )
         if self.cipher_suites and not self._old_suites() and self.min_version == "TLS12":
             raise ValueError("cipher_suites: none of them is for TLS 1.2; add one, or set min_version: TLS13")
         if len(self.curve_preferences) > 1:
-            raise ValueError("curve_preferences: Python's ssl can offer one curve only; name one, or none for all")
+            raise ValueError("curve_preferences: Python's ssl can offer only one curve; name one, or none for all")
 
     def _old_suites(self) -> list[str]:
         return [SUITES[suite] for suite in self.cipher_suites if suite in SUITES]
 
     def files(self) -> list[Path]:
-        """Return the files that are named."""
+        """Return the files that the settings name."""
         return [file for file in (self.cert_file, self.key_file, self.client_ca_file) if file]
 
     def context(self) -> ssl.SSLContext:
-        """Return the context for the files as they are now; raises OSError (ssl.SSLError too) or ValueError."""
+        """Return the context for the current files; raise OSError (including ssl.SSLError) or ValueError."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = VERSIONS[self.min_version]
         context.maximum_version = VERSIONS[self.max_version]
@@ -172,32 +173,32 @@ class TlsServerConfig(BaseSettings):
             context.set_ecdh_curve(CURVES[curve])
         key = self.key.get_secret_value() if self.key else ""
         with _as_file(self.cert_file, self.cert or "") as cert_path, _as_file(self.key_file, key) as key_path:
-            # An encrypted key must fail, not ask on the terminal.
+            # Without a password, OpenSSL would ask for the password of an encrypted key on the terminal.
             context.load_cert_chain(cert_path, key_path, password="")
         context.verify_mode = VERIFY[self.client_auth_type]
         if self.client_ca is not None or self.client_ca_file:
             context.load_verify_locations(self.client_ca_file, cadata=self.client_ca)
-            # As in Go, whatever is in the file is trusted, an intermediate authority too.
+            # As in Go, every certificate in the file is trusted, including intermediate authorities.
             context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         return context
 
     def allows(self, peer: Mapping[str, Any] | None) -> bool:
-        """Tell whether a client with this certificate, as `getpeercert` gives it, may come in."""
+        """Return whether a client with this certificate (the result of `getpeercert`) may connect."""
         return self.client_allowed_sans is None or bool(names(peer) & set(self.client_allowed_sans))
 
 
 def names(peer: Mapping[str, Any] | None) -> set[str]:
     """Return the alternative names (DNS, IP, e-mail, URI) in a certificate."""
-    found = set()
+    alternative_names = set()
     for kind, name in (peer or {}).get("subjectAltName", ()):
-        # OpenSSL writes IPv6 addresses out in full, Go in short.
-        found.add(str(ipaddress.ip_address(name.strip())) if kind == "IP Address" else name)
-    return found
+        # OpenSSL writes IPv6 addresses in full, Go in their short form.
+        alternative_names.add(str(ipaddress.ip_address(name.strip())) if kind == "IP Address" else name)
+    return alternative_names
 
 
 @contextmanager
 def _as_file(file: Path | None, text: str) -> Iterator[Path]:
-    """Give `file`, or a path under which `text` can be read while the block lasts: a key touches no disk."""
+    """Return `file`, or a path in memory with `text` until the block ends, so that a key is never on disk."""
     if file:
         yield file
         return
@@ -210,14 +211,14 @@ def _as_file(file: Path | None, text: str) -> Iterator[Path]:
         os.close(descriptor)
 
 
-class Rotating(ssl.SSLContext):
-    """Makes each connection with the context that `current` gives at that moment.
+class RotatingContext(ssl.SSLContext):
+    """Uses the context that `current` returns for each new connection, so that new certificates take effect.
 
-    asyncio asks the context it was given to wrap every connection: this is all that a new certificate takes.
+    asyncio calls `wrap_bio` of its context for every connection.
     """
 
     def __new__(cls, _: Callable[[], ssl.SSLContext]) -> Self:
-        """Return a context that needs no certificate of its own."""
+        """Return a context without a certificate of its own."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
 
     def __init__(self, current: Callable[[], ssl.SSLContext]) -> None:

@@ -1,4 +1,4 @@
-"""The web configuration: TLS, users and headers, in the format that Prometheus's exporters share.
+"""The web configuration file: TLS, users and headers, in the format of Prometheus's exporters.
 
 https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md
 """
@@ -18,37 +18,37 @@ CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-"""What a browser may do with our pages: use the styles and scripts that we serve, and ask us; nothing else."""
+"""Lets a browser use leakwatch's own styles and scripts and send requests to leakwatch, and nothing else."""
 HASH = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
 COSTS = range(4, 15)
-"""Of a hash. 14 takes a second of a core for each password; each step doubles it."""
+"""Valid costs of a hash. 14 takes a second of a core for each password; each step doubles the time."""
 
 
 class Headers(BaseSettings):
-    """`headers`: what to add to every answer; "" takes one away."""
+    """`headers`: headers of every response; "" removes a header."""
 
     content_security_policy: HeaderValue = Field(CONTENT_POLICY, alias="Content-Security-Policy")
-    """What a browser may do with our pages."""
+    """Restricts what a browser may load and run."""
     frame_options: Literal["deny", "sameorigin"] = Field("deny", alias="X-Frame-Options")
-    """Who may show them in a frame."""
+    """Restricts frames with leakwatch's pages."""
     content_type_options: Literal["nosniff"] = Field("nosniff", alias="X-Content-Type-Options")
-    """Not to guess what an answer is."""
+    """Makes browsers trust the content type."""
     xss_protection: HeaderValue = Field("", alias="X-XSS-Protection")
     """For old browsers."""
     transport_security: HeaderValue = Field("", alias="Strict-Transport-Security")
-    """To come by TLS only from now on."""
+    """Makes browsers use TLS only."""
 
     def encoded(self) -> list[tuple[bytes, bytes]]:
-        """Return those that are not empty, as ASGI has them."""
-        given = self.model_dump(by_alias=True).items()
-        return [(name.lower().encode(), value.encode()) for name, value in given if value]
+        """Return the headers that are not empty, in the form of ASGI."""
+        headers = self.model_dump(by_alias=True).items()
+        return [(name.lower().encode(), value.encode()) for name, value in headers if value]
 
 
 class HttpServerConfig(BaseSettings):
-    """`http_server_config`: how we speak HTTP."""
+    """`http_server_config`: HTTP settings of the server."""
 
     http2: bool = False
-    """Taken and said: we speak HTTP/1.1, which every client falls back to."""
+    """Accepted without effect: leakwatch serves HTTP/1.1, and every client falls back to it."""
     headers: Headers = Headers()
 
 
@@ -60,16 +60,14 @@ def _users(value: Any) -> Any:
 
 def _user(name: str) -> str:
     if ":" in name:
-        raise ValueError("a user name with a colon can never log in")
+        raise ValueError("a user with a colon in the name can never log in")
     return name
 
 
 def _hash(secret: SecretStr) -> SecretStr:
     match = HASH.fullmatch(secret.get_secret_value())
     if match is None:
-        raise unquoted_error(
-            "is no bcrypt hash, and passwords do not stand here; `htpasswd -nBC 10 USER` makes a hash"
-        )
+        raise unquoted_error("is not a bcrypt hash; `htpasswd -nBC 10 USER` prints the hash of a password")
     if int(match[1]) not in COSTS:
         raise unquoted_error(
             f"is a bcrypt hash of cost {int(match[1])}; it must be from {COSTS[0]} to {COSTS[-1]}"
@@ -82,7 +80,7 @@ Users = Annotated[dict[Annotated[str, AfterValidator(_user)], PasswordHash], Bef
 
 
 class WebSettings(BaseSettings):
-    """The whole file of `--web.config.file`."""
+    """The file of `--web.config.file`."""
 
     tls_server_config: TlsServerConfig | None = None
     http_server_config: HttpServerConfig = HttpServerConfig()
@@ -90,17 +88,19 @@ class WebSettings(BaseSettings):
     """User -> bcrypt hash of the password (`htpasswd -nBC 10 USER`)."""
 
     def hashes(self) -> dict[bytes, bytes]:
-        """Return user -> hash."""
+        """Return the hash of each user's password."""
         return {
             name.encode(): secret.get_secret_value().encode() for name, secret in self.basic_auth_users.items()
         }
 
     def summary(self) -> str:
-        """Return in a few words what it asks for."""
+        """Return a summary of TLS and users."""
         tls = self.tls_server_config
-        said = [f"TLS from {tls.min_version}" if tls else "no TLS"]
+        parts = [f"TLS from {tls.min_version}" if tls else "no TLS"]
         if tls and tls.client_auth_type != "NoClientCert":
-            said.append(tls.client_auth_type)
+            parts.append(tls.client_auth_type)
         users = len(self.basic_auth_users)
-        said.append(f"{users} user{'s' if users > 1 else ''}" if users else "no password")
-        return ", ".join(said) + ("; HTTP/1.1 only, http2 is not spoken" if self.http_server_config.http2 else "")
+        parts.append(f"{users} user{'s' if users > 1 else ''}" if users else "no password")
+        return ", ".join(parts) + (
+            "; HTTP/1.1 only, http2 is not supported" if self.http_server_config.http2 else ""
+        )

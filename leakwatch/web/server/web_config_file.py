@@ -1,4 +1,4 @@
-"""The web configuration in force: read again when its file, or one that it names, has changed."""
+"""The web configuration in force; it is read again after a change of its file or of a certificate."""
 
 import ssl
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from leakwatch.web.server.web_config import WebSettings
 log = structlog.get_logger()
 
 Version = tuple[tuple[int, int, int] | None, ...]
-"""Time, size and inode of each file; None where there is none."""
+"""Modification time, size and inode of each file, None for a missing file."""
 
 
 def version(*paths: Path) -> Version:
-    """Return what tells whether files have changed since."""
+    """Return a value that changes when one of the files changes."""
     return tuple(_version(path) for path in paths)
 
 
@@ -29,9 +29,9 @@ def _version(path: Path) -> tuple[int, int, int] | None:
     return state.st_mtime_ns, state.st_size, state.st_ino
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WebPolicy:
-    """What a connection or request has to meet, and what is added to the answer."""
+    """Rules for connections and requests, and headers of responses."""
 
     settings: WebSettings
     context: ssl.SSLContext | None
@@ -42,65 +42,74 @@ class WebPolicy:
 
 
 def read(path: Path | None) -> WebPolicy:
-    """Return the terms in `path`, those of no file for None; raises ConfigError."""
-    # A version is taken before its file is read: what changes in between is seen at the next look.
+    """Return the policy in the file at `path`, the default policy for None; raise ConfigError."""
+    # The version is taken before the file is read, so that a change in between is noticed at the next check.
     before = version(path) if path else ()
     settings = read_settings(path, WebSettings) if path else WebSettings()
     tls = settings.tls_server_config
-    named = tls.files() if tls else []
-    before += version(*named)
+    certificates = tls.files() if tls else []
+    before += version(*certificates)
     try:
         context = tls.context() if tls else None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: tls_server_config: {error}") from error
-    files = (path, *named) if path else ()
-    headers = settings.http_server_config.headers.encoded()
-    return WebPolicy(settings, context, settings.hashes(), headers, files, before)
+    return WebPolicy(
+        settings=settings,
+        context=context,
+        hashes=settings.hashes(),
+        headers=settings.http_server_config.headers.encoded(),
+        files=(path, *certificates) if path else (),
+        version=before,
+    )
 
 
 class WebFile:
-    """Keeps the terms in step with a file; without one they are the defaults. Raises ConfigError.
+    """The policy of a web configuration file, the default policy without a file. Raises ConfigError.
 
-    A bad change leaves the old terms in force, is said once, and is tried again at each look. TLS cannot come or
-    go while we listen.
+    An invalid change leaves the old policy in force, is logged once, and is tried again at each check. TLS cannot
+    be enabled or disabled while the server runs.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        self.mistake = ""
-        """Why the file as it is now is not in force."""
-        self._terms = read(path)
-        self.secure = self._terms.context is not None
+        self.error = ""
+        """The reason why the current file is not in force."""
+        self._policy = read(path)
+        self.secure = self._policy.context is not None
         if path:
-            log.info("web configuration in force", path=str(path), now=self._terms.settings.summary())
+            log.info("web configuration in force", path=str(path), now=self.summary())
 
-    def terms(self) -> WebPolicy:
-        """Return the terms as they are now."""
-        if self.path and (self.mistake or version(*self._terms.files) != self._terms.version):
-            self._renew(self.path)
-        return self._terms
+    def policy(self) -> WebPolicy:
+        """Return the current policy."""
+        if self.path and (self.error or version(*self._policy.files) != self._policy.version):
+            self._reload(self.path)
+        return self._policy
 
     def context(self) -> ssl.SSLContext:
-        """Return the TLS context as it is now; only for a server that speaks TLS."""
-        context = self.terms().context
+        """Return the current TLS context; raise RuntimeError without TLS."""
+        context = self.policy().context
         if context is None:
             raise RuntimeError("there is no TLS")
         return context
 
-    def in_force(self) -> bool | None:
-        """Tell whether the file as it is now is in force; None if there is no file."""
-        return not self.mistake if self.path else None
+    def summary(self) -> str:
+        """Return a summary of TLS and users."""
+        return self._policy.settings.summary()
 
-    def _renew(self, path: Path) -> None:
+    def is_in_force(self) -> bool | None:
+        """Return whether the current file is in force; None without a file."""
+        return not self.error if self.path else None
+
+    def _reload(self, path: Path) -> None:
         try:
-            terms = read(path)
-            if (terms.context is not None) != self.secure:
-                raise ConfigError(f"{path}: tls_server_config comes or goes at the next start only")  # noqa: TRY301  said like the others
+            policy = read(path)
+            if (policy.context is not None) != self.secure:
+                raise ConfigError(f"{path}: tls_server_config can be added or removed only by a restart")  # noqa: TRY301  logged like the others
         except ConfigError as error:
-            if str(error) != self.mistake:
-                self.mistake = str(error)
-                log.error("web configuration is bad, the old one stays in force", error=self.mistake)  # noqa: TRY400  the message says it all
+            if str(error) != self.error:
+                self.error = str(error)
+                log.error("web configuration is invalid, the old one stays in force", error=self.error)  # noqa: TRY400  the message has all details
             return
-        self.mistake = ""
-        self._terms = terms
-        log.info("web configuration changed", path=str(path), now=terms.settings.summary())
+        self.error = ""
+        self._policy = policy
+        log.info("web configuration changed", path=str(path), now=self.summary())

@@ -1,4 +1,4 @@
-"""`leakwatch diff`: what grew between two profiles, in each form, from every source, with hostile names."""
+"""`leakwatch diff`: formats, sources, and names that contain escape sequences."""
 
 import gzip
 import json
@@ -13,7 +13,7 @@ import pytest
 from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile import pprof
 from leakwatch.profile.diff import changes, compare, largest
-from leakwatch.profile.grouping import By
+from leakwatch.profile.grouping import GroupBy
 from leakwatch.profile.stacks import Identifier
 from tests.support.answering import answering, http
 from tests.support.running import eventually
@@ -34,13 +34,13 @@ def profile(counts: Mapping[str, int], line: int = 7) -> bytes:
 
 
 def diff(*arguments: str | Path, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """Run one."""
+    """Run `leakwatch diff`."""
     env = {"PATH": "/usr/bin:/bin", **environment}
     return subprocess.run([*COMMAND, *arguments], input=stdin, capture_output=True, check=False, env=env)
 
 
-def said(*arguments: str | Path, stdin: bytes = b"", **environment: str) -> str:
-    """Return what one that succeeds prints."""
+def output_of(*arguments: str | Path, stdin: bytes = b"", **environment: str) -> str:
+    """Return the output of a command that succeeds."""
     done = diff(*arguments, stdin=stdin, **environment)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
@@ -56,13 +56,13 @@ def two(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def rows(printed: str) -> list[list[str]]:
-    """Return the cells of the lines that tell a change."""
+    """Return the cells of the rows with a change."""
     return [re.split(r"\s{2,}", line.strip()) for line in printed.splitlines() if re.match(r"\s+[+-]\d", line)]
 
 
-def test_what_grew_comes_first(two: tuple[Path, Path]) -> None:
-    """Growth with signs, new and gone stacks marked, what stayed only counted, and all of it in one line."""
-    printed = said(*two)
+def test_text(two: tuple[Path, Path]) -> None:
+    """The text has signed changes, marks of new and gone stacks, and a summary. Growth comes first."""
+    printed = output_of(*two)
     assert [row[:4] for row in rows(printed)][:2] == [
         ["+335", "5", "340", rows(printed)[0][3]],
         ["+20", "0", "20", "new"],
@@ -75,34 +75,34 @@ def test_what_grew_comes_first(two: tuple[Path, Path]) -> None:
     assert f"+++ {two[1]}  371 goroutines in 4 stacks" in printed
     assert printed.endswith("total +350: 2 stacks grew by 355 (1 new), 2 stacks shrank by 5 (1 gone), 1 stayed\n")
     assert "/src/shop.go:99" in printed  # as the new build has it
-    assert re.search(r"function +started in\n", printed)  # the origin: nobody but a full dump says who created it
+    assert re.search(r"function +started in\n", printed)  # only a full dump has the creator
     assert "\x1b" not in printed
 
 
 def test_a_limit_keeps_the_largest_changes(two: tuple[Path, Path]) -> None:
-    """Of all changes the largest are shown, whether up or down; the rest is counted."""
-    printed = said(*two, "--limit", "3")
+    """With a limit, the largest changes in either direction are shown, and the others are counted."""
+    printed = output_of(*two, "--limit", "3")
     assert [row[0] for row in rows(printed)] == ["+335", "+20", "-4"]
     assert "1 more; --limit 0 shows all" in printed
-    assert len(rows(said(*two, "--limit", "0"))) == 4
+    assert len(rows(output_of(*two, "--limit", "0"))) == 4
 
 
 @pytest.mark.parametrize(
     ("by", "key"), [("site", "main.grows"), ("origin", "main.serve"), ("reason", "(unknown)")]
 )
 def test_groups(two: tuple[Path, Path], by: str, key: str) -> None:
-    """By site, origin and wait reason the changes are those of all stacks together."""
-    found = json.loads(said(*two, "--by", by, "--format", "json"))
+    """Changes by site, origin and wait reason add up to the changes of all stacks."""
+    found = json.loads(output_of(*two, "--by", by, "--format", "json"))
     assert (found["old"], found["new"], found["change"]) == (21, 371, 350)
     assert sum(group["change"] for group in found["groups"]) == 350
     (group,) = [group for group in found["groups"] if group["key"] == key]
     assert group["change"] == sum(stack["change"] for stack in group["stacks"])
-    assert key in said(*two, "--by", by)
+    assert key in output_of(*two, "--by", by)
 
 
 def test_json_has_every_change(two: tuple[Path, Path]) -> None:
-    """Marks, counts and frames of each stack that changed."""
-    found = json.loads(said(*two, "--format", "json"))
+    """The JSON has marks, counts and frames of each stack that changed."""
+    found = json.loads(output_of(*two, "--format", "json"))
     marks = {group["stacks"][0]["function"]: group["mark"] for group in found["groups"]}
     assert marks == {"main.grows": "", "main.comes": "new", "main.shrinks": "", "main.goes": "gone"}
     assert found["groups"][0]["stacks"][0]["frames"][0] == {
@@ -112,9 +112,9 @@ def test_json_has_every_change(two: tuple[Path, Path]) -> None:
     }
 
 
-def test_folded_is_what_flame_graphs_take(two: tuple[Path, Path]) -> None:
-    """One line for each stack of both: root first, old count, new count."""
-    lines = set(said(*two, "--format", "folded").splitlines())
+def test_folded(two: tuple[Path, Path]) -> None:
+    """Each line has a stack, root first, the old count and the new count."""
+    lines = set(output_of(*two, "--format", "folded").splitlines())
     assert lines == {
         "main.serve;main.grows 5 340",
         "main.serve;main.comes 0 20",
@@ -125,9 +125,9 @@ def test_folded_is_what_flame_graphs_take(two: tuple[Path, Path]) -> None:
 
 
 def test_a_go_upgrade_changes_nothing() -> None:
-    """One program built by Go 1.23 and by 1.27: no stack of its own code is new or gone."""
+    """In one program built by Go 1.23 and 1.27, no stack of own code is new or gone."""
     old, new = (RECORDED / version / "goroutine.debug1.txt" for version in ("1.23", "1.27"))
-    found = json.loads(said(old, new, "--format", "json"))
+    found = json.loads(output_of(old, new, "--format", "json"))
     marked = [
         s["function"]
         for g in found["groups"]
@@ -139,14 +139,16 @@ def test_a_go_upgrade_changes_nothing() -> None:
 
 
 def test_text_protobuf_and_dump_are_compared(tmp_path: Path) -> None:
-    """Whatever each was saved as, gzipped, from standard input or from a service."""
+    """Text, protobuf and dumps are compared, gzipped, from standard input, or from a service."""
     folder = RECORDED / "1.27"
     body = (folder / "goroutine.debug1.txt").read_bytes()
     (tmp_path / "packed.txt.gz").write_bytes(gzip.compress(body))
-    assert "total 0: 60 stayed" in said(tmp_path / "packed.txt.gz", "-", stdin=body)
+    assert "total 0: 60 stayed" in output_of(tmp_path / "packed.txt.gz", "-", stdin=body)
     with answering(http(body)) as server:
-        assert "total 0: 60 stayed" in said("-", server.url, stdin=body)
-    grown = json.loads(said(folder / "goroutine.debug1.txt", folder / "goroutine.debug2.txt", "--format", "json"))
+        assert "total 0: 60 stayed" in output_of("-", server.url, stdin=body)
+    grown = json.loads(
+        output_of(folder / "goroutine.debug1.txt", folder / "goroutine.debug2.txt", "--format", "json")
+    )
     marks = [s["function"] for g in grown["groups"] for s in g["stacks"] if s["mark"]]
     assert {name for name in marks if name.startswith("main.")} <= {
         "main.deep"
@@ -154,30 +156,30 @@ def test_text_protobuf_and_dump_are_compared(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_its_first_and_last_profile(tmp_path: Path) -> None:
-    """Of a folder of profiles the old one is the first by time, the new one the last; how long between is told."""
+    """For a folder, the first and the last profile by time are compared; the time between them is printed."""
     for time, count in ((999_999_999, 1), (1_000_003_599, 5), (1_000_000_000, 3)):
         (tmp_path / f"{time}.pb.gz").write_bytes(profile({"main.grows": count}))
     (tmp_path / "notes.txt").write_text("not a profile")
-    printed = said(tmp_path)
+    printed = output_of(tmp_path)
     assert "total +4, 1h later: 1 stack grew by 4" in printed
     assert f"--- {tmp_path}/999999999.pb.gz  1 goroutines in 1 stacks, 2001-09-09 01:46:39 UTC" in printed
-    assert "total -4, 1h earlier" in said(tmp_path / "1000003599.pb.gz", tmp_path / "999999999.pb.gz")
+    assert "total -4, 1h earlier" in output_of(tmp_path / "1000003599.pb.gz", tmp_path / "999999999.pb.gz")
 
 
-def test_nothing_changed_and_nothing_there(tmp_path: Path) -> None:
-    """Equal profiles and empty ones are said to be so; all of a service that began is new."""
+def test_equal_and_empty_profiles(tmp_path: Path) -> None:
+    """Equal and empty profiles have a summary; all stacks of a service that started are new."""
     (tmp_path / "empty.pb.gz").write_bytes(profile({}))
     (tmp_path / "some.pb.gz").write_bytes(profile({"main.a": 3}))
     empty, some = tmp_path / "empty.pb.gz", tmp_path / "some.pb.gz"
-    assert said(some, some).endswith("total 0: 1 stayed\n")
-    assert said(empty, empty).endswith("total 0: no stacks\n")
-    assert said(empty, some).endswith("total +3: 1 stack grew by 3 (1 new)\n")
-    assert said(some, empty).endswith("total -3: 1 stack shrank by 3 (1 gone)\n")
-    assert said(empty, empty, "--format", "folded") == ""
+    assert output_of(some, some).endswith("total 0: 1 stayed\n")
+    assert output_of(empty, empty).endswith("total 0: no stacks\n")
+    assert output_of(empty, some).endswith("total +3: 1 stack grew by 3 (1 new)\n")
+    assert output_of(some, empty).endswith("total -3: 1 stack shrank by 3 (1 gone)\n")
+    assert output_of(empty, empty, "--format", "folded") == ""
 
 
 def test_two_services_are_noticed(tmp_path: Path) -> None:
-    """Where no own code is in both, that is said; the difference is printed all the same."""
+    """If the profiles share no own code, a message asks about it, and the diff is printed."""
     (tmp_path / "a.pb.gz").write_bytes(profile({"example.com/a.f": 3}))
     (tmp_path / "b.pb.gz").write_bytes(pprof.encode(Profile(2, ((Trace((Frame("example.com/b.g"),)), 2),))))
     done = diff(tmp_path / "a.pb.gz", tmp_path / "b.pb.gz")
@@ -186,15 +188,15 @@ def test_two_services_are_noticed(tmp_path: Path) -> None:
     assert b"total -1: 1 stack grew by 2 (1 new), 1 stack shrank by 3 (1 gone)" in done.stdout
 
 
-def test_names_cannot_steer_a_terminal(tmp_path: Path) -> None:
-    """Escapes, bells, reversed writing and line ends in names are shown escaped, on a terminal and in a pipe."""
+def test_names_are_escaped(tmp_path: Path) -> None:
+    """Escape sequences, bells, direction marks and line ends in names are escaped, on a terminal and in a pipe."""
     (tmp_path / "old.pb.gz").write_bytes(profile({"main.a": 1}))
     (tmp_path / "new.pb.gz").write_bytes(profile({"main.a": 1, ESCAPES: 9, "m" * 10_000: 3}))
-    printed = said(tmp_path / "old.pb.gz", tmp_path / "new.pb.gz")
+    printed = output_of(tmp_path / "old.pb.gz", tmp_path / "new.pb.gz")
     assert r"main.\x1b]0;owned\x07\x1b[31m\u202e\x9b2J\n::error::x;y" in printed
     assert "mmm…" in printed
     assert printed.replace("\n", "").isprintable()
-    folded = said(tmp_path / "old.pb.gz", tmp_path / "new.pb.gz", "--format", "folded")
+    folded = output_of(tmp_path / "old.pb.gz", tmp_path / "new.pb.gz", "--format", "folded")
     assert len(folded.splitlines()) == 3
     assert r"\n::error::x:y 0 9" in folded
     terminal = Terminal([*COMMAND, str(tmp_path / "old.pb.gz"), str(tmp_path / "new.pb.gz")])
@@ -209,10 +211,10 @@ def test_names_cannot_steer_a_terminal(tmp_path: Path) -> None:
         terminal.close()
 
 
-def test_colour_where_it_is_wanted(two: tuple[Path, Path]) -> None:
-    """FORCE_COLOR colours what is piped; NO_COLOR leaves a terminal without colours."""
-    assert re.search(r"\x1b\[31m *\+335", said(*two, FORCE_COLOR="1", TERM="xterm"))
-    assert "\x1b[31m" not in said(*two, FORCE_COLOR="1", NO_COLOR="1", TERM="xterm")
+def test_colour(two: tuple[Path, Path]) -> None:
+    """FORCE_COLOR enables colours in a pipe, and NO_COLOR disables them on a terminal."""
+    assert re.search(r"\x1b\[31m *\+335", output_of(*two, FORCE_COLOR="1", TERM="xterm"))
+    assert "\x1b[31m" not in output_of(*two, FORCE_COLOR="1", NO_COLOR="1", TERM="xterm")
     terminal = Terminal([*COMMAND, *map(str, two)], NO_COLOR="1")
     try:
         assert eventually(lambda: b"total" in terminal.raw() and terminal.popen.poll() is not None)
@@ -223,13 +225,13 @@ def test_colour_where_it_is_wanted(two: tuple[Path, Path]) -> None:
 
 
 def test_a_hundred_thousand_stacks() -> None:
-    """The largest changes of very many stacks are found, and each stack is compared with itself."""
+    """The largest changes of 100,000 stacks are found, and each stack is compared with itself."""
     names = [f"main.f{n}" for n in range(100_000)]
     old = Identifier().identify(Profile(0, tuple((Trace((Frame(name),)), 2) for name in names)))
     new = Identifier().identify(
         Profile(0, tuple((Trace((Frame(name),)), 2 + n % 1000) for n, name in enumerate(names)))
     )
-    found = changes(compare(old, new), By.STACK)
+    found = changes(compare(old, new), GroupBy.STACK)
     assert len(found) == 99_900
     assert {one.change for one in largest(found, 100)} == {999}
 
@@ -238,9 +240,9 @@ def test_a_hundred_thousand_stacks() -> None:
     ("arguments", "status", "message"),
     [
         (["none.txt", "none.txt"], 1, "none.txt: No such file or directory"),
-        (["none.txt"], 2, "none.txt: alone it must be a folder of profiles; else give OLD and NEW"),
-        (["-", "-"], 2, "standard input can be one of the two only"),
-        (["/", "/"], 1, "/: no file in it is called <unix seconds>.txt or .pb, .gz or not"),
+        (["none.txt"], 2, "none.txt: without NEW, OLD must be a folder of profiles"),
+        (["-", "-"], 2, "only one of OLD and NEW can be standard input"),
+        (["/", "/"], 1, "/: has no file named <unix seconds>.txt or .pb, with or without .gz"),
         (["http://user:hunter2@127.0.0.1:1", "-"], 1, "http://127.0.0.1:1: Connection refused"),
         (["127.0.0.1:1", "-"], 1, "127.0.0.1:1: Connection refused"),
         (["a", "b", "--limit", "-1"], 2, "--limit -1: must be 0 or more"),
@@ -248,8 +250,8 @@ def test_a_hundred_thousand_stacks() -> None:
     ],
     ids=["missing", "alone", "stdin twice", "folder", "refused", "no scheme", "limit", "timeout"],
 )
-def test_what_cannot_be_compared(arguments: list[str], status: int, message: str) -> None:
-    """One line that names the source, no traceback, no secret, nothing on standard output."""
+def test_invalid_sources(arguments: list[str], status: int, message: str) -> None:
+    """The error is one line that names the source, without traceback, secret or output."""
     done = diff(*arguments)
     assert (done.returncode, done.stdout) == (status, b"")
     assert message in done.stderr.decode()
@@ -257,7 +259,7 @@ def test_what_cannot_be_compared(arguments: list[str], status: int, message: str
     assert b"hunter2" not in done.stderr
 
 
-def test_a_reader_that_goes_away(two: tuple[Path, Path]) -> None:
+def test_a_closed_pipe(two: tuple[Path, Path]) -> None:
     """`leakwatch diff ... | head -1` ends without a traceback."""
     command = f"{' '.join(COMMAND)} {two[0]} {two[1]} | head -1"
     piped = subprocess.run(command, shell=True, capture_output=True, check=True)  # noqa: S602  a pipe

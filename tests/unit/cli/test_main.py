@@ -1,4 +1,4 @@
-"""The command line as users type it: what it prints, what it says when something is wrong, how it ends."""
+"""The command line: output, error messages and exit statuses."""
 
 import gzip
 import json
@@ -25,16 +25,16 @@ def leakwatch(*arguments: str | Path, stdin: bytes | None = None) -> subprocess.
     )
 
 
-def said(*arguments: str | Path, stdin: bytes | None = None) -> str:
-    """Return what a command that succeeds prints."""
+def output_of(*arguments: str | Path, stdin: bytes | None = None) -> str:
+    """Return the output of a command that succeeds."""
     done = leakwatch(*arguments, stdin=stdin)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 
 
 def test_help_has_examples() -> None:
-    """Every command explains itself, with an example to copy."""
-    listed = said("--help")
+    """The help of every command has an example."""
+    listed = output_of("--help")
     names = (
         "run",
         "check-config",
@@ -48,24 +48,24 @@ def test_help_has_examples() -> None:
     )
     for command in names:
         assert command in listed
-        shown = said(command, "--help")
+        shown = output_of(command, "--help")
         assert command == "config-schema" or "Examples:" in shown or command == "rules"
         assert "leakwatch " + command in shown
 
 
-def test_one_look_at_a_file() -> None:
-    """The table names count, fingerprint, wait reason, function, place and origin of each stack."""
-    assert "30 more; --limit 0 shows all" in said("scrape", RECORDED)
-    table = said("scrape", RECORDED, "--limit", "0")
+def test_scrape_a_file() -> None:
+    """The table has count, fingerprint, wait reason, function, position and origin of each stack."""
+    assert "30 more; --limit 0 shows all" in output_of("scrape", RECORDED)
+    table = output_of("scrape", RECORDED, "--limit", "0")
     assert "183 goroutines in 60 stacks" in table
     assert "main.mutexLock" in table
     assert "sync.Mutex.Lock" in table
     assert "/src/zoo/" in table
 
 
-def test_one_look_at_a_dump(tmp_path: Path) -> None:
-    """A full dump tells of each stack how long it has waited and who created it; what is cut off is said."""
-    table = said("scrape", DUMP, "--limit", "0")
+def test_scrape_a_dump(tmp_path: Path) -> None:
+    """A full dump also has waiting times and creators; a truncated dump is reported."""
+    table = output_of("scrape", DUMP, "--limit", "0")
     assert "183 goroutines in 63 stacks\n" in table
     assert re.search(r"goroutines +stack +wait +oldest +median +function +created by\n", table)
     lines = table.splitlines()
@@ -76,33 +76,33 @@ def test_one_look_at_a_dump(tmp_path: Path) -> None:
     assert re.fullmatch(r" +/src/zoo/main.go:124 +/src/zoo/main.go:\d+", at)
     assert more.strip() == "and 2 more"
     (tmp_path / "cut.txt").write_bytes(DUMP.read_bytes()[:60_000])
-    assert "46 goroutines in 19 stacks; the dump is cut, there were more" in said("scrape", tmp_path / "cut.txt")
-    assert json.loads(said("scrape", tmp_path / "cut.txt", "--format", "json"))["truncated"]
+    assert "46 goroutines in 19 stacks; the dump is truncated" in output_of("scrape", tmp_path / "cut.txt")
+    assert json.loads(output_of("scrape", tmp_path / "cut.txt", "--format", "json"))["truncated"]
 
 
 def test_a_dump_as_json() -> None:
-    """Each stack of a dump has ages, states and creators; of a profile none has, not even empty ones."""
-    groups = json.loads(said("scrape", DUMP, "--by", "site", "--format", "json"))["groups"]
+    """Each stack of a dump has ages, states and creators. A stack of a profile has no such keys."""
+    groups = json.loads(output_of("scrape", DUMP, "--by", "site", "--format", "json"))["groups"]
     (run,) = next(group for group in groups if group["key"] == "main.(*S).run")["stacks"]
     assert run["ages"] == {"known": 9, "oldest_minutes": 1, "median_minutes": 1}
     assert run["states"] == {"chan receive": 9}
     assert [(creator["goroutines"], creator["line"] > 0) for creator in run["created_by"]] == [(3, True)] * 3
-    assert "ages" not in json.loads(said("scrape", RECORDED, "--format", "json"))["groups"][0]["stacks"][0]
+    assert "ages" not in json.loads(output_of("scrape", RECORDED, "--format", "json"))["groups"][0]["stacks"][0]
 
 
 def test_a_dump_in_other_formats() -> None:
-    """Whatever can be said of a profile can be said of a dump."""
+    """All formats and groupings of profiles work with dumps."""
     assert (
-        sum(int(line.rpartition(" ")[2]) for line in said("scrape", DUMP, "--format", "folded").splitlines())
+        sum(int(line.rpartition(" ")[2]) for line in output_of("scrape", DUMP, "--format", "folded").splitlines())
         == 182
     )
-    assert re.search(r" +100 +\d+ +chan receive\n", said("scrape", DUMP, "--by", "reason"))
+    assert re.search(r" +100 +\d+ +chan receive\n", output_of("scrape", DUMP, "--by", "reason"))
     assert leakwatch("scrape", DUMP, "--format", "pprof").stdout.startswith(b"\x1f\x8b")
 
 
 @pytest.mark.parametrize("by", ["stack", "site"])
-def test_a_look_on_a_narrow_terminal(by: str) -> None:
-    """On 80 columns every line fits, and no name is folded within a word."""
+def test_scrape_on_a_narrow_terminal(by: str) -> None:
+    """On 80 columns every line fits, and no name is wrapped within a word."""
     command = f"stty cols 80; {sys.executable} -m leakwatch scrape {RECORDED} --limit 0 --by {by}"
     done = subprocess.run(["script", "-qc", command, "/dev/null"], capture_output=True, text=True, check=True)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).splitlines()
@@ -113,25 +113,25 @@ def test_a_look_on_a_narrow_terminal(by: str) -> None:
         assert any("inner.go:4" in line for line in lines)
 
 
-def test_a_look_tells_what_was_started() -> None:
-    """A profile tells in which function each goroutine was started, not by whom: that only a full dump says."""
-    table = said("scrape", RECORDED)
+def test_a_profile_has_origins() -> None:
+    """A profile has the function that each goroutine was started in. Only a full dump has the creator."""
+    table = output_of("scrape", RECORDED)
     assert re.search(r"function +started in\n", table)
     assert re.search(r"main\.\S+ +main\.\S+\n", table)
 
 
-def test_one_look_at_a_service() -> None:
-    """The same from a URL."""
+def test_scrape_a_service() -> None:
+    """A URL or host:port is scraped."""
     with answering(http(BODY)) as server:
-        assert "183 goroutines in 60 stacks" in said("scrape", server.url)
-        assert "183 goroutines in 60 stacks" in said("scrape", server.url.removeprefix("http://"))
+        assert "183 goroutines in 60 stacks" in output_of("scrape", server.url)
+        assert "183 goroutines in 60 stacks" in output_of("scrape", server.url.removeprefix("http://"))
 
 
-def test_a_file_that_is_called_like_a_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is there under that name counts before host:port."""
+def test_a_file_named_like_a_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An existing file takes precedence over host:port."""
     monkeypatch.chdir(tmp_path)
     Path("127.0.0.1:1").write_bytes(BODY)
-    assert "183 goroutines in 60 stacks" in said("scrape", "127.0.0.1:1")
+    assert "183 goroutines in 60 stacks" in output_of("scrape", "127.0.0.1:1")
 
 
 @pytest.mark.parametrize(
@@ -139,22 +139,22 @@ def test_a_file_that_is_called_like_a_service(tmp_path: Path, monkeypatch: pytes
 )
 def test_groupings(by: str, expected: str) -> None:
     """Grouped by site, origin or wait reason, the counts still add up."""
-    assert expected in said("scrape", RECORDED, "--by", by, "--limit", "0")
-    groups = json.loads(said("scrape", RECORDED, "--by", by, "--format", "json"))
+    assert expected in output_of("scrape", RECORDED, "--by", by, "--limit", "0")
+    groups = json.loads(output_of("scrape", RECORDED, "--by", by, "--format", "json"))
     total = sum(group["goroutines"] for group in groups["groups"])
     assert groups["goroutines"] - total == 1  # one has not run yet: it is in no stack
     assert expected in {group["key"] for group in groups["groups"]}
 
 
 def test_folded_stacks() -> None:
-    """Root first, joined by semicolons, with the count: what flame graphs take."""
-    lines = said("scrape", RECORDED, "--format", "folded").splitlines()
+    """A folded stack has its functions, root first, joined by semicolons, and its count."""
+    lines = output_of("scrape", RECORDED, "--format", "folded").splitlines()
     assert sum(int(line.rpartition(" ")[2]) for line in lines) == 182
     assert "main.registerKinds.func7.1;main.mutexLock;" in "\n".join(lines)
 
 
 def test_pprof_opens_it(tmp_path: Path) -> None:
-    """`go tool pprof` reads what `--format pprof` writes, with every goroutine and name."""
+    """`go tool pprof` reads the output of `--format pprof` with every goroutine and name."""
     done = leakwatch("scrape", RECORDED, "--format", "pprof")
     (tmp_path / "p.pb.gz").write_bytes(done.stdout)
     top = subprocess.run(
@@ -169,37 +169,39 @@ def test_pprof_opens_it(tmp_path: Path) -> None:
 
 
 def test_pasted_and_packed_bodies(tmp_path: Path) -> None:
-    """Text from a browser, from standard input and gzipped is read too."""
+    """Text from a browser, from standard input, and gzipped bodies are read."""
     (tmp_path / "pasted.txt").write_bytes(BODY.replace(b"\t", b"  ").replace(b"\n", b"\r\n").strip())
     (tmp_path / "packed.txt.gz").write_bytes(gzip.compress(BODY))
-    assert "183 goroutines in 60 stacks" in said("scrape", tmp_path / "pasted.txt")
-    assert "183 goroutines in 60 stacks" in said("scrape", tmp_path / "packed.txt.gz")
-    assert "183 goroutines in 60 stacks" in said("scrape", "-", stdin=BODY)
+    assert "183 goroutines in 60 stacks" in output_of("scrape", tmp_path / "pasted.txt")
+    assert "183 goroutines in 60 stacks" in output_of("scrape", tmp_path / "packed.txt.gz")
+    assert "183 goroutines in 60 stacks" in output_of("scrape", "-", stdin=BODY)
 
 
 def test_rules_are_those_that_are_tested() -> None:
     """`leakwatch rules` prints the files that promtool tests."""
     folder = ROOT / "deploy" / "prometheus"
-    assert said("rules") == (folder / "leakwatch.rules.yml").read_text()
-    assert said("rules", "--recording") == (folder / "leakwatch.recording.yml").read_text()
+    assert output_of("rules") == (folder / "leakwatch.rules.yml").read_text()
+    assert output_of("rules", "--recording") == (folder / "leakwatch.recording.yml").read_text()
 
 
 def test_schema_is_json() -> None:
     """`leakwatch config-schema` is one JSON document."""
-    assert json.loads(said("config-schema"))["title"] == "Config"
+    assert json.loads(output_of("config-schema"))["title"] == "Config"
 
 
 def test_check_config() -> None:
-    """A good file is said to be good, a bad one is named with all its mistakes and status 1."""
+    """A valid file is confirmed. An invalid file exits with 1, and its errors are printed."""
     done = leakwatch("check-config", ROOT / "tests" / "configs" / "unknown_key.yml")
     assert done.returncode == 1
     assert done.stderr.decode().startswith("leakwatch: ")
     assert "did you mean 'scrape_interval'?" in done.stderr.decode()
-    assert "good: 4 scrape_configs, 2 static targets, " in said("check-config", ROOT / "config" / "leakwatch.yml")
+    assert "good: 4 scrape_configs, 2 static targets, " in output_of(
+        "check-config", ROOT / "config" / "leakwatch.yml"
+    )
 
 
-def test_check_config_says_what_there_is(tmp_path: Path) -> None:
-    """How many targets are written down, what finds others, and who is told, so that nothing is forgotten."""
+def test_check_config_summarises(tmp_path: Path) -> None:
+    """The summary counts jobs, targets, discoverers, Alertmanagers and ignore rules."""
     file = tmp_path / "leakwatch.yml"
     file.write_text(
         "scrape_configs: [{job_name: a, file_sd_configs: [{files: [x.json]}]},"
@@ -207,24 +209,24 @@ def test_check_config_says_what_there_is(tmp_path: Path) -> None:
         "alerting: {alertmanagers: [{static_configs: [{targets: ['a:9093']}]}]}\n"
         "ignore: [{function: main.x}]\nwarm_from: {url: 'http://p:9090'}\n"
     )
-    assert said("check-config", file).endswith(
+    assert output_of("check-config", file).endswith(
         "good: 2 scrape_configs, 2 static targets, 2 file_sd_configs, 1 alertmanagers, 1 ignore rules, warm_from\n"
     )
 
 
 def missing(tmp_path: Path) -> str:
-    """Return the name of no file."""
+    """Return the path of a file that does not exist."""
     return str(tmp_path / "none.txt")
 
 
 def html(tmp_path: Path) -> str:
-    """Return the name of a web page."""
+    """Return the path of a web page."""
     (tmp_path / "page.txt").write_text("<!doctype html><title>x</title>")
     return str(tmp_path / "page.txt")
 
 
-def cut_gzip(tmp_path: Path) -> str:
-    """Return the name of a gzip file that ends early."""
+def truncated_gzip(tmp_path: Path) -> str:
+    """Return the path of a truncated gzip file."""
     (tmp_path / "cut.gz").write_bytes(gzip.compress(BODY)[:-30])
     return str(tmp_path / "cut.gz")
 
@@ -236,14 +238,14 @@ def cut_gzip(tmp_path: Path) -> str:
         (missing, "/none.txt: No such file or directory\n"),
         (lambda _: "127.0.0.1:1", "127.0.0.1:1: Connection refused\n"),
         (html, "not a goroutine profile: the body starts with '<!doctype html>"),
-        (lambda _: "http://xn--a", "no such address is possible"),
+        (lambda _: "http://xn--a", "invalid URL"),
         (lambda _: "http://user:hunter2@127.0.0.1:1", "http://127.0.0.1:1: Connection refused"),
-        (cut_gzip, "Compressed file ended"),
+        (truncated_gzip, "Compressed file ended"),
     ],
     ids=["refused", "missing", "no scheme", "html", "idna", "secret", "gzip"],
 )
-def test_a_look_that_fails(tmp_path: Path, source: Callable[[Path], str], message: str) -> None:
-    """One line on standard error that names the source, status 1, no traceback."""
+def test_a_scrape_that_fails(tmp_path: Path, source: Callable[[Path], str], message: str) -> None:
+    """An error is one line on standard error that names the source, with status 1 and no traceback."""
     done = leakwatch("scrape", source(tmp_path))
     assert done.returncode == 1
     assert message in done.stderr.decode()
@@ -275,8 +277,8 @@ def test_a_look_that_fails(tmp_path: Path, source: Callable[[Path], str], messag
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_command_line_that_is_wrong(arguments: list[str], message: str) -> None:
-    """One line that names the option and its value, status 2 as for every other mistake of that kind."""
+def test_an_invalid_command_line(arguments: list[str], message: str) -> None:
+    """An invalid command line exits with 2, and one line names the option and its value."""
     done = leakwatch(*arguments)
     assert done.returncode == 2
     assert message in done.stderr.decode()
@@ -286,7 +288,7 @@ def test_a_command_line_that_is_wrong(arguments: list[str], message: str) -> Non
 
 @pytest.mark.parametrize("command", [["scrape", RECORDED], ["rules"], ["--help"]], ids=["scrape", "rules", "help"])
 def test_output_that_cannot_be_written(command: list[str | Path]) -> None:
-    """A full disk is one line and status 1."""
+    """A full disk is reported in one line, with status 1."""
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "leakwatch", *command], stdout=full, stderr=subprocess.PIPE, check=False
@@ -295,13 +297,13 @@ def test_output_that_cannot_be_written(command: list[str | Path]) -> None:
     assert done.stderr == b"leakwatch: cannot write the output: No space left on device\n"
 
 
-def test_help_tells_commands_whole() -> None:
+def test_help_does_not_cut_descriptions() -> None:
     """On 80 columns no description in the list of commands is cut."""
-    assert "..." not in said("--help").partition("Commands:")[2]
+    assert "..." not in output_of("--help").partition("Commands:")[2]
 
 
 def test_an_empty_configuration(tmp_path: Path) -> None:
-    """A file that watches nothing is bad, unless the command line says what to watch."""
+    """A file without targets is invalid, unless the command line has a target."""
     (tmp_path / "c.yml").write_text("scrape_configs: []")
     for command in (["check-config"], ["run", "--config"]):
         done = leakwatch(*command, tmp_path / "c.yml")
@@ -309,7 +311,7 @@ def test_an_empty_configuration(tmp_path: Path) -> None:
         assert b"nothing to watch" in done.stderr
 
 
-def test_a_reader_that_goes_away() -> None:
+def test_a_closed_pipe() -> None:
     """`leakwatch rules | head -1` ends without a traceback."""
     command = f"{sys.executable} -m leakwatch rules | head -1"
     piped = subprocess.run(command, shell=True, capture_output=True, check=True)  # noqa: S602  a pipe
@@ -317,12 +319,12 @@ def test_a_reader_that_goes_away() -> None:
 
 
 def test_the_shell_completes_commands_and_options() -> None:
-    """Completion as `--show-completion` prints it: commands, then options of a command."""
+    """The completion script completes commands, options and values."""
     program = Path(sys.executable).parent / "leakwatch"
 
     def complete(words: str, at: int) -> list[str]:
-        asked = {"_LEAKWATCH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(at)}
-        env = {"PATH": "/usr/bin:/bin", **asked}
+        completion = {"_LEAKWATCH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+        env = {"PATH": "/usr/bin:/bin", **completion}
         return subprocess.run([program], capture_output=True, text=True, check=True, env=env).stdout.split()
 
     assert complete("leakwatch d", 1) == ["demo", "diff"]

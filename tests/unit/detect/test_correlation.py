@@ -64,6 +64,24 @@ def test_in_step(other: Levels, *, expected: bool) -> None:
     }
 
 
+SMALL = 20 * ARRIVALS / np.ptp(ARRIVALS)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        pytest.param(SMALL, SMALL, True, id="twenty goroutines"),
+        pytest.param(SMALL / 2, SMALL / 2, False, id="ten goroutines"),
+        pytest.param(SMALL, 1.05 * SMALL, True, id="nearly equal"),
+        pytest.param(SMALL, 1.15 * SMALL, False, id="not a small ratio"),
+    ],
+)
+def test_small_growth(first: Levels, second: Levels, *, expected: bool) -> None:
+    """Growth of less than 15 goroutines is not compared, and the ratio must be within 10 %."""
+    pairs = in_step(series(first, second), {key(0): onset(80), key(1): onset(80)})
+    assert (key(1) in pairs[key(0)]) is expected
+
+
 @pytest.mark.parametrize(("blocks", "expected"), [(40, True), (11, True), (10, False)])
 def test_stacks_are_compared_from_the_later_onset(blocks: int, *, expected: bool) -> None:
     """Levels before the later onset have no influence, but twelve blocks are needed after it."""

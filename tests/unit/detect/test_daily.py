@@ -62,6 +62,12 @@ def test_a_rise_must_last_for_three_hours() -> None:
     assert [hour for hour, score in enumerate(scores(History(BLOCK), counts, 20), 1) if score] == [35, 36]
 
 
+def test_a_rise_must_be_a_fifth() -> None:
+    """Growth since yesterday that is only a tenth above six hours ago is not a rise."""
+    steady, faster = leak(10, 10, 0, 36), leak(370, 12, 0, 9)
+    assert not any(scores(History(BLOCK), [*steady[:-1], *faster]))
+
+
 def test_a_restart_ends_all_streaks() -> None:
     """In a new lifetime there is no yesterday for a day, whatever rose before."""
     history = History(BLOCK)

@@ -323,6 +323,13 @@ def test_growth_that_turnover_explains(before: float, after: float, ratio: float
     assert unexplained_growth(row)[0] == pytest.approx(growth, abs=0.01)
 
 
+def test_unexplained_growth_is_limited_by_the_floor() -> None:
+    """If the floor rises by 12, at most 15 of the growth are unexplained."""
+    row = quarters((10, 20, 30, 40))
+    row.floor[:, 3] = 22
+    assert unexplained_growth(row)[0] == 15
+
+
 @pytest.mark.parametrize(
     ("rises", "squared_rises", "number"),
     [(30.0, 30.0, 30.0), (30.0, 90.0, 10.0), (30.0, 900.0, 1.0), (0.0, 0.0, 0.0)],

@@ -17,6 +17,7 @@ from tests.support.blocks import BLOCK, HOUR, floats, line, record
         pytest.param([0, 30, 55, 75, 90, 100], 0, True, id="slows down a little"),
         pytest.param([0, 20, 40, 60, 80, 20], 80, False, id="falls back"),
         pytest.param([0, 20, 40, 60, 80, 75], 0, False, id="falls a little"),
+        pytest.param([0, 80, 100, 20, 40, 60], 100, True, id="falls back, then rises"),
         pytest.param([5, 5, 5, 5, 5, 5], 0, False, id="constant"),
         pytest.param([0, 2, 4, 6, 6, 6], 0, False, id="small"),
         pytest.param([100, 110, 120, 120, 120, 120], 0, False, id="small against the count"),

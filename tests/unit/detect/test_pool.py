@@ -5,7 +5,8 @@ import pytest
 
 from leakwatch.detect.columns import FALLS, FLOOR, MEAN, RISES, Columns
 from leakwatch.detect.history import History
-from leakwatch.detect.pool import MIN_CAPACITY, Pool, PooledColumns, Step
+from leakwatch.detect.pool import MIN_CAPACITY, Pool
+from leakwatch.detect.pooled_columns import PooledColumns, Step
 from leakwatch.leaks.sites import Functions, Sites
 from tests.support.blocks import BLOCK, HOUR, Fleet, line
 from tests.support.simulated import START, samples

@@ -74,6 +74,7 @@ def test_a_replacement_compares_its_build(early: bool) -> None:
 
 
 MOVING = {name: line(20, 1, 24) for name in "abcd"}
+SWINGS = {name: [50 + 30 * (i % 2) for i in range(24 * 5 + 1)] for name in "abcd"}
 BUSY = {"a": line(3, 1, 24), "b": [50 + 30 * (i % 2) for i in range(24 * 5 + 1)]}
 
 
@@ -87,6 +88,13 @@ BUSY = {"a": line(3, 1, 24), "b": [50 + 30 * (i % 2) for i in range(24 * 5 + 1)]
         pytest.param(BUSY, {"a": 3, "b": 80}, True, id="a stack that only gained lost all"),
         pytest.param(BUSY, {"a": 20, "b": 80}, False, id="a stack that only gained lost some"),
         pytest.param(BUSY, {"a": 27, "b": 0}, False, id="a busy stack fell"),
+        pytest.param(SWINGS, dict.fromkeys("abcd", 10), True, id="busy stacks fell"),
+        pytest.param(
+            {**SWINGS, "e": line(2000, 0, 24)},
+            {**dict.fromkeys("abcd", 10), "e": 2000},
+            False,
+            id="the total stays",
+        ),
         pytest.param({"a": line(2, 0, 24)}, {}, False, id="a small total"),
     ],
 )

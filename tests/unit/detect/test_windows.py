@@ -38,6 +38,7 @@ def test_properties(window: Window) -> None:
     assert window.hourly == (window in (*HOUR_WINDOWS, C24))
     assert window.known_drop == (None if window is P24 else LASTING if window.hourly else BRIEF)
     assert window.must_stand_out == (window is not P0)
+    assert window.warm_up == (12 if window is P24 else 8)
     if window not in (P0, C24):
         assert f"{window.hours}" == window.name[1:]
 

@@ -1,4 +1,4 @@
-"""Discovery by DNS, against a real server on loopback."""
+"""Discovery by DNS, with a DNS server on loopback."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -10,20 +10,21 @@ import dns.rcode
 import pytest
 from structlog.testing import capture_logs
 
-from leakwatch.discovery.dns import DnsConfig, Names, lookup, system_resolver
-from leakwatch.discovery.status import DiscoveryStatus, current
+from leakwatch.discovery.dns import DnsConfig, DnsDiscoverer, lookup, system_resolver
+from leakwatch.discovery.status import DiscoveryStatus
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.errors import DiscoveryError
 from tests.support.naming import Zone, naming
 from tests.support.running import until
+from tests.support.virtual_clock import VirtualClock
 
-Resolving = Callable[[], dns.asyncresolver.Resolver]
+MakeResolver = Callable[[], dns.asyncresolver.Resolver]
 SRV = {"SRV": ["0 0 6060 b.test.", "0 0 6061 a.test.", "0 0 1 ."]}
 
 
 @contextmanager
-def asking(zone: Zone, *search: str, lifetime: float = 5.0) -> Iterator[Resolving]:
-    """Give what makes a resolver that asks `zone`."""
+def resolving(zone: Zone, *search: str, lifetime: float = 5.0) -> Iterator[MakeResolver]:
+    """Yield a function that returns a resolver for `zone`."""
     with naming(zone) as port:
 
         def make() -> dns.asyncresolver.Resolver:
@@ -37,16 +38,19 @@ def asking(zone: Zone, *search: str, lifetime: float = 5.0) -> Iterator[Resolvin
         yield make
 
 
-def found(zone: Zone, *names: str, kind: str = "A", search: tuple[str, ...] = ()) -> dict[str, dict[str, str]]:
-    """Return address -> labels of what the names have."""
+def discovered(
+    zone: Zone, *names: str, kind: str = "A", search: tuple[str, ...] = ()
+) -> dict[str, dict[str, str]]:
+    """Return address -> labels of the targets of some names."""
     settings = DnsConfig.model_validate({"names": names, "type": kind, "port": 6060})
-    with asking(zone, *search) as make:
-        groups = asyncio.run(Names(settings).groups(make)) or []
+    with resolving(zone, *search) as make:
+        discoverer = DnsDiscoverer(settings, DiscoveryStatus(), VirtualClock(), make)
+        groups = asyncio.run(discoverer.resolve()) or []
     return {address: group.labels for group in groups for address in group.targets}
 
 
 @pytest.mark.parametrize(
-    ("kind", "records", "wanted"),
+    ("kind", "records", "targets"),
     [
         ("A", ["10.0.0.2", "10.0.0.1"], {"10.0.0.1:6060": {}, "10.0.0.2:6060": {}}),
         ("AAAA", ["::1", "::ffff:10.0.0.1"], {"[::1]:6060": {}, "10.0.0.1:6060": {}}),
@@ -59,62 +63,61 @@ def found(zone: Zone, *names: str, kind: str = "A", search: tuple[str, ...] = ()
         ),
     ],
 )
-def test_every_type(kind: str, records: list[str], wanted: dict[str, dict[str, str]]) -> None:
-    """Addresses and labels as in Prometheus; "." as a target says that there is none."""
+def test_every_type(kind: str, records: list[str], targets: dict[str, dict[str, str]]) -> None:
+    """Addresses and labels are as in Prometheus. The target "." means that there is none."""
     zone = Zone({"x.test.": {kind: records}})
     labels = {"__meta_dns_name": "x.test"}
-    assert found(zone, "x.test", kind=kind) == {address: labels | more for address, more in wanted.items()}
+    assert discovered(zone, "x.test", kind=kind) == {address: labels | more for address, more in targets.items()}
 
 
 def test_search_domains() -> None:
-    """A short name is searched first, a dotted one is tried as it is first, a final dot ends all searching."""
+    """A short name is searched first, a dotted name is tried unchanged first, and a final dot ends searching."""
     zone = Zone(
         {"shop.two.test.": {"A": ["10.0.0.1"]}, "a.b.": {"A": ["10.0.0.2"]}, "a.b.one.test.": {"A": ["10.9.9.9"]}}
     )
     search = ("one.test", "two.test")
-    assert found(zone, "shop", search=search).keys() == {"10.0.0.1:6060"}
-    assert [process_probe.split()[1] for process_probe in zone.asked] == ["shop.one.test.", "shop.two.test."]
-    assert found(zone, "a.b", search=search).keys() == {"10.0.0.2:6060"}
-    zone.asked.clear()
-    assert found(zone, "shop.", search=search) == {}
-    assert [process_probe.split()[1] for process_probe in zone.asked] == ["shop."]
+    assert discovered(zone, "shop", search=search).keys() == {"10.0.0.1:6060"}
+    assert [query.split()[1] for query in zone.queries] == ["shop.one.test.", "shop.two.test."]
+    assert discovered(zone, "a.b", search=search).keys() == {"10.0.0.2:6060"}
+    zone.queries.clear()
+    assert discovered(zone, "shop.", search=search) == {}
+    assert [query.split()[1] for query in zone.queries] == ["shop."]
 
 
-def test_a_truncated_answer_is_asked_for_over_tcp() -> None:
-    """Four hundred addresses do not fit into one datagram."""
+def test_a_truncated_response_is_repeated_over_tcp() -> None:
+    """A response with 400 addresses does not fit into one datagram."""
     zone = Zone({"many.": {"A": [f"10.0.{i // 200}.{i % 200}" for i in range(400)]}})
-    assert len(found(zone, "many.")) == 400
-    assert zone.asked == ["udp many. A", "tcp many. A"]
+    assert len(discovered(zone, "many.")) == 400
+    assert zone.queries == ["udp many. A", "tcp many. A"]
 
 
 def test_an_alias_is_followed() -> None:
-    """What counts is the records at its end."""
+    """The records of the canonical name count."""
     zone = Zone({"alias.": {"CNAME": ["real."]}, "real.": {"A": ["10.0.0.1"]}})
-    assert found(zone, "alias.") == {"10.0.0.1:6060": {"__meta_dns_name": "alias."}}
+    assert discovered(zone, "alias.") == {"10.0.0.1:6060": {"__meta_dns_name": "alias."}}
 
 
 def rounds(
     zone: Zone, settings: DnsConfig, *changes: Callable[[], object]
 ) -> tuple[list[list[str] | None], DiscoveryStatus]:
-    """Ask once, and once after each change; return what was told each time."""
-    progress = DiscoveryStatus("j", "dns", lambda: 7.0)
+    """Resolve once, and once after each change; return the result of each round, and the status."""
+    status = DiscoveryStatus("j", "dns", lambda: 7.0)
 
     async def run() -> list[list[str] | None]:
-        current.set(progress)
-        names = Names(settings)
-        told = []
+        discoverer = DnsDiscoverer(settings, status, VirtualClock(), make)
+        results = []
         for change in (lambda: None, *changes):
             change()
-            groups = await names.groups(make)
-            told.append(None if groups is None else [address for group in groups for address in group.targets])
-        return told
+            groups = await discoverer.resolve()
+            results.append(None if groups is None else [address for group in groups for address in group.targets])
+        return results
 
-    with asking(zone, "first.test", lifetime=0.3) as make:
-        return asyncio.run(run()), progress
+    with resolving(zone, "first.test", lifetime=0.3) as make:
+        return asyncio.run(run()), status
 
 
-def test_what_keeps_the_last_targets() -> None:
-    """SERVFAIL, REFUSED and silence keep them, each said once; other names go on; then all is well again."""
+def test_the_last_targets_of_a_failing_name_stay() -> None:
+    """SERVFAIL, REFUSED and silence are logged once each. Other names are still resolved."""
     zone = Zone({"a.": {"A": ["10.0.0.1"]}, "b.": {"A": ["10.0.0.2"]}})
     settings = DnsConfig.model_validate({"names": ["a.", "b."], "type": "A", "port": 1})
 
@@ -128,89 +131,88 @@ def test_what_keeps_the_last_targets() -> None:
         zone.refused.clear()
         zone.silent.add("a.")
 
-    with capture_logs() as logged:
-        told, progress = rounds(
+    with capture_logs() as log:
+        results, status = rounds(
             zone, settings, fail(dns.rcode.SERVFAIL), move, fail(dns.rcode.REFUSED), silence, zone.silent.clear
         )
-    assert told == [["10.0.0.1:1", "10.0.0.2:1"], None, ["10.0.0.1:1", "10.0.0.3:1"], None, None, None]
-    errors = [line for line in logged if line["log_level"] == "error"]
+    assert results == [["10.0.0.1:1", "10.0.0.2:1"], None, ["10.0.0.1:1", "10.0.0.3:1"], None, None, None]
+    errors = [line for line in log if line["log_level"] == "error"]
     assert [(line["source"], line["kept"]) for line in errors] == [("a.", 1)] * 3
-    for line, said in zip(errors, ("SERVFAIL", "REFUSED", "no answer within 0.3 s"), strict=True):
-        assert said in line["error"]
-    assert logged[-1]["event"] == "discovery works again"
-    assert (progress.failures, progress.succeeded) == (4, 7.0)
+    for line, message in zip(errors, ("SERVFAIL", "REFUSED", "no answer within 0.3 s"), strict=True):
+        assert message in line["error"]
+    assert log[-1]["event"] == "discovery works again"
+    assert (status.failures, status.succeeded) == (4, 7.0)
 
 
-def test_what_empties_a_name() -> None:
-    """Neither the name nor its searched forms exist: it has no targets, said once; no records: none either."""
+def test_a_name_that_does_not_exist() -> None:
+    """If the name does not exist, not even with a search domain, or lacks records, it has no targets."""
     zone = Zone({"x.first.test.": SRV})
     settings = DnsConfig.model_validate({"names": ["x"]})
-    gone = zone.records.clear
 
     def other_records() -> None:
         zone.records["x."] = {"A": ["10.0.0.1"]}
 
-    def back() -> None:
+    def restore() -> None:
         zone.records["x.first.test."] = SRV
 
-    with capture_logs() as logged:
-        told, progress = rounds(zone, settings, gone, lambda: None, other_records, back)
-    assert told == [["b.test:6060", "a.test:6061"], [], None, None, ["b.test:6060", "a.test:6061"]]
-    assert [(line["event"], line["name"], line["gone"]) for line in logged] == [
-        ("no such name in the DNS: it has no targets", "x", 2)
+    with capture_logs() as log:
+        results, status = rounds(zone, settings, zone.records.clear, lambda: None, other_records, restore)
+    assert results == [["b.test:6060", "a.test:6061"], [], None, None, ["b.test:6060", "a.test:6061"]]
+    assert [(line["event"], line["name"], line["gone"]) for line in log] == [
+        ("DNS name does not exist, its targets are removed", "x", 2)
     ]
-    assert progress.failures == 0
+    assert status.failures == 0
 
 
-def test_one_searched_form_that_fails_keeps_the_targets() -> None:
-    """Who cannot ask everywhere does not know that there is nothing."""
+def test_a_failure_of_one_searched_name() -> None:
+    """If one searched name fails and the others do not exist, the result is unknown, and the targets stay."""
     zone = Zone({"x.first.test.": SRV})
     settings = DnsConfig.model_validate({"names": ["x"]})
 
-    def half() -> None:
+    def fail() -> None:
         zone.records.clear()
         zone.refused["x.first.test."] = dns.rcode.SERVFAIL
 
-    told, progress = rounds(zone, settings, half)
-    assert told == [["b.test:6060", "a.test:6061"], None]
-    assert progress.failures == 1
+    results, status = rounds(zone, settings, fail)
+    assert results == [["b.test:6060", "a.test:6061"], None]
+    assert status.failures == 1
 
 
-def test_a_garbled_server_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers that are none are waited out and said."""
+def test_invalid_responses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that sends invalid responses is a failure."""
     zone = Zone({"a.": {"A": ["10.0.0.1"]}})
     monkeypatch.setattr(zone, "answer", lambda _question, _way: b"garbage")
-    with asking(zone, lifetime=0.3) as make, pytest.raises(DiscoveryError, match=r"a\.: "):
+    with resolving(zone, lifetime=0.3) as make, pytest.raises(DiscoveryError, match=r"a\.: "):
         asyncio.run(lookup(make, "a.", "A"))
 
 
 def test_no_resolv_conf(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without the file says so, by its name."""
+    """The error names the missing file."""
     monkeypatch.setattr("leakwatch.discovery.dns.RESOLV_CONF", "/nowhere/resolv.conf")
     with pytest.raises(DiscoveryError, match=r"^/nowhere/resolv\.conf: cannot open"):
         asyncio.run(lookup(system_resolver, "a.", "A"))
 
 
-def test_the_mechanism_tells_changes() -> None:
-    """As configured: the targets at first, and again when the records have changed; their order is no change."""
+def test_names_are_resolved_at_each_refresh_interval() -> None:
+    """The first update has all targets, and the next one follows a change. Another order is not a change."""
     zone = Zone({"a.": {"A": ["10.0.0.1", "10.0.0.2"]}})
-    settings = DnsConfig.model_validate({"names": ["a."], "type": "a", "port": 1, "refresh_interval": "20ms"})
-    told: list[list[TargetGroup]] = []
+    settings = DnsConfig.model_validate({"names": ["a."], "type": "a", "port": 1, "refresh_interval": "20s"})
+    updates: list[list[TargetGroup]] = []
+    clock = VirtualClock()
 
     async def run() -> None:
-        task = asyncio.create_task(settings.follow(lambda groups: told.append(list(groups)), make))
-        async with asyncio.timeout(20):
-            await until(lambda: bool(told))
-            zone.records["a."] = {"A": ["10.0.0.2", "10.0.0.1"]}
-            before = len(zone.asked)
-            await until(lambda: len(zone.asked) >= before + 3)
-            zone.records["a."] = {"A": ["10.0.0.3"]}
-            await until(lambda: len(told) == 2)
+        discoverer = DnsDiscoverer(settings, DiscoveryStatus(), clock, make)
+        task = asyncio.create_task(discoverer.run(lambda groups: updates.append(list(groups))))
+        for addresses in (["10.0.0.2", "10.0.0.1"], ["10.0.0.3"], []):
+            rounds = len(clock.sleeps)
+            await until(lambda rounds=rounds: len(clock.sleeps) > rounds)  # type: ignore[misc]  # bound now
+            zone.records["a."] = {"A": addresses}
+            clock.advance(20.0)
         task.cancel()
 
-    with asking(zone) as make:
+    with resolving(zone) as make:
         asyncio.run(run())
-    assert [[group.targets for group in groups] for groups in told] == [
+    assert [[group.targets for group in groups] for groups in updates] == [
         [("10.0.0.1:1", "10.0.0.2:1")],
         [("10.0.0.3:1",)],
     ]

@@ -1,4 +1,4 @@
-"""Which services a shard watches."""
+"""Assignment of services to shards."""
 
 from collections import Counter
 
@@ -12,37 +12,37 @@ SERVICES = [f"team-{i % 7}/service-{i}" for i in range(2000)]
 
 
 def owner(service: str, count: int) -> int:
-    """Return the one shard that owns a service."""
+    """Return the shard that owns a service."""
     (index,) = [index for index in range(count) if Shard(index, count).owns(service)]
     return index
 
 
 @given(st.text(), st.integers(1, 9))
 def test_each_service_has_one_owner(service: str, count: int) -> None:
-    """Whatever its name, exactly one shard watches a service."""
+    """Exactly one shard owns a service, whatever its name is."""
     assert 0 <= owner(service, count) < count
 
 
 def test_shares_are_about_equal() -> None:
-    """No shard of five has more than a fifth more or less than its share."""
+    """The size of each of five shards is within 20 % of the average."""
     sizes = Counter(owner(service, 5) for service in SERVICES)
     assert all(0.8 * 400 < size < 1.2 * 400 for size in sizes.values())
 
 
 def test_few_services_move_when_a_shard_is_added() -> None:
-    """From three to four, a quarter of the services moves, all of them to the new shard."""
+    """When a fourth shard is added, a quarter of the services moves, all to the new shard."""
     moved = [service for service in SERVICES if owner(service, 3) != owner(service, 4)]
     assert {owner(service, 4) for service in moved} == {3}
     assert 0.2 * len(SERVICES) < len(moved) < 0.3 * len(SERVICES)
 
 
-def test_who_owns_what_never_changes() -> None:
-    """The hash is part of what is promised: shards of two versions agree."""
+def test_owners_never_change() -> None:
+    """The hash must not change: shards of two versions agree."""
     assert [owner(service, 3) for service in ("shop", "cart", "ingest", "mail", "über")] == [2, 1, 2, 0, 0]
 
 
 @pytest.mark.parametrize(
-    ("text", "host", "found"),
+    ("text", "host", "expected"),
     [
         ("0/1", "h", Shard(0, 1)),
         ("2/3", "h", Shard(2, 3)),
@@ -50,9 +50,9 @@ def test_who_owns_what_never_changes() -> None:
         ("auto/12", "leakwatch-fleet-11.leakwatch.monitoring.svc", Shard(11, 12)),
     ],
 )
-def test_a_shard_is_named(text: str, host: str, found: Shard) -> None:
-    """By number, or by the ordinal that a StatefulSet gives its pods."""
-    assert shard(text, host) == found
+def test_the_flag(text: str, host: str, expected: Shard) -> None:
+    """The index is a number, or the ordinal at the end of a StatefulSet pod's name."""
+    assert shard(text, host) == expected
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_a_shard_is_named(text: str, host: str, found: Shard) -> None:
         ("auto/3", "leakwatch-3", "shard 3 of 3 does not exist"),
     ],
 )
-def test_a_shard_that_cannot_be(text: str, host: str, message: str) -> None:
-    """The text is quoted, and what is wrong with it said."""
+def test_invalid_flags(text: str, host: str, message: str) -> None:
+    """The error quotes the text and gives the reason."""
     with pytest.raises(ValueError) as raised:  # noqa: PT011  the message is matched below
         shard(text, host)
     assert message in str(raised.value)

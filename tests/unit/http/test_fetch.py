@@ -14,7 +14,7 @@ import httpx
 import pytest
 import trustme
 
-from leakwatch.discovery.target_builder import Endpoint, JobDefaults, endpoint
+from leakwatch.discovery.target_builder import Endpoint, TargetDefaults, endpoint
 from leakwatch.errors import FetcherClosed, ScrapeError
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Fetched, Fetcher
@@ -40,7 +40,8 @@ def job(url: str, **settings: Any) -> ScrapeConfig:
 def endpoint_of(config: ScrapeConfig) -> Endpoint:
     """Return the endpoint of the only target of a job."""
     (group,) = config.static_configs
-    return endpoint({"__address__": group.targets[0]}, JobDefaults("j", config.scheme, config.profile_path))
+    defaults = TargetDefaults(job="j", scheme=config.scheme, path=config.profile_path)
+    return endpoint({"__address__": group.targets[0]}, defaults)
 
 
 def scrape(url: str, *, timeout: float = 5.0, limit: int = 10**7, **settings: Any) -> tuple[Fetched, int]:

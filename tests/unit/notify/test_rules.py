@@ -1,4 +1,4 @@
-"""What is pushed is what Prometheus itself makes of the shipped rules: its promtool is the judge."""
+"""The alert rules: equal to the shipped rules of Prometheus, as promtool evaluates them."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
+from leakwatch.leaks.labels import shown
 from leakwatch.model import Target, TargetHealth, Verdict
 from leakwatch.notify.rules import RULES, Labels
 from leakwatch.settings.units import parse_duration
@@ -16,8 +17,9 @@ from tests.support.leaking import START, Play, leak
 
 SHIPPED = Path(__file__).parents[3] / "deploy" / "prometheus" / "leakwatch.rules.yml"
 MINUTE = 60.0
+DOWN = TargetHealth(up=False, reason="connection", error="Connection refused", since=START)
 MINUTES = 1700  # more than a day
-ASKED = 200  # of them
+COMPARED = 200  # minutes
 
 Script = list[Verdict | None]
 Leaky = tuple[str, str]
@@ -25,14 +27,14 @@ Leaky = tuple[str, str]
 
 
 def shipped() -> list[dict[str, Any]]:
-    """Return the alerts of the shipped rules."""
+    """Return the alerting rules of the file."""
     document = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
     return [rule for group in document["groups"] for rule in group["rules"]]
 
 
-def test_rules_have_the_numbers_of_the_shipped_ones() -> None:
-    """Severity, `for` and `keep_firing_for` are those of the file; what is not pushed is about leakwatch."""
-    pushed = {rule.name: (rule.severity, rule.wait, rule.keep) for rule in RULES}
+def test_rules_have_the_numbers_of_the_file() -> None:
+    """Severity, `for` and `keep_firing_for` are equal; only rules about leakwatch itself are missing."""
+    own_rules = {rule.name: (rule.severity, rule.hold_for, rule.keep_firing_for) for rule in RULES}
     rules = {
         rule["alert"]: (
             rule["labels"]["severity"],
@@ -42,24 +44,24 @@ def test_rules_have_the_numbers_of_the_shipped_ones() -> None:
         for rule in shipped()
         if "$labels.instance" not in rule["annotations"]["summary"]
     }
-    assert pushed == rules
+    assert own_rules == rules
 
 
 def scripts(rng: np.random.Generator) -> tuple[dict[Leaky, Script], dict[str, list[bool]]]:
-    """Return what happens minute by minute: verdicts of each leak, and whether targets are up by name."""
+    """Return for each minute the verdicts of each leak, and whether each target is up."""
 
     def stretches(values: Sequence[Any]) -> list[Any]:
-        found: list[Any] = []
-        while len(found) < MINUTES:
+        minutes: list[Any] = []
+        while len(minutes) < MINUTES:
             value = values[int(rng.integers(len(values)))]
-            found += [value] * int(rng.choice([1, 2, 4, 5, 6, 14, 15, 16, 40, 300]))
-        return found[:MINUTES]
+            minutes += [value] * int(rng.choice([1, 2, 4, 5, 6, 14, 15, 16, 40, 300]))
+        return minutes[:MINUTES]
 
     verdicts: dict[Leaky, Script] = {}
     for i in range(4):
         verdicts[f"main.any{i}", "a"] = stretches([None, *list(Verdict)[1:]])
         verdicts[f"main.maybe{i}", "a"] = stretches([None, Verdict.SUSPECTED, Verdict.RECOVERED])
-        # Leaking once and never again: remembered for a day; with the first owner, and then with another.
+        # Leaking only once, then remembered for a day, with the same owner or with another.
         still = stretches([None, Verdict.PLATEAU, Verdict.SUSPECTED, Verdict.RECOVERED])
         verdicts[f"main.once{i}", "a"] = [
             *[Verdict.LEAKING] * 7,
@@ -70,8 +72,8 @@ def scripts(rng: np.random.Generator) -> tuple[dict[Leaky, Script], dict[str, li
 
 
 def played(verdicts: Mapping[Leaky, Script], ups: Mapping[str, list[bool]]) -> list[set[Labels]]:
-    """Return what we push, minute by minute."""
-    play, fires = Play(), []
+    """Return the alerts of leakwatch that fire in each minute."""
+    play, firing = Play(), []
     health = {Target("shop", name): TargetHealth(up=None) for name in ups}
     for minute in range(MINUTES):
         time = START + minute * MINUTE
@@ -80,27 +82,29 @@ def played(verdicts: Mapping[Leaky, Script], ups: Mapping[str, list[bool]]) -> l
                 state.up, state.since = ups[target.name][minute], time
         leaks = [leak(v, function=f, owner=o) for (f, o), script in verdicts.items() if (v := script[minute])]
         play.at(minute * MINUTE, leaks, health)
-        fires.append(play.alerts.firing(time))
-    return fires
+        firing.append(play.alerts.firing(time))
+    return firing
 
 
 def exported(verdicts: Mapping[Leaky, Script], ups: Mapping[str, list[bool]]) -> list[dict[str, str]]:
-    """Return what Prometheus would have scraped, as promtool reads it."""
-    found = [
-        series("leakwatch_up", {"service": "shop", "target": name}, [str(int(one)) for one in up])
+    """Return the series that Prometheus would have scraped, in the format of promtool."""
+    exported_series = [
+        series("leakwatch_up", {"service": "shop", "target": name}, [str(int(is_up)) for is_up in up])
         for name, up in ups.items()
     ]
     for (function, owner), script in verdicts.items():
-        named = dict(next(iter(Play().at(0, [leak(function=function, owner=owner)]))).labels)
-        del named["alertname"], named["severity"]
+        labels = dict(next(iter(Play().at(0, [leak(function=function, owner=owner)]))).labels)
+        del labels["alertname"], labels["severity"]
         for verdict in list(Verdict)[1:]:
             values = ["340" if now is verdict else None for now in script]
-            found.append(series("leakwatch_leak_goroutines", {**named, "verdict": verdict.word}, values))
-    return found
+            exported_series.append(
+                series("leakwatch_leak_goroutines", {**labels, "verdict": verdict.word}, values)
+            )
+    return exported_series
 
 
 def series(name: str, labels: Mapping[str, str], values: Sequence[str | None]) -> dict[str, str]:
-    """Return one series, a value a minute; where there is none any more, a stale marker says so."""
+    """Return one series with a value per minute; a stale marker ends each run of values."""
     before = [None, *values[:-1]]
     gaps = ("stale" if then is not None else "_" for then in before)
     tokens = [gap if now is None else now for gap, now in zip(gaps, values, strict=True)]
@@ -108,30 +112,32 @@ def series(name: str, labels: Mapping[str, str], values: Sequence[str | None]) -
 
 
 def selector(name: str, labels: Mapping[str, str]) -> str:
-    """Return the name of a series."""
-    said = ",".join(f'{key}="{value}"' for key, value in labels.items())
-    return f"{name}{{{said}}}"
+    """Return a selector of one series."""
+    matchers = ",".join(f'{key}="{value}"' for key, value in labels.items())
+    return f"{name}{{{matchers}}}"
 
 
 def case(minute: int, firing: set[Labels]) -> dict[str, Any]:
-    """Return what promtool is to find firing in one minute."""
-    wanted = [selector("ALERTS", {**dict(labels), "alertstate": "firing"}) for labels in firing]
-    samples = [{"labels": labels, "value": 1} for labels in wanted]
+    """Return a test of promtool: the alerts that fire in one minute."""
+    selectors = [selector("ALERTS", {**dict(labels), "alertstate": "firing"}) for labels in firing]
+    samples = [{"labels": labels, "value": 1} for labels in selectors]
     return {"expr": 'ALERTS{alertstate="firing"}', "eval_time": f"{minute}m", "exp_samples": samples}
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_the_same_alerts_fire_in_every_minute(seed: int, tmp_path: Path) -> None:
-    """Over more than a day, with the same labels, whatever verdicts, owners and targets do."""
+    """For more than a day of random verdicts, owners and target health, with the same labels."""
     rng = np.random.default_rng(seed)
     verdicts, ups = scripts(rng)
-    fires = played(verdicts, ups)
-    changes = [minute for minute in range(1, MINUTES) if fires[minute] != fires[minute - 1]]
-    asked = {minute - before for minute in rng.permutation(changes)[: ASKED // 2].tolist() for before in (0, 1)}
+    firing = played(verdicts, ups)
+    changes = [minute for minute in range(1, MINUTES) if firing[minute] != firing[minute - 1]]
+    minutes = {
+        minute - before for minute in rng.permutation(changes)[: COMPARED // 2].tolist() for before in (0, 1)
+    }
     test = {
         "interval": "1m",
         "input_series": exported(verdicts, ups),
-        "promql_expr_test": [case(minute, fires[minute]) for minute in sorted(asked)],
+        "promql_expr_test": [case(minute, firing[minute]) for minute in sorted(minutes)],
     }
     document = {"rule_files": [str(SHIPPED)], "evaluation_interval": "1m", "tests": [test]}
     (tmp_path / "test.yml").write_text(yaml.safe_dump(document))
@@ -139,5 +145,33 @@ def test_the_same_alerts_fire_in_every_minute(seed: int, tmp_path: Path) -> None
         ["promtool", "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[:3000]
-    told = {name for firing in fires for labels in firing for key, name in labels if key == "alertname"}
-    assert told == {rule.name for rule in RULES}
+    names = {name for alerts in firing for labels in alerts for key, name in labels if key == "alertname"}
+    assert names == {rule.name for rule in RULES}
+
+
+def test_empty_labels_are_left_out() -> None:
+    """An alert without owner or wait reason does not have the label, as in Prometheus."""
+    (alert,) = Play().at(0, [leak(wait="", owner="")])
+    assert dict(alert.labels).keys() == {"alertname", "severity", "service", "stack", "function"}
+
+
+def test_labels_are_cut_as_in_metrics() -> None:
+    """A very long function name is the same label as in metrics, so both alerts are equal."""
+    (alert,) = Play().at(0, [leak(function="main." + "x" * 1000)])
+    assert dict(alert.labels)["function"] == shown("main." + "x" * 1000)
+
+
+def test_targets_that_are_down() -> None:
+    """A service has one alert, with target, reason and error of each target that was down for five minutes."""
+    play = Play()
+    health = {Target("shop", f"a:{i}"): DOWN for i in range(30)}
+    health[Target("shop", "up:1")] = TargetHealth(up=True)
+    health[Target("cart", "b:1")] = TargetHealth(up=False, since=START + 200)
+    assert play.at(299, (), health) == []
+    (alert,) = play.at(300, (), health)
+    assert dict(alert.labels) == {"alertname": "LeakwatchTargetDown", "severity": "warning", "service": "shop"}
+    assert alert.annotations["summary"] == "leakwatch cannot scrape 30 of 31 targets of shop"
+    assert alert.annotations["targets"].startswith("a:0: connection, Connection refused\n")
+    assert alert.annotations["targets"].endswith(" and 10 more")
+    assert (alert.starts_at, alert.generator_url) == (START + 300, "https://leakwatch.example.com/")
+    assert len(play.at(500, (), health)) == 2

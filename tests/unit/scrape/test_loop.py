@@ -15,7 +15,7 @@ from leakwatch.leaks.findings import ProbeSchedule
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Process
 from leakwatch.profile.body import Format
-from leakwatch.scrape.loop import Recording
+from leakwatch.scrape.loop import OpenRecording
 from leakwatch.scrape.probes.process import ProcessProbe
 from leakwatch.scrape.probes.symbols import SymbolProbe
 from tests.support.scraping import BODY, SimulatedTarget
@@ -172,7 +172,7 @@ class Recorder:
     def __init__(self) -> None:
         self.calls: list[str] = []
 
-    def begin(self, _form: Format, _size_limit: int) -> Recording | None:
+    def begin(self, _form: Format, _size_limit: int, _leaks: object) -> OpenRecording | None:
         """Record every body."""
         self.calls.append("begin")
         return self
@@ -204,7 +204,7 @@ def test_bodies_are_recorded() -> None:
 
 
 class BlockedFetcher(FakeFetcher):
-    """A fetcher whose requests take until it is closed."""
+    """A fetcher with requests that end when it is closed."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: (200, BODY))

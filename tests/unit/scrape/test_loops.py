@@ -23,7 +23,7 @@ from tests.unit.scrape.test_loop import Recorder
 
 
 class ManualScheduler(Scheduler):
-    """A scheduler whose jobs the test runs; `jobs`: by name, with interval and first run."""
+    """A scheduler for tests that run its jobs themselves; `jobs`: by name, with interval and first run."""
 
     def __init__(self) -> None:
         super().__init__(Clock())

@@ -1,4 +1,4 @@
-"""/metrics: what is exported, what bounds it, and that Prometheus's own linter has nothing to say."""
+"""The metrics of targets and leaks: values, limits, and the linter of Prometheus."""
 
 import subprocess
 from collections import Counter
@@ -12,16 +12,16 @@ from leakwatch.model import Frame, Sample, Stack, Target, TargetHealth
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.fingerprint import fingerprint_of
-from leakwatch.scrape.metrics import StackCollector
+from leakwatch.scrape.metrics import TargetCollector
 from leakwatch.web.metrics import DaemonCollector, make_registry
 from tests.support.simulated import HOUR, START, TARGET, play, samples, stack
 
 
 def registry(pipeline: Pipeline, *, per_target: int = 50, limit: int = 50_000) -> CollectorRegistry:
-    """Return a registry over a pipeline whose targets are all up."""
+    """Return a registry of a pipeline with targets that are all up."""
     health = {target: TargetHealth(up=True, results=Counter(success=3)) for target in pipeline.targets}
-    stacks = StackCollector(pipeline, lambda: health, lambda t: t + 100, per_target=per_target, limit=limit)
-    return make_registry(stacks, DaemonCollector(lambda: (True, START)), NotificationCollector({}))
+    stacks = TargetCollector(pipeline, lambda: health, lambda t: t + 100, per_target=per_target, limit=limit)
+    return make_registry(stacks, DaemonCollector(lambda: (True, START), lambda: None), NotificationCollector({}))
 
 
 def observed(pipeline: Pipeline, counts: dict[str, int], time: float = START) -> Pipeline:
@@ -30,18 +30,18 @@ def observed(pipeline: Pipeline, counts: dict[str, int], time: float = START) ->
     return pipeline
 
 
-def stack_series(found: CollectorRegistry) -> dict[str, float]:
-    """Return goroutines by the stack's function, "other" for the rest."""
-    family = next(m for m in found.collect() if m.name == "leakwatch_stack_goroutines")
+def stack_series(metrics: CollectorRegistry) -> dict[str, float]:
+    """Return function -> goroutines, with "other" for the stacks that are summed up."""
+    family = next(m for m in metrics.collect() if m.name == "leakwatch_stack_goroutines")
     return {s.labels["function"] or s.labels["stack"]: s.value for s in family.samples}
 
 
 def test_a_leak_and_its_numbers() -> None:
-    """A leak is exported with its labels, rate, confidence and when it began, by the wall clock of now."""
+    """A leak is exported with its labels, rate and confidence, and with its beginning by the wall clock."""
     pipeline, _ = play(
         lambda at: {"leak": int(at / 60), "idle": 7}, 4, Pipeline(DetectionSettings(owners={"main.": "shop-team"}))
     )
-    found = registry(pipeline)
+    metrics = registry(pipeline)
     labels = {
         "service": "shop",
         "stack": stack("leak", "main.goleak").fingerprint,
@@ -50,55 +50,55 @@ def test_a_leak_and_its_numbers() -> None:
         "verdict": "leaking",
         "owner": "shop-team",
     }
-    assert found.get_sample_value("leakwatch_leak_goroutines", labels) == 239
-    rate = found.get_sample_value("leakwatch_leak_growth_goroutines_per_second", labels)
+    assert metrics.get_sample_value("leakwatch_leak_goroutines", labels) == 239
+    rate = metrics.get_sample_value("leakwatch_leak_growth_goroutines_per_second", labels)
     assert rate == pytest.approx(60 / HOUR, rel=0.05)
-    confidence = found.get_sample_value("leakwatch_leak_confidence_ratio", labels)
+    confidence = metrics.get_sample_value("leakwatch_leak_confidence_ratio", labels)
     assert confidence is not None
     assert 0.5 < confidence <= 1
-    seen = found.get_sample_value("leakwatch_leak_first_seen_timestamp_seconds", labels)
+    seen = metrics.get_sample_value("leakwatch_leak_first_seen_timestamp_seconds", labels)
     assert seen == pytest.approx(START + 100, abs=HOUR)
     target = {"service": "shop", "target": TARGET.name}
-    assert found.get_sample_value("leakwatch_up", target) == 1
-    assert found.get_sample_value("leakwatch_goroutines", target) == 246
-    assert found.get_sample_value("leakwatch_scrapes_total", target | {"result": "success"}) == 3
+    assert metrics.get_sample_value("leakwatch_up", target) == 1
+    assert metrics.get_sample_value("leakwatch_goroutines", target) == 246
+    assert metrics.get_sample_value("leakwatch_scrapes_total", target | {"result": "success"}) == 3
     info = {"stack": labels["stack"], "function": "main.leak", "file": "/src/leak.go", "line": "7"}
-    assert found.get_sample_value("leakwatch_stack_info", info | {"origin": "main.goleak", "wait": ""}) == 1
+    assert metrics.get_sample_value("leakwatch_stack_info", info | {"origin": "main.goleak", "wait": ""}) == 1
 
 
-def test_the_rest_is_summed_up() -> None:
-    """The largest K stacks are exported one by one; all series together are the total."""
+def test_small_stacks_are_summed_up() -> None:
+    """The K largest stacks have a series each; the sum of all series is the total."""
     counts = {f"s{i}": i for i in range(1, 101)}
-    found = registry(observed(Pipeline(DetectionSettings()), counts), per_target=10)
-    series = stack_series(found)
+    metrics = registry(observed(Pipeline(DetectionSettings()), counts), per_target=10)
+    series = stack_series(metrics)
     assert len(series) == 11
     assert series["other"] == sum(range(1, 91))
     assert sum(series.values()) == sum(counts.values())
     target = {"service": "shop", "target": TARGET.name}
-    assert found.get_sample_value("leakwatch_stacks", target) == 100
-    assert found.get_sample_value("leakwatch_stacks_other", target) == 90
+    assert metrics.get_sample_value("leakwatch_stacks", target) == 100
+    assert metrics.get_sample_value("leakwatch_stacks_other", target) == 90
 
 
 def test_series_do_not_flap() -> None:
-    """A stack that loses its rank by a little stays; one that falls far goes."""
+    """A stack that falls a little below the limit keeps its series; a stack that falls far loses it."""
     pipeline = observed(Pipeline(DetectionSettings()), {f"s{i}": 100 + i for i in range(20)})
-    found = registry(pipeline, per_target=10)
-    assert set(stack_series(found)) == {f"main.s{i}" for i in range(10, 20)} | {"other"}
+    metrics = registry(pipeline, per_target=10)
+    assert set(stack_series(metrics)) == {f"main.s{i}" for i in range(10, 20)} | {"other"}
     observed(pipeline, {f"s{i}": 100 + i for i in range(20)} | {"s9": 130}, START + 15)
-    assert {"main.s9", "main.s10"} <= stack_series(found).keys()
+    assert {"main.s9", "main.s10"} <= stack_series(metrics).keys()
     observed(pipeline, {f"s{i}": 100 + i for i in range(20)} | {"s9": 130, "s10": 1}, START + 30)
-    assert "main.s10" not in stack_series(found)
-    assert len(stack_series(found)) <= 16
+    assert "main.s10" not in stack_series(metrics)
+    assert len(stack_series(metrics)) <= 16
 
 
 def test_judged_stacks_are_always_exported() -> None:
-    """A small leak among many large stacks has its series."""
+    """A small leak among many large stacks has a series."""
     pipeline, _ = play(lambda at: {"leak": int(at / 60), **{f"s{i}": 1000 for i in range(30)}}, 4)
     assert "main.leak" in stack_series(registry(pipeline, per_target=5))
 
 
-def test_an_overall_cap() -> None:
-    """With many targets the limit over all is shared among them."""
+def test_the_total_limit() -> None:
+    """With many targets, the total limit is divided among them."""
     pipeline = Pipeline(DetectionSettings())
     for i in range(10):
         pipeline.observe(
@@ -109,14 +109,14 @@ def test_an_overall_cap() -> None:
 
 
 def hostile() -> Stack:
-    """Return a stack with names that try to break out."""
+    """Return a stack with names that need escaping."""
     name = 'evil"\n\\{}</script>' + "x" * 1_000_000
     frame = Frame(name, 'C:\\"quoted"\n.go', 1)
     return Stack(fingerprint=fingerprint_of([name]), frames=(frame,), blamed=frame, origin=name, wait="")
 
 
 def test_hostile_names_stay_on_their_line() -> None:
-    """Quotes, newlines and a megabyte of name are escaped and cut with a mark."""
+    """Quotes and newlines are escaped, and a name of a megabyte is cut."""
     pipeline = Pipeline(DetectionSettings())
     evil = hostile()
     pipeline.observe(pipeline.add_target(Target('s"\n', "t\\")), START, 1, {evil.fingerprint: Sample(evil, 1)})
@@ -127,8 +127,8 @@ def test_hostile_names_stay_on_their_line() -> None:
     assert "…" in text
 
 
-def test_names_that_are_cut_stay_apart() -> None:
-    """Two targets whose names differ only far behind give two series, not one twice."""
+def test_cut_names_are_unique() -> None:
+    """Two targets with long names that differ at the end have different series."""
     pipeline = Pipeline(DetectionSettings())
     for end in "ab":
         pipeline.observe(pipeline.add_target(Target("shop", "x" * 300 + end)), START, 1, samples({"leak": 1}))
@@ -136,21 +136,21 @@ def test_names_that_are_cut_stay_apart() -> None:
     assert len(set(lines)) == 2
 
 
-def test_a_target_that_is_down_has_no_live_numbers() -> None:
-    """While a target is down its stacks are not exported as if they were of now."""
+def test_a_target_that_is_down() -> None:
+    """The stacks of a target that is down are not exported, because their counts are old."""
     pipeline = observed(Pipeline(DetectionSettings()), {"a": 5})
     health = {TARGET: TargetHealth(up=False)}
-    stacks = StackCollector(pipeline, lambda: health, lambda t: t, per_target=50, limit=1000)
+    stacks = TargetCollector(pipeline, lambda: health, lambda t: t, per_target=50, limit=1000)
     assert stack_series(make_registry(stacks)) == {}
 
 
 def test_prometheus_lints_it() -> None:
-    """`promtool check metrics` has nothing to say, and OpenMetrics ends as it must."""
+    """`promtool check metrics` reports nothing, and the OpenMetrics format has its end marker."""
     pipeline, _ = play(lambda at: {"leak": int(at / 60)}, 4)
-    found = registry(pipeline)
+    metrics = registry(pipeline)
     linted = subprocess.run(
-        ["promtool", "check", "metrics"], input=generate_latest(found), capture_output=True, check=False
+        ["promtool", "check", "metrics"], input=generate_latest(metrics), capture_output=True, check=False
     )
     assert linted.returncode == 0, linted.stderr.decode() + linted.stdout.decode()
     encode, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
-    assert encode(found).endswith(b"# EOF\n")
+    assert encode(metrics).endswith(b"# EOF\n")

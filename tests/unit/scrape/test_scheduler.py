@@ -22,7 +22,7 @@ class World:
         self.runs: list[tuple[str, float]] = []
 
     def every(self, name: str, interval: float, first: float, takes: float = 0.0) -> None:
-        """Schedule a job whose runs take some seconds."""
+        """Schedule a job; `takes`: seconds of each run."""
         self.scheduler.every(name, interval, first, partial(self._run, name, takes))
 
     async def _run(self, name: str, takes: float) -> None:

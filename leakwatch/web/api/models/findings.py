@@ -1,9 +1,9 @@
-"""What the API says of what closer looks tell of a leak: memory, proof, ages. Bytes and seconds."""
+"""API models of the results of probes: memory, proof, ages. Bytes and seconds."""
 
-from leakwatch.web.api.models.types import Model, Number, Text
+from leakwatch.web.api.models.types import ApiModel, Number, Text
 
 
-class Band(Model):
+class Band(ApiModel):
     """A number with its 10-90 % band."""
 
     value: float
@@ -11,8 +11,8 @@ class Band(Model):
     high: float
 
 
-class Limit(Model):
-    """In how many seconds the target that comes first reaches its memory limit of `bytes`; null: not known."""
+class Limit(ApiModel):
+    """The target that reaches its memory limit of `bytes` first, and in how many seconds; null if unknown."""
 
     target: Text
     bytes: float
@@ -20,28 +20,28 @@ class Limit(Model):
     latest_seconds: Number
 
 
-class MemoryCost(Model):
-    """What a leak takes, over all targets; `source`: how that is known, `text`: all of it for a reader."""
+class MemoryCost(ApiModel):
+    """The memory that a leak holds on all targets. `source`: the origin of the figures; `text`: one sentence."""
 
     bytes: float
     bytes_each: Band
     bytes_per_hour: Band
     heap: bool
-    """Whether the heap that its goroutines hold is in it, and not their stacks alone."""
+    """Whether the heap that the goroutines hold is included, not only their stacks."""
     source: Text
     limit: Limit | None
     text: Text
 
 
-class Older(Model):
-    """At least `goroutines` of them are older than `seconds`, as the counts show."""
+class Older(ApiModel):
+    """At least `goroutines` goroutines are older than `seconds`, according to the counts."""
 
     seconds: float
     goroutines: int
 
 
-class Creator(Model):
-    """A function that starts them, and where; `goroutines` of those seen."""
+class Creator(ApiModel):
+    """A function that starts the goroutines, its position, and how many goroutines it started."""
 
     function: Text
     file: Text
@@ -49,8 +49,8 @@ class Creator(Model):
     goroutines: int
 
 
-class Ages(Model):
-    """How long its goroutines wait, from the latest full dumps; minutes are null where it is not known."""
+class Ages(ApiModel):
+    """How long goroutines have waited, according to the latest full dumps; minutes are null if unknown."""
 
     goroutines: int
     oldest_minutes: int | None
@@ -59,10 +59,10 @@ class Ages(Model):
     creators: list[Creator]
 
 
-class Findings(Model):
-    """What closer looks told. `proven`: goroutines of which Go's runtime says that nothing can wake them.
+class Findings(ApiModel):
+    """Results of probes. `proven`: goroutines that Go's `goroutineleak` profile reports.
 
-    `text`: for a reader; `missing`: what could not be learned -> why.
+    `text`: a summary for people; `missing`: unknown result -> reason.
     """
 
     proven: int | None

@@ -1,36 +1,35 @@
-"""What the API says of leaks. Times are unix seconds of the wall clock, rates goroutines per hour."""
+"""API models of leaks. Times are unix seconds of the wall clock, rates goroutines per hour."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from leakwatch.web.api.models.findings import Findings, MemoryCost
-from leakwatch.web.api.models.types import Model, Number, Text
+from leakwatch.web.api.models.types import ApiModel, Levels, Number, Text
 
 VerdictWord = Literal["normal", "recovered", "plateau", "suspected", "leaking", "proven"]
 
 
-Levels = list[Number]
 Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 
 
-class Rate(Model):
-    """Goroutines per hour with the 10-90 % band; null where no band is known."""
+class Rate(ApiModel):
+    """Goroutines per hour with the 10-90 % band; null without a band."""
 
     value: Number
     low: Number = None
     high: Number = None
 
 
-class Transition(Model):
-    """A leak had `verdict` from `time` on."""
+class Transition(ApiModel):
+    """A change of the verdict of a leak to `verdict` at `time`."""
 
     verdict: VerdictWord
     time: Number
 
 
-class StackRef(Model):
-    """A stack or a site, and the frame to look at."""
+class StackRef(ApiModel):
+    """A stack or site with its blamed frame."""
 
     stack: Fingerprint
     function: Text
@@ -42,19 +41,19 @@ class StackRef(Model):
     verdict: VerdictWord = "normal"
 
 
-class Frame(Model):
-    """One call; `own`: neither the standard library nor a dependency; `source`: a link to it, "" if unknown."""
+class Frame(ApiModel):
+    """One frame of a stack; `own`: whether the function is own code."""
 
     function: Text
     file: Text
     line: int
     own: bool
     source: Text = ""
-    """URL of its source, where the configuration says how to make one."""
+    """URL of the source, "" if no link is configured."""
 
 
-class LeakSummary(Model):
-    """A leak in a list. `id` is what its address ends in; `site`: all stacks that blame one function."""
+class LeakSummary(ApiModel):
+    """A leak in a list. `id`: the last part of the leak's path; `site`: whether the leak is a site."""
 
     id: Text
     service: Text
@@ -71,38 +70,38 @@ class LeakSummary(Model):
     confidence: float
     first_seen: Number
     detected_at: Number
-    """When leaking was first said; null before."""
+    """Time of the first verdict `leaking`; null before."""
     life: list[Transition]
     targets: list[Text]
-    """Where it grows or grew; the first of `targets_total`."""
+    """Targets where the leak grows or grew, up to 20 of `targets_total`."""
     targets_total: int
     owner: Text
     related: list[Text]
-    """Functions that grow in step with it."""
+    """Functions of related stacks."""
     reason: Text
     memory: MemoryCost | None
     source: Text
-    """URL of the source of the blamed function, "" where that is not known."""
+    """URL of the source of the blamed function, "" if no link is configured."""
     sparkline: Levels
     """Goroutines over all targets at even steps from `sparkline_from` until now."""
     sparkline_from: Number
 
 
-class LeakList(Model):
-    """Leaks, the most urgent first; `total` is how many pass the filter, of `known` in all."""
+class LeakList(ApiModel):
+    """Leaks, most urgent first; `total`: leaks that pass the filter, `known`: all leaks."""
 
     now: float
     total: int
     known: int
     services: list[Text]
-    """Of all known leaks, for filters; so are `owners` and `verdicts`."""
+    """Services of all leaks, for a filter; likewise `owners` and `verdicts`."""
     owners: list[Text]
     verdicts: list[VerdictWord]
     leaks: list[LeakSummary]
 
 
-class OnTarget(Model):
-    """A leak on one target of its service; `judged` is false where the target alone gives no verdict."""
+class OnTarget(ApiModel):
+    """A leak on one target of its service; `judged`: whether this target alone has a judgement."""
 
     target: Text
     goroutines: int
@@ -115,76 +114,76 @@ class OnTarget(Model):
     up: bool | None
 
 
-class Command(Model):
-    """A command to look at a leak by oneself."""
+class Command(ApiModel):
+    """A shell command that shows the leak on a target."""
 
     title: str
     command: Text
 
 
-class Alert(Model):
-    """What is sent of a leak, or would be, once it is due."""
+class Alert(ApiModel):
+    """The alert of a leak as leakwatch sends it."""
 
     labels: dict[Text, Text]
     annotations: dict[Text, Text]
 
 
 class Leak(LeakSummary):
-    """All of a leak. `targets` is cut as in a list; `on` has the fastest targets, of `on_total`."""
+    """All details of a leak. `targets` has at most 20 names; `on` has the fastest targets, of `on_total`."""
 
     now: float
     highest: VerdictWord
     grew_per_hour: Rate
-    """The rate while it last grew."""
+    """The rate of the latest growth."""
     findings: Findings
     truncated: bool
-    """The profile has cut the root of the stack."""
+    """Whether the profile cut the root of the stack."""
     frames: list[Frame]
-    """Leaf first; of a site only the blamed function, whose stacks are in `stacks`."""
+    """Leaf first. A site has only the blamed function; its stacks are in `stacks`."""
     stacks: list[StackRef]
     stacks_total: int
     related_stacks: list[StackRef]
     on: list[OnTarget]
     on_total: int
     ignore: Text
-    """YAML that keeps the leak out of sight, to be pasted into the configuration."""
+    """YAML of a rule for `ignore` that hides the leak."""
     commands: list[Command]
     alert: Alert
 
 
-class Line(Model):
-    """Goroutines over time: `mean` and `floor` of each column in the middle of which is `times`; null in a gap.
+class SeriesLine(ApiModel):
+    """Goroutines over time: `mean` and `floor` of each column; `times` are the middles of the columns.
 
-    The last point is the present count.
+    Levels are null in a gap. The last point is the current count.
     """
 
     seconds: float
-    """Of a column."""
+    """Length of a column."""
     times: list[float]
     mean: Levels
     floor: Levels
 
 
-class Fit(Model):
-    """The growth as it is judged: `before` goroutines until `since`, then `per_hour` more."""
+class Fit(ApiModel):
+    """The fitted growth: `before` goroutines until `since`, then `per_hour` more."""
 
     since: Number
     before: Number
     per_hour: Rate
 
 
-class TargetSeries(Model):
-    """The goroutines of a stack on one target."""
+class TargetSeries(ApiModel):
+    """The goroutines of a leak on one target."""
 
     target: Text
     goroutines: int
-    recent: Line
-    hours: Line
+    recent: SeriesLine
+    hours: SeriesLine
     fit: Fit | None
 
 
-class Mark(Model):
-    """The leak was first seen, its verdict turned, a target restarted, or did so with another build."""
+class Mark(ApiModel):
+    """An event in a plot: the start of the growth, a change of the verdict, a restart, or a new build."""
 
     time: float
     kind: Literal["first_seen", "verdict", "restart", "deploy"]
@@ -192,16 +191,16 @@ class Mark(Model):
     target: Text = ""
 
 
-class LeakSeries(Model):
-    """A leak over time: all targets summed up, and the fastest of them one by one; `others` are not told."""
+class LeakSeries(ApiModel):
+    """A leak over time: the sum of all targets, and the fastest targets; `others`: number of further targets."""
 
     service: Text
     stack: Fingerprint
     now: float
-    recent: Line
+    recent: SeriesLine
     """The last 24 blocks."""
-    hours: Line
-    """The last 34 hours, each of 12 blocks."""
+    hours: SeriesLine
+    """The last 34 hours of 12 blocks each."""
     targets: list[TargetSeries]
     others: int
     fit: Fit | None

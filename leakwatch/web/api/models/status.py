@@ -1,30 +1,30 @@
-"""What the API says of leakwatch itself. Times are unix seconds of the wall clock."""
+"""API models of leakwatch itself. Times are unix seconds of the wall clock."""
 
-from leakwatch.web.api.models.types import Model, Number, Text
+from leakwatch.web.api.models.types import ApiModel, Number, Text
 
 
-class Mechanism(Model):
-    """One way in which a job finds targets; `succeeded_at` is null if it never gave a good answer."""
+class MechanismStatus(ApiModel):
+    """One discovery mechanism of a job; `succeeded_at`: time of the last success, null if there was none."""
 
     mechanism: str
     failures: int
     succeeded_at: Number
 
 
-class Job(Model):
-    """What became of the addresses that a job found, and how its mechanisms fare."""
+class JobStatus(ApiModel):
+    """The addresses of a job, and its discovery mechanisms; `kept`: number of targets."""
 
     job: Text
     kept: int
     dropped: int
-    """By a rule."""
+    """Addresses that a relabel rule dropped."""
     invalid: int
-    """Left out, because no target could be made of them."""
-    mechanisms: list[Mechanism]
+    """Addresses that are not valid targets."""
+    mechanisms: list[MechanismStatus]
 
 
-class Alertmanager(Model):
-    """One that is told; numbers of alerts. `trouble`: why the latest attempt failed, "" if it did not."""
+class AlertmanagerStatus(ApiModel):
+    """Delivery to one Alertmanager, in alerts. `trouble`: error of the latest attempt, "" if it succeeded."""
 
     alertmanager: Text
     due: int
@@ -33,22 +33,22 @@ class Alertmanager(Model):
     dropped: int
     requests: int
     seconds: float
-    """What the requests took, in all."""
+    """Total duration of the requests."""
     trouble: Text
 
 
-class Usage(Model):
-    """What leakwatch itself takes. `lag_seconds`: how late its event loop was, in all."""
+class OwnUsage(ApiModel):
+    """Resources that leakwatch uses. `lag_seconds`: total delay of the event loop."""
 
     memory_bytes: int | None
     cpu_seconds: float
     lag_seconds: float
     series: int
-    """Stacks and sites that are followed, over all targets."""
+    """Stacks and sites of all targets."""
 
 
-class IgnoreRule(Model):
-    """A rule of `ignore`; `hides` leaks now. `matches` is false where it fits no stack of any target."""
+class IgnoreRule(ApiModel):
+    """A rule of `ignore`. `hides`: leaks that it hides now; `matches`: whether any stack matches it."""
 
     rule: Text
     owner: Text
@@ -60,15 +60,15 @@ class IgnoreRule(Model):
     matches: bool
 
 
-class Reload(Model):
-    """When the configuration in force was taken; `mistake`: why the latest reload failed, "" if it did not."""
+class Reload(ApiModel):
+    """The latest successful load of the configuration; `mistake`: error of the latest reload, "" without one."""
 
     at: Number
     mistake: Text
 
 
-class Status(Model):
-    """leakwatch itself. `ready`: "" or what it still waits for; `access`: who is let in."""
+class Status(ApiModel):
+    """leakwatch itself. `ready`: the reason why it is not ready, or ""; `access`: a summary of TLS and users."""
 
     now: float
     version: str
@@ -79,12 +79,12 @@ class Status(Model):
     ready: Text
     access: Text
     configuration: Text
-    """As YAML, with all that has a default; secrets are hidden."""
+    """YAML with all defaults and without secrets."""
     reload: Reload
-    jobs: list[Job]
-    alertmanagers: list[Alertmanager]
+    jobs: list[JobStatus]
+    alertmanagers: list[AlertmanagerStatus]
     ignore: list[IgnoreRule]
-    usage: Usage
+    usage: OwnUsage
     services: int
     targets: int
     targets_up: int

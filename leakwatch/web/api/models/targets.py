@@ -1,23 +1,23 @@
-"""What the API says of services and targets. Times are unix seconds of the wall clock, rates per hour."""
+"""API models of services and targets. Times are unix seconds of the wall clock, rates per hour."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from leakwatch.web.api.models.leaks import Fingerprint, LeakSummary, Line, Rate, VerdictWord
-from leakwatch.web.api.models.types import Model, Number, Text
+from leakwatch.web.api.models.leaks import Fingerprint, LeakSummary, Rate, SeriesLine, VerdictWord
+from leakwatch.web.api.models.types import ApiModel, Levels, Number, Text
 
 Sort = Literal["growth", "count", "name"]
 
 
-class Process(Model):
-    """Which process answers: `start` differs between two starts, `build` between two builds; "" if unknown."""
+class Process(ApiModel):
+    """The process of a target: `start` identifies the run, `build` the binary; "" if unknown."""
 
     start: Text
     build: Text
 
 
-class TargetSummary(Model):
+class TargetSummary(ApiModel):
     """A target in a list. `up` is null before the first scrape."""
 
     id: Text
@@ -25,29 +25,29 @@ class TargetSummary(Model):
     target: Text
     up: bool | None
     reason: Text
-    """Why it is down."""
+    """Kind of the error if the target is down."""
     error: Text
     since: Number
-    """When it went up, or down."""
+    """Time of the latest change of `up`."""
     scraped_at: Number
     duration_seconds: float
     body_bytes: int
     interval_seconds: float
-    """From scrape to scrape, stretched where the target would pay too much."""
+    """Time between two scrapes, stretched if scrapes cost the target too much."""
     cost_ratio: Number
-    """Share of one core that scraping takes of the target, at most: duration / interval; null while nothing is
-    there that could pay."""
+    """Share of one core that scrapes take on the target, at most: duration / interval. Null if the target could
+    not be reached."""
     goroutines: int
     stacks: int
     restarts: int
     mixed: bool
-    """Several processes answer in turn, so nothing is judged."""
+    """Whether several processes answer in turn, so that leakwatch does not judge the target."""
     judged_in_seconds: Number
-    """Until a first verdict is possible; 0 when it is, null while nothing was scraped."""
+    """Time until the first verdict is possible: 0 if it is possible now, null before the first scrape."""
 
 
-class TargetList(Model):
-    """Targets, those that are down first; `total` is how many pass the filter, of `known` in all."""
+class TargetList(ApiModel):
+    """Targets, those that are down first; `total`: targets that pass the filter, `known`: all targets."""
 
     now: float
     total: int
@@ -57,8 +57,8 @@ class TargetList(Model):
     targets: list[TargetSummary]
 
 
-class StackRow(Model):
-    """One stack of a target; its growth has a band where it is judged."""
+class StackRow(ApiModel):
+    """One stack of a target; its growth has a band if the stack has a judgement."""
 
     stack: Fingerprint
     function: Text
@@ -72,32 +72,32 @@ class StackRow(Model):
 
 
 class Target(TargetSummary):
-    """All of a target; `stacks_shown` is a page of its stacks in the order of `sort`."""
+    """All details of a target; `stacks_shown` is one page of its stacks, ordered by `sort`."""
 
     now: float
     job: Text
     url: Text
-    """Of the profile; "" where it is not known."""
+    """URL of the profile; "" if unknown."""
     configured_interval_seconds: Number
-    """From scrape to scrape, where the target would not pay too much; null where it is not known."""
+    """Configured time between two scrapes; null if unknown."""
     labels: dict[Text, Text]
     process: Process | None
     results: dict[str, int]
-    """Scrapes that were a success, and those that failed by reason."""
+    """Number of scrapes: `success`, and failures by reason."""
     watched_since: Number
-    """In the present lifetime."""
+    """First scrape of the current lifetime."""
     block_seconds: float
     blocks_closed: int
     folded_stacks: int
-    """Stacks beyond detection.series_limit, with `folded_goroutines` in them: they are not followed."""
+    """Stacks beyond detection.series_limit, which have no history; `folded_goroutines`: their goroutines."""
     folded_goroutines: int
     sort: Sort
     stacks_found: int
-    """Of `stacks`, those with goroutines or a verdict that pass the filter."""
+    """Stacks with goroutines or a verdict that pass the filter."""
     stacks_shown: list[StackRow]
 
 
-class StackSeries(Model):
+class StackSeries(ApiModel):
     """One stack of a target over time."""
 
     service: Text
@@ -105,35 +105,35 @@ class StackSeries(Model):
     stack: Fingerprint
     function: Text
     now: float
-    recent: Line
-    hours: Line
+    recent: SeriesLine
+    hours: SeriesLine
 
 
-class Flame(Model):
-    """A call in a flame graph: goroutines beneath it, how many more per hour, and the calls it made."""
+class FlameNode(ApiModel):
+    """A call in a flame graph: its goroutines, their growth per hour, and the calls below it."""
 
     name: Text
     value: int
     growth: Number
     own: bool = False
-    children: list["Flame"] = Field(default_factory=list)
+    children: list["FlameNode"] = Field(default_factory=list)
 
 
-class FlameGraph(Model):
-    """The latest profile of a target, root first; `left_out` goroutines are in stacks too many to show.
+class FlameGraph(ApiModel):
+    """The latest profile of a target, root first; `left_out`: goroutines of stacks beyond the limit of a graph.
 
-    `scraped_at`: when it was taken, null if there has been none.
+    `scraped_at`: time of the profile, null if there is none.
     """
 
     service: Text
     target: Text
     scraped_at: Number
     left_out: int
-    root: Flame
+    root: FlameNode
 
 
-class ServiceSummary(Model):
-    """A service in a list; `leaks` has a number per verdict."""
+class ServiceSummary(ApiModel):
+    """A service in a list; `leaks`: number of leaks by verdict."""
 
     service: Text
     targets: int
@@ -143,24 +143,24 @@ class ServiceSummary(Model):
     restarts: int
     leaks: dict[VerdictWord, int]
     scraped_at: Number
-    """Of the target that was scraped last."""
+    """Time of the latest scrape of any target."""
     judged_in_seconds: Number
-    """Until a first verdict is possible on each of its targets; null while nothing was scraped."""
+    """Time until the first verdict is possible on each target; null before the first scrape."""
 
 
-class ServiceList(Model):
-    """Services, those that leak first, then by name."""
+class ServiceList(ApiModel):
+    """Services, leaking ones first, then by name."""
 
     now: float
     waiting: Text
-    """What an installation that knows nothing yet waits for, "" otherwise."""
+    """The reason why no verdict is possible yet, "" if one is possible."""
     services: list[ServiceSummary]
 
 
 class Service(ServiceSummary):
-    """All of a service: its leaks, and the sum of the goroutines of its targets at even steps until now."""
+    """All details of a service: its leaks, and the goroutines of all its targets at even steps until now."""
 
     now: float
     open_leaks: list[LeakSummary]
-    sparkline: Annotated[list[Number], Field()]
+    sparkline: Levels
     sparkline_from: Number

@@ -1,26 +1,37 @@
-"""Text, numbers and objects as strict JSON can have them. Pure."""
+"""Types of the API models: valid UTF-8 text, finite numbers, the base class. Pure."""
 
 import math
-from typing import Annotated, Any
+from collections.abc import Iterable
+from operator import methodcaller
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-
-def whole(text: str) -> str:
-    """Return `text` without halves of letters, which no UTF-8 can hold: a question mark stands for each."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+SURROGATES: Final = dict.fromkeys(range(0xD800, 0xE000), "?")
 
 
-def _number(value: Any) -> Any:
+def valid_text(text: str) -> str:
+    """Replace lone surrogates, which UTF-8 cannot encode, with "?"."""
+    return text.translate(SURROGATES)
+
+
+def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-Text = Annotated[str, AfterValidator(whole)]
-Number = Annotated[float | None, BeforeValidator(_number)]
-"""null where nothing is known."""
+def _all_finite(values: Iterable[Any]) -> list[Any]:
+    return [value if value is None or math.isfinite(value) else None for value in values]
 
 
-class Model(BaseModel):
-    """An answer, or a part of one."""
+Text = Annotated[str, AfterValidator(methodcaller("translate", SURROGATES))]
+"""`valid_text`, without a Python call for each of the texts of an answer."""
+Number = Annotated[float | None, BeforeValidator(_finite)]
+"""A finite number, null if the value is unknown."""
+Levels = Annotated[list[float | None], BeforeValidator(_all_finite)]
+"""Numbers of goroutines over time, null if unknown."""
+
+
+class ApiModel(BaseModel):
+    """Base class of the API models."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,1 +1,1 @@
-"""Paths of the API."""
+"""Endpoints of the API."""

@@ -1,13 +1,14 @@
-"""Endpoints of leakwatch itself: its status, and news."""
+"""Endpoints of leakwatch itself: status and live events."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header
 from starlette.responses import Response, StreamingResponse
 
-from leakwatch.web.api.events import LISTENERS, Changes
+from leakwatch.web.api.dependencies import Alerts, Events, Own, View
+from leakwatch.web.api.events import LISTENERS
 from leakwatch.web.api.models import status as models
-from leakwatch.web.api.params import Known, problems
+from leakwatch.web.api.params import problems
 from leakwatch.web.api.problems import problem
 from leakwatch.web.api.responses import NO_STORE, answer
 from leakwatch.web.api.status import status
@@ -23,16 +24,15 @@ STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream"
 
 
 @router.get("/status", response_model=models.Status)
-async def own_status(source: Known) -> Response:
-    """Tell how leakwatch itself fares."""
-    return answer(status(source))
+async def own_status(view: View, own: Own, alerts: Alerts) -> Response:
+    """Return the status of leakwatch itself."""
+    return answer(status(view, own, alerts.url))
 
 
 @router.get("/events", response_class=StreamingResponse, responses=STREAM | problems(503))
-async def events(request: Request, last_event_id: Annotated[str, Header()] = "") -> Response:
-    """Tell at once when something has changed; a stream ends within a minute, browsers come back by themselves."""
-    changes: Changes = request.app.state.changes
-    if changes.full():
-        return problem(503, f"{LISTENERS} listen already", {"Retry-After": "10"})
+async def events(live_events: Events, last_event_id: Annotated[str, Header()] = "") -> Response:
+    """Stream an event after each change. A stream ends within a minute; browsers reconnect by themselves."""
+    if live_events.is_full():
+        return problem(503, f"{LISTENERS} clients listen already", {"Retry-After": "10"})
     headers = {**NO_STORE, "X-Accel-Buffering": "no"}
-    return StreamingResponse(changes.stream(last_event_id), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(live_events.stream(last_event_id), media_type="text/event-stream", headers=headers)

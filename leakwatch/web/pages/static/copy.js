@@ -4,11 +4,11 @@
 
   async function copy(button) {
     const text = document.getElementById(button.dataset.copy).textContent;
-    button.textContent = (await written(text)) ? "Copied" : "Select it and copy by hand";
+    button.textContent = (await written(text)) ? "Copied" : "Select the text to copy it";
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   }
 
-  // Over plain HTTP there is no clipboard, but a selection can still be copied.
+  // Browsers have no clipboard API over plain HTTP, but they can copy a selection.
   async function written(text) {
     if (navigator.clipboard) return navigator.clipboard.writeText(text).then(() => true, () => false);
     const area = Object.assign(document.createElement("textarea"), { value: text, className: "away" });

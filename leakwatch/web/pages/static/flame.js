@@ -1,20 +1,21 @@
-// A flame graph of a target's latest profile: as wide as goroutines, as red as growth. Needs d3 and d3-flame-graph.
+// A flame graph of the latest profile of a target: width is goroutines, colour is growth. Needs d3 and
+// d3-flame-graph.
 //
 //   <div class="flame" data-flame="../../api/v1/targets/shop/10.0.0.1%3A6060/flame">
 //
-// Drawn when the page has come, and again on "leakwatch:refreshed" at the document; says how many calls it shows in
-// data-calls, how many are found in data-found.
+// The graph is drawn after the page has loaded, and again on "leakwatch:refreshed" at the document. data-calls is the
+// number of calls, data-found the number of calls that match the search.
 (() => {
   "use strict";
 
-  const at = document.querySelector("[data-flame]");
-  if (!at) return;
-  const [search, reset, said] = ["flame-search", "flame-reset", "flame-said"].map((id) => document.getElementById(id));
-  const CELL = 20; // pixels of a call's height
-  const CERTAIN = 0.02; // of all goroutines an hour: the growth that is shown as the strongest, at least
-  const calm = matchMedia("(prefers-reduced-motion: reduce)");
+  const element = document.querySelector("[data-flame]");
+  if (!element) return;
+  const [search, reset, status] = ["flame-search", "flame-reset", "flame-status"].map((id) => document.getElementById(id));
+  const CELL = 20; // height of a call in pixels
+  const CERTAIN = 0.02; // share of all goroutines per hour: smaller growth never gets the strongest colour
+  const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const pace = () => (calm.matches ? 0 : 250); // milliseconds of a transition
+  const pace = () => (reducedMotion.matches ? 0 : 250); // duration of a transition in milliseconds
   let chart;
   let graph;
   let strongest = 1;
@@ -52,19 +53,19 @@
 
   const path = (d) => (d.parent ? [...path(d.parent), d.data.name] : []);
 
-  function followed(root, names) {
-    let found = root;
+  function callAt(root, names) {
+    let call = root;
     for (const name of names) {
-      found = found.children?.find((call) => call.data.name === name);
-      if (!found) return null;
+      call = call.children?.find((child) => child.data.name === name);
+      if (!call) return null;
     }
-    return found;
+    return call;
   }
 
   function make() {
     chart = flamegraph
       .default()
-      .width(at.clientWidth)
+      .width(element.clientWidth)
       .cellHeight(CELL)
       .inverted(true)
       .minFrameSize(2)
@@ -74,80 +75,80 @@
       .getName(({ data }) => data.name.slice(data.name.split("[")[0].lastIndexOf("/") + 1))
       .setLabelHandler(describe)
       .setSearchMatch((d, term) => d.data.name.toLowerCase().includes(term.toLowerCase()))
-      .setSearchHandler(tell)
-      .setDetailsHandler((text) => (text ? say(text) : rest()))
+      .setSearchHandler(showMatches)
+      .setDetailsHandler((text) => (text ? show(text) : showSummary()))
       .onClick((d) => {
         zoomed = path(d);
         reset.hidden = !zoomed.length;
-        counted();
+        countCalls();
       });
-    d3.select(at).datum(graph.root).call(chart);
+    d3.select(element).datum(graph.root).call(chart);
   }
 
-  let resting = "";
-  const say = (text) => { said.textContent = text; };
-  const rest = () => say(resting);
+  let summary = "";
+  const show = (text) => { status.textContent = text; };
+  const showSummary = () => show(summary);
 
-  function tell(results, sum, total) {
-    at.dataset.found = results.length;
-    resting = results.length
+  function showMatches(results, sum, total) {
+    element.dataset.found = results.length;
+    summary = results.length
       ? `${number(results.length)} calls match; ${number(sum)} of ${number(total)} goroutines are in them.`
       : "No call matches.";
-    rest();
+    showSummary();
   }
 
   function find() {
     const term = search.value.trim();
     if (term) chart.search(term);
     else {
-      delete at.dataset.found;
-      resting = overall();
+      delete element.dataset.found;
+      summary = overall();
       chart.clear();
-      rest();
+      showSummary();
     }
   }
 
   function overall() {
-    const left = graph.left_out ? `; ${number(graph.left_out)} more are in stacks too small to show` : "";
-    return `${number(graph.root.value)} goroutines, ${growth(graph.root.growth)}${left}. Click a call to see what is beneath it.`;
+    const left = graph.left_out ? `; ${number(graph.left_out)} more are in stacks that are too small to show` : "";
+    return `${number(graph.root.value)} goroutines, ${growth(graph.root.growth)}${left}. Click a call to see the calls below it.`;
   }
 
-  function draw(found) {
-    graph = found;
-    strongest = Math.max(steepest(found.root), CERTAIN * found.root.value, 1);
+  function draw(profile) {
+    graph = profile;
+    strongest = Math.max(steepest(profile.root), CERTAIN * profile.root.value, 1);
     prepare();
-    if (!found.root.value) {
-      at.replaceChildren();
+    if (!profile.root.value) {
+      element.replaceChildren();
       chart = undefined;
-      resting = found.scraped_at == null ? "No profile yet." : "The latest profile has no goroutines that are followed.";
-      rest();
+      summary = profile.scraped_at == null ? "No profile yet." : "The latest profile has no stacks with goroutines.";
+      showSummary();
       return;
     }
     if (!chart) {
-      at.replaceChildren();
+      element.replaceChildren();
       make();
     } else {
-      // At once: what is drawn anew every second must not move, for calls that change places grow out of each other.
-      chart.transitionDuration(0).update(found.root);
-      const again = zoomed.length && followed(d3.select(at).datum(), zoomed);
-      if (again) chart.zoomTo(again);
+      // Without a transition, because calls that change places would overlap during each update.
+      chart.transitionDuration(0).update(profile.root);
+      const zoomedCall = zoomed.length && callAt(d3.select(element).datum(), zoomed);
+      if (zoomedCall) chart.zoomTo(zoomedCall);
       chart.transitionDuration(pace());
     }
-    resting = overall();
+    summary = overall();
     if (search.value.trim()) find();
-    else rest();
-    counted();
+    else showSummary();
+    countCalls();
   }
 
-  const counted = () => { at.dataset.calls = at.querySelectorAll("g.frame").length; };
+  const countCalls = () => { element.dataset.calls = element.querySelectorAll("g.frame").length; };
 
   async function load() {
-    const answer = await fetch(at.dataset.flame, { headers: { Accept: "application/json" } });
+    const answer = await fetch(element.dataset.flame, { headers: { Accept: "application/json" } });
     if (answer.ok) draw(await answer.json());
-    else say("The target is no longer there.");
+    else show("The target was removed.");
   }
 
-  const quietly = () => load().catch((error) => console.warn("the flame graph is as it was:", error.message));
+  const loadOrWarn = () => load().catch((error) => console.warn("the flame graph could not be updated:", error.message));
   search.addEventListener("input", () => chart && find());
   search.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
@@ -155,16 +156,16 @@
       find();
     } else if (event.key === "Enter" && chart && search.value.trim()) {
       event.preventDefault();
-      const found = d3.select(at).datum().descendants().filter((d) => d.highlight);
-      const largest = found.sort((a, b) => b.data.value - a.data.value)[0];
+      const matches = d3.select(element).datum().descendants().filter((d) => d.highlight);
+      const largest = matches.sort((a, b) => b.data.value - a.data.value)[0];
       if (largest) chart.zoomTo(largest);
     }
   });
   reset.addEventListener("click", () => chart?.resetZoom());
   dark.addEventListener("change", () => { prepare(); chart?.update(); });
   new ResizeObserver(() => {
-    if (chart && at.clientWidth && at.clientWidth !== chart.width()) chart.width(at.clientWidth).update();
-  }).observe(at);
-  document.addEventListener("leakwatch:refreshed", quietly);
-  quietly();
+    if (chart && element.clientWidth && element.clientWidth !== chart.width()) chart.width(element.clientWidth).update();
+  }).observe(element);
+  document.addEventListener("leakwatch:refreshed", loadOrWarn);
+  loadOrWarn();
 })();

@@ -1,28 +1,28 @@
-// Keeps a page as it is now, without reloading it: news come from the server, the page is fetched again and what
-// differs is changed in place, so that focus, scroll position and what somebody is typing stay.
+// Updates a page without a reload: after a live event, the page is fetched again, and differences are applied in
+// place. Focus, scroll position and text in input fields stay.
 //
-// Elements with data-keep are left alone; other scripts hear "leakwatch:refreshed" on the document.
+// Elements with data-keep do not change. Each update dispatches "leakwatch:refreshed" on the document.
 "use strict";
 
 (() => {
   const SECOND = 1000;
-  const CALM = 1 * SECOND; // between two refreshes
-  const REGULAR = 15 * SECOND; // refresh also without news: the last scrapes
-  const TICK = 5 * SECOND; // of what says how long ago
-  const AGAIN = 30 * SECOND; // until the next try when the server has no room for one more listener
-  const TYPING = 300; // milliseconds after the last key until a filter counts
-  const MINE = new Set(["value", "selected", "open", "checked"]); // what the reader sets
+  const PAUSE = 1 * SECOND; // between two refreshes
+  const REGULAR = 15 * SECOND; // between two refreshes without an event, for the times of scrapes
+  const TICK = 5 * SECOND; // between two updates of relative times
+  const RETRY = 30 * SECOND; // after the server has rejected a listener
+  const TYPING = 300; // milliseconds from the last key until a filter is applied
+  const USER_STATE = new Set(["value", "selected", "open", "checked"]); // attributes that the user changes
 
   const root = document.documentElement.dataset.root;
   const live = document.getElementById("live");
-  let ahead = 0; // of the server's clock, in milliseconds
-  let news = null;
+  let ahead = 0; // server's clock minus local clock, in milliseconds
+  let events = null;
   let fetching = false;
-  let wanted = false;
+  let pending = false; // whether another refresh is due
   let latest = Date.now();
   let timer = 0;
 
-  // --- change in place ---
+  // --- updates in place ---
 
   function same(old, fresh) {
     return old.nodeType === fresh.nodeType && old.nodeName === fresh.nodeName && (old.id || "") === (fresh.id || "");
@@ -35,10 +35,10 @@
     }
     if (old.hasAttribute("data-keep")) return;
     for (const { name } of [...old.attributes]) {
-      if (!fresh.hasAttribute(name) && !MINE.has(name)) old.removeAttribute(name);
+      if (!fresh.hasAttribute(name) && !USER_STATE.has(name)) old.removeAttribute(name);
     }
     for (const { name, value } of fresh.attributes) {
-      if (old.getAttribute(name) !== value && !MINE.has(name)) old.setAttribute(name, value);
+      if (old.getAttribute(name) !== value && !USER_STATE.has(name)) old.setAttribute(name, value);
     }
     morphChildren(old, fresh);
   }
@@ -46,26 +46,26 @@
   function morphChildren(old, fresh) {
     const named = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
     const stays = new Set([...fresh.children].filter((child) => child.id).map((child) => child.id));
-    let at = old.firstChild;
+    let next = old.firstChild;
     const drop = () => {
-      const gone = at;
-      at = at.nextSibling;
-      gone.remove();
+      const removed = next;
+      next = next.nextSibling;
+      removed.remove();
     };
     for (const child of [...fresh.childNodes]) {
-      let match = child.id ? named.get(child.id) : at;
+      let match = child.id ? named.get(child.id) : next;
       if (match && !same(match, child)) match = null;
       if (!match) {
-        old.insertBefore(document.importNode(child, true), at);
+        old.insertBefore(document.importNode(child, true), next);
         continue;
       }
-      // What is moved loses the focus: rather take away what stands before it and is not needed.
-      while (match && child.id && at && at !== match && !stays.has(at.id)) drop();
-      if (match === at) at = at.nextSibling;
-      else old.insertBefore(match, at);
+      // A moved element loses the focus, so elements before it that are no longer needed are removed first.
+      while (match && child.id && next && next !== match && !stays.has(next.id)) drop();
+      if (match === next) next = next.nextSibling;
+      else old.insertBefore(match, next);
       morph(match, child);
     }
-    while (at) drop();
+    while (next) drop();
   }
 
   // --- fetch ---
@@ -74,25 +74,25 @@
     clearTimeout(timer);
     timer = 0;
     if (document.hidden || fetching) {
-      wanted = true;
+      pending = true;
       return;
     }
     fetching = true;
-    wanted = false;
+    pending = false;
     const address = location.href;
     try {
       const answer = await fetch(address, { cache: "no-store", headers: { Accept: "text/html" } });
       if (answer.status >= 500) throw new Error(answer.statusText);
       const text = await answer.text();
       if (location.href === address) show(new DOMParser().parseFromString(text, "text/html"));
-      else wanted = true;
-      say("");
+      else pending = true;
+      showConnection("");
     } catch {
-      say("connection lost");
+      showConnection("connection lost");
     }
     fetching = false;
     latest = Date.now();
-    if (wanted) soon();
+    if (pending) refreshSoon();
   }
 
   function show(fresh) {
@@ -104,47 +104,47 @@
       if (old && other) morph(old, other);
     }
     if (document.activeElement !== focused && focused.isConnected) focused.focus({ preventScroll: true });
-    learnTime();
+    readServerTime();
     tick();
     document.dispatchEvent(new CustomEvent("leakwatch:refreshed"));
   }
 
-  function soon() {
-    if (!timer) timer = setTimeout(refresh, Math.max(latest + CALM - Date.now(), 0));
+  function refreshSoon() {
+    if (!timer) timer = setTimeout(refresh, Math.max(latest + PAUSE - Date.now(), 0));
   }
 
-  // --- news ---
+  // --- live events ---
 
   function listen() {
-    if (news || document.hidden) return;
-    news = new EventSource(`${root}api/v1/events`);
-    news.addEventListener("open", () => say(""));
-    news.addEventListener("changed", soon);
-    news.addEventListener("error", () => {
-      if (news.readyState !== EventSource.CLOSED) return; // it comes back by itself
-      hush();
-      setTimeout(listen, AGAIN);
+    if (events || document.hidden) return;
+    events = new EventSource(`${root}api/v1/events`);
+    events.addEventListener("open", () => showConnection(""));
+    events.addEventListener("changed", refreshSoon);
+    events.addEventListener("error", () => {
+      if (events.readyState !== EventSource.CLOSED) return; // the browser reconnects
+      stopListening();
+      setTimeout(listen, RETRY);
     });
   }
 
-  function hush() {
-    if (news) news.close();
-    news = null;
+  function stopListening() {
+    if (events) events.close();
+    events = null;
   }
 
-  function say(trouble) {
-    const said = trouble || "live";
-    if (live.textContent === said) return;
-    live.textContent = said;
-    live.classList.toggle("lost", Boolean(trouble));
+  function showConnection(error) {
+    const text = error || "live";
+    if (live.textContent === text) return;
+    live.textContent = text;
+    live.classList.toggle("lost", Boolean(error));
     live.hidden = false;
   }
 
-  // --- how long ago ---
+  // --- relative times ---
 
-  function learnTime() {
-    const told = document.querySelector("footer time");
-    if (told) ahead = Date.parse(told.dateTime) - Date.now();
+  function readServerTime() {
+    const time = document.querySelector("footer time");
+    if (time) ahead = Date.parse(time.dateTime) - Date.now();
   }
 
   function duration(seconds) {
@@ -161,22 +161,22 @@
   function tick() {
     const now = Date.now() + ahead;
     for (const time of document.querySelectorAll("time[data-age]")) {
-      const said = duration((now - Date.parse(time.dateTime)) / SECOND);
-      if (time.textContent !== said) time.textContent = said;
+      const text = duration((now - Date.parse(time.dateTime)) / SECOND);
+      if (time.textContent !== text) time.textContent = text;
     }
   }
 
   // --- filters ---
 
   function filter(form) {
-    const asked = new URLSearchParams();
+    const query = new URLSearchParams();
     for (const [name, value] of new FormData(form)) {
-      if (value) asked.append(name, value);
+      if (value) query.append(name, value);
     }
     const address = new URL(form.action);
-    address.search = asked.toString();
+    address.search = query.toString();
     if (new URL(location.href).pathname !== address.pathname) {
-      location.assign(address); // the page of a service has a title of its own
+      location.assign(address); // the page of a service has its own title
       return;
     }
     history.replaceState(null, "", address);
@@ -200,19 +200,19 @@
   }
 
   document.documentElement.classList.add("script");
-  learnTime();
+  readServerTime();
   setInterval(tick, TICK);
   listenToFilters();
   if (document.querySelector("main[data-live]")) {
     listen();
-    setInterval(() => Date.now() - latest >= REGULAR - TICK && soon(), TICK);
+    setInterval(() => Date.now() - latest >= REGULAR - TICK && refreshSoon(), TICK);
     document.addEventListener("visibilitychange", () => {
       if (document.hidden) {
-        hush(); // browsers have six connections for all tabs of a server
+        stopListening(); // browsers have six connections per server for all tabs
         return;
       }
       listen();
-      soon();
+      refreshSoon();
     });
   }
 })();

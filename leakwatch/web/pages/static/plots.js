@@ -1,10 +1,10 @@
-// The plots of a leak: goroutines over time, all targets together and one by one. Needs uPlot.
+// The plots of a leak: goroutines over time, of all targets together and of single targets. Needs uPlot.
 //
 //   <div class="plot" data-plot="leak" data-series="../../api/v1/leaks/shop/0123456789abcdef/series">
 //   <div class="plot" data-plot="target" data-target="10.0.0.1:6060">
 //
-// Drawn when the page has come, and again on "leakwatch:refreshed" at the document. A plot that is drawn says how many
-// points it has in data-points, of each line in data-lines.
+// Plots are drawn after the page has loaded, and again on "leakwatch:refreshed" at the document. data-points is the
+// number of points of a plot, data-lines the number of points of each line.
 (() => {
   "use strict";
 
@@ -14,7 +14,7 @@
   const KEY = ["none", "line", "floor", "fit"]; // colours in the legend
   const plots = new Map();
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  let latest = null; // what was last told
+  let latest = null; // the latest answer of the API
 
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--plot-${name}`).trim();
   const count = (value) => (value == null ? "–" : Math.round(value).toLocaleString("en-US"));
@@ -22,22 +22,22 @@
     weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit",
   });
 
-  // The hours, and after them the blocks, which tell more: [times, mean, floor].
+  // Return the hours followed by the blocks, which are more precise: [times, mean, floor].
   function joined({ hours, recent }) {
     const begin = recent.times[0] ?? Infinity;
     const older = hours.times.findIndex((time) => time + hours.seconds / 2 > begin);
-    const kept = older < 0 ? hours.times.length : older;
-    const take = (what) => [...hours[what].slice(0, kept), ...recent[what]];
-    return [take("times"), take("mean"), take("floor")];
+    const number = older < 0 ? hours.times.length : older;
+    const join = (name) => [...hours[name].slice(0, number), ...recent[name]];
+    return [join("times"), join("mean"), join("floor")];
   }
 
-  // When the growth ended that the fit is of; the present while it goes on.
+  // Return the end of the fitted growth: the time of the verdict that ended it, or now.
   function end(marks, now) {
     const last = marks.filter((mark) => mark.kind === "verdict").at(-1);
     return last && ["plateau", "recovered", "normal"].includes(last.text) ? last.time : now;
   }
 
-  // Adds the fitted growth: three more rows, known from its beginning to its end.
+  // Add the fitted growth as three rows, which have values from its start to its end.
   function fitted([times, mean, floor], fit, until) {
     if (!fit || fit.since == null || fit.before == null || fit.per_hour.value == null) {
       const none = times.map(() => null);
@@ -45,8 +45,8 @@
     }
     const since = Math.max(fit.since, times[0]);
     const all = [...new Set([...times, since, Math.min(until, times.at(-1))])].sort((a, b) => a - b);
-    const at = new Map(times.map((time, i) => [time, i]));
-    const known = (row) => all.map((time) => (at.has(time) ? row[at.get(time)] : undefined));
+    const index = new Map(times.map((time, i) => [time, i]));
+    const measured = (row) => all.map((time) => (index.has(time) ? row[index.get(time)] : undefined));
     const grown = (rate) =>
       all.map((time) =>
         rate == null || time < since || time > until
@@ -54,20 +54,20 @@
           : Math.max(fit.before + (rate * (time - fit.since)) / 3600, 0),
       );
     const { value, low, high } = fit.per_hour;
-    return [all, known(mean), known(floor), grown(value), grown(low), grown(high)];
+    return [all, measured(mean), measured(floor), grown(value), grown(low), grown(high)];
   }
 
-  // Restarts that would stand on each other become one.
+  // Merge restarts with overlapping labels.
   function clustered(marks, u) {
-    const found = [];
+    const merged = [];
     for (const mark of marks) {
       const x = u.valToPos(mark.time, "x", true);
-      const last = found.findLast((one) => one.kind === mark.kind);
+      const last = merged.findLast((other) => other.kind === mark.kind);
       const many = ["restart", "deploy"].includes(mark.kind);
       if (many && last && x - last.x < NEAR * devicePixelRatio) last.times += 1;
-      else found.push({ ...mark, x, times: 1 });
+      else merged.push({ ...mark, x, times: 1 });
     }
-    return found;
+    return merged;
   }
 
   function label(mark) {
@@ -75,11 +75,11 @@
     return text.length > 42 ? `${text.slice(0, 41)}…` : text;
   }
 
-  // Draws what happened: a line at its time, and above it what it was, where there is room.
+  // Draw events: a line at the time of an event, and its label above if there is room.
   function drawMarks(u, marks) {
     const { ctx, bbox } = u;
     const ratio = devicePixelRatio;
-    const begins = Array(LANES).fill(Infinity); // of the labels in each, drawn from right to left: no line crosses one
+    const begins = Array(LANES).fill(Infinity); // left ends of the labels per lane; labels are drawn from right to left, so no line crosses a label
     ctx.save();
     ctx.font = `${11 * ratio}px system-ui, sans-serif`;
     ctx.textBaseline = "bottom";
@@ -105,7 +105,7 @@
     ctx.restore();
   }
 
-  // From zero, unless all that happens is far above it.
+  // Start at zero unless all values are far above zero.
   function range(_, low, high) {
     if (low == null) return [0, 1];
     const from = low > 0.6 * high ? low - 0.6 * (high - low) : 0;
@@ -155,9 +155,9 @@
     ];
   }
 
-  function options(at, wide, marks) {
+  function options(element, wide, marks) {
     return {
-      width: at.clientWidth, height: height(at, wide), ms: 1e-3,
+      width: element.clientWidth, height: height(element, wide), ms: 1e-3,
       padding: wide ? [LANES * LANE + 2, 26, 0, 0] : [6, 4, 4, 0],
       scales: { x: { time: true }, y: { range } },
       series: lines(wide),
@@ -171,41 +171,41 @@
     };
   }
 
-  // What the legend says while nobody points at a moment: the latest.
+  // Show the latest values in the legend while the cursor is outside of the plot.
   const present = (u) => wideEnough(u) && u.setLegend({ idx: u.data[0].length - 1 }, false);
   const wideEnough = (u) => u.legend.show && u.data[0].length > 0;
 
-  const height = (at, wide) => (wide ? (at.clientWidth < 560 ? 260 : 330) : 92);
+  const height = (element, wide) => (wide ? (element.clientWidth < 560 ? 260 : 330) : 92);
 
-  function draw(at, rows, marks) {
-    const wide = at.dataset.plot === "leak";
-    let plot = plots.get(at);
+  function draw(element, rows, marks) {
+    const wide = element.dataset.plot === "leak";
+    let plot = plots.get(element);
     if (plot) {
       plot.marks = marks;
       plot.u.setData(rows);
       present(plot.u);
     } else {
-      at.replaceChildren();
+      element.replaceChildren();
       plot = { marks };
-      plot.u = new uPlot(options(at, wide, () => plot.marks), rows, at);
-      plots.set(at, plot);
+      plot.u = new uPlot(options(element, wide, () => plot.marks), rows, element);
+      plots.set(element, plot);
       present(plot.u);
-      if (wide) byKeyboard(at, plot.u);
-      new ResizeObserver(() => resize(at, plot.u, wide)).observe(at);
+      if (wide) byKeyboard(element, plot.u);
+      new ResizeObserver(() => resize(element, plot.u, wide)).observe(element);
     }
-    at.dataset.points = rows[0].length;
-    at.dataset.lines = rows.slice(1).map((row) => row.filter((value) => value != null).length).join(" ");
+    element.dataset.points = rows[0].length;
+    element.dataset.lines = rows.slice(1).map((row) => row.filter((value) => value != null).length).join(" ");
   }
 
-  function resize(at, u, wide) {
-    const width = at.clientWidth;
-    if (width && width !== u.width) u.setSize({ width, height: height(at, wide) });
+  function resize(element, u, wide) {
+    const width = element.clientWidth;
+    if (width && width !== u.width) u.setSize({ width, height: height(element, wide) });
   }
 
-  // Left and right move along the line, as the mouse does.
-  function byKeyboard(at, u) {
-    at.tabIndex = 0;
-    at.addEventListener("keydown", (event) => {
+  // The arrow keys move the cursor along the line.
+  function byKeyboard(element, u) {
+    element.tabIndex = 0;
+    element.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (!step) return;
       event.preventDefault();
@@ -215,37 +215,37 @@
     });
   }
 
-  function show(found) {
-    latest = found;
-    for (const at of document.querySelectorAll("[data-plot]")) {
-      if (at.dataset.plot === "leak") {
-        const until = end(found.marks, found.now);
-        draw(at, fitted(joined(found), found.fit, until), found.marks);
+  function show(series) {
+    latest = series;
+    for (const element of document.querySelectorAll("[data-plot]")) {
+      if (element.dataset.plot === "leak") {
+        const until = end(series.marks, series.now);
+        draw(element, fitted(joined(series), series.fit, until), series.marks);
         continue;
       }
-      const one = found.targets.find((target) => target.target === at.dataset.target);
-      if (one) draw(at, fitted(joined(one), one.fit, end(found.marks, found.now)), []);
+      const target = series.targets.find((line) => line.target === element.dataset.target);
+      if (target) draw(element, fitted(joined(target), target.fit, end(series.marks, series.now)), []);
     }
-    for (const at of plots.keys()) if (!at.isConnected) forget(at);
+    for (const element of plots.keys()) if (!element.isConnected) remove(element);
   }
 
-  function forget(at) {
-    plots.get(at).u.destroy();
-    plots.delete(at);
+  function remove(element) {
+    plots.get(element).u.destroy();
+    plots.delete(element);
   }
 
   async function load() {
-    const at = document.querySelector("[data-series]");
-    if (!at) return;
-    const answer = await fetch(at.dataset.series, { headers: { Accept: "application/json" } });
+    const element = document.querySelector("[data-series]");
+    if (!element) return;
+    const answer = await fetch(element.dataset.series, { headers: { Accept: "application/json" } });
     if (answer.ok) show(await answer.json());
   }
 
-  const quietly = () => load().catch((error) => console.warn("the plots are as they were:", error.message));
+  const loadOrWarn = () => load().catch((error) => console.warn("the plots could not be updated:", error.message));
   dark.addEventListener("change", () => {
-    [...plots.keys()].forEach(forget);
+    [...plots.keys()].forEach(remove);
     if (latest) show(latest);
   });
-  document.addEventListener("leakwatch:refreshed", quietly);
-  quietly();
+  document.addEventListener("leakwatch:refreshed", loadOrWarn);
+  loadOrWarn();
 })();

@@ -1,4 +1,4 @@
-"""`leakwatch analyze`: folders of bodies and CSV files, judged as the daemon would have."""
+"""`leakwatch analyze`: folders of bodies and CSV files, judged as the daemon does."""
 
 import gzip
 import json
@@ -30,7 +30,7 @@ def run(*arguments: object) -> tuple[int, str, list[str]]:
 
 
 def judged(*arguments: object, status: int = 0) -> dict[str, Any]:
-    """Return the answer in JSON."""
+    """Return the JSON output."""
     code, out, _ = run(*arguments, "--format", "json")
     assert code == status
     answer: dict[str, Any] = json.loads(out)
@@ -53,7 +53,7 @@ def body(counts: Mapping[str, int]) -> Profile:
 
 
 def record(folder: Path, minutes: int = 60, step: int = 15, rate: float = 4.0) -> Path:
-    """Save what a service that leaks `rate` per minute says every `step` seconds, as curl would."""
+    """Save bodies of a service that leaks `rate` goroutines per minute, every `step` seconds, as curl does."""
     folder.mkdir(parents=True)
     for at in range(0, minutes * 60 + 1, step):
         counts = {"leak": 3 + int(at * rate / 60), "worker": 20, "busy": 5 + at // step * 7 % 5}
@@ -61,8 +61,8 @@ def record(folder: Path, minutes: int = 60, step: int = 15, rate: float = 4.0) -
     return folder
 
 
-def test_a_folder_of_curled_profiles(tmp_path: Path) -> None:
-    """An hour of bodies names the leak with function, line, rate, onset, and says why in a sentence."""
+def test_a_folder_of_profiles(tmp_path: Path) -> None:
+    """An hour of bodies gives the leak with function, line, rate, start and reason."""
     answer = judged(record(tmp_path / "shop"))
     assert answer["targets"] == [
         {"service": "shop", "target": "shop", "profiles": 241, "skipped": 0, "first": START, "last": START + 3600}
@@ -82,11 +82,11 @@ def test_a_folder_of_curled_profiles(tmp_path: Path) -> None:
     assert said == []
     assert "241 profiles of 1 target over 1h; judged in blocks of 2m30s, because the recording is short" in out
     assert "LEAKING  main.leak  /src/leak.go:7" in out
-    assert "while nobody left" in out
+    assert "without departures" in out
 
 
 def test_services_and_targets_are_named_after_folders(tmp_path: Path) -> None:
-    """A folder of targets is a service; a folder of services names each; what is given twice is told apart."""
+    """A folder of targets is a service. Targets with equal names and overlapping times are renamed."""
     for service, target in (("shop", "a"), ("shop", "b"), ("mail", "c")):
         record(tmp_path / "all" / service / target, 40)
     named = [(t["service"], t["target"]) for t in judged(tmp_path / "all")["targets"]]
@@ -96,12 +96,12 @@ def test_services_and_targets_are_named_after_folders(tmp_path: Path) -> None:
     code, out, said = run(tmp_path / "all/shop/a", tmp_path / "all/shop/a", "--format", "json")
     assert code == 0
     assert [t["target"] for t in json.loads(out)["targets"]] == ["a", "a (2)"]
-    assert said == ["leakwatch: two targets are called 'a': one is now 'a (2)'"]
+    assert said == ["leakwatch: two targets are named 'a': one is now 'a (2)'"]
     one = sorted((tmp_path / "all/shop/a").iterdir())
     assert judged(*one)["targets"][0]["profiles"] == len(one)
 
 
-def test_what_lies_in_the_wrong_folder_is_said(tmp_path: Path) -> None:
+def test_files_in_the_wrong_folder(tmp_path: Path) -> None:
     """Files beside folders of targets, folders beside bodies, and bodies too deep are left out by name."""
     root = tmp_path / "all"
     record(root / "shop" / "a", 40)
@@ -115,15 +115,15 @@ def test_what_lies_in_the_wrong_folder_is_said(tmp_path: Path) -> None:
     named = [(t["service"], t["target"]) for t in json.loads(out)["targets"]]
     assert sorted(named) == [("all", "mail"), ("shop", "a")]
     assert [line.removeprefix(f"leakwatch: {root}/") for line in said] == [
-        f"notes.md: left out: folders lie beside it, so {root} is no target",
+        f"notes.md: left out: folders lie beside it, so {root} is not a target",
         f"mail/old: left out: bodies lie beside it, so {root}/mail is one target",
-        f"shop/notes.md: left out: folders lie beside it, so {root}/shop is no target",
-        f"west/pay/b: left out: too deep, below a service ({root}/west) are targets, below a target bodies",
+        f"shop/notes.md: left out: folders lie beside it, so {root}/shop is not a target",
+        f"west/pay/b: left out: too deep: a service ({root}/west) contains targets, and a target bodies",
     ]
 
 
-def test_bad_bodies_are_named_and_the_rest_is_judged(tmp_path: Path) -> None:
-    """A truncated body, a page, foreign files, two of one time: each is said by name, and the leak is found."""
+def test_invalid_bodies(tmp_path: Path) -> None:
+    """A truncated body, a web page, other files and a repeated time are reported; the leak is found."""
     folder = record(tmp_path / "shop")
     whole = (folder / f"{START + 900}.txt").read_bytes()
     (folder / f"{START + 900}.txt").write_bytes(whole[:-40])
@@ -141,7 +141,7 @@ def test_bad_bodies_are_named_and_the_rest_is_judged(tmp_path: Path) -> None:
     assert answer["leaks"][0]["function"] == "main.leak"
     cut = "'5 @ 0x302 0x21 0x31\\n#\\t0x301\\tmain.busy+0x1\\t\\t/src/busy.go:'"
     assert [line.partition(": ")[2].removeprefix(f"{folder}/") for line in said] == [
-        f"{START + 930}.txt: left out: of the same time as {START + 930}.pb.gz",
+        f"{START + 930}.txt: left out: it has the same time as {START + 930}.pb.gz",
         "notes.md: left out: its name is not <unix seconds>.txt or .pb.gz",
         f"{START + 900}.txt: line 10: the body ends within a group: {cut}",
         f"{START + 915}.txt: not a goroutine profile: the body starts with '<html>busy</html>'",
@@ -149,7 +149,7 @@ def test_bad_bodies_are_named_and_the_rest_is_judged(tmp_path: Path) -> None:
 
 
 def test_text_and_protobuf_mixed(tmp_path: Path) -> None:
-    """Bodies of both formats, gzipped or not, are one recording; protobuf gives text its wait reason."""
+    """Bodies of both formats, gzipped or not, are one recording. Protobuf gives text its wait reason."""
     folder = tmp_path / "zoo"
     folder.mkdir()
     text, proto = RECORDED / "goroutine.debug1.txt", RECORDED / "goroutine.debug0.pb.gz"
@@ -163,7 +163,7 @@ def test_text_and_protobuf_mixed(tmp_path: Path) -> None:
 
 
 def test_symbols_beside_bodies(tmp_path: Path) -> None:
-    """A recorded answer of /symbol gives text its wait reasons; one that is none is named and changes nothing."""
+    """A recorded response of /symbol gives text its wait reasons; an invalid file is reported and ignored."""
     folder = record(tmp_path / "shop")
     (leak,) = judged(folder)["leaks"]
     assert leak["wait"] == ""
@@ -184,7 +184,7 @@ def test_symbols_beside_bodies(tmp_path: Path) -> None:
 
 
 def test_dumps_are_counted(tmp_path: Path) -> None:
-    """Full dumps are bodies of a recording too; one that is cut is left out, as it would look like departures."""
+    """Full dumps are bodies too. A truncated dump is left out, because it would look like departures."""
     folder = tmp_path / "zoo"
     folder.mkdir()
     body = (RECORDED / "goroutine.debug2.txt").read_bytes()
@@ -198,21 +198,21 @@ def test_dumps_are_counted(tmp_path: Path) -> None:
 
 
 def test_nothing_to_judge(tmp_path: Path) -> None:
-    """An empty folder, a single profile and garbage end with status 2 and say why; a missing path with 1."""
+    """An empty folder, a single profile and an invalid body exit with 2 and a reason; a missing path with 1."""
     empty = tmp_path / "empty"
     empty.mkdir()
     assert run(empty)[::2] == (2, [f"leakwatch: {empty}: empty", "leakwatch: nothing could be read"])
     (empty / "1.txt").write_text("nothing")
     assert run(empty)[0] == 2
     (empty / "2.txt").write_bytes(render(body({"a": 1})))
-    assert run(empty)[2][-1] == "leakwatch: empty: not judged: one profile is nothing to compare with"
+    assert run(empty)[2][-1] == "leakwatch: empty: not judged: it has only one profile"
 
 
 CSV = "time,target,stack,count\n"
 
 
 def table(path: Path, counts: Callable[[float], Mapping[str, int]], hours: float, step: int = 60) -> Path:
-    """Save as CSV what target a says every `step` seconds; `counts`: hours since the start -> count by stack."""
+    """Save counts of target a as CSV, every `step` seconds; `counts`: hours since the start -> count by stack."""
     rows = (
         f"{START + at},a,main.go{stack};main.{stack},{count}\n"
         for at in range(0, int(hours * 3600), step)
@@ -223,7 +223,7 @@ def table(path: Path, counts: Callable[[float], Mapping[str, int]], hours: float
 
 
 def test_csv(tmp_path: Path) -> None:
-    """Rows in any order, columns in any order; a stack without a row is zero; each target is its own service."""
+    """Rows and columns may have any order. A stack without a row is zero. Each target is its own service."""
     rows = [
         f"{START + i * 15},{name},main.main;main.{stack},{count}\n"
         for i in range(1600)
@@ -249,8 +249,8 @@ def test_csv(tmp_path: Path) -> None:
     assert [(t["service"], t["target"]) for t in targets] == [("shop", "a"), ("shop", "b")]
 
 
-def test_bad_rows_of_a_csv(tmp_path: Path) -> None:
-    """Each bad row is said by its line and left out; counts of one stack and time are added up, and said."""
+def test_invalid_rows_of_a_csv(tmp_path: Path) -> None:
+    """Each invalid row is reported by line and left out. Repeated counts of a stack are added and reported."""
     path = tmp_path / "c.csv"
     good = [f"{START + i},a,main.f,3\n" for i in range(3)]
     path.write_text(
@@ -264,26 +264,26 @@ def test_bad_rows_of_a_csv(tmp_path: Path) -> None:
     _, out, said = run(path, "--format", "json")
     assert json.loads(out)["targets"][0]["profiles"] == 3
     assert [line.removeprefix(f"leakwatch: {path}:") for line in said] == [
-        "3: time 'soon' is no unix time in seconds: row left out",
-        "4: count '-1' is no number of goroutines: row left out",
-        "5: count '1.5' is no number of goroutines: row left out",
+        "3: time 'soon' is not a unix time in seconds: row left out",
+        "4: count '-1' is not a number of goroutines: row left out",
+        "5: count '1.5' is not a number of goroutines: row left out",
         "6: too few columns: row left out",
         "8: no target: row left out",
         "9: no stack: row left out",
-        "13: time 'nan' is no unix time in seconds: row left out",
-        "14: count '1e99' is no number of goroutines: row left out",
+        "13: time 'nan' is not a unix time in seconds: row left out",
+        "14: count '1e99' is not a number of goroutines: row left out",
         f" a has two counts of one stack at {START + 1}: added",
-        f"leakwatch: a: not judged: {LONGEST} 2s: it takes 8 blocks of 1s in a row",
+        f"leakwatch: a: not judged: {LONGEST} 2s, but 8 blocks of 1s in a row are needed",
     ]
     path.write_text("time,target,stack,count,count\n")
-    with pytest.raises(ConfigError, match="column count is there twice"):
+    with pytest.raises(ConfigError, match="column count appears twice"):
         run(path)
     path.write_text("when,what\n1,2\n")
     assert CliRunner().invoke(app, ["analyze", str(path)]).exit_code == 1
 
 
 def test_a_quote_that_is_not_closed(tmp_path: Path) -> None:
-    """An unbalanced quote and a comma without quotes cost their own rows only; each is said by its line."""
+    """An unbalanced quote, or a comma without quotes, affects only its own row."""
     path = table(tmp_path / "c.csv", lambda hours: {"leak": 3 + int(hours * 120), "busy": 5}, 8)
     lines = path.read_text().splitlines(keepends=True)
     lines[99:99] = [f'{START},a,"main.main;main.oops,5\n', f"{START},a,main.f[int,main.T],5\n"]
@@ -306,7 +306,7 @@ def test_a_quote_that_is_not_closed(tmp_path: Path) -> None:
     ("factor", "unit"), [(10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds")]
 )
 def test_times_in_another_unit(tmp_path: Path, factor: int, unit: str) -> None:
-    """Times in milliseconds or finer, in a column or in names, are said to be that."""
+    """For times in milliseconds or finer, in a column or a name, the message names the unit."""
     path = tmp_path / "c.csv"
     path.write_text(CSV + f"{START * factor},a,main.f,3\n")
     said = f"time '{START * factor}' is in {unit}, not in seconds"
@@ -319,8 +319,8 @@ def test_times_in_another_unit(tmp_path: Path, factor: int, unit: str) -> None:
     assert run(folder)[::2] == (2, [f"leakwatch: {saved}: left out: {said}", nothing])
 
 
-def test_the_last_moment(tmp_path: Path) -> None:
-    """A time in the year 9999 is shown, one in the year 10000 is none."""
+def test_the_latest_time(tmp_path: Path) -> None:
+    """A time in the year 9999 is valid, a time in the year 10000 is not."""
     last = 253_402_300_799
     path = table(tmp_path / "c.csv", lambda hours: {"leak": 3 + int(hours * 60), "busy": 5}, 8)
     path.write_text(path.read_text().replace(f"{START // 10**5}", f"{last // 10**5 - 1}"))
@@ -330,7 +330,7 @@ def test_the_last_moment(tmp_path: Path) -> None:
 
 
 def test_recordings_of_one_name(tmp_path: Path) -> None:
-    """Recordings that call their target alike are one where they follow each other, two where they overlap."""
+    """Recordings with equal names are one target if they follow each other, and two if they overlap."""
 
     def save(name: str, start: int, first: int) -> Path:
         path = tmp_path / name
@@ -344,12 +344,12 @@ def test_recordings_of_one_name(tmp_path: Path) -> None:
     assert [(x["targets"], x["goroutines"]) for x in json.loads(out)["leaks"]] == [(["a"], 482)]
     overlapping = save("other.csv", START + 7, 1000)
     status, out, said = run(monday, overlapping, "--format", "json")
-    assert (status, said) == (0, ["leakwatch: two targets are called 'a': one is now 'a (2)'"])
+    assert (status, said) == (0, ["leakwatch: two targets are named 'a': one is now 'a (2)'"])
     assert [(x["targets"], x["goroutines"]) for x in json.loads(out)["leaks"]] == [(["a", "a (2)"], 1481)]
 
 
 def test_pods_that_follow_one_another(tmp_path: Path) -> None:
-    """A target whose service goes on without it is gone: its goroutines do not count any more, its leak does."""
+    """A target that ends before its service is removed: its goroutines no longer count, its leak stays."""
     rows = [
         f"{START + pod * 6 * 3600 + i * 60},shop,pod{pod},main.go{stack};main.{stack},{count}\n"
         for pod in range(4)
@@ -366,8 +366,8 @@ def test_pods_that_follow_one_another(tmp_path: Path) -> None:
     assert leaks["main.first"]["verdict"] == "leaking"
 
 
-def test_many_complaints_are_counted(tmp_path: Path) -> None:
-    """After the first twenty, complaints are counted."""
+def test_warnings_are_limited(tmp_path: Path) -> None:
+    """After the first twenty, warnings are counted."""
     path = tmp_path / "c.csv"
     path.write_text(CSV + "x,a,main.f,3\n" * 100)
     _, _, said = run(path)
@@ -376,7 +376,7 @@ def test_many_complaints_are_counted(tmp_path: Path) -> None:
 
 
 def test_gaps_do_not_hide_or_make_a_leak(tmp_path: Path) -> None:
-    """With a fifth of the bodies missing the leak is the same, and nothing else is accused."""
+    """With a fifth of the bodies missing, the leak is the same, and no other stack is reported."""
     folder = record(tmp_path / "shop", 180, 15, rate=2)
     for i, path in enumerate(sorted(folder.iterdir())):
         if i % 5 == 3:
@@ -387,8 +387,8 @@ def test_gaps_do_not_hide_or_make_a_leak(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stray", [0, 9_999_999_999, START - 40 * 86400])
-def test_a_stray_time_does_not_blind(tmp_path: Path, stray: int) -> None:
-    """A row with a time of its own far from the others is said as a gap; the rest is judged as without it."""
+def test_a_stray_time(tmp_path: Path, stray: int) -> None:
+    """A row far from the others in time is reported as a gap; the leaks are the same as without it."""
     path = table(tmp_path / "c.csv", lambda hours: {"leak": 3 + int(hours * 60), "busy": 5}, 8)
     alone = judged(path)
     path.write_text(path.read_text() + f"{stray},a,main.gobusy;main.busy,5\n")
@@ -403,7 +403,7 @@ def test_a_stray_time_does_not_blind(tmp_path: Path, stray: int) -> None:
 
 
 def test_a_gap_of_a_month(tmp_path: Path) -> None:
-    """Two recordings of one target, a month apart, are both judged by usual blocks; the gap is said."""
+    """Two recordings of one target, a month apart, are judged in blocks of 5 minutes; the gap is reported."""
     folder = record(tmp_path / "shop", 240, 60, rate=1)
     for i in range(240):
         at = START + 30 * 86400 + i * 60
@@ -416,7 +416,7 @@ def test_a_gap_of_a_month(tmp_path: Path) -> None:
 
 
 def test_profiles_in_bursts(tmp_path: Path) -> None:
-    """Four profiles in a minute, every hour, are no gaps, but a sparse recording."""
+    """Four profiles within a minute, every hour, are a sparse recording without gaps."""
     folder = tmp_path / "shop"
     folder.mkdir()
     for at in (START + hour * 3600 + second for hour in range(60) for second in range(0, 60, 15)):
@@ -436,7 +436,7 @@ def test_a_sparse_recording_has_longer_blocks(tmp_path: Path) -> None:
 
 
 def test_labels_do_not_hide_a_leak(tmp_path: Path) -> None:
-    """Groups that differ in a request id only are one stack."""
+    """Groups that differ only in a request id are one stack."""
     folder = tmp_path / "shop"
     folder.mkdir()
     for i in range(241):
@@ -449,8 +449,8 @@ def test_labels_do_not_hide_a_leak(tmp_path: Path) -> None:
     assert (leak["verdict"], leak["goroutines"]) == ("leaking", 243)
 
 
-def test_what_is_ignored_and_whose_it_is(tmp_path: Path) -> None:
-    """A configuration gives owners and rules; a rule without use is said; --fail-on turns a leak into status 1."""
+def test_ignored_leaks_and_owners(tmp_path: Path) -> None:
+    """A configuration file gives owners and rules. An unused rule is reported. --fail-on exits with 1."""
     folder = record(tmp_path / "shop")
     config = tmp_path / "leakwatch.yml"
     jobs = "scrape_configs: [{job_name: x, static_configs: [{targets: ['x:1']}]}]\n"
@@ -463,13 +463,13 @@ def test_what_is_ignored_and_whose_it_is(tmp_path: Path) -> None:
     status, out, said = run(folder, "-c", config, "--fail-on", "leaking")
     assert (status, said) == (0, [])
     assert out.splitlines()[-2:] == [
-        "No stack leaks, but for what is ignored:",
+        "No stack leaks, except ignored ones:",
         "1 leak ignored by the rule for file '/src/leak.go'",
     ]
 
 
 def test_detection_of_a_configuration(tmp_path: Path) -> None:
-    """A file with nothing but `detection` gives own code and block, and --block wins over it."""
+    """A file with only `detection` gives own code and block; --block overrides it."""
     folder = tmp_path / "shop"
     folder.mkdir()
     for i in range(241):
@@ -496,30 +496,30 @@ def test_detection_of_a_configuration(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("block", ["1h", "100d"])
 def test_too_short_for_a_block(tmp_path: Path, block: str) -> None:
-    """Where no target has 8 blocks in a row the answer is not that nothing leaks, but status 2 and the reason."""
+    """If no target has 8 blocks in a row, the status is 2, with the reason."""
     path = table(tmp_path / "c.csv", lambda hours: {"leak": 3 + int(hours * 60), "busy": 5}, 8)
     status, out, said = run(path, "--block", block)
     assert (status, said) == (
         2,
-        [f"leakwatch: a: not judged: {LONGEST} 7h59m: it takes 8 blocks of {block} in a row"],
+        [f"leakwatch: a: not judged: {LONGEST} 7h59m, but 8 blocks of {block} in a row are needed"],
     )
     assert out.splitlines() == [f"480 profiles of 1 target over 7h59m; not judged in blocks of {block}"]
 
 
 def test_stretches_too_short_for_a_block(tmp_path: Path) -> None:
-    """Profiles of two days that stand far apart are not called short: it is what lies between that is missing."""
+    """If gaps separate the profiles, the reason names the longest stretch without a gap."""
     for begin in (START, START + 86_400, START + 2 * 86_400):
         folder = tmp_path / "shop"
         folder.mkdir(exist_ok=True)
         for i in range(20):
             (folder / f"{begin + i * (30 if begin > START else 15)}.txt").write_bytes(render(body({"leak": 3})))
     status, _, said = run(folder, "--block", "5m")
-    why = "the longest stretch without a gap is 9m30s: it takes 8 blocks of 5m in a row"
+    why = "the longest stretch without a gap is 9m30s, but 8 blocks of 5m in a row are needed"
     assert (status, said[-1]) == (2, f"leakwatch: shop: not judged: {why}")
 
 
-def test_two_profiles_tell_nothing(tmp_path: Path) -> None:
-    """Whatever stands in two profiles, or in eight far apart, no window can judge it; nine it can."""
+def test_too_few_profiles(tmp_path: Path) -> None:
+    """Two profiles, or eight far apart, cannot be judged; nine can."""
     folder = tmp_path / "shop"
     folder.mkdir()
     for i, count in enumerate([3, 50_000, *range(50_001, 50_007)]):
@@ -527,35 +527,35 @@ def test_two_profiles_tell_nothing(tmp_path: Path) -> None:
         if i == 1:
             assert run(folder)[::2] == (
                 2,
-                [f"leakwatch: shop: not judged: {LONGEST} 10m: it takes 8 blocks of 10m in a row"],
+                [f"leakwatch: shop: not judged: {LONGEST} 10m, but 8 blocks of 10m in a row are needed"],
             )
     assert run(folder)[0] == 2
     (folder / f"{START + 4800}.txt").write_bytes(render(body({"leak": 50_010})))
     status, _, said = run(folder)
     assert status == 0
     few = "blocks of 10m hold fewer than 5 profiles of 1 target"
-    assert said == [f"leakwatch: {few}: only stacks that nobody leaves could be judged there"]
+    assert said == [f"leakwatch: {few}: only stacks without departures could be judged there"]
 
 
 @pytest.mark.parametrize("block", ["1ms", "1s", "10s"])
 def test_a_block_shorter_than_the_steps(tmp_path: Path, block: str) -> None:
-    """A block that most profiles skip is refused, with one that would do."""
+    """A block that most profiles skip is rejected, with a block that is long enough."""
     path = table(tmp_path / "c.csv", lambda hours: {"leak": 3 + int(hours * 60)}, 8)
     with pytest.raises(UsageError, match=f"blocks of {block} .* profiles 1m apart; 5m is long enough"):
         run(path, "--block", block)
 
 
 def test_one_target_of_two_can_be_judged(tmp_path: Path) -> None:
-    """A target that could not be judged is said beside one that could, and the answer does not speak for it."""
+    """An unjudged target is reported, and the result is limited to the judged one."""
     record(tmp_path / "shop" / "a", 240, 60, rate=0)
     record(tmp_path / "shop" / "b", 20, 60)
     status, out, said = run(tmp_path / "shop")
     assert (status, out.splitlines()[-1]) == (0, "No stack leaks on the 1 of 2 targets that could be judged.")
-    assert said == [f"leakwatch: shop/b: not judged: {LONGEST} 20m: it takes 8 blocks of 5m in a row"]
+    assert said == [f"leakwatch: shop/b: not judged: {LONGEST} 20m, but 8 blocks of 5m in a row are needed"]
 
 
 def test_more_stacks_than_the_limit(tmp_path: Path) -> None:
-    """Stacks beyond series_limit are not judged; how many is said, and the limit can be raised."""
+    """Stacks beyond series_limit are not judged; their number is reported, and the limit can be raised."""
     counts = {f"f{i}": 100 + i for i in range(30)}
     path = table(tmp_path / "c.csv", lambda hours: counts | {"leak": 3 + int(hours * 60)}, 4)
     config = tmp_path / "leakwatch.yml"
@@ -570,7 +570,7 @@ def test_more_stacks_than_the_limit(tmp_path: Path) -> None:
 
 
 def test_processes_that_answer_in_turn(tmp_path: Path) -> None:
-    """Bodies of two processes in turn, as from behind a load balancer, are no recording of one; that is said."""
+    """Bodies of two processes in turn, as behind a load balancer, cannot be judged."""
 
     def counts(hours: float) -> Mapping[str, int]:
         minute = round(hours * 60)
@@ -583,7 +583,7 @@ def test_processes_that_answer_in_turn(tmp_path: Path) -> None:
 
 
 def test_a_block_that_is_given(tmp_path: Path) -> None:
-    """--block scales every window; nonsense is refused in one line."""
+    """--block scales every window; an invalid value is rejected."""
     folder = record(tmp_path / "shop")
     assert judged(folder, "--block", "1m")["block"] == 60
     assert run(folder, "--block", "1m")[1].splitlines()[0].endswith("judged in blocks of 1m")
@@ -592,7 +592,7 @@ def test_a_block_that_is_given(tmp_path: Path) -> None:
 
 
 def test_of_two_stacks_in_step_one_recovers(tmp_path: Path) -> None:
-    """Where reader and writer leak in step and the writer is mended, the reader is still told."""
+    """If reader and writer leak in step and the writer recovers, the reader is still reported."""
     pairs = 2 + np.cumsum(np.random.default_rng(9).exponential(1 / 60, 5000))
 
     def counts(hours: float) -> Mapping[str, int]:

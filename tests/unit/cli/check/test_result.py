@@ -1,4 +1,4 @@
-"""What a check says and in which form: terms, status, reasons, JSON, JUnit XML, GitHub's commands."""
+"""Result of a check: plan, status, reasons, and the formats JSON, JUnit XML and GitHub commands."""
 
 import json
 import re
@@ -9,7 +9,15 @@ import junitparser
 import pytest
 
 from leakwatch.cli.check.formats import to_github, to_json, to_junit
-from leakwatch.cli.check.result import Looks, Outcome, TargetResult, choose_terms, conclusion, split, why_unknown
+from leakwatch.cli.check.result import (
+    Outcome,
+    TargetResult,
+    WindowCoverage,
+    choose_plan,
+    conclusion,
+    split_by_verdict,
+    why_unjudged,
+)
 from leakwatch.cli.check.session import text
 from leakwatch.detect.history import History
 from leakwatch.leaks.settings import DetectionSettings
@@ -17,13 +25,31 @@ from leakwatch.model import Frame, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from tests.support.leaking import leak
 
-TERMS = choose_terms(120, 1, None)
-GOOD = TargetResult(Target("shop", "10.0.0.1:6060"), 121, 0, 0, 1, 5, 120, 300)
+PLAN = choose_plan(120, 1, None)
+JUDGED = TargetResult(
+    target=Target("shop", "10.0.0.1:6060"),
+    scrapes=121,
+    failed=0,
+    restarts=0,
+    interval=1,
+    block=5,
+    span=120,
+    goroutines=300,
+)
 HOSTILE = 'main.\x1b[31m<script>"&,:%\n::set-output name=x::y##[add-mask]\u202e\ud800\ufffe'
-UNKNOWN = TargetResult(Target("cart\x07", "b:1"), 3, 10, 1, 1, 5, 10, 300, "down: <&>%", ("10 scrapes failed",))
-CLEAN = Outcome(TERMS, [GOOD], [], [])
+UNJUDGED = replace(
+    JUDGED,
+    target=Target("cart\x07", "b:1"),
+    scrapes=3,
+    failed=10,
+    restarts=1,
+    span=10,
+    why_unjudged="down: <&>%",
+    notes=("10 scrapes failed",),
+)
+CLEAN = Outcome(plan=PLAN, targets=[JUDGED], leaks=[], suspects=[])
 SUSPECT = leak(Verdict.SUSPECTED, function="main.maybe")
-LEAKING = Outcome(TERMS, [GOOD, UNKNOWN], [leak(function=HOSTILE)], [SUSPECT])
+LEAKING = replace(CLEAN, targets=[JUDGED, UNJUDGED], leaks=[leak(function=HOSTILE)], suspects=[SUSPECT])
 COMMAND = re.compile(r"::(error|warning|notice) ([^:]*)::(.*)")
 
 
@@ -32,98 +58,101 @@ COMMAND = re.compile(r"::(error|warning|notice) ([^:]*)::(.*)")
     [(120, 1, None, 5), (600, 1, None, 25), (7200, 15, None, 300), (86400, 15, None, 300), (240, 1, 6, 6)],
 )
 def test_blocks_fit(span: float, interval: float, block: float | None, expected: float) -> None:
-    """24 blocks fill the time; from two hours on they are those of the daemon; or as is said."""
-    assert choose_terms(span, interval, block).block == expected
+    """24 blocks fill the time; from two hours on a block has 5 minutes; --block overrides both."""
+    assert choose_plan(span, interval, block).block == expected
 
 
 @pytest.mark.parametrize(
     ("span", "interval", "block", "message"),
     [
-        (30, 1, None, "--for 30s: too short to judge: at --interval 1s it takes at least 2m (24 blocks)"),
-        (120, 1.5, None, "--for 2m: too short to judge: at --interval 1s500ms it takes at least 3m (24 blocks)"),
-        (120, 1, 10, "--for 2m: too short to judge: at --block 10s it takes at least 4m (24 blocks)"),
-        (600, 1, 2, "--block 2s: too short: it must hold 5 scrapes, which at --interval 1s takes 5s"),
+        (30, 1, None, "--for 30s: too short to judge: --interval 1s needs at least 2m (24 blocks)"),
+        (120, 1.5, None, "--for 2m: too short to judge: --interval 1s500ms needs at least 3m (24 blocks)"),
+        (120, 1, 10, "--for 2m: too short to judge: --block 10s needs at least 4m (24 blocks)"),
+        (600, 1, 2, "--block 2s: too short: a block needs 5 scrapes, which at --interval 1s take 5s"),
     ],
 )
-def test_what_is_too_short_is_said(span: float, interval: float, block: float | None, message: str) -> None:
-    """With what it would take."""
+def test_a_plan_that_is_too_short(span: float, interval: float, block: float | None, message: str) -> None:
+    """The error names the option, and the time that a check needs."""
     with pytest.raises(ValueError, match=re.escape(message)):
-        choose_terms(span, interval, block)
+        choose_plan(span, interval, block)
 
 
 def test_the_status() -> None:
-    """0 clean, 1 a leak, 2 could not tell; a leak outweighs what could not be told, being stopped everything."""
+    """0 clean, 1 a leak, 2 not judged. A leak outweighs an unjudged target; a stopped check is always 2."""
     assert CLEAN.status == 0
     assert LEAKING.status == 1
-    assert Outcome(TERMS, [GOOD, UNKNOWN], [], []).status == 2
-    assert Outcome(TERMS, [GOOD], [], [SUSPECT]).status == 0
-    assert Outcome(TERMS, [GOOD], [], [SUSPECT], strict=True).status == 1
-    assert Outcome(TERMS, [GOOD], [leak()], [], stopped=True).status == 2
+    assert replace(CLEAN, targets=[JUDGED, UNJUDGED]).status == 2
+    assert replace(CLEAN, suspects=[SUSPECT]).status == 0
+    assert replace(CLEAN, suspects=[SUSPECT], strict=True).status == 1
+    assert replace(CLEAN, leaks=[leak()], stopped=True).status == 2
 
 
-def test_what_has_stopped_growing_is_no_leak() -> None:
-    """What leaks comes first, then what is suspected; what recovered or stands still fails no check."""
+def test_leaks_that_stopped_growing_do_not_fail_a_check() -> None:
+    """Confirmed and suspected leaks are separated; recovered leaks and plateaus are in neither list."""
     leaks = [leak(verdict) for verdict in Verdict if verdict]
-    found, suspects = split(leaks)
-    assert {one.verdict for one in found} == {Verdict.LEAKING, Verdict.PROVEN}
-    assert [one.verdict for one in suspects] == [Verdict.SUSPECTED]
+    confirmed, suspects = split_by_verdict(leaks)
+    assert {leak.verdict for leak in confirmed} == {Verdict.LEAKING, Verdict.PROVEN}
+    assert [leak.verdict for leak in suspects] == [Verdict.SUSPECTED]
 
 
-def test_a_verdict_takes_three_looks() -> None:
-    """A window that was looked at in three blocks running would have told a leak; a gap begins anew."""
-    history, looks = History(5.0), Looks()
+def test_a_verdict_needs_three_blocks() -> None:
+    """Three blocks in a row with a scored window are sufficient; a gap or a restart starts again."""
+    history, coverage = History(5.0), WindowCoverage()
     for second in range(220):
         if not 60 <= second < 85:
             history.record(1e9 + second, {})
-            looks.follow(history)
+            coverage.update(history)
         if second in {117, 160}:
-            assert not looks.enough
-    assert looks.enough
+            assert not coverage.is_sufficient
+    assert coverage.is_sufficient
     history.restart()
     history.record(2e9, {})
-    looks.follow(history)
-    assert not looks.enough
+    coverage.update(history)
+    assert not coverage.is_sufficient
 
 
 def test_why_a_target_was_not_judged() -> None:
-    """The first reason that explains it, each with what would help."""
+    """The first applicable reason is returned, with a remedy."""
     state = Pipeline(DetectionSettings(block=5.0)).add_target(Target("shop", "a:1"))
 
     def why(*, stopped: bool = False, error: str = "") -> str:
-        return why_unknown(state, TERMS, scrapes=40, failed=7, stopped=stopped, error=error)
+        return why_unjudged(state, PLAN, scrapes=40, failed=7, stopped=stopped, error=error)
 
-    assert why().startswith("only 40 of 120 scrapes were made, and 7 failed")
+    assert why().startswith("only 40 of 120 scrapes succeeded, and 7 failed")
     state.stretch(4.0)
-    assert "every 1s would cost it too much: it takes --for 8m at least, or a higher --cost-limit" in why()
+    assert "every 1s would exceed the cost limit: use --for 8m or more, or a higher --cost-limit" in why()
     state.restart()
-    assert why() == "its process restarted: one process has to be watched for 2m"
+    assert why() == "its process restarted: a check needs 2m of one process"
     state.restart()
     assert why().startswith("its process restarted 2 times: ")
-    assert why(error="Connection refused") == "it answers no more: Connection refused"
-    assert why(stopped=True, error="x") == "stopped before its time"
+    assert why(error="Connection refused") == "it no longer responds: Connection refused"
+    assert why(stopped=True, error="x") == "the check was stopped early"
 
 
-def test_the_conclusion_says_what_could_not_be_seen() -> None:
-    """For how long, how often, and how slow a leak would have been missed."""
+def test_the_conclusion() -> None:
+    """The conclusion has the duration, the scrapes, and the slowest leak that the check can detect."""
     assert conclusion(CLEAN) == (
-        "no leak; watched for 2m, 121 scrapes, blocks of 5s; less than 20 goroutines a minute could not be seen"
+        "no leak; checked for 2m, 121 scrapes, blocks of 5s; leaks below 20 goroutines a minute are not detected"
     )
-    assert conclusion(LEAKING).startswith("1 leak, 1 suspected only, could not tell of 1 of 2 targets; ")
-    assert "no leak" not in conclusion(Outcome(TERMS, [UNKNOWN], [], []))
+    assert conclusion(LEAKING).startswith("1 leak, 1 only suspected, 1 of 2 targets not judged; ")
+    assert "no leak" not in conclusion(replace(CLEAN, targets=[UNJUDGED]))
 
 
 def test_json() -> None:
-    """One object that has all of it, names as they are."""
+    """The JSON has targets, leaks and suspects, with names as they are."""
     found = json.loads(to_json(LEAKING).encode("utf-8", "surrogatepass"))
     assert (found["result"], found["for"], found["interval"], found["block"]) == ("leaking", 120, 1, 5)
-    assert [(one["judged"], one["why_not"]) for one in found["targets"]] == [(True, ""), (False, "down: <&>%")]
+    assert [(target["judged"], target["why_not"]) for target in found["targets"]] == [
+        (True, ""),
+        (False, "down: <&>%"),
+    ]
     assert found["leaks"][0]["function"] == HOSTILE
     assert found["suspects"][0]["verdict"] == "suspected"
     assert json.loads(to_json(CLEAN))["result"] == "clean"
 
 
 def test_junit() -> None:
-    """A test for each target and each leak: passed, failed, skipped if suspected only, error if unknown."""
+    """Each target and leak is a test: failed for a leak, skipped for a suspicion, error for an unjudged target."""
     suites = junitparser.JUnitXml.fromstring(to_junit(LEAKING).encode())
     (suite,) = suites
     assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (4, 1, 1, 1)
@@ -139,9 +168,9 @@ def test_junit() -> None:
 
 
 def test_github_commands() -> None:
-    """Each leak an error at its place in the repository, each suspicion a warning; decoded as the runner does."""
-    said = to_github(LEAKING, lambda file: "pipeline.go" if file == "/src/pipeline.go" else "")
-    matches = [COMMAND.fullmatch(line) for line in said.splitlines()]
+    """Each leak is an error at its position in the repository, and each suspicion a warning."""
+    printed = to_github(LEAKING, lambda file: "pipeline.go" if file == "/src/pipeline.go" else "")
+    matches = [COMMAND.fullmatch(line) for line in printed.splitlines()]
     assert all(matches)
     commands = [(match[1], properties(match[2]), unquote(match[3])) for match in matches if match]
     assert [kind for kind, *_ in commands] == ["error", "warning", "error", "notice"]
@@ -150,7 +179,7 @@ def test_github_commands() -> None:
     assert about["title"].startswith(r"goroutine leak in main.\x1b[31m<script>")
     assert message.startswith(r"leaking: main.\x1b[31m<script>")
     assert "\n    /src/pipeline.go:42\n" in message
-    assert "##[" not in said
+    assert "##[" not in printed
     assert "down: <&>%" in commands[2][2]
     assert commands[3][2] == conclusion(LEAKING)
 
@@ -161,16 +190,16 @@ def properties(text: str) -> dict[str, str]:
     return {name: unquote(value) for name, _, value in pairs}
 
 
-def test_a_leak_outside_the_repository_has_no_place() -> None:
-    """No file is better than a wrong one; a frame further out that is in the repository is taken."""
+def test_a_leak_outside_the_repository_has_no_position() -> None:
+    """The innermost frame in the repository gives the position; without one there is no position."""
     frames = (Frame("lib.f", "/go/pkg/mod/lib@v1/f.go", 3), Frame("main.run", "/build/main.go", 0))
-    outcome = Outcome(TERMS, [GOOD], [leak(frames=frames)], [])
+    outcome = replace(CLEAN, leaks=[leak(frames=frames)])
     assert "file=" not in to_github(outcome, lambda _: "")
     assert "::error file=main.go,line=1,title=" in to_github(outcome, lambda f: "main.go" if "/build" in f else "")
 
 
-def test_text_is_safe_and_says_all() -> None:
-    """Names are escaped; targets, notes, reasons, stacks and the conclusion are there."""
+def test_text() -> None:
+    """The text has targets, notes, reasons, stacks and the conclusion, with escaped names."""
     shown = text(LEAKING)
     assert shown.replace("\n", "").isprintable()
     assert "shop (10.0.0.1:6060): 300 goroutines, 121 scrapes in 2m\n" in shown
@@ -178,5 +207,5 @@ def test_text_is_safe_and_says_all() -> None:
     assert "  10 scrapes failed\n" in shown
     assert r"LEAKING  main.\x1b[31m<script>" in shown
     assert "SUSPECTED  main.maybe" in shown
-    assert "What is suspected only needs a longer --for to be told." in shown
+    assert "A longer --for confirms or clears a suspicion." in shown
     assert shown.endswith(conclusion(LEAKING) + "\n")

@@ -1,12 +1,13 @@
-"""Kubernetes discovery next to Prometheus's own: what that finds in the same cluster was recorded.
+"""Comparison with the targets that Prometheus's own discovery finds in the same cluster.
 
-kubernetes/record.py made the recording with the code of Prometheus 3.12 (Debian's Prometheus is built without it).
+tests/kubernetes/record.py recorded them with the code of Prometheus 3.12. (Debian builds Prometheus without
+Kubernetes discovery.)
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,10 @@ import pytest
 from pydantic import ValidationError
 
 from leakwatch.discovery.kubernetes.config import KubernetesConfig
-from leakwatch.discovery.kubernetes.discoverer import Timing
 from leakwatch.discovery.target_group import TargetGroup
 from tests.support.api_server import ApiServer, serving
+from tests.support.kubernetes_discovery import discovering
 from tests.support.kubernetes_world import CONFIGS, REFUSED, change, fill
-from tests.support.running import eventually
 
 RECORDED: dict[str, Any] = json.loads((Path(__file__).parents[3] / "kubernetes" / "recorded.json").read_text())
 
@@ -26,49 +26,47 @@ Labels = dict[str, str]
 
 
 def ordered(groups: Sequence[TargetGroup]) -> list[Labels]:
-    """Return the labels of all targets, in an order that is always the same."""
-    found = [{"__address__": address, **group.labels} for group in groups for address in group.targets]
-    return sorted(found, key=lambda labels: json.dumps(labels, sort_keys=True))
+    """Return the labels of all targets in a fixed order."""
+    targets = [{"__address__": address, **group.labels} for group in groups for address in group.targets]
+    return sorted(targets, key=lambda labels: json.dumps(labels, sort_keys=True))
 
 
-def expected(name: str, when: str) -> list[Labels]:
-    """Return what Prometheus found, but for what differs on purpose.
+def expected(name: str, time: str) -> list[Labels]:
+    """Return the targets of Prometheus with leakwatch's two differences.
 
-    Pods that have run to their end are no targets to us, and IPv6 addresses without a port stand in brackets.
+    Completed pods are not targets, and IPv6 addresses without a port are in brackets.
     """
-    over = ("Succeeded", "Failed")
-    found: list[Labels] = RECORDED[when][name]
-    kept = [dict(labels) for labels in found if labels.get("__meta_kubernetes_pod_phase") not in over]
-    for labels in kept:
+    recorded: list[Labels] = RECORDED[time][name]
+    completed = ("Succeeded", "Failed")
+    targets = [dict(labels) for labels in recorded if labels.get("__meta_kubernetes_pod_phase") not in completed]
+    for labels in targets:
         if labels["__address__"] == labels.get("__meta_kubernetes_pod_ip") == "fd00::7":
             labels["__address__"] = "[fd00::7]"
-    return sorted(kept, key=lambda labels: json.dumps(labels, sort_keys=True))
+    return sorted(targets, key=lambda labels: json.dumps(labels, sort_keys=True))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_the_same_targets_as_prometheus(name: str) -> None:
-    """Every configuration finds the targets that Prometheus finds, label for label, also after changes."""
+def test_targets_equal_those_of_prometheus(name: str) -> None:
+    """Every configuration gives the targets that Prometheus finds, label by label, also after changes."""
+
+    async def run(server: ApiServer) -> None:
+        fill(server)
+        async with discovering({"api_server": server.url, **CONFIGS[name]}) as discovery:
+            for time in ("before", "after"):
+                if time == "after":
+                    change(server)
+                targets = expected(name, time)
+                with contextlib.suppress(TimeoutError):
+                    await discovery.until(lambda: discovery.updates and ordered(discovery.updates[-1]) == targets)  # noqa: B023  awaited here
+                assert ordered(discovery.updates[-1]) == targets
+                assert targets
+
     with serving() as server:
-        asyncio.run(compare(server, name))
-
-
-async def compare(server: ApiServer, name: str) -> None:
-    """Compare with what was recorded, before and after changes."""
-    told: dict[str, Sequence[TargetGroup]] = {}
-    fill(server)
-    settings = KubernetesConfig.model_validate({"api_server": server.url, **CONFIGS[name]})
-    task = asyncio.create_task(settings.run(partial(told.__setitem__, name), timing=Timing(debounce=0.02)))
-    for when, happens in (("before", lambda _: None), ("after", change)):
-        happens(server)
-        wanted = expected(name, when)
-        await asyncio.to_thread(eventually, lambda wanted=wanted: ordered(told.get(name, ())) == wanted, 10)
-        assert ordered(told[name]) == wanted
-        assert wanted
-    task.cancel()
+        asyncio.run(run(server))
 
 
 def accepts(config: dict[str, Any]) -> bool:
-    """Return whether we take a configuration."""
+    """Return whether leakwatch accepts a configuration."""
     try:
         KubernetesConfig.model_validate(config)
     except ValidationError:
@@ -77,17 +75,17 @@ def accepts(config: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_prometheus_refuses(name: str) -> None:
-    """What Prometheus does not take as a configuration, we do not take either."""
+def test_rejects_what_prometheus_rejects(name: str) -> None:
+    """The configurations that Prometheus rejects are invalid."""
     assert RECORDED["refused"][name]
     assert not accepts(REFUSED[name])
 
 
 @pytest.mark.parametrize("kind", ["label", "field"])
-def test_selectors_as_prometheus_reads_them(kind: str) -> None:
-    """A selector is good or bad as Prometheus and the API server see it: a bad one is found before it is used."""
-    selected = {
+def test_selectors_equal_those_of_prometheus(kind: str) -> None:
+    """The selectors that Prometheus and the API server accept are valid, all others are not."""
+    accepted = {
         text: accepts({"role": "pod", "api_server": "http://h", "selectors": [{"role": "pod", kind: text}]})
         for text in RECORDED[kind]
     }
-    assert selected == RECORDED[kind]
+    assert accepted == RECORDED[kind]

@@ -1,4 +1,4 @@
-"""CODEOWNERS as GitHub and GitLab read it, whatever stands in it."""
+"""CODEOWNERS as GitHub and GitLab parse it, with arbitrary text."""
 
 import re
 
@@ -21,7 +21,7 @@ PATH = st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=5).m
 
 
 def owners(text: str) -> CodeOwners:
-    """Return what a file with this text says."""
+    """Return the rules of a file with this text."""
     return parse(text, "CODEOWNERS")
 
 
@@ -35,7 +35,7 @@ def owners(text: str) -> CodeOwners:
         ("/build/logs/", "build/logs/a/b", True),
         ("/build/logs/", "x/build/logs/a", False),
         ("/build/logs/", "build/logs", False),
-        # Of .gitignore's rules this is the one that is different: directories below are not reached.
+        # The only difference from .gitignore: files in directories below do not match.
         ("docs/*", "docs/a.md", True),
         ("docs/*", "docs/build/a.md", False),
         ("docs/*", "x/docs/a.md", False),
@@ -57,7 +57,7 @@ def owners(text: str) -> CodeOwners:
         ("/", "a", False),
         ("b/**/", "b/a", False),
         ("b/**/", "b/c/d", True),
-        # Brackets are no range, and nothing that regular expressions know is anything.
+        # Brackets are not ranges, and regular expressions do not apply.
         ("a[12].go", "a1.go", False),
         ("a[12].go", "a[12].go", True),
         ("(a|b)+.go", "a.go", False),
@@ -70,7 +70,7 @@ def owners(text: str) -> CodeOwners:
     ],
 )
 def test_patterns(pattern: str, path: str, owned: bool) -> None:
-    """Each pattern matches what GitHub's documentation says of it."""
+    """Each pattern matches as GitHub's documentation describes."""
     assert (owners(f"{pattern} @team").owner(path) == "@team") is owned
 
 
@@ -79,43 +79,43 @@ def test_patterns(pattern: str, path: str, owned: bool) -> None:
 @example("a/**/**", "a/a")
 @example("**/", "a")
 def test_patterns_are_those_of_gitignore(pattern: str, path: str) -> None:
-    """But for what ends in /*, a pattern matches what a library for .gitignore says."""
+    """Patterns match as in a library for .gitignore, except those that end in /*."""
     if pattern.endswith("**/") or (pattern.endswith("/*") and "/" in pattern):
-        return  # said above; the library takes b/**/ for b/**, which git does not
+        return  # see above; unlike git, the library handles b/**/ as b/**
     assert OwnerRule(pattern).matches(path) is GitIgnoreSpec.from_lines([pattern]).match_file(path)
 
 
-def test_the_last_rule_counts() -> None:
-    """A later rule takes away what an earlier one gave, to others or to nobody; what none names is not known."""
-    said = owners("*.go @all\n/pipeline/ @acme/ingest  @bob\n/pipeline/generated/\n/x/ dev@example.com\n")
-    assert said.owner("main.go") == "@all"
-    assert said.owner("pipeline/a.go") == "@acme/ingest, @bob"
-    assert said.owner("pipeline/generated/a.go") == ""
-    assert said.owner("x/a.go") == "dev@example.com"
-    assert said.owner("Makefile") is None
-    assert said.owner("") is None
+def test_the_last_rule_applies() -> None:
+    """A later rule replaces the owners of an earlier one, even by none; without a rule they are unknown."""
+    rules = owners("*.go @all\n/pipeline/ @acme/ingest  @bob\n/pipeline/generated/\n/x/ dev@example.com\n")
+    assert rules.owner("main.go") == "@all"
+    assert rules.owner("pipeline/a.go") == "@acme/ingest, @bob"
+    assert rules.owner("pipeline/generated/a.go") == ""
+    assert rules.owner("x/a.go") == "dev@example.com"
+    assert rules.owner("Makefile") is None
+    assert rules.owner("") is None
 
 
 def test_comments_and_white_space() -> None:
-    """Empty lines, comments, tabs, line ends of Windows and a byte order mark are nothing."""
-    said = owners("\ufeff# *.go @no\r\n\r\n\t*.go\t@a\t@b # @c\r\n  #x @no\n*.md @d #e\n")
-    assert said.owner("a.go") == "@a, @b"
-    assert said.owner("a.md") == "@d"
+    """Empty lines, comments, tabs, Windows line endings and a byte order mark are ignored."""
+    rules = owners("\ufeff# *.go @no\r\n\r\n\t*.go\t@a\t@b # @c\r\n  #x @no\n*.md @d #e\n")
+    assert rules.owner("a.go") == "@a, @b"
+    assert rules.owner("a.md") == "@d"
     assert owners(r"\#a.go @e").owner("#a.go") == "@e"
-    assert owners("*.go # nobody @x").owner("a.go") == ""
+    assert owners("*.go # comment @x").owner("a.go") == ""
     assert owners("").owner("a.go") is None
 
 
 def test_sections() -> None:
-    """GitLab's sections each have a last rule and default owners; a name that comes again is the same section."""
-    said = owners(
+    """Each section of GitLab has its own last rule and default owners; sections of the same name are one."""
+    rules = owners(
         "* @all\n[Go code][2] @gophers @all\n*.go\n/api/*.go @api\n"
         "^[Docs]\n*.md @writers\n[go CODE]\n!/api/gen.go\n"
     )
-    assert said.owner("a.go") == "@all, @gophers"
-    assert said.owner("api/a.go") == "@all, @api"
-    assert said.owner("a.md") == "@all, @writers"
-    assert said.owner("api/gen.go") == "@all"
+    assert rules.owner("a.go") == "@all, @gophers"
+    assert rules.owner("api/a.go") == "@all, @api"
+    assert rules.owner("a.md") == "@all, @writers"
+    assert rules.owner("api/gen.go") == "@all"
     assert owners("*.go @a\n!/gen/\n").owner("gen/a.go") == ""
     assert (
         owners("* @@maintainer @group/with-nested/sub.group").owner("a")
@@ -126,47 +126,47 @@ def test_sections() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("* @a\n*.go team\n", "CODEOWNERS:2: 'team' is no owner; write @user, @org/team or an e-mail address"),
-        ("* @\n", "CODEOWNERS:1: '@' is no owner"),
-        ("* <script>@x</script>\n", "CODEOWNERS:1: '<script>@x</script>' is no owner"),
+        ("* @a\n*.go team\n", "CODEOWNERS:2: 'team' is not an owner; write @user, @org/team or an e-mail address"),
+        ("* @\n", "CODEOWNERS:1: '@' is not an owner"),
+        ("* <script>@x</script>\n", "CODEOWNERS:1: '<script>@x</script>' is not an owner"),
         ("# x\n\n!*.go @a\n", "CODEOWNERS:3: '!*.go @a': a pattern cannot be negated with !"),
-        ("[Docs @a\n", "CODEOWNERS:1: '[Docs @a' begins like a section, [Name] @owner, and is none"),
-        ("[Docs] writers\n", "CODEOWNERS:1: 'writers' is no owner"),
-        ("\x00\x01\x02 \x03\x04\n", r"CODEOWNERS:1: '\x03\x04' is no owner"),
-        ("* " + "x" * 10_000, f"CODEOWNERS:1: '{'x' * 120}'... is no owner"),
+        ("[Docs @a\n", "CODEOWNERS:1: '[Docs @a' begins like a section, but is not of the form [Name] @owner"),
+        ("[Docs] writers\n", "CODEOWNERS:1: 'writers' is not an owner"),
+        ("\x00\x01\x02 \x03\x04\n", r"CODEOWNERS:1: '\x03\x04' is not an owner"),
+        ("* " + "x" * 10_000, f"CODEOWNERS:1: '{'x' * 120}'... is not an owner"),
     ],
 )
-def test_mistakes(text: str, message: str) -> None:
-    """Each is one line with file, line and the text."""
+def test_invalid_files(text: str, message: str) -> None:
+    """Each error is one line with the file, the line number and the text."""
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}[^\n]*$"):
         owners(text)
 
 
 @settings(deadline=None)
 @given(st.text())
-def test_whatever_is_in_it(text: str) -> None:
-    """Any text is read or refused with its line, and any path is then looked up."""
-    said, mistake = CodeOwners(), "CODEOWNERS:1: "
+def test_arbitrary_text(text: str) -> None:
+    """Any text is parsed, or rejected with its line, and any path has a result."""
+    rules, message = CodeOwners(), "CODEOWNERS:1: "
     try:
-        said = owners(text)
+        rules = owners(text)
     except ConfigError as error:
-        mistake = str(error)
-    said.owner(text)
-    said.guess(f"/{text}/main.go")
-    assert re.match(r"CODEOWNERS:\d+: ", mistake)
+        message = str(error)
+    rules.owner(text)
+    rules.guess(f"/{text}/main.go")
+    assert re.match(r"CODEOWNERS:\d+: ", message)
 
 
 def test_a_file_of_ten_thousand_lines() -> None:
-    """Each line of a large file counts."""
-    said = owners("".join(f"/services/s{i}/**/*.go @acme/t{i}\n**/gen{i}/ @gen{i}\n" for i in range(5_000)))
+    """All lines of a large file apply."""
+    rules = owners("".join(f"/services/s{i}/**/*.go @acme/t{i}\n**/gen{i}/ @gen{i}\n" for i in range(5_000)))
     for i in (0, 2_500, 4_999):
-        assert said.owner(f"services/s{i}/a/b/c.go") == f"@acme/t{i}"
-        assert said.owner(f"lib/gen{i}/c.go") == f"@gen{i}"
-    assert said.owner("lib/c.go") is None
+        assert rules.owner(f"services/s{i}/a/b/c.go") == f"@acme/t{i}"
+        assert rules.owner(f"lib/gen{i}/c.go") == f"@gen{i}"
+    assert rules.owner("lib/c.go") is None
 
 
 def test_hostile_patterns_end() -> None:
-    """Patterns and paths over which a matcher that goes back would need longer than anybody lives."""
+    """Patterns that take a backtracking matcher unlimited time are fast."""
     for pattern, path in (
         ("*a" * 40 + "b", "a" * 3_000),
         ("**/a/" * 40 + "b", "a/" * 1_500 + "c"),
@@ -178,11 +178,11 @@ def test_hostile_patterns_end() -> None:
     assert owners("* @x").owner("a" * (LONGEST_PATH + 1)) is None
 
 
-def test_a_file_that_may_begin_anywhere() -> None:
-    """The repository begins where a rule names the rest from the root; else the file is in the root."""
-    said = owners("* @all\n/cmd/server/ @servers\n/*/main.go @tools\nserver/ @anywhere\n/cmd/*/gen.go\n")
-    assert said.guess("/home/ci/cmd/server/main.go") == "@anywhere"
+def test_an_unknown_root() -> None:
+    """The root is the directory below which a rule matches; without such a rule, the file is in the root."""
+    rules = owners("* @all\n/cmd/server/ @servers\n/*/main.go @tools\nserver/ @anywhere\n/cmd/*/gen.go\n")
+    assert rules.guess("/home/ci/cmd/server/main.go") == "@anywhere"
     assert owners("* @all\n/cmd/server/ @servers").guess("/home/ci/cmd/server/main.go") == "@servers"
     assert owners("* @all\n/cmd/server/ @servers").guess("/home/ci/work/main.go") == "@all"
     assert owners("work/ @x").guess("/home/ci/work/main.go") is None
-    assert said.guess("main.go") == "@all"
+    assert rules.guess("main.go") == "@all"

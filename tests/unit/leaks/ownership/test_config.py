@@ -1,4 +1,4 @@
-"""`owners`, `codeowners` and `links` in the configuration, and where a leak tells them."""
+"""`owners`, `codeowners` and `links` in the configuration, and their effect on leaks."""
 
 import re
 from dataclasses import replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from leakwatch.config import Config, load, parse
+from leakwatch.config import Config, Overrides, load, parse
 from leakwatch.errors import ConfigError
 from leakwatch.leaks.ownership.config import LARGEST, read
 from leakwatch.model import Frame, Process, Stack, Target
@@ -30,25 +30,25 @@ def configured(text: str, folder: Path, codeowners: bytes | str = b"") -> Config
 
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
 def test_the_documented_configurations_load(number: int, tmp_path: Path) -> None:
-    """Each is a whole configuration."""
+    """Each example of the docs is a valid configuration."""
     config = configured(SNIPPETS[number], tmp_path, "* @acme/all\n")
     assert config.scrape_configs
     assert config.owners or config.codeowners or config.links.source
 
 
-def test_what_the_page_says_of_owners(tmp_path: Path) -> None:
-    """Its example gives the teams that its text promises."""
+def test_the_example_of_the_docs(tmp_path: Path) -> None:
+    """The example of the docs gives the owners that its text describes."""
     pipeline = Pipeline(configured(SNIPPETS[0], tmp_path).judging())
 
-    def whose(function: str) -> str:
+    def owner_of(function: str) -> str:
         at = Frame(function, "/src/x.go", 1)
         stack = Stack(fingerprint=fingerprint_of([function]), frames=(at,), blamed=at, origin=function, wait="")
         return pipeline._tracker._owners.owner(stack)
 
-    assert whose(f"{SHOP}.F") == whose(f"{SHOP}/cart.F") == "team-shop"
-    assert whose(f"{SHOP}/cart.(*Session).wait") == "team-checkout"
-    assert whose(f"{SHOP}ping.F") == "team-platform"
-    assert whose("github.com/nats-io/nats%2ego.(*Conn).readLoop") == "team-messaging"
+    assert owner_of(f"{SHOP}.F") == owner_of(f"{SHOP}/cart.F") == "team-shop"
+    assert owner_of(f"{SHOP}/cart.(*Session).wait") == "team-checkout"
+    assert owner_of(f"{SHOP}ping.F") == "team-platform"
+    assert owner_of("github.com/nats-io/nats%2ego.(*Conn).readLoop") == "team-messaging"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_the_page_says_of_owners(tmp_path: Path) -> None:
         (
             "{file: CODEOWNERS, module: a}",
             "* @a\n*.go all\n",
-            "f.yml:1: codeowners[0]: {d}/CODEOWNERS:2: 'all' is no owner",
+            "f.yml:1: codeowners[0]: {d}/CODEOWNERS:2: 'all' is not an owner",
         ),
         (
             "{file: CODEOWNERS, module: a}",
@@ -68,30 +68,30 @@ def test_what_the_page_says_of_owners(tmp_path: Path) -> None:
         ("{file: OWNERS, module: a}", "", "f.yml:1: codeowners[0].file: '{d}/OWNERS' is not a file"),
         ("{file: CODEOWNERS}", "", "f.yml:1: codeowners[0].module: is missing"),
         ("{file: CODEOWNERS, module: ''}", "", "f.yml:1: codeowners[0].module: must not be empty"),
-        ("{file: CODEOWNERS, module: /src/a}", "", "codeowners[0].module: must be a path with neither /"),
+        ("{file: CODEOWNERS, module: /src/a}", "", "codeowners[0].module: must be a path without /"),
         (
             "{file: CODEOWNERS, module: a, directory: ../b}",
             "",
-            "codeowners[0].directory: must be a path with neither /",
+            "codeowners[0].directory: must be a path without /",
         ),
         ("{file: CODEOWNERS, module: a, root_: b}", "", "unknown key 'codeowners[0].root_'; did you mean 'root'?"),
     ],
 )
-def test_mistakes(text: str, body: bytes | str, message: str, tmp_path: Path) -> None:
-    """Each names the line of the configuration, and that of the CODEOWNERS file where it is there."""
+def test_invalid_keys(text: str, body: bytes | str, message: str, tmp_path: Path) -> None:
+    """Each error has the line of the configuration, and the line of the CODEOWNERS file if the error is there."""
     with pytest.raises(ConfigError) as caught:
         configured(f"codeowners: [{text}]\n", tmp_path, body)
     assert message.replace("{d}", str(tmp_path)) in str(caught.value).splitlines()[0]
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    """It is said, with its name."""
+    """The error has the path of the file."""
     with pytest.raises(ValueError, match=r"nowhere: No such file or directory$"):
         read(tmp_path / "nowhere")
 
 
 def test_a_module_in_a_directory(tmp_path: Path) -> None:
-    """Paths are taken however they are written."""
+    """Paths may begin with ./ and end with a slash."""
     config = configured("codeowners: [{file: CODEOWNERS, module: a/, directory: ./go/}]", tmp_path, "/go/x/ @a")
     (one,) = config.judging().repositories
     assert (one.module, one.directory) == ("a", "go")
@@ -99,25 +99,25 @@ def test_a_module_in_a_directory(tmp_path: Path) -> None:
     assert one.owners.owner(one.path(Frame("a/x.F", "/src/f.go", 1))) == "@a"
 
 
-def test_the_file_is_read_anew(tmp_path: Path) -> None:
-    """A reload sees what it says by then, and one that is wrong by then is an error."""
+def test_a_reload_reads_the_file(tmp_path: Path) -> None:
+    """A reload uses the current rules of the file, and fails if the file has become invalid."""
     path = tmp_path / "f.yml"
     path.write_text("codeowners: [{file: CODEOWNERS, module: main}]\nscrape_configs: []\n")
     owners = tmp_path / "CODEOWNERS"
     owners.write_text("* @before\n")
-    target = ["http://127.0.0.1:6060"]
+    target = Overrides(["http://127.0.0.1:6060"])
     pipeline, _ = play(lambda at: {"leak": int(at * 5)}, 4, Pipeline(load(path, target).judging()))
     assert [leak.owner for leak in pipeline.open_leaks()] == ["@before"]
     owners.write_text("* @after\n")
     assert not pipeline.configure(load(path, target).judging())
     assert [leak.owner for leak in pipeline.open_leaks()] == ["@after"]
     owners.write_text("* after\n")
-    with pytest.raises(ConfigError, match=r"CODEOWNERS:1: 'after' is no owner"):
+    with pytest.raises(ConfigError, match=r"CODEOWNERS:1: 'after' is not an owner"):
         load(path, target)
 
 
 def leaking(labels: dict[str, str], text: str) -> Pipeline:
-    """Return a pipeline that is configured so, with a leak on a target that has these labels."""
+    """Return a pipeline with the configuration `text` and a leak on a target with these labels."""
     pipeline = Pipeline(parse(text, "f.yml", Path()).judging())
     pipeline.add_target(replace(TARGET, labels=labels))
     at = Frame(f"{SHOP}/pipeline.Filter", "/src/pipeline/filter.go", 61)
@@ -136,14 +136,14 @@ def leaking(labels: dict[str, str], text: str) -> Pipeline:
 
 
 def test_a_leak_has_its_link() -> None:
-    """By labels and build of its targets; so has each frame; a target that gets another label tells that one."""
+    """Leak and frames have links by labels and build of the targets, and changed labels apply at once."""
     pipeline = leaking({"commit": "abc"}, LINKS)
-    (found,) = pipeline.open_leaks()
-    assert found.source == "https://git.example/abc/pipeline/filter.go#L61"
-    assert pipeline.source_link(found, found.stack.blamed) == found.source
-    root = found.stack.frames[-1]  # a main package, which was built where the other frame was
-    assert pipeline.source_link(found, root) == f"https://git.example/abc/main.go#L{root.line}"
-    assert pipeline.source_link(found, Frame("net/http.Get", "/usr/lib/go/src/net/http/client.go", 1)) == ""
+    (leak,) = pipeline.open_leaks()
+    assert leak.source == "https://git.example/abc/pipeline/filter.go#L61"
+    assert pipeline.source_link(leak, leak.stack.blamed) == leak.source
+    root = leak.stack.frames[-1]  # of a main package, which was built in the same directory as the other frame
+    assert pipeline.source_link(leak, root) == f"https://git.example/abc/main.go#L{root.line}"
+    assert pipeline.source_link(leak, Frame("net/http.Get", "/usr/lib/go/src/net/http/client.go", 1)) == ""
     pipeline.add_target(replace(TARGET, labels={"commit": "def"}))
     assert pipeline.open_leaks()[0].source == "https://git.example/def/pipeline/filter.go#L61"
     pipeline.configure(parse(LINKS.replace("commit", "build"), "f.yml", Path()).judging())
@@ -153,8 +153,8 @@ def test_a_leak_has_its_link() -> None:
     assert leaking({}, LINKS).open_leaks()[0].source == ""
 
 
-def test_labels_that_change_count_for_ignore_too() -> None:
-    """A rule by labels sees what the target is labelled with now."""
+def test_ignore_rules_follow_changed_labels() -> None:
+    """A rule by labels matches the current labels of a target."""
     rule = "ignore: [{labels: {track: canary}, reason: x}]\n"
     pipeline = leaking({"track": "stable"}, rule)
     assert pipeline.services["shop"].labels()[TARGET.name]["track"] == "stable"
@@ -163,7 +163,7 @@ def test_labels_that_change_count_for_ignore_too() -> None:
 
 
 def test_alerts_link_to_the_source() -> None:
-    """The alert has it as an annotation, and leaves it out where it is not known."""
+    """An alert has the link as an annotation, which is missing if the link is unknown."""
     url = "https://git.example/x/<a>?b=1&c=2#L7"
     one = replace(leak(), source=url)
     (alert,) = Play().at(0, [one])
@@ -174,7 +174,7 @@ def test_alerts_link_to_the_source() -> None:
 
 
 def test_a_template_for_all_needs_a_module(tmp_path: Path) -> None:
-    """Else no path would ever be known, and no link would come, without a word."""
+    """Without a module no path is known, and the link would silently be missing."""
     text = "links: {source: 'https://x/{path}'}\n"
     with pytest.raises(ConfigError, match=r"links\.source has \{path\}, but no module is known"):
         configured(text, tmp_path)

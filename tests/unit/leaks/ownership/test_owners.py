@@ -1,4 +1,4 @@
-"""Whose a leak is: which function decides, what a prefix names, and which file of a repository a frame is in."""
+"""Owner of a leak: the function that decides, prefixes, and the file of a frame in its repository."""
 
 import pytest
 
@@ -14,7 +14,7 @@ CACHE = "/root/go/pkg/mod"
 
 
 def stack(*frames: Frame, origin: str = "") -> Stack:
-    """Return a stack of these frames, leaf first, that blames what leakwatch would blame."""
+    """Return a stack of these frames, leaf first, with its blamed frame."""
     blamed = Identifier().blame(frames)
     return Stack(
         fingerprint=fingerprint_of([at.function for at in frames]),
@@ -26,12 +26,12 @@ def stack(*frames: Frame, origin: str = "") -> Stack:
 
 
 def owner(teams: dict[str, str], function: str) -> str:
-    """Return whose a function is."""
+    """Return the owner of a function."""
     return Owners(teams).owner(stack(Frame(function, "/src/a.go", 1)))
 
 
 def rules(text: str) -> CodeOwners:
-    """Return what a CODEOWNERS file with this text says."""
+    """Return the rules of a CODEOWNERS file with this text."""
     return parse(text, "CODEOWNERS")
 
 
@@ -48,7 +48,7 @@ def rules(text: str) -> CodeOwners:
         ("example.com/shop/", "example.com/shopping/x.F", False),
         ("example.com", "example.com/shop.F", True),
         ("example.co", "example.com/shop.F", False),
-        # Functions and types, closures and generic ones.
+        # Functions, types, closures and generic functions.
         ("example.com/shop.F", "example.com/shop.F", True),
         ("example.com/shop.F", "example.com/shop.F.func1.2", True),
         ("example.com/shop.F", "example.com/shop.F-range1", True),
@@ -61,7 +61,7 @@ def rules(text: str) -> CodeOwners:
         ("example.com/shop.Box[int]", "example.com/shop.(*Box[go.shape.int]).Wait", True),
         ("example.com/shop", "example.com/shop.Map[example.com/cart.T]", True),
         ("example.com/cart", "example.com/shop.Map[example.com/cart.T]", False),
-        # Dots in the last element of a path are escaped in names of functions.
+        # Function names escape dots in the last element of the path.
         ("example.com/zoo.v2/pool.v3", "example.com/zoo.v2/pool%2ev3.Block", True),
         ("example.com/zoo.v2/pool%2ev3", "example.com/zoo.v2/pool%2ev3.Block", True),
         ("example.com/zoo.v2/pool.v3.Block", "example.com/zoo.v2/pool%2ev3.Block.func1", True),
@@ -76,12 +76,12 @@ def rules(text: str) -> CodeOwners:
     ],
 )
 def test_prefixes(prefix: str, function: str, owned: bool) -> None:
-    """A prefix names a package and those below it, a type or a function; it never ends within a name."""
+    """A prefix names a package with its subpackages, a type or a function, but not a part of a name."""
     assert owner({prefix: "team"}, function) == ("team" if owned else "")
 
 
-def test_the_closest_counts() -> None:
-    """Of several that name it, whatever their order."""
+def test_the_closest_scope_applies() -> None:
+    """Of several prefixes that match, the longest one applies, whatever their order."""
     teams = {
         "example.com": "all",
         "example.com/shop/pool.v3": "pools",
@@ -90,7 +90,7 @@ def test_the_closest_counts() -> None:
         "example.com/shop.(*Cart).Add": "adders",
         "example.com/shop.Cart": "carts",
     }
-    said = {
+    expected = {
         "example.com/shop.(*Cart).Add.func1": "adders",
         "example.com/shop.(*Cart).Drop": "carts",
         "example.com/shop/x/y.F": "shop",
@@ -99,11 +99,11 @@ def test_the_closest_counts() -> None:
         "example.org/mail.F": "rest",
     }
     for order in (teams, dict(reversed(teams.items()))):
-        assert {function: owner(order, function) for function in said} == said
+        assert {function: owner(order, function) for function in expected} == expected
 
 
 def test_the_blamed_function_decides() -> None:
-    """Its callers do not, also where nobody is named for it: own code without a team is a gap to be closed."""
+    """The callers of own code do not count, even if it has no owner: the gap in the configuration is visible."""
     own = Frame("example.com/shop.Send", "/src/send.go", 1)
     caller = Frame("example.com/cart.Add", "/src/add.go", 1)
     assert Owners({"example.com/cart": "cart"}).owner(stack(own, caller)) == ""
@@ -111,8 +111,8 @@ def test_the_blamed_function_decides() -> None:
     assert Owners({"example.com/cart": "cart", "example.com/shop": "shop"}).owner(stack(own, caller)) == "shop"
 
 
-def test_who_started_a_dependency() -> None:
-    """Where all visible frames are of others: the next one outwards that has a team, up to the origin."""
+def test_the_owner_of_the_caller_of_a_dependency() -> None:
+    """If all visible frames are of dependencies, the innermost caller with an owner counts, up to the origin."""
     read = Frame("internal/poll.(*FD).Read", "/usr/lib/go/src/internal/poll/fd_unix.go", 1)
     loop = Frame(
         "github.com/nats-io/nats%2ego.(*Conn).readLoop", f"{CACHE}/github.com/nats-io/nats.go@v1.31.0/n.go", 1
@@ -126,22 +126,22 @@ def test_who_started_a_dependency() -> None:
     assert Owners({"": "rest", "example.com/acme": "platform"}).owner(three) == "platform"
     lib_rules = Repository(module="example.com/acme/lib", owners=rules("*.go @acme/lib"))
     assert Owners({}, [lib_rules]).owner(three) == "@acme/lib"
-    # A site has its function only, but it knows what all its stacks began with.
+    # A site has only its function, and the common origin of its stacks.
     site = stack(loop, origin="example.com/acme/lib.Go")
     assert Owners({"example.com/acme": "platform"}).owner(site) == "platform"
-    assert Owners({}, [lib_rules]).owner(site) == "@acme/lib"  # though the file of the origin is not known
+    assert Owners({}, [lib_rules]).owner(site) == "@acme/lib"  # although the file of the origin is unknown
     named = Repository(module="example.com/acme/lib", owners=rules("go.go @one"))
     assert Owners({}, [named]).owner(site) == ""
     main = stack(Frame("main.F"), origin="main.main")
     assert Owners({}, [Repository(module=SHOP, owners=rules("* @all"))]).owner(main) == ""
-    # As the standard library alone has been started by itself.
+    # A stack of the standard library alone has no caller.
     serve = stack(read, Frame("net/http.(*conn).serve", "/usr/lib/go/src/net/http/server.go", 1))
     assert Owners({"net/http": "web"}).owner(serve) == "web"
     assert Owners({"example.com": "x"}).owner(serve) == ""
 
 
 def test_own_code_in_the_module_cache() -> None:
-    """What `own_code` names is blamed there, and has the team of its package."""
+    """Own code in the module cache is blamed, and has the owner of its package."""
     send = Frame("example.com/acme/lib.Send", f"{CACHE}/example.com/acme/lib@v1.0.0/send.go", 1)
     frames = (send, Frame("example.com/acme/shop.F", "/src/f.go", 1))
     blamed = Identifier(["example.com/acme/lib"]).blame(frames)
@@ -152,23 +152,23 @@ def test_own_code_in_the_module_cache() -> None:
 
 
 def test_teams_before_files() -> None:
-    """What `owners` names counts; then the file of the innermost module; the rest is left to ""."""
+    """The key `owners` has precedence over the file of the innermost module; the prefix "" is for all others."""
     shop = Repository(module=SHOP, owners=rules("* @acme/all\n/pipeline/ @acme/ingest\n/gen/\n/README.md @x"))
     api = Repository(module=f"{SHOP}/api", owners=rules("/v1/ @acme/api"))
     owners = Owners({f"{SHOP}/pipeline.Filter": "filters", "": "rest"}, [shop, api])
 
-    def whose(function: str, file: str = "/src/a.go") -> str:
+    def owner_of(function: str, file: str = "/src/a.go") -> str:
         return owners.owner(stack(Frame(function, file, 1)))
 
-    assert whose(f"{SHOP}/pipeline.Filter.func1") == "filters"
-    assert whose(f"{SHOP}/pipeline.Collect") == "@acme/ingest"
-    assert whose(f"{SHOP}/cart.Add") == "@acme/all"
-    assert whose(f"{SHOP}.Add") == "@acme/all"
-    assert whose(f"{SHOP}/api/v1.Serve") == "@acme/api"
-    assert whose(f"{SHOP}/api/v2.Serve") == "rest"  # nobody of its own file
-    assert whose(f"{SHOP}/gen.Make") == "rest"  # nobody, as the file says
-    assert whose(f"{SHOP}/pipeline.Made", "<autogenerated>") == "rest"
-    assert whose(f"{SHOP}ping/pipeline.F") == "rest"
+    assert owner_of(f"{SHOP}/pipeline.Filter.func1") == "filters"
+    assert owner_of(f"{SHOP}/pipeline.Collect") == "@acme/ingest"
+    assert owner_of(f"{SHOP}/cart.Add") == "@acme/all"
+    assert owner_of(f"{SHOP}.Add") == "@acme/all"
+    assert owner_of(f"{SHOP}/api/v1.Serve") == "@acme/api"
+    assert owner_of(f"{SHOP}/api/v2.Serve") == "rest"  # no rule of its own file
+    assert owner_of(f"{SHOP}/gen.Make") == "rest"  # the file has a rule without owners
+    assert owner_of(f"{SHOP}/pipeline.Made", "<autogenerated>") == "rest"
+    assert owner_of(f"{SHOP}ping/pipeline.F") == "rest"
     assert Owners({}, [shop]).owner(stack(Frame(f"{SHOP}/gen.Make", "/src/gen.go", 1))) == ""
 
 
@@ -195,14 +195,14 @@ def test_teams_before_files() -> None:
     ],
 )
 def test_the_path_of_a_main_package(file: str, others: tuple[Frame, ...], path: str) -> None:
-    """From -trimpath, from `root`, or from where other frames of the module were built."""
+    """The path follows from -trimpath, from `root`, or from the build directory of other frames of the module."""
     shop = Repository(module=SHOP, directory="go", root="/work/repo")
     frame = Frame("main.main.func1", file, 7)
     assert shop.path(frame, (frame, *others)) == path
 
 
 def test_the_team_of_a_main_package() -> None:
-    """Its path counts where it is known, else `main`; to CODEOWNERS a rule with its directory is enough."""
+    """The path of a main package has precedence over `main`; for CODEOWNERS, its directory suffices."""
     teams = {f"{SHOP}/cmd/server": "servers", "main": "mains"}
     trimmed = stack(Frame("main.F", f"{SHOP}/cmd/server/main.go", 1))
     assert Owners(teams).owner(trimmed) == "servers"
@@ -213,12 +213,12 @@ def test_the_team_of_a_main_package() -> None:
     shop = Repository(module=SHOP, owners=rules("* @all\n/cmd/server/ @servers"))
     mail = Repository(module="example.com/mail", owners=rules("* @mail"))
     assert Owners({}, [shop]).owner(plain) == "@servers"
-    assert Owners({}, [shop, mail]).owner(plain) == ""  # it may be of either
+    assert Owners({}, [shop, mail]).owner(plain) == ""  # it may belong to either
     assert Owners({}, [Repository(module=SHOP, root="/x", owners=rules("* @a")), mail]).owner(plain) == ""
 
 
 def test_a_service_of_two_modules_with_one_root() -> None:
-    """Containers build all at /src: a main package there is nobody's unless both files say the same."""
+    """If two modules were built at /src, a main package has an owner only if both files agree."""
     plain = stack(Frame("main.F", "/src/main.go", 1))
     shop = Repository(module=SHOP, root="/src", owners=rules("* @shop"))
     mail = Repository(module="example.com/mail", root="/src", owners=rules("* @mail"))
@@ -228,8 +228,8 @@ def test_a_service_of_two_modules_with_one_root() -> None:
     assert Owners({}, [mail]).owner(stack(Frame("main.F", "/src/main.go", 1), own)) == "@mail"
 
 
-def test_names_apart() -> None:
-    """Package and name of whatever Go and others call a function."""
+def test_packages_and_names() -> None:
+    """All kinds of function names are split into package and name."""
     assert split("main.(*Box[...]).Wait") == ("main", "Box.Wait")
     assert split("net/http.(*conn).serve") == ("net/http", "conn.serve")
     assert split("main.glob..func1") == ("main", "glob..func1")
@@ -241,7 +241,7 @@ def test_names_apart() -> None:
 
 
 def test_hostile_names() -> None:
-    """Names of any length and kind have no team, and disturb nobody."""
+    """Arbitrary names have no owner and do not raise errors."""
     repository = Repository(module=SHOP, owners=rules("* @a"))
     for name in ("<script>alert(1)</script>", "a" * 1_000_000, "/" * 50_000, "x[" * 50_000, "\x00\n\ud800", "%"):
         frames = stack(Frame(name, name, -1), Frame(f"main.{name}", f"/{name}", 0))
@@ -252,7 +252,7 @@ def test_hostile_names() -> None:
 
 
 def test_versions() -> None:
-    """What the module cache says of module, version and commit."""
+    """A file in the module cache has module, version and commit."""
     cached = version_of(Frame("x", f"{CACHE}/github.com/!azure/go@v1.2.3+incompatible/a/b.go", 1))
     assert cached is not None
     assert (cached.module, cached.file) == ("github.com/Azure/go", "a/b.go")

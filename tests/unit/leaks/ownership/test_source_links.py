@@ -1,4 +1,4 @@
-"""Links to the source: whole and well quoted, or none."""
+"""Source links are complete and quoted, or missing."""
 
 from urllib.parse import unquote, urlsplit
 
@@ -16,14 +16,14 @@ FILTER = Frame(f"{SHOP}/pipeline.FilterService", "/src/pipeline/filter.go", 61)
 FACTS = LinkContext("shop", {"commit": "0123abc", "cluster": "east/1"}, "b1d")
 
 
-def link(template: str, frame: Frame = FILTER, facts: dict[str, str] | None = None, prefix: str = SHOP) -> str:
+def link(template: str, frame: Frame = FILTER, labels: dict[str, str] | None = None, prefix: str = SHOP) -> str:
     """Return the link of a frame by one template."""
-    said = FACTS if facts is None else LinkContext("shop", facts)
-    return Links({prefix: LinkTemplate.of(template)}).link(frame, (frame,), [said])
+    context = FACTS if labels is None else LinkContext("shop", labels)
+    return Links({prefix: LinkTemplate.of(template)}).link(frame, (frame,), [context])
 
 
 def test_a_link() -> None:
-    """Plain builds and those with -trimpath are shown at the same place."""
+    """Plain builds and builds with -trimpath have the same link."""
     assert link(BLOB) == "https://git.example/acme/shop/blob/0123abc/pipeline/filter.go#L61"
     trimmed = Frame(FILTER.function, f"{SHOP}/pipeline/filter.go", 61)
     assert link(BLOB, trimmed) == link(BLOB)
@@ -47,7 +47,7 @@ def test_a_link() -> None:
     ],
 )
 def test_fields(field: str, value: str) -> None:
-    """Each field is what it says."""
+    """Each field has its value."""
     assert link(f"http://x/?q={{{field}}}&{{{field}}}") == f"http://x/?q={value}&{value}"
 
 
@@ -67,36 +67,36 @@ def test_fields(field: str, value: str) -> None:
     ],
 )
 def test_the_commit_of_a_target(labels: dict[str, str], commit: str) -> None:
-    """It is in one of three labels; where a build does not know it, there is no link."""
-    assert link("https://x/{commit}", facts=labels) == (f"https://x/{commit}" if commit else "")
+    """One of three labels has the commit. Without a commit there is no link."""
+    assert link("https://x/{commit}", labels=labels) == (f"https://x/{commit}" if commit else "")
 
 
-def test_what_is_not_known_makes_no_link() -> None:
-    """No line, no file, no such label, no path: there is nothing rather than a link that leads nowhere."""
+def test_unknown_values() -> None:
+    """Without line, file, label or path there is no link, because it would be broken."""
     assert link(BLOB, Frame(FILTER.function, FILTER.file, 0)) == ""
     assert link(BLOB, Frame(FILTER.function)) == ""
     assert link(BLOB, Frame("example.com/other.F", "/src/f.go", 1)) == ""
     assert link(BLOB, Frame("main.main", "/src/main.go", 1)) == ""
     assert link("https://x/{label.zone}") == ""
-    assert link("https://x/{build}", facts={}) == ""
+    assert link("https://x/{build}", labels={}) == ""
     assert Links().link(FILTER, (FILTER,), [FACTS]) == ""
     assert Links({SHOP: LinkTemplate.of(BLOB)}).link(FILTER, (FILTER,), []) == ""
     assert Links({SHOP: LinkTemplate.of("https://x/{line}")}).link(FILTER, (FILTER,), []) == "https://x/61"
 
 
-def test_most_targets_tell() -> None:
-    """While a new version is rolled out, the commit that most targets run; all fields of one link are of one."""
-    facts = [
+def test_the_most_frequent_values_apply() -> None:
+    """During a rollout, a link has the commit of most targets; all its fields are of the same target."""
+    labels = [
         LinkContext("shop", {"commit": c, "zone": z}) for c, z in (("a", "1"), ("b", "2"), ("b", "2"), ("a", "3"))
     ]
     assert (
-        Links({SHOP: LinkTemplate.of("https://x/{commit}/{label.zone}")}).link(FILTER, (), facts)
+        Links({SHOP: LinkTemplate.of("https://x/{commit}/{label.zone}")}).link(FILTER, (), labels)
         == "https://x/b/2"
     )
 
 
 def test_a_template_for_each_module() -> None:
-    """The closest prefix has the template; a repository that is known says where its module lies."""
+    """The longest matching prefix has the template; a configured repository has the directory of its module."""
     shop, tools = Repository(module=SHOP, directory="go", root="/build"), Repository(module=f"{SHOP}/tools")
     templates = {
         SHOP: "https://shop/{path}",
@@ -122,8 +122,8 @@ def test_a_template_for_each_module() -> None:
     assert above.link(FILTER, (), []) == f"https://x/{SHOP}/pipeline/go/pipeline/filter.go"
 
 
-def test_a_dependency_is_shown_at_its_version() -> None:
-    """Its commit is its tag, never that of the target; one in vendor/ does not say its version."""
+def test_the_commit_of_a_dependency() -> None:
+    """The commit of a dependency is its tag, not that of the target; in vendor/ the version is unknown."""
     nats = "github.com/nats-io/nats.go"
     template = "https://github.com/nats-io/nats.go/blob/{commit}/{path}#L{line}"
     frame = Frame("github.com/nats-io/nats%2ego.(*Conn).readLoop", f"/root/go/pkg/mod/{nats}@v1.31.0/nats.go", 9)
@@ -143,20 +143,20 @@ def test_a_dependency_is_shown_at_its_version() -> None:
         ("javascript:alert(1)", "must begin with"),
         ("//x/{path}", "must begin with"),
         ("https://x", "must begin with"),
-        ("https://{label.host}/x", "a host that has no fields"),
+        ("https://{label.host}/x", "a host without fields"),
         ("https://user:pass@x/y", "must begin with"),
-        ("https://x/{sha}", r"\{sha\} is no field; there are file, path, line"),
-        ("https://x/{}", r"\{\} is no field"),
-        ("https://x/{label.}", r"\{label\.\} is no field"),
-        ("https://x/{label.a-b}", r"\{label\.a-b\} is no field"),
+        ("https://x/{sha}", r"\{sha\} is not a field; the fields are file, path, line"),
+        ("https://x/{}", r"\{\} is not a field"),
+        ("https://x/{label.}", r"\{label\.\} is not a field"),
+        ("https://x/{label.a-b}", r"\{label\.a-b\} is not a field"),
         ("https://x/{path", "has a brace"),
         ("https://x/{{path}}", "has a brace"),
         ("https://x/ {path}", "a space"),
-        ("https://x/\n{path}", "a character"),
+        ("https://x/\n{path}", "an unprintable character"),
     ],
 )
-def test_bad_templates(template: str, message: str) -> None:
-    """Each mistake is named."""
+def test_invalid_templates(template: str, message: str) -> None:
+    """The error describes the invalid part."""
     with pytest.raises(ValueError, match=message):
         LinkTemplate.of(template)
 
@@ -164,7 +164,7 @@ def test_bad_templates(template: str, message: str) -> None:
 @settings(deadline=None)
 @given(st.text(), st.text(), st.text(), st.integers())
 def test_hostile_values(name: str, file: str, label: str, line: int) -> None:
-    """Whatever a service is called and says, a link stays on its host and below what the template spells."""
+    """Whatever the values are, a link has the host of the template and begins with its literal part."""
     frame = Frame(f"{SHOP}/{name}.F", f"/{file}", line)
     links = Links({SHOP: LinkTemplate.of("https://x/a/{path}/{function}/{label.l}/{file}#L{line}")})
     found = links.link(frame, (frame,), [LinkContext(name, {"l": label})])
@@ -177,10 +177,10 @@ def test_hostile_values(name: str, file: str, label: str, line: int) -> None:
         assert not set(found) & set("<>\"'` \\\n")
 
 
-def test_no_way_up() -> None:
-    """A file that climbs out of its directory is not linked to, nor one whose link would be absurdly long."""
+def test_paths_that_leave_their_directory() -> None:
+    """A path with .. and a path that makes the link too long have no link."""
     assert link("https://x/{file}", Frame(FILTER.function, "/src/../../admin.go", 1)) == ""
-    assert link("https://x/{label.l}/", facts={"l": ".."}) == ""
+    assert link("https://x/{label.l}/", labels={"l": ".."}) == ""
     assert link("https://x/{file}", Frame(FILTER.function, "/" + "a" * LONGEST, 1)) == ""
     script = Frame(FILTER.function, "/src/<script>\"'.go", 1)
     assert link("https://x/{path}", script) == "https://x/pipeline/%3Cscript%3E%22%27.go"

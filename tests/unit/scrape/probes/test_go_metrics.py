@@ -1,4 +1,4 @@
-"""What a process says of its memory in its own /metrics: read from bodies that are large, odd or hostile."""
+"""The parser of a process's own metrics, with large, unusual and hostile bodies."""
 
 import pytest
 from hypothesis import given
@@ -15,11 +15,11 @@ go_memstats_stack_inuse_bytes 1.900544e+06
 http_requests_total{path="go_goroutines 7"} 3
 process_resident_memory_bytes 5.2051968e+07 1700000000000
 """
-FOUND = GoMetrics(812, 1_900_544, 52_051_968)
+EXPECTED = GoMetrics(812, 1_900_544, 52_051_968)
 
 
-def read(body: bytes, piece: int = 1 << 16) -> GoMetrics:
-    """Return what a body says that comes in pieces."""
+def parse(body: bytes, piece: int = 1 << 16) -> GoMetrics:
+    """Return the metrics of a body that arrives in pieces."""
     parser = GoMetricsParser()
     for i in range(0, len(body), piece):
         parser.feed(body[i : i + piece])
@@ -28,8 +28,8 @@ def read(body: bytes, piece: int = 1 << 16) -> GoMetrics:
 
 @given(st.integers(1, 200))
 def test_pieces_of_any_size(piece: int) -> None:
-    """Where the body is cut on its way makes no difference; a name within a label or a longer name is none."""
-    assert read(BODY, piece) == FOUND
+    """The size of the pieces does not matter. The name in a label, or in a longer name, does not count."""
+    assert parse(BODY, piece) == EXPECTED
 
 
 @pytest.mark.parametrize(
@@ -43,18 +43,18 @@ def test_pieces_of_any_size(piece: int) -> None:
     ],
 )
 def test_the_ways_to_write_a_line(line: bytes, value: float) -> None:
-    """Labels that the whole program adds, times, tabs, the end of lines on Windows; with or without a last one."""
-    assert read(line).goroutines == read(line + b"\n").goroutines == value
+    """Labels, timestamps, tabs and Windows line endings are valid, with and without a final line break."""
+    assert parse(line).goroutines == parse(line + b"\n").goroutines == value
 
 
-def test_what_is_not_said_is_not_known() -> None:
-    """A service may have but one of the three collectors."""
-    assert read(b"process_resident_memory_bytes 5\n") == GoMetrics(None, None, 5)
+def test_missing_metrics() -> None:
+    """A service may have only one of the metrics."""
+    assert parse(b"process_resident_memory_bytes 5\n") == GoMetrics(None, None, 5)
 
 
 @pytest.mark.parametrize("piece", [1, 100, 1 << 16])
-def test_a_line_that_does_not_end_is_not_kept(piece: int) -> None:
-    """Nothing is held of it but a little, and what follows it is read; begun with our name, it is none of ours."""
+def test_a_line_without_end(piece: int) -> None:
+    """A line that is too long is dropped, even if it begins with a name, and the following lines are parsed."""
     parser = GoMetricsParser()
     for line in (b"x" * 3 * LONGEST, b"go_goroutines{x=" + b"y" * 3 * LONGEST):
         for i in range(0, len(line), piece):
@@ -62,24 +62,24 @@ def test_a_line_that_does_not_end_is_not_kept(piece: int) -> None:
             assert len(parser._rest) <= LONGEST
         parser.feed(b"\n")
     parser.feed(BODY)
-    assert parser.close() == FOUND
+    assert parser.close() == EXPECTED
 
 
 @pytest.mark.parametrize("value", [b"many", b"NaN", b"+Inf", b"-1", b"", b"{", b"1 2 3"])
-def test_a_bad_value_is_named(value: bytes) -> None:
-    """The line is quoted."""
+def test_an_invalid_value(value: bytes) -> None:
+    """The error quotes the line."""
     with pytest.raises(MalformedProfile, match="expected `name value`, found 'go_goroutines"):
-        read(b"go_goroutines " + value + b"\n")
+        parse(b"go_goroutines " + value + b"\n")
 
 
 @pytest.mark.parametrize("body", [b"<!doctype html>\n<p>no", b"", b"\x00\xff" * 50, b'{"go_goroutines": 7}'])
-def test_no_metrics_of_a_go_process(body: bytes) -> None:
-    """A page, nothing, bytes, JSON: said so, with how it begins."""
+def test_other_bodies(body: bytes) -> None:
+    """For a page, an empty body, bytes or JSON, the error quotes the beginning of the body."""
     with pytest.raises(NotAProfile, match="no metrics of a Go process: none of go_goroutines, "):
-        read(body)
+        parse(body)
 
 
 def test_metrics_of_several_processes() -> None:
-    """A gateway that passes on those of others does not tell which are its own."""
-    with pytest.raises(NotAProfile, match="go_goroutines is there more than once"):
-        read(b'go_goroutines{pod="a"} 7\ngo_goroutines{pod="b"} 8\n')
+    """The metrics of a gateway, which exports those of several processes, are rejected."""
+    with pytest.raises(NotAProfile, match="go_goroutines occurs more than once"):
+        parse(b'go_goroutines{pod="a"} 7\ngo_goroutines{pod="b"} 8\n')

@@ -9,13 +9,13 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from leakwatch.discovery.target_builder import Endpoint, JobDefaults, endpoint
+from leakwatch.discovery.target_builder import Endpoint, TargetDefaults, endpoint
 from leakwatch.errors import DiscoveryError
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Fetcher
 from leakwatch.http.settings import Authorization, HttpSettings, TlsConfig
 from leakwatch.leaks.findings import ProbeResults
-from leakwatch.leaks.memory import Look, Usage
+from leakwatch.leaks.memory import MemoryMeasurement, MemoryUsage
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.pipeline import Pipeline
@@ -27,7 +27,7 @@ from tests.support.simulated import START, TARGET, samples, stack
 from tests.unit.scrape.probes.test_go_metrics import BODY
 
 LEAK = stack("leak")
-USAGE = Usage(1_900_544, 52_051_968)
+USAGE = MemoryUsage(stacks=1_900_544, resident=52_051_968)
 
 
 def leaking() -> TargetState:
@@ -67,7 +67,7 @@ class Probed:
         """The results of the probe."""
         return self.state.probe_results
 
-    def run(self, now: float, total: int = 800) -> Usage | None:
+    def run(self, now: float, total: int = 800) -> MemoryUsage | None:
         """Run the probe if it is due; return the usage that was recorded."""
 
         async def run() -> None:
@@ -81,10 +81,10 @@ class Probed:
                 record(probe.name, probed, await run_probe(probe, probed))
             await fetcher.close()
 
-        before = len(self.results.looks.kept)
+        before = len(self.results.memory.measurements)
         asyncio.run(run())
-        kept = self.results.looks.kept
-        return kept[-1].usage if len(kept) > before else None
+        measurements = self.results.memory.measurements
+        return measurements[-1].usage if len(measurements) > before else None
 
 
 def requests(server: Server) -> list[bytes]:
@@ -99,7 +99,7 @@ def test_one_request_per_block() -> None:
         assert [probed.run(now) for now in (0, 15, 299, 300)] == [USAGE, None, None, USAGE]
     assert requests(server) == [b"GET /metrics HTTP/1.1"] * 2
     assert b"Authorization: Bearer hunter2\r\n" in server.requests[0]
-    assert probed.results.looks.kept[0] == Look(USAGE, 800, {LEAK.fingerprint: 300})
+    assert probed.results.memory.measurements[0] == MemoryMeasurement(USAGE, 800, {LEAK.fingerprint: 300})
 
 
 def test_without_suspects_no_request_is_sent() -> None:
@@ -144,43 +144,43 @@ def test_a_failure_is_recorded_and_retried_if_it_may_pass(answer: Answer, error:
     with answering(answer) as server:
         probed = Probed(server, timeout=0.5 if answer is silent else 5.0)
         for block in range(4):
-            assert probed.run(300 * block) == Usage()
+            assert probed.run(300 * block) == MemoryUsage()
         assert len(server.requests) == (1 if lasting else 4)
         assert error in probed.results.unavailable[METRICS]
-        assert error in probed.results.looks.each(LEAK.fingerprint).source
+        assert error in probed.results.memory.cost_of(LEAK.fingerprint).source
         probed.results.restart()
         server.answer = http(BODY)
         assert probed.run(1200) == USAGE
     assert probed.results.unavailable == {}
-    assert probed.results.looks.missing == ""
+    assert probed.results.memory.unavailable == ""
 
 
-def usage(probe: MemoryProbe, start: str = "0x7f01") -> Usage:
+def usage(probe: MemoryProbe, start: str = "0x7f01") -> MemoryUsage:
     """Run the probe; return the usage that was recorded."""
     probed = context(start=start)
     assert asyncio.run(run_probe(probe, probed)) is None
-    return probed.state.probe_results.looks.kept[-1].usage
+    return probed.state.probe_results.memory.measurements[-1].usage
 
 
 def test_where_the_limit_comes_from() -> None:
     """A configured limit has precedence over the limit of this machine, and then the used bytes do not count."""
-    here = Usage(resident=5.0, limit=100.0, used=50.0)
+    here = MemoryUsage(resident=5.0, limit=100.0, used=50.0)
     assert usage(MemoryProbe(None, None, lambda _: here)) == here
-    assert usage(MemoryProbe(None, 70.0, lambda _: here)) == Usage(resident=5.0, limit=70.0)
-    assert usage(MemoryProbe(None, 70.0)) == Usage(limit=70.0)
-    assert usage(MemoryProbe(None, None)) == Usage()
+    assert usage(MemoryProbe(None, 70.0, lambda _: here)) == MemoryUsage(resident=5.0, limit=70.0)
+    assert usage(MemoryProbe(None, 70.0)) == MemoryUsage(limit=70.0)
+    assert usage(MemoryProbe(None, None)) == MemoryUsage()
 
 
 def test_local_usage_of_the_process_that_answered() -> None:
     """A thread finds the local process by its start; a process without a start may be a proxy."""
     calls: list[tuple[str, threading.Thread]] = []
 
-    def here(start: str) -> Usage:
+    def here(start: str) -> MemoryUsage:
         calls.append((start, threading.current_thread()))
-        return Usage(resident=5.0)
+        return MemoryUsage(resident=5.0)
 
-    assert usage(MemoryProbe(None, None, here)) == Usage(resident=5.0)
-    assert usage(MemoryProbe(None, None, here), start="") == Usage()
+    assert usage(MemoryProbe(None, None, here)) == MemoryUsage(resident=5.0)
+    assert usage(MemoryProbe(None, None, here), start="") == MemoryUsage()
     ((start, thread),) = calls
     assert start == "0x7f01"
     assert thread is not threading.main_thread()
@@ -197,7 +197,9 @@ def test_local_usage_of_the_process_that_answered() -> None:
 )
 def test_the_probe_of_an_endpoint(address: str, path: str, url: str | None, is_local: bool) -> None:
     """The metrics have the address of the profile, but not its query; only loopback addresses are local."""
-    built = endpoint({"__address__": address}, JobDefaults("shop", "http", "/debug/pprof", metrics_path=path))
+    built = endpoint(
+        {"__address__": address}, TargetDefaults(job="shop", scheme="http", path="/debug/pprof", metrics_path=path)
+    )
     client = Client(Tls(TlsConfig(), secure=False), timeout=1)
     fetcher = Fetcher(client, built.url, HttpSettings(), timeout=1, size_limit=1)
     probe = memory_probe(fetcher, built)
@@ -205,10 +207,10 @@ def test_the_probe_of_an_endpoint(address: str, path: str, url: str | None, is_l
     assert (probe._local is not None) == is_local
 
 
-JOB = JobDefaults("shop", "http", "/debug/pprof", metrics_path="/metrics", memory_limit=1 << 20)
+JOB = TargetDefaults(job="shop", scheme="http", path="/debug/pprof", metrics_path="/metrics", memory_limit=1 << 20)
 
 
-def made(labels: dict[str, str], job: JobDefaults = JOB) -> Endpoint:
+def made(labels: dict[str, str], job: TargetDefaults = JOB) -> Endpoint:
     """Return the endpoint of a target with these labels."""
     return endpoint({"__address__": "10.0.0.1:6060", **labels}, job)
 

@@ -153,8 +153,8 @@ def test_a_program_without_the_profile() -> None:
     probed.run(0)
     result = findings([LOST.fingerprint], [probed.results], [])
     assert result.proven is None
-    assert result.missing == {
-        "proof": "this program cannot tell (Go 1.27 can): HTTP 404 for /debug/pprof/goroutineleak"
+    assert result.unavailable == {
+        "proof": "this program does not have the profile (Go 1.27 has): HTTP 404 for /debug/pprof/goroutineleak"
     }
 
 
@@ -169,7 +169,7 @@ def test_proof_of_every_stack_and_site() -> None:
     body = (RECORDED / "goroutine.debug1.txt").read_bytes()
     parser = Pipeline(DetectionSettings()).body()
     parser.feed(body)
-    _, printed = parser.close()
+    printed = parser.close().samples
     known = {key: sample for key, sample in printed.items() if key in proven}
     assert sum(proven[key] for key in known) == 135
     assert all(proven[key] <= sample.goroutines for key, sample in known.items())
@@ -233,7 +233,7 @@ def test_a_leak_that_is_proven() -> None:
     assert prove(pipeline, lost=170) == [Verdict.PROVEN]
     leak = the(pipeline)
     assert (leak.findings.proven, leak.confidence) == (170, 1.0)
-    assert leak.reason.endswith("; proven: the runtime says that nothing can wake 170 of them")
+    assert leak.reason.endswith("; proven: the runtime reports that nothing can wake 170 of them")
 
 
 def test_a_leak_that_is_reachable() -> None:
@@ -242,7 +242,7 @@ def test_a_leak_that_is_reachable() -> None:
     assert prove(pipeline, other=80) == []
     leak = the(pipeline)
     assert (leak.verdict, leak.findings.proven) == (Verdict.LEAKING, 0)
-    assert leak.reason.endswith("; reachable: the runtime sees a way they could still end")
+    assert leak.reason.endswith("; reachable: the runtime reports that they can still end")
 
 
 def test_a_suspicion_that_is_proven() -> None:
@@ -302,13 +302,13 @@ def test_a_leak_behind_a_load_balancer_closes() -> None:
     pipeline = leaking()
     prove(pipeline, lost=170)
     now = pipeline.add_target(TARGET).history.time or 0.0
-    told = []
+    events = []
     for i in range(30 * 60):
         now += 60.0
         process = Process("one" if i % 2 else "two")
-        told += pipeline.observe(pipeline.add_target(TARGET), now, 5, samples({"lost": 5}), process)
+        events += pipeline.observe(pipeline.add_target(TARGET), now, 5, samples({"lost": 5}), process)
     assert pipeline.add_target(TARGET).process_tracker.mixed
-    assert [event.leak.verdict for event in told] == [Verdict.LEAKING, Verdict.NORMAL]
+    assert [event.leak.verdict for event in events] == [Verdict.LEAKING, Verdict.NORMAL]
     assert pipeline.open_leaks() == []
 
 
@@ -342,7 +342,7 @@ def test_a_closed_fetcher_is_not_a_failure(make: Callable[[Fetcher], Probe]) -> 
     with pytest.raises(FetcherClosed):
         probed.run(0)
     assert probed.results.unavailable == {}
-    assert probed.results.looks.kept == []
+    assert probed.results.memory.measurements == []
     assert all(schedule.allows(0, 0) for schedule in probed.results.schedules.values())
 
 
@@ -356,7 +356,7 @@ def test_findings_of_several_targets() -> None:
     two.full_dump = FullDump(1.0, {key: Waiting({9: 2}, {"select": 2}, {})})
     two.unavailable["age"] = "no"
     found = findings([key], [one, two, ProbeResults()], [{600.0: 3}, {600.0: 4, 3600.0: 1}])
-    assert (found.proven, found.older, found.missing) == (5, {600.0: 7, 3600.0: 1}, {"age": "no"})
+    assert (found.proven, found.older, found.unavailable) == (5, {600.0: 7, 3600.0: 1}, {"age": "no"})
     assert found.waiting == Waiting({None: 1, 7: 2, 9: 2}, {"select": 5}, {})
     assert findings([key], [], []).proven is None
 

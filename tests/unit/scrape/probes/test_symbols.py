@@ -155,7 +155,7 @@ def test_fingerprints_do_not_depend_on_the_reason() -> None:
 
 
 def test_stacks_without_hidden_functions() -> None:
-    """No request is sent for a stack whose first program counter is visible, or which has not run yet."""
+    """No request is sent for a stack with a visible first program counter, or one that has not run yet."""
     body = b"goroutine profile: total 2\n1 @ 0x5 0x9\n#\t0x4\tmain.f+0x1\t/m.go:1\n\n1 @ 0x9\n\n"
     assert Probed(FakeProcess({})).run(samples_of(body)) == 0
 
@@ -427,7 +427,7 @@ def test_a_running_worker_keeps_its_wait_reason() -> None:
 
 
 def scraped(process: FakeProcess) -> SimulatedTarget:
-    """Return a simulated target whose function names `process` returns."""
+    """Return a simulated target that `process` serves."""
     simulated = SimulatedTarget(symbols=probe_of(process))
     simulated.body = BODY
     return simulated

@@ -1,22 +1,31 @@
-"""News by server-sent events: what is told, how often, to how many, and that they end when the daemon does."""
+"""Live events: their content, their rate, the maximum number of listeners, and the end of a stream."""
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from itertools import pairwise
 
 import httpx
 
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Target, TargetHealth
 from leakwatch.pipeline import Pipeline
-from leakwatch.web.api import events as changing
-from leakwatch.web.api.events import Changes
+from leakwatch.web.api import events
+from leakwatch.web.api.events import LiveEvents
+from leakwatch.web.api.state import AppState
 from leakwatch.web.server.connection import REQUEST_TIME
-from tests.support.api_world import ONE, app, get, sample, source
+from tests.support.api_world import ONE, app, app_state, get, sample
 from tests.support.simulated import START, stack
 
 TWO = Target("shop", "two")
+HANG = 120  # seconds; only a stream that hangs reaches it
+
+
+def live_events(
+    state: AppState, *, tick: float = 0.01, duration: float = HANG, heartbeat: float = HANG
+) -> LiveEvents:
+    """Return the live events of a state."""
+    return LiveEvents(state.fleet, START, state.stop, tick=tick, duration=duration, heartbeat=heartbeat)
 
 
 def event(text: bytes) -> dict[str, str]:
@@ -24,70 +33,81 @@ def event(text: bytes) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in text.decode().splitlines() if line)
 
 
-def test_verdicts_and_health_are_told_at_once() -> None:
-    """A verdict that turns and a target that goes down are told at the next look; what changed is not told."""
+async def next_event(stream: AsyncIterator[bytes]) -> dict[str, str]:
+    """Return the next event of a stream."""
+    return event(await asyncio.wait_for(anext(stream), HANG))
+
+
+def test_verdicts_and_health_are_reported_at_once() -> None:
+    """A change of a verdict or of a target's health is reported at the next check, without its content."""
 
     async def listen() -> None:
         health = {ONE: TargetHealth(up=True, since=1.0), TWO: TargetHealth(up=False, since=1.0)}
-        known = source(pipeline=Pipeline(DetectionSettings()), health=lambda: health)
-        async with aclosing(Changes(known, tick=0.01).stream()) as stream:
-            assert event(await anext(stream)) == {"retry": "2000"}
+        state = app_state(pipeline=Pipeline(DetectionSettings()), health=lambda: health)
+        async with aclosing(live_events(state).stream()) as stream:
+            assert await next_event(stream) == {"retry": "2000"}
             health[Target("shop", "new")] = TargetHealth()
-            first = event(await anext(stream))
+            first = await next_event(stream)
             health[ONE].up, health[ONE].since, health[TWO].up, health[TWO].since = False, 2.0, True, 2.0
-            second = event(await anext(stream))
-            known.pipeline.configure(DetectionSettings(block=60.0))  # counts as a change of verdicts
-            third = event(await anext(stream))
-            assert {one["event"] for one in (first, second, third)} == {"changed"}
-            assert len({one["id"] for one in (first, second, third)}) == 3
+            second = await next_event(stream)
+            state.fleet.pipeline.configure(DetectionSettings(block=60.0))  # counts as a change of verdicts
+            third = await next_event(stream)
+            assert {fields["event"] for fields in (first, second, third)} == {"changed"}
+            assert len({fields["id"] for fields in (first, second, third)}) == 3
             assert json.loads(third["data"]) == {"leaks": 0, "verdict": True}
 
     asyncio.run(listen())
 
 
-def test_blocks_are_told_seldom() -> None:
-    """A block that has closed is told too, but a fleet that closes one at each look is no storm."""
+def test_closed_blocks_are_reported_less_often() -> None:
+    """Closed blocks are reported every ten ticks at most, also if a fleet closes a block at every tick."""
+    tick, number = 0.01, 3
+
+    def closes_blocks() -> dict[Target, TargetHealth]:
+        state.fleet.pipeline.blocks += 1
+        return {}
+
+    state = app_state(pipeline=Pipeline(DetectionSettings()), health=closes_blocks)
 
     async def listen() -> None:
-        known = source(pipeline=Pipeline(DetectionSettings()), health=dict)
-        loop, times = asyncio.get_running_loop(), []
-        async with aclosing(Changes(known, tick=0.01).stream()) as stream:
-            await anext(stream)
-            for _ in range(3):
-                known.pipeline.blocks += 1
-                found = event(await anext(stream))
-                times.append(loop.time())
-                assert json.loads(found["data"])["verdict"] is False
-        assert all(after - before >= 0.09 for before, after in pairwise(times))
+        loop = asyncio.get_running_loop()
+        begin = loop.time()
+        async with aclosing(live_events(state, tick=tick).stream()) as stream:
+            await next_event(stream)
+            for _ in range(number):
+                fields = await next_event(stream)
+                assert json.loads(fields["data"])["verdict"] is False
+        assert loop.time() - begin >= number * events.TICKS_PER_BLOCK_EVENT * tick
 
     asyncio.run(listen())
 
 
-def test_the_pipeline_counts_what_is_told() -> None:
-    """A block that closes and a verdict that turns are counted where they happen."""
-    fed = Pipeline(DetectionSettings())
-    before = fed.blocks, fed.verdict_changes
+def test_the_pipeline_counts_blocks_and_changes() -> None:
+    """The pipeline counts closed blocks and changes of verdicts."""
+    pipeline = Pipeline(DetectionSettings())
+    before = pipeline.blocks, pipeline.verdict_changes
     assert before == (0, 0)
     for minute in range(150):
-        fed.observe(fed.add_target(ONE), START + 60 * minute, 0, sample(stack("leak"), 9 * minute))
-    assert fed.blocks == 29
-    assert fed.verdict_changes == 2  # suspected, leaking
+        pipeline.observe(pipeline.add_target(ONE), START + 60 * minute, 0, sample(stack("leak"), 9 * minute))
+    assert pipeline.blocks == 29
+    assert pipeline.verdict_changes == 2  # suspected, leaking
 
 
-def test_who_comes_back_is_told_what_it_missed() -> None:
-    """A browser says the last event that it heard: if something has changed since, it is told first."""
+def test_a_reconnected_listener_gets_missed_events() -> None:
+    """A browser that reconnects sends its last event id, and gets an event if anything changed since."""
 
-    async def first(last: str) -> list[bytes]:
-        return [line async for line in Changes(source(), tick=0.01, lasts=0.03).stream(last)]
+    async def lines(last_id: str) -> list[bytes]:
+        stream = live_events(app_state(), duration=0.03).stream(last_id)
+        return [line async for line in stream]
 
-    (_, told) = asyncio.run(first("of another daemon"))
-    assert event(told)["event"] == "changed"
-    assert len(asyncio.run(first(event(told)["id"]))) == 1
+    (_, missed) = asyncio.run(lines("of another daemon"))
+    assert event(missed)["event"] == "changed"
+    assert len(asyncio.run(lines(event(missed)["id"]))) == 1
 
 
-def test_a_stream_ends_before_its_connection_is_cut() -> None:
-    """It ends by itself, while heartbeats say that it lives."""
-    assert changing.LASTS < REQUEST_TIME
+def test_a_stream_ends_before_its_connection() -> None:
+    """A stream ends before the server closes its connection."""
+    assert events.DURATION < REQUEST_TIME
     response = get("/api/v1/events")
     assert response.headers["content-type"].startswith("text/event-stream")
     assert response.headers["cache-control"] == "no-store"
@@ -95,46 +115,48 @@ def test_a_stream_ends_before_its_connection_is_cut() -> None:
 
 
 def test_a_heartbeat() -> None:
-    """When nothing happens a line says that we are here, so that nobody in between cuts the connection."""
+    """A stream without events has empty lines, so that no proxy closes the connection."""
 
-    async def listen() -> list[bytes]:
-        return [line async for line in Changes(source(), tick=0.01, lasts=0.3, heartbeat=0.05).stream()]
+    async def listen() -> None:
+        async with aclosing(live_events(app_state(), heartbeat=0.05).stream()) as stream:
+            await next_event(stream)
+            for _ in range(3):
+                assert await asyncio.wait_for(anext(stream), HANG) == b":\n\n"
 
-    beats = asyncio.run(listen())[1:]
-    assert set(beats) == {b":\n\n"}
-    assert 2 <= len(beats) <= 6
+    asyncio.run(listen())
 
 
 def test_streams_end_with_the_daemon() -> None:
-    """When the daemon stops, who listens is let go at once, not after a tick."""
+    """All streams end at once when the daemon stops, not after a tick."""
 
-    async def listen() -> float:
-        known = source()
-        loop = asyncio.get_running_loop()
-        async with aclosing(Changes(known, tick=60).stream()) as stream:
-            await anext(stream)
-            loop.call_later(0.05, known.stop.set)
-            begin = loop.time()
-            assert [line async for line in stream] == []
-            return loop.time() - begin
+    async def listen() -> list[bytes]:
+        state = app_state()
+        async with aclosing(live_events(state, tick=10 * HANG).stream()) as stream:
+            await next_event(stream)
+            asyncio.get_running_loop().call_soon(state.stop.set)
+            return await asyncio.wait_for(_rest(stream), HANG)
 
-    assert asyncio.run(listen()) < 30
+    assert asyncio.run(listen()) == []
 
 
-def test_only_so_many_listen() -> None:
-    """One more than there may be is told to come later; who goes away makes room."""
+async def _rest(stream: AsyncIterator[bytes]) -> list[bytes]:
+    return [line async for line in stream]
+
+
+def test_the_number_of_listeners_is_limited() -> None:
+    """A listener beyond the limit gets 503; a listener that disconnects makes room."""
 
     async def listen() -> None:
-        known = source()
-        changes = Changes(known, tick=60)
-        changes.listeners = changing.LISTENERS - 1
-        transport = httpx.ASGITransport(app=app(known, changes=changes))
-        async with aclosing(changes.stream()) as stream:
-            await anext(stream)
+        state = app_state()
+        full = live_events(state, tick=10 * HANG)
+        full.listeners = events.LISTENERS - 1
+        transport = httpx.ASGITransport(app=app(state, live_events=full))
+        async with aclosing(full.stream()) as stream:
+            await next_event(stream)
             async with httpx.AsyncClient(transport=transport, base_url="http://leakwatch") as client:
                 refused = await client.get("/api/v1/events")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
         assert refused.headers["content-type"] == "application/problem+json"
-        assert not changes.full()
+        assert not full.is_full()
 
     asyncio.run(listen())

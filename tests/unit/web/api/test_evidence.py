@@ -1,4 +1,4 @@
-"""The evidence over HTTP: what is listed, downloaded, converted, and what nobody gets."""
+"""Evidence over HTTP: list, download, conversion, and requests that are rejected."""
 
 import asyncio
 import gzip
@@ -9,19 +9,18 @@ import httpx
 import pytest
 
 from leakwatch.evidence.config import EvidenceConfig
-from leakwatch.evidence.record import SUFFIXES, SYMBOLS, Kept
+from leakwatch.evidence.record import SUFFIXES, SYMBOLS, BodyFormat
 from leakwatch.evidence.store import Store
-from leakwatch.leaks.settings import DetectionSettings
-from leakwatch.pipeline import Pipeline
 from leakwatch.profile import formats as saved
 from leakwatch.profile import proto
-from leakwatch.web.api.app import make_api
-from leakwatch.web.api.state import AppState
+from leakwatch.web.api.app import build_api
+from tests.support.api_world import app_state
+from tests.support.clock import ManualClock
 from tests.support.kept_bodies import STACK, record
 from tests.support.simulated import START
 
 PROFILES = Path(__file__).parents[3] / "profiles" / "1.27"
-FORMS: dict[Kept, bytes] = {
+FORMS: dict[BodyFormat, bytes] = {
     "text": gzip.compress((PROFILES / "goroutine.debug1.txt").read_bytes()),
     "proto": (PROFILES / "goroutine.debug0.pb.gz").read_bytes(),
     "dump": gzip.compress((PROFILES / "goroutine.debug2.txt").read_bytes()),
@@ -31,34 +30,33 @@ HOSTILE = ["..", "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%00", "x" * 5000
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Return a store with a body of each form, in the order of time, on two targets."""
+    """Return a store with a profile of each format, ordered by time, of two targets."""
     (tmp_path / "secret.txt.gz").write_bytes(b"not for you")
-    store = Store(EvidenceConfig())
+    store = Store(EvidenceConfig(), ManualClock())
     for i, (form, body) in enumerate(FORMS.items()):
-        one = record(service="shop" if i < 2 else 'a"/b', at=START + i, kinds=("last",) if i else ("leaking",))
+        stored = record(service="shop" if i < 2 else 'a"/b', at=START + i, kinds=("last",) if i else ("leaking",))
         parts = {SUFFIXES[form]: body}
         if form == "text":
             parts[SYMBOLS] = (PROFILES / "symbol.txt").read_bytes()
-        store.add(one.model_copy(update={"format": form, "bytes": len(body)}), parts, "")
+        store.add(stored.model_copy(update={"format": form, "bytes": len(body)}), parts, "")
     return store
 
 
-def got(store: Store, path: str) -> httpx.Response:
-    """Ask the application."""
+def get(store: Store, path: str) -> httpx.Response:
+    """Send one request to the API."""
 
-    async def ask() -> httpx.Response:
-        api = make_api(AppState(pipeline=Pipeline(DetectionSettings()), evidence=store))
-        transport = httpx.ASGITransport(api)
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(build_api(app_state(evidence=store)))
         async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
             return await client.get(f"/v1{path}")
 
-    return asyncio.run(ask())
+    return asyncio.run(send())
 
 
-def test_all_are_listed_the_newest_first(store: Store) -> None:
-    """What is known of each body is told."""
-    profiles = got(store, "/profiles").json()["profiles"]
-    assert [(one["format"], one["time"]) for one in profiles] == [
+def test_all_are_listed_newest_first(store: Store) -> None:
+    """The list has all fields of each stored profile."""
+    profiles = get(store, "/profiles").json()["profiles"]
+    assert [(profile["format"], profile["time"]) for profile in profiles] == [
         ("dump", START + 2),
         ("proto", START + 1),
         ("text", START),
@@ -91,21 +89,22 @@ def test_all_are_listed_the_newest_first(store: Store) -> None:
     ],
 )
 def test_filters(store: Store, query: str, forms: list[str]) -> None:
-    """Each filter holds, all together."""
-    assert [one["format"] for one in got(store, f"/profiles?{query}").json()["profiles"]] == forms
+    """A profile is listed if it passes all filters."""
+    assert [profile["format"] for profile in get(store, f"/profiles?{query}").json()["profiles"]] == forms
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_downloads(store: Store, form: Kept) -> None:
-    """A body comes as it is kept, under a name that any system takes; and as what `go tool pprof` reads."""
-    one = next(one for one in got(store, "/profiles").json()["profiles"] if one["format"] == form)
-    kept, converted = (got(store, f"/profiles/{one['id']}{query}") for query in ("", "?format=pprof"))
-    assert kept.content == FORMS[form]
-    name = kept.headers["content-disposition"]
+def test_downloads(store: Store, form: BodyFormat) -> None:
+    """A profile is downloaded as stored, with a valid file name, and as protobuf for `go tool pprof`."""
+    profiles = get(store, "/profiles").json()["profiles"]
+    profile = next(profile for profile in profiles if profile["format"] == form)
+    raw, converted = (get(store, f"/profiles/{profile['id']}{query}") for query in ("", "?format=pprof"))
+    assert raw.content == FORMS[form]
+    name = raw.headers["content-disposition"]
     assert name.startswith('attachment; filename="')
     assert name.endswith(f'{SUFFIXES[form]}"')
     assert not set(name[22:-1]) & set('/"\\%:')
-    assert kept.headers["content-type"] == ("application/octet-stream" if form == "proto" else "application/gzip")
+    assert raw.headers["content-type"] == ("application/octet-stream" if form == "proto" else "application/gzip")
     assert proto.parse(converted.content).total == saved.parse(FORMS[form]).total
     parked = {trace.parked for trace, _ in proto.parse(converted.content).groups}
     assert {"runtime.chansend1", "runtime.selectgo"} <= parked or form == "dump"
@@ -114,8 +113,8 @@ def test_downloads(store: Store, form: Kept) -> None:
 @pytest.mark.parametrize("key", HOSTILE)
 @pytest.mark.parametrize("query", ["", "?format=pprof"])
 def test_unknown_ids(store: Store, key: str, query: str) -> None:
-    """An id is a name in a table and never a path: what is not there is a problem that says so."""
-    answer = got(store, f"/profiles/{quote(key, safe='%')}{query}")
+    """An id is never used as a path: an unknown id is a problem."""
+    answer = get(store, f"/profiles/{quote(key, safe='%')}{query}")
     assert answer.status_code == 404
     assert b"not for you" not in answer.content
     assert len(answer.content) < 1000
@@ -126,28 +125,28 @@ def test_unknown_ids(store: Store, key: str, query: str) -> None:
 
 @pytest.mark.parametrize("query", ["kind=all", "stack=x", "stack=" + "0" * 17])
 def test_absurd_filters(store: Store, query: str) -> None:
-    """A parameter that cannot be is a problem that names it."""
-    answer = got(store, f"/profiles?{query}")
+    """An invalid parameter is a problem that names the parameter."""
+    answer = get(store, f"/profiles?{query}")
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert query.partition("=")[0] in answer.json()["detail"]
 
 
-def test_a_body_that_has_gone(tmp_path: Path) -> None:
-    """A file that somebody removed, or broke, is a problem and no traceback; where it lies is not said."""
+def test_a_removed_or_broken_file(tmp_path: Path) -> None:
+    """A removed or broken file is a problem without a traceback and without the path of the file."""
 
     async def filled() -> tuple[Store, list[str]]:
-        store = Store(EvidenceConfig(path=tmp_path))
+        store = Store(EvidenceConfig(path=tmp_path), ManualClock())
         store.start()
-        for i, body in enumerate((b"\x1f\x8bbroken", b"gone")):
-            one = record(at=START + i, size=len(body))
-            store.save(store.add(one, {".txt.gz": body}, ""))
+        for i, body in enumerate((b"\x1f\x8bbroken", b"removed")):
+            stored = record(at=START + i, size=len(body))
+            store.save(store.add(stored, {".txt.gz": body}, ""))
         await store.stop()
         return store, [body.key for body in store.bodies]
 
-    store, (gone, broken) = asyncio.run(filled())
+    store, (removed, broken) = asyncio.run(filled())
     next(tmp_path.rglob("*1.000.txt.gz")).unlink()
-    for key, query in ((gone, ""), (gone, "?format=pprof"), (broken, "?format=pprof")):
-        answer = got(store, f"/profiles/{key}{query}")
+    for key, query in ((removed, ""), (removed, "?format=pprof"), (broken, "?format=pprof")):
+        answer = get(store, f"/profiles/{key}{query}")
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
         assert str(tmp_path) not in answer.text
-    assert got(store, f"/profiles/{broken}").content == b"\x1f\x8bbroken"
+    assert get(store, f"/profiles/{broken}").content == b"\x1f\x8bbroken"

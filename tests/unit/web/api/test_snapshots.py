@@ -1,4 +1,4 @@
-"""What changed between two moments of a target, as the API and the page of the target tell it."""
+"""Differences between snapshots, in the API and on the page of a target."""
 
 import gzip
 from collections.abc import Mapping
@@ -9,8 +9,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from leakwatch.clock import Clock
 from leakwatch.evidence.config import EvidenceConfig
-from leakwatch.evidence.record import SUFFIXES, Kept
+from leakwatch.evidence.record import SUFFIXES, BodyFormat
 from leakwatch.evidence.store import Store
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Frame, Profile, Sample, Target, Trace
@@ -19,167 +20,172 @@ from leakwatch.profile import pprof
 from leakwatch.profile.fingerprint import fingerprint_of
 from leakwatch.web.api.leaks import leak_id
 from leakwatch.web.api.state import AppState
-from tests.support.api_world import DOWN, HOSTILE, ODD, ONE, TWO, get, source
+from tests.support.api_world import DOWN, HOSTILE, ODD, ONE, TWO, app_state, get, view
 from tests.support.kept_bodies import record
-from tests.support.seen_pages import Seen
+from tests.support.seen_pages import ParsedPage
 from tests.support.simulated import START, stack
 from tests.unit.web.pages.test_leak import path_of
 
 PROFILES = Path(__file__).parents[3] / "profiles" / "1.27"
 EVIL = 'main.<script>alert(1)<b>"\u202e'
-BEFORE = {"main.grows": 5, "main.shrinks": 9, "main.goes": 4, "main.stays": 3}
+BEFORE = {"main.grows": 5, "main.shrinks": 9, "main.ends": 4, "main.stays": 3}
 AFTER = {"main.grows": 340, "main.shrinks": 8, EVIL: 20, "main.stays": 3}
 
 
 def profile(counts: Mapping[str, int]) -> bytes:
-    """Return a body of stacks by the name of their function, all called by main.serve."""
+    """Return a profile with these counts by function; main.serve calls all of them."""
     traces = {name: Trace((Frame(name, "/src/shop.go", 7), Frame("main.serve", "/s.go", 3))) for name in counts}
     groups = tuple((traces[name], count) for name, count in counts.items())
     return pprof.encode(Profile(sum(counts.values()), groups))
 
 
-def keep(store: Store, target: Target, at: float, body: bytes, form: Kept = "proto") -> str:
-    """Keep a body of a target, `at` seconds after the start, and return its id."""
-    one = record(target.service, target.name, at=START + at, size=len(body))
+def add_profile(store: Store, target: Target, at: float, body: bytes, form: BodyFormat = "proto") -> str:
+    """Store a profile of a target, taken `at` seconds after the start, and return its id."""
+    stored = record(target.service, target.name, at=START + at, size=len(body))
     goroutines = {"format": form, "goroutines": int(at) + 1}
-    return store.add(one.model_copy(update=goroutines), {SUFFIXES[form]: body}, "").key
+    return store.add(stored.model_copy(update=goroutines), {SUFFIXES[form]: body}, "").key
 
 
 @pytest.fixture
 def store() -> Store:
-    """Return a store with nothing in it."""
-    return Store(EvidenceConfig())
+    """Return an empty store."""
+    return Store(EvidenceConfig(), Clock())
 
 
 @pytest.fixture
 def two(store: Store) -> tuple[str, str]:
-    """Keep two bodies of a target, an hour apart, and return their ids."""
-    return keep(store, ONE, 0, profile(BEFORE)), keep(store, ONE, 3600, profile(AFTER))
+    """Store two profiles of a target, an hour apart, and return their ids."""
+    return add_profile(store, ONE, 0, profile(BEFORE)), add_profile(store, ONE, 3600, profile(AFTER))
 
 
-def asked(store: Store, old: str, new: str, more: str = "") -> httpx.Response:
-    """Ask the API for a difference."""
-    return get(f"/api/v1/diff?old={quote(old)}&new={quote(new)}{more}", source(evidence=store))
+def request(store: Store, old: str, new: str, more: str = "") -> httpx.Response:
+    """Request a difference from the API."""
+    return get(f"/api/v1/diff?old={quote(old)}&new={quote(new)}{more}", app_state(evidence=store))
 
 
-def told(store: Store, old: str, new: str, more: str = "") -> dict[str, Any]:
+def difference(store: Store, old: str, new: str, more: str = "") -> dict[str, Any]:
     """Return a difference."""
-    answer = asked(store, old, new, more)
+    answer = request(store, old, new, more)
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    body: dict[str, Any] = answer.json()
+    return body
 
 
-def test_what_grew_comes_first_and_what_shrank_last(store: Store, two: tuple[str, str]) -> None:
-    """Each stack that changed is told with both counts; one that stayed is not."""
-    found = told(store, *two)
+def test_the_largest_growth_comes_first(store: Store, two: tuple[str, str]) -> None:
+    """A difference has each changed stack with both counts, the largest growth first, and no unchanged stack."""
+    body = difference(store, *two)
     assert [
-        (one["function"], one["status"], one["before"], one["after"], one["change"]) for one in found["rows"]
+        (row["function"], row["status"], row["before"], row["after"], row["change"]) for row in body["rows"]
     ] == [
         ("main.grows", "grown", 5, 340, 335),
         (EVIL, "new", 0, 20, 20),
         ("main.shrinks", "shrunk", 9, 8, -1),
-        ("main.goes", "gone", 4, 0, -4),
+        ("main.ends", "gone", 4, 0, -4),
     ]
-    assert found["rows"][0]["stack"] == found["rows"][0]["key"] == fingerprint_of(["main.grows", "main.serve"])
-    assert (found["total"], found["change"], found["by"]) == (4, 350, "stack")
-    assert (found["old"]["goroutines"], found["new"]["goroutines"]) == (21, 371)
-    assert (found["old"]["time"], found["new"]["time"]) == (START, START + 3600)
-    assert found["summary"] == "2 stacks grew by 355 (1 new), 2 stacks shrank by 5 (1 gone), 1 stayed"
+    assert body["rows"][0]["stack"] == body["rows"][0]["key"] == fingerprint_of(["main.grows", "main.serve"])
+    assert (body["total"], body["change"], body["by"]) == (4, 350, "stack")
+    assert (body["old"]["goroutines"], body["new"]["goroutines"]) == (21, 371)
+    assert (body["old"]["time"], body["new"]["time"]) == (START, START + 3600)
+    assert body["summary"] == "2 stacks grew by 355 (1 new), 2 stacks shrank by 5 (1 gone), 1 stayed"
 
 
 def test_there_and_back(store: Store, two: tuple[str, str]) -> None:
-    """The other way round all changes turn; with itself a profile has none."""
-    there, back = told(store, *two), told(store, *two[::-1])
-    changes = {one["key"]: one["change"] for one in there["rows"]}
-    assert {one["key"]: -one["change"] for one in back["rows"]} == changes
-    assert told(store, two[0], two[0])["rows"] == []
+    """The reverse difference has the opposite changes; the difference of a profile with itself is empty."""
+    there, back = difference(store, *two), difference(store, *two[::-1])
+    changes = {row["key"]: row["change"] for row in there["rows"]}
+    assert {row["key"]: -row["change"] for row in back["rows"]} == changes
+    assert difference(store, two[0], two[0])["rows"] == []
 
 
 @pytest.mark.parametrize(
     ("by", "rows"),
     [
-        ("site", [("main.grows", 335), (EVIL, 20), ("main.shrinks", -1), ("main.goes", -4)]),
+        ("site", [("main.grows", 335), (EVIL, 20), ("main.shrinks", -1), ("main.ends", -4)]),
         ("origin", [("main.serve", 350)]),
         ("reason", [("(unknown)", 350)]),
     ],
 )
 def test_groups(store: Store, two: tuple[str, str], by: str, rows: list[tuple[str, int]]) -> None:
-    """Stacks of one site, origin or wait reason count together."""
-    found = told(store, *two, f"&by={by}")
-    assert [(one["key"], one["change"]) for one in found["rows"]] == rows
-    assert sum(one["stacks"] for one in found["rows"]) == (4 if by == "site" else 5)
+    """Stacks with the same site, origin or wait reason are one row."""
+    body = difference(store, *two, f"&by={by}")
+    assert [(row["key"], row["change"]) for row in body["rows"]] == rows
+    assert sum(row["stacks"] for row in body["rows"]) == (4 if by == "site" else 5)
 
 
-def test_portions(store: Store, two: tuple[str, str]) -> None:
-    """A page of the rows is asked for as of other lists, and says how many there are."""
-    every = told(store, *two)["rows"]
-    found = told(store, *two, "&limit=2&offset=1")
-    assert (found["rows"], found["total"]) == (every[1:3], 4)
-    assert told(store, *two, "&offset=100")["rows"] == []
-    assert told(store, *two, "&limit=0")["rows"] == []
+def test_pagination(store: Store, two: tuple[str, str]) -> None:
+    """Rows are paginated with a limit and an offset, and the total is reported."""
+    rows = difference(store, *two)["rows"]
+    body = difference(store, *two, "&limit=2&offset=1")
+    assert (body["rows"], body["total"]) == (rows[1:3], 4)
+    assert difference(store, *two, "&offset=100")["rows"] == []
+    assert difference(store, *two, "&limit=0")["rows"] == []
 
 
 def test_until_now(store: Store) -> None:
-    """`now` is the profile that was scraped last of the same target; one that answers no more has none."""
+    """`now` is the latest scrape of the same target; a target without a scrape has none."""
     leak = stack("leak")
     counts = Profile(5, ((Trace(leak.frames), 5),))
-    found = told(store, keep(store, ONE, 0, pprof.encode(counts)), "now")
-    (row,) = [one for one in found["rows"] if one["stack"] == leak.fingerprint]
+    body = difference(store, add_profile(store, ONE, 0, pprof.encode(counts)), "now")
+    (row,) = [row for row in body["rows"] if row["stack"] == leak.fingerprint]
     assert (row["before"], row["after"], row["status"]) == (5, 597, "grown")
-    assert found["new"]["id"] == "now"
-    target = get(f"/api/v1{path_of(ONE)}", source()).json()
-    assert found["new"]["goroutines"] == target["goroutines"]
-    answer = asked(store, keep(store, DOWN, 0, profile(BEFORE)), "now")
+    assert body["new"]["id"] == "now"
+    target = get(f"/api/v1{path_of(ONE)}", app_state()).json()
+    assert body["new"]["goroutines"] == target["goroutines"]
+    answer = request(store, add_profile(store, DOWN, 0, profile(BEFORE)), "now")
     assert answer.status_code == 404
     assert DOWN.name in answer.json()["detail"]
 
 
-def test_one_profile_in_three_forms(store: Store) -> None:
+def test_three_formats(store: Store) -> None:
     """Text, protobuf and a full dump of one program can be compared with each other."""
-    files: dict[Kept, str] = {"text": "debug1.txt", "proto": "debug0.pb.gz", "dump": "debug2.txt"}
+    files: dict[BodyFormat, str] = {"text": "debug1.txt", "proto": "debug0.pb.gz", "dump": "debug2.txt"}
     bodies = {form: (PROFILES / f"goroutine.{name}").read_bytes() for form, name in files.items()}
     packed = {form: body if form == "proto" else gzip.compress(body) for form, body in bodies.items()}
-    text, proto, dump = (keep(store, ONE, i, packed[form], form) for i, form in enumerate(files))
-    assert told(store, text, proto)["summary"] == "60 stayed"
-    functions = {one["function"] for one in told(store, text, dump)["rows"]}
-    assert functions == {"main.deep", "net/http.(*conn).serve"}  # what each cuts elsewhere, and who answered
+    text, proto, dump = (add_profile(store, ONE, i, packed[form], form) for i, form in enumerate(files))
+    assert difference(store, text, proto)["summary"] == "60 stayed"
+    functions = {row["function"] for row in difference(store, text, dump)["rows"]}
+    assert functions == {
+        "main.deep",
+        "net/http.(*conn).serve",
+    }  # cut at different frames; answered the request
 
 
 def test_of_two_targets(store: Store) -> None:
-    """Two replicas can be compared as well; each side says whose it is."""
-    found = told(store, keep(store, ONE, 0, profile(BEFORE)), keep(store, TWO, 0, profile(AFTER)))
-    assert (found["old"]["target"], found["new"]["target"]) == (ONE.name, TWO.name)
+    """Two replicas can be compared; each side names its target."""
+    body = difference(
+        store, add_profile(store, ONE, 0, profile(BEFORE)), add_profile(store, TWO, 0, profile(AFTER))
+    )
+    assert (body["old"]["target"], body["new"]["target"]) == (ONE.name, TWO.name)
 
 
-def test_what_is_not_kept(store: Store, two: tuple[str, str]) -> None:
-    """An unknown id, a body that is no profile, and no evidence at all are 404, and say which."""
-    unknown, broken = "0" * 16, keep(store, ONE, 7, b"\x1f\x8bbroken")
+def test_unknown_profiles(store: Store, two: tuple[str, str]) -> None:
+    """An unknown id, a body that is not a profile, and an empty store give 404 with the id."""
+    unknown, broken = "0" * 16, add_profile(store, ONE, 7, b"\x1f\x8bbroken")
     for bad in (unknown, broken):
         for pair in ((bad, two[0]), (two[0], bad), (bad, "now")):
-            answer = asked(store, *pair)
+            answer = request(store, *pair)
             assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
             assert bad in answer.json()["detail"]
     assert get(f"/api/v1/diff?old={two[0]}&new={two[1]}").status_code == 404
 
 
-def test_what_has_gone_since(store: Store, two: tuple[str, str]) -> None:
-    """What was compared a moment ago is not told any more when it is no longer kept."""
-    known = source(evidence=store)
+def test_a_removed_profile(store: Store, two: tuple[str, str]) -> None:
+    """A removed profile gives 404, even if a cache has it."""
+    state = app_state(evidence=store)
     path = f"/api/v1/diff?old={two[0]}&new={two[1]}"
-    assert get(path, known).json() == get(path, known).json()
+    assert get(path, state).json() == get(path, state).json()
     store.remove(next(body for body in store.bodies if body.key == two[0]))
-    assert get(path, known).status_code == 404
+    assert get(path, state).status_code == 404
 
 
-def test_only_the_latest_few_are_remembered(store: Store) -> None:
-    """However many are compared, few stay in memory, and the answers are the same."""
-    known = source(evidence=store)
-    ids = [keep(store, ONE, i, profile({"main.grows": i + 1})) for i in range(12)]
+def test_the_latest_snapshots_are_cached(store: Store) -> None:
+    """However many profiles are compared, few stay in memory, and the answers are the same."""
+    state = app_state(evidence=store)
+    ids = [add_profile(store, ONE, i, profile({"main.grows": i + 1})) for i in range(12)]
     for _ in range(2):
         for i, key in enumerate(ids[1:], 1):
-            assert get(f"/api/v1/diff?old={ids[0]}&new={key}", known).json()["change"] == i
-    assert len(known.moments) <= 4
+            assert get(f"/api/v1/diff?old={ids[0]}&new={key}", state).json()["change"] == i
+    assert len(state.snapshots) <= 4
 
 
 @pytest.mark.parametrize(
@@ -188,8 +194,8 @@ def test_only_the_latest_few_are_remembered(store: Store) -> None:
     + [f"old={'0' * 16}&new=now&{more}" for more in ("by=colour", "limit=-1", "offset=x")],
 )
 def test_absurd_parameters(store: Store, query: str) -> None:
-    """A parameter that is missing, or cannot be, is a problem that names it."""
-    answer = get(f"/api/v1/diff?{query}", source(evidence=store))
+    """A missing or invalid parameter is a problem that names it."""
+    answer = get(f"/api/v1/diff?{query}", app_state(evidence=store))
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     assert answer.json()["errors"][0]["parameter"] in {"old", "new", "by", "limit", "offset"}
 
@@ -197,42 +203,42 @@ def test_absurd_parameters(store: Store, query: str) -> None:
 # --- the page ---
 
 
-def shown(known: AppState, query: str = "", target: Target = ONE) -> Seen:
-    """Return the page of a target, as a browser takes it."""
-    answer = get(path_of(target) + query, known)
+def page_of(state: AppState, query: str = "", target: Target = ONE) -> ParsedPage:
+    """Return the page of a target."""
+    answer = get(path_of(target) + query, state)
     assert answer.status_code == 200
     assert len(answer.content) < 300_000
-    return Seen(answer.text)
+    return ParsedPage(answer.text)
 
 
-def words(page: Seen) -> str:
-    """Return the text of a page, from the difference on, in one line."""
-    return " ".join(page.text.partition("What changed")[2].split())
+def words(page: ParsedPage) -> str:
+    """Return the text of a page from the comparison on, in one line."""
+    return " ".join(page.text.partition("Changes between two profiles")[2].split())
 
 
-def chosen(page: Seen) -> list[str | None]:
-    """Return what is selected in the form."""
+def chosen(page: ParsedPage) -> list[str | None]:
+    """Return the selected options of the form."""
     return [
         attributes["value"] for tag, attributes in page.elements if tag == "option" and "selected" in attributes
     ]
 
 
-def test_moments_can_be_chosen(store: Store, two: tuple[str, str]) -> None:
-    """All that are kept of a target can be: from the first to now, unless something else is asked for."""
-    keep(store, TWO, 0, profile(BEFORE))
-    page = shown(source(evidence=store))
+def test_the_form_offers_all_profiles(store: Store, two: tuple[str, str]) -> None:
+    """The form offers all stored profiles of a target; the default is from the first to now."""
+    add_profile(store, TWO, 0, profile(BEFORE))
+    page = page_of(app_state(evidence=store))
     options = [attributes["value"] for tag, attributes in page.elements if tag == "option"]
     assert options == [*two, *two, "now"]
     assert chosen(page) == [two[0], "now"]
     assert "2023-11-14 22:13:20 UTC, leaking, 1 " in words(page)
     assert "main.grows" not in page.text
-    assert chosen(shown(source(evidence=store), f"?old={two[1]}&new={two[0]}")) == [two[1], two[0]]
+    assert chosen(page_of(app_state(evidence=store), f"?old={two[1]}&new={two[0]}")) == [two[1], two[0]]
 
 
-def test_of_many_moments_few_are_offered(store: Store) -> None:
-    """A page stays small whatever is kept: the first, the latest, and what was chosen by a link."""
-    ids = [keep(store, ONE, i, profile({"main.grows": i + 1})) for i in range(300)]
-    page = shown(source(evidence=store), f"?old={ids[50]}&new={ids[60]}")
+def test_the_form_offers_few_of_many_profiles(store: Store) -> None:
+    """The form offers the first, the latest and the selected profiles, so that the page stays small."""
+    ids = [add_profile(store, ONE, i, profile({"main.grows": i + 1})) for i in range(300)]
+    page = page_of(app_state(evidence=store), f"?old={ids[50]}&new={ids[60]}")
     options = [attributes["value"] for tag, attributes in page.elements if tag == "option"]
     few = [ids[0], ids[50], ids[60], *ids[200:]]
     assert options == [*few, *few, "now"]
@@ -240,23 +246,27 @@ def test_of_many_moments_few_are_offered(store: Store) -> None:
 
 
 def test_the_difference_is_a_table(store: Store, two: tuple[str, str]) -> None:
-    """It says what grew, by how much, and what is new; hostile names are text."""
-    page = shown(source(evidence=store), f"?old={two[0]}&new={two[1]}")
+    """The table has the change and both counts of each stack; hostile names are text."""
+    page = page_of(app_state(evidence=store), f"?old={two[0]}&new={two[1]}")
     assert "21 to 371 goroutines; 2 stacks grew by 355 (1 new)" in words(page)
-    for row in ("+335 5 340 main.grows", f"+20 0 20 {EVIL}", "\u22121 9 8 main.shrinks", "\u22124 4 0 main.goes"):
+    for row in ("+335 5 340 main.grows", f"+20 0 20 {EVIL}", "\u22121 9 8 main.shrinks", "\u22124 4 0 main.ends"):
         assert row in words(page)
     assert "main.stays" not in page.text
     assert all("src" in attributes for tag, attributes in page.elements if tag == "script")
     (link,) = [link for link in page.attributes("href") if "/diff?" in link and "by=site" in link]
-    assert get(link.replace("../../", "/"), source(evidence=store)).json()["by"] == "site"
+    assert get(link.replace("../../", "/"), app_state(evidence=store)).json()["by"] == "site"
 
 
 def test_other_links_keep_the_difference(store: Store, two: tuple[str, str]) -> None:
-    """Who sorts or filters the stacks still sees it, and who compares anew keeps the filter."""
-    asked_for = f"old={two[0]}&new={two[1]}"
-    page = shown(source(evidence=store), f"?{asked_for}&q=leak&sort=count")
-    assert [link for link in page.attributes("href") if link.startswith("?") and asked_for not in link] == []
-    hidden = [(one["name"], one["value"]) for tag, one in page.elements if one.get("type") == "hidden"]
+    """Links that sort or filter stacks keep the comparison, and the form of the comparison keeps the filter."""
+    selected = f"old={two[0]}&new={two[1]}"
+    page = page_of(app_state(evidence=store), f"?{selected}&q=leak&sort=count")
+    assert [link for link in page.attributes("href") if link.startswith("?") and selected not in link] == []
+    hidden = [
+        (attributes["name"], attributes["value"])
+        for _, attributes in page.elements
+        if attributes.get("type") == "hidden"
+    ]
     assert sorted(hidden) == sorted(
         [("sort", "count"), ("old", two[0]), ("new", two[1]), ("q", "leak"), ("sort", "count")]
     )
@@ -265,58 +275,60 @@ def test_other_links_keep_the_difference(store: Store, two: tuple[str, str]) -> 
 @pytest.mark.parametrize(
     "query", ["old=x", "new=now", "old=%00&new=%ff", f"old={'0' * 16}&new=now", "old=now&new=now"]
 )
-def test_moments_that_are_not_there(store: Store, two: tuple[str, str], query: str) -> None:
-    """The page stays, says so, and offers those that are there; also where nothing at all is kept."""
-    for evidence in (store, None):
-        page = shown(source(evidence=evidence), f"?{query}")
-        assert "not kept, or no longer" in words(page)
-    assert two[0] in set(shown(source(evidence=store)).attributes("value"))
+def test_unknown_profiles_on_the_page(store: Store, two: tuple[str, str], query: str) -> None:
+    """The page reports unknown profiles and offers the stored ones, also with an empty store."""
+    for evidence in (store, Store(EvidenceConfig(), Clock())):
+        page = page_of(app_state(evidence=evidence), f"?{query}")
+        assert "not stored, or no longer stored" in words(page)
+    assert two[0] in set(page_of(app_state(evidence=store)).attributes("value"))
 
 
-def test_a_body_that_is_no_profile(store: Store, two: tuple[str, str]) -> None:
-    """The page says that it cannot be read."""
-    broken = keep(store, ONE, 7, b"\x1f\x8bbroken")
-    assert "cannot be read" in words(shown(source(evidence=store), f"?old={broken}&new={two[0]}"))
+def test_a_body_that_is_not_a_profile(store: Store, two: tuple[str, str]) -> None:
+    """The page reports that the profile cannot be read."""
+    broken = add_profile(store, ONE, 7, b"\x1f\x8bbroken")
+    assert "cannot be read" in words(page_of(app_state(evidence=store), f"?old={broken}&new={two[0]}"))
 
 
 def test_nothing_to_compare(store: Store) -> None:
-    """Where nothing is kept there is no form; one body can be compared with now, and names may be anything."""
-    assert words(shown(source(evidence=store))) == ""
-    key = keep(store, ODD, 0, profile(BEFORE))
-    page = shown(source(evidence=store), target=ODD)
+    """Without stored profiles there is no form; one profile can be compared with now, whatever the names are."""
+    assert words(page_of(app_state(evidence=store))) == ""
+    key = add_profile(store, ODD, 0, profile(BEFORE))
+    page = page_of(app_state(evidence=store), target=ODD)
     assert chosen(page) == [key, "now"]
-    page = shown(source(evidence=store), f"?old={key}&new=now", ODD)
+    page = page_of(app_state(evidence=store), f"?old={key}&new=now", ODD)
     assert "main.grows" in words(page)
     assert ODD.service == HOSTILE
-    keep(store, DOWN, 0, profile(BEFORE))
-    assert words(shown(source(evidence=store), target=DOWN)) == ""
+    add_profile(store, DOWN, 0, profile(BEFORE))
+    assert words(page_of(app_state(evidence=store), target=DOWN)) == ""
 
 
-def test_stacks_that_are_not_followed(store: Store) -> None:
-    """Beyond series_limit nobody knows the stacks of now: it is said how many goroutines are in them."""
+def test_stacks_beyond_the_series_limit(store: Store) -> None:
+    """The difference to now reports the goroutines of stacks beyond series_limit."""
     names = [f"main.f{i}" for i in range(9)]
-    samples = {one.fingerprint: Sample(one, 5) for one in map(stack, names)}
+    samples = {one_stack.fingerprint: Sample(one_stack, 5) for one_stack in map(stack, names)}
     pipeline = Pipeline(DetectionSettings(series_limit=3))
     pipeline.observe(pipeline.add_target(ONE), START, 45, samples)
-    known = source(evidence=store, pipeline=pipeline)
-    key = keep(store, ONE, 0, profile(BEFORE))
-    new = get(f"/api/v1/diff?old={key}&new=now", known).json()["new"]
+    state = app_state(evidence=store, pipeline=pipeline)
+    key = add_profile(store, ONE, 0, profile(BEFORE))
+    new = get(f"/api/v1/diff?old={key}&new=now", state).json()["new"]
     assert (new["goroutines"], new["left_out"]) == (45, 30)
-    assert "30 goroutines are in stacks beyond" in words(shown(known, f"?old={key}&new=now"))
+    assert "30 goroutines are in stacks beyond" in words(page_of(state, f"?old={key}&new=now"))
 
 
-def test_the_page_of_a_leak_leads_to_the_difference(store: Store) -> None:
-    """Where several bodies of a target are kept, the first and the last of them; not where a target is gone."""
-    (leak,) = [leak for leak in source().leaks() if leak.service == HOSTILE and leak.stack.wait][:1]
-    for target in (ODD, Target(HOSTILE, "gone")):
+def test_the_page_of_a_leak_links_to_the_difference(store: Store) -> None:
+    """The page links to the difference between the first and last profile of a target that still exists."""
+    (leak,) = [leak for leak in view().leaks if leak.service == HOSTILE and leak.stack.wait][:1]
+    for target in (ODD, Target(HOSTILE, "removed")):
         for at in range(3):
-            one = record(target.service, target.name, at=START + at)
-            kept = one.leaks[0].model_copy(update={"stack": leak.stack.fingerprint})
-            store.add(one.model_copy(update={"leaks": (kept,), "format": "proto"}), {".pb.gz": profile(AFTER)}, "")
-    known = source(evidence=store)
+            stored = record(target.service, target.name, at=START + at)
+            recorded = stored.leaks[0].model_copy(update={"stack": leak.stack.fingerprint})
+            store.add(
+                stored.model_copy(update={"leaks": (recorded,), "format": "proto"}), {".pb.gz": profile(AFTER)}, ""
+            )
+    state = app_state(evidence=store)
     path = f"/leaks/{leak_id(leak)}"
-    (link,) = [link for link in Seen(get(path, known).text).attributes("href") if "#difference" in link]
+    (link,) = [link for link in ParsedPage(get(path, state).text).attributes("href") if "#difference" in link]
     keys = [body.key for body in store.bodies if body.record.target == ODD.name]
     assert link.endswith(f"?old={keys[-1]}&new={keys[0]}#difference")
     assert link.startswith(f"../..{path_of(ODD)}?")
-    assert "4 stayed" in words(Seen(get(link.removeprefix("../.."), known).text))
+    assert "4 stayed" in words(ParsedPage(get(link.removeprefix("../.."), state).text))

@@ -1,4 +1,4 @@
-"""The configuration in force is shown, and no secret of it: every key that may hold one is tried."""
+"""The status shows the configuration in force without secrets; every key for a secret is tried."""
 
 import types
 import typing
@@ -11,8 +11,7 @@ import yaml
 from pydantic import BaseModel, SecretStr
 
 from leakwatch.config import Config, parse
-from leakwatch.web.api.status import shown
-from tests.support.api_world import get, source
+from tests.support.api_world import app_state, get
 
 SECRET = "hunter2"  # noqa: S105  a secret that must not be seen
 HTTP = [
@@ -49,10 +48,10 @@ def read(text: str) -> Config:
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(("keys", "name"), HTTP, ids=[keys for keys, _ in HTTP])
 def test_no_secret_is_shown(place: str, keys: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Passwords, tokens and headers, also those from the environment, are stars; the key beside them is there."""
+    """Passwords, tokens and headers, including those from the environment, are hidden; their keys are shown."""
     monkeypatch.setenv("SECRET", SECRET)
     config = read(PLACES[place] % keys)
-    response = get("/api/v1/status", source(config=lambda: config))
+    response = get("/api/v1/status", app_state(configuration_yaml=config.to_yaml))
     assert response.status_code == 200
     assert SECRET not in response.text
     assert f"{name.partition('.')[0]}:" in response.json()["configuration"]
@@ -60,12 +59,12 @@ def test_no_secret_is_shown(place: str, keys: str, name: str, monkeypatch: pytes
 
 @pytest.mark.parametrize("text", OTHERS)
 def test_no_url_shows_a_secret(text: str) -> None:
-    """What stands before a host or after a path may be a secret."""
-    assert SECRET not in get("/api/v1/status", source(config=lambda: read(text))).text
+    """User, password, query and fragment of a URL may be secrets."""
+    assert SECRET not in get("/api/v1/status", app_state(configuration_yaml=read(text).to_yaml)).text
 
 
-def test_every_key_that_may_hold_a_secret_is_tried() -> None:
-    """A new key of that kind fails here until it is added above."""
+def test_every_key_for_a_secret_is_tried() -> None:
+    """A new key for a secret fails this test until it is added above."""
     tried = {name for _, name in HTTP}
     assert {path for path in secrets(Config) if path not in tried} == set()
     assert {name for name in tried if name != "http_headers.values"} == set(secrets(Config))
@@ -82,7 +81,7 @@ def secrets(model: type[BaseModel]) -> Iterator[str]:
 
 
 def parts(annotation: Any) -> Iterator[Any]:
-    """Yield the types that an annotation is made of."""
+    """Yield the types in an annotation."""
     if typing.get_origin(annotation) in {None, types.GenericAlias}:
         yield annotation
     for part in typing.get_args(annotation):
@@ -90,14 +89,14 @@ def parts(annotation: Any) -> Iterator[Any]:
 
 
 def test_the_configuration_can_be_read_back() -> None:
-    """What is shown is in the words of the file: durations and sizes as they are written, all defaults said."""
+    """The configuration is shown in the format of the file, with all defaults."""
     path = Path(__file__).parents[4] / "config" / "leakwatch.yml"
     text = "global: {scrape_interval: 1m30s, body_size_limit: 512KB}\ndetection: {block: 10m}\n"
     config = read(text + "scrape_configs: [{job_name: a, static_configs: [{targets: ['a:1']}]}]")
-    found = shown(config)
-    assert "scrape_interval: 1m30s" in found
-    assert "body_size_limit: 512KB" in found
-    assert read(found) == config
-    assert yaml.safe_load(found)["metrics"]["stacks_per_target"] == 50
-    whole = parse(path.read_text(), str(path), path.parent)
-    assert yaml.safe_load(shown(whole)).keys() >= yaml.safe_load(path.read_text()).keys()
+    shown = config.to_yaml()
+    assert "scrape_interval: 1m30s" in shown
+    assert "body_size_limit: 512KB" in shown
+    assert read(shown) == config
+    assert yaml.safe_load(shown)["metrics"]["stacks_per_target"] == 50
+    complete = parse(path.read_text(), str(path), path.parent)
+    assert yaml.safe_load(complete.to_yaml()).keys() >= yaml.safe_load(path.read_text()).keys()

@@ -1,4 +1,4 @@
-"""Overview, status and errors, as text: what they say, filters, portions, hostile names, absurd questions."""
+"""Overview, status and error pages as text: filters, pagination, hostile names, invalid queries."""
 
 import re
 from functools import cache
@@ -7,19 +7,20 @@ from urllib.parse import quote, urlencode, urljoin
 import pytest
 from starlette.datastructures import QueryParams
 
+from leakwatch.config import Config
 from leakwatch.leaks.labels import leak_url
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Target, TargetHealth
 from leakwatch.pipeline import Pipeline
-from leakwatch.web.api.models.types import whole
+from leakwatch.web.api.models.types import valid_text
 from leakwatch.web.api.state import AppState
-from leakwatch.web.pages import filters as wording
+from leakwatch.web.pages import filters
 from leakwatch.web.pages.overview import LEAKS, TARGETS, OverviewQuery
 from leakwatch.web.pages.sparkline import HEIGHT, PAD, sparkline
 from leakwatch.web.server.web_config import CONTENT_POLICY, Headers
-from tests.support.api_world import DOWN, HOSTILE, NEW, get, source
+from tests.support.api_world import DOWN, HOSTILE, NEW, app_state, get, view
 from tests.support.big_fleets import fleet
-from tests.support.seen_pages import Seen
+from tests.support.seen_pages import ParsedPage
 
 ABSURD = [
     "leaks=0&services=-1&targets=abc",
@@ -34,76 +35,77 @@ ABSURD = [
 ]
 
 
-def seen(path: str, known: AppState | None = None, prefix: str = "", status: int = 200) -> Seen:
-    """Return what the application answers with this status."""
-    answer = get(path, known, prefix)
+def page_at(path: str, state: AppState | None = None, prefix: str = "", status: int = 200) -> ParsedPage:
+    """Return the page at a path, which must have this status."""
+    answer = get(path, state, prefix)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["cache-control"] == "no-store"
     assert "Traceback" not in answer.text
-    return Seen(answer.text)
+    return ParsedPage(answer.text)
 
 
 @cache
 def large() -> AppState:
-    """Return 2,000 targets of 100 services with 500 leaks, 40 targets down."""
+    """Return 2,000 targets of 100 services with 500 leaks; 40 targets are down."""
     down = TargetHealth(up=False, reason="timeout", error="no answer within 10s", since=1.0, time=2.0)
     return fleet(100, 20, 5, health=dict.fromkeys(range(0, 2000, 50), down))
 
 
-def test_the_overview_says_what_leaks_where_and_since_when() -> None:
-    """Each leak has verdict, function, place, service, owner, count, rate with its band, since, a line, a link."""
-    page = seen("/")
+def test_the_leaks_of_the_overview() -> None:
+    """A leak has verdict, function, position, service, owner, count, rate with band, age, sparkline and link."""
+    page = page_at("/")
     text = " ".join(page.text.split())
-    for said in ("main.leak", "/src/leak.go:7", "leaking", "shop", "team <shop>"):
-        assert said in text
-    leak = next(leak for leak in source().leaks() if leak.stack.blamed.function == "main.leak")
-    assert wording.number(leak.goroutines) in text
-    assert wording.duration(source().now() - leak.first_seen) in text
-    assert wording.rate(leak.growth.rate * 3600) in text
-    assert f"{wording.rate(leak.growth.low * 3600)} to {wording.rate(leak.growth.high * 3600)}" in text
-    assert sum(tag == "svg" for tag, _ in page.elements) == page.rows("leaks") == len(source().leaks())
+    for part in ("main.leak", "/src/leak.go:7", "leaking", "shop", "team <shop>"):
+        assert part in text
+    fleet = view()
+    leak = next(leak for leak in fleet.leaks if leak.stack.blamed.function == "main.leak")
+    assert filters.number(leak.goroutines) in text
+    assert filters.duration(fleet.now - leak.first_seen) in text
+    assert filters.rate(leak.growth.rate * 3600) in text
+    assert f"{filters.rate(leak.growth.low * 3600)} to {filters.rate(leak.growth.high * 3600)}" in text
+    assert sum(tag == "svg" for tag, _ in page.elements) == page.rows("leaks") == len(fleet.leaks)
     assert leak_url("http://leakwatch", leak) in {urljoin("http://leakwatch/", link) for link in page.links()}
 
 
-def test_what_is_down_says_why() -> None:
-    """A target that is down stands on the first page, with the reason, the error and since when."""
-    text = " ".join(seen("/").text.split())
+def test_a_target_that_is_down() -> None:
+    """The overview lists targets that are down with the reason, the error and the time."""
+    text = " ".join(page_at("/").text.split())
     assert f"{DOWN.name} young connectionno <way> half a letter: ? 1m" in text
 
 
 def test_a_service_that_is_down_has_no_numbers() -> None:
-    """That it leaks nothing is not said of it, nor that somebody filtered, nor counts that nobody knows."""
-    gone, dash = Target("gone", "10.0.0.7:6060"), "\N{EN DASH}"
+    """The page does not claim that the service has no leaks, or counts that are unknown."""
+    unreached, dash = Target("unreached", "10.0.0.7:6060"), "\N{EN DASH}"
     down = TargetHealth(up=False, reason="connection", error="refused", since=1.0, time=2.0)
-    states = {**source().health(), gone: down, NEW: down}
-    known = source(health=lambda: states)
-    rows = [" ".join(row.split()) for row in re.findall(r"(?s)<tr>.*?</tr>", get("/", known).text)]
+    healths = {**view().health, unreached: down, NEW: down}
+    state = app_state(health=lambda: healths)
+    rows = [" ".join(row.split()) for row in re.findall(r"(?s)<tr>.*?</tr>", get("/", state).text)]
 
-    def said(cell: str, *holds: str) -> list[str]:
-        (row,) = [row for row in rows if f'data-name="{cell}"' in row and all(text in row for text in holds)]
+    def cells(column: str, *texts: str) -> list[str]:
+        (row,) = [row for row in rows if f'data-name="{column}"' in row and all(text in row for text in texts)]
         return [re.sub(r"<[^>]*>", "", part).strip() for part in re.findall(r"<td.*?</td>", row)]
 
-    assert said("Targets up", "<bdi>gone<")[:3] == ["no answer yet", "0 of 1", dash]
-    assert said("Targets up", "<bdi>young<")[:3] == ["not known: down", "0 of 2", "7"]
-    assert said("Stacks", gone.name)[2:4] == [dash, dash]
-    for path in ("/services/gone", "/?service=gone"):
-        text = " ".join(seen(path, known).text.split())
-        assert "leaksnot known: down" in text.replace("leaks not", "leaksnot")
+    assert cells("Targets up", "<bdi>unreached<")[:3] == ["no answer yet", "0 of 1", dash]
+    assert cells("Targets up", "<bdi>young<")[:3] == ["unknown: down", "0 of 2", "7"]
+    assert cells("Stacks", unreached.name)[2:4] == [dash, dash]
+    for path in ("/services/unreached", "/?service=unreached"):
+        text = " ".join(page_at(path, state).text.split())
+        assert "leaksunknown: down" in text.replace("leaks unknown", "leaksunknown")
         assert f"goroutines{dash}" in text.replace(f"goroutines {dash}", f"goroutines{dash}")
-        assert "Whether this service leaks is not known: it is down. Show all 3" in text
-    assert "No leak passes the filter." in seen("/?service=gone&q=main", known).text
-    alone = seen("/", source(health=lambda: {gone: down})).text
-    assert "not known: down" in alone
+        assert "This service is down, so it is unknown whether it leaks. Show all 3" in text
+    assert "No leak passes the filter." in page_at("/?service=unreached&q=main", state).text
+    alone = page_at("/", app_state(health=lambda: {unreached: down})).text
+    assert "unknown: down" in alone
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/status", f"/services/{quote(whole(HOSTILE), safe='')}", "/nothing/<b>/here"]
+    "path", ["/", "/status", f"/services/{quote(valid_text(HOSTILE), safe='')}", "/nothing/<b>/here"]
 )
 def test_no_name_is_markup(path: str) -> None:
-    """Scripts and styles are ours, nothing is inline, and no element comes out of a name."""
+    """Scripts and styles are leakwatch's, nothing is inline, and no name becomes an element."""
     answer = get(path)
-    page = Seen(answer.text)
+    page = ParsedPage(answer.text)
     for tag, attributes in page.elements:
         assert tag not in {"b", "style", "iframe", "object"}
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
@@ -112,15 +114,15 @@ def test_no_name_is_markup(path: str) -> None:
     assert not [href for href in page.links() if ":" in href.partition("/")[0]]
 
 
-def test_hostile_names_lead_where_they_should() -> None:
-    """A service whose name has slashes, quotes, line ends and markup is shown, chosen and linked."""
-    name = whole(HOSTILE)
-    page = seen("/")
+def test_links_of_hostile_names() -> None:
+    """A service with slashes, quotes, line ends and markup in its name is shown, selected and linked."""
+    name = valid_text(HOSTILE)
+    page = page_at("/")
     assert name in page.text
     link = next(link for link in page.links() if link.startswith("services/ns"))
-    assert name in seen(f"/{link}").text
-    assert f"{wording.short('main.path0')}" not in seen(f"/{link}").text
-    assert seen(f"/{OverviewQuery(service=name).link()}").rows("leaks") == seen(f"/{link}").rows("leaks") > 0
+    assert name in page_at(f"/{link}").text
+    assert f"{filters.short('main.path0')}" not in page_at(f"/{link}").text
+    assert page_at(f"/{OverviewQuery(service=name).link()}").rows("leaks") == page_at(f"/{link}").rows("leaks") > 0
 
 
 @pytest.mark.parametrize(
@@ -136,90 +138,94 @@ def test_hostile_names_lead_where_they_should() -> None:
     ],
 )
 def test_filters(query: dict[str, str], functions: set[str]) -> None:
-    """Leaks are those that pass all filters, which stay in the form; where none does, a link leads back to all."""
-    page = seen(f"/?{urlencode(query)}")
-    shown = {
+    """Leaks pass all filters; the form keeps the filters; an empty list has a link to all leaks."""
+    page = page_at(f"/?{urlencode(query)}")
+    titles = {
         (attributes["title"] or "")
         for tag, attributes in page.elements
         if tag == "code" and attributes.get("class") == "function"
     }
-    assert shown == functions
-    none = "No leak of this service is known." if query.keys() == {"service"} else "No leak passes the filter."
-    assert (none in page.text) is not bool(functions)
-    chosen = {
+    assert titles == functions
+    message = "No leak of this service is known." if query.keys() == {"service"} else "No leak passes the filter."
+    assert (message in page.text) is not bool(functions)
+    selected = {
         attributes.get("value")
         for tag, attributes in page.elements
         if (tag == "option" and "selected" in attributes) or (tag == "input" and attributes["name"] == "q")
     }
-    assert set(query.values()) - {"leaking", "proven"} <= chosen
+    assert set(query.values()) - {"leaking", "proven"} <= selected
     assert "./" in page.links()
 
 
-def test_a_large_fleet_comes_in_portions() -> None:
-    """With 2,000 targets and 500 leaks no page is over 300 kB; the portions have every leak once."""
-    assert len(large().leaks()) == 500
+def test_a_large_fleet_is_paginated() -> None:
+    """With 2,000 targets and 500 leaks, no page is over 300 kB; the pages have every leak once."""
+    assert len(large().fleet.view().leaks) == 500
     bodies = [get(f"/?leaks={number}", large()).content for number in range(1, 11)]
     assert max(map(len, bodies)) < 300_000
     assert len(get("/?state=up", large()).content) < 300_000
-    pages = [Seen(body.decode()) for body in bodies]
+    pages = [ParsedPage(body.decode()) for body in bodies]
     assert {page.rows("leaks") for page in pages} == {LEAKS}
     links = [link for page in pages for link in page.links() if link.startswith("leaks/")]
     assert len(set(links)) == len(links) == 500
     assert "40 of 2,000 targets" in pages[0].text
-    assert "501" not in seen("/?leaks=999", large()).text
-    assert seen("/?leaks=999", large()).rows("leaks") == LEAKS
-    down = seen("/?state=down&targets=1", large())
+    assert "501" not in page_at("/?leaks=999", large()).text
+    assert page_at("/?leaks=999", large()).rows("leaks") == LEAKS
+    down = page_at("/?state=down&targets=1", large())
     assert down.rows("targets") == min(40, TARGETS)
 
 
 @pytest.mark.parametrize("query", ABSURD)
 @pytest.mark.parametrize("path", ["/", "/services/shop", "/status"])
-def test_absurd_questions(path: str, query: str) -> None:
-    """What makes no sense counts as not said; the answer is a page."""
-    assert "leakwatch" in seen(f"{path}?{query}").text
+def test_invalid_queries(path: str, query: str) -> None:
+    """Invalid parameters are ignored."""
+    assert "leakwatch" in page_at(f"{path}?{query}").text
 
 
 @pytest.mark.parametrize(
     "path", ["/nothing", "/services/none", "/a/b/c/d/e", "/static/x/none.css", "/services/a%0Ab"]
 )
-def test_what_is_not_there(path: str) -> None:
-    """It is said on a page of ours, from which links and styles lead back."""
-    page = seen(path, status=404)
+def test_unknown_paths(path: str) -> None:
+    """An unknown path gives an error page, and its links and styles work."""
+    page = page_at(path, status=404)
     assert "Not Found" in page.text
     root = {urljoin(f"http://x{path}", link) for link in page.links()}
     assert {"http://x/", "http://x/status", "http://x/metrics"} <= root
 
 
-def test_a_mistake_of_ours_is_no_traceback() -> None:
-    """The page says so, the log has the rest, and the daemon goes on."""
+def test_an_internal_error_shows_no_traceback() -> None:
+    """The error page refers to the log and has no details."""
 
     def broken() -> dict[Target, TargetHealth]:
         raise ZeroDivisionError
 
-    page = seen("/", source(health=broken), status=500)
-    assert "leakwatch made a mistake; its log has more." in page.text
+    page = page_at("/", app_state(health=broken), status=500)
+    assert "Internal error, see leakwatch's log." in page.text
     assert "ZeroDivisionError" not in page.text
 
 
 @pytest.mark.parametrize("prefix", ["", "/lw", "/a/b"])
 @pytest.mark.parametrize("path", ["/", "/status", "/services/shop"])
 def test_under_a_prefix(prefix: str, path: str) -> None:
-    """Every link, style and script is found below the prefix."""
-    page = seen(prefix + path, prefix=prefix)
+    """All links, styles and scripts are below the prefix."""
+    page = page_at(prefix + path, prefix=prefix)
     addresses = page.links() + [
         address for _, attributes in page.elements if (address := attributes.get("src") or attributes.get("href"))
     ]
-    for address in {urljoin(f"http://x{prefix}{path}", one) for one in addresses}:
+    for address in {urljoin(f"http://x{prefix}{path}", link) for link in addresses}:
         below = address.removeprefix("http://x").partition("#")[0]
         assert below.startswith(f"{prefix}/")
         if "/leaks/" not in below:
             assert get(below, prefix=prefix).status_code == 200, below
 
 
-def test_styles_and_scripts_are_kept() -> None:
-    """An address that names the version is kept for good, an older one is answered and kept for nothing."""
-    page = seen("/")
-    style = next(one["href"] or "" for tag, one in page.elements if tag == "link" and one["rel"] == "stylesheet")
+def test_styles_and_scripts_are_cached() -> None:
+    """Browsers cache the current version forever; an older version gets the current files without caching."""
+    page = page_at("/")
+    style = next(
+        attributes["href"] or ""
+        for tag, attributes in page.elements
+        if tag == "link" and attributes["rel"] == "stylesheet"
+    )
     answer = get(f"/{style}")
     assert "immutable" in answer.headers["cache-control"]
     assert answer.headers["content-type"].startswith("text/css")
@@ -229,44 +235,41 @@ def test_styles_and_scripts_are_kept() -> None:
     assert get("/static/older/%2e%2e/pages.py").status_code == 404
 
 
-def test_a_browser_may_do_no_more_than_it_must() -> None:
-    """The policy lets our own styles and scripts run, nothing inline and nothing from elsewhere."""
+def test_the_content_security_policy() -> None:
+    """The policy allows leakwatch's own styles and scripts, nothing inline and nothing from other hosts."""
     assert (b"content-security-policy", CONTENT_POLICY.encode()) in Headers().encoded()
     assert "default-src 'none'" in CONTENT_POLICY
     assert not {"unsafe", "http", "*"} & set(re.split(r"[ ;'-]+", CONTENT_POLICY))
 
 
-def test_an_installation_that_is_young_or_empty() -> None:
-    """It says what it waits for and until when, not that nothing leaks."""
-    nothing = AppState(pipeline=Pipeline(DetectionSettings()))
-    assert "There is no target." in seen("/", nothing).text
-    assert (
-        "waiting for 1 of 1 discoveries"
-        in seen(
-            "/", AppState(pipeline=Pipeline(DetectionSettings()), ready=lambda: "waiting for 1 of 1 discoveries")
-        ).text
-    )
+def test_a_new_or_empty_installation() -> None:
+    """Before the first verdict, the overview has the reason for the wait; it does not claim that nothing leaks."""
+    empty = Pipeline(DetectionSettings())
+    assert "There are no targets." in page_at("/", app_state(pipeline=empty, health=dict)).text
+    reason = "waiting for 1 of 1 discoveries"
+    assert reason in page_at("/", app_state(pipeline=empty, health=dict, ready=lambda: reason)).text
     new = {Target("a", "b:1"): TargetHealth()}
-    page = seen("/", AppState(pipeline=Pipeline(DetectionSettings()), health=lambda: new))
+    page = page_at("/", app_state(pipeline=empty, health=lambda: new))
     assert "No target has been scraped yet." in page.text
     assert "not scraped yet" in page.text
-    young = {target: state for target, state in source().health().items() if target.service == "young"}
-    text = " ".join(seen("/", source(health=lambda: young)).text.split())
+    young = {target: health for target, health in view().health.items() if target.service == "young"}
+    text = " ".join(page_at("/", app_state(health=lambda: young)).text.split())
     assert re.search(r"The first verdict is possible in \d+m", text)
     assert re.search(r"judged in \d+m", text)
 
 
 def test_status() -> None:
-    """Itself, what it takes, rules of ignore with what they hide, and the configuration."""
-    text = " ".join(seen("/status").text.split())
-    for said in ("MiB", "of one core", "No Alertmanager is configured", "main.hidden*", "by design", "10,000"):
-        assert said in text
+    """The status has resource usage, ignore rules with their hidden leaks, and the configuration."""
+    text = " ".join(page_at("/status", app_state(configuration_yaml=Config().to_yaml)).text.split())
+    for part in ("MiB", "of one core", "No Alertmanager is configured", "main.hidden*", "by design", "10,000"):
+        assert part in text
     assert "matches no stack" in text
     assert "scrape_interval: 15s" in text
     assert "The latest reload failed" not in text
-    failed = source(reloaded=lambda: ("leakwatch.yml:3: <b>no</b>", 1.0))
-    assert "leakwatch.yml:3: <b>no</b>" in seen("/status", failed).text
-    assert "is not ready: waiting for 1 of 2" in seen("/status", source(ready=lambda: "waiting for 1 of 2")).text
+    failed = app_state(last_reload=lambda: ("leakwatch.yml:3: <b>no</b>", 1.0))
+    assert "leakwatch.yml:3: <b>no</b>" in page_at("/status", failed).text
+    waiting = app_state(ready=lambda: "waiting for 1 of 2")
+    assert "is not ready: waiting for 1 of 2" in page_at("/status", waiting).text
 
 
 @pytest.mark.parametrize(
@@ -281,8 +284,8 @@ def test_status() -> None:
     ],
 )
 def test_rates(rate: float | None, text: str) -> None:
-    """With separators and sign, one decimal only where it matters, and no minus before nothing."""
-    assert wording.rate(rate) == text
+    """A rate has separators and a sign, one decimal if it is small, and never a negative zero."""
+    assert filters.rate(rate) == text
 
 
 @pytest.mark.parametrize(
@@ -292,17 +295,17 @@ def test_rates(rate: float | None, text: str) -> None:
         ("main.main", "main.main"),
         ("a/b.Map[example.com/x/y.T,go.shape.int]", "b.Map[example.com/x/y.T,go.shape.int]"),
         ("a/b/", "a/b/"),
-        ("x" * 500, "x" * wording.LONGEST + "…"),
+        ("x" * 500, "x" * filters.LONGEST + "…"),
     ],
 )
 def test_functions(function: str, text: str) -> None:
-    """Without the path of the package, and never absurdly long."""
-    assert wording.short(function) == text
+    """A function is shown without the path of its package, and cut if it is too long."""
+    assert filters.short(function) == text
 
 
-def test_other_words() -> None:
-    """Durations, sizes, ratios and places as people say them."""
-    assert [wording.duration(one) for one in (0.004, 0, 59, 7800, 90000, -3, None)] == [
+def test_other_filters() -> None:
+    """Durations, sizes, ratios, positions and times have short formats."""
+    assert [filters.duration(seconds) for seconds in (0.004, 0, 59, 7800, 90000, -3, None)] == [
         "4ms",
         "0ms",
         "59s",
@@ -311,21 +314,15 @@ def test_other_words() -> None:
         "0ms",
         "\N{EN DASH}",
     ]
-    assert [wording.size(one) for one in (5, 1500, 70 * 2**20, 3 * 2**30)] == [
-        "5 B",
-        "1.5 KiB",
-        "70 MiB",
-        "3.0 GiB",
-    ]
-    assert [wording.percent(one) for one in (0.97, 0.004, 0, None)] == ["97 %", "0.4 %", "0 %", "\N{EN DASH}"]
-    assert wording.place("/go/src/shop/internal/run.go", 7) == "shop/internal/run.go:7"
-    assert wording.place("") == ""
-    assert wording.clock(0, 3600) == "00:00 UTC"
-    assert wording.clock(0, 90000) == "Jan 01 00:00 UTC"
+    assert [filters.percent(ratio) for ratio in (0.97, 0.004, 0, None)] == ["97 %", "0.4 %", "0 %", "\N{EN DASH}"]
+    assert filters.place("/go/src/shop/internal/run.go", 7) == "shop/internal/run.go:7"
+    assert filters.place("") == ""
+    assert filters.clock(0, 3600) == "00:00 UTC"
+    assert filters.clock(0, 90000) == "Jan 01 00:00 UTC"
 
 
 def test_sparklines() -> None:
-    """They begin at zero, leave gaps out, mark a beginning that they show, and need two points."""
+    """A sparkline starts at zero, omits gaps, marks the start of the growth, and needs two points."""
     plot = sparkline([0, None, 5, 10], 0, 100, 50)
     assert plot
     assert plot.line.count(",") == 3
@@ -333,18 +330,18 @@ def test_sparklines() -> None:
     assert plot.line.split()[0].endswith(f",{HEIGHT - PAD}")
     assert plot.mark == plot.width / 2
     assert (plot.first, plot.last) == (0, 10)
-    for began in (-1, 100, None):
-        other = sparkline([1, 2], 0, 100, began)
+    for growth_start in (-1, 100, None):
+        other = sparkline([1, 2], 0, 100, growth_start)
         assert other
         assert other.mark is None
     assert sparkline([1], 0, 100) is sparkline([1, 2], None, 100) is sparkline([None, None], 0, 1) is None
 
 
-def test_queries_are_kept() -> None:
-    """A link to another portion asks for the same otherwise; what somebody asked is read back."""
-    wanted = OverviewQuery(q='a&b="c"', service=whole(HOSTILE), verdict="leaking", leaks=3)
-    again = OverviewQuery.read(QueryParams(wanted.link(targets=2).removeprefix("?")))
-    assert again == OverviewQuery(q='a&b="c"', service=whole(HOSTILE), verdict="leaking", leaks=3, targets=2)
+def test_links_keep_the_query() -> None:
+    """A link to another page keeps the other parameters, and a link is read back as the same query."""
+    query = OverviewQuery(q='a&b="c"', service=valid_text(HOSTILE), verdict="leaking", leaks=3)
+    again = OverviewQuery.read(QueryParams(query.link(targets=2).removeprefix("?")))
+    assert again == OverviewQuery(q='a&b="c"', service=valid_text(HOSTILE), verdict="leaking", leaks=3, targets=2)
     assert OverviewQuery().link() == "?"
     assert not OverviewQuery(leaks=2)
     assert OverviewQuery(state="down")

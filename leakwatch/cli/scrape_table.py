@@ -1,0 +1,97 @@
+"""Table of the stacks of one profile, for `leakwatch scrape`."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from leakwatch.cli import terminal
+from leakwatch.cli.terminal import short_cell, styled, with_position
+from leakwatch.leaks.wording import file_and_line, short_function
+from leakwatch.model import Frame
+from leakwatch.profile.grouping import KEYS, GroupBy, Row, Waitings
+from leakwatch.profile.wait_times import ages
+from leakwatch.settings.units import format_duration
+
+RIGHT = {"goroutines", "stacks", "oldest", "median"}
+"""Columns that are aligned to the right."""
+
+
+class ScrapeTable:
+    """A table of groups of stacks; `waitings`: from a full dump, {} for a profile."""
+
+    def __init__(self, title: str, by: GroupBy, waitings: Waitings) -> None:
+        self._title = title
+        self._by = by
+        self._waitings = waitings
+
+    def render(self, rows: Sequence[Row], limit: int) -> str:
+        """Return the first `limit` rows, 0 for all; in a shorter form if the terminal is too narrow."""
+        console = terminal.recorder()
+        shown = rows[:limit] if limit else rows
+        by_stack = self._by is GroupBy.STACK
+        table = self._stacks(shown) if by_stack else self._groups(shown, styled)
+        if not terminal.fits(console, table):
+            table = self._short_stacks(shown) if by_stack else self._groups(shown, short_cell)
+        console.print(table)
+        if len(shown) < len(rows):
+            console.print(f"{len(rows) - len(shown)} more; --limit 0 shows all")
+        return terminal.recorded(console)
+
+    def _empty(self, *columns: str) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, title=self._title, title_justify="left")
+        for name in columns:
+            table.add_column(name, justify="right" if name in RIGHT else "left", overflow="fold")
+        return table
+
+    def _stacks(self, rows: Sequence[Row]) -> Table:
+        columns = ("oldest", "median", "function", "created by") if self._waitings else ("function", "started in")
+        table = self._empty("goroutines", "stack", "wait", *columns)
+        for row in rows:
+            stack = row.samples[0].stack
+            cells: list[str | Text] = [str(row.goroutines), stack.fingerprint, styled(stack.wait)]
+            starter = styled(KEYS[GroupBy.ORIGIN](stack))
+            if self._waitings:
+                waiting = self._waitings[stack.fingerprint]
+                times = ages(waiting)
+                cells += [_minutes(times.oldest), _minutes(times.median)]
+                starter = _creator(waiting.creators)
+            table.add_row(*cells, _frame(stack.blamed, "bold"), starter)
+        return table
+
+    def _short_stacks(self, rows: Sequence[Row]) -> Table:
+        """Return two lines for each stack, without the paths of functions and files."""
+        table = self._empty("goroutines", "stack", *(["oldest"] if self._waitings else []), "function")
+        for row in rows:
+            stack = row.samples[0].stack
+            cells = [str(row.goroutines), f"{stack.fingerprint}\n{stack.wait}".strip()]
+            if self._waitings:
+                cells.append(_minutes(ages(self._waitings[stack.fingerprint]).oldest))
+            function = short_cell(stack.blamed.function, "bold")
+            table.add_row(*cells, with_position(function, short_function(file_and_line(stack.blamed))))
+        return table
+
+    def _groups(self, rows: Sequence[Row], cell: Callable[[str], Text]) -> Table:
+        table = self._empty("goroutines", "stacks", self._by.value)
+        for row in rows:
+            table.add_row(str(row.goroutines), str(len(row.samples)), cell(row.key))
+        return table
+
+
+def _frame(frame: Frame, style: str = "") -> Text:
+    return with_position(styled(frame.function, style), file_and_line(frame))
+
+
+def _creator(creators: Mapping[Frame, int]) -> Text:
+    """Return the frame that created most goroutines of a stack."""
+    if not creators:
+        return styled("")
+    cell = _frame(next(iter(creators)))
+    if len(creators) > 1:
+        cell.append(f"\nand {len(creators) - 1} more", "not bold dim")
+    return cell
+
+
+def _minutes(minutes: int | None) -> str:
+    return "" if minutes is None else format_duration(60 * minutes)

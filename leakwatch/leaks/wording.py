@@ -1,0 +1,115 @@
+"""Words and number formats of a leak, for the log, alerts, pages, the API and the commands. Pure."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from leakwatch.leaks.labels import shown
+from leakwatch.leaks.model import Findings, Leak, Limit, MemoryCost
+from leakwatch.model import Frame, Growth
+from leakwatch.profile.escape import printable
+from leakwatch.profile.wait_times import ages
+from leakwatch.settings.units import format_duration, format_size
+
+LEAST_STACK: Final = "at least 2 KiB each"
+AVERAGE_STACK: Final = "the average stack of the process"
+STACKS: Final = "by the growth of all stacks"
+HEAP: Final = "by the growth of resident memory"
+YEAR: Final = 365 * 86_400.0  # seconds; a longer forecast is of no use
+
+
+def short_function(function: str) -> str:
+    """Return a function without the path of its package: "pipeline.(*Filter).Run"."""
+    name, bracket, type_arguments = function.partition("[")
+    return name.rpartition("/")[2] + bracket + type_arguments or function
+
+
+def file_and_line(frame: Frame) -> str:
+    """Return the position of a frame: "/src/shop/filter.go:42", or "" if its file is unknown."""
+    return f"{frame.file}:{frame.line}" if frame.file else ""
+
+
+def format_time(time: float) -> str:
+    """Return unix seconds as a date and time in UTC: "2026-11-21 14:54:43 UTC"."""
+    return f"{datetime.fromtimestamp(time, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def format_figure(value: float) -> str:
+    """Return a number with three significant digits: "0.42", "152", "18,000"."""
+    rounded = float(f"{value:.3g}") + 0.0  # + 0.0 turns -0.0 into 0.0
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
+
+
+def format_growth(growth: Growth) -> str:
+    """Return a growth per hour, or per day if it is below 1 per hour, with its band: "+152/h (140 to 163)"."""
+    unit, seconds = ("h", 3600) if abs(growth.rate) * 3600 >= 1 else ("d", 86400)
+    rate, low, high = (format_figure(seconds * value) for value in (growth.rate, growth.low, growth.high))
+    return f"{'' if rate.startswith('-') else '+'}{rate}/{unit} ({low} to {high})"
+
+
+def per_hour(rate: float, digits: int = 3) -> float:
+    """Return a rate per second as a rate per hour with so many decimals, never -0.0."""
+    return round(3600 * rate, digits) + 0.0
+
+
+def headline(leak: Leak) -> str:
+    """Return a leak in one line: verdict, blamed function (escaped), reason and wait reason."""
+    wait = f", blocked in {leak.stack.wait}" if leak.stack.wait else ""
+    return f"{leak.verdict.word}: {printable(leak.stack.blamed.function)}: {leak.reason}{wait}"
+
+
+def waiting_sentence(findings: Findings) -> str:
+    """Return how long the goroutines have waited: from a full dump, else from the counts; "" if unknown."""
+    waiting = ages(findings.waiting) if findings.waiting else None
+    if waiting and waiting.oldest is not None:
+        median = "" if waiting.median is None else f", half of them {_minutes(waiting.median)} or longer"
+        return f"The oldest has waited for {_minutes(waiting.oldest)}{median}."
+    if not findings.older:
+        return ""
+    seconds, goroutines = max(findings.older.items())
+    return f"At least {goroutines:,} of them are older than {format_duration(seconds)}."
+
+
+def creator_sentence(findings: Findings) -> str:
+    """Return which function created most of the goroutines, from a full dump; "" if unknown."""
+    if not findings.waiting or not findings.waiting.creators:
+        return ""
+    frame = next(iter(findings.waiting.creators))
+    position = f" at {file_and_line(frame)}" if frame.file else ""
+    return f"Created by {frame.function}{position}."
+
+
+def missing_findings(findings: Findings) -> str:
+    """Return which findings are missing, each with the reason; "" if none is."""
+    return "; ".join(f"{finding}: {reason}" for finding, reason in sorted(findings.unavailable.items()))
+
+
+def memory_sentence(cost: MemoryCost) -> str:
+    """Return the bytes that a leak holds, their source, their growth, and the time until a memory limit."""
+    each, growth = cost.per_goroutine, cost.per_second
+    held = format_size(each.value * cost.goroutines)
+    is_bound = cost.source.startswith(LEAST_STACK)  # the reason behind it belongs to the missing findings
+    source = LEAST_STACK if is_bound else f"{format_size(each.value)} each: {cost.source}"
+    value, low, high = (format_size(max(3600 * rate, 0.0)) for rate in (growth.value, growth.low, growth.high))
+    more = f", {value} more per hour ({low} to {high})" if 3600 * growth.value >= 1 else ""
+    return f"They hold {held} ({source}){more}.{_until(cost.limit)}"
+
+
+def _until(limit: Limit | None) -> str:
+    if limit is None:
+        return ""
+    soonest, latest = limit.soonest, limit.latest
+    if soonest is None and latest is not None:
+        when = f"in {_forecast(latest)} at the latest"
+    elif soonest is not None and latest is None:
+        when = f"in {_forecast(soonest)} at the soonest"
+    else:
+        when = f"in {_forecast(soonest or 0.0)} to {_forecast(latest or 0.0)}"
+    return f" At this rate, {shown(limit.target)} reaches its memory limit of {format_size(limit.size)} {when}."
+
+
+def _forecast(seconds: float) -> str:
+    return format_duration(max(seconds, 1.0)) if seconds < YEAR else "more than a year"
+
+
+def _minutes(minutes: int) -> str:
+    return format_duration(60 * minutes)

@@ -1,0 +1,49 @@
+"""A round trip of state through plain values, as a file would store them."""
+
+import base64
+import json
+from typing import Any
+
+from leakwatch.detect.plain import Plain
+from leakwatch.pipeline import Pipeline
+
+
+def encode(value: Any) -> Any:
+    """Return a plain value without bytes, which JSON does not have. Fail if it has a value of another type."""
+    if isinstance(value, bytes):
+        return {"base64": base64.b64encode(value).decode()}
+    if isinstance(value, list | tuple):
+        return [encode(item) for item in value]
+    if isinstance(value, dict):
+        assert all(type(key) is str for key in value)
+        return {key: encode(item) for key, item in value.items()}
+    assert value is None or type(value) in {bool, int, float, str}
+    return value
+
+
+def decode(value: Any) -> Any:
+    """Return the plain value that was encoded."""
+    if isinstance(value, list):
+        return [decode(item) for item in value]
+    if isinstance(value, dict):
+        if value.keys() == {"base64"}:
+            return base64.b64decode(value["base64"])
+        return {key: decode(item) for key, item in value.items()}
+    return value
+
+
+def text(value: Any) -> str:
+    """Return a plain value as JSON."""
+    return json.dumps(encode(value))
+
+
+def stored(value: Plain) -> Any:
+    """Return a plain value after a round trip through JSON."""
+    return decode(json.loads(text(value)))
+
+
+def restarted(pipeline: Pipeline, now: float = 0.0) -> Pipeline:
+    """Return a new pipeline with the state of another one, as after a restart of leakwatch."""
+    new = Pipeline(pipeline.settings)
+    new.restore(decode(json.loads(text(pipeline.to_plain(now)))), now)
+    return new

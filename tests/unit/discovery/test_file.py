@@ -1,0 +1,141 @@
+"""Discovery by file: formats, changes, and invalid files."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from leakwatch.config import parse
+from leakwatch.discovery.file import CompleteFileConfig, FileDiscoverer
+from leakwatch.discovery.status import DiscoveryStatus
+from leakwatch.discovery.target_group import TargetGroup
+from tests.support.running import until
+from tests.support.virtual_clock import VirtualClock
+
+
+def addresses(groups: Sequence[TargetGroup] | None) -> list[str] | None:
+    """Return all addresses of the groups."""
+    return None if groups is None else [address for group in groups for address in group.targets]
+
+
+def discoverer(*files: Path) -> FileDiscoverer:
+    """Return the discoverer of files without relabel rules."""
+    return FileDiscoverer(CompleteFileConfig(files=files), DiscoveryStatus(), VirtualClock())
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file atomically."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def test_yaml_and_json_files(tmp_path: Path) -> None:
+    """Both formats are read. New files and changes give all groups, other reads give None."""
+    files = discoverer(tmp_path / "*.yml", tmp_path / "*.json")
+    write(tmp_path / "a.yml", "- targets: ['a:1', 'a:2']\n  labels: {service: shop}\n")
+    assert addresses(files.read()) == ["a:1", "a:2"]
+    assert files.read() is None
+    write(tmp_path / "b.json", json.dumps([{"targets": ["b:1"]}]))
+    assert addresses(files.read()) == ["a:1", "a:2", "b:1"]
+    write(tmp_path / "a.yml", "- targets: ['a:3']\n")
+    assert addresses(files.read()) == ["a:3", "b:1"]
+    write(tmp_path / "a.yml", "- targets: ['a:3'] # the same\n")
+    assert files.read() is None
+    (tmp_path / "b.json").unlink()
+    with capture_logs() as log:
+        assert addresses(files.read()) == ["a:3"]
+    assert [line["event"] for line in log] == ["targets file was deleted, its targets are removed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"targets": ["a:1", "a:', "Unterminated string"),
+        ('[{"targets": ["http://a:1"]}]', "must be host:port"),
+        ('{"targets": []}', "top level: must be a list"),
+        ('[{"targets": ["a:1"], "lables": {}}]', "0.lables: "),
+        ("", "Expecting value"),
+        ("[" * 100_000, "recursion"),
+        ('[{"targets": ["b:99999"]}]', "must be host:port"),
+        ('[{"targets": ["b:1"], "labels": {"a": "\\ud83d"}}]', "must be a valid string"),
+        ('[{"targets": ["b"]}]', "must be host:port"),
+    ],
+    ids=["half written", "bad target", "wrong type", "typo", "empty", "deep", "port", "lone surrogate", "no port"],
+)
+def test_the_last_targets_of_an_invalid_file_stay(tmp_path: Path, text: str, message: str) -> None:
+    """The error is logged once and names the file. A valid file replaces the targets."""
+    path = tmp_path / "targets.json"
+    files = discoverer(path)
+    write(path, '[{"targets": ["a:1"]}]')
+    files.read()
+    write(path, text)
+    with capture_logs() as log:
+        assert files.read() is None
+        assert files.read() is None
+    assert [(line["source"], line["kept"]) for line in log] == [(str(path), 1)]
+    assert message in log[0]["error"]
+    write(path, '[{"targets": ["a:2"]}]')
+    assert addresses(files.read()) == ["a:2"]
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """The error has the system's message, and the path once."""
+    path = tmp_path / "targets.yml"
+    path.mkdir()
+    with capture_logs() as log:
+        discoverer(path).read()
+    assert [line["error"] for line in log] == [f"{path}: Is a directory"]
+
+
+def test_a_file_cut_within_a_letter(tmp_path: Path) -> None:
+    """The targets of a file that ends in the middle of an ü stay until the file is complete."""
+    path = tmp_path / "targets.yml"
+    files = discoverer(path)
+    text = "- targets: ['a:1']\n  labels: {team: süd}\n"
+    write(path, text)
+    files.read()
+    path.write_bytes(text.encode()[:-7])
+    with capture_logs() as log:
+        assert files.read() is None
+    assert len(log) == 1
+    write(path, text.replace("a:1", "a:2"))
+    assert addresses(files.read()) == ["a:2"]
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    """A missing file has no targets, which is logged once. The file is read when it exists."""
+    files = discoverer(tmp_path / "later.yml")
+    with capture_logs() as log:
+        assert files.read() == []
+        assert files.read() is None
+    assert [line["event"] for line in log] == ["no targets file exists yet"]
+    write(tmp_path / "later.yml", "- targets: ['a:1']")
+    assert addresses(files.read()) == ["a:1"]
+
+
+def test_files_are_read_at_each_refresh_interval(tmp_path: Path) -> None:
+    """The first update has the groups of the files, and the next one follows a change."""
+    path = tmp_path / "t.yml"
+    write(path, "- targets: ['a:1']")
+    text = "scrape_configs: [{job_name: j, file_sd_configs: [{files: [t.yml], refresh_interval: 20s}]}]"
+    (config,) = parse(text, "c.yml", tmp_path).scrape_configs[0].file_sd_configs
+    clock = VirtualClock()
+    updates: list[list[str] | None] = []
+
+    async def run() -> None:
+        files = config.discoverer(DiscoveryStatus(), clock)
+        task = asyncio.create_task(files.run(lambda groups: updates.append(addresses(groups))))
+        await until(lambda: clock.sleeps == [20.0])
+        clock.advance(20.0)
+        await until(lambda: clock.sleeps == [20.0, 20.0])
+        write(path, "- targets: ['a:2']")
+        clock.advance(20.0)
+        await until(lambda: len(clock.sleeps) == 3)
+        task.cancel()
+
+    asyncio.run(run())
+    assert updates == [["a:1"], ["a:2"]]
