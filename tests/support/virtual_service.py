@@ -17,11 +17,12 @@ from tests.support.virtual_time import VirtualLoop
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 
+NOT_FOUND = b"404 page not found"
 POLL = 0.001
 """Seconds in which a packet arrives on loopback."""
 
-Load = Callable[[float], Mapping[str, int] | None]
-"""Seconds since the start -> goroutines by function; None while the service does not respond."""
+Load = Callable[[float], Mapping[str, int] | bytes | None]
+"""Seconds since the start -> goroutines by function, or a body; None while the service does not respond."""
 
 
 def body(counts: Mapping[str, int]) -> bytes:
@@ -73,7 +74,7 @@ class VirtualService:
                 response = self._respond(head.split()[1], loop.time())
                 if response is None or restarted != (loop.time() >= self._restart):
                     return
-                status = b"200 OK" if response else b"404 Not Found"
+                status = b"404 Not Found" if response is NOT_FOUND else b"200 OK"
                 writer.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(response), response))
         except (asyncio.IncompleteReadError, ConnectionError):
             return
@@ -81,15 +82,15 @@ class VirtualService:
             writer.close()
 
     def _respond(self, path: str, time: float) -> bytes | None:
-        """Return the body of a response, empty if there is no such page, None if the service does not respond."""
+        """Return the body of a response, None if the service does not respond."""
         if path.startswith("/debug/pprof/threadcreate?"):
             version = "1.26" if time < self._restart else "1.27"
             return gzip.decompress((PROFILES / version / "goroutine.debug0.pb.gz").read_bytes())
         if not path.startswith("/debug/pprof/goroutine?"):
-            return b""
+            return NOT_FOUND
         self.requests += 1
-        counts = self._load(time)
-        return None if counts is None else body(counts)
+        load = self._load(time)
+        return body(load) if isinstance(load, Mapping) else load
 
 
 class _Policy(asyncio.DefaultEventLoopPolicy):

@@ -2,12 +2,15 @@
 
 import json
 import random
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import junitparser
 import pytest
 
-from tests.support.virtual_service import POLL, Load, VirtualService, invoke
+from leakwatch.errors import UsageError
+from tests.support.virtual_service import POLL, VirtualService, invoke
 from tests.support.virtual_time import VirtualClock, VirtualLoop
 
 
@@ -49,9 +52,9 @@ def test_a_leak_fails_the_check(loop: VirtualLoop) -> None:
     assert result.exit_code == 1
     assert "LEAKING  main.Leak  /src/Leak.go:7" in result.stdout
     assert "; +7,200/h (" in result.stdout
-    assert "1 leak; watched for 2m, 122 scrapes, blocks of 5s; less than" in result.stdout
-    assert "leakwatch: watching shop for 2m, every 1s, in 24 blocks of 5s\n" in result.stderr
-    assert "leakwatch: leaking: main.Leak grew from" in result.stderr
+    assert "1 leak; checked for 2m, 122 scrapes, blocks of 5s; leaks below 20 goroutines a minute" in result.stdout
+    assert "leakwatch: checking shop for 2m, every 1s, in 24 blocks of 5s\n" in result.stderr
+    assert "leakwatch: leaking: main.Leak: grew from" in result.stderr
     assert "\x1b" not in result.output
 
 
@@ -68,8 +71,8 @@ def test_a_restarted_target_is_not_judged(loop: VirtualLoop) -> None:
     status, report = check(loop, VirtualService(busy, restart=60.0))
     (target,) = report["targets"]
     assert (status, target["restarts"]) == (2, 1)
-    assert target["why_not"] == "its process restarted: one process has to be watched for 2m"
-    assert "its process restarted once meanwhile" in target["notes"]
+    assert target["why_not"] == "its process restarted: a check needs 2m of one process"
+    assert "its process restarted once during the check" in target["notes"]
 
 
 def test_a_target_that_dies_half_way(loop: VirtualLoop) -> None:
@@ -81,7 +84,7 @@ def test_a_target_that_dies_half_way(loop: VirtualLoop) -> None:
     status, report = check(loop, VirtualService(dying), VirtualService(leaking))
     dead, alive = report["targets"]
     assert status == 1
-    assert dead["why_not"].startswith("it answers no more: ")
+    assert dead["why_not"].startswith("it no longer responds: ")
     assert dead["seconds"] == pytest.approx(60, abs=1)
     assert (alive["judged"], alive["why_not"], alive["seconds"]) == (True, "", pytest.approx(120, abs=1))
 
@@ -96,15 +99,60 @@ def test_a_slow_target_is_scraped_less_often(loop: VirtualLoop, duration: float,
     assert status == (1 if interval == 1 else 2)
     if status == 2:
         assert target["why_not"] == (
-            "scraping every 1s would cost it too much: it takes --for 8m at least, or a higher --cost-limit"
+            "scraping every 1s would exceed the cost limit: use --for 8m or more, or a higher --cost-limit"
         )
 
 
-def test_a_target_that_never_responds(loop: VirtualLoop) -> None:
-    """The status is 2 after the timeout."""
-    silent: Load = lambda _: None  # noqa: E731
-    status, report = check(loop, VirtualService(silent), arguments=("--timeout", "5s"))
-    (target,) = report["targets"]
-    assert (status, target["scrapes"]) == (2, 0)
-    assert target["why_not"].startswith("no profile could be had: ")
+@pytest.mark.parametrize(
+    ("load", "reason"),
+    [
+        (None, "Server disconnected without sending a response"),
+        (b"<!doctype html><title>\x1b[31m</title>", "not a goroutine profile"),
+        (b"", "the body is empty"),
+    ],
+    ids=["none", "html", "empty"],
+)
+def test_a_target_without_a_profile(loop: VirtualLoop, load: bytes | None, reason: str) -> None:
+    """The status is 2 after the timeout, with an escaped quote of the body."""
+    service = VirtualService(lambda _: load)
+    result = invoke(loop, [service], "check", service.url, "--timeout", "5s")
+    assert result.exit_code == 2
+    assert "no scrape succeeded: " in result.stdout
+    assert reason in result.stdout
+    assert "1 of 1 targets not judged" in result.stdout
+    assert "\x1b" not in result.output
     assert 5 <= loop.time() < 7
+
+
+def test_a_target_that_is_down(loop: VirtualLoop) -> None:
+    """The status is 2 after the timeout; the password is not printed."""
+    result = invoke(loop, [], "check", "http://user:hunter2@127.0.0.1:1", "--timeout", "5s")
+    assert (result.exit_code, "Connection refused" in result.stdout) == (2, True)
+    assert "hunter2" not in result.output
+
+
+def test_a_leak_in_junit(loop: VirtualLoop) -> None:
+    """Standard output has only the report, in which the leak is a failure."""
+    service = VirtualService(leaking)
+    result = invoke(loop, [service], "check", service.url, "--format", "junit")
+    (suite,) = junitparser.JUnitXml.fromstring(result.stdout.encode())
+    assert (result.exit_code, suite.tests, suite.failures) == (1, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["http://x:1", "--for", "soon"], "--for: 'soon' is not a duration"),
+        (["http://x:1", "--for", "0s"], "--for 0: must be a number greater than 0"),
+        (["http://x:1", "--cost-limit", "2"], "--cost-limit 2: must be above 0 and at most 1"),
+        (["http://x:1", "--cost-limit", "nan"], "--cost-limit nan: must be"),
+        (["http://x:1", "http://x:1"], "a target is given twice"),
+        (["ftp://x"], "target 'ftp://x': must be 'http' or 'https'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_an_invalid_check(loop: VirtualLoop, arguments: list[str], message: str) -> None:
+    """An invalid command line raises UsageError before the first scrape."""
+    with pytest.raises(UsageError, match=re.escape(message)):
+        invoke(loop, [], "check", *arguments)
+    loop.close()
