@@ -17,7 +17,7 @@ MIRRORED = {
 }
 
 ELSEWHERE = {  # test file -> modules without a file of their own; a package stands for all such modules in it
-    "e2e/test_check.py": "cli.commands.check cli.scrape_session cli.scrape_watch",
+    "e2e/test_check.py": "cli.commands.check cli.scrape_session",
     "e2e/test_daemon.py": "daemon",
     "e2e/test_demo.py": "cli.demo",
     "e2e/test_warm.py": "scrape.backfill scrape.prometheus_api",

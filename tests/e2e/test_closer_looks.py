@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.running import FAST, Daemon, Programs, eventually
+from tests.support.running import FAST, Daemon, Programs
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.alone
 
@@ -41,8 +42,8 @@ def leaks(daemon: Daemon, name: str) -> dict[str, tuple[str, float]]:
 
 def test_what_the_runtime_proves(daemon: Daemon) -> None:
     """A send whose reader has gone is proven, with its count; one that a live process could still read is not."""
-    assert eventually(lambda: len(leaks(daemon, "proven_goroutines")) == 2)
-    eventually(lambda: {verdict for verdict, _ in leaks(daemon, "goroutines").values()} == {"proven", "leaking"})
+    wait_for(lambda: len(leaks(daemon, "proven_goroutines")) == 2)
+    wait_for(lambda: {verdict for verdict, _ in leaks(daemon, "goroutines").values()} == {"proven", "leaking"})
     proven, goroutines = leaks(daemon, "proven_goroutines"), leaks(daemon, "goroutines")
     assert 0 < proven["w5pipeline"][1] <= goroutines["w5pipeline"][1]
     assert {service: verdict for service, (verdict, _) in proven.items()} == {
@@ -64,7 +65,7 @@ def test_how_old_they_are(daemon: Daemon) -> None:
             found.setdefault(labels["service"], {})[labels["age"]] = n
         return found
 
-    assert eventually(lambda: all("12s" in ages for ages in older().values()) and older())
+    wait_for(lambda: all("12s" in ages for ages in older().values()) and older())
     total = leaks(daemon, "goroutines")
     for service, ages in older().items():
         assert 0 < ages["12s"] < ages["2s"] < total[service][1]

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from tests.support.containers import ROOT, build, podman, shop
-from tests.support.running import FAST, eventually
+from tests.support.running import FAST
+from tests.support.waiting import wait_for
 
 PROJECT = f"leakwatch-test-{os.getpid()}"
 COMPOSE = ROOT / "deploy/compose"
@@ -136,7 +137,7 @@ def test_from_the_leaking_shop_to_alertmanager(namespace: list[str], tmp_path: P
             found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
             return [alert for alert in found if alert["labels"]["alertname"] == "GoroutineLeak"]
 
-        labels = eventually(alerts)[0]["labels"]
+        labels = wait_for(alerts)[0]["labels"]
         assert (labels["service"], labels["function"]) == ("shop", "example.com/shop/pipeline.FilterService")
     finally:
         subprocess.run(down, check=True, capture_output=True, env=environment)

@@ -19,7 +19,8 @@ import pytest
 
 from leakwatch.config import parse
 from leakwatch.discovery.shard import Shard
-from tests.support.running import Daemon, Process, eventually, free_port
+from tests.support.running import Daemon, Process, free_port
+from tests.support.waiting import wait_for
 
 Run = Callable[..., Daemon]
 DOCS = Path(__file__).parents[2] / "docs" / "scaling.md"
@@ -67,7 +68,7 @@ def prometheus(tmp_path: Path) -> Iterator[tuple[httpx.Client, list[int]]]:
     )
     flags = [f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/tsdb"]
     process = Process(["prometheus", *flags, f"--web.listen-address=127.0.0.1:{own}"])
-    assert eventually(lambda: [line for line in process.said if "ready to receive" in line])
+    wait_for(lambda: [line for line in process.said if "ready to receive" in line])
     with httpx.Client(base_url=f"http://127.0.0.1:{own}", trust_env=False) as client:
         yield client, ports
     process.stop()
@@ -79,7 +80,7 @@ def test_the_docs_say_it_as_it_is(leakwatch: Run, fleet: Path, monkeypatch: pyte
     text = DOCS.read_text()
     (command,) = re.findall(r"```sh\nleakwatch run (.*)\n```", text)
     daemon = leakwatch(*[str(fleet) if word == "leakwatch.yml" else word for word in command.split()])
-    services = {labels["service"] for labels, _ in eventually(lambda: daemon.series("leakwatch_up"))}
+    services = {labels["service"] for labels, _ in wait_for(lambda: daemon.series("leakwatch_up"))}
     assert services <= {service for service in SERVICES if Shard(0, 3).owns(service)}
     warm, relabel = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     assert parse(warm, "docs", fleet.parent).warm_from
@@ -118,17 +119,17 @@ def test_shards_that_die_and_grow_lose_no_leak(
 
     once = dict.fromkeys(LEAKING, 1)
     shards = [shard(index, 3) for index in range(3)]
-    assert eventually(lambda: told(shards) == once), told(shards)
+    wait_for(lambda: told(shards) == once, show=lambda: told(shards))
     assert len(scraped(shards)) == 60
     assert set(scraped(shards).values()) == {1}
-    assert eventually(lambda: len(ask(client, 'leakwatch_leak_goroutines{verdict="leaking"}')) == len(LEAKING))
+    wait_for(lambda: len(ask(client, 'leakwatch_leak_goroutines{verdict="leaking"}')) == len(LEAKING))
 
     victim = next(i for i in range(3) if any(Shard(i, 3).owns(service) for service in LEAKING))
     shards[victim].popen.send_signal(signal.SIGKILL)
     shards[victim].stop()
     killed = time.time()
     shards[victim] = shard(victim, 3)
-    assert eventually(lambda: told(shards) == once, FIRST), told(shards)
+    wait_for(lambda: told(shards) == once, show=lambda: told(shards))
     first_seen = [value for _, value in shards[victim].series("leakwatch_leak_first_seen_timestamp_seconds")]
     assert first_seen
     assert max(first_seen) < killed
@@ -137,12 +138,12 @@ def test_shards_that_die_and_grow_lose_no_leak(
     for daemon in shards:
         daemon.stop()
     four = [shard(index, 4) for index in range(4)]
-    assert eventually(lambda: told(four) == once, FIRST), told(four)
-    assert eventually(lambda: len(scraped(four)) == 60)
+    wait_for(lambda: told(four) == once, show=lambda: told(four))
+    wait_for(lambda: len(scraped(four)) == 60)
     assert set(scraped(four).values()) == {1}
     assert four[3].series("leakwatch_up")  # the new one has work
     time.sleep(2 * BLOCK)
     assert told(four) == once
-    assert eventually(lambda: len(ask(client, "count by (target) (leakwatch_up)")) == 60, 15)
+    wait_for(lambda: len(ask(client, "count by (target) (leakwatch_up)")) == 60)
     assert ask(client, "count by (target) (leakwatch_up) > 1") == []
     assert ask(client, 'count by (service) (leakwatch_leak_goroutines{verdict="leaking"}) > 1') == []

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import httpx
-
-from tests.support.running import FAST, PATIENCE, Daemon, Programs, eventually
+from tests.support.running import FAST, Daemon, Programs, get
+from tests.support.waiting import wait_for
 
 KIB, MIB = 1024, 1 << 20
 HOLDS = 64 * KIB
@@ -52,7 +51,7 @@ def forwarded(url: str) -> Iterator[str]:
 
 def resident(url: str) -> float:
     """Return the resident memory of a program, as it says itself."""
-    said = httpx.get(f"{url}/metrics", trust_env=False).text
+    said = get(f"{url}/metrics").text
     return float(re.findall(r"^process_resident_memory_bytes (\S+)$", said, re.MULTILINE)[0])
 
 
@@ -81,17 +80,17 @@ def test_what_leaks_take_and_when_the_limit_is_reached(
         addresses = (told.removeprefix("http://"), seen.removeprefix("http://"), behind)
         path.write_text(FAST + CONFIG.format(*addresses, limit=f"{LIMIT}B"))
         daemon = leakwatch("--config", path)
-        assert eventually(lambda: of(daemon, "until_memory_limit_seconds", "told", bound="soonest"))
+        wait_for(lambda: of(daemon, "until_memory_limit_seconds", "told", bound="soonest"))
         asked = time.monotonic()
         soonest = of(daemon, "until_memory_limit_seconds", "told", bound="soonest")
         latest = of(daemon, "until_memory_limit_seconds", "told", bound="latest")
-        assert eventually(lambda: each(daemon, "seen"))
+        wait_for(lambda: each(daemon, "seen"))
         for service in ("told", "seen"):
             assert HOLDS / 2 < each(daemon, service) < 2 * HOLDS
         assert of(daemon, "bytes", "told") >= 2 * KIB * of(daemon, "goroutines", "told") * 0.9
         assert of(daemon, "growth_bytes_per_second", "told") > RATE * HOLDS / 2
 
-        assert eventually(lambda: resident(told) >= LIMIT)
+        wait_for(lambda: resident(told) >= LIMIT)
         took = time.monotonic() - asked
         assert 0.8 * soonest <= took <= latest
 
@@ -99,7 +98,7 @@ def test_what_leaks_take_and_when_the_limit_is_reached(
         def latest_of_silent() -> float:
             return of(daemon, "until_memory_limit_seconds", "silent", bound="latest")
 
-        assert eventually(latest_of_silent, 2 * PATIENCE)
+        wait_for(latest_of_silent)
         assert of(daemon, "resident_bytes", "silent") == 0
         assert of(daemon, "until_memory_limit_seconds", "silent", bound="soonest") == 0
         said = [event for event in daemon.events() if event.get("service") == "silent"]

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import pytest
 
 from leakwatch import __version__
 from tests.support.containers import IMAGE, ROOT, Container, build, container, image_config, once, podman, python
-from tests.support.running import FAST, eventually
+from tests.support.running import FAST, get
+from tests.support.waiting import wait_for
 
 Start = Callable[..., str]
 
@@ -67,11 +67,11 @@ def test_it_names_a_leak_with_nothing_allowed(start: Start, mounted: str) -> Non
     target = f"pipeline={start('w5pipeline')}"
     command = ("run", "--config", "/etc/leakwatch/leakwatch.yml", "--target", target)
     with container(*command, options=options, network="host") as running:
-        assert eventually(lambda: "leakwatch runs" in running.log())
+        wait_for(lambda: "leakwatch runs" in running.log())
         assert health(running) == 0
 
         leaking = re.compile(r'leakwatch_leak_goroutines{function="main.FilterService".*verdict="leaking"')
-        assert eventually(lambda: leaking.search(httpx.get(f"{url}/metrics", trust_env=False).text))
+        wait_for(lambda: leaking.search(get(f"{url}/metrics").text))
         assert running.execute("python3", "-c", PROBE).stdout.splitlines() == [
             "65532 65532 0 0 1",
             "/ Read-only file system",
@@ -87,12 +87,12 @@ def test_it_names_a_leak_with_nothing_allowed(start: Start, mounted: str) -> Non
 def test_it_listens_to_the_outside_and_takes_signals_as_the_first_process(mounted: str) -> None:
     """By itself it serves on all addresses, port 9979, and takes the signals that engines send."""
     with container(options=(mounted,)) as running:
-        assert eventually(lambda: "leakwatch runs" in running.log())
+        wait_for(lambda: "leakwatch runs" in running.log())
         listening = running.execute("python3", "-c", "print(open('/proc/net/tcp').read())").stdout
         assert f"00000000:{9979:04X} 00000000:0000 0A" in listening
         assert health(running) == 0
         podman("kill", "--signal=HUP", running.name)
-        assert eventually(lambda: "configuration reloaded" in running.log())
+        wait_for(lambda: "configuration reloaded" in running.log())
         podman("kill", "--signal=INT", running.name)
         assert podman("wait", running.name).strip() == "0"
         assert "leakwatch stops" in running.log()

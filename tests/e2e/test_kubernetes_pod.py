@@ -20,7 +20,8 @@ import yaml
 
 from leakwatch import __version__
 from tests.support.manifests import KUBERNETES, ROOT, Document, documents, first, pods, resources
-from tests.support.running import FAST, eventually
+from tests.support.running import FAST
+from tests.support.waiting import wait_for
 
 NAME = f"leakwatch-pod-{os.getpid()}"
 LEAK = "example.com/shop/pipeline.FilterService"
@@ -169,11 +170,11 @@ def pod(images: None, tmp_path: Path) -> Iterator[Pod]:  # noqa: ARG001  they on
 def test_the_sidecar_names_the_leak_of_its_pod(pod: Pod) -> None:
     """In the shipped pod leakwatch scrapes the service beside it, names its leak, and is confined."""
     up = 'leakwatch_up{service="shop",target="127.0.0.1:6060"} 1.0'
-    assert eventually(lambda: up in pod.metrics()), pod.log()
+    wait_for(lambda: up in pod.metrics(), show=pod.log)
     time.sleep(HEALTHY)
     pod.python(LEAK_ON)
     leak = re.compile(rf'leakwatch_leak_goroutines{{.*function="{re.escape(LEAK)}".*verdict="leaking"')
-    assert eventually(lambda: leak.search(pod.metrics())), pod.metrics()
+    wait_for(lambda: leak.search(pod.metrics()), show=pod.metrics)
     assert f'version="{__version__}"' in pod.metrics()
 
     for path in ("/-/healthy", "/-/ready"):
@@ -190,11 +191,11 @@ def test_the_sidecar_names_the_leak_of_its_pod(pod: Pod) -> None:
 
 def test_the_service_does_not_notice_when_leakwatch_dies(pod: Pod) -> None:
     """When leakwatch dies it comes back by itself, and watches again; the service beside it runs on."""
-    assert eventually(lambda: "leakwatch_up{" in pod.metrics())
+    wait_for(lambda: "leakwatch_up{" in pod.metrics())
     service, before = pod.state("shop"), pod.state("leakwatch")
     os.kill(before["Pid"], signal.SIGKILL)  # podman kill would count as told to stop
-    assert eventually(lambda: pod.state("leakwatch")["Pid"] not in {0, before["Pid"]})
-    assert eventually(lambda: "leakwatch_up{" in pod.metrics())
+    wait_for(lambda: pod.state("leakwatch")["Pid"] not in {0, before["Pid"]})
+    wait_for(lambda: "leakwatch_up{" in pod.metrics())
     assert pod.state("shop")["Pid"] == service["Pid"]
 
 
@@ -202,15 +203,15 @@ def test_it_reloads_as_documented(pod: Pod) -> None:
     """The command of docs/kubernetes.md makes leakwatch take its configuration anew."""
     (script,) = re.findall("exec leakwatch-0 -- python -c '(.*)'", (ROOT / "docs" / "kubernetes.md").read_text())
     taken = re.compile(r"leakwatch_config_last_reload_success_timestamp_seconds (\S+)")
-    assert eventually(lambda: taken.search(pod.metrics()))
+    wait_for(lambda: taken.search(pod.metrics()))
     before = taken.findall(pod.metrics())
     pod.python(script)
-    assert eventually(lambda: taken.findall(pod.metrics()) not in ([], before))
+    wait_for(lambda: taken.findall(pod.metrics()) not in ([], before))
 
 
 def test_it_ends_when_told(pod: Pod) -> None:
     """Told to end, leakwatch ends by itself and without a complaint, before a kubelet would kill it."""
-    assert eventually(lambda: "leakwatch_up{" in pod.metrics())
+    wait_for(lambda: "leakwatch_up{" in pod.metrics())
     pod.podman("stop", "--time", "10", f"{NAME}-0-leakwatch")
     state = pod.state("leakwatch")
     assert (state["Status"], state["ExitCode"]) == ("exited", 0), pod.log()
@@ -220,5 +221,5 @@ def test_the_pod_of_the_chart_runs(images: None, tmp_path: Path) -> None:  # noq
     """The fleet's pod starts by the chart's options, configuration and mounts, and scrapes its targets."""
     with playing(fleet(), tmp_path) as pod:
         up = 'leakwatch_up{service="shop",target="127.0.0.1:6060"} 1.0'
-        assert eventually(lambda: up in pod.metrics()), pod.log()
+        wait_for(lambda: up in pod.metrics(), show=pod.log)
         assert "leakwatch is ready" in pod.python(ASK, "http://127.0.0.1:9979/-/ready")

@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-
 from tests.support.answering import answering, http
-from tests.support.running import FAST, Daemon, eventually
+from tests.support.running import FAST, Daemon
+from tests.support.waiting import wait_for
 
 Start = Callable[..., str]
 Run = Callable[..., Daemon]
@@ -51,15 +50,15 @@ def test_targets_come_stay_and_go_with_a_list(start: Start, leakwatch: Run, tmp_
             }
 
         both = {("shop", "shop-0"), ("shop", "shop-1")}
-        assert eventually(lambda: up() == both), daemon.events()
+        wait_for(lambda: up() == both, show=daemon.events)
         states = {labels["state"]: n for labels, n in daemon.series("leakwatch_discovered_targets")}
         assert states == {"kept": 2, "dropped": 1, "invalid": 0}
         assert daemon.get("/-/ready").status_code == 200
 
         server.answer = http(b"", "500 Oops")
         failed = "leakwatch_discovery_failures_total"
-        assert eventually(lambda: daemon.series(failed)[0][1] > 2)
-        assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
+        wait_for(lambda: daemon.series(failed)[0][1] > 2)
+        assert daemon.post("/-/reload").status_code == 200
         time.sleep(0.3)
         assert up() == both
         lines = [event for event in daemon.events() if event["event"].startswith("discovery failed")]
@@ -67,4 +66,4 @@ def test_targets_come_stay_and_go_with_a_list(start: Start, leakwatch: Run, tmp_
         assert "hunter2" not in "".join(daemon.said)
 
         server.answer = http(listed(host), "200 OK", JSON)
-        assert eventually(lambda: up() == {("shop", "shop-0")})
+        wait_for(lambda: up() == {("shop", "shop-0")})

@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from tests.support.prometheus import prometheus
-from tests.support.running import FAST, Daemon, Process, eventually, free_port
+from tests.support.running import FAST, Daemon, Process, free_port
+from tests.support.waiting import wait_for
 
 Run = Callable[..., Daemon]
 Start = Callable[..., str]
@@ -58,7 +59,7 @@ def test_prometheus_fires_and_names_the_function(
         "pipeline": start("w5pipeline", "-delay", "5s"),
         "nats": nats[1],
         "prometheus": f"http://127.0.0.1:{port}",
-        "healthy": start("healthy", "-period", "40s"),
+        "healthy": start("healthy", "-period", "90s"),
     }
     text = "".join(
         f"  - {{job_name: {name}, static_configs: [{{targets: ['{url[7:]}']}}]}}\n" for name, url in jobs.items()
@@ -74,7 +75,7 @@ def test_prometheus_fires_and_names_the_function(
             found = firing(client).keys()
             return FILTER in found and bool(found & NATS)
 
-        assert eventually(wanted, 120), (firing(client).keys(), daemon.leaks())
+        wait_for(wanted, show=lambda: (firing(client).keys(), daemon.leaks()))
         alerts = firing(client)
         up = {labels["service"]: value for labels, value in daemon.series("leakwatch_up")}
         assert up == dict.fromkeys(jobs, 1.0)
