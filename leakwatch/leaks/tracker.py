@@ -1,6 +1,7 @@
 """Turns the judgements of a service into its leaks and events. The state is in ServiceState."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -157,11 +158,9 @@ class LeakTracker:
 
     def ignored(self, services: Iterable[ServiceState]) -> dict[str, int]:
         """Return rule -> number of leaks that it ignores now."""
-        counts = {str(rule): 0 for rule in self._rules}
-        for service in services:
-            for rule in service.leaks.rules.values():
-                counts[str(rule)] += 1
-        return counts
+        counts = Counter(str(rule) for service in services for rule in service.leaks.rules.values())
+        # A reload may have removed a rule that still ignores a leak until the next grouping.
+        return {str(rule): counts[str(rule)] for rule in self._rules}
 
     def source(self, service: ServiceState, targets: Sequence[str], frame: Frame, frames: Sequence[Frame]) -> str:
         """Return the source URL of a frame, "" if unknown; `frames`: its stack, `targets`: where it was seen."""
