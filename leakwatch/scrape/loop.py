@@ -99,7 +99,7 @@ class ScrapeLoop:
         self._recorder = recorder
         self._process: Process | None = None
         """The process of the latest profile, None if unknown."""
-        self._leaks: Sequence[LeakOnTarget] = ()
+        self._leaks: Sequence[LeakOnTarget] = pipeline.leaks_on(state.target)
         """The leaks on the target after the latest profile."""
         self._intervals: deque[float] = deque(maxlen=USUAL)
         self._process_schedule = state.probe_results.schedule(process_probe.NAME)
