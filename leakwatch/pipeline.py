@@ -68,12 +68,8 @@ class Pipeline:
             service.leaks.invalidate()
         return state
 
-    def target(self, target: Target) -> TargetState | None:
-        """Return the state of a target, None if it was removed or never added."""
-        return self.targets.get(target)
-
     def service(self, name: str) -> ServiceState | None:
-        """Return the state of a service, None if it has no targets."""
+        """Return the state of a service, None if it has neither current nor departed targets."""
         return self.services.get(name)
 
     def health(self) -> dict[Target, TargetHealth]:
