@@ -1,4 +1,4 @@
-"""Real things for tests: Go programs, a server that answers whatever it is told, a running leakwatch."""
+"""Fixtures for Go programs and for running leakwatch processes, and the profile of hypothesis."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from tests.support.running import Daemon, Programs
 
-settings.register_profile("any machine", deadline=None)  # how long an example takes is the machine's matter
+settings.register_profile("any machine", deadline=None)  # the duration of an example depends on the machine
 settings.load_profile("any machine")
 
 GO = Path(__file__).parent / "go"
@@ -17,7 +17,7 @@ GO = Path(__file__).parent / "go"
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the programs of tests/go; a machine without Go fails here, loudly."""
+    """Return a folder with the compiled programs of tests/go."""
     folder = tmp_path_factory.mktemp("programs")
     subprocess.run(["go", "build", "-o", f"{folder}/", "./..."], check=True, cwd=GO)
     return folder
@@ -25,21 +25,21 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(programs: Path) -> Iterator[Programs]:
-    """Start a Go program by name, with flags; return its URL. All end with the test."""
+    """Return a function that starts a Go program by name, with flags. The programs end with the test."""
     with Programs(programs) as start:
         yield start
 
 
 @pytest.fixture
 def leakwatch() -> Iterator[Callable[..., Daemon]]:
-    """Start `leakwatch run` with these arguments on a free port; it ends with the test."""
-    started: list[Daemon] = []
+    """Return a function that starts `leakwatch run` with arguments, on a free port. Daemons end with the test."""
+    daemons: list[Daemon] = []
 
     def run(*arguments: str | Path) -> Daemon:
         daemon = Daemon(*arguments)
-        started.append(daemon)
+        daemons.append(daemon)
         return daemon
 
     yield run
-    for daemon in started:
+    for daemon in daemons:
         daemon.stop()
