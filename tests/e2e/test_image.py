@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from leakwatch import __version__
-from tests.support.containers import IMAGE, ROOT, Container, build, container, image_config, once, podman, python
+from tests.support.containers import IMAGE, ROOT, Container, container, image_config, once, podman, python
 from tests.support.running import FAST, get
 from tests.support.waiting import wait_for
 
@@ -33,9 +33,7 @@ for place in ("/", "/etc", "/opt/leakwatch", "/data"):
 """
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _image() -> None:
-    build()
+pytestmark = pytest.mark.usefixtures("image")
 
 
 def free_port() -> int:

@@ -49,9 +49,8 @@ def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> st
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Build leakwatch's image, and one of the demo's service that has nothing but its program."""
-    run(ROOT / "deploy" / "image" / "build.sh", "buildah")
+def images(image: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:  # noqa: ARG001  it only has to be there
+    """Build an image of the demo's service that has nothing but its program, beside leakwatch's image."""
     folder = tmp_path_factory.mktemp("shop")
     run("go", "build", "-o", folder / "shop", ".", cwd=ROOT / "deploy" / "demo" / "service", CGO_ENABLED="0")
     container = run("buildah", "from", "scratch").strip()
@@ -177,11 +176,9 @@ def test_the_sidecar_names_the_leak_of_its_pod(pod: Pod) -> None:
     """In the shipped pod leakwatch scrapes the service beside it, names its leak, and is confined."""
     up = 'leakwatch_up{service="shop",target="127.0.0.1:6060"} 1.0'
     wait_for(lambda: up in pod.metrics(), show=pod.log)
-    scraped = re.compile(
-        r'^leakwatch_scrapes_total{.*"success".*} \d{2}', re.MULTILINE
-    )  # ten times, without the leak
+    scraped = re.compile(r'^leakwatch_scrapes_total{.*"success".*} \d{2}', re.MULTILINE)
     wait_for(lambda: scraped.search(pod.metrics()), show=pod.metrics)
-    pod.python(LEAK_ON)
+    pod.python(LEAK_ON)  # after ten scrapes without a leak
     leak = re.compile(rf'leakwatch_leak_goroutines{{.*function="{re.escape(LEAK)}".*verdict="leaking"')
     wait_for(lambda: leak.search(pod.metrics()), show=pod.metrics)
     assert f'version="{__version__}"' in pod.metrics()
