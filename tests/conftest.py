@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.containers import build
 from tests.support.running import Daemon, Programs
+from tests.support.sharing import built_once
 
 settings.register_profile("any machine", deadline=None)  # the duration of an example depends on the machine
 settings.load_profile("any machine")
@@ -15,12 +17,21 @@ settings.load_profile("any machine")
 GO = Path(__file__).parent / "go"
 
 
+def go_build(folder: Path, *arguments: str) -> None:
+    """Build programs of tests/go."""
+    subprocess.run(["go", "build", "-o", f"{folder}/", *arguments], check=True, cwd=GO)
+
+
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the compiled programs of tests/go."""
-    folder = tmp_path_factory.mktemp("programs")
-    subprocess.run(["go", "build", "-o", f"{folder}/", "./..."], check=True, cwd=GO)
-    return folder
+    """Build the programs of tests/go; a machine without Go fails here, loudly."""
+    return built_once(tmp_path_factory, "programs", lambda folder: go_build(folder, "./..."))
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Build the container image once."""
+    built_once(tmp_path_factory, "image", lambda _: build())
 
 
 @pytest.fixture
