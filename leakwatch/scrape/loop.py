@@ -27,7 +27,7 @@ from leakwatch.scrape.probes.symbols import SymbolProbe
 
 log = structlog.get_logger()
 
-USUAL: Final = 5  # intervals the usual interval is their median
+USUAL: Final = 5  # latest intervals; their median is the usual interval
 JITTER: Final = 1.1  # factor by which the usual interval may exceed the configured one
 Result = TypeVar("Result")
 OnEvents = Callable[[list[Event]], None]
