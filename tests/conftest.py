@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.support.running import Daemon, Programs
@@ -13,6 +14,13 @@ settings.register_profile("any machine", deadline=None)  # the duration of an ex
 settings.load_profile("any machine")
 
 GO = Path(__file__).parent / "go"
+
+
+@pytest.fixture(autouse=True)
+def default_logging() -> Iterator[None]:
+    """Restore the defaults of structlog after a test, because commands set the log level of the whole process."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
