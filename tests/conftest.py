@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.support.containers import build
@@ -20,6 +21,13 @@ GO = Path(__file__).parent / "go"
 def go_build(folder: Path, *arguments: str) -> None:
     """Build programs of tests/go."""
     subprocess.run(["go", "build", "-o", f"{folder}/", *arguments], check=True, cwd=GO)
+
+
+@pytest.fixture(autouse=True)
+def default_logging() -> Iterator[None]:
+    """Restore the defaults of structlog after a test, because commands set the log level of the whole process."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
