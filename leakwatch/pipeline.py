@@ -10,7 +10,7 @@
     metrics, alerts, pages                     I/O    scrape/metrics.py, notify/, web/: read states, change nothing
 
 All state is in one TargetState per target and one ServiceState per service (leaks/). One event loop, no locks.
-Both convert to plain values and back (detect/plain.py), so that a restart of leakwatch need not lose them.
+Both convert to plain values and back (detect/plain.py), a form that can be stored.
 Callers pass the time, so a year of profiles replays in seconds through the code that watches a live service.
 """
 

@@ -1,8 +1,8 @@
 """The window C24: the last three hours against the same three hours yesterday.
 
-It finds slow growth inside a stack that swings with the day. Growth since yesterday may be a step that has ended.
-So it scores only while it still rises (by a fifth within six hours, three hours running), or after it stood for 27
-hours.
+The window finds slow growth inside a stack that swings with the day. Growth since yesterday may be a step that has
+ended. So growth scores only while it continues (by a fifth within six hours, for three hours running), or after
+its score has confirmed a leak for 27 hours running.
 """
 
 from dataclasses import dataclass

@@ -4,8 +4,8 @@ normal --0.5--> suspected --1.0 in three blocks running, or in one hourly window
 leaking --the floor has not risen for a while, or lost half--> plateau --the floor rises again--> leaking
 leaking, plateau --the floor is back where the growth began--> recovered --a day--> normal
 
-A restart removes the goroutines of a leak, but not its cause. So a leaking series stays leaking until it had the
-time to grow again and did not.
+A restart removes the goroutines of a leak, but not its cause. So a leaking series stays leaking until it has had
+the time to grow again and has not grown.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The pooled series of a service: the growth of all its targets added up, so that slow growth on many shows.
+"""The pooled series of a service: the growth of all its targets added up, which shows slow growth on many targets.
 
 Counts cannot be added up: each restart of a replica removes its leaked goroutines, and rolling deploys make a leak
 look stationary. So the growth within lifetimes is added up: the steps of means and floors of each target, without

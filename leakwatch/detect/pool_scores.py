@@ -1,13 +1,13 @@
-"""Scores of the growth of a whole service: many targets that grow little each.
+"""Scores of the growth of a whole service: many targets, each of which grows slowly.
 
 The windows are those of a single series, with two changes. A few goroutines that come and go are not departures,
 because there are many targets (P). The count is that of all members, because the series is rebased (C). Healthy
 replicas share their load and their deploys, so growth scores only if
 
 - breadth: the floors rose on at least half of the targets,
-- balance: they rise as fast on targets that run for long as on young ones, or it is a warm-up,
-- contrast: targets that run for longer hold more in the same hour, or it is load,
-- lifetimes: fewer than 30 % of the lifetimes that ended had reached a plateau, or it is a pool.
+- balance: the floors rose as fast on old targets as on young ones (otherwise the growth is a warm-up),
+- contrast: older targets hold more goroutines in the same hour (otherwise the growth is load),
+- lifetimes: fewer than 30 % of the lifetimes that ended had reached a plateau (otherwise the stack is a pool).
 """
 
 from collections.abc import Sequence

@@ -27,7 +27,7 @@ from leakwatch.scrape.probes.symbols import SymbolProbe
 
 log = structlog.get_logger()
 
-USUAL: Final = 5  # intervals the usual interval is their median
+USUAL: Final = 5  # latest intervals; the usual interval is their median
 JITTER: Final = 1.1  # factor by which the usual interval may exceed the configured one
 OnEvents = Callable[[list[Event]], None]
 
@@ -169,7 +169,7 @@ class ScrapeLoop:
             self._log_interval(seconds)
 
     async def _identify(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
-        """Set the process: that of the profile, else ask for it if there is a reason."""
+        """Set the process to that of the profile, or request it if the profile does not name it."""
         if profile.process is not None or self._processes is None:
             self._process = profile.process or self._process
             return
@@ -179,7 +179,7 @@ class ScrapeLoop:
             self._budget.charge(self._clock.stopwatch() - now)
 
     async def _name_waits(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
-        """Name the wait reasons that a text profile hides; ask for the names that are unknown."""
+        """Name the wait reasons that a text profile hides; request the names that are unknown."""
         symbols, state = self._symbols, self.state
         if symbols is None or state.process_tracker.mixed:
             return
