@@ -1,4 +1,4 @@
-"""What the daemon costs: CPU and memory with 1, 100, 1,000 and 2,000 targets, and where the time goes.
+"""Measures the cost of the daemon: CPU and memory with 1, 100, 1,000 and 2,000 targets, and where the time goes.
 
     python benchmarks/cost/daemon.py [--targets 1 100 1000 2000] [--stacks 100] [--seconds 60] [--distinct]
 

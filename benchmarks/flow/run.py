@@ -235,7 +235,7 @@ def traced(service: str, *, leaks: bool, blocks: int) -> dict[str, list[Walked]]
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
+    """Return a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])
 
