@@ -26,7 +26,7 @@ class Clock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep for so many seconds."""
+        """Sleep for `seconds`."""
         await asyncio.sleep(seconds)
 
     def wall(self, moment: float) -> float:

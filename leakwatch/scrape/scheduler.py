@@ -79,7 +79,7 @@ class Scheduler:
         self._scheduler.shutdown(wait=False)
 
     def every(self, name: str, interval: float, first: float, run: Run) -> None:
-        """Call `run` every `interval` seconds, first in `first` seconds; replaces a namesake."""
+        """Call `run` every `interval` seconds, first in `first` seconds, instead of an earlier function `name`."""
         start = datetime.now(self._zone) + timedelta(seconds=first)
         trigger = FixedInterval(timedelta(seconds=interval))
         self._scheduler.add_job(run, trigger, id=name, replace_existing=True, next_run_time=start)
