@@ -281,7 +281,7 @@ class Pipeline:
         self._tracker.verdict_changes += 1
 
     def adopt(self, service: str, other: "Pipeline") -> None:
-        """Continue with the state of a service in `other`, in place of the own state.
+        """Continue with the state of a service in `other`, which replaces the current state.
 
         A target that is missing in `other` starts over, as the replacement of a departed target if there is one.
         """

@@ -124,7 +124,7 @@ def _is_rising(history: History, rows: Rows, indices: list[Rows], growth: Floats
 
 
 def _score_without_departures(history: History, rows: Rows, indices: list[Rows]) -> Floats:
-    """Return the scores of growth without departures, as large batches have it; 0 for other rows.
+    """Return the scores of growth without departures, such as that of large batches; 0 for other rows.
 
     Without departures the growth is known exactly, so neither turnover nor number of rises limits the score.
     """

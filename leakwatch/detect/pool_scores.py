@@ -56,7 +56,7 @@ MAX_PLATEAUS: Final = 0.3  # of the lifetimes
 
 
 def stands_out(history: History, siblings: Sequence[History], fingerprint: Fingerprint) -> bool:
-    """Return whether a target holds clearly more goroutines of a stack than three in four of its siblings.
+    """Return whether a target holds clearly more goroutines of a stack than three quarters of its siblings.
 
     Growth that a target shares with its siblings is judged for the service: they share their load, and each of
     them warms up. Without enough siblings, return True.
@@ -132,7 +132,7 @@ def _score_c(pool: Pool, rows: Rows, quarters: Quarters, levels: Floats, window:
 
 
 def is_plausible(pool: Pool, row: int, window: Window, growth: float, *, falls: float, rises: float) -> bool:
-    """Return whether the growth of a row in a window is as that of a leak on replicas."""
+    """Return whether the growth of a row in a window looks like that of a leak on replicas."""
     members = list(pool.members.values())
     steps = np.array([member.valid_steps(max(window.hours, PLAUSIBLE_HOURS)) for member in members])
     if not steps.any():

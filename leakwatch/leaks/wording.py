@@ -79,7 +79,7 @@ def creator_sentence(findings: Findings) -> str:
 
 
 def missing_findings(findings: Findings) -> str:
-    """Return which findings are missing, each with the reason; "" if none is."""
+    """Return which findings are missing, each with the reason; "" if none is missing."""
     return "; ".join(f"{finding}: {reason}" for finding, reason in sorted(findings.unavailable.items()))
 
 

@@ -79,7 +79,7 @@ class Backfill:
         return cls(PrometheusApi(config), pipeline, clock)
 
     def add(self, services: Iterable[str]) -> None:
-        """Fill the histories of `services` soon, without those that were added before."""
+        """Queue `services` for the backfill, except those that were added before."""
         new = set(services) - self._added
         self._added |= new
         self._waiting |= dict.fromkeys(sorted(new), self._clock.stopwatch())
