@@ -68,12 +68,8 @@ class Pipeline:
             service.leaks.invalidate()
         return state
 
-    def target(self, target: Target) -> TargetState | None:
-        """Return the state of a target, None if it was removed or never added."""
-        return self.targets.get(target)
-
     def service(self, name: str) -> ServiceState | None:
-        """Return the state of a service, None if it has no targets."""
+        """Return the state of a service, None if it has neither current nor departed targets."""
         return self.services.get(name)
 
     def health(self) -> dict[Target, TargetHealth]:
@@ -193,9 +189,9 @@ class Pipeline:
     # Leaks
 
     @property
-    def verdict_changes(self) -> int:
-        """Number of events so far."""
-        return self._tracker.verdict_changes
+    def revision(self) -> int:
+        """A number that changes with each event, and whenever states are dropped or replaced."""
+        return self._tracker.revision
 
     def open_leaks(self) -> list[Leak]:
         """Return the open leaks, the most urgent first."""
@@ -254,7 +250,7 @@ class Pipeline:
             service.forget()
             for state in service.targets.values():
                 state.forget(settings, service.functions)
-        self._tracker.verdict_changes += 1
+        self._tracker.revision += 1
         return True
 
     def _configure_tracker(self) -> None:
@@ -278,7 +274,7 @@ class Pipeline:
         for service in states:
             self.services[service.name] = service
             self.targets |= {state.target: state for state in service.targets.values()}
-        self._tracker.verdict_changes += 1
+        self._tracker.revision += 1
 
     def adopt(self, service: str, other: "Pipeline") -> None:
         """Continue with the state of a service in `other`, which replaces the current state.

@@ -1,4 +1,4 @@
-"""How a value walks through the code: calls, files and moves between files, of a scrape and of a request.
+"""Measure the path of a scrape and of a request through the code: calls, files, and moves between files.
 
     python benchmarks/flow/run.py [--blocks 30] [--walk CASE]
 
@@ -46,14 +46,14 @@ from typing import Any, Final
 
 import httpx
 
-# The only names of files of leakwatch: correct them when these files move.
+# No other constant names files of leakwatch; main() checks that these exist.
 JUDGES: Final = "detect/growth.py"
 """A scrape that closes a block has calls in this file."""
 BESIDE: Final = ("http/", "evidence/", "scrape/probes/")
 """The fetcher, evidence and probes."""
 
 SERVICE: Final = Path(__file__).parent / "service.py"
-PACKAGE: Final = f"{Path(str(find_spec('leakwatch').origin)).parent}/"  # type: ignore[union-attr]  # it is there
+PACKAGE: Final = f"{Path(str(find_spec('leakwatch').origin)).parent}/"  # type: ignore[union-attr]  # leakwatch is installed
 SEND: Final = httpx.AsyncClient.send.__code__
 CONFIG: Final = """
 global: {{scrape_interval: 180ms, scrape_timeout: 180ms, scrape_cost_limit: 1}}
@@ -90,7 +90,7 @@ class Tracer:
         self._current: ContextVar[Walk | None] = ContextVar("walk", default=None)
         self._main = threading.current_thread()
         self._codes: dict[CodeType, tuple[str, int]] = {}
-        """File, "" outside of leakwatch, and the offset of f_lasti when the function starts."""
+        """Code -> file, or "" outside of leakwatch, and the value of f_lasti at the start of the function."""
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
         """Record one event."""
@@ -110,9 +110,9 @@ class Tracer:
     def _look_up(self, code: CodeType) -> tuple[str, int]:
         file, start = "", 0
         path, named = code.co_filename, not code.co_name.startswith("<")
-        if named and path.startswith(PACKAGE) and path.endswith(".py"):  # a template has functions too
+        if named and path.startswith(PACKAGE) and path.endswith(".py"):  # compiled templates have functions too
             file = path.removeprefix(PACKAGE)
-            start = next(found.offset for found in dis.get_instructions(code) if found.opname == "RESUME")
+            start = next(step.offset for step in dis.get_instructions(code) if step.opname == "RESUME")
         self._codes[code] = file, start
         return file, start
 
@@ -141,12 +141,12 @@ class Visitor:
         self._base = base
         self._blocks = blocks
         self.page = ""
-        """The path of the page of the leak."""
+        """The path of the leak's page."""
         self.first = 0
-        """The number of scrapes before those to measure."""
+        """The number of scrapes before the measured ones."""
 
     def visit(self, *, leaks: bool) -> None:
-        """Wait for the leak or until windows are full, then for some blocks; request what shows the leak."""
+        """Wait for the leak, or until all windows are full; then wait for `blocks`. With a leak, request pages."""
         self._until(self._listens)
         if leaks:
             self.page = self._until(self._leak_page)
@@ -178,20 +178,20 @@ class Visitor:
         return ""
 
     def _series(self, name: str) -> list[tuple[dict[str, str], float]]:
-        found = re.findall(rf"^{name}{{(.*)}} (\S+)$", self._get("/metrics"), re.MULTILINE)
-        return [(dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value)) for labels, value in found]
+        series = re.findall(rf"^{name}{{(.*)}} (\S+)$", self._get("/metrics"), re.MULTILINE)
+        return [(dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value)) for labels, value in series]
 
     def _get(self, path: str) -> str:
         with urllib.request.urlopen(self._base + path, timeout=10) as response:  # noqa: S310  loopback
             return str(response.read(), "utf-8")
 
-    def _until(self, look: Callable[[], Any]) -> Any:
+    def _until(self, condition: Callable[[], Any]) -> Any:
         end = time.monotonic() + PATIENCE
-        while not (found := look()):
+        while not (result := condition()):
             if time.monotonic() > end:
                 raise TimeoutError(f"not reached within {PATIENCE:g} s")
             time.sleep(0.2)
-        return found
+        return result
 
 
 def run(*, leaks: bool, blocks: int) -> dict[str, list[Walked]]:
@@ -206,7 +206,7 @@ def run(*, leaks: bool, blocks: int) -> dict[str, list[Walked]]:
 
 
 def traced(service: str, *, leaks: bool, blocks: int) -> dict[str, list[Walked]]:
-    """Run leakwatch in this process for the service on a port; return the walks of each case."""
+    """Run leakwatch in this process, with the service on a port as target; return the walks of each case."""
     port, tracer = free_port(), Tracer()
     visitor = Visitor(f"http://127.0.0.1:{port}", blocks)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(1) as thread:
@@ -216,7 +216,7 @@ def traced(service: str, *, leaks: bool, blocks: int) -> dict[str, list[Walked]]
         visited.add_done_callback(lambda _: os.kill(os.getpid(), signal.SIGTERM))
         sys.argv = ["leakwatch", "run", "--config", str(config), "--listen", f"127.0.0.1:{port}"]
         sys.argv += ["--log-level", "error"]
-        threading.setprofile(tracer)  # of threads that begin from now on
+        threading.setprofile(tracer)  # for threads that start later
         sys.setprofile(tracer)
         with contextlib.suppress(SystemExit):
             runpy.run_module("leakwatch", run_name="__main__", alter_sys=True)
@@ -235,7 +235,7 @@ def traced(service: str, *, leaks: bool, blocks: int) -> dict[str, list[Walked]]
 
 
 def free_port() -> int:
-    """Return a free port."""
+    """Return a free TCP port of the loopback address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])
 
@@ -256,7 +256,7 @@ def row(case: str, walks: list[Walked]) -> str:
     """Return a row of the table."""
     calls = median_walk(walks)
     files = len({file for file, _ in calls})
-    moves = sum(one != other for (one, _), (other, _) in pairwise(calls))
+    moves = sum(file != next_file for (file, _), (next_file, _) in pairwise(calls))
     sizes = [len(walk) for walk in walks]
     spread = f"{min(sizes)}-{max(sizes)}"
     return f"| {case} | {len(calls)} | {files} | {moves} | {moves - files + 1} | {len(walks)} | {spread} |"
@@ -267,15 +267,15 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--blocks", type=int, default=30)
     arguments.add_argument("--walk", metavar="CASE")
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     missing = [name for name in (JUDGES, *BESIDE) if not Path(PACKAGE, name).exists()]
     if missing:
         sys.exit(f"not in {PACKAGE}: {', '.join(missing)}; correct the names in {Path(__file__).name}")
-    with ProcessPoolExecutor(2, get_context("spawn")) as pool:  # each leakwatch in a process of its own
-        runs = [pool.submit(run, leaks=leaks, blocks=given.blocks) for leaks in (False, True)]
-        cases = {case: walks for found in runs for case, walks in found.result().items()}
-    if given.walk:
-        print(*(f"{file}  {function}" for file, function in median_walk(cases[given.walk])), sep="\n")
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:  # one process for each leakwatch
+        runs = [pool.submit(run, leaks=leaks, blocks=options.blocks) for leaks in (False, True)]
+        cases = {case: walks for future in runs for case, walks in future.result().items()}
+    if options.walk:
+        print(*(f"{file}  {function}" for file, function in median_walk(cases[options.walk])), sep="\n")
         return
     print("| walk | calls | files | moves | returns | measured | calls, min-max |\n|---|---|---|---|---|---|---|")
     for case, walks in cases.items():

@@ -228,7 +228,10 @@ class TargetState:
         self._update_judgements()
 
     def stretch(self, interval: float) -> bool:
-        """Fit the block to scrapes `interval` seconds apart; return whether the block grew."""
+        """Fit the block to scrapes `interval` seconds apart; return whether the block grew.
+
+        A block that had grown returns to its configured length if that fits again; this begins a new lifetime.
+        """
         grew = False
         for history, detector in ((self.history, self.detector), (self.sites, self.site_detector)):
             closed = history.closed

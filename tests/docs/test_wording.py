@@ -1,7 +1,7 @@
 """Plain English: docstrings, comments, messages, pages and docs do not contain excluded words.
 
-`wording.json` has the number of hits that each file may still have; it may only shrink.
-`python -m tests.docs.test_wording` writes it again.
+`wording.json` has the allowed number of hits of each file, which may only shrink. To write this file, run
+`python -m tests.docs.test_wording`.
 """
 
 import ast
@@ -21,7 +21,7 @@ ALLOWANCES = Path(__file__).with_name("wording.json")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Words that are excluded; `example` contains one of them."""
+    """Excluded words, as a regular expression; `example` contains exactly one of them."""
 
     words: str
     reason: str
@@ -41,7 +41,7 @@ RULES = (
     ),
     Rule(
         "take in|takes in|took in|let go|lets go|come to|comes to|go on|goes on|went on|put down",
-        "one verb says it: add, parse, drop, reach, continue, record",
+        "use a single verb: add, parse, drop, reach, continue, record",
         "scraping goes on",
     ),
     Rule(
@@ -59,13 +59,13 @@ RULES = (
     Rule(r"(?<!there\s)is no(?! longer)", 'negate the verb: "is not a duration"', "'x' is no duration"),
 )
 BEGINNING = re.compile(r"\s*(What|Who)\b")
-"""The beginning of a docstring or comment without a subject."""
+"""A docstring or comment that begins with a question word."""
 PATTERNS = [(re.compile(rf"\b(?:{rule.words})\b".replace(" ", r"\s+"), re.IGNORECASE), rule) for rule in RULES]
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Some lines, the first of which is line `number`; `is_prose`: a docstring or a comment."""
+    """Lines of a file, from line `number` on; `is_prose`: whether they are a docstring or a comment."""
 
     number: int
     lines: str
@@ -84,7 +84,7 @@ def docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
 
 
 def comments(source: str) -> Iterator[Text]:
-    """Yield the comments of Python, consecutive lines as one."""
+    """Yield the comments of Python; comments on consecutive lines are one text."""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     block: list[str] = []
     last = 0
@@ -125,7 +125,7 @@ def blank(pattern: str, text: str) -> str:
 
 
 def markdown(source: str) -> Iterator[Text]:
-    """Yield the text of a page, without the words that tables and italics quote to exclude them."""
+    """Yield the text of a page, without italics and without the first column of tables of words to avoid."""
     tables = re.compile(r"^\| (?:not|do not write) \|(?:.*\n)(?:\|.*\n)*", re.MULTILINE)
     source = tables.sub(lambda table: re.sub(r"^\|[^|]*", "|", table[0], flags=re.MULTILINE), source)
     yield Text(1, blank(r"(?<![*\w])\*[^*\n]+\*(?![*\w])", source))
@@ -151,7 +151,7 @@ READERS: dict[Callable[[str], Iterator[Text]], tuple[str, ...]] = {
     yaml: ("config/**/*.yml", "deploy/**/*.yml", "deploy/**/*.yaml"),
 }
 PAGES = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md"}
-"""The pages of the root; any other file there is somebody's note."""
+"""The pages in the root folder; other Markdown files there are not part of the project."""
 
 
 def hits(text: Text) -> Iterator[tuple[int, str]]:
@@ -166,7 +166,7 @@ def hits(text: Text) -> Iterator[tuple[int, str]]:
 
 
 def hits_by_file() -> dict[str, list[str]]:
-    """Return file -> its hits, in the order of lines, of each file that has some."""
+    """Return file -> descriptions of its hits, by line, for each file with hits."""
     by_file = {}
     for read, globs in READERS.items():
         for path in sorted({path for glob in globs for path in ROOT.glob(glob)}):
@@ -174,14 +174,14 @@ def hits_by_file() -> dict[str, list[str]]:
                 continue
             in_file = sorted(hit for text in read(path.read_text("utf-8")) for hit in hits(text))
             if in_file:
-                by_file[str(path.relative_to(ROOT))] = [f"line {line}: {what}" for line, what in in_file]
+                by_file[str(path.relative_to(ROOT))] = [f"line {line}: {hit}" for line, hit in in_file]
     return by_file
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.example)
 def test_a_rule_finds_its_example(rule: Rule) -> None:
     """Each rule has exactly one hit in its example."""
-    assert [what.partition(": ")[2] for _, what in hits(Text(1, rule.example))] == [rule.reason]
+    assert [hit.partition(": ")[2] for _, hit in hits(Text(1, rule.example))] == [rule.reason]
 
 
 @pytest.mark.parametrize(
@@ -197,12 +197,12 @@ def test_a_rule_finds_its_example(rule: Rule) -> None:
     ],
 )
 def test_a_reader_finds_the_lines(read: Callable[[str], Iterator[Text]], source: str, lines: list[int]) -> None:
-    """Each format is checked where people write sentences, and not elsewhere."""
+    """Hits are found in the sentences of each format, but not in code, quotes and tags."""
     assert sorted(line for text in read(source) for line, _ in hits(text)) == lines
 
 
 def test_no_file_has_more_hits_than_before() -> None:
-    """The number of hits of each file is the allowed number: more are an error, and fewer lower the number."""
+    """Each file has exactly its allowed number of hits. If it has fewer, the allowed number must be lowered."""
     allowed: dict[str, int] = json.loads(ALLOWANCES.read_text())
     by_file = hits_by_file()
     wrong = {

@@ -23,7 +23,7 @@ from tests.support.clock import ManualClock
 from tests.support.leaking import START, Play, leak
 from tests.support.prometheus import prometheus
 from tests.support.running import FAST, Daemon, free_port, get
-from tests.support.waiting import wait_for
+from tests.support.waiting import HANG, wait_for
 
 Run = Callable[..., Daemon]
 Start = Callable[..., str]
@@ -72,7 +72,7 @@ class Pushing:
         self.client = AlertmanagerClient(
             next(addresses([TargetGroup(targets=(address,))], config)),
             config,
-            Reopened(Tls(config.tls_config, secure=False), timeout=10),
+            Reopened(Tls(config.tls_config, secure=False), timeout=HANG),
             AlertQueue(),
             self.clock,
         )
@@ -110,8 +110,9 @@ def test_firing_grouped_sent_again_and_resolved(begin: Begin, webhook: Receiver)
     assert alertmanager.alerts() == []
     for _ in range(15):
         pushing.after(60)  # resolved alerts are sent again, which does not notify again
-    time.sleep(0.5)
-    assert len(webhook.posted) == 2
+    pushing.after(60, leak(function="main.c"))
+    wait_for(lambda: len(webhook.posted) > 2)
+    assert notified(webhook)[2:] == [("firing", ["main.c"])]
     assert pushing.client.queue.failed == 0
 
 

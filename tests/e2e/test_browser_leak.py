@@ -104,6 +104,19 @@ def test_a_leak_stays_as_it_is_now(world: World, browser: Browser) -> None:
         expect(page.locator("details").first).to_have_attribute("open", "")
 
 
+STILL = """() => new Promise(done => {
+    let last, frames = 0;
+    function look() {
+        const rects = [...document.querySelectorAll("[data-flame] g.frame rect")];
+        const now = rects.map(rect => rect.getAttribute("width")).join();
+        frames = now === last ? frames + 1 : 0;
+        last = now;
+        if (frames < 30) requestAnimationFrame(look);
+        else done();
+    }
+    look();
+})"""
+"""Waits until the flame graph has not changed for 30 frames."""
 WIDTHS = """() => new Promise(done => {
     const seen = new Set(), began = performance.now();
     function look() {
@@ -122,7 +135,7 @@ def test_a_flame_graph_that_is_drawn_anew_does_not_move(world: World, browser: B
     with Visit(browser, world.daemon.url) as page:
         page.goto(world.daemon.url + world.target)
         page.locator("[data-flame][data-calls]").wait_for()
-        page.wait_for_timeout(500)
+        page.evaluate(STILL)
         assert page.evaluate(WIDTHS) <= 4  # the page itself may hear news meanwhile
 
 

@@ -16,6 +16,9 @@ from tests.support.running import Programs
 from tests.support.terminals import Terminal
 from tests.support.waiting import HANG, wait_for
 
+pytestmark = pytest.mark.usefixtures("checks")
+"""The long checks run beside all tests of the module."""
+
 LEAKWATCH = [sys.executable, "-m", "leakwatch"]
 QUICK = ("--for", "72s", "--interval", "550ms", "--cost-limit", "1")
 """24 blocks of 3 s; five intervals are less than a block, so that a late scrape does not make the block grow."""

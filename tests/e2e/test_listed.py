@@ -1,7 +1,6 @@
 """The daemon finds real Go programs through a server of http_sd, and keeps them when that goes away."""
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +43,12 @@ def test_targets_come_stay_and_go_with_a_list(start: Start, leakwatch: Run, tmp_
         path.write_text(f"{FAST}scrape_configs: [{json.dumps(job)}]\n")
         daemon = leakwatch("--config", path)
 
+        def targets() -> set[tuple[str, str]]:
+            return {(labels["service"], labels["target"]) for labels, _ in daemon.series("leakwatch_up")}
+
+        def failures() -> float:
+            return daemon.series("leakwatch_discovery_failures_total")[0][1]
+
         def up() -> set[tuple[str, str]]:
             return {
                 (labels["service"], labels["target"]) for labels, value in daemon.series("leakwatch_up") if value
@@ -56,11 +61,11 @@ def test_targets_come_stay_and_go_with_a_list(start: Start, leakwatch: Run, tmp_
         assert daemon.get("/-/ready").status_code == 200
 
         server.answer = http(b"", "500 Oops")
-        failed = "leakwatch_discovery_failures_total"
-        wait_for(lambda: daemon.series(failed)[0][1] > 2)
+        wait_for(lambda: failures() > 2)
         assert daemon.post("/-/reload").status_code == 200
-        time.sleep(0.3)
-        assert up() == both
+        before = failures()
+        wait_for(lambda: failures() > before + 1)
+        assert targets() == both
         lines = [event for event in daemon.events() if event["event"].startswith("discovery failed")]
         assert [(line["job"], line["mechanism"], line["kept"]) for line in lines] == [("listed", "http", 3)]
         assert "hunter2" not in "".join(daemon.said)

@@ -3,7 +3,6 @@
 import contextlib
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urljoin
 
@@ -16,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.support.running import Daemon, get, post
+from tests.support.waiting import wait_for
 
 Run = Callable[..., Daemon]
 TARGET = ("--target", "http://127.0.0.1:1")
@@ -38,8 +38,7 @@ def proxy(public: str, backend: str) -> Iterator[str]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        while not server.started:
-            time.sleep(0.01)
+        wait_for(lambda: server.started, pause=0.01)
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True

@@ -12,7 +12,7 @@ from tests.support.virtual_time import VirtualClock, VirtualLoop
 
 @pytest.fixture
 def loop(monkeypatch: pytest.MonkeyPatch) -> VirtualLoop:
-    """Return the loop of the command, whose clock is virtual."""
+    """Return the loop in which the command runs; its virtual time is also the time of the command's clock."""
     loop = VirtualLoop(POLL)
     monkeypatch.setattr("leakwatch.cli.scrape_session.Clock", lambda: VirtualClock(loop))
     return loop

@@ -1,4 +1,4 @@
-"""Which bodies of a target are stored: after each verdict, and the last of each process."""
+"""Bodies of a target are stored after each verdict, and the last body of each process is stored."""
 
 import gzip
 import json
@@ -23,7 +23,7 @@ from tests.support.simulated import START, TARGET, samples
 
 
 class World:
-    """One target, its evidence, and leaks whose verdicts the test sets."""
+    """One target with its evidence, and a leak with verdicts that the test sets."""
 
     def __init__(self, settings: EvidenceConfig | None = None) -> None:
         self.pipeline = Pipeline(DetectionSettings())
@@ -184,7 +184,7 @@ def test_a_target_with_an_unknown_process_that_is_added_again() -> None:
 
 
 def test_an_evicted_body_is_not_updated(tmp_path: Path) -> None:
-    """When its leak ends, no file is written: the folder of the target may be removed."""
+    """When the leak ends, no file is written, because the folder of the target may have been removed."""
 
     async def run() -> None:
         world = World(EvidenceConfig(path=tmp_path, body_limit=1))
@@ -213,7 +213,7 @@ def on_disk(folder: Path) -> list[tuple[float, list[str]]]:
 
 
 def test_the_last_body_is_written_once_a_minute(tmp_path: Path) -> None:
-    """It replaces the body before, on disk too."""
+    """The new last body replaces the previous one, also on disk."""
 
     async def run() -> None:
         world = World(EvidenceConfig(path=tmp_path))
@@ -233,7 +233,7 @@ def test_the_last_body_is_written_once_a_minute(tmp_path: Path) -> None:
 
 
 def test_the_last_body_of_an_earlier_run_of_leakwatch(tmp_path: Path) -> None:
-    """A newer body of the same process replaces it."""
+    """A newer body of the same process replaces the body of the earlier run."""
 
     async def run(*offsets: float) -> None:
         world = World(EvidenceConfig(path=tmp_path))
@@ -285,7 +285,7 @@ def test_bodies_are_redacted_before_they_are_stored(tmp_path: Path) -> None:
 
 
 def test_a_body_that_cannot_be_redacted_is_not_stored() -> None:
-    """It is counted; the log has the reason once and no secret."""
+    """The body is counted as dropped, and the log has the reason once, without the secret."""
 
     async def run() -> None:
         world = World()
@@ -319,7 +319,7 @@ def test_a_leak_on_many_targets() -> None:
 
 
 def test_the_leaks_of_a_target_are_looked_up_once_per_scrape() -> None:
-    """A scrape that is not recorded has no lookup: the loop passes the leaks."""
+    """A recorded scrape looks up the leaks once, and a scrape that is not recorded does not."""
 
     async def run() -> None:
         world = World()
