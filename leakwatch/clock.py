@@ -26,7 +26,7 @@ class Clock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep for so many seconds."""
+        """Sleep for `seconds`."""
         await asyncio.sleep(seconds)
 
     def wall(self, moment: float) -> float:
@@ -46,13 +46,13 @@ class Lag:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Start to measure; needs a running event loop."""
+        """Start measuring; needs a running event loop."""
         loop = asyncio.get_running_loop()
         self._expected = loop.time() + HEARTBEAT
         self._timer = loop.call_later(HEARTBEAT, self._beat)
 
     def stop(self) -> None:
-        """Stop to measure."""
+        """Stop measuring."""
         if self._timer:
             self._timer.cancel()
 

@@ -62,7 +62,7 @@ class MetricsConfig(BaseSettings):
     """`metrics`: limits that protect Prometheus."""
 
     stacks_per_target: Annotated[int, Field(ge=0)] = 50
-    """Exported series of stacks per target, besides those of suspected stacks; the rest is `stack="other"`."""
+    """Exported series of stacks per target, besides those of judged stacks; the rest is `stack="other"`."""
     series_limit: Annotated[int, Field(ge=0)] = 10_000
     """Series of leakwatch_stack_goroutines over all targets."""
 

@@ -10,7 +10,7 @@
     metrics, alerts, pages                     I/O    scrape/metrics.py, notify/, web/: read states, change nothing
 
 All state is in one TargetState per target and one ServiceState per service (leaks/). One event loop, no locks.
-Both convert to plain values and back (detect/plain.py), so that a restart of leakwatch need not lose them.
+Both convert to plain values and back (detect/plain.py), a form that can be stored.
 Callers pass the time, so a year of profiles replays in seconds through the code that watches a live service.
 """
 
@@ -277,7 +277,7 @@ class Pipeline:
         self._tracker.revision += 1
 
     def adopt(self, service: str, other: "Pipeline") -> None:
-        """Continue with the state of a service in `other`, in place of the own state.
+        """Continue with the state of a service in `other`, which replaces the current state.
 
         A target that is missing in `other` starts over, as the replacement of a departed target if there is one.
         """

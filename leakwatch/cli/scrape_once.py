@@ -36,8 +36,8 @@ def is_service(source: str) -> bool:
 def read(source: str, timeout: float, dump_limit: int | None = None) -> Profile | Dump:
     """Return the profile or dump of a service, of a file, or of standard input ("-").
 
-    `dump_limit`: fetch a full dump, if the service has at most so many goroutines. Raises ConfigError, ScrapeError
-    and UsageError.
+    `dump_limit`: largest number of goroutines for a full dump, None to fetch a profile. Raises ConfigError,
+    ScrapeError and UsageError.
     """
     try:
         if is_service(source):

@@ -59,7 +59,7 @@ def tenths(rate: float) -> float:
 
 
 def signed(growth: float | None, seconds: float = 1.0) -> str:
-    """Return the growth in so many seconds, with its sign; "" if it is unknown."""
+    """Return the growth per `seconds`, with its sign; "" if it is unknown."""
     return "" if growth is None else f"{tenths(seconds * growth):+.1f}"
 
 

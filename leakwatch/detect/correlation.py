@@ -1,7 +1,7 @@
-"""Stacks that grow in step, because each leaked thing holds a goroutine of both: together they are one leak.
+"""Stacks that grow in step, because each leaked resource holds a goroutine of both: they are one leak.
 
 The levels of two independent leaks both rise in straight lines. Only the difference of the levels shows whether
-they are one leak: it stays small if goroutines come together, and wanders off otherwise.
+they are one leak: it stays small if goroutines of both arrive together, and drifts otherwise.
 """
 
 from collections.abc import Mapping

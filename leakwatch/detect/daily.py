@@ -1,8 +1,8 @@
 """The window C24: the last three hours against the same three hours yesterday.
 
-It finds slow growth inside a stack that swings with the day. Growth since yesterday may be a step that has ended.
-So it scores only while it still rises (by a fifth within six hours, three hours running), or after it stood for 27
-hours.
+The window finds slow growth inside a stack that swings with the day. Growth since yesterday may be a step that has
+ended. So growth scores only while it continues (by a fifth within six hours, for three hours running), or after
+its score has confirmed a leak for 27 hours running.
 """
 
 from dataclasses import dataclass
@@ -124,7 +124,7 @@ def _is_rising(history: History, rows: Rows, indices: list[Rows], growth: Floats
 
 
 def _score_without_departures(history: History, rows: Rows, indices: list[Rows]) -> Floats:
-    """Return the scores of growth without departures, as large batches have it; 0 for other rows.
+    """Return the scores of growth without departures, such as that of large batches; 0 for other rows.
 
     Without departures the growth is known exactly, so neither turnover nor number of rises limits the score.
     """

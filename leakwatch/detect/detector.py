@@ -4,8 +4,8 @@ normal --0.5--> suspected --1.0 in three blocks running, or in one hourly window
 leaking --the floor has not risen for a while, or lost half--> plateau --the floor rises again--> leaking
 leaking, plateau --the floor is back where the growth began--> recovered --a day--> normal
 
-A restart removes the goroutines of a leak, but not its cause. So a leaking series stays leaking until it had the
-time to grow again and did not.
+A restart removes the goroutines of a leak, but not its cause. So a leaking series stays leaking until it has had
+the time to grow again and has not grown.
 """
 
 import math
@@ -27,14 +27,14 @@ from leakwatch.model import NO_GROWTH, Fingerprint, Growth, JudgedStack, Judgeme
 SUSPECT: Final = 0.5
 CLEAR: Final = 0.3
 CONFIRM: Final = 1.0
-CONFIRM_BLOCKS: Final = 3  # running
-QUIET_BLOCKS: Final = 36  # without a rise of the floor make a plateau
-QUIET_RISES: Final = 8  # or the time that so many goroutines take at the last rate, if that is longer
-RECOVERED_BLOCKS: Final = 288  # that a series stays recovered
+CONFIRM_BLOCKS: Final = 3  # blocks in a row with a score that confirms
+QUIET_BLOCKS: Final = 36  # blocks without a rise of the floor after which a leak is a plateau ...
+QUIET_RISES: Final = 8  # ... or the time in which the leak gains these goroutines at its last rate, if longer
+RECOVERED_BLOCKS: Final = 288  # blocks for which a series stays recovered
 GRACE_BLOCKS: Final = (36, 288)  # bounds of the grace period
-GRACE_RISES: Final = 60  # goroutines; the grace period is the time that they take at the last rate
+GRACE_RISES: Final = 60  # goroutines; the grace period is the time in which the leak gains them at its last rate
 MIN_RESUMED_RATE: Final = 0.5  # of the last rate; a leak that grows so fast after a restart has not recovered
-TURNOVER_BLOCKS: Final = 6  # that departures are computed from
+TURNOVER_BLOCKS: Final = 6  # blocks from which departures are computed
 MAX_YOUNG_CONFIDENCE: Final = 0.5  # in a lifetime shorter than the latest blocks
 
 StackScores = dict[Fingerprint, tuple[float, Window]]
@@ -117,7 +117,7 @@ class Detector(Generic[S]):
                 self.cases.setdefault(key, case)
 
     def stretch(self, series: S, before: int) -> None:
-        """Adapt to longer blocks of `series`, of which `before` were closed until now."""
+        """Adapt to longer blocks of `series`; `before`: closed blocks before the blocks became longer."""
         share = series.closed / max(before, 1)
         for case in self.cases.values():
             case.verdict_block = round(case.verdict_block * share)

@@ -1,13 +1,13 @@
 """Scores of the growth of a series that turnover cannot explain.
 
 The question is whether goroutines also leave. Busy goroutines come and go: when load doubles, twice as many leave
-per minute. Leaked goroutines only come. A window of columns is cut in four quarters (medians of the means m,
+per minute. Leaked goroutines only come. A window of columns is divided into quarters (medians of the means m,
 minima of the floors, trimmed means of the turnover L), and
 
     growth = m3 - m0
     rho    = (L3 + 0.05) / (L0 + 0.05)                                          how much the turnover grew
     X      = min(growth - max(rho - 1, 0) (m0 + 1), 1.25 (floor3 - floor0))     growth that rho does not explain
-    sigma  = max(rho, 1) (m0 + 1) sqrt(r1^2 + r2^2 + 1 / (falls + 1))           standard error of what it explains
+    sigma  = max(rho, 1) (m0 + 1) sqrt(r1^2 + r2^2 + 1 / (falls + 1))           standard error of explained growth
     score  = growth / max(x, 1.5 A), limited by the effective number of rises   P: no departures
              X / max(x, phi m0, 3.5 sigma, A)                                   C: rho does not explain the growth
 

@@ -1,7 +1,7 @@
 """The shape of each stack's growth in the last lifetimes of a process: a ceiling, or a leak.
 
 A pool that warms up to 200 goroutines after each start grows in a straight line, and looks like a leak until it
-stops. The ceiling of the last lifetimes is the best estimate of where that is. A straight leak has no ceiling.
+stops. The ceiling of the last lifetimes is the best estimate of where it stops. A straight leak has no ceiling.
 """
 
 from typing import ClassVar, Final

@@ -1,4 +1,4 @@
-"""Lower bounds of the age of goroutines, from counts: goroutines that were there before and never went away."""
+"""Lower bounds of the age of goroutines, from counts: some were present before, and the count has not fallen."""
 
 import math
 from collections.abc import Mapping

@@ -8,7 +8,7 @@ import numpy as np
 from leakwatch.detect.columns import FALLS, FLOOR, MEAN, TURNOVER, Sums
 
 REGULAR_STEP: Final = 1.5  # usual intervals; a longer step spans a missed scrape
-STEPS: Final = 15  # that the usual interval is the median of
+STEPS: Final = 15  # latest steps; their median is the usual interval
 COUNT, CHANGE, SQUARED_CHANGE, BLOCK_FALLS, BLOCK_RISES, BLOCK_SQUARED_RISES, MINIMUM = range(7)
 """Rows of the sums. The two of changes are over regular steps only, and MINIMUM is not a sum."""
 

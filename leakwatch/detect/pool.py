@@ -1,4 +1,4 @@
-"""The pooled series of a service: the growth of all its targets added up, so that slow growth on many shows.
+"""The pooled series of a service: the growth of all its targets added up, which shows slow growth on many targets.
 
 Counts cannot be added up: each restart of a replica removes its leaked goroutines, and rolling deploys make a leak
 look stationary. So the growth within lifetimes is added up: the steps of means and floors of each target, without
@@ -153,7 +153,7 @@ class Pool:
             self._close_hour()
 
     def _drop_unused_rows(self, protected: Collection[Fingerprint]) -> None:
-        """Drop the rows of stacks that no member holds; next when there are twice as many rows as are left."""
+        """Drop the rows of stacks that no member holds, and do so again when the number of rows has doubled."""
         used = set(protected).union(*(member.history.rows for member in self.members.values()))
         rows = [row for row, stack in enumerate(self.stacks) if stack.fingerprint in used]
         self.stacks = [self.stacks[row] for row in rows]

@@ -1,13 +1,13 @@
-"""Scores of the growth of a whole service: many targets that grow little each.
+"""Scores of the growth of a whole service: many targets, each of which grows slowly.
 
 The windows are those of a single series, with two changes. A few goroutines that come and go are not departures,
 because there are many targets (P). The count is that of all members, because the series is rebased (C). Healthy
 replicas share their load and their deploys, so growth scores only if
 
 - breadth: the floors rose on at least half of the targets,
-- balance: they rise as fast on targets that run for long as on young ones, or it is a warm-up,
-- contrast: targets that run for longer hold more in the same hour, or it is load,
-- lifetimes: fewer than 30 % of the lifetimes that ended had reached a plateau, or it is a pool.
+- balance: the floors rose as fast on old targets as on young ones (otherwise the growth is a warm-up),
+- contrast: older targets hold more goroutines in the same hour (otherwise the growth is load),
+- lifetimes: fewer than 30 % of the lifetimes that ended had reached a plateau (otherwise the stack is a pool).
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ MAX_PLATEAUS: Final = 0.3  # of the lifetimes
 
 
 def stands_out(history: History, siblings: Sequence[History], fingerprint: Fingerprint) -> bool:
-    """Return whether a target holds clearly more goroutines of a stack than three in four of its siblings.
+    """Return whether a target holds clearly more goroutines of a stack than three quarters of its siblings.
 
     Growth that a target shares with its siblings is judged for the service: they share their load, and each of
     them warms up. Without enough siblings, return True.
@@ -132,7 +132,7 @@ def _score_c(pool: Pool, rows: Rows, quarters: Quarters, levels: Floats, window:
 
 
 def is_plausible(pool: Pool, row: int, window: Window, growth: float, *, falls: float, rises: float) -> bool:
-    """Return whether the growth of a row in a window is as that of a leak on replicas."""
+    """Return whether the growth of a row in a window looks like that of a leak on replicas."""
     members = list(pool.members.values())
     steps = np.array([member.valid_steps(max(window.hours, PLAUSIBLE_HOURS)) for member in members])
     if not steps.any():

@@ -17,7 +17,7 @@ def confirm(
 ) -> None:
     """Confirm the suspected stacks that are `proven`, and all stacks in `more`: with more proven than before.
 
-    A constant number of proven goroutines is not a leak: they may have been lost when the program started.
+    A constant number of proven goroutines is not a leak: they may have leaked when the program started.
     """
     for key in more:
         if key not in detector.cases and key in history.rows and history.blocks.scrapes.any():

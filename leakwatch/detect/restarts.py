@@ -13,12 +13,12 @@ STARTS: Final = 8  # processes that are remembered
 MIXED: Final = 3600.0  # seconds that a target stays mixed after an earlier process answered again
 MAX_TOTAL: Final = 0.8  # of the total before
 MIN_FALL: Final = 10  # goroutines; smaller falls and gains prove nothing
-MIN_LOST: Final = 0.8  # of the moving stacks have lost half of their goroutines
+MIN_LOST: Final = 0.8  # share of the moving stacks that have lost half of their goroutines
 MIN_MOVING: Final = 3  # stacks
 MIN_SIZE: Final = 4.0  # goroutines of a moving stack
-MIN_RISES: Final = 6  # blocks in which the floor of a stack rose that has only ever gained
-MAX_DEPARTURES: Final = 0.05  # of the gain of such a stack
-MAX_LEFT: Final = 0.2  # of the goroutines are left after a restart
+MIN_RISES: Final = 6  # blocks in which the floor rose, for a stack that has only ever gained
+MAX_DEPARTURES: Final = 0.05  # share of the gain of such a stack
+MAX_LEFT: Final = 0.2  # share of the goroutines that remain after a restart
 
 
 class ProcessTracker:

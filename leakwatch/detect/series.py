@@ -52,7 +52,7 @@ class Series(Protocol):
 
     @property
     def rebased(self) -> bool:
-        """Whether levels are sums of growth, of which only the differences have a meaning."""
+        """Whether levels are sums of growth: only their differences have a meaning."""
 
     def origin_counts(self, columns: Columns, row: int) -> Floats:
         """Return the mean count of all stacks with the origin of `row`, per column of `blocks` or `hours`."""

@@ -35,7 +35,7 @@ class Window:
     known_drop: int | None = BRIEF
     """The known drop that growth must exceed: BRIEF, LASTING, or None if the window ignores it."""
     young: tuple[tuple[int, float], ...] = ()
-    """Pairs of blocks and a factor: until so many blocks of a lifetime, the minimum growth is multiplied by it."""
+    """Pairs of a number of blocks and a factor of the minimum growth in lifetimes of at most that many blocks."""
     must_stand_out: bool = True
     """Whether growth on a single target scores only if most other targets of the service do not share it."""
     warm_up: float = 8.0

@@ -8,7 +8,7 @@ from leakwatch.discovery.target_group import TargetGroup, Update
 
 
 class StaticConfig(TargetGroup):
-    """A group that does not change until the configuration is reloaded."""
+    """A target group in the configuration itself."""
 
     def discoverer(self, status: DiscoveryStatus, _: Clock) -> "StaticDiscoverer":
         """Return the discoverer of this group."""

@@ -31,7 +31,7 @@ KINDS: Mapping[Verdict, Kind] = {
     Verdict.PROVEN: "proven",
 }
 MAX_TARGETS = 3
-"""At a verdict, the bodies of the targets with the most goroutines of the leak are stored, at most so many."""
+"""Targets of a leak that store a body at a verdict, those with the most goroutines of the leak."""
 WRITE_INTERVAL = 60.0  # seconds between writes of the latest body of a target
 HOUR = 3600.0
 

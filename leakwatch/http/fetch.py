@@ -1,4 +1,4 @@
-"""Fetch a body over HTTP within limits of time and size.
+"""Fetches a body over HTTP within limits of time and size.
 
 A fetch sends one request at a time, does not retry (the service would pay twice), limits the body while it
 arrives, and follows redirects only within the same origin. The timeout covers the whole response. Each failure

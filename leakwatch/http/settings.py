@@ -23,7 +23,7 @@ class BasicAuth(BaseSettings):
     username: str
     """User name."""
     password: Secret | None = None
-    """Password. Exactly one of it and `password_file` is required."""
+    """Password. Exactly one of `password` and `password_file` is required."""
     password_file: ConfigFile | None = None
     """File with the password, read before each request."""
 
@@ -40,7 +40,7 @@ class Authorization(BaseSettings):
     type: str = "Bearer"
     """Authentication scheme, which precedes the credentials. For `Basic`, use `basic_auth`."""
     credentials: Secret | None = None
-    """Credentials. Exactly one of them and `credentials_file` is required."""
+    """Credentials. Exactly one of `credentials` and `credentials_file` is required."""
     credentials_file: ConfigFile | None = None
     """File with the credentials, read before each request."""
 

@@ -18,7 +18,7 @@ class DetectionConfig(BaseSettings):
     own_code: tuple[str, ...] = ()
     """Prefixes of functions that are own code, wherever their files are."""
     series_limit: Annotated[int, Field(ge=10)] = 1000
-    """Stacks that are judged one by one per target; smaller ones are summed up."""
+    """Stacks, and sites, that are judged one by one per target; smaller stacks are summed up."""
 
 
 def _parse_time(value: Any) -> Any:

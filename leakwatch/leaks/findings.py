@@ -75,7 +75,7 @@ class ProbeSchedule:
     def failed(self, error: ScrapeError, now: float) -> bool:
         """Record a failed request; return whether the error differs from the previous one.
 
-        A process that cannot answer is not asked again; other failures are retried with growing pauses.
+        A failure that the same process would repeat is not retried; the pause before other retries doubles.
         """
         pause = min(FIRST_RETRY * 2**self.failures, LONGEST_RETRY)
         self.last_asked_at = now

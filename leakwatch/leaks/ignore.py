@@ -1,4 +1,4 @@
-"""Rules that ignore leaks: which ones, until when, and up to how many goroutines. Pure.
+"""Rules that ignore leaks: by patterns, until a date, up to a number of goroutines. Pure.
 
 Patterns are globs of `*` and `?` over the whole text, not regular expressions: Go names have brackets and dots.
 """

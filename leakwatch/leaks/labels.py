@@ -13,7 +13,7 @@ LONGEST_LABEL = 250
 
 
 def shown(text: str) -> str:
-    """Return `text` as a label value. A long text is cut, and gets a hash to remain unique."""
+    """Return `text` as a label value. A long text is cut and ends with a hash, so that it remains unique."""
     if len(text) <= LONGEST_LABEL:
         return text
     return f"{text[:LONGEST_LABEL]}…{blake2b(text.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"

@@ -47,7 +47,7 @@ def format_growth(growth: Growth) -> str:
 
 
 def per_hour(rate: float, digits: int = 3) -> float:
-    """Return a rate per second as a rate per hour with so many decimals, never -0.0."""
+    """Return a rate per second as a rate per hour, with `digits` decimals, never -0.0."""
     return round(3600 * rate, digits) + 0.0
 
 
@@ -79,7 +79,7 @@ def creator_sentence(findings: Findings) -> str:
 
 
 def missing_findings(findings: Findings) -> str:
-    """Return which findings are missing, each with the reason; "" if none is."""
+    """Return which findings are missing, each with the reason; "" if none is missing."""
     return "; ".join(f"{finding}: {reason}" for finding, reason in sorted(findings.unavailable.items()))
 
 

@@ -1,6 +1,6 @@
 """Escapes untrusted text for terminals and reports.
 
-The names of functions and labels come from the watched services. They may contain control sequences, bidirectional
+Names of functions and labels come from the scraped services. They may contain control sequences, bidirectional
 overrides, or a megabyte of text.
 """
 

@@ -79,7 +79,7 @@ class Backfill:
         return cls(PrometheusApi(config), pipeline, clock)
 
     def add(self, services: Iterable[str]) -> None:
-        """Fill the histories of `services` soon, without those that were added before."""
+        """Queue `services` for the backfill, except those that were added before."""
         new = set(services) - self._added
         self._added |= new
         self._waiting |= dict.fromkeys(sorted(new), self._clock.stopwatch())
@@ -115,7 +115,7 @@ class Backfill:
         await self._prometheus.close()
 
     def _give_up(self) -> None:
-        """Drop the services that have waited for so long that their own history is better."""
+        """Drop the services that have waited until their own history is better than the exported one."""
         latest = self._clock.stopwatch() - PATIENCE * self._pipeline.settings.block
         for service in [name for name, since in self._waiting.items() if since < latest]:
             del self._waiting[service]

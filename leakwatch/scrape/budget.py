@@ -1,4 +1,4 @@
-"""Cost budget of one target: the cost of scrapes is a debt that time pays off at the agreed share of a core. Pure.
+"""Cost budget of one target: each scrape adds its cost to a debt, which shrinks by `limit` per second. Pure.
 
 A target that is always slow is scraped every duration / limit in the long run. A target that is slow occasionally
 spends what it saved in the last 15 minutes, so that a single slow scrape does not cause a gap.

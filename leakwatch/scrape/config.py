@@ -35,9 +35,9 @@ class GlobalConfig(BaseSettings):
     scrape_timeout: Duration = 10.0
     """Time until the response is complete; not longer than the interval."""
     scrape_cost_limit: Share = 0.01
-    """Share of one core of the service. The interval is stretched to duration / limit if scrapes are slow."""
+    """Share of one core that scrapes may take. Slow scrapes stretch the interval to duration / limit."""
     body_size_limit: Size = DEFAULT_SIZE
-    """Size of a profile after decompression; the scrape of a larger one fails as `too_large`."""
+    """Largest size of a profile, decompressed. The scrape of a larger profile fails as `too_large`."""
 
     @model_validator(mode="after")
     def _timeout_fits(self) -> Self:
@@ -69,11 +69,11 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
     profile_format: Format = "text"
     """`text` is `debug=1`; `proto` is `debug=0`, which is smaller and contains wait reasons."""
     metrics_path: Annotated[str, Field(pattern=r"^(/[^?#]*)?$")] = DEFAULT_METRICS
-    """Path of the metrics of the service, from which its memory usage is read; "" to not request them."""
+    """Path of the metrics of the service, which have its memory usage; "" disables the request."""
     memory_limit: Size | None = None
     """Memory limit of each target; default: the limit of the cgroup, for a process on the same machine."""
     target_limit: Annotated[int, Field(ge=0)] = 0
-    """Largest number of targets after relabeling, 0 for any. If more are found, the previous targets stay."""
+    """Largest number of targets after relabeling, 0 for no limit. Above it, the previous targets stay."""
 
     @field_validator("metrics_path")
     @classmethod
@@ -124,7 +124,7 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
 class ScrapeJob:
     """A scrape configuration with all defaults filled in. Jobs are equal if they scrape in the same way.
 
-    `cost_limit`: share of a core; `size_limit`: bytes; `target_limit`: largest number of targets, 0 for any.
+    `cost_limit`: share of a core; `size_limit`: bytes; `target_limit`: largest number of targets, 0 for no limit.
     """
 
     defaults: TargetDefaults

@@ -179,7 +179,7 @@ class ScrapeLoop:
             self.state.health.interval = self._budget.interval
 
     async def _identify(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
-        """Set the process: that of the profile, else ask for it if there is a reason."""
+        """Set the process to that of the profile, or request it if the profile does not name it."""
         if profile.process is not None or self._processes is None:
             self._process = profile.process or self._process
             return
@@ -188,7 +188,7 @@ class ScrapeLoop:
             self._process = await self._charged(self._processes.request(schedule, now))
 
     async def _name_waits(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
-        """Name the wait reasons that a text profile hides; ask for the names that are unknown."""
+        """Name the wait reasons that a text profile hides; request the names that are unknown."""
         symbols, state = self._symbols, self.state
         if symbols is None or state.process_tracker.mixed:
             return

@@ -1,6 +1,6 @@
-"""Runs jobs at fixed intervals. It wraps APScheduler, which no other module imports.
+"""Calls functions at fixed intervals. It wraps APScheduler, which no other module imports.
 
-A late run is not dropped. A run that is due while the previous one is in progress is skipped.
+A late call is not dropped. A call that is due while the previous one is in progress is skipped.
 """
 
 import hashlib
@@ -60,7 +60,7 @@ class FixedInterval(BaseTrigger):  # type: ignore[misc]  # apscheduler ships no 
 
 
 class Scheduler:
-    """Runs jobs by name; `clock`: its time decides when a job is due."""
+    """Calls named functions at intervals; `clock`: its time decides when a call is due."""
 
     def __init__(self, clock: Clock) -> None:
         # A run that overlaps the previous one is usual for a slow target, and is part of its health.
@@ -71,21 +71,21 @@ class Scheduler:
         )
 
     def start(self) -> None:
-        """Start running jobs, in the running event loop."""
+        """Start the calls, in the running event loop."""
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Start no further runs."""
+        """Start no further calls."""
         self._scheduler.shutdown(wait=False)
 
     def every(self, name: str, interval: float, first: float, run: Run) -> None:
-        """Run a job every `interval` seconds, for the first time in `first` seconds. It replaces its namesake."""
+        """Call `run` every `interval` seconds, first in `first` seconds, instead of an earlier function `name`."""
         start = datetime.now(self._zone) + timedelta(seconds=first)
         trigger = FixedInterval(timedelta(seconds=interval))
         self._scheduler.add_job(run, trigger, id=name, replace_existing=True, next_run_time=start)
 
     def cancel(self, name: str) -> None:
-        """Remove a job, if there is one of this name."""
+        """Stop the calls of this name, if there are any."""
         try:
             self._scheduler.remove_job(name)
         except JobLookupError:

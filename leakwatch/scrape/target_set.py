@@ -1,4 +1,4 @@
-"""Discovers the targets of all jobs, and how to scrape each of them."""
+"""Discovers the targets of all jobs, with the endpoint and the job of each."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Result of a check: its plan, what became of each target, the leaks, the exit status. Pure."""
+"""Result of a check: its plan, the outcome of each target, the leaks, the exit status. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -35,7 +35,7 @@ WebConfigFile = Annotated[
     Path | None, typer.Option("--web.config.file", metavar="FILE", help="File with TLS, users and headers.")
 ]
 ExternalUrl = Annotated[
-    str | None, typer.Option("--web.external-url", metavar="URL", help="URL at which others reach leakwatch.")
+    str | None, typer.Option("--web.external-url", metavar="URL", help="URL at which browsers reach leakwatch.")
 ]
 RoutePrefix = Annotated[
     str | None,

@@ -82,7 +82,7 @@ class Selector(BaseSettings):
     """An entry of `selectors`: the API server returns only the selected objects."""
 
     role: Literal["pod", "service", "endpointslice", "node"]
-    """The objects that it selects."""
+    """The kind of object that the selector applies to."""
     label: Annotated[str, AfterValidator(_label_selector)] = ""
     """A label selector, as for kubectl."""
     field: Annotated[str, AfterValidator(_field_selector)] = ""

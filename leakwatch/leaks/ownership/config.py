@@ -87,10 +87,10 @@ Sources = Annotated[
 
 
 class LinksConfig(BaseSettings):
-    """`links`: URLs of more information."""
+    """`links`: links from a leak to its source."""
 
     source: Sources = Field(default_factory=dict)
-    """Module, or a parent of modules -> URL template; a single text, or the key "", is for all others."""
+    """Module or prefix of modules -> URL template. A single text, or the key "", applies to all other code."""
 
     @field_validator("source", mode="before")
     @classmethod

@@ -1,7 +1,7 @@
 """Locates code: the package of a function, and the path of a frame's file in its repository. Pure.
 
-The name of a function has its package, so the base name of its file completes the path, with and without
--trimpath. Only the functions of `main` packages do not have their package; there the path of the file is required.
+The name of a function contains its package, so the base name of its file completes the path, with and without
+-trimpath. Only names in `main` packages do not contain it; for them, the path of the file is required.
 """
 
 import re

@@ -21,13 +21,13 @@ class ProbeSettings(BaseSettings):
     """Keys of a scrape configuration for requests beside the scrapes."""
 
     leak_proof: LeakProofWhen = "suspicion"
-    """When to ask the Go runtime (1.27) for leaked goroutines: on suspicion, or also at this interval."""
+    """When to request proofs from Go's runtime (1.27): while a stack is suspected, or also at this interval."""
     leak_proof_goroutines: Goroutines = 100_000
-    """Largest number of goroutines of a process that is asked: the request costs it a garbage collection."""
+    """Largest number of goroutines of a process for this request, which costs the process a garbage collection."""
     full_dump: FullDumpWhen = "suspicion"
     """When to request a full dump, which has the wait time and the creator of each goroutine."""
     full_dump_goroutines: Goroutines = 1000
-    """Largest number of goroutines of a process that is asked: the dump stops the process meanwhile."""
+    """Largest number of goroutines of a process for a full dump, which stops the process meanwhile."""
 
 
 def probes(settings: ProbeSettings, fetcher: Fetcher, endpoint: Endpoint, keep: Keep | None = None) -> list[Probe]:

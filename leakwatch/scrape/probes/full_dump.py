@@ -1,6 +1,6 @@
 """Requests a full dump, `goroutine?debug=2`: wait time, state and creator of each goroutine.
 
-A full dump stops the service: for 27 ms at 1,000 goroutines, for 10 s at 100,000. Only small processes are asked.
+A full dump stops the service: for 27 ms at 1,000 goroutines, for 10 s at 100,000. So only small processes get it.
 """
 
 import asyncio

@@ -20,7 +20,7 @@ from leakwatch.settings.types import Duration
 
 PAUSE: Final = 900.0
 When = Literal["off", "suspicion"] | Annotated[Duration, Field(ge=PAUSE)]
-"""Never, on suspicion, or also every so many seconds."""
+"""Never, on suspicion, or also at an interval in seconds."""
 
 
 class LeakProfileProbe:

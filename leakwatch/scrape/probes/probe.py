@@ -37,7 +37,7 @@ class ProbeContext:
 
 
 class Probe(Protocol):
-    """One kind of request; `name`: what it finds out, `pause`: seconds between two requests at least."""
+    """One kind of request; `name`: that of its result, `pause`: minimum number of seconds between two requests."""
 
     name: str
     pause: float

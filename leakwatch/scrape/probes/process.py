@@ -1,7 +1,7 @@
 """Identifies the process of a target with a request of 250 bytes.
 
 The table of mappings in `threadcreate?debug=0` has the address of the [vdso], which differs between two starts of
-a program, and from Go 1.24 on the build.
+a program. From Go 1.24 on, it also has the build.
 """
 
 from typing import Final
@@ -20,7 +20,7 @@ LEAST: Final = 10  # goroutines; a smaller fall is ignored
 
 
 class ProcessProbe:
-    """Asks for the process when it may have changed; `fetcher`: of the thread profile."""
+    """Requests the process when it may have changed; `fetcher`: of the thread profile."""
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher

@@ -4,6 +4,6 @@
 - `leaks`, `leak_detail`, `series`, `targets`, `services`, `flame_graph`, `status`: from state to models, also for
   pages.
 - `snapshots`, `diff`, `evidence`: stored profiles and differences between them.
-- `models`: the answers. Pure.
+- `models`: the models of the responses. Pure.
 - `app`, `routes`, `params`, `dependencies`: the endpoints; `problems`: errors; `events`: live events.
 """

@@ -1,10 +1,10 @@
-"""Responses with a model as strict JSON, not cached by anyone."""
+"""Responses with a model as strict JSON, which must not be cached."""
 
 from pydantic import BaseModel
 from starlette.responses import Response
 
 NO_STORE = {"Cache-Control": "no-store"}
-"""Each scrape changes the answers, and they may be confidential."""
+"""Each scrape changes the responses, and they may be confidential."""
 
 
 def answer(model: BaseModel) -> Response:

@@ -98,7 +98,7 @@ def summary(view: FleetView, target: Target, health: TargetHealth) -> dict[str, 
 
 
 def cost_ratio(health: TargetHealth) -> float | None:
-    """Return the share of one core that scrapes take on a target, at most; None if it could not be reached."""
+    """Return the largest share of one core that scrapes of a target may take; None if it could not be reached."""
     if health.up is False and health.reason in UNREACHED:
         return None
     return health.duration / health.interval if health.interval else 0.0

@@ -44,7 +44,7 @@ class WebConfig(BaseSettings):
     """`web`: the address to listen on, and the URL that browsers use."""
 
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9979"
-    """host:port."""
+    """Address to listen on, as host:port."""
     external_url: Annotated[str, AfterValidator(_external_url)] | None = None
     """URL of leakwatch for browsers, used in links of alerts."""
     route_prefix: Annotated[str, AfterValidator(_prefix)] | None = None
