@@ -60,12 +60,16 @@ class QueryError(LeakwatchError):
 
 
 class ScrapeError(LeakwatchError):
-    """A scrape failed for `reason`; `charged`: whether the request may have cost the target CPU time."""
+    """A scrape failed for `reason`; `charged`: whether the request may have cost the target CPU time.
+
+    `body_bytes`: size of the part of the body that arrived.
+    """
 
     def __init__(self, reason: Reason, message: str, *, charged: bool = True) -> None:
         super().__init__(message)
         self.reason = reason
         self.charged = charged
+        self.body_bytes = 0
 
 
 class FetcherClosed(LeakwatchError):  # noqa: N818  it is not an error of the target

@@ -22,7 +22,7 @@ from leakwatch.leaks.candidate import POOLED
 from leakwatch.leaks.ignore import IgnoreRule, unmatched
 from leakwatch.leaks.model import Event, Leak
 from leakwatch.leaks.ownership.owners import Owners
-from leakwatch.leaks.service_state import ServiceState
+from leakwatch.leaks.service_state import NEVER, ServiceState
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.leaks.tracker import LeakOnTarget, LeakTracker
@@ -50,21 +50,20 @@ class Pipeline:
         self._cache = ParseCache()
         self._configure_tracker()
 
-    # Targets
-
     def add_target(self, target: Target) -> TargetState:
-        """Return the state of a target that is scraped from now on. The state of a removed target comes back."""
+        """Return the state of a target that is scraped from now on.
+
+        The state of a removed target is continued when the target, or a replacement, returns a profile.
+        """
         service = self.services.setdefault(target.service, ServiceState(target.service))
         state = self.targets.get(target)
         if state is None:
-            departed = service.departed.pop(target, None)
-            state = departed.state if departed else TargetState(target, self.settings, service.functions)
-            state.health = TargetHealth()
+            state = TargetState(target, self.settings, service.functions)
             self.targets[target] = service.targets[target.name] = state
         if state.target.labels != target.labels:  # equal targets may differ in labels
+            del self.targets[target]  # the key has the labels too
+            self.targets[target] = state
             state.target = target
-            del self.targets[target]
-            self.targets[target] = state  # the key has the labels too
             service.leaks.invalidate()
         return state
 
@@ -82,9 +81,11 @@ class Pipeline:
         Its state goes to a replacement, or is kept for 24 hours in case the target or a replacement appears.
         """
         state = self.targets.get(target)
-        if state is None or not state.is_observed:
-            return self.forget_target(target, time)
+        if state is None:
+            return []
         service = self._detach(state)
+        if not state.is_observed:
+            return self._end(service, time)
         replacement = handover.replace_removed(service, state, time)
         if replacement is not None:
             service.leaks.rename(target.name, replacement.target.name)
@@ -125,8 +126,6 @@ class Pipeline:
         del self.services[service.name]
         return self._tracker.update(service, POOLED, {}, time)
 
-    # Profiles
-
     def body(self, form: Format = "text", size_limit: int = 1 << 30, service: str = "") -> Body:
         """Return an empty body to be fed; `size_limit`: decompressed bytes."""
         if form == "proto":
@@ -146,9 +145,7 @@ class Pipeline:
         service = self.services[target.service]
         service.time = max(service.time, time)
         if not state.is_observed:
-            state.is_observed = True
-            if old := handover.take_over_departed(service, state):
-                service.leaks.rename(old.target.name, target.name)
+            self._continue_departed(service, state)
         restarted = state.process_tracker.changed(time, process, state.history, samples)
         state.total = total
         if state.process_tracker.mixed:
@@ -159,6 +156,16 @@ class Pipeline:
         closed = state.history.record(time, samples, protected)
         state.sites.record(time, samples, protected)
         return events + self._judge(service, state, time) if closed else events
+
+    def _continue_departed(self, service: ServiceState, state: TargetState) -> None:
+        """Give a target with its first profile the state of a removed target: its own, or one it replaces."""
+        departed = service.departed.pop(state.target, None)
+        if departed:
+            state.adopt(departed.state)
+        elif old := handover.take_over_departed(service, state):
+            service.leaks.rename(old.target.name, state.target.name)
+        state.is_observed = True
+        service.leaks.built_at = NEVER
 
     def _judge(self, service: ServiceState, state: TargetState, time: float) -> list[Event]:
         """Judge a target after its block has closed, and its service."""
@@ -175,6 +182,11 @@ class Pipeline:
         state.restart()
         return self._update(state, time)
 
+    def probe_recorded(self, state: TargetState) -> None:
+        """Build the leaks of a service anew after a probe has changed the results of a target."""
+        if self.targets.get(state.target) is state:
+            self.services[state.target.service].leaks.built_at = NEVER
+
     def apply_proof(self, state: TargetState, time: float) -> list[Event]:
         """Judge a target again after its runtime reported leaked goroutines; return the verdicts that changed."""
         if self.targets.get(state.target) is not state:
@@ -185,8 +197,6 @@ class Pipeline:
     def _update(self, state: TargetState, time: float) -> list[Event]:
         service = self.services[state.target.service]
         return self._tracker.update(service, state.target.name, state.judgements, time, state.proven)
-
-    # Leaks
 
     @property
     def revision(self) -> int:
@@ -235,8 +245,6 @@ class Pipeline:
                 yield from (
                     (stack, state.target.all_labels) for stack in state.history.stacks if stack is not None
                 )
-
-    # Settings
 
     def configure(self, settings: DetectionSettings) -> bool:
         """Use new settings; return whether all history was dropped, which a new block or series limit requires."""

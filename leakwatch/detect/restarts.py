@@ -53,7 +53,7 @@ class ProcessTracker:
         if process is None:
             fallen = has_fallen(history, samples)
             if fallen:
-                self.process = None
+                self.process, self.rebuilt = None, False
             return fallen
         old, self.process = self.process, process
         if old is None or old.start != process.start:

@@ -91,6 +91,13 @@ class Fetcher:
         url = self.url if query is None else self.url.copy_with(query=query)
         transfer = _Transfer()
         try:
+            return await self._fetch(url, feed, transfer)
+        except ScrapeError as error:
+            error.body_bytes = transfer.body_bytes
+            raise
+
+    async def _fetch(self, url: httpx.URL, feed: Feed, transfer: _Transfer) -> Fetched:
+        try:
             async with asyncio.timeout(self.timeout):
                 await self._follow(url, feed, transfer)
         except TimeoutError as error:

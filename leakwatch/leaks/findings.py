@@ -1,6 +1,6 @@
 """Results of the probes of one process, and the findings about a leak that follow from them. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -72,14 +72,14 @@ class ProbeSchedule:
         self.last_asked_at = now
         self.retry_at, self.failures, self.error = NEVER, 0, ""
 
-    def failed(self, error: ScrapeError, now: float) -> bool:
+    def failed(self, error: ScrapeError, now: float, lasting: Container[str] = LASTING) -> bool:
         """Record a failed request; return whether the error differs from the previous one.
 
         A failure that the same process would repeat is not retried; the pause before other retries doubles.
         """
         pause = min(FIRST_RETRY * 2**self.failures, LONGEST_RETRY)
         self.last_asked_at = now
-        self.retry_at = float("inf") if error.reason in LASTING else now + pause
+        self.retry_at = float("inf") if error.reason in lasting else now + pause
         self.failures += 1
         before, self.error = self.error, str(error)
         return before != self.error

@@ -16,7 +16,10 @@ def take_over_departed(service: ServiceState, state: TargetState) -> TargetState
     """Give a target without history the state of the target that was removed last; return that target's state."""
     if not service.departed:
         return None
-    last = max(service.departed, key=lambda target: service.departed[target].time)
+    # A departed target that discovery has found again may still continue its own state.
+    last = max(
+        service.departed, key=lambda target: (target.name not in service.targets, service.departed[target].time)
+    )
     old = service.departed.pop(last).state
     state.take_over(old)
     return old

@@ -96,6 +96,7 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
         """Return the job of this configuration, with missing keys taken from `global`."""
         interval = self.scrape_interval or defaults.scrape_interval
         return ScrapeJob(
+            name=self.job_name,
             defaults=TargetDefaults(
                 job=self.job_name,
                 scheme=self.scheme,
@@ -122,21 +123,19 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScrapeJob:
-    """A scrape configuration with all defaults filled in. Jobs are equal if they scrape in the same way.
+    """A scrape configuration with all defaults filled in.
+
+    Jobs are equal if they scrape their targets in the same way: what labels can override is part of the endpoint.
 
     `cost_limit`: share of a core; `size_limit`: bytes; `target_limit`: largest number of targets, 0 for no limit.
     """
 
-    defaults: TargetDefaults
+    name: str
+    defaults: TargetDefaults = field(compare=False)
     http: HttpSettings
     probes: ProbeSettings
     cost_limit: float
     size_limit: int
     form: Format
-    target_limit: int
+    target_limit: int = field(compare=False)
     discovery: DiscoverySettings = field(compare=False)
-
-    @property
-    def name(self) -> str:
-        """The job name."""
-        return self.defaults.job

@@ -157,7 +157,7 @@ class ScrapeLoop:
             fetched = await self._fetcher.fetch(feed)
             body_bytes = fetched.body_bytes
         except ScrapeError as error:
-            charged = error.charged
+            charged, body_bytes = error.charged, error.body_bytes
             raise
         else:
             return fetched
@@ -166,8 +166,9 @@ class ScrapeLoop:
             seconds = self._clock.stopwatch() - begin - (self._lag() - late)
             seconds = min(max(seconds, 0.0), self._fetcher.timeout)
             self._budget.charge(seconds if charged else 0.0)
-            self.state.health.duration, self.state.health.body_bytes = seconds, body_bytes
-            self._log_interval(seconds)
+            if not self._closed:  # the health may belong to a new loop
+                self.state.health.duration, self.state.health.body_bytes = seconds, body_bytes
+                self._log_interval(seconds)
 
     async def _charged(self, request: Awaitable[Result]) -> Result:
         """Return the result of a request beside the scrape, and charge the target for it."""
@@ -176,7 +177,8 @@ class ScrapeLoop:
             return await request
         finally:
             self._budget.charge(max(self._clock.stopwatch() - begin - (self._lag() - late), 0.0))
-            self.state.health.interval = self._budget.interval
+            if not self._closed:
+                self.state.health.interval = self._budget.interval
 
     async def _identify(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
         """Set the process to that of the profile, or request it if the profile does not name it."""
@@ -244,6 +246,7 @@ class ScrapeLoop:
             proof = state.probe_results.proof
             error = await self._charged(run_probe(probe, context))
             record(probe.name, context, error)
+            self._pipeline.probe_recorded(state)
             if state.probe_results.proof is not proof:
                 on_events(self._pipeline.apply_proof(state, time))
 

@@ -47,6 +47,8 @@ class TargetCollector(Collector):
         self._health = health
         self._wall = wall
         self._shown: dict[Target, set[int]] = {}
+        self._observed = 1
+        """Targets with a profile, which share the limit."""
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing, so that registering does not collect."""
@@ -91,6 +93,7 @@ class TargetCollector(Collector):
         )
         states = self._pipeline.targets
         self._shown = {target: rows for target, rows in self._shown.items() if target in states}
+        self._observed = max(sum(state.is_observed for state in states.values()), 1)
         for target, state in states.items():
             if target not in up:
                 continue  # its leaks stay, with the counts of its latest profile
@@ -116,7 +119,7 @@ class TargetCollector(Collector):
     def _chosen(self, target: Target, state: TargetState) -> set[int]:
         """Return the rows with a series: the largest, previous ones that are still large, and all judged ones."""
         history = state.history
-        most = min(self.per_target, self.limit // max(len(self._pipeline.targets), 1))
+        most = min(self.per_target, self.limit // self._observed)
         used = np.fromiter(history.rows.values(), np.intp, len(history.rows))
         ranked = used[np.argsort(-history.last[used], kind="stable")]
         before = self._shown.get(target, set())
@@ -176,7 +179,7 @@ def _processes(health: Mapping[Target, TargetHealth], states: Mapping[Target, Ta
     )
     for target, target_health in health.items():
         state = states.get(target)
-        if state is None or target_health.up is None:
+        if state is None or not state.is_observed or target_health.up is None:
             continue
         labels = (shown(target.service), shown(target.name))
         restarts.add_metric(labels, state.restarts)

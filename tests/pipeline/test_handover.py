@@ -253,3 +253,44 @@ def test_a_single_batch_is_not_a_leak() -> None:
         return {"leak": 2 + 200 * (hour > 30), "busy": 20}
 
     assert transitions(replay(counts, 96)) == []
+
+
+def leaking_pipeline() -> tuple[Pipeline, Target, float]:
+    """Return a pipeline with one target that leaked 60 per hour for three hours, the target and the time."""
+    pipeline, target = Pipeline(DetectionSettings()), Target("shop", "pod-1:6060")
+    state, time = pipeline.add_target(target), START
+    while time < START + 3 * HOUR:
+        pipeline.observe(state, time, 0, samples({"leak": 3 + int((time - START) / 60)}))
+        time += 60
+    assert [leak.verdict for leak in pipeline.open_leaks()] == [Verdict.LEAKING]
+    return pipeline, target, time
+
+
+def test_a_removed_target_that_is_found_again_but_does_not_answer() -> None:
+    """Discovery alone does not continue a state: the leak ends as if the target had not been found."""
+    pipeline, target, time = leaking_pipeline()
+    pipeline.remove_target(target, time)
+    pipeline.add_target(target)
+    for minutes in range(0, 60 * 60, 5):
+        pipeline.expire(time + 60 * minutes)
+    assert pipeline.open_leaks() == []
+
+
+def test_a_target_that_answers_again_continues_its_leak() -> None:
+    """With its first profile after the removal, a target has its history and its leak again."""
+    pipeline, target, time = leaking_pipeline()
+    pipeline.remove_target(target, time)
+    state = pipeline.add_target(target)
+    pipeline.observe(state, time + HOUR, 0, samples({"leak": 240}))
+    (leak,) = pipeline.open_leaks()
+    assert (leak.targets, leak.goroutines) == ((target.name,), 240)
+
+
+def test_results_of_probes_appear_at_once() -> None:
+    """A leak that was just read is built anew after a probe has recorded its results."""
+    pipeline, target, _ = leaking_pipeline()
+    state = pipeline.targets[target]
+    assert pipeline.open_leaks()[0].findings.unavailable == {}
+    state.probe_results.unavailable["proof"] = "HTTP 404"
+    pipeline.probe_recorded(state)
+    assert pipeline.open_leaks()[0].findings.unavailable == {"proof": "HTTP 404"}

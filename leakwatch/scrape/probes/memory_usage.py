@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final
 
 from leakwatch.discovery.target_builder import PORTS, Endpoint
-from leakwatch.errors import ScrapeError
+from leakwatch.errors import MalformedProfile, ScrapeError
 from leakwatch.http.fetch import Fetcher
 from leakwatch.leaks.memory import MemoryMeasurement, MemoryUsage
 from leakwatch.scrape.probes.go_metrics import GoMetrics, GoMetricsParser
@@ -17,6 +17,8 @@ SIZE_LIMIT: Final = 16 << 20
 METRICS: Final = "metrics"
 ALIKE: Final = 2.0  # largest factor between the counts of one process in the profile and in the metrics
 FEW: Final = 100  # goroutines that may start or end between the profile and the metrics
+NO_METRICS_REASONS: Final = {"status", "not_a_profile"}
+"""Reasons for which the same process would fail again; a page of metrics may be damaged once."""
 NO_METRICS: Final = GoMetrics(None, None, None)
 
 LocalUsage = Callable[[str], MemoryUsage]
@@ -69,7 +71,7 @@ class MemoryProbe:
         try:
             metrics = await _metrics(self._fetcher, context.total)
         except ScrapeError as error:
-            record(METRICS, context, error)
+            record(METRICS, context, error, NO_METRICS_REASONS)
             return NO_METRICS
         record(METRICS, context, None)
         return metrics
@@ -83,7 +85,7 @@ async def _metrics(fetcher: Fetcher, goroutines: int) -> GoMetrics:
     count = metrics.goroutines
     if count is not None and not goroutines / ALIKE - FEW <= count <= goroutines * ALIKE + FEW:
         message = f"go_goroutines is {count:.0f}, the profile has {goroutines}: another process answered"
-        raise ScrapeError("connection", message)
+        raise MalformedProfile(message)
     return metrics
 
 

@@ -3,13 +3,14 @@
 Each probe is one file. A probe that fails does not affect the leak; the leak reports what is missing.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from leakwatch.errors import FetcherClosed, ScrapeError
-from leakwatch.leaks.findings import ProbeSchedule, Suspects
+from leakwatch.leaks.findings import LASTING, ProbeSchedule, Suspects
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.profile.stacks import Identifier
 
@@ -70,14 +71,19 @@ async def run_probe(probe: Probe, context: ProbeContext) -> ScrapeError | None:
     return None
 
 
-def record(probe: str, context: ProbeContext, error: ScrapeError | None) -> None:
-    """Record the outcome of a request; log an error that differs from the previous one."""
+def record(
+    probe: str, context: ProbeContext, error: ScrapeError | None, lasting: Container[str] = LASTING
+) -> None:
+    """Record the outcome of a request; log an error that differs from the previous one.
+
+    `lasting`: reasons for which the same process would fail again.
+    """
     schedule, unavailable = context.schedule(probe), context.state.probe_results.unavailable
     if error is None:
         schedule.succeeded(context.now)
         unavailable.pop(probe, None)
         return
-    if schedule.failed(error, context.now):
+    if schedule.failed(error, context.now, lasting):
         target = context.state.target
         log.info(
             "probe failed",

@@ -31,8 +31,9 @@ class ProcessProbe:
         """Return whether the process may have changed, given the totals of the previous and the latest profile."""
         if new_connection:
             return True
-        fell = total <= FELL * before and before - total >= LEAST
-        return (fell or schedule.failures > 0) and schedule.allows(now, PAUSE)
+        if total <= FELL * before and before - total >= LEAST:  # also after a lasting failure, of another process
+            return now >= schedule.last_asked_at + PAUSE
+        return schedule.failures > 0 and schedule.allows(now, PAUSE)
 
     async def request(self, schedule: ProbeSchedule, now: float) -> Process | None:
         """Return the process, None if it is unknown: restarts are then derived from falling counts."""

@@ -205,9 +205,11 @@ def test_a_target_that_returns_continues_its_history(play: Callable[[Steps], Wor
         assert world.scraped == []
         assert world.pipeline.targets == {}
         world.update("a")
-        assert list(world.pipeline.targets.values()) == [state]
-        assert state.is_observed
-        assert (state.health.up, state.health.results.total()) == (None, 0)
+        (returned,) = world.pipeline.targets.values()
+        assert (returned.health.up, returned.health.results.total()) == (None, 0)
+        assert returned.history is not state.history  # a target that does not answer has no history
+        await world.scheduler.run()
+        assert returned.history is state.history
 
     assert play(steps).recorders.removed == ["a"]
 
@@ -225,8 +227,14 @@ def test_a_reload_forgets_removed_targets(play: Callable[[Steps], World], incomp
             world.update("b", complete=False)
         world.update("b")
         world.update()
+        world.update("b")
+        await world.scheduler.run()
         world.update("a", "b")
-        continued = {target.name: state is states[target] for target, state in world.pipeline.targets.items()}
+        await world.scheduler.run()
+        continued = {
+            target.name: state.history is states[target].history
+            for target, state in world.pipeline.targets.items()
+        }
         assert continued == {"a": False, "b": True}
 
     play(steps)

@@ -50,12 +50,14 @@ def test_when_the_process_is_requested() -> None:
     assert simulated.is_due(60, 100, 10)
 
 
-def test_a_process_without_the_profile_is_not_asked_again() -> None:
-    """After a response of 404 the same process is not asked again, except on a new connection."""
+def test_a_process_without_the_profile_is_rarely_asked_again() -> None:
+    """After a response of 404 the process is asked again if its goroutines fell, or on a new connection."""
     simulated = Simulated((404, b""))
     assert simulated.start(100) is None
     assert not simulated.is_due(200)
-    assert not simulated.is_due(1e9, 100, 10)
+    assert not simulated.is_due(1e9)
+    assert not simulated.is_due(159, 100, 10)
+    assert simulated.is_due(160, 100, 10)
     assert simulated.is_due(200, new_connection=True)
 
 
