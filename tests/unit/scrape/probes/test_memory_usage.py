@@ -228,9 +228,9 @@ def test_labels_override_the_job() -> None:
     [
         ({"__metrics_path__": "metrics"}, "__metrics_path__ 'metrics' must be a path that begins with /"),
         ({"__metrics_path__": "/m?x=1"}, "must be a path"),
-        ({"__metrics_path__": "/m\n"}, "__metrics_path__ '/m\\\\n' is no path"),
+        ({"__metrics_path__": "/m\n"}, "__metrics_path__ '/m\\\\n' is not a path"),
         ({"__memory_limit__": "much"}, "__memory_limit__ 'much' is not a size; write for example 512KB"),
-        ({"__memory_limit__": "0"}, "__memory_limit__ '0' must be more than nothing"),
+        ({"__memory_limit__": "0"}, "__memory_limit__ '0' must be greater than 0"),
     ],
 )
 def test_invalid_labels(labels: dict[str, str], why: str) -> None:
