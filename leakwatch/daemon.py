@@ -13,18 +13,14 @@ from leakwatch.clock import Clock, Lag
 from leakwatch.config import Config
 from leakwatch.discovery.shard import Shard
 from leakwatch.errors import ConfigError, LeakwatchError
-from leakwatch.evidence.metrics import EvidenceCollector
 from leakwatch.evidence.recorder import EvidenceRecorder
-from leakwatch.leaks.model import Event, Leak
-from leakwatch.model import Target, TargetHealth
+from leakwatch.leaks.model import Event
 from leakwatch.notify.log import log_event
-from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.backfill import Backfill
 from leakwatch.scrape.loops import ScrapeLoops
 from leakwatch.scrape.metrics import DiscoveryCollector, TargetCollector
-from leakwatch.scrape.prometheus_api import PrometheusApi
 from leakwatch.scrape.scheduler import Scheduler
 from leakwatch.scrape.target_set import TargetSet
 from leakwatch.web.api.fleet import Fleet
@@ -73,7 +69,7 @@ class Daemon:
         self._stop = asyncio.Event()
         self._target_collector = TargetCollector(
             self.pipeline,
-            self.health,
+            self.pipeline.health,
             self._clock.wall,
             per_target=self.config.metrics.stacks_per_target,
             limit=self.config.metrics.series_limit,
@@ -84,7 +80,8 @@ class Daemon:
 
         SIGINT, SIGTERM and SIGHUP stop it, except the signal `reload_on`, which reloads the configuration.
         """
-        web = build_web(self.config.web, self._web_file, self._app_state, self._collectors(), self.reload)
+        collectors = self._target_collector, DiscoveryCollector(self._targets, self._clock.wall)
+        web = build_web(self.config.web, self._web_file, self._app_state, collectors, self.reload)
         self.url = web.url
         self._listen(reload_on)
         await self._start_work()
@@ -96,24 +93,13 @@ class Daemon:
         log.info("leakwatch stops")
         await self._end_work(web.stop())
 
-    def _collectors(
-        self,
-    ) -> tuple[TargetCollector, DiscoveryCollector, EvidenceCollector, NotificationCollector]:
-        """Return the metrics of all packages but web."""
-        return (
-            self._target_collector,
-            DiscoveryCollector(self._targets, self._clock.wall),
-            EvidenceCollector(self.evidence.store),
-            NotificationCollector(self._notifier.clients),
-        )
-
     def _app_state(self, url: str) -> AppState:
         """Return the state behind pages and API; `url`: of the overview."""
         return AppState(
             fleet=Fleet(
                 pipeline=self.pipeline,
                 clock=self._clock,
-                health=self.health,
+                health=self.pipeline.health,
                 scrape_targets=lambda: self._targets.targets,
             ),
             own=OwnState(
@@ -146,8 +132,7 @@ class Daemon:
         self._scheduler.every(RULES, HOUR, HOUR, self._report_rules)
         self._scheduler.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
         if self.config.warm_from:
-            server = PrometheusApi(self.config.warm_from)
-            self._backfill = Backfill(server, self.pipeline, self._clock)
+            self._backfill = Backfill.from_config(self.config.warm_from, self.pipeline, self._clock)
             self._backfilling = asyncio.create_task(self._backfill.run())
         await self._targets.configure(self.config.jobs())
         self._notifier.configure(self.config.alerting, self.url)
@@ -181,17 +166,9 @@ class Daemon:
         waiting, discoverers = self._targets.waiting
         return f"waiting for {waiting} of {discoverers} discoverers" if waiting else ""
 
-    def leaks(self) -> list[Leak]:
-        """Return the open leaks, the most urgent first."""
-        return self.pipeline.open_leaks()
-
     def time(self) -> float:
         """Return the daemon's time, in unix seconds."""
         return self._clock.time()
-
-    def health(self) -> dict[Target, TargetHealth]:
-        """Return the health of each target."""
-        return self.pipeline.health()
 
     async def reload(self) -> None:
         """Reload the configuration. An invalid one changes nothing and raises ConfigError."""

@@ -10,6 +10,7 @@
     metrics, alerts, pages                     I/O    scrape/metrics.py, notify/, web/: read states, change nothing
 
 All state is in one TargetState per target and one ServiceState per service (leaks/). One event loop, no locks.
+Both convert to plain values and back (detect/plain.py), so that a restart of leakwatch need not lose them.
 Callers pass the time, so a year of profiles replays in seconds through the code that watches a live service.
 """
 
@@ -67,12 +68,8 @@ class Pipeline:
             service.leaks.invalidate()
         return state
 
-    def target(self, target: Target) -> TargetState | None:
-        """Return the state of a target, None if it was removed or never added."""
-        return self.targets.get(target)
-
     def service(self, name: str) -> ServiceState | None:
-        """Return the state of a service, None if it has no targets."""
+        """Return the state of a service, None if it has neither current nor departed targets."""
         return self.services.get(name)
 
     def health(self) -> dict[Target, TargetHealth]:
@@ -192,9 +189,9 @@ class Pipeline:
     # Leaks
 
     @property
-    def verdict_changes(self) -> int:
-        """Number of events so far."""
-        return self._tracker.verdict_changes
+    def revision(self) -> int:
+        """A number that changes with each event, and whenever states are dropped or replaced."""
+        return self._tracker.revision
 
     def open_leaks(self) -> list[Leak]:
         """Return the open leaks, the most urgent first."""
@@ -253,7 +250,7 @@ class Pipeline:
             service.forget()
             for state in service.targets.values():
                 state.forget(settings, service.functions)
-        self._tracker.verdict_changes += 1
+        self._tracker.revision += 1
         return True
 
     def _configure_tracker(self) -> None:
@@ -277,7 +274,7 @@ class Pipeline:
         for service in states:
             self.services[service.name] = service
             self.targets |= {state.target: state for state in service.targets.values()}
-        self._tracker.verdict_changes += 1
+        self._tracker.revision += 1
 
     def adopt(self, service: str, other: "Pipeline") -> None:
         """Continue with the state of a service in `other`, in place of the own state.

@@ -1,4 +1,4 @@
-"""Real things for tests: Go programs, a server that answers whatever it is told, a running leakwatch."""
+"""Fixtures for Go programs and for running leakwatch processes, and the profile of hypothesis."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -7,39 +7,50 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.containers import build
 from tests.support.running import Daemon, Programs
+from tests.support.sharing import built_once
 
-settings.register_profile("any machine", deadline=None)  # how long an example takes is the machine's matter
+settings.register_profile("any machine", deadline=None)  # the duration of an example depends on the machine
 settings.load_profile("any machine")
 
 GO = Path(__file__).parent / "go"
 
 
+def go_build(folder: Path, *arguments: str) -> None:
+    """Build programs of tests/go."""
+    subprocess.run(["go", "build", "-o", f"{folder}/", *arguments], check=True, cwd=GO)
+
+
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the programs of tests/go; a machine without Go fails here, loudly."""
-    folder = tmp_path_factory.mktemp("programs")
-    subprocess.run(["go", "build", "-o", f"{folder}/", "./..."], check=True, cwd=GO)
-    return folder
+    return built_once(tmp_path_factory, "programs", lambda folder: go_build(folder, "./..."))
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Build the container image once."""
+    built_once(tmp_path_factory, "image", lambda _: build())
 
 
 @pytest.fixture
 def start(programs: Path) -> Iterator[Programs]:
-    """Start a Go program by name, with flags; return its URL. All end with the test."""
+    """Return a function that starts a Go program by name, with flags. The programs end with the test."""
     with Programs(programs) as start:
         yield start
 
 
 @pytest.fixture
 def leakwatch() -> Iterator[Callable[..., Daemon]]:
-    """Start `leakwatch run` with these arguments on a free port; it ends with the test."""
-    started: list[Daemon] = []
+    """Return a function that starts `leakwatch run` with arguments, on a free port. Daemons end with the test."""
+    daemons: list[Daemon] = []
 
     def run(*arguments: str | Path) -> Daemon:
         daemon = Daemon(*arguments)
-        started.append(daemon)
+        daemons.append(daemon)
         return daemon
 
     yield run
-    for daemon in started:
+    for daemon in daemons:
         daemon.stop()

@@ -17,7 +17,7 @@ MIRRORED = {
 }
 
 ELSEWHERE = {  # test file -> modules without a file of their own; a package stands for all such modules in it
-    "e2e/test_check.py": "cli.commands.check cli.scrape_session cli.scrape_watch",
+    "e2e/test_check.py": "cli.commands.check cli.scrape_session",
     "e2e/test_daemon.py": "daemon",
     "e2e/test_demo.py": "cli.demo",
     "e2e/test_warm.py": "scrape.backfill scrape.prometheus_api",
@@ -29,6 +29,7 @@ ELSEWHERE = {  # test file -> modules without a file of their own; a package sta
     "unit/cli/test_diff.py": "profile.diff profile.grouping",
     "unit/cli/test_main.py": "__main__ cli",
     "unit/cli/test_stack_table.py": "cli.terminal",
+    "unit/detect/test_pool.py": "detect.pooled_columns",
     "unit/discovery/kubernetes/test_discoverer.py": "discovery.kubernetes",
     "unit/discovery/kubernetes/test_exec_plugin.py": "discovery.kubernetes.memory_file",
     "unit/discovery/kubernetes/test_meta_labels.py": "discovery.kubernetes.objects",

@@ -30,9 +30,6 @@ WITHIN = {
     ("settings", "errors"),
     ("model", "errors"),
 }
-KNOWN = {
-    ("scrape.target_set", "config"),
-}
 
 PURE = {"profile", "detect", "leaks", "pipeline", "model", "errors"}
 PURE_MODULES = {
@@ -112,10 +109,7 @@ def test_packages_import_lower_layers(module: str) -> None:
     wrong = {
         name
         for name in map(package, own_imports(module))
-        if name != here
-        and LAYER[name] >= LAYER[here]
-        and (here, name) not in WITHIN
-        and (module, name) not in KNOWN
+        if name != here and LAYER[name] >= LAYER[here] and (here, name) not in WITHIN
     }
     assert wrong == set()
 
@@ -135,10 +129,7 @@ def test_pure_modules_do_no_io(module: str) -> None:
 def test_the_configuration_is_assembled_at_the_top() -> None:
     """Only the daemon and the commands import config.py: packages get their own sections."""
     users = {package(module) for module in MODULES if "config" in own_imports(module)}
-    assert users - {name for module, name in KNOWN if name == "config" for name in [package(module)]} <= {
-        "daemon",
-        "cli",
-    }
+    assert users <= {"daemon", "cli"}
 
 
 @pytest.mark.parametrize("effect", ONLY_IN)

@@ -156,7 +156,7 @@ class DemoDisplay:
                 raise ConfigError(f"the leak was not reported within {PATIENCE:.0f} s")
 
     def _leaks(self) -> list[Leak]:
-        return [leak for leak in self._daemon.leaks() if leak.verdict >= Verdict.LEAKING]
+        return [leak for leak in self._daemon.pipeline.open_leaks() if leak.verdict >= Verdict.LEAKING]
 
     def _elapsed(self) -> float:
         return self._daemon.time() - self._start

@@ -31,7 +31,7 @@ and the sums of falls, rises and squared rises."""
 
 
 class Columns:
-    """The latest columns of all series: `values[quantity, row, column]`, and the scrapes of each column."""
+    """The latest columns of all series. `values[quantity, row, column]`: the six quantities of each column."""
 
     __slots__ = ("blocks", "regular", "scrapes", "values")
     STATE: ClassVar = {"values": Floats, "scrapes": npt.NDArray[np.int32], "regular": npt.NDArray[np.int32]}

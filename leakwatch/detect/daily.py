@@ -49,7 +49,7 @@ class Streak:
 
 
 class DailyScorer:
-    """Scores the stacks of one target in the hourly windows; remembers their streaks in C24."""
+    """Scores the stacks of a target in the hourly windows. For C24 it counts the hours of each rise."""
 
     STATE: ClassVar = {"_streaks": dict[Fingerprint, Streak]}
 

@@ -21,7 +21,7 @@ CEILING_FACTOR: Final = 1.12
 
 
 class PastLifetimes:
-    """Row -> the ceilings in the last lifetimes, and whether the last one looked like a leak."""
+    """For each row, the ceiling of each past lifetime, and whether the latest of them grew like a leak."""
 
     __slots__ = ("_current", "ceilings", "leaked")
     STATE: ClassVar = {"ceilings": Floats, "leaked": Mask, "_current": Floats}

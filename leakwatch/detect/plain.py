@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 from enum import IntEnum
 from functools import cache
-from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Union, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -26,7 +26,6 @@ SHARED: Final = (Frame, Stack, Window)
 """Classes of values that are written once per document. A class comes after the classes that it refers to."""
 
 Plain = dict[str, Any]
-T = TypeVar("T")
 
 
 class PlainWriter:
@@ -76,11 +75,12 @@ class PlainWriter:
 
     def _number(self, kind: type, value: Any) -> int:
         numbers = self._numbers[kind]
-        if value not in numbers:
+        number = numbers.get(value)
+        if number is None:
             plain = self.state(value)
-            numbers[value] = len(numbers)
+            number = numbers[value] = len(numbers)
             self._shared[kind.__name__].append(plain)
-        return numbers[value]
+        return number
 
 
 class PlainReader:

@@ -79,7 +79,7 @@ class Candidate:
         return max((verdict for verdict, times in self._verdicts.items() if times), default=Verdict.NORMAL)
 
     @property
-    def evidence(self) -> Sequence[Judgement]:
+    def deciding_judgements(self) -> Sequence[Judgement]:
         """The judgements behind the verdict: the pooled one if it has the highest verdict, else those per target.
 
         While the leak grows on some target, the targets where it ended count with a growth of zero.
@@ -114,17 +114,17 @@ class Candidate:
     @property
     def rate(self) -> float:
         """Goroutines per second over all targets, while the stack last grew."""
-        return combined([judgement.grew for judgement in self.evidence]).rate
+        return combined([judgement.grew for judgement in self.deciding_judgements]).rate
 
     @property
     def rose(self) -> float:
         """Time of the last growth on any target."""
-        return max((judgement.rose for judgement in self.evidence), default=0.0)
+        return max((judgement.rose for judgement in self.deciding_judgements), default=0.0)
 
     @property
     def score(self) -> float:
         """The highest current score."""
-        return max((judgement.score for judgement in self.evidence), default=0.0)
+        return max((judgement.score for judgement in self.deciding_judgements), default=0.0)
 
     def exceeds(self, ceiling: int, goroutines: int, time: float) -> bool:
         """Return whether there are more goroutines than `ceiling`, with hysteresis."""

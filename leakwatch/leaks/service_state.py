@@ -39,6 +39,8 @@ class PooledDetector:
         """Restore the state of another detector into this new one; `histories`: of all targets, by name."""
         self._pool.restore(plain["pool"], histories)
         plain["detector"].fill(self._detector)
+        if not self._detector.cases.keys() <= self._pool.rows.keys():
+            raise plain["detector"].error("has cases without a series")
 
     def is_due(self, time: float) -> bool:
         """Return whether a block has ended."""

@@ -102,6 +102,10 @@ class TargetState:
         state = cls(reader["target"].read(Target), settings, functions)
         reader.place = f"target {quote(state.target.name)}"
         reader.fill(state)
+        if not state.detector.cases.keys() <= state.history.rows.keys():
+            raise reader["detector"].error("has cases without a series")
+        if not state.site_detector.cases.keys() <= state.sites.rows.keys():
+            raise reader["site_detector"].error("has cases without a series")
         return state
 
     def adopt(self, other: "TargetState") -> None:
@@ -224,7 +228,10 @@ class TargetState:
         self._update_judgements()
 
     def stretch(self, interval: float) -> bool:
-        """Fit the block to scrapes `interval` seconds apart; return whether the block grew."""
+        """Fit the block to scrapes `interval` seconds apart; return whether the block grew.
+
+        A block that had grown returns to its configured length if that fits again; this begins a new lifetime.
+        """
         grew = False
         for history, detector in ((self.history, self.detector), (self.sites, self.site_detector)):
             closed = history.closed

@@ -1,6 +1,7 @@
 """Turns the judgements of a service into its leaks and events. The state is in ServiceState."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -40,8 +41,8 @@ class LeakTracker:
     """Groups judged stacks into leaks, and reports the verdicts that change."""
 
     def __init__(self) -> None:
-        self.verdict_changes = 0
-        """Number of events so far."""
+        self.revision = 0
+        """Changes with each event, and whenever states are dropped or replaced."""
         self._owners, self._rules, self._links = Owners(), tuple[IgnoreRule, ...](), Links()
 
     def configure(self, owners: Owners, rules: Sequence[IgnoreRule], links: Links) -> None:
@@ -86,7 +87,7 @@ class LeakTracker:
         leaks.groups = groups(candidates, rules)
         leaks.rules = {key: rules[key] for key in leaks.groups.keys() & rules.keys()}
         events = self._report(service, time)
-        self.verdict_changes += len(events)
+        self.revision += len(events)
         for key in [key for key, candidate in candidates.items() if candidate.verdict is Verdict.NORMAL]:
             del candidates[key]
         return events
@@ -157,11 +158,9 @@ class LeakTracker:
 
     def ignored(self, services: Iterable[ServiceState]) -> dict[str, int]:
         """Return rule -> number of leaks that it ignores now."""
-        counts = {str(rule): 0 for rule in self._rules}
-        for service in services:
-            for rule in service.leaks.rules.values():
-                counts[str(rule)] += 1
-        return counts
+        counts = Counter(str(rule) for service in services for rule in service.leaks.rules.values())
+        # A reload may have removed a rule that still ignores a leak until the next grouping.
+        return {str(rule): counts[str(rule)] for rule in self._rules}
 
     def source(self, service: ServiceState, targets: Sequence[str], frame: Frame, frames: Sequence[Frame]) -> str:
         """Return the source URL of a frame, "" if unknown; `frames`: its stack, `targets`: where it was seen."""
@@ -171,7 +170,7 @@ class LeakTracker:
         return self._links.link(frame, frames, [service.link_context(name) for name in names[:LINK_TARGETS]])
 
     def _leak(self, service: ServiceState, group: Group) -> Leak:
-        head, judgements, targets = group.head, group.head.evidence, group.targets
+        head, judgements, targets = group.head, group.head.deciding_judgements, group.targets
         stack = head.stack
         goroutines = service.count(stack.fingerprint)
         keys = [member.stack.fingerprint for member in group.members]

@@ -26,7 +26,7 @@ from leakwatch.errors import QueryError
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target
 from leakwatch.pipeline import Pipeline
-from leakwatch.scrape.prometheus_api import PrometheusApi, PrometheusSeries, quoted
+from leakwatch.scrape.prometheus_api import PrometheusApi, PrometheusConfig, PrometheusSeries, quoted
 
 log = structlog.get_logger()
 
@@ -72,6 +72,11 @@ class Backfill:
         self._added: set[str] = set()
         """All services so far."""
         self._not_empty = asyncio.Event()
+
+    @classmethod
+    def from_config(cls, config: PrometheusConfig, pipeline: Pipeline, clock: Clock) -> "Backfill":
+        """Return the backfill from the Prometheus of the configuration."""
+        return cls(PrometheusApi(config), pipeline, clock)
 
     def add(self, services: Iterable[str]) -> None:
         """Fill the histories of `services` soon, without those that were added before."""

@@ -10,7 +10,10 @@ SAVED: Final = 900.0  # seconds of saving that count
 
 
 class CostBudget:
-    """The debt of one target, in seconds of a core; `call`: seconds between calls, `limit`: share of one core."""
+    """The debt of one target, in seconds of a core.
+
+    `call`: configured interval in seconds; `limit`: share of a core that pays the debt off.
+    """
 
     def __init__(self, call: float, limit: float) -> None:
         self.interval = call

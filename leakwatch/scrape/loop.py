@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from statistics import median
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import structlog
 
@@ -27,8 +27,9 @@ from leakwatch.scrape.probes.symbols import SymbolProbe
 
 log = structlog.get_logger()
 
-USUAL: Final = 5  # intervals whose median is the usual interval
+USUAL: Final = 5  # latest intervals; their median is the usual interval
 JITTER: Final = 1.1  # factor by which the usual interval may exceed the configured one
+Result = TypeVar("Result")
 OnEvents = Callable[[list[Event]], None]
 
 CALM: Final = 20  # scrapes at the configured interval after which the interval is back to normal
@@ -99,7 +100,7 @@ class ScrapeLoop:
         self._recorder = recorder
         self._process: Process | None = None
         """The process of the latest profile, None if unknown."""
-        self._leaks: Sequence[LeakOnTarget] = ()
+        self._leaks: Sequence[LeakOnTarget] = pipeline.leaks_on(state.target)
         """The leaks on the target after the latest profile."""
         self._intervals: deque[float] = deque(maxlen=USUAL)
         self._process_schedule = state.probe_results.schedule(process_probe.NAME)
@@ -168,6 +169,15 @@ class ScrapeLoop:
             self.state.health.duration, self.state.health.body_bytes = seconds, body_bytes
             self._log_interval(seconds)
 
+    async def _charged(self, request: Awaitable[Result]) -> Result:
+        """Return the result of a request beside the scrape, and charge the target for it."""
+        begin, late = self._clock.stopwatch(), self._lag()
+        try:
+            return await request
+        finally:
+            self._budget.charge(max(self._clock.stopwatch() - begin - (self._lag() - late), 0.0))
+            self.state.health.interval = self._budget.interval
+
     async def _identify(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
         """Set the process: that of the profile, else ask for it if there is a reason."""
         if profile.process is not None or self._processes is None:
@@ -175,8 +185,7 @@ class ScrapeLoop:
             return
         schedule, new = self._process_schedule, fetched.new_connection
         if self._processes.is_due(schedule, now, before=self.state.total, total=profile.total, new_connection=new):
-            self._process = await self._processes.request(schedule, now)
-            self._budget.charge(self._clock.stopwatch() - now)
+            self._process = await self._charged(self._processes.request(schedule, now))
 
     async def _name_waits(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
         """Name the wait reasons that a text profile hides; ask for the names that are unknown."""
@@ -188,8 +197,7 @@ class ScrapeLoop:
         symbols.follow(schedule, process, now, new_connection=fetched.new_connection)
         traces = symbols.hidden(profile.samples, state.judged) if now >= schedule.retry_at else []
         if traces:
-            error = await symbols.request(schedule, traces, now)
-            self._budget.charge(self._clock.stopwatch() - now)
+            error = await self._charged(symbols.request(schedule, traces, now))
             if error:
                 self._log.info("wait reasons of channels are unknown", reason=error.reason, error=str(error))
         self._pipeline.identifier.set_wait_reasons(profile.samples, symbols.names)
@@ -234,8 +242,7 @@ class ScrapeLoop:
             if state.process_tracker.mixed or not is_due(probe, context):
                 continue
             proof = state.probe_results.proof
-            error = await run_probe(probe, context)
-            self._budget.charge(self._clock.stopwatch() - now)
+            error = await self._charged(run_probe(probe, context))
             record(probe.name, context, error)
             if state.probe_results.proof is not proof:
                 on_events(self._pipeline.apply_proof(state, time))

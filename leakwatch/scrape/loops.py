@@ -53,7 +53,7 @@ class ScrapeLoops:
         self._closing: set[asyncio.Task[None]] = set()
 
     def reload(self) -> None:
-        """Read certificates again, and drop the state of the targets that the next `update` removes."""
+        """Use new TLS settings for new loops; the next complete `update` drops the state of removed targets."""
         self._tls = {}
         self._reloading = True
 

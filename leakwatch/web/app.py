@@ -2,7 +2,7 @@
 
 import asyncio
 import gzip
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
@@ -16,6 +16,8 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp
 
 from leakwatch.errors import ConfigError
+from leakwatch.evidence.metrics import EvidenceCollector
+from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.web import lazy
 from leakwatch.web.api.state import AppState
 from leakwatch.web.metrics import DaemonCollector, make_registry
@@ -31,12 +33,12 @@ def build_web(
     config: WebConfig,
     file: WebFile,
     state_at: Callable[[str], AppState],
-    collectors: Iterable[Collector],
+    collectors: Sequence[Collector],
     reload: Reload,
 ) -> WebServer:
     """Bind the configured address and return the server; raise ConfigError if it cannot listen there.
 
-    `state_at`: returns the state for the URL of the overview; `collectors`: metrics of other packages.
+    `state_at`: returns the state for the URL of the overview; `collectors`: metrics of targets and discovery.
     """
     bound, prefix = bind(config.listen), config.prefix()
     address = local_url(bound, secure=file.secure) + prefix
@@ -47,7 +49,12 @@ def build_web(
         error, time = state.own.last_reload()
         return not error, state.fleet.clock.wall(time)
 
-    registry = make_registry(*collectors, DaemonCollector(last_reload, file.is_in_force))
+    own_collectors = (
+        EvidenceCollector(state.evidence),
+        NotificationCollector(state.own.alertmanagers),
+        DaemonCollector(last_reload, file.is_in_force),
+    )
+    registry = make_registry(*collectors, *own_collectors)
     endpoints = Endpoints(registry, state.own.ready, reload)
     app = build_app(endpoints, lazy.api(state), lazy.pages(state), prefix)
     return WebServer(app, bound, file, url=url, address=address)

@@ -1,4 +1,4 @@
-"""The dashboards that we ship: as their script makes them, whole, and laid out without holes in the wall."""
+"""The shipped Grafana dashboards are up to date and complete, and docs/grafana.md is valid."""
 
 import itertools
 import json
@@ -19,24 +19,24 @@ RECORDING = yaml.safe_load((ROOT / "deploy" / "prometheus" / "leakwatch.recordin
 RECORDED = {rule["record"] for group in RECORDING["groups"] for rule in group["rules"]}
 
 
-def test_three_are_shipped() -> None:
-    """The files that the documentation names, and no other."""
+def test_three_dashboards_are_shipped() -> None:
+    """deploy/grafana has the dashboards that docs/grafana.md names."""
     assert DASHBOARDS.keys() == {"fleet", "service", "leakwatch"}
 
 
-def test_dashboards_are_those_of_their_script(tmp_path: Path) -> None:
-    """Whoever changes deploy/grafana/source runs it: `make dashboards`."""
+def test_dashboards_are_up_to_date(tmp_path: Path) -> None:
+    """The script in deploy/grafana/source writes the committed dashboards."""
     subprocess.run([sys.executable, SHIPPED / "source", tmp_path], check=True)
     for name in DASHBOARDS:
-        made, shipped = (folder / f"{name}.json" for folder in (tmp_path, SHIPPED))
-        assert made.read_text() == shipped.read_text(), "run `make dashboards`"
+        written, shipped = (folder / f"{name}.json" for folder in (tmp_path, SHIPPED))
+        assert written.read_text() == shipped.read_text(), "run `make dashboards`"
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
 def test_panels_do_not_overlap(name: str) -> None:
-    """Every panel lies within the 24 columns, alone at its place, under a number of its own."""
+    """The panels fill the 24 columns without overlaps and gaps, and their ids count from 1."""
     all_panels = DASHBOARDS[name]["panels"]
-    taken = [
+    cells = [
         cell
         for panel in all_panels
         for cell in itertools.product(
@@ -44,15 +44,15 @@ def test_panels_do_not_overlap(name: str) -> None:
             range(panel["gridPos"]["y"], panel["gridPos"]["y"] + panel["gridPos"]["h"]),
         )
     ]
-    assert len(taken) == len(set(taken))
-    # No holes either: what ends early leaves an empty place that looks like a panel that failed.
-    assert set(taken) == set(itertools.product(range(24), range(max(y for _, y in taken) + 1)))
+    assert len(cells) == len(set(cells))
+    # A gap looks like a panel that failed to load.
+    assert set(cells) == set(itertools.product(range(24), range(max(y for _, y in cells) + 1)))
     assert [panel["id"] for panel in all_panels] == list(range(1, len(all_panels) + 1))
 
 
 @pytest.mark.parametrize("title", PANELS)
-def test_every_panel_says_what_it_shows(title: str) -> None:
-    """Each has a description, a unit, a least interval, what it says without data, and names for its series."""
+def test_every_panel_is_described(title: str) -> None:
+    """Each panel has a description, a unit, a text for no data, a minimum interval, and names for its series."""
     panel = PANELS[title]
     assert panel["description"].endswith((".", "`.")), panel["description"]
     assert panel["fieldConfig"]["defaults"]["unit"]
@@ -62,59 +62,61 @@ def test_every_panel_says_what_it_shows(title: str) -> None:
         assert query["legendFormat"] or panel["type"] == "table"
 
 
-def sources(part: Any) -> list[dict[str, str]]:
-    """Return every data source that a part of a dashboard names."""
+def data_sources(part: Any) -> list[dict[str, str]]:
+    """Return the data sources in a part of a dashboard, at any depth."""
     if isinstance(part, list):
-        return [found for one in part for found in sources(one)]
+        return [source for child in part for source in data_sources(child)]
     if not isinstance(part, dict):
         return []
     own = [part["datasource"]] if isinstance(part.get("datasource"), dict) else []
-    return own + [found for one in part.values() for found in sources(one)]
+    return own + [source for child in part.values() for source in data_sources(child)]
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
 def test_no_data_source_is_fixed(name: str) -> None:
-    """Panels, queries, variables and marks take the data source that is chosen above."""
-    found = sources(DASHBOARDS[name])
-    assert all(source == {"type": "prometheus", "uid": "${datasource}"} for source in found)
-    wanted = [*DASHBOARDS[name]["annotations"]["list"], *DASHBOARDS[name]["templating"]["list"][1:]]
-    wanted = [one for one in wanted if one.get("type") != "textbox"]
+    """Panels, queries, variables and annotations use the data source that the viewer selects."""
+    sources = data_sources(DASHBOARDS[name])
+    assert all(source == {"type": "prometheus", "uid": "${datasource}"} for source in sources)
+    annotations = DASHBOARDS[name]["annotations"]["list"]
+    # The first variable is the data source itself.
+    variables = [item for item in DASHBOARDS[name]["templating"]["list"][1:] if item["type"] != "textbox"]
     shown = [panel for panel in DASHBOARDS[name]["panels"] if panel["type"] != "row"]
-    assert len(found) == len(wanted) + len(shown) + sum(len(panel["targets"]) for panel in shown)
+    queries = [query for panel in shown for query in panel["targets"]]
+    assert len(sources) == len(annotations) + len(variables) + len(shown) + len(queries)
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_variables_that_are_used_are_there(name: str) -> None:
-    """Each $name in a dashboard is a variable of it, or one of Grafana's own."""
+def test_all_variables_are_defined_and_used(name: str) -> None:
+    """A dashboard defines the variables that it uses, and no others."""
     dashboard = DASHBOARDS[name]
-    known = {variable["name"] for variable in dashboard["templating"]["list"]}
-    # Without links to other dashboards, whose variables are theirs.
+    defined = {variable["name"] for variable in dashboard["templating"]["list"]}
+    # The built-in variables of Grafana begin with two underscores.
     used = set(re.findall(r"\$\{?(?!__)(\w+)", json.dumps(dashboard)))
-    assert used == known
+    assert used == defined
 
 
-def test_links_lead_to_dashboards_that_are_shipped() -> None:
-    """Each /d/... is one of the three, with variables that it has."""
-    known = {
+def test_links_lead_to_shipped_dashboards() -> None:
+    """Each link /d/... has the uid of a shipped dashboard, and sets only variables of that dashboard."""
+    variables = {
         dashboard["uid"]: {variable["name"] for variable in dashboard["templating"]["list"]}
         for dashboard in DASHBOARDS.values()
     }
     links = re.findall(r'/d/([\w-]+)\?([^"]*)', json.dumps(DASHBOARDS))
     assert links
     for uid, query in links:
-        assert set(re.findall(r"var-(\w+)=", query)) <= known[uid]
+        assert set(re.findall(r"var-(\w+)=", query)) <= variables[uid]
 
 
-def test_fleet_reads_records_that_exist() -> None:
-    """The fleet is asked by records only, never by reading every target; the other two need no records."""
+def test_only_the_fleet_dashboard_needs_records() -> None:
+    """The fleet dashboard queries records, and of the metrics only build_info; the others query no records."""
     for name, dashboard in DASHBOARDS.items():
         text = json.dumps(dashboard)
-        read = set(re.findall(r"\w+:leakwatch_\w+:\w+", text))
-        assert read <= RECORDED
-        assert bool(read) is (name == "fleet")
-    asked = [query["expr"] for name in PANELS if name.startswith("fleet") for query in PANELS[name]["targets"]]
-    raw = {metric for expr in asked for metric in re.findall(r"(?<![:\w])leakwatch_\w+", expr)}
-    assert raw == {"leakwatch_build_info"}
+        records = set(re.findall(r"\w+:leakwatch_\w+:\w+", text))
+        assert records <= RECORDED
+        assert bool(records) is (name == "fleet")
+    queries = [query["expr"] for name in PANELS if name.startswith("fleet") for query in PANELS[name]["targets"]]
+    metrics = {metric for query in queries for metric in re.findall(r"(?<![:\w])leakwatch_\w+", query)}
+    assert metrics == {"leakwatch_build_info"}
 
 
 DOCS = (ROOT / "docs" / "grafana.md").read_text()
@@ -122,8 +124,8 @@ FILES = {name: yaml.safe_load(text) for name, text in re.findall(r"```yaml\n# (\
 SCRIPTS = re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL)
 
 
-def test_provisioning_is_what_the_dashboards_want() -> None:
-    """The files of the page are read, and have the dashboards where the page has them put."""
+def test_the_provisioning_files() -> None:
+    """The files match deploy/prometheus, and the page names the folder of the dashboards."""
     assert DOCS.count("```") == 2 * (len(FILES) + len(SCRIPTS))
     prometheus, source, provider = FILES.values()
     assert [*FILES] == [
@@ -139,11 +141,11 @@ def test_provisioning_is_what_the_dashboards_want() -> None:
 
 
 def test_rules_for_prometheus_and_its_operator(tmp_path: Path) -> None:
-    """The commands of the page write the recording rules, plain and as a PrometheusRule."""
-    assert SCRIPTS[2] == "kubectl apply -k deploy/grafana -n monitoring\n"  # tests/deploy/test_manifests.py
-    own = f"leakwatch() {{ '{sys.executable}' -m leakwatch \"$@\"; }}\n"
+    """The commands of the page write the recording rules, as a file of rules and as a PrometheusRule."""
+    assert SCRIPTS[2] == "kubectl apply -k deploy/grafana -n monitoring\n"  # see test_manifests.py
+    function = f"leakwatch() {{ '{sys.executable}' -m leakwatch \"$@\"; }}\n"
     for script in SCRIPTS[:2]:
-        subprocess.run(["sh", "-euc", own + script], check=True, cwd=tmp_path)
+        subprocess.run(["sh", "-euc", function + script], check=True, cwd=tmp_path)
     assert yaml.safe_load((tmp_path / "leakwatch.recording.yml").read_text()) == RECORDING
     assert yaml.safe_load((tmp_path / "leakwatch-recording.yml").read_text()) == {
         "apiVersion": "monitoring.coreos.com/v1",
@@ -153,6 +155,6 @@ def test_rules_for_prometheus_and_its_operator(tmp_path: Path) -> None:
     }
 
 
-def test_every_record_is_explained() -> None:
+def test_every_record_is_documented() -> None:
     """The page names each record."""
     assert {name for name in RECORDED if f"`{name}`" not in DOCS} == set()

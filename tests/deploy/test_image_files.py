@@ -1,4 +1,4 @@
-"""What the image is built from: the lock, the Dockerfile, the version."""
+"""The sources of the image: lock files, Dockerfile, version and build context."""
 
 import re
 import tomllib
@@ -18,24 +18,25 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def pins(file: str) -> dict[str, str]:
-    """Return name -> version of a lock, each of which has hashes."""
+    """Return name -> version of a lock file; each entry must have hashes."""
     entries = re.split(r"\n(?=\S)", (IMAGE / file).read_text().strip())
-    found = dict(entry.split()[0].split("==") for entry in entries)
     assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
-    return found
+    return dict(entry.split()[0].split("==") for entry in entries)
 
 
-def asked() -> list[str]:
-    """Return what leakwatch needs with all extras but that of its developers."""
+def runtime_requirements() -> list[str]:
+    """Return the requirements of leakwatch with all extras except dev."""
     extras = PROJECT["project"]["optional-dependencies"]
-    return [*PROJECT["project"]["dependencies"], *(r for name in extras if name != "dev" for r in extras[name])]
+    optional = [requirement for name in extras if name != "dev" for requirement in extras[name]]
+    return [*PROJECT["project"]["dependencies"], *optional]
 
 
 @pytest.mark.parametrize(
-    ("file", "requirements"), [("requirements.txt", asked()), ("build.txt", PROJECT["build-system"]["requires"])]
+    ("file", "requirements"),
+    [("requirements.txt", runtime_requirements()), ("build.txt", PROJECT["build-system"]["requires"])],
 )
-def test_the_lock_has_what_is_asked_for(file: str, requirements: list[str]) -> None:
-    """Where this fails, pyproject.toml has changed since: `make image-lock`."""
+def test_the_lock_satisfies_the_requirements(file: str, requirements: list[str]) -> None:
+    """The lock has a suitable version of each requirement; otherwise `make image-lock` must update it."""
     pinned = pins(file)
     assert requirements
     for requirement in map(Requirement, requirements):
@@ -47,7 +48,7 @@ def test_the_lock_has_what_is_asked_for(file: str, requirements: list[str]) -> N
 
 
 def test_the_image_installs_the_lock() -> None:
-    """Each install from a registry is by hash; what is our own comes without any registry."""
+    """Packages from a registry are installed with their hashes, and leakwatch itself without a registry."""
     installs = [line for line in DOCKERFILE.splitlines() if re.search(r"pip (install|wheel)", line)]
     assert len(installs) == 4
     for line in installs:
@@ -57,23 +58,23 @@ def test_the_image_installs_the_lock() -> None:
 
 
 def test_the_base_is_pinned_and_supported() -> None:
-    """All stages that come from elsewhere name a full version, of a Python that we say we run on."""
+    """Each base image has a full version, of a Python that pyproject.toml lists in its classifiers."""
     bases = [base for base in re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) if base != "scratch"]
     assert bases
     for base in bases:
-        found = re.fullmatch(r"python:(3\.\d+)\.\d+-slim-[a-z]+", base)
-        assert found
-        assert f"Programming Language :: Python :: {found[1]}" in PROJECT["project"]["classifiers"]
+        version = re.fullmatch(r"python:(3\.\d+)\.\d+-slim-[a-z]+", base)
+        assert version
+        assert f"Programming Language :: Python :: {version[1]}" in PROJECT["project"]["classifiers"]
 
 
-def test_the_version_is_ours() -> None:
-    """A plain `docker build .` labels the image with the version it has."""
+def test_the_version_is_current() -> None:
+    """`docker build .` without arguments labels the image with the version of leakwatch."""
     assert f"ARG VERSION={__version__}\n" in DOCKERFILE
     assert f"docker build -t leakwatch:{__version__} ." in DOCKERFILE
 
 
-def test_the_context_is_what_the_image_needs() -> None:
-    """Nothing gets into a build by accident: all that is sent is named, and exists."""
+def test_the_build_context_is_an_allow_list() -> None:
+    """.dockerignore excludes everything except listed paths, which exist."""
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert lines[0] == "*"
     assert lines[-1] == "**/__pycache__"

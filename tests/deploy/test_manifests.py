@@ -1,4 +1,4 @@
-"""The Kubernetes manifests and the chart: valid, confined, and in step with what they deploy."""
+"""The Kubernetes manifests and the Helm chart are valid, need few permissions, and match leakwatch and docs."""
 
 import json
 import os
@@ -46,19 +46,19 @@ FOLDERS = ["base", *OVERLAYS]
 RULES = yaml.safe_load((ROOT / "deploy" / "prometheus" / "leakwatch.rules.yml").read_text())
 
 ACCEPTED = {
-    "CKV_K8S_11": "no limit of CPU: what is throttled scrapes late, and requests keep it in its place",
-    "CKV_K8S_15": "the tag is a version, which does not move; Always would make each start depend on the registry",
-    "CKV_K8S_21": "the sidecar's example goes where kubectl points, beside the service",
-    "CKV_K8S_38": "discovery asks the API server, so the fleet needs its token; nothing else has one",
-    "CKV_K8S_43": "a digest exists once an image is published; the chart takes image.digest",
-    "CKV_K8S_8": "the pod of helm test asks once and ends",
-    "CKV_K8S_9": "so it does, and a sidecar that is not ready would make the service unready",
-    "CKV_K8S_35": "for ${VARIABLE} in a configuration, in the set of values that tries it; files work too",
-    "CKV2_K8S_6": "the policy of a sidecar's pod is its service's, and the pod of helm test asks once and ends",
+    "CKV_K8S_11": "a CPU limit would throttle leakwatch and delay its scrapes",
+    "CKV_K8S_15": "tags are versions and do not move; with Always, each start would depend on the registry",
+    "CKV_K8S_21": "the sidecar example has no namespace, so kubectl applies it to the namespace of the service",
+    "CKV_K8S_38": "discovery requests the API server, so the fleet needs a token; no other pod has one",
+    "CKV_K8S_43": "there is no digest before an image is published; the chart has image.digest",
+    "CKV_K8S_8": "the pod of helm test sends one request and ends",
+    "CKV_K8S_9": "a sidecar that is not ready would make the pod of the service unready",
+    "CKV_K8S_35": "only the values that test ${VARIABLE} in a configuration; files work too",
+    "CKV2_K8S_6": "a pod with a sidecar needs the policy of its service; the pod of helm test sends one request",
 }
-"""Checks of checkov that may fail, and why."""
+"""Checks of checkov that fail, with the reasons."""
 
-WHERE = {
+PLACES = {
     "CKV_K8S_8": ["/chart-"],
     "CKV_K8S_9": ["/chart-", "/sidecar-classic"],
     "CKV_K8S_21": ["/sidecar-"],
@@ -66,12 +66,12 @@ WHERE = {
     "CKV_K8S_38": ["/fleet-", "/chart-"],
     "CKV2_K8S_6": ["/sidecar-", "Pod.monitoring.leaks-test", "Pod.monitoring.leakwatch-test"],
 }
-"""And the only places where those of them may that concern few."""
+"""The only manifests in which a check fails, for checks that do not fail in all of them."""
 
 
 @pytest.fixture(scope="session")
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build kustomize and what makes the Prometheus Operator's schemas."""
+    """Return a folder with the compiled programs of tests/deploy, `kustomize` and `crds`."""
     folder = tmp_path_factory.mktemp("kubernetes")
     subprocess.run(["go", "build", "-o", f"{folder}/", "./..."], check=True, cwd=ROOT / "tests" / "deploy")
     return folder
@@ -79,15 +79,15 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def everything(tools: Path) -> dict[str, list[Document]]:
-    """Return name -> resources of all that is shipped, as it would be applied."""
-    found = {f"sidecar/{path.name}": documents(path.read_text()) for path in SIDECARS}
-    found |= {f"fleet/{folder}": kustomized(tools, folder) for folder in FOLDERS}
-    found |= {
+    """Return name -> resources of all sidecars, fleets and components, and of the chart with each of VALUES."""
+    by_name = {f"sidecar/{path.name}": documents(path.read_text()) for path in SIDECARS}
+    by_name |= {f"fleet/{folder}": kustomized(tools, folder) for folder in FOLDERS}
+    by_name |= {
         f"fleet/{path.parent.name}": documents(path.read_text())
         for path in FLEET.glob("components/*/*.yaml")
         if path.name.endswith(("monitor.yaml", "rule.yaml"))
     }
-    return found | {f"chart/{name}": resources(values) for name, values in VALUES.items()}
+    return by_name | {f"chart/{name}": resources(values) for name, values in VALUES.items()}
 
 
 def snippets() -> list[tuple[str, str]]:
@@ -97,25 +97,34 @@ def snippets() -> list[tuple[str, str]]:
 
 
 def fleets(everything: dict[str, list[Document]]) -> dict[str, list[Document]]:
-    """Return those that have a StatefulSet."""
-    return {name: those for name, those in everything.items() if any(d["kind"] == "StatefulSet" for d in those)}
+    """Return the entries of `everything` with a StatefulSet."""
+    return {
+        name: manifests
+        for name, manifests in everything.items()
+        if any(manifest["kind"] == "StatefulSet" for manifest in manifests)
+    }
 
 
-def leakwatches(those: list[Document]) -> list[Document]:
+def leakwatches(manifests: list[Document]) -> list[Document]:
     """Return the containers that run leakwatch."""
-    return [part for pod in pods(those) for part in containers(pod) if part["name"] == "leakwatch"]
+    return [part for pod in pods(manifests) for part in containers(pod) if part["name"] == "leakwatch"]
 
 
-def configuration(those: list[Document]) -> Any:
-    """Return the leakwatch.yml in a ConfigMap."""
-    return yaml.safe_load(first(those, "ConfigMap")["data"]["leakwatch.yml"])
+def config_text(manifests: list[Document]) -> str:
+    """Return the leakwatch.yml of the ConfigMap."""
+    return str(first(manifests, "ConfigMap")["data"]["leakwatch.yml"])
+
+
+def configuration(manifests: list[Document]) -> Any:
+    """Return the parsed leakwatch.yml of the ConfigMap."""
+    return yaml.safe_load(config_text(manifests))
 
 
 def test_every_manifest_is_valid(everything: dict[str, list[Document]], tools: Path) -> None:
-    """Kubernetes 1.29 and the Prometheus Operator know every resource and every key of it."""
+    """The schemas of Kubernetes 1.29 and of the Prometheus Operator have all kinds and keys."""
     wrong = []
-    for name, those in everything.items():
-        for document in those:
+    for name, manifests in everything.items():
+        for document in manifests:
             try:
                 validate(document, tools)
             except (jsonschema.ValidationError, kubernetes_validate.SchemaNotFoundError) as error:
@@ -132,10 +141,10 @@ def test_every_manifest_is_valid(everything: dict[str, list[Document]], tools: P
         ("fleet/prometheus-rule", ["spec", "groups", 0, "rules", 0], "keepFiringFor"),
     ],
 )
-def test_a_misspelled_key_is_found(
+def test_a_misspelled_key_is_invalid(
     everything: dict[str, list[Document]], tools: Path, name: str, path: list[str | int], key: str
 ) -> None:
-    """The schemas refuse keys that the API server would drop without a word."""
+    """The schemas reject an unknown key, which the API server would silently drop."""
     document = deepcopy(everything[name][0])
     part: Any = document
     for step in path:
@@ -146,7 +155,7 @@ def test_a_misspelled_key_is_found(
 
 
 def test_both_sidecars_are_the_same_container(everything: dict[str, list[Document]]) -> None:
-    """The native and the classic form differ in where leakwatch stands and in restartPolicy, in nothing else."""
+    """The native sidecar is the classic container, but in initContainers and with a restartPolicy."""
     native, classic = (deepcopy(everything[f"sidecar/{form}.yaml"][0]) for form in ("native", "classic"))
     (leakwatch,) = native["spec"]["template"]["spec"].pop("initContainers")
     assert leakwatch.pop("restartPolicy") == "Always"
@@ -154,10 +163,10 @@ def test_both_sidecars_are_the_same_container(everything: dict[str, list[Documen
     assert native == classic
 
 
-def test_the_chart_gives_the_shipped_sidecar(
+def test_the_chart_renders_the_shipped_sidecar(
     tmp_path: Path, tools: Path, everything: dict[str, list[Document]]
 ) -> None:
-    """A chart that depends on ours gets the shipped sidecar and its volume, by what the docs say."""
+    """A chart that includes the snippet of the docs has the shipped sidecar and its volume."""
     (tmp_path / "charts").mkdir()
     (tmp_path / "charts" / "leakwatch").symlink_to(CHART)
     (tmp_path / "templates").mkdir()
@@ -174,11 +183,11 @@ def test_the_chart_gives_the_shipped_sidecar(
     )
     (pod,) = resources({}, tmp_path)
     validate(pod, tools)
-    given = pod["spec"]["initContainers"][0]
+    sidecar = pod["spec"]["initContainers"][0]
     shipped = everything["sidecar/native.yaml"][0]["spec"]["template"]["spec"]
     expected = shipped["initContainers"][0]
-    assert words(given["args"]) == words(expected["args"])
-    assert {**given, "args": None} == {**expected, "args": None}
+    assert words(sidecar["args"]) == words(expected["args"])
+    assert {**sidecar, "args": None} == {**expected, "args": None}
     assert pod["spec"]["volumes"] == shipped["volumes"]
     (classic,) = resources({"leakwatch": {"sidecar": {"native": False, "service": "till"}}}, tmp_path)
     assert "restartPolicy" not in classic["spec"]["initContainers"][0]
@@ -186,30 +195,29 @@ def test_the_chart_gives_the_shipped_sidecar(
 
 
 def words(arguments: list[str]) -> list[str]:
-    """Return a command line with each option and its value apart."""
+    """Return the arguments with `--option=value` split into option and value."""
     return list(chain.from_iterable(a.split("=", 1) if a.startswith("--") else [a] for a in arguments))
 
 
-def test_the_chart_gives_the_shipped_fleet(everything: dict[str, list[Document]]) -> None:
-    """By default the chart's pods are those of the kustomize base, apart from names and options."""
+def test_the_chart_renders_the_shipped_fleet(everything: dict[str, list[Document]]) -> None:
+    """The default pods of the chart equal those of the kustomize base, except for `SHARDS` and the log level."""
     base, chart = (
         deepcopy(first(everything[name], "StatefulSet")["spec"]) for name in ("fleet/base", "chart/default")
     )
     assert [base[key] for key in ("replicas", "podManagementPolicy")] == [1, "Parallel"]
     assert [chart[key] for key in ("replicas", "podManagementPolicy")] == [1, "Parallel"]
-    ours, theirs = base["template"]["spec"], chart["template"]["spec"]
+    base_pod, chart_pod = base["template"]["spec"], chart["template"]["spec"]
     for key in ("securityContext", "automountServiceAccountToken", "terminationGracePeriodSeconds"):
-        assert ours[key] == theirs[key]
-    (one,), (other,) = ours["containers"], theirs["containers"]
-    assert [word.replace("$(SHARDS)", "1") for word in one.pop("args")] == other.pop("args")[
-        :-1
-    ]  # the log's level
-    assert one.pop("env") == [{"name": "SHARDS", "value": "1"}]
-    assert one == other
+        assert base_pod[key] == chart_pod[key]
+    (base_container,), (chart_container,) = base_pod["containers"], chart_pod["containers"]
+    *arguments, _log_level = chart_container.pop("args")
+    assert [word.replace("$(SHARDS)", "1") for word in base_container.pop("args")] == arguments
+    assert base_container.pop("env") == [{"name": "SHARDS", "value": "1"}]
+    assert base_container == chart_container
 
 
-def test_a_sidecar_never_holds_its_service_up(everything: dict[str, list[Document]]) -> None:
-    """No probe of the sidecar decides whether the pod is ready, or when the service starts."""
+def test_a_sidecar_does_not_delay_its_service(everything: dict[str, list[Document]]) -> None:
+    """Sidecars have only a liveness probe, which tolerates failures for a minute."""
     for form in ("native", "classic"):
         (leakwatch,) = leakwatches(everything[f"sidecar/{form}.yaml"])
         assert {"readinessProbe", "startupProbe"} & leakwatch.keys() == set()
@@ -217,10 +225,10 @@ def test_a_sidecar_never_holds_its_service_up(everything: dict[str, list[Documen
 
 
 def test_every_pod_is_restricted(everything: dict[str, list[Document]]) -> None:
-    """Each pod satisfies the Pod Security Standard "restricted", and says what it needs."""
-    seen = 0
-    for name, those in everything.items():
-        for pod in pods(those):
+    """Each pod satisfies the Pod Security Standard "restricted", and has requests and a memory limit."""
+    checked = 0
+    for name, manifests in everything.items():
+        for pod in pods(manifests):
             security = pod["spec"]["securityContext"]
             assert (security["runAsNonRoot"], security["runAsUser"]) == (True, 65532), name
             assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
@@ -232,37 +240,37 @@ def test_every_pod_is_restricted(everything: dict[str, list[Document]]) -> None:
                     "runAsUser": 65532,
                     "capabilities": {"drop": ["ALL"]},
                 }, (name, container["name"])
-                needs = container["resources"]
-                assert {"cpu", "memory"} == needs["requests"].keys(), name
-                assert needs["limits"].keys() == {"memory"}, name
-                seen += 1
+                required = container["resources"]
+                assert {"cpu", "memory"} == required["requests"].keys(), name
+                assert required["limits"].keys() == {"memory"}, name
+                checked += 1
             for volume in pod["spec"].get("volumes", ()):
                 assert "emptyDir" not in volume or volume["emptyDir"]["sizeLimit"], name
                 assert "hostPath" not in volume, name
-    assert seen > 15
+    assert checked > 15
 
 
 def test_only_the_fleet_gets_a_token(everything: dict[str, list[Document]]) -> None:
-    """A pod has the API server's token where it discovers pods, and nowhere else."""
-    for name, those in everything.items():
-        for pod in pods(those):
-            discovers = any("--config=/etc/leakwatch/leakwatch.yml" in c.get("args", ()) for c in containers(pod))
-            discovers = discovers and "kubernetes_sd_configs" in first(those, "ConfigMap")["data"]["leakwatch.yml"]
-            assert pod["spec"]["automountServiceAccountToken"] is discovers, name
+    """Pods with Kubernetes discovery mount a token of the API server, and no other pods do."""
+    for name, manifests in everything.items():
+        for pod in pods(manifests):
+            has_config = any("--config=/etc/leakwatch/leakwatch.yml" in c.get("args", ()) for c in containers(pod))
+            has_token = pod["spec"]["automountServiceAccountToken"]
+            assert has_token is (has_config and "kubernetes_sd_configs" in config_text(manifests)), name
 
 
-def test_rights_are_to_see_pods_and_no_more(everything: dict[str, list[Document]]) -> None:
-    """Every role lets its holder see pods; where namespaces are named there is none for the cluster."""
+def test_roles_only_permit_reading_pods(everything: dict[str, list[Document]]) -> None:
+    """Roles permit only to list and watch pods, and only in the configured namespaces."""
     scopes = {}
-    for name, those in everything.items():
-        roles = [document for document in those if document["kind"] in {"Role", "ClusterRole"}]
+    for name, manifests in everything.items():
+        roles = [document for document in manifests if document["kind"] in {"Role", "ClusterRole"}]
         for role in roles:
             assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]
-        for binding in those:
+        for binding in manifests:
             if binding["kind"].endswith("Binding"):
                 (subject,) = binding["subjects"]
                 assert binding["roleRef"]["name"] in {role["metadata"]["name"] for role in roles}
-                account = first(those, "ServiceAccount")["metadata"]
+                account = first(manifests, "ServiceAccount")["metadata"]
                 assert (subject["name"], subject["namespace"]) == (account["name"], account["namespace"])
         scopes[name] = sorted((role["kind"], role["metadata"].get("namespace")) for role in roles)
     assert scopes["fleet/base"] == [("ClusterRole", None)]
@@ -272,47 +280,49 @@ def test_rights_are_to_see_pods_and_no_more(everything: dict[str, list[Document]
     assert scopes["chart/static"] == scopes["chart/sidecars"] == []
 
 
-def test_discovery_looks_where_it_may(everything: dict[str, list[Document]]) -> None:
-    """Where rights end at a namespace, discovery asks for that namespace alone."""
-    asked = {
-        name: [sd for job in configuration(those)["scrape_configs"] for sd in job.get("kubernetes_sd_configs", ())]
-        for name, those in fleets(everything).items()
+def test_discovery_requests_the_permitted_namespaces(everything: dict[str, list[Document]]) -> None:
+    """If roles are limited to namespaces, discovery requests only these namespaces."""
+    requested = {
+        name: [
+            sd for job in configuration(manifests)["scrape_configs"] for sd in job.get("kubernetes_sd_configs", ())
+        ]
+        for name, manifests in fleets(everything).items()
     }
-    assert asked["fleet/base"] == asked["chart/default"] == [{"role": "pod"}]
-    assert asked["fleet/overlays/namespace-only"] == [{"role": "pod", "namespaces": {"own_namespace": True}}]
-    assert asked["chart/namespaces"] == [{"role": "pod", "namespaces": {"names": ["shop", "cart"]}}]
-    assert asked["chart/static"] == []
+    assert requested["fleet/base"] == requested["chart/default"] == [{"role": "pod"}]
+    assert requested["fleet/overlays/namespace-only"] == [{"role": "pod", "namespaces": {"own_namespace": True}}]
+    assert requested["chart/namespaces"] == [{"role": "pod", "namespaces": {"names": ["shop", "cart"]}}]
+    assert requested["chart/static"] == []
 
 
-def test_shards_are_as_many_as_pods(everything: dict[str, list[Document]]) -> None:
-    """Every fleet divides the services by the number of its replicas, or some would be watched twice or never."""
+def test_the_number_of_shards_is_the_number_of_pods(everything: dict[str, list[Document]]) -> None:
+    """`--shard` has the number of replicas; otherwise some services would be scraped twice or not at all."""
     counts = {}
-    for name, those in fleets(everything).items():
-        leakwatch = leakwatches([first(those, "StatefulSet")])[0]
+    for name, manifests in fleets(everything).items():
+        leakwatch = leakwatches([first(manifests, "StatefulSet")])[0]
         environment = {variable["name"]: variable.get("value") for variable in leakwatch.get("env", ())}
         (shard,) = (word for word in leakwatch["args"] if word.startswith("--shard=auto/"))
-        told = shard.removeprefix("--shard=auto/").replace("$(SHARDS)", environment.get("SHARDS") or "")
-        counts[name] = first(those, "StatefulSet")["spec"]["replicas"]
-        assert int(told) == counts[name], name
+        shards = shard.removeprefix("--shard=auto/").replace("$(SHARDS)", environment.get("SHARDS") or "")
+        counts[name] = first(manifests, "StatefulSet")["spec"]["replicas"]
+        assert int(shards) == counts[name], name
     assert (counts["fleet/base"], counts["fleet/overlays/three-shards"], counts["chart/shards"]) == (1, 3, 3)
 
 
 def selects(selector: Document, labels: dict[str, str]) -> bool:
-    """Tell whether a selector of matchLabels, or the plain one of a Service, selects these labels."""
-    wanted = selector.get("matchLabels", selector)
-    return bool(wanted) and wanted.items() <= labels.items()
+    """Return whether `selector`, with or without matchLabels, selects `labels`."""
+    required = selector.get("matchLabels", selector)
+    return bool(required) and required.items() <= labels.items()
 
 
 def test_selectors_select(everything: dict[str, list[Document]]) -> None:
-    """Services, monitors, budgets and policies select the pods of the fleet and ports that those have."""
-    for name, those in fleets(everything).items():
-        template = first(those, "StatefulSet")["spec"]["template"]
+    """Services, monitors, disruption budgets and network policies select the pods, and monitors existing ports."""
+    for name, manifests in fleets(everything).items():
+        template = first(manifests, "StatefulSet")["spec"]["template"]
         labels = template["metadata"]["labels"]
         ports = {port["name"] for container in containers(template) for port in container["ports"]}
-        service = first(those, "Service")
-        assert first(those, "StatefulSet")["spec"]["serviceName"] == service["metadata"]["name"], name
+        service = first(manifests, "Service")
+        assert first(manifests, "StatefulSet")["spec"]["serviceName"] == service["metadata"]["name"], name
         kinds = set()
-        for document in those:
+        for document in manifests:
             spec = document.get("spec", {})
             kind = document["kind"]
             if kind in {"Service", "StatefulSet", "PodDisruptionBudget", "PodMonitor"}:
@@ -321,9 +331,9 @@ def test_selectors_select(everything: dict[str, list[Document]]) -> None:
                 assert selects(spec["podSelector"], labels), name
             elif kind == "ServiceMonitor":
                 assert selects(spec["selector"], service["metadata"]["labels"]), name
-            elif kind == "Pod":  # of helm test: no shard, but let in
+            elif kind == "Pod":  # the pod of helm test, which is not a shard but has access
                 assert not selects(service["spec"]["selector"], document["metadata"]["labels"])
-                (rule,) = first(those, "NetworkPolicy")["spec"]["ingress"]
+                (rule,) = first(manifests, "NetworkPolicy")["spec"]["ingress"]
                 assert any(
                     selects(peer["podSelector"], document["metadata"]["labels"])
                     for peer in rule["from"]
@@ -345,13 +355,13 @@ def test_selectors_select(everything: dict[str, list[Document]]) -> None:
             assert endpoint["port"] in {port["name"] for c in containers(template) for port in c["ports"]}
 
 
-def test_the_policy_lets_through_what_is_needed(everything: dict[str, list[Document]]) -> None:
-    """The fleet reaches names, the API server and the default pprof port of pods; Prometheus reaches the fleet."""
-    for name, those in fleets(everything).items():
-        policy = first(those, "NetworkPolicy")["spec"]
-        out = {port["port"] for rule in policy["egress"] for port in rule.get("ports", ())}
-        wanted = {53, 6060} | ({443} if configuration(those)["scrape_configs"][0]["job_name"] == "pods" else set())
-        assert wanted <= out, name
+def test_the_network_policy_permits_the_required_traffic(everything: dict[str, list[Document]]) -> None:
+    """The fleet can reach DNS, the API server and port 6060 of pods, and Prometheus can reach the fleet."""
+    for name, manifests in fleets(everything).items():
+        policy = first(manifests, "NetworkPolicy")["spec"]
+        egress = {port["port"] for rule in policy["egress"] for port in rule.get("ports", ())}
+        api_server = {443} if configuration(manifests)["scrape_configs"][0]["job_name"] == "pods" else set()
+        assert {53, 6060} | api_server <= egress, name
         assert all(port["port"] == 9979 for rule in policy["ingress"] for port in rule["ports"]), name
         peers = [peer for rule in policy["ingress"] for peer in rule["from"] if "namespaceSelector" in peer]
         assert peers == [
@@ -362,68 +372,71 @@ def test_the_policy_lets_through_what_is_needed(everything: dict[str, list[Docum
         ], name
 
 
-def test_passwords_and_probes_go_together(everything: dict[str, list[Document]]) -> None:
-    """With a web configuration the kubelet, which has no password, asks for an open port; else for health."""
-    for name, those in fleets(everything).items():
-        leakwatch = leakwatches([first(those, "StatefulSet")])[0]
+def test_probes_do_not_need_a_password(everything: dict[str, list[Document]]) -> None:
+    """Probes request health and readiness. With a web configuration they only connect, without a password."""
+    for name, manifests in fleets(everything).items():
+        leakwatch = leakwatches([first(manifests, "StatefulSet")])[0]
         secured = any(word.startswith("--web.config.file=") for word in leakwatch["args"])
         assert secured is (name in {"fleet/overlays/web-config", "chart/secured"})
         for probe, path in (("startup", "healthy"), ("liveness", "healthy"), ("readiness", "ready")):
-            asked = leakwatch[f"{probe}Probe"]
-            assert ("tcpSocket" in asked, "httpGet" in asked) == (secured, not secured), name
-            assert secured or asked["httpGet"]["path"] == f"/-/{path}"
+            settings = leakwatch[f"{probe}Probe"]
+            assert ("tcpSocket" in settings, "httpGet" in settings) == (secured, not secured), name
+            assert secured or settings["httpGet"]["path"] == f"/-/{path}"
         if secured:
             folders = {mount["mountPath"] for mount in leakwatch["volumeMounts"]}
             assert "/etc/leakwatch-web" in folders
             assert (
                 "prometheus.io/scrape"
-                not in first(those, "StatefulSet")["spec"]["template"]["metadata"]["annotations"]
+                not in first(manifests, "StatefulSet")["spec"]["template"]["metadata"]["annotations"]
             )
 
 
-def test_secured_chart_is_scraped_securely(everything: dict[str, list[Document]]) -> None:
-    """Scheme, prefix and credentials of the monitor are those of the web configuration."""
+def test_the_monitor_of_a_secured_chart(everything: dict[str, list[Document]]) -> None:
+    """The ServiceMonitor has the scheme, prefix and credentials of the web configuration."""
     (endpoint,) = first(everything["chart/secured"], "ServiceMonitor")["spec"]["endpoints"]
     assert (endpoint["scheme"], endpoint["path"]) == ("https", "/leakwatch/metrics")
     assert endpoint["basicAuth"]["username"]["key"] == "username"
 
 
-def test_dashboards_are_taken_by_grafana(tools: Path) -> None:
-    """deploy/grafana is a ConfigMap of the three dashboards, with the label that Grafana's sidecar looks for."""
+def test_the_dashboards_are_a_config_map(tools: Path) -> None:
+    """deploy/grafana is a ConfigMap of the dashboards, with the label that the sidecar of Grafana selects."""
     source = ROOT / "deploy" / "grafana"
-    (made,) = kustomized(tools, str(source))
-    assert made["kind"] == "ConfigMap"
-    assert made["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert made["data"] == {file.name: file.read_text() for file in source.glob("*.json")}
-    assert sum(map(len, made["data"].values())) < 900_000  # of the 1 MiB that a ConfigMap may hold
+    (config_map,) = kustomized(tools, str(source))
+    assert config_map["kind"] == "ConfigMap"
+    assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert config_map["data"] == {file.name: file.read_text() for file in source.glob("*.json")}
+    assert sum(map(len, config_map["data"].values())) < 900_000  # a ConfigMap is limited to 1 MiB
 
 
-def test_copies_are_what_they_are_copies_of(everything: dict[str, list[Document]]) -> None:
-    """Rules and configuration are those of their one source; .ci/copies.sh makes them so."""
+def test_copies_are_up_to_date(everything: dict[str, list[Document]]) -> None:
+    """All copies of rules and configuration equal their source; .ci/copies.sh updates them."""
     source = ROOT / "deploy" / "prometheus" / "leakwatch.rules.yml"
     assert (CHART / "files" / source.name).read_text() == source.read_text()
     assert (CHART / "files" / "leakwatch.yml").read_text() == (FLEET / "base" / "leakwatch.yml").read_text()
-    made = [
-        document for those in everything.values() for document in those if document["kind"] == "PrometheusRule"
+    copies = [
+        manifest
+        for manifests in everything.values()
+        for manifest in manifests
+        if manifest["kind"] == "PrometheusRule"
     ]
-    assert len(made) == 5
-    assert all(rule["spec"] == RULES for rule in made)
+    assert len(copies) == 5
+    assert all(rule["spec"] == RULES for rule in copies)
     base = configuration(everything["fleet/base"])
     assert configuration(everything["chart/default"]) == base
-    own = configuration(everything["fleet/overlays/namespace-only"])
-    del own["scrape_configs"][0]["kubernetes_sd_configs"][0]["namespaces"]
-    assert own == base
+    namespace_only = configuration(everything["fleet/overlays/namespace-only"])
+    del namespace_only["scrape_configs"][0]["kubernetes_sd_configs"][0]["namespaces"]
+    assert namespace_only == base
 
 
-def test_replicas_with_sidecars_are_told_apart(everything: dict[str, list[Document]]) -> None:
-    """Every sidecar's target is at the same address of its own pod, so the series take the name of the pod."""
+def test_replicas_with_sidecars_have_different_series(everything: dict[str, list[Document]]) -> None:
+    """The label target gets the name of the pod, because all sidecars scrape the same loopback address."""
     for name in ("sidecar/podmonitor.yaml", "chart/sidecars"):
         (endpoint,) = first(everything[name], "PodMonitor")["spec"]["podMetricsEndpoints"]
         (rule,) = endpoint["metricRelabelings"]
-        ours = {re.sub("[A-Z]", lambda big: f"_{big[0].lower()}", key): value for key, value in rule.items()}
+        config = {re.sub("[A-Z]", lambda match: f"_{match[0].lower()}", key): rule[key] for key in rule}
         series = {"pod": "shop-1", "target": "127.0.0.1:6060"}
-        made = relabel(series, rules([RelabelConfig.model_validate(ours)]))
-        assert made == {"pod": "shop-1", "target": "shop-1:6060"}
+        relabeled = relabel(series, rules([RelabelConfig.model_validate(config)]))
+        assert relabeled == {"pod": "shop-1", "target": "shop-1:6060"}
 
 
 @pytest.mark.parametrize(
@@ -434,58 +447,58 @@ def test_replicas_with_sidecars_are_told_apart(everything: dict[str, list[Docume
         ("http://a", 80),
     ],
 )
-def test_the_policy_lets_warming_through(url: str, port: int) -> None:
-    """Whom the chart tells leakwatch to ask for its past, it may ask."""
+def test_the_network_policy_permits_the_backfill(url: str, port: int) -> None:
+    """The egress rules have the port of `warmFrom`."""
     policy = first(resources({"warmFrom": url, "networkPolicy": {"enabled": True}}), "NetworkPolicy")
-    ports = [one["port"] for rule in policy["spec"]["egress"] for one in rule["ports"]]
-    assert port in ports
+    assert port in [entry["port"] for rule in policy["spec"]["egress"] for entry in rule["ports"]]
 
 
-def test_versions_are_ours(everything: dict[str, list[Document]]) -> None:
-    """Images and chart have the version of leakwatch."""
+def test_the_versions_are_current(everything: dict[str, list[Document]]) -> None:
+    """The images and the chart have the version of leakwatch."""
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
-    images = {c["image"] for those in everything.values() for c in leakwatches(those)}
+    images = {c["image"] for manifests in everything.values() for c in leakwatches(manifests)}
     assert images == {f"leakwatch:{__version__}", "registry.example.com/leakwatch@sha256:" + "0" * 64}
 
 
 def test_options_exist(everything: dict[str, list[Document]]) -> None:
-    """Every option in a manifest is one of `leakwatch run`."""
+    """`leakwatch run` has every option of the manifests."""
     command = typer.main.get_command(app)
     assert hasattr(command, "commands")
-    known = {option for parameter in command.commands["run"].params for option in parameter.opts}
-    seen = set()
-    for those in everything.values():
-        for container in leakwatches(those):
+    options = {option for parameter in command.commands["run"].params for option in parameter.opts}
+    used = set()
+    for manifests in everything.values():
+        for container in leakwatches(manifests):
             assert container["args"][0] == "run"
-            seen |= {word for word in words(container["args"]) if word.startswith("--")}
-    assert {"--target", "--config", "--listen", "--shard", "--warm-from", "--web.config.file"} <= seen
-    assert seen - known == set()
+            used |= {word for word in words(container["args"]) if word.startswith("--")}
+    assert {"--target", "--config", "--listen", "--shard", "--warm-from", "--web.config.file"} <= used
+    assert used - options == set()
 
 
 def test_configurations_are_accepted(everything: dict[str, list[Document]], tmp_path: Path) -> None:
-    """`leakwatch check-config` accepts every leakwatch.yml in a ConfigMap."""
+    """`leakwatch check-config` accepts the leakwatch.yml of every ConfigMap."""
     file = tmp_path / "leakwatch.yml"
-    texts = {first(those, "ConfigMap")["data"]["leakwatch.yml"] for those in fleets(everything).values()}
+    texts = set(map(config_text, fleets(everything).values()))
     assert len(texts) >= 5
     for text in texts:
         file.write_text(text)
         command = [sys.executable, "-m", "leakwatch", "check-config", str(file)]
-        secrets = os.environ | {"TOKEN": "from a Secret, as extraEnv says"}
-        done = subprocess.run(command, check=False, capture_output=True, text=True, env=secrets)
-        assert done.returncode == 0, done.stderr
+        secrets = os.environ | {"TOKEN": "the value of extraEnv"}
+        completed = subprocess.run(command, check=False, capture_output=True, text=True, env=secrets)
+        assert completed.returncode == 0, completed.stderr
 
 
-def test_checkov_finds_nothing_else(everything: dict[str, list[Document]], tmp_path: Path) -> None:
-    """Checkov complains of nothing but what is accepted above, and all of that is still needed."""
-    for name, those in everything.items():
-        (tmp_path / f"{name.replace('/', '-').removesuffix('.yaml')}.yaml").write_text(yaml.safe_dump_all(those))
+def test_checkov_only_reports_accepted_checks(everything: dict[str, list[Document]], tmp_path: Path) -> None:
+    """Checkov reports exactly the accepted checks, and some of them only in some manifests."""
+    for name, manifests in everything.items():
+        file = tmp_path / f"{name.replace('/', '-').removesuffix('.yaml')}.yaml"
+        file.write_text(yaml.safe_dump_all(manifests))
     checkov = ROOT / ".venv" / "checkov" / "bin" / "checkov"
     if not checkov.exists():
         pytest.fail("checkov is missing: run `make setup`")
     options = ["--framework", "kubernetes", "--skip-download", "--compact", "--quiet", "--output", "json"]
-    done = subprocess.run([checkov, "-d", tmp_path, *options], check=False, capture_output=True, text=True)
-    report = json.loads(done.stdout)
+    completed = subprocess.run([checkov, "-d", tmp_path, *options], check=False, capture_output=True, text=True)
+    report = json.loads(completed.stdout)
     assert report["summary"]["parsing_errors"] == 0
     assert report["summary"]["passed"] > 1000
     failed: dict[str, list[str]] = {}
@@ -495,16 +508,16 @@ def test_checkov_finds_nothing_else(everything: dict[str, list[Document]], tmp_p
         )
     assert {check: places for check, places in failed.items() if check not in ACCEPTED} == {}
     assert failed.keys() == ACCEPTED.keys()
-    for check, places in WHERE.items():
+    for check, places in PLACES.items():
         assert all(any(part in place for part in places) for place in failed[check]), (check, failed[check])
 
 
 @pytest.mark.parametrize("name", VALUES)
 def test_the_chart_lints(name: str) -> None:
-    """Helm finds nothing to warn of, whatever the values."""
+    """`helm lint --strict` reports nothing except the missing icon, for each set of VALUES."""
     report = helm_python.lint(CHART, VALUES[name], strict=True, namespace="monitoring", kube_version="v1.29.0")
-    told = [message for message in report["messages"] if message["error"] != "icon is recommended"]
-    assert (told, report["errors"]) == ([], [])
+    messages = [message for message in report["messages"] if message["error"] != "icon is recommended"]
+    assert (messages, report["errors"]) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -532,15 +545,15 @@ def test_the_chart_lints(name: str) -> None:
         ({"mode": "sidecar", "serviceMonitor": {"enabled": True}}, "sidecars have no Service"),
     ],
 )
-def test_nonsense_is_refused(values: Document, message: str) -> None:
-    """A value that makes no sense is named."""
-    with pytest.raises(helm_python.HelmError) as refused:
+def test_invalid_values_are_rejected(values: Document, message: str) -> None:
+    """The error of Helm names the invalid value."""
+    with pytest.raises(helm_python.HelmError) as error:
         rendered(values)
-    assert message in str(refused.value)
+    assert message in str(error.value)
 
 
-def test_probes_ask_where_the_pages_are(everything: dict[str, list[Document]]) -> None:
-    """The prefix comes from the external URL unless it is told; so it is told, and the probes know it."""
+def test_probes_have_the_route_prefix(everything: dict[str, list[Document]]) -> None:
+    """The chart always passes the route prefix, by default /, and the paths of the probes begin with it."""
     leakwatch = leakwatches(everything["chart/shards"])[0]
     assert "--web.external-url=https://example.com/leakwatch" in leakwatch["args"]
     assert "--web.route-prefix=/" in leakwatch["args"]
@@ -551,8 +564,8 @@ def test_probes_ask_where_the_pages_are(everything: dict[str, list[Document]]) -
     assert leakwatch["readinessProbe"]["httpGet"]["path"] == "/leakwatch/-/ready"
 
 
-def test_a_change_of_configuration_restarts_if_asked(everything: dict[str, list[Document]]) -> None:
-    """The chart's pods change with their configuration, unless that is switched off."""
+def test_a_change_of_configuration_restarts_the_pods(everything: dict[str, list[Document]]) -> None:
+    """The checksum in the pod template changes with the configuration, unless `restartOnConfigChange` is false."""
 
     def annotations(values: Document) -> Any:
         return first(resources(values), "StatefulSet")["spec"]["template"]["metadata"]["annotations"]
@@ -565,7 +578,7 @@ def test_a_change_of_configuration_restarts_if_asked(everything: dict[str, list[
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "texts"),
     [
         (
             "default",
@@ -581,15 +594,15 @@ def test_a_change_of_configuration_restarts_if_asked(everything: dict[str, list[
         ),
     ],
 )
-def test_notes_say_what_next(name: str, told: list[str]) -> None:
-    """What Helm prints after an installation is true of it."""
+def test_the_notes_match_the_values(name: str, texts: list[str]) -> None:
+    """The notes after an installation contain the texts for its values."""
     notes = rendered(VALUES[name])["leakwatch/templates/NOTES.txt"]
-    assert all(text in notes for text in told)
+    assert all(text in notes for text in texts)
     assert ("No alert rules" in notes) is (not VALUES[name].get("prometheusRule", {}).get("enabled", False))
 
 
 POD = {"namespace": "prod", "pod_name": "shop-1", "pod_ip": "10.0.0.1", "pod_phase": "Running"}
-ASKED = {"pod_annotation_leakwatch_io_scrape": "true"}
+ANNOTATED = {"pod_annotation_leakwatch_io_scrape": "true"}
 
 
 @pytest.mark.parametrize(
@@ -598,22 +611,22 @@ ASKED = {"pod_annotation_leakwatch_io_scrape": "true"}
         (POD, None),
         (POD | {"pod_annotation_leakwatch_io_scrape": "false"}, None),
         (
-            POD | ASKED | {"pod_label_app_kubernetes_io_name": "shop", "pod_controller_name": "s-5f"},
+            POD | ANNOTATED | {"pod_label_app_kubernetes_io_name": "shop", "pod_controller_name": "s-5f"},
             ("10.0.0.1:6060", "http", None, "prod/shop"),
         ),
         (
-            POD | ASKED | {"pod_controller_kind": "ReplicaSet", "pod_controller_name": "shop-5f7d"},
+            POD | ANNOTATED | {"pod_controller_kind": "ReplicaSet", "pod_controller_name": "shop-5f7d"},
             ("10.0.0.1:6060", "http", None, "prod/shop"),
         ),
         (
-            POD | ASKED | {"pod_controller_kind": "StatefulSet", "pod_controller_name": "shop-db"},
+            POD | ANNOTATED | {"pod_controller_kind": "StatefulSet", "pod_controller_name": "shop-db"},
             ("10.0.0.1:6060", "http", None, "prod/shop-db"),
         ),
-        (POD | ASKED, ("10.0.0.1:6060", "http", None, "prod/shop-1")),
-        (POD | ASKED | {"pod_ip": "fd00::1"}, ("[fd00::1]:6060", "http", None, "prod/shop-1")),
+        (POD | ANNOTATED, ("10.0.0.1:6060", "http", None, "prod/shop-1")),
+        (POD | ANNOTATED | {"pod_ip": "fd00::1"}, ("[fd00::1]:6060", "http", None, "prod/shop-1")),
         (
             POD
-            | ASKED
+            | ANNOTATED
             | {
                 "pod_ip": "fd00::1",
                 "pod_annotation_leakwatch_io_port": "8443",
@@ -624,19 +637,19 @@ ASKED = {"pod_annotation_leakwatch_io_scrape": "true"}
         ),
         (
             POD
-            | ASKED
+            | ANNOTATED
             | {"pod_annotation_leakwatch_io_port": "pprof", "pod_annotation_leakwatch_io_scheme": "ftp"},
             ("10.0.0.1:6060", "http", None, "prod/shop-1"),
         ),
     ],
 )
-def test_annotations_mean_what_they_say(
+def test_the_annotations_of_pods(
     everything: dict[str, list[Document]],
     tmp_path: Path,
     pod: dict[str, str],
     expected: tuple[str | None, ...] | None,
 ) -> None:
-    """By Prometheus's own relabeling the recipe makes one target of a pod, however many ports it has."""
+    """In promtool, the relabel rules produce one target per annotated pod, for any number of ports."""
     (job,) = configuration(everything["fleet/base"])["scrape_configs"]
     labels = {f"__meta_kubernetes_{name}": value for name, value in pod.items()}
     host = f"[{pod['pod_ip']}]" if ":" in pod["pod_ip"] else pod["pod_ip"]
@@ -647,46 +660,46 @@ def test_annotations_mean_what_they_say(
     job["file_sd_configs"] = [{"files": ["pods.json"]}]
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
     command = ["promtool", "check", "service-discovery", "--timeout=1s", "prometheus.yml", "pods"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
-    found = [target["labels"] for target in json.loads(done.stdout)]
+    completed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
+    targets = [target["labels"] for target in json.loads(completed.stdout)]
     if expected is None:
-        assert not any(found)
+        assert not any(targets)
         return
-    assert len(found) in {1, 3}
-    assert all(labels == found[0] for labels in found)
-    told = found[0]
-    given = (told["__address__"], told["__scheme__"], told.get("__profile_path__"), told.get("service"))
-    assert given == expected
-    assert (told["target"], told["namespace"]) == ("shop-1", "prod")
+    assert len(targets) in {1, 3}
+    (first_target, *others) = targets
+    assert all(other == first_target for other in others)
+    names = ("__address__", "__scheme__", "__profile_path__", "service")
+    assert tuple(map(first_target.get, names)) == expected
+    assert (first_target["target"], first_target["namespace"]) == ("shop-1", "prod")
 
 
 def test_documented_manifests_are_valid(tools: Path, tmp_path: Path) -> None:
-    """Every YAML block of docs/kubernetes.md is a resource, an overlay or values that are good."""
+    """Each YAML block of docs/kubernetes.md is a valid resource, overlay or set of values."""
     shutil.copytree(FLEET, tmp_path / "fleet")
     overlay = tmp_path / "fleet" / "overlays" / "documented"
     overlay.mkdir()
-    seen = []
+    counts = []
     for text in (text for language, text in snippets() if language == "yaml"):
         if text.startswith("# values of the chart\n"):
-            those = resources(yaml.safe_load(text))
+            manifests = resources(yaml.safe_load(text))
         elif "kind: Kustomization" in text:
             (overlay / "kustomization.yaml").write_text(text)
-            those = kustomized(tools, str(overlay))
+            manifests = kustomized(tools, str(overlay))
         else:
-            those = documents(text)
-        for document in those:
+            manifests = documents(text)
+        for document in manifests:
             validate(document, tools)
             if document["kind"] == "ConfigMap" and document["metadata"]["name"] == "shop-leakwatch":
                 file = tmp_path / "leakwatch.yml"
                 file.write_text(document["data"]["leakwatch.yml"])
                 assert load(file, Overrides(["shop=http://127.0.0.1:6060"])).owners
-        seen.append(len(those))
-    assert len(seen) == 5
-    assert all(seen)
+        counts.append(len(manifests))
+    assert len(counts) == 5
+    assert all(counts)
 
 
-def test_documented_commands_name_what_is_there(everything: dict[str, list[Document]]) -> None:
-    """Files, folders, releases' values and objects in the shell blocks of docs/kubernetes.md exist."""
+def test_documented_commands_are_valid(everything: dict[str, list[Document]]) -> None:
+    """The files, values and objects in the shell blocks of docs/kubernetes.md exist."""
     text = "\n".join(text for language, text in snippets() if language == "sh").replace("\\\n", "")
     files = re.findall(r"(?<=\s)deploy/[\w/.-]+", text)
     assert len(files) > 8
@@ -702,8 +715,8 @@ def test_documented_commands_name_what_is_there(everything: dict[str, list[Docum
     assert "create secret generic leakwatch-web --from-file=web.yml" in text
 
 
-def test_documented_links_lead_somewhere() -> None:
-    """Links of the docs page and of deploy/README.md lead to files and folders."""
+def test_documented_links_are_valid() -> None:
+    """Relative links in docs/kubernetes.md and deploy/README.md lead to existing files and folders."""
     for page in (ROOT / "docs" / "kubernetes.md", ROOT / "deploy" / "README.md"):
         links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
         assert links

@@ -1,4 +1,4 @@
-"""The Prometheus files that we ship are checked by Prometheus's own promtool."""
+"""The Prometheus files in deploy/prometheus are valid for promtool, and its tests cover all rules."""
 
 import re
 import shutil
@@ -17,54 +17,55 @@ RECORDING_TESTS = SHIPPED / "leakwatch.recording.test.yml"
 
 
 def promtool(*arguments: str) -> None:
-    """Run promtool; fail the test with what it printed, or with how to get it."""
+    """Run promtool in deploy/prometheus; fail the test with the output if the exit status is not 0."""
     program = shutil.which("promtool")
     if program is None:
         pytest.fail("promtool is not on PATH: run `make setup`")
-    done = subprocess.run([program, *arguments], cwd=SHIPPED, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.fail(f"promtool {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    completed = subprocess.run([program, *arguments], cwd=SHIPPED, capture_output=True, text=True, check=False)
+    if completed.returncode:
+        output = completed.stdout + completed.stderr
+        pytest.fail(f"promtool {' '.join(arguments)}: exit status {completed.returncode}\n{output}")
 
 
 def rules(file: Path = RULES) -> list[dict[str, Any]]:
-    """All rules of a shipped file."""
+    """Return all rules of a shipped file."""
     document = yaml.safe_load(file.read_text(encoding="utf-8"))
     return [rule for group in document["groups"] for rule in group["rules"]]
 
 
 @pytest.mark.parametrize("file", [RULES, RECORDING], ids=lambda file: file.name)
 def test_rules_are_valid(file: Path) -> None:
-    """Prometheus loads the shipped rules."""
+    """Promtool accepts the shipped rules."""
     promtool("check", "rules", file.name)
 
 
 @pytest.mark.parametrize("file", [RULE_TESTS, RECORDING_TESTS], ids=lambda file: file.name)
-def test_rules_do_as_promised(file: Path) -> None:
-    """Every case holds: labels, texts, when alerts fire and when they do not, and what is recorded."""
+def test_the_cases_of_promtool_pass(file: Path) -> None:
+    """Alerts fire at the times, and with the labels and annotations, of the cases; records have their values."""
     promtool("test", "rules", file.name)
 
 
-def test_every_record_is_seen() -> None:
-    """The promtool cases show each record with exact labels."""
+def test_every_record_has_a_case() -> None:
+    """The promtool cases contain each record with its exact labels."""
     document = yaml.safe_load(RECORDING_TESTS.read_text(encoding="utf-8"))
     cases = [case for test in document["tests"] for case in test["promql_expr_test"]]
-    seen = " ".join(case["expr"] for case in cases if case["exp_samples"])
-    assert [rule["record"] for rule in rules(RECORDING) if rule["record"] not in seen] == []
+    expressions = " ".join(case["expr"] for case in cases if case["exp_samples"])
+    assert [rule["record"] for rule in rules(RECORDING) if rule["record"] not in expressions] == []
 
 
-def test_records_are_named_as_prometheus_advises() -> None:
-    """Each name says its level, a metric of ours and the operation, in this order."""
+def test_records_are_named_as_prometheus_recommends() -> None:
+    """Each name consists of a level, a metric of leakwatch and an operation."""
     for rule in rules(RECORDING):
         assert re.fullmatch(r"[a-z_]+:leakwatch_[a-z_]+:[a-z_]+", rule["record"]), rule["record"]
 
 
 def test_example_configuration_is_valid() -> None:
-    """Prometheus starts with the shipped prometheus.yml, and finds the rules it names."""
+    """Promtool accepts the shipped prometheus.yml, and the rule files in it exist."""
     promtool("check", "config", "prometheus.yml")
 
 
-def test_exactly_the_promised_alerts_are_shipped() -> None:
-    """The alerts that the documentation names exist, each with its severity."""
+def test_the_alerts_and_their_severities() -> None:
+    """The shipped rules are these alerts."""
     assert {rule["alert"]: rule["labels"]["severity"] for rule in rules()} == {
         "GoroutineLeak": "warning",
         "GoroutineLeakSuspected": "info",
@@ -74,14 +75,14 @@ def test_exactly_the_promised_alerts_are_shipped() -> None:
     }
 
 
-def test_every_alert_says_what_to_do() -> None:
+def test_every_alert_has_a_next_step() -> None:
     """Every alert has a summary, a description and a next step."""
     for rule in rules():
         assert {"summary", "description", "next_step"} <= rule["annotations"].keys(), rule["alert"]
 
 
-def test_every_alert_is_seen_firing_and_silent() -> None:
-    """The promtool cases cover each alert both ways, with its exact labels and annotations when it fires."""
+def test_every_alert_has_cases_with_and_without_it() -> None:
+    """In the promtool cases each alert fires, with its exact annotations, and does not fire."""
     document = yaml.safe_load(RULE_TESTS.read_text(encoding="utf-8"))
     cases = [case for test in document["tests"] for case in test.get("alert_rule_test", [])]
     names = {rule["alert"] for rule in rules()}

@@ -1,4 +1,4 @@
-"""docs/alertmanager.md: the snippets are valid, and the alerts are complete."""
+"""The snippets in docs/alertmanager.md are valid, and its table of alerts is complete."""
 
 import re
 import shutil
@@ -18,31 +18,31 @@ SNIPPETS = [
 
 
 def run(*command: str, folder: Path) -> None:
-    """Run a program; fail with its output."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    """Run a command in `folder`; fail the test with the output if the exit status is not 0."""
+    completed = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
 @pytest.mark.parametrize(
     ("name", "snippet"), SNIPPETS, ids=[f"{i}-{name}" for i, (name, _) in enumerate(SNIPPETS)]
 )
-def test_snippets_are_good(name: str, snippet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """leakwatch, promtool and amtool accept the files that the page shows."""
+def test_snippets_are_valid(name: str, snippet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """leakwatch, promtool or amtool accepts each snippet, by the file name in its first line."""
     monkeypatch.setenv("ALERTMANAGER_PASSWORD", "x")
     (tmp_path / name).write_text(snippet)
     shutil.copy(ROOT / "deploy" / "prometheus" / "leakwatch.rules.yml", tmp_path)
     if name == "leakwatch.yml":
         assert load(tmp_path / name).alerting.alertmanagers
     else:
-        check = {
+        checker = {
             "prometheus.yml": ["promtool", "check", "config"],
             "alertmanager.yml": ["amtool", "check-config"],
         }[name]
-        run(*check, name, folder=tmp_path)
+        run(*checker, name, folder=tmp_path)
 
 
-def test_the_page_has_all_snippets_and_alerts() -> None:
-    """The test above checks each block of code, and the page describes each alert of leakwatch."""
+def test_no_snippet_or_alert_is_missing() -> None:
+    """Every code block is one of SNIPPETS, and every alert rule has a row."""
     assert len(SNIPPETS) == PAGE.count("```yaml") == 4
     assert PAGE.count("\n```") == 2 * len(SNIPPETS)
     assert all(f"| `{rule.name}` |" in PAGE for rule in RULES)

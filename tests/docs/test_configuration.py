@@ -1,4 +1,4 @@
-"""The configuration reference is what its script makes of the models."""
+"""docs/configuration.md is the output of its script, and is complete."""
 
 import os
 import re
@@ -10,17 +10,17 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
-def test_the_page_is_what_the_models_say(tmp_path: Path) -> None:
-    """Who changes a key or its docstring is told how to write the page anew."""
-    made = tmp_path / "configuration.md"
+def test_the_page_is_up_to_date(tmp_path: Path) -> None:
+    """The script writes the committed page; if a model has changed since, the failure names the command."""
+    written = tmp_path / "configuration.md"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, DOCS / "source/configuration.py", made], check=True, env=environment)
-    stale = "docs/configuration.md is stale: run `make docs` and commit what it writes"
-    assert made.read_text() == (DOCS / "configuration.md").read_text(), stale
+    subprocess.run([sys.executable, DOCS / "source/configuration.py", written], check=True, env=environment)
+    stale = "docs/configuration.md is stale: run `make docs` and commit the result"
+    assert written.read_text() == (DOCS / "configuration.md").read_text(), stale
 
 
-def test_every_key_has_a_meaning_and_every_link_a_section() -> None:
-    """No row is empty where its reader looks, and no link of the page leads nowhere."""
+def test_every_key_is_described_and_every_link_has_a_section() -> None:
+    """Each row has a description of its key, and each link within the page leads to a heading."""
     text = (DOCS / "configuration.md").read_text()
     rows = [re.split(r"(?<!\\)\|", line) for line in text.splitlines() if line.startswith("| `")]
     assert len(rows) > 100

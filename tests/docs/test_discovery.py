@@ -21,8 +21,8 @@ def test_snippets_load(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse(SNIPPETS[number], "discovery.md", PAGE.parent).scrape_configs
 
 
-def test_the_example_of_rules() -> None:
-    """The rules name services by DNS names, keep a quarter of them, and lengthen one interval."""
+def test_the_relabel_rules_of_the_example() -> None:
+    """The rules derive the service from the DNS name, keep a quarter of the services, and set one interval."""
     (job,) = parse(SNIPPETS[-1], "discovery.md", PAGE.parent).scrape_configs
     defaults = TargetDefaults(
         job=job.job_name, scheme=job.scheme, path=job.profile_path, rules=job.relabel_configs
@@ -31,7 +31,7 @@ def test_the_example_of_rules() -> None:
     groups = [TargetGroup(targets=(f"{name}:1",), labels={"__meta_dns_name": name}) for name in names]
     endpoints = asyncio.run(TargetBuilder(defaults).build(groups)).endpoints
     assert 15 < len(endpoints) < 40
-    assert all(f"{e.target.service}.example.com:1" == e.target.name for e in endpoints)
-    intervals = {e.target.service: e.interval for e in endpoints}
+    assert all(f"{endpoint.target.service}.example.com:1" == endpoint.target.name for endpoint in endpoints)
+    intervals = {endpoint.target.service: endpoint.interval for endpoint in endpoints}
     assert intervals.get("cart", 30.0) == 30.0
     assert set(intervals.values()) <= {15.0, 30.0}

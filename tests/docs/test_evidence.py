@@ -1,4 +1,4 @@
-"""docs/evidence.md: the snippets are valid, the commands run, and the numbers are the defaults."""
+"""The snippets in docs/evidence.md are valid, its commands run, and its limits are the defaults."""
 
 import gzip
 import re
@@ -28,11 +28,11 @@ COMMANDS = [
 
 @pytest.mark.parametrize("snippet", SNIPPETS)
 def test_snippets_load(snippet: str) -> None:
-    """Each snippet is a valid configuration."""
+    """Each snippet is a valid configuration that changes the settings of evidence."""
     assert parse(snippet, "evidence.md", Path("/")).evidence != EvidenceConfig()
 
 
-def test_the_numbers_are_the_defaults() -> None:
+def test_the_limits_are_the_defaults() -> None:
     """The limits on the page are the defaults of the configuration."""
     default = EvidenceConfig()
     assert f"`body_limit` profiles ({default.body_limit})" in TEXT
@@ -42,12 +42,12 @@ def test_the_numbers_are_the_defaults() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_run(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each leakwatch command of the page runs on a folder of evidence as the page shows it."""
+    """Each leakwatch command succeeds in a folder with two stored bodies that are an hour apart."""
     monkeypatch.chdir(tmp_path)
     body = gzip.compress((PROFILES / "goroutine.debug1.txt").read_bytes())
     symbols = (PROFILES / "symbol.txt").read_bytes()
-    for at in (1760000000.25, 1760003600.5):
-        Disk(Path("evidence")).write(record(at=at, size=len(body)), {".txt.gz": body, ".symbol": symbols})
+    for time in (1760000000.25, 1760003600.5):
+        Disk(Path("evidence")).write(record(at=time, size=len(body)), {".txt.gz": body, ".symbol": symbols})
     (folder,) = re.findall(r"^cd (.*)$", TEXT, re.MULTILINE)
     monkeypatch.chdir(folder)
     words = shlex.split(command.partition(">")[0])[1:]

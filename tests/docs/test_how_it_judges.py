@@ -1,4 +1,4 @@
-"""The plot of docs/how-it-judges.md shows what the pipeline says today."""
+"""The plot of docs/how-it-judges.md shows the current verdicts of the pipeline."""
 
 import os
 import re
@@ -9,16 +9,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def words(picture: Path) -> list[str]:
-    """Return all that is written in a picture: scales, hours and verdicts."""
+def texts(picture: Path) -> list[str]:
+    """Return the texts of an SVG: numbers of the axes, hours, titles and verdicts."""
     return re.findall(r">([^<>]+)</text>", picture.read_text())
 
 
-def test_the_plot_has_the_verdicts_of_now(tmp_path: Path) -> None:
-    """Who changes when a leak is found has to draw the plot anew, and to mend the text beside it."""
-    made = tmp_path / "judging.svg"
+def test_the_plot_is_up_to_date(tmp_path: Path) -> None:
+    """The script draws the texts of the committed plot, and the verdict of the leak is `leaking` from 11:30 on."""
+    drawn = tmp_path / "judging.svg"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, ROOT / "docs/source/judging.py", made], check=True, env=environment)
-    stale = "docs/images/judging.svg is stale: run `make docs`, look at it, and read docs/how-it-judges.md again"
-    assert words(made) == words(ROOT / "docs/images/judging.svg"), stale
-    assert [word for word in words(made) if word.startswith("leaking")] == ["leaking 11:30"]
+    subprocess.run([sys.executable, ROOT / "docs/source/judging.py", drawn], check=True, env=environment)
+    stale = "docs/images/judging.svg is stale: run `make docs`, then correct docs/how-it-judges.md"
+    assert texts(drawn) == texts(ROOT / "docs/images/judging.svg"), stale
+    assert [text for text in texts(drawn) if text.startswith("leaking")] == ["leaking 11:30"]

@@ -30,7 +30,7 @@ RECIPE, POD_ROLE, SLICE_ROLE, KEYS, KUBECONFIG = map(
 )
 REPLICAS = {"kind": "ReplicaSet", "name": "web-7d4b9c6f5d"}
 
-SEEN = [
+VISIBLE_LABELS = [
     {"source_labels": ["__address__"], "target_label": "address"},
     {"source_labels": ["__scheme__"], "target_label": "scheme"},
     {"source_labels": ["__profile_path__"], "target_label": "path"},
@@ -47,17 +47,17 @@ def annotated(name: str, ip: str, **more: Any) -> Object:
 
 
 async def first_update(config: dict[str, Any]) -> Sequence[TargetGroup]:
-    """Return the groups of the first update."""
+    """Return the target groups of the first update of discovery."""
     async with discovering(config) as discovery:
         await discovery.until(lambda: discovery.updates)
         return discovery.updates[0]
 
 
 def relabeled(folder: Path, groups: Sequence[TargetGroup], rules: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Return the labels of `groups` after `rules` in a real Prometheus."""
+    """Return the labels of the active targets of a Prometheus that relabels `groups` by `rules`."""
     (folder / "groups.json").write_text(json.dumps([group.model_dump() for group in groups]))
     files = [{"files": [str(folder / "groups.json")]}]
-    job = {"job_name": "kubernetes", "file_sd_configs": files, "relabel_configs": [*rules, *SEEN]}
+    job = {"job_name": "kubernetes", "file_sd_configs": files, "relabel_configs": [*rules, *VISIBLE_LABELS]}
     (folder / "prometheus.yml").write_text(
         yaml.safe_dump({"global": {"scrape_interval": "1h"}, "scrape_configs": [job]})
     )
@@ -68,8 +68,8 @@ def relabeled(folder: Path, groups: Sequence[TargetGroup], rules: list[dict[str,
 
     def targets() -> list[dict[str, str]]:
         with contextlib.suppress(httpx.HTTPError):
-            answer = httpx.get(f"http://{listen}/api/v1/targets", trust_env=False).raise_for_status().json()
-            return [target["labels"] for target in answer["data"]["activeTargets"]]
+            response = httpx.get(f"http://{listen}/api/v1/targets", trust_env=False).raise_for_status()
+            return [target["labels"] for target in response.json()["data"]["activeTargets"]]
         return []
 
     try:
@@ -79,8 +79,8 @@ def relabeled(folder: Path, groups: Sequence[TargetGroup], rules: list[dict[str,
 
 
 def test_the_rules_for_annotated_pods(tmp_path: Path) -> None:
-    """In Prometheus, the rules give one target per annotated pod, with the port and names of the page."""
-    many = [
+    """In Prometheus, the rules produce one target per annotated pod, with the address and labels of the page."""
+    pair = [
         {"name": "web", "ports": [{"name": "http", "containerPort": 8080}, {"containerPort": 7070}]},
         {"name": "logs"},
     ]
@@ -93,7 +93,7 @@ def test_the_rules_for_annotated_pods(tmp_path: Path) -> None:
     job = {"kind": "Job", "name": "report-28391820"}
     with serving() as server:
         for item in (
-            annotated("web-7d4b9c6f5d-x2", "10.0.0.1", containers=many, annotations=annotations, owner=REPLICAS),
+            annotated("web-7d4b9c6f5d-x2", "10.0.0.1", containers=pair, annotations=annotations, owner=REPLICAS),
             annotated("cart-0", "10.0.0.2", labels=name, owner={"kind": "StatefulSet", "name": "cart"}),
             annotated("report-28391820-abcde", "fd00::3", namespace="pay", owner=job, containers=[{"name": "x"}]),
             annotated("agent-q7x", "10.0.0.4", owner={"kind": "DaemonSet", "name": "agent"}),
@@ -134,7 +134,7 @@ def test_the_rules_for_annotated_pods(tmp_path: Path) -> None:
 
 
 def test_the_shipped_file_has_the_same_rules() -> None:
-    """The rules in config/leakwatch.yml are those of the page."""
+    """config/leakwatch.yml has the rules of the page."""
     shipped = yaml.safe_load((ROOT / "config" / "leakwatch.yml").read_text())["scrape_configs"][-1]
     assert shipped["relabel_configs"] == RECIPE["scrape_configs"][0]["relabel_configs"]
 

@@ -1,4 +1,4 @@
-"""What docs/memory.md shows is what leakwatch reads, says and exports; alerts and recordings say it too."""
+"""Examples, configurations, metrics and numbers of docs/memory.md match the code."""
 
 import asyncio
 import json
@@ -33,15 +33,15 @@ COST = MemoryCost(
 )
 
 
-def test_what_it_says() -> None:
-    """The example is a sentence of ours, and the table has every source."""
-    (quoted,) = re.findall(r"^(> They hold .*?)\n\n", PAGE, re.DOTALL | re.MULTILINE)
-    assert " ".join(line.removeprefix("> ") for line in quoted.splitlines()) == memory_sentence(COST)
+def test_the_example_and_the_sources() -> None:
+    """The example is a sentence that leakwatch writes, and the table has every source."""
+    (quote,) = re.findall(r"^(> They hold .*?)\n\n", PAGE, re.DOTALL | re.MULTILINE)
+    assert " ".join(line.removeprefix("> ") for line in quote.splitlines()) == memory_sentence(COST)
     assert set(re.findall(r"^\| `(.*?)` \| ", PAGE, re.MULTILINE)) >= {HEAP, STACKS, AVERAGE_STACK, LEAST_STACK}
 
 
 def test_the_configurations() -> None:
-    """Each loads; the limit of a target is its label's, else the job's; an annotation of a pod becomes one."""
+    """The label of a target takes precedence over `memory_limit`, and an annotation of a pod sets the label."""
     (shop,) = parse(YAML[0], "memory.md", Path()).scrape_configs
     (kubernetes,) = parse(YAML[1], "memory.md", Path()).scrape_configs
     job = TargetDefaults(
@@ -51,9 +51,9 @@ def test_the_configurations() -> None:
         metrics_path=shop.metrics_path,
         memory_limit=shop.memory_limit,
     )
-    found = asyncio.run(TargetBuilder(job).build(shop.static_configs))
-    assert [one.memory_limit for one in found.endpoints] == [512 * MIB, 512 * MIB, 1024 * MIB]
-    assert {one.metrics_path for one in found.endpoints} == {"/internal/metrics"}
+    endpoints = asyncio.run(TargetBuilder(job).build(shop.static_configs)).endpoints
+    assert [endpoint.memory_limit for endpoint in endpoints] == [512 * MIB, 512 * MIB, 1024 * MIB]
+    assert {endpoint.metrics_path for endpoint in endpoints} == {"/internal/metrics"}
     pods = [
         TargetGroup(targets=("10.0.0.1:6060",), labels=labels)
         for labels in ({}, {"__meta_kubernetes_pod_annotation_leakwatch_io_memory_limit": "512Mi"})
@@ -61,14 +61,14 @@ def test_the_configurations() -> None:
     pod_job = TargetDefaults(
         job="kubernetes", scheme="http", path="/debug/pprof", rules=kubernetes.relabel_configs
     )
-    limits = [one.memory_limit for one in asyncio.run(TargetBuilder(pod_job).build(pods)).endpoints]
-    assert limits == [None, 512 * MIB]
+    endpoints = asyncio.run(TargetBuilder(pod_job).build(pods)).endpoints
+    assert [endpoint.memory_limit for endpoint in endpoints] == [None, 512 * MIB]
 
 
 def test_the_metrics_and_the_query(tmp_path: Path) -> None:
-    """All that the page names is exported, with its value, and nothing else of bytes; promtool takes the query."""
-    one = replace(leak(), memory=COST)
-    families = list(leak_metrics([one, leak()], lambda *_: 0, lambda time: time))
+    """The table has exactly the metrics of memory, with the values of the cost; promtool accepts the query."""
+    costly = replace(leak(), memory=COST)
+    families = list(leak_metrics([costly, leak()], lambda *_: 0, lambda time: time))
     values = {
         (sample.name, sample.labels.get("bound", "")): sample.value
         for family in families
@@ -86,26 +86,26 @@ def test_the_metrics_and_the_query(tmp_path: Path) -> None:
     subprocess.run(["promtool", "check", "rules", tmp_path / "rules.yml"], check=True, capture_output=True)
 
 
-def test_alerts_say_it() -> None:
-    """In the description of a leak and of a suspicion; not where nothing is known."""
-    one = replace(leak(), memory=COST)
-    for said in (text.leaking, text.suspected):
-        assert memory_sentence(COST) in said(one, "https://x", START)["description"]
-        assert "They hold" not in said(leak(), "https://x", START)["description"]
+def test_alerts_have_the_sentence() -> None:
+    """The description of a leak and of a suspicion has the memory cost, unless it is unknown."""
+    costly = replace(leak(), memory=COST)
+    for annotations in (text.leaking, text.suspected):
+        assert memory_sentence(COST) in annotations(costly, "https://x", START)["description"]
+        assert "They hold" not in annotations(leak(), "https://x", START)["description"]
 
 
-def test_recordings_say_it(tmp_path: Path) -> None:
-    """`analyze` counts the smallest stacks, for profiles tell no more."""
+def test_recordings_have_the_smallest_cost(tmp_path: Path) -> None:
+    """`analyze` counts 2 KiB per goroutine, because recordings do not contain the memory of a process."""
     rows = [f"{60 * i},a,main.main;main.leak,{10 + i}\n" for i in range(1, 240)]
     (tmp_path / "shop.csv").write_text("time,target,stack,count\n" + "".join(rows))
-    said = CliRunner().invoke(app, ["analyze", str(tmp_path / "shop.csv"), "--format", "json"])
-    (found,) = json.loads(said.stdout)["leaks"]
-    assert (found["bytes"], found["bytes_source"]) == (249 * 2048, LEAST_STACK)
-    assert 55 * 2048 < found["bytes_per_hour"] < 65 * 2048
+    result = CliRunner().invoke(app, ["analyze", str(tmp_path / "shop.csv"), "--format", "json"])
+    (leaked,) = json.loads(result.stdout)["leaks"]
+    assert (leaked["bytes"], leaked["bytes_source"]) == (249 * 2048, LEAST_STACK)
+    assert 55 * 2048 < leaked["bytes_per_hour"] < 65 * 2048
 
 
 def test_the_number_of_measurements() -> None:
-    """The number in the page is enough for a line, and one less is not."""
+    """The number on the page is the smallest number that is enough for the cost of a goroutine."""
     assert "at least 5 measurements" in PAGE
     assert process(5).cost_of(LEAK).resident
     assert not process(4).cost_of(LEAK).resident

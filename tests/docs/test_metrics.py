@@ -12,30 +12,30 @@ ENDINGS = {
     "InfoMetricFamily": ("_info",),
     "SummaryMetricFamily": ("_sum", "_count"),
 }
-OF_LEAKS = "LeakFamily"
-"""What leaks/metrics.py makes its own with, each a gauge that begins with leakwatch_leak_."""
+LEAK_FAMILY = "LeakFamily"
+"""The class in leaks/metrics.py of which each instance is a gauge with the prefix leakwatch_leak_."""
 
 
 def exported() -> Iterator[str]:
-    """Yield the series of each family that the source makes, also of those that there are now and then only."""
+    """Yield the series of each metric family in the source, including those that are not always exported."""
     for file in (ROOT / "leakwatch").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
                 continue
-            made, name = node.func.id, node.args[0]
-            if made not in ENDINGS and made != OF_LEAKS:
-                assert not made.endswith("MetricFamily"), f"{made}: how do its series end?"
+            family, name = node.func.id, node.args[0]
+            if family not in ENDINGS and family != LEAK_FAMILY:
+                assert not family.endswith("MetricFamily"), f"add {family} to ENDINGS"
                 continue
             if isinstance(name, ast.JoinedStr):
-                assert file.parent.name == "leaks"  # that of class Family itself
+                assert file.parent.name == "leaks"  # in the class itself
                 continue
-            assert isinstance(name, ast.Constant), f"{file.name}:{node.lineno}: its name is not written there"
-            family = f"leakwatch_leak_{name.value!s}" if made == OF_LEAKS else str(name.value)
-            yield from (family + ending for ending in ENDINGS.get(made, ("",)))
+            assert isinstance(name, ast.Constant), f"{file.name}:{node.lineno}: the name is not a literal"
+            metric = f"leakwatch_leak_{name.value!s}" if family == LEAK_FAMILY else str(name.value)
+            yield from (metric + ending for ending in ENDINGS.get(family, ("",)))
 
 
 def documented() -> Iterator[str]:
-    """Yield the names in the first column of the table."""
+    """Yield the series in the first column of the table; `_count` there continues a name before it."""
     page = (ROOT / "docs" / "metrics.md").read_text()
     for cell in re.findall(r"^\| (`leakwatch_[^|]*) \|", page, re.MULTILINE):
         first, *others = re.findall(r"`([^`]+)`", cell)
@@ -44,7 +44,7 @@ def documented() -> Iterator[str]:
 
 
 def test_every_metric_has_a_row() -> None:
-    """Whoever adds a metric says what it means; a row of one that is gone goes too."""
+    """The table has one row for each metric, and no row for a removed metric."""
     rows = list(documented())
     assert len(rows) > 40
     assert sorted(rows) == sorted(set(exported()))

@@ -1,4 +1,4 @@
-"""What docs/troubleshooting.md tells people to look at and to write is there."""
+"""Metrics, keys, fields, commands, messages and configurations in docs/troubleshooting.md exist and are valid."""
 
 import re
 import textwrap
@@ -18,7 +18,7 @@ SOURCES = "".join(file.read_text() for file in (ROOT / "leakwatch").rglob("*.py"
 
 
 def test_the_rules_load() -> None:
-    """Each configuration in it is taken."""
+    """Each configuration is valid, and has two ignore rules."""
     blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     assert blocks
     for block in blocks:
@@ -26,15 +26,15 @@ def test_the_rules_load() -> None:
 
 
 def test_the_metrics_exist() -> None:
-    """Each metric is one that docs/metrics.md explains."""
-    known = (ROOT / "docs" / "metrics.md").read_text()
-    named = set(re.findall(r"`(leakwatch_\w+)", PAGE))
-    assert len(named) > 10
-    assert {name for name in named if f"`{name}`" not in known} == set()
+    """docs/metrics.md has each metric of the page."""
+    metrics = (ROOT / "docs" / "metrics.md").read_text()
+    names = set(re.findall(r"`(leakwatch_\w+)", PAGE))
+    assert len(names) > 10
+    assert {name for name in names if f"`{name}`" not in metrics} == set()
 
 
 def test_the_keys_exist() -> None:
-    """Each key of the configuration is one of the reference, and each field of a target one of the API."""
+    """docs/configuration.md has each key of the page, and the API has each field of a target."""
     reference = (ROOT / "docs" / "configuration.md").read_text()
     keys = {
         name.rpartition(".")[2] for name in re.findall(r"`((?:metrics|detection|evidence|tls_config)\.\w+)`", PAGE)
@@ -47,8 +47,8 @@ def test_the_keys_exist() -> None:
 
 
 def test_the_commands_exist() -> None:
-    """Each command line names a command and options that it has."""
-    commands = get_command(app).commands  # type: ignore[attr-defined]  # of a group, which ours is
+    """Each command line has an existing command with existing options."""
+    commands = get_command(app).commands  # type: ignore[attr-defined]  # the command is a group
     lines = re.findall(r"(?:^ *|`)leakwatch ([a-z-]+)([^`\n]*)", PAGE, re.MULTILINE)
     assert len(lines) > 5
     for name, rest in lines:
@@ -56,9 +56,9 @@ def test_the_commands_exist() -> None:
         assert set(re.findall(r"--[a-z-]+", rest)) <= options, name
 
 
-def test_the_reasons_and_words_are_ours() -> None:
-    """The table has each reason of failure, and what the log and the pages say is quoted as they say it."""
+def test_the_reasons_and_messages_exist() -> None:
+    """The table has each reason of failure, and the sources contain each quoted message of log and pages."""
     assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == set(get_args(Reason))
-    quoted = re.findall(r"(?<!\*)\*([A-Za-z][^*\n]{20,})\*(?!\*)", PAGE)
-    assert len(quoted) >= 3
-    assert [words for words in quoted if words.lower() not in SOURCES.lower()] == []
+    quotes = re.findall(r"(?<!\*)\*([A-Za-z][^*\n]{20,})\*(?!\*)", PAGE)
+    assert len(quotes) >= 3
+    assert [quote for quote in quotes if quote.lower() not in SOURCES.lower()] == []

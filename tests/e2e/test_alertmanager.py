@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from leakwatch.discovery.target_group import TargetGroup
@@ -23,7 +22,8 @@ from tests.support.alertmanagers import Alertmanager, Receiver, Reopened, receiv
 from tests.support.clock import ManualClock
 from tests.support.leaking import START, Play, leak
 from tests.support.prometheus import prometheus
-from tests.support.running import FAST, Daemon, eventually, free_port
+from tests.support.running import FAST, Daemon, free_port, get
+from tests.support.waiting import HANG, wait_for
 
 Run = Callable[..., Daemon]
 Start = Callable[..., str]
@@ -72,7 +72,7 @@ class Pushing:
         self.client = AlertmanagerClient(
             next(addresses([TargetGroup(targets=(address,))], config)),
             config,
-            Reopened(Tls(config.tls_config, secure=False), timeout=10),
+            Reopened(Tls(config.tls_config, secure=False), timeout=HANG),
             AlertQueue(),
             self.clock,
         )
@@ -96,7 +96,7 @@ def test_firing_grouped_sent_again_and_resolved(begin: Begin, webhook: Receiver)
     pushing = Pushing(alertmanager.address)
     both = [leak(function="main.a"), leak(function="main.b")]
     pushing.after(0, *both)
-    assert eventually(lambda: notified(webhook)) == [("firing", ["main.a", "main.b"])]
+    wait_for(lambda: notified(webhook) == [("firing", ["main.a", "main.b"])])
     (first, _) = webhook.posted[0]["alerts"]
     assert first["annotations"]["stack"].endswith("main.main\n\t/src/main.go:7")
     assert first["generatorURL"].startswith("https://leakwatch.example.com/leaks/shop/")
@@ -105,13 +105,14 @@ def test_firing_grouped_sent_again_and_resolved(begin: Begin, webhook: Receiver)
     assert len(alertmanager.alerts()) == 2
     for _ in range(8):
         pushing.after(60, leak(Verdict.RECOVERED, function="main.a"), leak(Verdict.RECOVERED, function="main.b"))
-    assert eventually(lambda: len(webhook.posted) == 2)
+    wait_for(lambda: len(webhook.posted) == 2)
     assert notified(webhook)[1] == ("resolved", ["main.a", "main.b"])
     assert alertmanager.alerts() == []
     for _ in range(15):
         pushing.after(60)  # resolved alerts are sent again, which does not notify again
-    time.sleep(0.5)
-    assert len(webhook.posted) == 2
+    pushing.after(60, leak(function="main.c"))
+    wait_for(lambda: len(webhook.posted) > 2)
+    assert notified(webhook)[2:] == [("firing", ["main.c"])]
     assert pushing.client.queue.failed == 0
 
 
@@ -120,8 +121,8 @@ def test_a_restart_and_an_outage_of_ten_minutes(begin: Begin, webhook: Receiver)
     alertmanager = begin()
     pushing = Pushing(alertmanager.address)
     pushing.after(0, leak(function="main.a"), leak(function="main.b"))
-    assert eventually(lambda: len(alertmanager.alerts()) == 2)
-    assert eventually(lambda: webhook.posted)
+    wait_for(lambda: len(alertmanager.alerts()) == 2)
+    wait_for(lambda: webhook.posted)
     alertmanager.stop()
     # It goes away; meanwhile a second leak begins and the first one ends.
     for second in range(0, 600, 15):
@@ -134,7 +135,7 @@ def test_a_restart_and_an_outage_of_ten_minutes(begin: Begin, webhook: Receiver)
     pushing.after(30, leak(function="main.a"), leak(function="main.c"))
     assert len(queue) == 0
     assert sorted(alert["labels"]["function"] for alert in again.alerts()) == ["main.a", "main.c"]
-    assert eventually(lambda: notified(webhook)[-1] == ("firing", ["main.a", "main.c"]))
+    wait_for(lambda: notified(webhook)[-1] == ("firing", ["main.a", "main.c"]))
 
 
 LEAKING = """
@@ -165,12 +166,12 @@ def test_a_cluster_of_two_notifies_once(
     addresses = [one.address for one in cluster]
     (tmp_path / "c.yml").write_text(FAST + LEAKING.format(target=target, alertmanagers=json.dumps(addresses)))
     daemon = leakwatch("--config", tmp_path / "c.yml")
-    assert eventually(lambda: all(leaks(one) for one in cluster))
+    wait_for(lambda: all(leaks(one) for one in cluster))
     assert leaks(cluster[0]) == leaks(cluster[1])
-    assert eventually(lambda: webhook.posted)
-    assert eventually(lambda: all(len(peers(one)) == 2 for one in cluster))
+    wait_for(lambda: webhook.posted)
+    wait_for(lambda: all(len(peers(one)) == 2 for one in cluster))
     # Each time, the second peer waits three seconds for the notification of the first.
-    assert eventually(lambda: min(sent for _, sent in daemon.series("leakwatch_notifications_sent_total")) > 8)
+    wait_for(lambda: min(sent for _, sent in daemon.series("leakwatch_notifications_sent_total")) > 8)
     assert notified(webhook) == [("firing", ["main.FilterService"])]
 
 
@@ -195,7 +196,7 @@ def test_both_ways_at_once_give_one_alert(
 
     flags = ("--rules.alert.resend-delay=1s", f"--web.external-url=http://127.0.0.1:{port}/")
     with prometheus(tmp_path, port, daemon.url, alerting, *flags):
-        assert eventually(both, 120), (seen, daemon.leaks())
+        wait_for(both, show=lambda: (seen, daemon.leaks()))
     assert notified(webhook) == [("firing", ["main.FilterService"])]
 
 
@@ -215,12 +216,12 @@ def test_a_reload_changes_the_alertmanagers(begin: Begin, leakwatch: Run, tmp_pa
     daemon = leakwatch("--config", file)
     assert discovered() == 0
     reload(f"[{{static_configs: [{{targets: ['{address}']}}]}}]")
-    assert eventually(lambda: discovered() == 1)
+    wait_for(lambda: discovered() == 1)
     reload("[{scheme: gopher}]")
-    assert eventually(lambda: any(e["event"].startswith("reload failed") for e in daemon.events()))
+    wait_for(lambda: any(e["event"].startswith("reload failed") for e in daemon.events()))
     assert discovered() == 1
     reload("[]")
-    assert eventually(lambda: discovered() == 0)
+    wait_for(lambda: discovered() == 0)
     assert daemon.stop() == 0
 
 
@@ -235,5 +236,5 @@ def leaks(alertmanager: Alertmanager) -> list[dict[str, Any]]:
 
 def peers(alertmanager: Alertmanager) -> list[Any]:
     """Return the members of the cluster that an Alertmanager sees."""
-    status = httpx.get(f"http://{alertmanager.address}/api/v2/status", trust_env=False).json()
+    status = get(f"http://{alertmanager.address}/api/v2/status").json()
     return list(status["cluster"].get("peers") or ())

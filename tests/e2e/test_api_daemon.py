@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import httpx
 import pytest
 
 from tests.support.certificates import client, everything, hashed
-from tests.support.running import FAST, Daemon, Programs, eventually
+from tests.support.running import FAST, Daemon, Programs
+from tests.support.waiting import HANG, wait_for
 
 Run = Callable[..., Daemon]
 
@@ -32,12 +32,12 @@ def test_a_real_leak(leakwatch: Run, start: Programs, tmp_path: Path) -> None:
     (tmp_path / "leakwatch.yml").write_text(CONFIG.replace("ADDRESS", url.removeprefix("http://")))
     daemon = leakwatch("--config", tmp_path / "leakwatch.yml")
     assert ask(daemon, "services")["waiting"]
-    news = httpx.Client(trust_env=False, timeout=60)
+    news = httpx.Client(trust_env=False, timeout=HANG)
     with news.stream("GET", f"{daemon.url}/api/v1/events") as stream:
         told = next(line for line in stream.iter_lines() if line == "event: changed")
     news.close()
     assert told
-    found = eventually(lambda: ask(daemon, "leaks?verdict=leaking")["leaks"])
+    found = wait_for(lambda: ask(daemon, "leaks?verdict=leaking")["leaks"])
     leak = ask(daemon, f"leaks/{found[0]['id']}")
     assert leak["service"] == "shop"
     assert leak["frames"][-1]["function"].startswith("main.")
@@ -55,7 +55,7 @@ def test_a_real_leak(leakwatch: Run, start: Programs, tmp_path: Path) -> None:
     status = ask(daemon, "status")
     assert (status["targets_up"], status["jobs"][0]["kept"], status["ready"]) == (1, 1, "")
     assert status["usage"]["memory_bytes"] > 10_000_000
-    assert 0 < status["uptime_seconds"] < 600
+    assert status["uptime_seconds"] > 0
 
 
 def test_who_may_ask(leakwatch: Run, tmp_path: Path) -> None:
@@ -83,18 +83,16 @@ def test_who_may_ask(leakwatch: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_who_listens_does_not_hold_up_the_end(number: int, leakwatch: Run) -> None:
-    """A daemon with listeners ends at once and cleanly: their streams are over, no task is cancelled."""
+    """A daemon with listeners ends cleanly: it ends their streams, and cancels no task."""
     daemon = leakwatch("--target", "http://127.0.0.1:1")
     with (
-        httpx.Client(trust_env=False, timeout=30) as http,
+        httpx.Client(trust_env=False, timeout=HANG) as http,
         http.stream("GET", f"{daemon.url}/api/v1/events") as stream,
     ):
         lines = stream.iter_lines()
         assert next(lines) == "retry: 2000"
-        begin = time.monotonic()
         daemon.popen.send_signal(number)
         rest = [line for line in lines if line.startswith("data")]
-        assert daemon.popen.wait(30) == 0
-        assert time.monotonic() - begin < 10
+        assert daemon.popen.wait(HANG) == 0
     assert all(json.loads(line.removeprefix("data: ")) for line in rest)
     assert not [said for said in daemon.said if "Traceback" in said or "ancel" in said]

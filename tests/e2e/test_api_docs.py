@@ -9,7 +9,8 @@ from pathlib import Path
 import yaml
 
 from tests.support.api_world import get
-from tests.support.running import FAST, Daemon, Programs, eventually
+from tests.support.running import FAST, Daemon, Programs
+from tests.support.waiting import wait_for
 
 TEXT = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 
@@ -52,8 +53,8 @@ def test_the_commands_run(leakwatch: Callable[..., Daemon], start: Programs, tmp
     config = f"{FAST}scrape_configs: [{{job_name: shop, static_configs: [{{targets: {targets}}}]}}]\n"
     (tmp_path / "leakwatch.yml").write_text(config)
     daemon = leakwatch("--config", tmp_path / "leakwatch.yml")
-    assert eventually(lambda: daemon.get("/api/v1/leaks?verdict=leaking").json()["leaks"])
-    assert eventually(lambda: daemon.get("/api/v1/profiles").json()["profiles"])
+    wait_for(lambda: daemon.get("/api/v1/leaks?verdict=leaking").json()["leaks"])
+    wait_for(lambda: daemon.get("/api/v1/profiles").json()["profiles"])
     said = []
     for block in blocks("sh"):
         text = block.replace("http://127.0.0.1:9979", daemon.url)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.support.browsing import PATIENCE, PHONE, Visit, chromium, hard_to_use, too_wide
-from tests.support.running import FAST, Daemon, Programs, eventually
+from tests.support.running import FAST, Daemon, Programs, post
+from tests.support.waiting import wait_for
 
 SERVICE = 'ns/<script>alert("1")</script>'
 NOT_EMPTY = (
@@ -50,7 +50,7 @@ def world(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         config.write_text(FAST + yaml.safe_dump({"scrape_configs": jobs, "evidence": kept}))
         daemon = Daemon("--config", config)
         try:
-            (leak, *_) = eventually(lambda: daemon.get("/api/v1/leaks?verdict=leaking").json()["leaks"])
+            (leak, *_) = wait_for(lambda: daemon.get("/api/v1/leaks?verdict=leaking").json()["leaks"])
             target = daemon.get("/api/v1/targets").json()["targets"][0]
             yield World(daemon, config, f"/leaks/{leak['id']}", f"/targets/{target['id']}")
         finally:
@@ -65,7 +65,7 @@ def told(at: Locator, name: str) -> int:
 def drawn(page: Page, points: int = 5) -> int:
     """Wait for the large plot; return how many points it has."""
     plot = page.locator("[data-plot=leak]")
-    assert eventually(lambda: told(plot, "data-points") >= points)
+    wait_for(lambda: told(plot, "data-points") >= points)
     return told(plot, "data-points")
 
 
@@ -97,13 +97,26 @@ def test_a_leak_stays_as_it_is_now(world: World, browser: Browser) -> None:
         page.get_by_text("Numbers and events").click()
         count = page.locator(".headline .tally dd").first
         said = count.inner_text()
-        assert eventually(lambda: count.inner_text() != said)
+        wait_for(lambda: count.inner_text() != said)
         assert int(count.inner_text().replace(",", "")) > int(said.replace(",", ""))
         assert drawn(page, before) >= before
         assert page.evaluate("window.sameDocument") is True
         expect(page.locator("details").first).to_have_attribute("open", "")
 
 
+STILL = """() => new Promise(done => {
+    let last, frames = 0;
+    function look() {
+        const rects = [...document.querySelectorAll("[data-flame] g.frame rect")];
+        const now = rects.map(rect => rect.getAttribute("width")).join();
+        frames = now === last ? frames + 1 : 0;
+        last = now;
+        if (frames < 30) requestAnimationFrame(look);
+        else done();
+    }
+    look();
+})"""
+"""Waits until the flame graph has not changed for 30 frames."""
 WIDTHS = """() => new Promise(done => {
     const seen = new Set(), began = performance.now();
     function look() {
@@ -122,7 +135,7 @@ def test_a_flame_graph_that_is_drawn_anew_does_not_move(world: World, browser: B
     with Visit(browser, world.daemon.url) as page:
         page.goto(world.daemon.url + world.target)
         page.locator("[data-flame][data-calls]").wait_for()
-        page.wait_for_timeout(500)
+        page.evaluate(STILL)
         assert page.evaluate(WIDTHS) <= 4  # the page itself may hear news meanwhile
 
 
@@ -181,7 +194,7 @@ def test_the_difference_to_a_kept_moment(world: World, browser: Browser, *, scri
         assert page.url.endswith("#difference")
         if scripts:  # it goes on as the target does, and the choice stays
             said = first.inner_text()
-            assert eventually(lambda: first.inner_text() != said)
+            wait_for(lambda: first.inner_text() != said)
             expect(form.get_by_label("To")).to_have_value("now")
             assert not hard_to_use(page)
         page.set_viewport_size({"width": PHONE, "height": 800})
@@ -193,7 +206,7 @@ def test_the_flame_graph_can_be_searched(world: World, browser: Browser) -> None
     with Visit(browser, world.daemon.url) as page:
         page.goto(world.daemon.url + world.target)
         flame = page.locator("[data-flame]")
-        assert eventually(lambda: told(flame, "data-calls") > 5)
+        wait_for(lambda: told(flame, "data-calls") > 5)
         colours = flame.locator("rect").evaluate_all(
             "all => [...new Set(all.map((one) => one.getAttribute('fill')))]"
         )
@@ -248,7 +261,7 @@ def test_plots_follow_the_scheme(world: World, browser: Browser) -> None:
         canvas = page.locator("[data-plot=leak] canvas")
         light = canvas.evaluate("canvas => canvas.toDataURL()")
         page.emulate_media(color_scheme="dark")
-        assert eventually(lambda: canvas.evaluate("canvas => canvas.toDataURL()") != light)
+        wait_for(lambda: canvas.evaluate("canvas => canvas.toDataURL()") != light)
         drawn(page)
 
 
@@ -266,7 +279,7 @@ def test_without_scripts_the_numbers_stand_there(world: World, browser: Browser)
 
 def reload(world: World) -> None:
     """Let the daemon take its configuration anew."""
-    assert httpx.post(f"{world.daemon.url}/-/reload", trust_env=False).status_code == 200
+    assert post(f"{world.daemon.url}/-/reload").status_code == 200
 
 
 def test_a_leak_that_vanishes_says_so(world: World, browser: Browser) -> None:

@@ -20,7 +20,8 @@ import pytest
 import yaml
 
 from tests.support.prometheus import prometheus
-from tests.support.running import FAST, Daemon, Programs, eventually, free_port
+from tests.support.running import FAST, Daemon, Programs, free_port
+from tests.support.waiting import wait_for
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text()
 WORKFLOW, BY_JOB, BY_PROMETHEUS = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL))
@@ -93,8 +94,8 @@ def test_the_query_tells_what_leaks(start: Programs, tmp_path: Path, leakwatch: 
         return [float(one["value"][1]) for one in answer["data"]["result"]]
 
     with prometheus(tmp_path, free_port(), daemon.url) as client:
-        assert eventually(lambda: ready(client))
-        assert eventually(lambda: result("shop") == [1.0]), result("shop")
+        wait_for(lambda: ready(client))
+        wait_for(lambda: result("shop") == [1.0], show=lambda: result("shop"))
         assert result("calm") == [0.0]
         assert result("unknown") == []
     assert metric["successCondition"] == "result[0] == 0"

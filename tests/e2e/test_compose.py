@@ -12,7 +12,8 @@ import yaml
 
 from leakwatch import __version__
 from leakwatch.config import load
-from tests.support.running import Process, eventually
+from tests.support.running import Process
+from tests.support.waiting import wait_for
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
@@ -108,12 +109,12 @@ def test_it_runs_and_its_health_check_tells(services: dict[str, Any], inside: Pa
     process = Process(command)
     try:
         listening = re.compile(r'msg="Listening on".* address=(\S+)')
-        address = eventually(lambda: next((m[1] for m in map(listening.search, list(process.said)) if m), ""))
+        address = wait_for(lambda: next((m[1] for m in map(listening.search, list(process.said)) if m), ""))
         kind, *check = services[name]["healthcheck"]["test"]
         assert kind == "CMD"
         check = [word.replace(f"127.0.0.1:{port}", address) for word in check]
         assert any(address in word for word in check)
-        assert eventually(lambda: healthy(check), 20)
+        wait_for(lambda: healthy(check))
     finally:
         process.stop()
     assert not healthy(check)

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.containers import ROOT, build, podman, shop
-from tests.support.running import FAST, eventually
+from tests.support.containers import ROOT, podman, shop
+from tests.support.running import FAST
+from tests.support.waiting import wait_for
 
 PROJECT = f"leakwatch-test-{os.getpid()}"
 COMPOSE = ROOT / "deploy/compose"
@@ -105,7 +106,7 @@ def faster(folder: Path, images: dict[str, str]) -> Path:
 @pytest.fixture
 def namespace() -> Iterator[list[str]]:
     """Make a network namespace with nothing but loopback; give what runs a command in it."""
-    command = ["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep 600"]
+    command = ["unshare", "--net", "sh", "-c", "ip link set lo up && echo up && exec sleep 3600"]
     holder = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert holder.stdout
     assert holder.stdout.readline() == b"up\n"
@@ -115,9 +116,9 @@ def namespace() -> Iterator[list[str]]:
     holder.stdout.close()
 
 
+@pytest.mark.usefixtures("image")
 def test_from_the_leaking_shop_to_alertmanager(namespace: list[str], tmp_path: Path) -> None:
     """The leak arrives at Alertmanager under the name of the function; all is taken down again."""
-    build()
     podman("build", "--quiet", "--tag=shop:0.1.0", shop(tmp_path / "shop"))
     images = {"prometheus": stand_in(tmp_path, "prometheus", "promtool")}
     images["alertmanager"] = stand_in(tmp_path, "alertmanager", "amtool")
@@ -136,7 +137,7 @@ def test_from_the_leaking_shop_to_alertmanager(namespace: list[str], tmp_path: P
             found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
             return [alert for alert in found if alert["labels"]["alertname"] == "GoroutineLeak"]
 
-        labels = eventually(alerts)[0]["labels"]
+        labels = wait_for(alerts)[0]["labels"]
         assert (labels["service"], labels["function"]) == ("shop", "example.com/shop/pipeline.FilterService")
     finally:
         subprocess.run(down, check=True, capture_output=True, env=environment)

@@ -9,7 +9,7 @@ import pytest
 
 from leakwatch import __version__
 from tests.support.containers import ROOT, RUN, Container, podman, shop
-from tests.support.running import eventually
+from tests.support.waiting import wait_for
 
 SECTIONS = dict(
     part.split("\n", 1) for part in (ROOT / "docs/container.md").read_text().removeprefix("# ").split("\n## ")
@@ -85,7 +85,7 @@ def test_beside_one_service(path: str) -> None:
     look = run("Beside one service", path)
     assert "main.customer" in look or "main.(*shop)" in look
     leakwatch = Container(f"{PREFIX}leakwatch")
-    assert eventually(lambda: "target is up" in leakwatch.log(), 20)
+    wait_for(lambda: "target is up" in leakwatch.log())
     assert '"service": "shop"' in leakwatch.log()
 
 

@@ -6,14 +6,13 @@ import re
 import signal
 import socket
 import sys
-import time
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-
 from tests.support.answering import Answer, answering, http
-from tests.support.running import FAST, Daemon, Process, Programs, eventually
+from tests.support.running import FAST, Daemon, Process, Programs, series
+from tests.support.waiting import HANG, wait_for
 
 Start = Callable[..., str]
 Run = Callable[..., Daemon]
@@ -31,22 +30,21 @@ def config(folder: Path, *services: str, text: str = FAST) -> Path:
 
 
 def test_no_file_no_tuning(start: Start, leakwatch: Run) -> None:
-    """`run --target URL` scrapes at once and exports what the service holds; it ends in time when told to."""
+    """`run --target URL` scrapes at once and exports the stacks of the service; SIGTERM ends it cleanly."""
     url = start("healthy")
     daemon = leakwatch("--target", url)
-    assert eventually(lambda: daemon.series("leakwatch_up")) == [({"service": url[7:], "target": url[7:]}, 1.0)]
-    total = daemon.series("leakwatch_goroutines")[0][1]
-    stacks = daemon.series("leakwatch_stack_goroutines")
-    assert 10 < total < 200
+    wait_for(lambda: daemon.series("leakwatch_up") == [({"service": url[7:], "target": url[7:]}, 1.0)])
+    text = daemon.get("/metrics").text
+    ((_, total),) = series(text, "leakwatch_goroutines")
+    stacks = series(text, "leakwatch_stack_goroutines")
+    assert total > 10
     assert total - 3 <= sum(value for _, value in stacks) <= total
     assert "example.com/leaks/internal/traffic.Worker" in {labels["function"] for labels, _ in stacks}
     for path, said in (("/-/healthy", "leakwatch is healthy."), ("/-/ready", "leakwatch is ready.")):
         assert daemon.get(path).text.strip() == said
     assert url[7:] in daemon.get("/").text
     assert {tuple(event)[:3] for event in daemon.events()} == {("timestamp", "level", "event")}
-    begun = time.monotonic()
     assert daemon.stop() == 0
-    assert time.monotonic() - begun < 5
 
 
 def test_a_reload_keeps_history_and_a_bad_file_keeps_all(start: Start, leakwatch: Run, tmp_path: Path) -> None:
@@ -54,14 +52,14 @@ def test_a_reload_keeps_history_and_a_bad_file_keeps_all(start: Start, leakwatch
     leaking, healthy = start("w5pipeline"), start("healthy")
     path = config(tmp_path, f"pipeline={leaking}")
     daemon = leakwatch("--config", path)
-    assert eventually(lambda: daemon.leaks().get("main.FilterService", 0))
-    (told,) = eventually(lambda: [event for event in daemon.events() if event["event"] == "leak confirmed"])
+    wait_for(lambda: daemon.leaks().get("main.FilterService", 0))
+    (told,) = wait_for(lambda: [event for event in daemon.events() if event["event"] == "leak confirmed"])
     assert told["per_hour_low"] <= told["per_hour"] <= told["per_hour_high"]
     assert 0 < told["confidence"] <= 1
     assert "main.FilterService" in daemon.get("/").text
 
     path.write_text("global: {scrape_intervall: 1s}\n")
-    answer = httpx.post(f"{daemon.url}/-/reload", trust_env=False)
+    answer = daemon.post("/-/reload")
     assert answer.status_code == 500
     assert "did you mean 'scrape_interval'?" in answer.text
     assert daemon.series("leakwatch_config_last_reload_successful") == [({}, 0.0)]
@@ -69,20 +67,20 @@ def test_a_reload_keeps_history_and_a_bad_file_keeps_all(start: Start, leakwatch
     def failed() -> int:
         return sum(event["event"].startswith("reload failed") for event in daemon.events())
 
-    assert eventually(failed) == 1  # is logged, whoever asked for it
+    assert wait_for(failed) == 1
     daemon.popen.send_signal(signal.SIGHUP)
-    assert eventually(lambda: failed() == 2)
+    wait_for(lambda: failed() == 2)
     assert daemon.leaks().get("main.FilterService", 0) > 0
 
     config(tmp_path, f"pipeline={leaking}", f"healthy={healthy}")
     daemon.popen.send_signal(signal.SIGHUP)
-    assert eventually(lambda: len(daemon.series("leakwatch_up")) == 2)
+    wait_for(lambda: len(daemon.series("leakwatch_up")) == 2)
     assert daemon.series("leakwatch_config_last_reload_successful") == [({}, 1.0)]
     assert daemon.leaks().get("main.FilterService", 0) > 0  # at once, without new evidence
 
     config(tmp_path, f"healthy={healthy}")
-    assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
-    assert eventually(lambda: len(daemon.series("leakwatch_up")) == 1)
+    assert daemon.post("/-/reload").status_code == 200
+    wait_for(lambda: len(daemon.series("leakwatch_up")) == 1)
     assert daemon.leaks() == {}
 
 
@@ -93,15 +91,16 @@ def test_a_reload_of_global_reaches_running_targets(start: Start, leakwatch: Run
     daemon = leakwatch("--config", path)
 
     def scrapes() -> dict[str, float]:
-        return {labels["service"]: n for labels, n in daemon.series("leakwatch_scrapes_total")}
+        counters = daemon.series("leakwatch_scrapes_total")
+        return {labels["service"]: n for labels, n in counters if labels["result"] == "success"}
 
-    assert eventually(lambda: min(scrapes().values(), default=0) > 3)
-    config(tmp_path, f"one={one}", f"two={two}", text=FAST.replace("180ms,", "400ms,").replace("1s}", "2s}"))
-    assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
-    assert {value for _, value in daemon.series("leakwatch_scrape_interval_seconds")} == {0.4}
+    wait_for(lambda: min(scrapes().values(), default=0) > 3)
+    config(tmp_path, f"one={one}", f"two={two}", text=FAST.replace("400ms,", "500ms,").replace("2200ms", "3s"))
+    assert daemon.post("/-/reload").status_code == 200
+    assert {value for _, value in daemon.series("leakwatch_scrape_interval_seconds")} == {0.5}
     assert min(scrapes().values()) > 3
     before = scrapes()
-    assert eventually(lambda: min(scrapes()[name] - n for name, n in before.items()) > 2)
+    wait_for(lambda: min(scrapes()[name] - n for name, n in before.items()) > 2)
 
 
 def test_a_bad_file_of_targets_survives_a_reload(start: Start, leakwatch: Run, tmp_path: Path) -> None:
@@ -112,32 +111,36 @@ def test_a_bad_file_of_targets_survives_a_reload(start: Start, leakwatch: Run, t
     files = "[{files: [targets.json], refresh_interval: 100ms}]"
     (tmp_path / "c.yml").write_text(f"{FAST}scrape_configs: [{{job_name: j, file_sd_configs: {files}}}]\n")
     daemon = leakwatch("--config", tmp_path / "c.yml")
-    assert eventually(lambda: len(daemon.series("leakwatch_up")) == 1)
+    wait_for(lambda: len(daemon.series("leakwatch_up")) == 1)
     targets.write_text('[{"targets"')
-    assert eventually(lambda: [e for e in daemon.events() if "cannot be used" in e["event"]])
-    assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
-    time.sleep(0.5)
+    wait_for(lambda: [e for e in daemon.events() if "cannot be used" in e["event"]])
+
+    def failures() -> float:
+        return daemon.series("leakwatch_discovery_failures_total")[0][1]
+
+    assert daemon.post("/-/reload").status_code == 200
+    before = failures()
+    wait_for(lambda: failures() > before + 1)
     assert len(daemon.series("leakwatch_up")) == 1
 
 
-def hang(_: bytes, connection: socket.socket) -> None:
-    """Never answer."""
-    connection.recv(1)
-
-
 def test_a_target_that_leaves_during_its_scrape_stays_away(leakwatch: Run, tmp_path: Path) -> None:
-    """Nothing of a removed target is exported, even when its answer was under way."""
+    """A removal ends the scrape in progress, and nothing of the removed target is exported."""
+    closed = threading.Event()
+
+    def hang(_: bytes, connection: socket.socket) -> None:
+        while connection.recv(1):
+            pass
+        closed.set()
+
     with answering(hang) as slow:
-        text = (
-            FAST.replace("scrape_timeout: 180ms", "scrape_timeout: 3s")
-            .replace("180ms", "3s")
-            .replace("1s}", "20s}")
-        )
+        text = FAST.replace("400ms", "60s").replace("2200ms", "300s")
         daemon = leakwatch("--config", config(tmp_path, f"slow={slow.url}", text=text))
-        assert eventually(lambda: slow.requests)
+        wait_for(lambda: slow.requests)
         config(tmp_path, "other=http://127.0.0.1:1", text=text)
-        assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
-        time.sleep(4)
+        assert daemon.post("/-/reload").status_code == 200
+        assert closed.wait(HANG)
+        wait_for(lambda: [e for e in daemon.events() if e["event"] == "scrape failed"])
         assert 'service="slow"' not in daemon.get("/metrics").text
         assert {e["service"] for e in daemon.events() if e["event"] == "scrape failed"} <= {"other"}
 
@@ -154,14 +157,14 @@ def test_files_of_targets(start: Start, leakwatch: Run, tmp_path: Path) -> None:
     def up() -> set[str]:
         return {labels["target"] for labels, value in daemon.series("leakwatch_up") if value}
 
-    assert eventually(lambda: up() == {one})
+    wait_for(lambda: up() == {one})
     targets.write_text(json.dumps([{"targets": [one, two], "labels": {"service": "shop"}}]))
-    assert eventually(lambda: up() == {one, two})
+    wait_for(lambda: up() == {one, two})
     targets.write_text('[{"targets": ["')
-    assert eventually(lambda: [e for e in daemon.events() if "cannot be used" in e["event"]])
+    wait_for(lambda: [e for e in daemon.events() if "cannot be used" in e["event"]])
     assert up() == {one, two}
     targets.write_text(json.dumps([{"targets": [two]}]))
-    assert eventually(lambda: up() == {two})
+    wait_for(lambda: up() == {two})
 
 
 BAD: dict[str, tuple[Answer, str]] = {
@@ -174,7 +177,7 @@ BAD: dict[str, tuple[Answer, str]] = {
 
 
 def test_one_bad_target_never_disturbs_another(start: Start, leakwatch: Run, tmp_path: Path) -> None:
-    """Six targets each fail for their own reason, in metric and log; the good one is scraped all the while."""
+    """Six targets each fail for their own reason, in metric and log; the good one is scraped meanwhile."""
     with contextlib.ExitStack() as stack:
         urls = {name: stack.enter_context(answering(answer)).url for name, (answer, _) in BAD.items()}
         with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -183,23 +186,19 @@ def test_one_bad_target_never_disturbs_another(start: Start, leakwatch: Run, tmp
         daemon = leakwatch("--config", path)
         expected = {name: reason for name, (_, reason) in BAD.items()} | {"refused": "connection"}
 
-        def failures() -> dict[str, str]:
-            counted = daemon.series("leakwatch_scrapes_total")
-            return {
-                labels["service"]: labels["result"] for labels, n in counted if labels["result"] != "success" and n
-            }
+        def results() -> dict[tuple[str, str], float]:
+            counters = daemon.series("leakwatch_scrapes_total")
+            return {(labels["service"], labels["result"]): n for labels, n in counters if n}
 
-        assert eventually(lambda: failures() == expected), failures()
-        up = {labels["service"]: value for labels, value in daemon.series("leakwatch_up")}
-        assert up == dict.fromkeys(expected, 0.0) | {"good": 1.0}
-        logged = {e["service"]: e["reason"] for e in daemon.events() if e["event"] == "scrape failed"}
-        assert logged == expected
+        def up() -> dict[str, float]:
+            return {labels["service"]: value for labels, value in daemon.series("leakwatch_up")}
 
-        def scraped() -> float:
-            counted = daemon.series("leakwatch_scrapes_total")
-            return max(n for labels, n in counted if labels["service"] == "good")
-
-        assert eventually(lambda: scraped() > 3)
+        wait_for(lambda: expected.items() <= results().keys(), show=results)
+        wait_for(lambda: up() == dict.fromkeys(expected, 0.0) | {"good": 1.0}, show=up)
+        logged = {(e["service"], e["reason"]) for e in daemon.events() if e["event"] == "scrape failed"}
+        assert logged >= expected.items()
+        before = results()["good", "success"]
+        wait_for(lambda: results()["good", "success"] > before + 3)
 
 
 def test_a_port_in_use() -> None:
@@ -209,22 +208,25 @@ def test_a_port_in_use() -> None:
         process = Process(
             [sys.executable, "-m", "leakwatch", "run", "--target", "http://127.0.0.1:1", "--listen", address]
         )
-        assert process.popen.wait(20) == 1
+        assert process.popen.wait(HANG) == 1
         process.stop()
     assert len(process.said) == 1
     assert re.match(rf"leakwatch: cannot listen on {address} .*: Address already in use", process.said[0])
 
 
 def test_a_restart_is_recognised(programs: Path, leakwatch: Run, tmp_path: Path) -> None:
-    """A real process that comes back on its address is counted as a restart; its leak stays told meanwhile."""
+    """A new process at an address is counted as a restart; the outage before it does not end the leak."""
     with Programs(programs) as run:
         url = run("w5pipeline")
         daemon = leakwatch("--config", config(tmp_path, f"pipeline={url}"))
-        assert eventually(lambda: daemon.leaks().get("main.FilterService", 0))
+        wait_for(lambda: daemon.leaks().get("main.FilterService", 0))
         assert [value for _, value in daemon.series("leakwatch_process_restarts_total")] == [0.0]
         run.restart(url)
-        assert eventually(lambda: daemon.series("leakwatch_process_restarts_total")[0][1] == 1)
-        assert "main.FilterService" in daemon.leaks()
+        wait_for(lambda: daemon.series("leakwatch_process_restarts_total")[0][1] == 1)
+    events = [e["event"] for e in daemon.events()]
+    before = events[: events.index("target restarted")]
+    assert "suspected -> leaking" in before
+    assert not [event for event in before if event.startswith("leaking ->")]
     assert [e["new_build"] for e in daemon.events() if e["event"] == "target restarted"] == [False]
 
 
@@ -234,8 +236,6 @@ def test_ignored_leaks_stay_out_of_sight(start: Start, leakwatch: Run, tmp_path:
     path.write_text(path.read_text() + "ignore: [{function: main.Filter*, reason: known}, {function: no.such}]\n")
     daemon = leakwatch("--config", path)
     found = {"function 'main.Filter*'": 1.0, "function 'no.such'": 0.0}
-    assert eventually(
-        lambda: {labels["rule"]: n for labels, n in daemon.series("leakwatch_ignored_leaks")} == found
-    )
+    wait_for(lambda: {labels["rule"]: n for labels, n in daemon.series("leakwatch_ignored_leaks")} == found)
     assert daemon.leaks() == {}
     assert not [e for e in daemon.events() if "before" in e]

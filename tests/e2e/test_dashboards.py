@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from tests.support.dashboards import DASHBOARDS, panels
-from tests.support.running import FAST, Daemon, Process, Programs, eventually, free_port
+from tests.support.running import FAST, Daemon, Process, Programs, free_port
+from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 QUERIES = {
@@ -107,7 +108,7 @@ def watched(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with Programs(programs) as start:
         replicas = [start("w5pipeline", "-delay", "5s") for _ in range(2)]
         targets = ", ".join(f'"{url[7:]}"' for url in replicas)
-        healthy = start("healthy", "-period", "40s").removeprefix("http://")
+        healthy = start("healthy", "-period", "90s").removeprefix("http://")
         (folder / "c.yml").write_text(FAST + CONFIG.format(targets=targets, healthy=healthy))
         daemon = Daemon("--config", folder / "c.yml")
         (folder / "prometheus.yml").write_text(PROMETHEUS.format(leakwatch=daemon.url.removeprefix("http://")))
@@ -125,13 +126,13 @@ def watched(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
                     return False
 
             try:
-                assert eventually(lambda: asked(TOLD), 120)
+                wait_for(lambda: asked(TOLD))
                 start.restart(replicas[1])
-                assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
-                assert eventually(lambda: asked("leakwatch_process_restarts_total > 0"), 60)
+                assert daemon.post("/-/reload").status_code == 200
+                wait_for(lambda: asked("leakwatch_process_restarts_total > 0"))
                 # Until plots have some points of both.
-                assert eventually(lambda: asked("increase(leakwatch_process_restarts_total[8s]) > 0"), 60)
-                assert eventually(lambda: asked(f"count_over_time({TOLD}[1m]) > 5"), 60)
+                wait_for(lambda: asked("increase(leakwatch_process_restarts_total[8s]) > 0"))
+                wait_for(lambda: asked(f"count_over_time({TOLD}[1m]) > 5"))
                 yield found
             finally:
                 process.stop()

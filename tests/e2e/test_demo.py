@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from leakwatch.cli.stack_table import tenths
-from tests.support.running import eventually
+from tests.support.running import get
 from tests.support.terminals import Terminal, children
+from tests.support.waiting import wait_for
 
 COMMAND = [sys.executable, "-m", "leakwatch", "demo", "--listen", "127.0.0.1:0"]
 
@@ -43,27 +43,27 @@ def demo() -> Iterator[Callable[..., Terminal]]:
 def test_closing_the_terminal_ends_the_demo(demo: Callable[..., Terminal]) -> None:
     """The demo and its Go service end when their terminal is closed."""
     terminal = demo()
-    assert eventually(lambda: "by hand" in terminal.said())
+    wait_for(lambda: "by hand" in terminal.said())
     services = children(terminal.popen.pid)
     assert services
     terminal.hang_up()
-    assert eventually(lambda: terminal.popen.poll() is not None, 20)
+    wait_for(lambda: terminal.popen.poll() is not None)
     assert not any(map(runs, services))
 
 
 def test_sighup_ends_the_build(demo: Callable[..., Terminal]) -> None:
     """A demo that is ended during the build leaves no process running."""
     terminal = demo()
-    assert eventually(lambda: "building" in terminal.said())
+    wait_for(lambda: "building" in terminal.said())
     terminal.popen.send_signal(signal.SIGHUP)
-    assert eventually(lambda: terminal.popen.poll() is not None, 20)
+    wait_for(lambda: terminal.popen.poll() is not None)
     assert "Traceback" not in terminal.said()
 
 
 def test_the_leak_is_named(demo: Callable[..., Terminal]) -> None:
     """The live table fits its terminal and names the leak. The last table has no addresses."""
     terminal = demo("--once", "--rate", "20")
-    assert eventually(lambda: terminal.said() and terminal.popen.poll() is not None)
+    wait_for(lambda: terminal.said() and terminal.popen.poll() is not None)
     assert terminal.popen.returncode == 0
     *frames, last = re.split(r"goroutines +growth", terminal.said())
     (page,) = re.findall(r"page: (http://127\.0\.0\.1:\d+/) \(Ctrl-C ends it\)", frames[0])
@@ -84,7 +84,7 @@ def test_a_demo_in_a_pipe_prints_its_addresses() -> None:
             next(line for line in lines if "  LEAKING  " in line)
             leak = next(lines).strip()
             assert leak.startswith(f"{page}leaks/shop/")
-            assert "pipeline.FilterService" in httpx.get(leak, trust_env=False).text
+            assert "pipeline.FilterService" in get(leak).text
         finally:
             popen.terminate()
 

@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from leakwatch.cli.main import app
-from tests.support.running import FAST, Daemon, Programs, eventually
+from tests.support.running import FAST, Daemon, Programs
+from tests.support.waiting import wait_for
 
 Run = Callable[..., Daemon]
 LEAK = "main.FilterService"
@@ -62,18 +63,16 @@ def test_the_evidence_survives_the_kill(start: Programs, leakwatch: Run, tmp_pat
     url = start("w5pipeline")
     daemon = leakwatch("--config", configured(tmp_path, url, form))
     folder = tmp_path / "evidence"
-    assert eventually(lambda: daemon.leaks().get(LEAK, 0))
-    assert eventually(lambda: kept(folder, "leaking"))
+    wait_for(lambda: daemon.leaks().get(LEAK, 0))
+    wait_for(lambda: kept(folder, "leaking"))
     before = daemon.leaks()[LEAK]
     killed(start, url)
-    assert eventually(
-        lambda: ({"service": "team/pipeline", "target": url[7:]}, 0.0) in daemon.series("leakwatch_up")
-    )
+    wait_for(lambda: ({"service": "team/pipeline", "target": url[7:]}, 0.0) in daemon.series("leakwatch_up"))
 
     def written() -> bool:  # the last one before the end, not that of the last minute
         return bool(scraped(beside(kept(folder, "last")[-1]))[LEAK, "chan send"] >= before)
 
-    assert eventually(written)
+    wait_for(written)
     daemon.popen.send_signal(signal.SIGKILL)
     daemon.stop()
 
@@ -102,14 +101,14 @@ def test_a_restart_leaves_the_last_body_of_each_process(start: Programs, leakwat
     """Each process that ends leaves its last body; the page of evidence lists them, and pprof opens them."""
     url = start("w5pipeline")
     daemon = leakwatch("--config", configured(tmp_path, url, "text"))
-    assert eventually(lambda: daemon.leaks().get(LEAK, 0))
+    wait_for(lambda: daemon.leaks().get(LEAK, 0))
     for restarts in (1, 2):
-        assert eventually(lambda: kept(tmp_path / "evidence", "last"))
+        wait_for(lambda: kept(tmp_path / "evidence", "last"))
         start.restart(url)
-        assert eventually(
+        wait_for(
             lambda count=restarts: daemon.series("leakwatch_process_restarts_total")[0][1] == count  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         )
-    listed = eventually(
+    listed = wait_for(
         lambda: [
             one
             for one in daemon.get("/api/v1/profiles?kind=last").json()["profiles"]
@@ -136,6 +135,6 @@ def test_a_healthy_service_leaves_nothing(start: Programs, leakwatch: Run, tmp_p
     """Of a service that does not leak nothing is kept."""
     url = start("healthy")
     daemon = leakwatch("--config", configured(tmp_path, url, "text"))
-    assert eventually(lambda: daemon.series("leakwatch_scrapes_total")[0][1] > 20)
+    wait_for(lambda: daemon.series("leakwatch_scrapes_total")[0][1] > 20)
     assert list((tmp_path / "evidence").iterdir()) == []
     assert daemon.series("leakwatch_evidence_bodies") == [({}, 0.0)]

@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ import yaml
 
 from leakwatch import __version__
 from tests.support.manifests import KUBERNETES, ROOT, Document, documents, first, pods, resources
-from tests.support.running import FAST, eventually
+from tests.support.running import FAST
+from tests.support.waiting import wait_for
 
 NAME = f"leakwatch-pod-{os.getpid()}"
 LEAK = "example.com/shop/pipeline.FilterService"
@@ -34,9 +34,8 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
-HEALTHY = 10.0  # seconds, and blocks, before the leak begins
-ASK = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
-LEAK_ON = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/leak', b'rate=5', timeout=5)"
+ASK = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=60).read().decode())"
+LEAK_ON = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/leak', b'rate=5', timeout=60)"
 WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1], 'written').write_text('here')"
 
 
@@ -50,9 +49,8 @@ def run(*command: str | Path, cwd: Path | None = None, **environment: str) -> st
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Build leakwatch's image, and one of the demo's service that has nothing but its program."""
-    run(ROOT / "deploy" / "image" / "build.sh", "buildah")
+def images(image: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:  # noqa: ARG001  it only has to be there
+    """Build an image of the demo's service that has nothing but its program, beside leakwatch's image."""
     folder = tmp_path_factory.mktemp("shop")
     run("go", "build", "-o", folder / "shop", ".", cwd=ROOT / "deploy" / "demo" / "service", CGO_ENABLED="0")
     container = run("buildah", "from", "scratch").strip()
@@ -159,21 +157,30 @@ def playing(those: list[Document], folder: Path) -> Iterator[Pod]:
         pod.podman("volume", "rm", "--force", f"{NAME}-data", NAME)
 
 
-@pytest.fixture
-def pod(images: None, tmp_path: Path) -> Iterator[Pod]:  # noqa: ARG001  they only have to be there
-    """Run the sidecar's pod; it ends with the test."""
-    with playing(sidecar(), tmp_path) as pod:
+@pytest.fixture(scope="module")
+def pod(images: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pod]:  # noqa: ARG001  they only have to be there
+    """Run the sidecar's pod for all tests; the last one stops leakwatch."""
+    with playing(sidecar(), tmp_path_factory.mktemp("sidecar")) as pod:
         yield pod
+
+
+def test_the_pod_of_the_chart_runs(images: None, tmp_path: Path) -> None:  # noqa: ARG001  they only have to be there
+    """The fleet's pod starts by the chart's options, configuration and mounts, and scrapes its targets."""
+    with playing(fleet(), tmp_path) as pod:
+        up = 'leakwatch_up{service="shop",target="127.0.0.1:6060"} 1.0'
+        wait_for(lambda: up in pod.metrics(), show=pod.log)
+        assert "leakwatch is ready" in pod.python(ASK, "http://127.0.0.1:9979/-/ready")
 
 
 def test_the_sidecar_names_the_leak_of_its_pod(pod: Pod) -> None:
     """In the shipped pod leakwatch scrapes the service beside it, names its leak, and is confined."""
     up = 'leakwatch_up{service="shop",target="127.0.0.1:6060"} 1.0'
-    assert eventually(lambda: up in pod.metrics()), pod.log()
-    time.sleep(HEALTHY)
-    pod.python(LEAK_ON)
+    wait_for(lambda: up in pod.metrics(), show=pod.log)
+    scraped = re.compile(r'^leakwatch_scrapes_total{.*"success".*} \d{2}', re.MULTILINE)
+    wait_for(lambda: scraped.search(pod.metrics()), show=pod.metrics)
+    pod.python(LEAK_ON)  # after ten scrapes without a leak
     leak = re.compile(rf'leakwatch_leak_goroutines{{.*function="{re.escape(LEAK)}".*verdict="leaking"')
-    assert eventually(lambda: leak.search(pod.metrics())), pod.metrics()
+    wait_for(lambda: leak.search(pod.metrics()), show=pod.metrics)
     assert f'version="{__version__}"' in pod.metrics()
 
     for path in ("/-/healthy", "/-/ready"):
@@ -190,11 +197,11 @@ def test_the_sidecar_names_the_leak_of_its_pod(pod: Pod) -> None:
 
 def test_the_service_does_not_notice_when_leakwatch_dies(pod: Pod) -> None:
     """When leakwatch dies it comes back by itself, and watches again; the service beside it runs on."""
-    assert eventually(lambda: "leakwatch_up{" in pod.metrics())
+    wait_for(lambda: "leakwatch_up{" in pod.metrics())
     service, before = pod.state("shop"), pod.state("leakwatch")
     os.kill(before["Pid"], signal.SIGKILL)  # podman kill would count as told to stop
-    assert eventually(lambda: pod.state("leakwatch")["Pid"] not in {0, before["Pid"]})
-    assert eventually(lambda: "leakwatch_up{" in pod.metrics())
+    wait_for(lambda: pod.state("leakwatch")["Pid"] not in {0, before["Pid"]})
+    wait_for(lambda: "leakwatch_up{" in pod.metrics())
     assert pod.state("shop")["Pid"] == service["Pid"]
 
 
@@ -202,23 +209,15 @@ def test_it_reloads_as_documented(pod: Pod) -> None:
     """The command of docs/kubernetes.md makes leakwatch take its configuration anew."""
     (script,) = re.findall("exec leakwatch-0 -- python -c '(.*)'", (ROOT / "docs" / "kubernetes.md").read_text())
     taken = re.compile(r"leakwatch_config_last_reload_success_timestamp_seconds (\S+)")
-    assert eventually(lambda: taken.search(pod.metrics()))
+    wait_for(lambda: taken.search(pod.metrics()))
     before = taken.findall(pod.metrics())
     pod.python(script)
-    assert eventually(lambda: taken.findall(pod.metrics()) not in ([], before))
+    wait_for(lambda: taken.findall(pod.metrics()) not in ([], before))
 
 
 def test_it_ends_when_told(pod: Pod) -> None:
     """Told to end, leakwatch ends by itself and without a complaint, before a kubelet would kill it."""
-    assert eventually(lambda: "leakwatch_up{" in pod.metrics())
-    pod.podman("stop", "--time", "10", f"{NAME}-0-leakwatch")
+    wait_for(lambda: "leakwatch_up{" in pod.metrics())
+    pod.podman("stop", "--time", "300", f"{NAME}-0-leakwatch")
     state = pod.state("leakwatch")
     assert (state["Status"], state["ExitCode"]) == ("exited", 0), pod.log()
-
-
-def test_the_pod_of_the_chart_runs(images: None, tmp_path: Path) -> None:  # noqa: ARG001  they only have to be there
-    """The fleet's pod starts by the chart's options, configuration and mounts, and scrapes its targets."""
-    with playing(fleet(), tmp_path) as pod:
-        up = 'leakwatch_up{service="shop",target="127.0.0.1:6060"} 1.0'
-        assert eventually(lambda: up in pod.metrics()), pod.log()
-        assert "leakwatch is ready" in pod.python(ASK, "http://127.0.0.1:9979/-/ready")

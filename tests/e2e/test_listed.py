@@ -1,14 +1,12 @@
 """The daemon finds real Go programs through a server of http_sd, and keeps them when that goes away."""
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-
 from tests.support.answering import answering, http
-from tests.support.running import FAST, Daemon, eventually
+from tests.support.running import FAST, Daemon
+from tests.support.waiting import wait_for
 
 Start = Callable[..., str]
 Run = Callable[..., Daemon]
@@ -45,26 +43,32 @@ def test_targets_come_stay_and_go_with_a_list(start: Start, leakwatch: Run, tmp_
         path.write_text(f"{FAST}scrape_configs: [{json.dumps(job)}]\n")
         daemon = leakwatch("--config", path)
 
+        def targets() -> set[tuple[str, str]]:
+            return {(labels["service"], labels["target"]) for labels, _ in daemon.series("leakwatch_up")}
+
+        def failures() -> float:
+            return daemon.series("leakwatch_discovery_failures_total")[0][1]
+
         def up() -> set[tuple[str, str]]:
             return {
                 (labels["service"], labels["target"]) for labels, value in daemon.series("leakwatch_up") if value
             }
 
         both = {("shop", "shop-0"), ("shop", "shop-1")}
-        assert eventually(lambda: up() == both), daemon.events()
+        wait_for(lambda: up() == both, show=daemon.events)
         states = {labels["state"]: n for labels, n in daemon.series("leakwatch_discovered_targets")}
         assert states == {"kept": 2, "dropped": 1, "invalid": 0}
         assert daemon.get("/-/ready").status_code == 200
 
         server.answer = http(b"", "500 Oops")
-        failed = "leakwatch_discovery_failures_total"
-        assert eventually(lambda: daemon.series(failed)[0][1] > 2)
-        assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
-        time.sleep(0.3)
-        assert up() == both
+        wait_for(lambda: failures() > 2)
+        assert daemon.post("/-/reload").status_code == 200
+        before = failures()
+        wait_for(lambda: failures() > before + 1)
+        assert targets() == both
         lines = [event for event in daemon.events() if event["event"].startswith("discovery failed")]
         assert [(line["job"], line["mechanism"], line["kept"]) for line in lines] == [("listed", "http", 3)]
         assert "hunter2" not in "".join(daemon.said)
 
         server.answer = http(listed(host), "200 OK", JSON)
-        assert eventually(lambda: up() == {("shop", "shop-0")})
+        wait_for(lambda: up() == {("shop", "shop-0")})

@@ -5,7 +5,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from leakwatch.leaks.ownership.codeowners import parse
@@ -16,7 +15,8 @@ from leakwatch.model import Samples, Stack
 from leakwatch.profile import text
 from leakwatch.profile.packages import is_dependency, is_std
 from leakwatch.profile.stacks import Identifier
-from tests.support.running import FAST, Daemon, Programs, eventually
+from tests.support.running import FAST, Daemon, Programs, get
+from tests.support.waiting import wait_for
 
 GO = Path(__file__).parents[1] / "go"
 REPOSITORY = GO.parents[1]
@@ -43,7 +43,7 @@ def trimmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
 
 def samples(url: str) -> Samples:
     """Return the stacks of a running program."""
-    body = httpx.get(f"{url}/debug/pprof/goroutine?debug=1", trust_env=False, timeout=10).content
+    body = get(f"{url}/debug/pprof/goroutine?debug=1").content
     parser, identifier = text.Parser(), Identifier()
     return identifier.merge([*parser.feed(body), *parser.close()], {})
 
@@ -55,7 +55,7 @@ def stacks(url: str, function: str) -> list[Stack]:
         found = [sample.stack for sample in samples(url).values()]
         return found if any(at.function.startswith(function) for one in found for at in one.frames) else []
 
-    return eventually(look)
+    return wait_for(look)
 
 
 @pytest.mark.parametrize("build", ["plain", "trimmed"])
@@ -116,7 +116,7 @@ def test_the_owner_of_a_real_leak(
         series = daemon.series("leakwatch_leak_goroutines")
         return {labels["service"]: labels["owner"] for labels, _ in series if labels["verdict"] == "leaking"}
 
-    assert eventually(lambda: told() == TEAMS), (told(), daemon.events())
+    wait_for(lambda: told() == TEAMS, show=lambda: (told(), daemon.events()))
     page = daemon.get("/").text
     for service, owner in TEAMS.items():
         said = [event for event in daemon.events() if event.get("service") == service and "owner" in event]
@@ -127,14 +127,14 @@ def test_the_owner_of_a_real_leak(
     assert "@leaks/ingest, @bob" in page
 
     owners.write_text("*.go nobody\n")
-    assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code >= 400
+    assert daemon.post("/-/reload").status_code >= 400
     assert told() == TEAMS
     failed = [event["error"] for event in daemon.events() if "reload failed" in event["event"]]
     assert failed[-1].endswith(
         f"{owners}:1: 'nobody' is not an owner; write @user, @org/team or an e-mail address"
     )
     owners.write_text("* @leaks/all\n/tests/go/owned/\n")
-    assert httpx.post(f"{daemon.url}/-/reload", trust_env=False).status_code == 200
+    assert daemon.post("/-/reload").status_code == 200
     assert set(told().values()) == {"@leaks/all", ""}
 
 

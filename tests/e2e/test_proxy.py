@@ -3,7 +3,6 @@
 import contextlib
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urljoin
 
@@ -15,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.support.running import Daemon
+from tests.support.running import Daemon, get, post
+from tests.support.waiting import wait_for
 
 Run = Callable[..., Daemon]
 TARGET = ("--target", "http://127.0.0.1:1")
@@ -38,8 +38,7 @@ def proxy(public: str, backend: str) -> Iterator[str]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        while not server.started:
-            time.sleep(0.01)
+        wait_for(lambda: server.started, pause=0.01)
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
@@ -48,14 +47,14 @@ def proxy(public: str, backend: str) -> Iterator[str]:
 
 def every_link_works(front: str) -> None:
     """Follow all links of a page."""
-    page = httpx.get(front, trust_env=False)
+    page = get(front)
     assert page.status_code == 200
     links = re.findall(r'href="([^"]*)"', page.text)
     assert "metrics" in links
     for link in links:
-        found = httpx.get(urljoin(front, link), trust_env=False)
+        found = get(urljoin(front, link))
         assert found.status_code == 200, link
-    assert "leakwatch_build_info" in httpx.get(urljoin(front, "metrics"), trust_env=False).text
+    assert "leakwatch_build_info" in get(urljoin(front, "metrics")).text
 
 
 def test_a_proxy_that_keeps_the_prefix(leakwatch: Run) -> None:
@@ -65,14 +64,14 @@ def test_a_proxy_that_keeps_the_prefix(leakwatch: Run) -> None:
     here = daemon.url.removesuffix("/ops/leakwatch")
     assert next(e["url"] for e in daemon.events() if "url" in e) == "https://example.com/ops/leakwatch"
     for path in ("/", "/ops/leakwatch"):
-        answer = httpx.get(here + path, trust_env=False)
+        answer = get(here + path)
         assert (answer.status_code, answer.headers["location"]) == (302, "/ops/leakwatch/")
     for path in ("/metrics", "/-/healthy", "/ops/leakwatchful/metrics", "/ops"):
-        assert httpx.get(here + path, trust_env=False).status_code == 404
-    assert httpx.get(f"{daemon.url}/-/reload", trust_env=False).status_code == 405
+        assert get(here + path).status_code == 404
+    assert get(f"{daemon.url}/-/reload").status_code == 405
     with proxy("/ops/leakwatch", daemon.url) as public:
         every_link_works(f"{public}/ops/leakwatch/")
-        assert httpx.post(f"{public}/ops/leakwatch/-/reload", trust_env=False).status_code == 200
+        assert post(f"{public}/ops/leakwatch/-/reload").status_code == 200
 
 
 def test_a_proxy_that_takes_the_prefix_away(leakwatch: Run) -> None:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-import httpx
 from typer.testing import CliRunner
 
 from leakwatch.cli.main import app
@@ -13,11 +12,12 @@ from leakwatch.errors import UsageError
 from leakwatch.profile import dump, text
 from leakwatch.profile.dump_stacks import DumpIndex
 from leakwatch.profile.stacks import Identifier
+from tests.support.running import get
 
 
 def body(url: str, debug: int = 1) -> bytes:
     """Fetch the profile of a program."""
-    return httpx.get(f"{url}/debug/pprof/goroutine?debug={debug}", trust_env=False).content
+    return get(f"{url}/debug/pprof/goroutine?debug={debug}").content
 
 
 def test_every_shape_is_read(start: Callable[..., str]) -> None:

@@ -15,7 +15,8 @@ from leakwatch.cli.main import app
 from leakwatch.model import Samples
 from leakwatch.profile import proto, text
 from leakwatch.profile.stacks import Identifier
-from tests.support.running import FAST, Daemon, Process, Programs, eventually
+from tests.support.running import FAST, Daemon, Process, Programs, get
+from tests.support.waiting import wait_for
 
 GO = Path(__file__).parents[1] / "go"
 BUILDS = {
@@ -57,7 +58,7 @@ EXPECTED = {
 def dumped(url: str) -> dict[str, set[str]]:
     """Return the innermost function of package main -> states, as the program itself says in debug=2."""
     said: dict[str, set[str]] = defaultdict(set)
-    for goroutine in httpx.get(f"{url}/debug/pprof/goroutine?debug=2", trust_env=False).text.split("\n\n"):
+    for goroutine in get(f"{url}/debug/pprof/goroutine?debug=2").text.split("\n\n"):
         head, *lines = goroutine.split("\n")
         calls = [line.rpartition("(")[0] for line in lines if line[:1] not in {"\t", ""}]
         own = next(filter(OWN.fullmatch, calls), "")
@@ -103,10 +104,10 @@ def shapes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 def test_every_reason_of_every_build(shapes: str) -> None:
     """Text with /symbol, and protobuf alone, say of each stack what the program itself says of it."""
-    truth = eventually(lambda: said if (said := dumped(shapes)).items() >= EXPECTED.items() else None)
+    truth = wait_for(lambda: said if (said := dumped(shapes)).items() >= EXPECTED.items() else None)
     truth = truth or dumped(shapes)
     assert {name: truth.get(name) for name in EXPECTED} == EXPECTED
-    body = httpx.get(f"{shapes}/debug/pprof/goroutine?debug=0", trust_env=False).content
+    body = get(f"{shapes}/debug/pprof/goroutine?debug=0").content
     for said in (look(shapes), read(Identifier().identify(proto.parse(body)))):
         assert said == {name: truth[name] for name in said}
         assert said.items() >= EXPECTED.items()
@@ -117,7 +118,7 @@ def test_both_formats_have_the_same_stacks(start: Callable[..., str]) -> None:
     url = start("shapes")
     found = []
     for debug, parse in (("1", text.parse), ("0", proto.parse)):
-        profile = parse(httpx.get(f"{url}/debug/pprof/goroutine?debug={debug}", trust_env=False).content)
+        profile = parse(get(f"{url}/debug/pprof/goroutine?debug={debug}").content)
         labels = sorted(pair for trace, _ in profile.groups for pair in trace.labels)
         samples = Identifier().identify(profile).items()
         stacks = {
@@ -157,7 +158,7 @@ def test_a_leak_is_told_with_its_reason_from_the_first(
         seen.update(now)
         return {(service, "chan send", "leaking") for service in ("text", "proto")} <= now
 
-    assert eventually(leaking)
+    wait_for(leaking)
     assert {wait for _, wait, _ in seen} == {"chan send"}
     builds = {labels["service"]: labels["build"] for labels, _ in daemon.series("leakwatch_process_info")}
     assert builds["text"] == builds["proto"]

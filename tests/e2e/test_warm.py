@@ -18,8 +18,9 @@ from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.backfill import Backfill
 from leakwatch.scrape.prometheus_api import PrometheusApi, PrometheusConfig
 from tests.support.answering import Answer, answering, endless, http
-from tests.support.running import Process, eventually, free_port, until
+from tests.support.running import Process, free_port
 from tests.support.simulated import HOUR, samples, stack
+from tests.support.waiting import until, wait_for
 
 HOURS = 36
 RATE = 60.0  # goroutines per hour
@@ -111,7 +112,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, fl
             f"--web.listen-address=127.0.0.1:{port}",
         ]
     )
-    assert eventually(lambda: [line for line in server.said if "ready to receive" in line])
+    wait_for(lambda: [line for line in server.said if "ready to receive" in line])
     yield f"http://127.0.0.1:{port}", begin
     server.stop()
 

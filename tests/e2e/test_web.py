@@ -15,7 +15,8 @@ import pytest
 import trustme
 
 from tests.support.certificates import client, everything, hashed, server
-from tests.support.running import Daemon, Process, eventually
+from tests.support.running import Daemon, Process, get
+from tests.support.waiting import HANG, wait_for
 
 Run = Callable[..., Daemon]
 
@@ -35,7 +36,7 @@ def ask(
     daemon: Daemon, path: str = "/-/healthy", verify: ssl.SSLContext | bool = True, **named: Any
 ) -> httpx.Response:
     """Ask once, on a connection of its own."""
-    with httpx.Client(verify=verify, trust_env=False, timeout=20) as http:
+    with httpx.Client(verify=verify, trust_env=False, timeout=HANG) as http:
         return http.request(named.pop("method", "GET"), daemon.url + path, **named)
 
 
@@ -85,7 +86,7 @@ def test_tls_from_12_on(leakwatch: Run, tmp_path: Path) -> None:
     with pytest.raises(httpx.ConnectError, match=r"EOF|ALERT"):  # from the server: we would have spoken it
         ask(daemon, verify=old)
     with pytest.raises(httpx.RemoteProtocolError):
-        httpx.get(daemon.url.replace("https", "http"), trust_env=False)
+        get(daemon.url.replace("https", "http"))
 
 
 @pytest.mark.parametrize(
@@ -314,7 +315,7 @@ def test_a_bad_file_at_the_start(text: str, message: str, tmp_path: Path) -> Non
     (tmp_path / "web.yml").write_text(text)
     command = [sys.executable, "-m", "leakwatch", "run", *TARGET, "--listen", "127.0.0.1:0"]
     process = Process([*command, "--web.config.file", tmp_path / "web.yml"])
-    assert process.popen.wait(30) == 1
+    assert process.popen.wait(HANG) == 1
     process.stop()
     (line,) = process.said
     assert f"web.yml:{message}" in line
@@ -334,7 +335,7 @@ def test_many_wrong_passwords(leakwatch: Run, tmp_path: Path) -> None:
     threads = [threading.Thread(target=attack, args=(number,)) for number in range(40)]
     for thread in threads:
         thread.start()
-    assert eventually(lambda: 429 in answers)
+    wait_for(lambda: 429 in answers)
     assert {ask(daemon, "/metrics", auth=("me", "right")).status_code for _ in range(5)} == {200}
     for thread in threads:
         thread.join()
@@ -353,4 +354,4 @@ def test_it_stops_in_time(leakwatch: Run, tmp_path: Path) -> None:
     ):
         assert kept.get("/").status_code == 200
         daemon.popen.send_signal(signal.SIGTERM)
-        assert daemon.popen.wait(10) == 0
+        assert daemon.popen.wait(HANG) == 0

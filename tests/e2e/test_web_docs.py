@@ -13,7 +13,8 @@ import yaml
 
 from leakwatch.web.server.web_config_file import read
 from tests.support.certificates import client, everything, hashed
-from tests.support.running import Daemon, Process, eventually, free_port
+from tests.support.running import Daemon, Process, free_port, get
+from tests.support.waiting import wait_for
 
 Run = Callable[..., Daemon]
 TEXT = (Path(__file__).parents[2] / "docs" / "web.md").read_text()
@@ -56,7 +57,7 @@ def test_prometheus_scrapes_over_tls_with_a_password(leakwatch: Run, tmp_path: P
     arguments[arguments.index("--listen") + 1] = "127.0.0.1:0"
     arguments[arguments.index("web.yml")] = str(tmp_path / "web.yml")
     daemon = leakwatch(*arguments)
-    assert httpx.get(f"{daemon.url}/metrics", verify=client(ca), trust_env=False).status_code == 401
+    assert get(f"{daemon.url}/metrics", verify=client(ca)).status_code == 401
 
     port = daemon.url.rpartition(":")[2]
     text = FILES["prometheus.yml"].replace("9979", port)
@@ -77,13 +78,13 @@ def test_prometheus_scrapes_over_tls_with_a_password(leakwatch: Run, tmp_path: P
             query = {
                 "query": 'up{job="leakwatch"} == 1 and on(instance) leakwatch_web_config_last_reload_successful'
             }
-            answer = httpx.get(f"http://127.0.0.1:{own}/api/v1/query", params=query, trust_env=False)
+            answer = get(f"http://127.0.0.1:{own}/api/v1/query", params=query)
             return bool(answer.json()["data"]["result"])
         except (httpx.HTTPError, ValueError):  # while it starts it says so in plain text
             return False
 
     try:
-        assert eventually(scraped, 60), process.said[-5:]
+        wait_for(scraped, show=lambda: process.said[-5:])
     finally:
         process.stop()
 
@@ -94,7 +95,7 @@ def test_client_certificates(leakwatch: Run, tmp_path: Path) -> None:
     (tmp_path / "web.yml").write_text(FILES["web-mutual.yml"])
     daemon = leakwatch("--target", "http://127.0.0.1:1", "--web.config.file", tmp_path / "web.yml")
     own = client(ca, ca.issue_cert("prometheus.example.com"))
-    assert httpx.get(f"{daemon.url}/-/healthy", verify=own, trust_env=False).status_code == 200
+    assert get(f"{daemon.url}/-/healthy", verify=own).status_code == 200
 
 
 def test_the_probe(leakwatch: Run, tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_the_probe(leakwatch: Run, tmp_path: Path) -> None:
     probe = yaml.safe_load(FILES["probe.yml"])["livenessProbe"]["httpGet"]
     assert daemon.url.startswith(probe["scheme"].lower() + ":")
     headers = {header["name"]: header["value"] for header in probe["httpHeaders"]}
-    answer = httpx.get(daemon.url + probe["path"], headers=headers, verify=client(ca), trust_env=False)
+    answer = get(daemon.url + probe["path"], headers=headers, verify=client(ca))
     assert answer.status_code == 200
 
 

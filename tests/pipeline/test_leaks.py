@@ -343,3 +343,13 @@ def test_a_target_with_longer_blocks() -> None:
     assert leak.verdict is Verdict.LEAKING
     assert leak.targets == ("a", "b")
     assert leak.growth.rate * HOUR == pytest.approx(24, rel=0.1)
+
+
+def test_a_removed_rule_is_not_counted() -> None:
+    """Ignored leaks are counted by current rules, also before the next grouping without a removed rule."""
+    rule = IgnoreRule(function="main.leak")
+    play = Play(DetectionSettings(ignore=(rule,)))
+    play.run(3, lambda _, hour: samples({"leak": 3 + int(60 * hour)}), A)
+    assert play.pipeline.ignored() == {str(rule): 1}
+    play.pipeline.configure(DetectionSettings())
+    assert play.pipeline.ignored() == {}

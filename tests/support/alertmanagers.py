@@ -7,7 +7,6 @@ import re
 import shutil
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import Any
 import httpx
 
 from leakwatch.http.client import Client
-from tests.support.running import Process
+from tests.support.running import Process, get
+from tests.support.waiting import wait_for
 
 Answer = tuple[int, str, bytes]
 """Status, content type (for a redirect the location) and body."""
@@ -137,10 +137,12 @@ class Alertmanager(Process):
 
     def alerts(self) -> list[dict[str, Any]]:
         """Return the firing alerts."""
-        for _ in range(100):
+
+        def fetch() -> httpx.Response | None:
             with contextlib.suppress(httpx.TransportError):
-                response = httpx.get(f"http://{self.address}/api/v2/alerts", trust_env=False)
-                if response.status_code == httpx.codes.OK:
-                    return list(response.json())
-            time.sleep(0.1)
-        raise AssertionError("".join(self.said))
+                response = get(f"http://{self.address}/api/v2/alerts")
+                return response if response.is_success else None
+            return None
+
+        response = wait_for(fetch, show=lambda: self.said)
+        return list(response.json()) if response else []

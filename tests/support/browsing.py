@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
+from tests.support.waiting import HANG
+
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -17,12 +19,12 @@ ARGUMENTS = [
     "--disable-background-networking",
 ]
 ARGUMENTS += ["--disable-component-update", "--disable-sync"]
-PATIENCE = 90_000.0
-"""Milliseconds until something must have appeared, on a machine that does much else."""
+PATIENCE = HANG * 1000
+"""Milliseconds after which a wait is a hang."""
 PHONE = 400
 """Pixels of a small screen."""
 
-expect.set_options(timeout=PATIENCE / 3)
+expect.set_options(timeout=PATIENCE)
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from leakwatch import __version__
+from tests.support.waiting import HANG
 
 ROOT = Path(__file__).parents[2]
 IMAGE = f"localhost/leakwatch:{__version__}"
@@ -86,9 +89,16 @@ class Container:
             command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ).stdout
 
+    def handles(self, number: signal.Signals) -> bool:
+        """Return whether its first process has a handler for a signal."""
+        pid = podman("inspect", "--format={{.State.Pid}}", self.name).strip()
+        status = Path(f"/proc/{pid}/status").read_text()
+        (caught,) = re.findall(r"^SigCgt:\t(\w+)$", status, re.MULTILINE)
+        return bool(int(caught, 16) >> number - 1 & 1)
+
     def stop(self) -> int:
         """Ask it to end, as engines do; return its exit status."""
-        podman("--runtime=runc", "stop", self.name)
+        podman("--runtime=runc", "stop", f"--time={HANG:.0f}", self.name)
         return int(podman("inspect", "--format={{.State.ExitCode}}", self.name))
 
 

@@ -31,7 +31,8 @@ from leakwatch.discovery.target_builder import Endpoint, TargetBuilder
 from leakwatch.scrape.config import DEFAULT_PATH
 from leakwatch.settings.units import exact_duration
 from tests.support.naming import Zone, naming
-from tests.support.running import Process, eventually
+from tests.support.running import Process
+from tests.support.waiting import HANG, wait_for
 
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 HTTP, PROMETHEUS = 8080, 9090
@@ -92,7 +93,7 @@ async def leakwatch_targets(config: Config) -> list[dict[str, Any]]:
     runner = DiscoveryRunner(changed.set)
     runner.configure({job.job_name: job for job in config.scrape_configs})
     while runner.waiting()[0]:
-        await asyncio.wait_for(changed.wait(), 30)
+        await asyncio.wait_for(changed.wait(), HANG)
         changed.clear()
     rows = []
     for job in config.jobs():
@@ -110,7 +111,7 @@ async def leakwatch_targets(config: Config) -> list[dict[str, Any]]:
 
 
 def prometheus_targets(number: int) -> dict[str, Any]:
-    """Return the targets of Prometheus when there are `number`, or after 30 seconds."""
+    """Return the targets of Prometheus when there are `number`."""
 
     def fetch() -> dict[str, Any]:
         url = f"http://127.0.0.1:{PROMETHEUS}/api/v1/targets"
@@ -119,7 +120,7 @@ def prometheus_targets(number: int) -> dict[str, Any]:
         return latest if len(latest["activeTargets"]) + len(latest["droppedTargets"]) >= number else {}
 
     latest: dict[str, Any] = {"activeTargets": [], "droppedTargets": []}
-    return eventually(fetch, 30) or latest
+    return wait_for(fetch, show=lambda: {kind: len(targets) for kind, targets in latest.items()})
 
 
 def main(folder: Path) -> None:

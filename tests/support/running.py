@@ -1,6 +1,5 @@
 """Programs that tests run, and what they say."""
 
-import asyncio
 import json
 import queue
 import re
@@ -9,31 +8,31 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import httpx
 
-PATIENCE = 90.0
-Found = TypeVar("Found")
+from tests.support.waiting import HANG, until, wait_for
+
+__all__ = ["FAST", "Daemon", "Process", "Programs", "eventually", "free_port", "get", "post", "series", "until"]
+
+eventually = wait_for
+"""The former name of `wait_for`, which tests outside of tests/e2e still use."""
+
+Series = tuple[dict[str, str], float]
+"""Labels and value."""
 
 FAST = """
-global: {scrape_interval: 180ms, scrape_timeout: 180ms, scrape_cost_limit: 1}
-detection: {block: 1s}
+global: {scrape_interval: 400ms, scrape_timeout: 400ms, scrape_cost_limit: 1}
+detection: {block: 2200ms}
 """
-"""Judges blocks of one second, so that minutes of a test are days of a service.
+"""A leak is found after 11 blocks, which take 24 s; five intervals are less than a block.
 
-Five intervals are a little less than a block: where they are all of it, the slightest lateness doubles the block.
+With a timeout of 180 ms all scrapes failed while the machine had a load of 15 per core. If scrapes are late, the
+block grows, and the verdict comes later.
 """
-
-
-def eventually(look: Callable[[], Found], patience: float = PATIENCE) -> Found:
-    """Return the first true answer of `look`; the last one when patience is over, for the assertion to show."""
-    end = time.monotonic() + patience
-    while not (found := look()) and time.monotonic() < end:
-        time.sleep(0.1)
-    return found
 
 
 def free_port() -> int:
@@ -42,11 +41,14 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-async def until(look: Callable[[], object], patience: float = PATIENCE) -> None:
-    """Return when `look` is true, let others of the loop run meanwhile; raises TimeoutError."""
-    async with asyncio.timeout(patience):
-        while not look():  # noqa: ASYNC110  what is looked at knows no events
-            await asyncio.sleep(0.01)
+def get(url: str, **options: Any) -> httpx.Response:
+    """Return the response to a GET request."""
+    return httpx.get(url, trust_env=False, timeout=HANG, **options)
+
+
+def post(url: str) -> httpx.Response:
+    """Return the response to a POST request."""
+    return httpx.post(url, trust_env=False, timeout=HANG)
 
 
 class Process:
@@ -61,18 +63,18 @@ class Process:
 
     def line(self) -> str:
         """Return the next line; raises queue.Empty if none comes."""
-        return self._lines.get(timeout=PATIENCE)
+        return self._lines.get(timeout=HANG)
 
     def stop(self) -> int:
         """End it, kindly; return its exit status."""
         if self.popen.poll() is None:
             self.popen.terminate()
         try:
-            status = self.popen.wait(10)
+            status = self.popen.wait(HANG)
         except subprocess.TimeoutExpired:
             self.popen.kill()
             status = self.popen.wait()
-        self._thread.join(5)
+        self._thread.join(HANG)
         if self.popen.stdout:
             self.popen.stdout.close()
         return status
@@ -115,13 +117,19 @@ class Programs:
         self(name, "-listen", url.removeprefix("http://"), *flags)
 
 
+def series(text: str, name: str) -> list[Series]:
+    """Return the series called `name` of metrics in the text format."""
+    matches = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
+    return [(dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels)), float(value)) for labels, value in matches]
+
+
 class Daemon(Process):
     """A running leakwatch on a port of its own."""
 
     def __init__(self, *arguments: str | Path) -> None:
         super().__init__([sys.executable, "-m", "leakwatch", "run", "--listen", "127.0.0.1:0", *arguments])
         self.log: list[dict[str, Any]] = []
-        self.url: str = eventually(lambda: next((e["address"] for e in self.events() if "address" in e), ""))
+        self.url: str = wait_for(self._address, show=lambda: self.said)
 
     def events(self) -> list[dict[str, Any]]:
         """Return the log so far; what is on its way to us belongs to it."""
@@ -132,18 +140,22 @@ class Daemon(Process):
                 break
         return [json.loads(line) for line in list(self.said) if line.startswith("{")]
 
-    def get(self, path: str) -> httpx.Response:
-        """Ask it."""
-        return httpx.get(self.url + path, trust_env=False, timeout=10)
+    def _address(self) -> str:
+        if self.popen.poll() is not None:
+            raise AssertionError("".join(self.said))
+        return next((event["address"] for event in self.events() if "address" in event), "")
 
-    def series(self, name: str) -> list[tuple[dict[str, str], float]]:
-        """Return the labels and value of each series called `name` in /metrics."""
-        found = []
-        for line in self.get("/metrics").text.splitlines():
-            match = re.fullmatch(rf"{name}(?:{{(.*)}})? (\S+)", line)
-            if match:
-                found.append((dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', match[1] or "")), float(match[2])))
-        return found
+    def get(self, path: str) -> httpx.Response:
+        """Return the response of leakwatch."""
+        return get(self.url + path)
+
+    def post(self, path: str) -> httpx.Response:
+        """Return the response of leakwatch to a POST request."""
+        return post(self.url + path)
+
+    def series(self, name: str) -> list[Series]:
+        """Return the series of a metric."""
+        return series(self.get("/metrics").text, name)
 
     def leaks(self, verdict: str = "leaking") -> dict[str, float]:
         """Return function -> goroutines of the leaks with this verdict."""

@@ -2,40 +2,60 @@
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
 from typing import Any, TypeVar
 
 from leakwatch.clock import Clock
 from tests.support.simulated import START
 
 T = TypeVar("T")
+THREAD = 0.01  # seconds between two checks of threads
 
 
 class _Selector(selectors.DefaultSelector):
-    """A selector that does not wait for a timeout, but adds it to `now`."""
+    """A selector that does not wait for a timeout, but adds it to `now`; `poll`: see `VirtualLoop`."""
 
-    def __init__(self) -> None:
+    def __init__(self, poll: float) -> None:
         super().__init__()
         self.now = 0.0
+        self.threads = 0
+        """Calls that run in threads, which take no virtual time."""
+        self._poll = poll
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return the events that are ready; without a timer, wait for the first one."""
-        ready = super().select(timeout and 0)
+        ready = super().select(timeout and min(timeout, self._poll))
+        while timeout and self.threads and not ready:
+            ready = super().select(THREAD)
         if not ready and timeout:
             self.now += timeout
         return ready
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop with a time that begins at 0 and passes only while all tasks wait."""
+    """An event loop with a time that begins at 0 and passes only while all tasks wait.
 
-    def __init__(self) -> None:
-        self._virtual = _Selector()
+    `poll`: seconds of real time that sockets get before each jump, for peers in the same loop.
+    """
+
+    def __init__(self, poll: float = 0.0) -> None:
+        self._virtual = _Selector(poll)
         super().__init__(self._virtual)
 
     def time(self) -> float:
         """Return the virtual time."""
         return self._virtual.now
+
+    def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]  # typeshed has variadic generics
+        """Call `func` in a thread, during which no virtual time passes."""
+        future = super().run_in_executor(executor, func, *args)
+        self._virtual.threads += 1
+        future.add_done_callback(self._thread_done)
+        return future
+
+    def _thread_done(self, _future: asyncio.Future[Any]) -> None:
+        self._virtual.threads -= 1
 
     def block(self, seconds: float) -> None:
         """Let time pass while no task can run, as a long computation does."""

@@ -1,1 +1,1 @@
-"""Requests that suspected targets get beside their scrapes."""
+"""Requests to a target beside its scrapes: probes of suspected targets, process and symbols of text profiles."""

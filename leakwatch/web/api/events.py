@@ -95,7 +95,7 @@ class LiveEvents:
         health = self._fleet.health()
         # A target may go down while another one comes up, so the time of the latest change counts too.
         latest = max((target_health.since for target_health in health.values()), default=0.0)
-        return self._fleet.pipeline.verdict_changes, len(health), round(1000 * latest)
+        return self._fleet.pipeline.revision, len(health), round(1000 * latest)
 
     def _id(self, urgent: UrgentState, blocks: int) -> str:
         return "-".join(map(str, (int(self._started), *urgent, blocks)))

@@ -134,7 +134,9 @@ def _fit(view: FleetView, leak: Leak, sums: Sequence[SeriesSum], now: float | No
     service = view.pipeline.service(leak.service)
     candidate = service.leaks.candidates.get(leak.stack.fingerprint) if service else None
     # The counts before a restart are not part of the plot.
-    judgements = [judgement for judgement in candidate.evidence if not judgement.restarted] if candidate else []
+    judgements = (
+        [judgement for judgement in candidate.deciding_judgements if not judgement.restarted] if candidate else []
+    )
     if not judgements:
         return None
     since = min(judgement.since for judgement in judgements)

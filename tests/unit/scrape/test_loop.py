@@ -140,6 +140,31 @@ def test_lag_of_the_event_loop_is_not_charged() -> None:
     assert simulated.state.health.duration == pytest.approx(0.05)
 
 
+class SlowProcessProbe(ProcessProbe):
+    """A probe whose request takes 10 ms of the target, while the event loop is late by a second."""
+
+    def __init__(self, simulated: SimulatedTarget) -> None:
+        super().__init__(simulated.fetcher)
+        self._simulated = simulated
+
+    async def request(self, _schedule: ProbeSchedule, _now: float) -> Process | None:
+        """Return a process after 10 ms and a lag of 1 s."""
+        self._simulated.late += 1.0
+        self._simulated.clock.now += 1.01
+        return Process("0x7f01", "b1")
+
+
+def test_requests_beside_a_scrape_are_charged_once_without_lag() -> None:
+    """The process request is charged with its own 10 ms: neither the lag nor the scrape is charged again."""
+    simulated = SimulatedTarget()
+    simulated.during_request = lambda: setattr(simulated, "late", simulated.late + 1.0)
+    simulated.duration = 1.02
+    simulated.loop._processes = SlowProcessProbe(simulated)
+    simulated.tick(10)
+    assert len(simulated.request_times) == 10
+    assert simulated.state.health.interval == 15.0
+
+
 def test_a_target_that_is_down_is_scraped_at_every_interval() -> None:
     """A refused connection is not charged; the reason is logged once, and again when it changes."""
     simulated = SimulatedTarget()
@@ -276,7 +301,7 @@ def test_a_profile_of_a_removed_target_is_ignored() -> None:
     simulated.tick(1)
     assert simulated.pipeline.targets == {}
     assert (simulated.state.total, simulated.state.history.last.max()) == (2, 2)
-    assert simulated.events == [[], []]
+    assert simulated.events == []
 
 
 class FakeProcessProbe(ProcessProbe):

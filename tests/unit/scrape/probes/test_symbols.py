@@ -345,8 +345,8 @@ def test_scrape_of_a_file(tmp_path: Path, name: str) -> None:
     assert [group["key"] for group in json.loads(output.stdout)["groups"]] == ["chan send", "select"]
     (tmp_path / name).write_text("<html>")
     output = CliRunner().invoke(app, command)
-    assert [group["key"] for group in json.loads(output.stdout)["groups"]] == ["(not told)"]
-    assert f"{name}: left out: not an answer of /symbol" in output.stderr
+    assert [group["key"] for group in json.loads(output.stdout)["groups"]] == ["(unknown)"]
+    assert f"{name}: left out: not a response of /symbol" in output.stderr
 
 
 def test_the_docs_have_all_wait_reasons() -> None:

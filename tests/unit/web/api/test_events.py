@@ -85,12 +85,12 @@ def test_closed_blocks_are_reported_less_often() -> None:
 def test_the_pipeline_counts_blocks_and_changes() -> None:
     """The pipeline counts closed blocks and changes of verdicts."""
     pipeline = Pipeline(DetectionSettings())
-    before = pipeline.blocks, pipeline.verdict_changes
+    before = pipeline.blocks, pipeline.revision
     assert before == (0, 0)
     for minute in range(150):
         pipeline.observe(pipeline.add_target(ONE), START + 60 * minute, 0, sample(stack("leak"), 9 * minute))
     assert pipeline.blocks == 29
-    assert pipeline.verdict_changes == 2  # suspected, leaking
+    assert pipeline.revision == 2  # suspected, leaking
 
 
 def test_a_reconnected_listener_gets_missed_events() -> None:
