@@ -19,6 +19,8 @@ class ManualClock(Clock):
         super().__init__()
         self.now = start
         self.wall_offset = wall_offset
+        self.sleeps: list[float] = []
+        """Seconds of each sleep so far."""
         self._sleepers: dict[asyncio.Future[None], float] = {}
 
     def time(self) -> float:
@@ -35,6 +37,7 @@ class ManualClock(Clock):
 
     async def sleep(self, seconds: float) -> None:
         """Return when the clock was advanced by `seconds`."""
+        self.sleeps.append(seconds)
         if seconds <= 0:
             await asyncio.sleep(0)
             return
@@ -51,7 +54,8 @@ class ManualClock(Clock):
         for sleeper, deadline in [*self._sleepers.items()]:
             if deadline <= self.now:
                 del self._sleepers[sleeper]
-                sleeper.set_result(None)
+                if not sleeper.done():  # a sleeper that was cancelled just now
+                    sleeper.set_result(None)
 
     async def sleeping(self, tasks: int = 1) -> None:
         """Return when exactly so many tasks sleep."""

@@ -1,4 +1,4 @@
-"""Runs Kubernetes discovery against an API server, with a virtual clock."""
+"""Runs Kubernetes discovery against an API server, with a manual clock."""
 
 import asyncio
 import contextlib
@@ -10,9 +10,8 @@ from leakwatch.discovery.kubernetes.kubeconfig import ServiceAccount
 from leakwatch.discovery.kubernetes.reflector import WatchTiming
 from leakwatch.discovery.status import DiscoveryStatus
 from leakwatch.discovery.target_group import TargetGroup
-from tests.support.virtual_clock import VirtualClock
+from tests.support.clock import HANG, ManualClock
 
-HANG = 300.0  # seconds after which a test fails; no test depends on the value
 TIMING = WatchTiming(idle_timeout=HANG, response_timeout=HANG)
 
 
@@ -21,7 +20,7 @@ class Discovery:
 
     def __init__(self) -> None:
         self.updates: list[Sequence[TargetGroup]] = []
-        self.clock = VirtualClock()
+        self.clock = ManualClock(0.0)
         self.status = DiscoveryStatus("shop", "kubernetes", self.clock.time)
 
     def addresses(self) -> list[str]:

@@ -13,13 +13,13 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class ApiModel(BaseModel):
+class KubernetesModel(BaseModel):
     """Base class of all models of API responses."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class OwnerReference(ApiModel):
+class OwnerReference(KubernetesModel):
     """An entry of `ownerReferences`."""
 
     kind: str = ""
@@ -27,7 +27,7 @@ class OwnerReference(ApiModel):
     controller: bool = False
 
 
-class ObjectMeta(ApiModel):
+class ObjectMeta(KubernetesModel):
     """`metadata` of an object."""
 
     name: str
@@ -39,7 +39,7 @@ class ObjectMeta(ApiModel):
     owners: tuple[OwnerReference, ...] = Field((), alias="ownerReferences")
 
 
-class KubernetesObject(ApiModel):
+class KubernetesObject(KubernetesModel):
     """Base class of objects that can be listed and watched."""
 
     metadata: ObjectMeta
@@ -50,7 +50,7 @@ class KubernetesObject(ApiModel):
         return f"{self.metadata.namespace}/{self.metadata.name}"
 
 
-class ContainerPort(ApiModel):
+class ContainerPort(KubernetesModel):
     """A port that a container declares."""
 
     number: int = Field(alias="containerPort")
@@ -58,7 +58,7 @@ class ContainerPort(ApiModel):
     protocol: str = ""
 
 
-class Container(ApiModel):
+class Container(KubernetesModel):
     """A container in the specification of a pod."""
 
     name: str
@@ -66,21 +66,21 @@ class Container(ApiModel):
     ports: tuple[ContainerPort, ...] | None = None
 
 
-class ContainerStatus(ApiModel):
+class ContainerStatus(KubernetesModel):
     """A running container."""
 
     name: str
     id: str = Field("", alias="containerID")
 
 
-class PodCondition(ApiModel):
+class PodCondition(KubernetesModel):
     """A condition in the status of a pod."""
 
     type: str
     status: str = ""
 
 
-class PodSpec(ApiModel):
+class PodSpec(KubernetesModel):
     """`spec` of a pod."""
 
     node: str = Field("", alias="nodeName")
@@ -88,7 +88,7 @@ class PodSpec(ApiModel):
     init_containers: tuple[Container, ...] | None = Field(None, alias="initContainers")
 
 
-class PodStatus(ApiModel):
+class PodStatus(KubernetesModel):
     """`status` of a pod."""
 
     phase: str = ""
@@ -114,7 +114,7 @@ class KubernetesNode(KubernetesObject):
     """A node; only its metadata is needed."""
 
 
-class ObjectReference(ApiModel):
+class ObjectReference(KubernetesModel):
     """`targetRef`: the object behind an endpoint."""
 
     kind: str = ""
@@ -122,7 +122,7 @@ class ObjectReference(ApiModel):
     namespace: str = ""
 
 
-class EndpointConditions(ApiModel):
+class EndpointConditions(KubernetesModel):
     """Conditions of an endpoint; None means unknown."""
 
     ready: bool | None = None
@@ -130,7 +130,7 @@ class EndpointConditions(ApiModel):
     terminating: bool | None = None
 
 
-class SliceEndpoint(ApiModel):
+class SliceEndpoint(KubernetesModel):
     """An endpoint of a slice."""
 
     addresses: tuple[str, ...] | None = None
@@ -142,7 +142,7 @@ class SliceEndpoint(ApiModel):
     topology: dict[str, str] = Field(default_factory=dict, alias="deprecatedTopology")
 
 
-class EndpointPort(ApiModel):
+class EndpointPort(KubernetesModel):
     """A port of all endpoints of a slice."""
 
     name: str | None = None
@@ -162,7 +162,7 @@ class EndpointSlice(KubernetesObject):
 Object = TypeVar("Object", bound=KubernetesObject)
 
 
-class ListMeta(ApiModel):
+class ListMeta(KubernetesModel):
     """`metadata` of a list."""
 
     version: str = Field("", alias="resourceVersion")
@@ -170,34 +170,34 @@ class ListMeta(ApiModel):
     """Token of the next page; "" on the last page."""
 
 
-class ListPage(ApiModel, Generic[Object]):
+class ListPage(KubernetesModel, Generic[Object]):
     """A page of a list."""
 
     metadata: ListMeta
     items: tuple[Object, ...] | None = None
 
 
-class UncheckedPage(ApiModel):
+class UncheckedPage(KubernetesModel):
     """A page of a list with unvalidated items."""
 
     metadata: ListMeta
     items: tuple[dict[str, Any], ...] | None = None
 
 
-class WatchEvent(ApiModel):
+class WatchEvent(KubernetesModel):
     """A line of a watch. Its type determines the type of `object`."""
 
     type: str
     object: dict[str, Any]
 
 
-class Bookmark(ApiModel):
+class Bookmark(KubernetesModel):
     """The object of a BOOKMARK event: its metadata contain the resource version that the watch reached."""
 
     metadata: ListMeta
 
 
-class KubernetesStatus(ApiModel):
+class KubernetesStatus(KubernetesModel):
     """The body of an error response."""
 
     code: int = 0

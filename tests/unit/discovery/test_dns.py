@@ -14,9 +14,8 @@ from leakwatch.discovery.dns import DnsConfig, DnsDiscoverer, lookup, system_res
 from leakwatch.discovery.status import DiscoveryStatus
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.errors import DiscoveryError
+from tests.support.clock import ManualClock, until
 from tests.support.naming import Zone, naming
-from tests.support.running import until
-from tests.support.virtual_clock import VirtualClock
 
 MakeResolver = Callable[[], dns.asyncresolver.Resolver]
 SRV = {"SRV": ["0 0 6060 b.test.", "0 0 6061 a.test.", "0 0 1 ."]}
@@ -44,7 +43,7 @@ def discovered(
     """Return address -> labels of the targets of some names."""
     settings = DnsConfig.model_validate({"names": names, "type": kind, "port": 6060})
     with resolving(zone, *search) as make:
-        discoverer = DnsDiscoverer(settings, DiscoveryStatus(), VirtualClock(), make)
+        discoverer = DnsDiscoverer(settings, DiscoveryStatus(), ManualClock(), make)
         groups = asyncio.run(discoverer.resolve()) or []
     return {address: group.labels for group in groups for address in group.targets}
 
@@ -104,7 +103,7 @@ def rounds(
     status = DiscoveryStatus("j", "dns", lambda: 7.0)
 
     async def run() -> list[list[str] | None]:
-        discoverer = DnsDiscoverer(settings, status, VirtualClock(), make)
+        discoverer = DnsDiscoverer(settings, status, ManualClock(), make)
         results = []
         for change in (lambda: None, *changes):
             change()
@@ -198,7 +197,7 @@ def test_names_are_resolved_at_each_refresh_interval() -> None:
     zone = Zone({"a.": {"A": ["10.0.0.1", "10.0.0.2"]}})
     settings = DnsConfig.model_validate({"names": ["a."], "type": "a", "port": 1, "refresh_interval": "20s"})
     updates: list[list[TargetGroup]] = []
-    clock = VirtualClock()
+    clock = ManualClock()
 
     async def run() -> None:
         discoverer = DnsDiscoverer(settings, DiscoveryStatus(), clock, make)

@@ -12,8 +12,7 @@ from leakwatch.config import parse
 from leakwatch.discovery.file import CompleteFileConfig, FileDiscoverer
 from leakwatch.discovery.status import DiscoveryStatus
 from leakwatch.discovery.target_group import TargetGroup
-from tests.support.running import until
-from tests.support.virtual_clock import VirtualClock
+from tests.support.clock import ManualClock, until
 
 
 def addresses(groups: Sequence[TargetGroup] | None) -> list[str] | None:
@@ -23,7 +22,7 @@ def addresses(groups: Sequence[TargetGroup] | None) -> list[str] | None:
 
 def discoverer(*files: Path) -> FileDiscoverer:
     """Return the discoverer of files without relabel rules."""
-    return FileDiscoverer(CompleteFileConfig(files=files), DiscoveryStatus(), VirtualClock())
+    return FileDiscoverer(CompleteFileConfig(files=files), DiscoveryStatus(), ManualClock())
 
 
 def write(path: Path, text: str) -> None:
@@ -123,7 +122,7 @@ def test_files_are_read_at_each_refresh_interval(tmp_path: Path) -> None:
     write(path, "- targets: ['a:1']")
     text = "scrape_configs: [{job_name: j, file_sd_configs: [{files: [t.yml], refresh_interval: 20s}]}]"
     (config,) = parse(text, "c.yml", tmp_path).scrape_configs[0].file_sd_configs
-    clock = VirtualClock()
+    clock = ManualClock()
     updates: list[list[str] | None] = []
 
     async def run() -> None:

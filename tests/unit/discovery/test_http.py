@@ -13,8 +13,7 @@ from leakwatch.discovery.status import DiscoveryStatus
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.errors import DiscoveryError
 from tests.support.answering import Answer, Server, answering, endless, http
-from tests.support.running import until
-from tests.support.virtual_clock import VirtualClock
+from tests.support.clock import ManualClock, until
 
 JSON = "Content-Type: application/json"
 LIST = json.dumps([{"targets": ["a:1", "a:2"], "labels": {"service": "shop"}}, {"targets": ["b"]}]).encode()
@@ -33,7 +32,7 @@ def run(
 ) -> tuple[Updates, DiscoveryStatus]:
     """Run a discoverer until `is_done`, with refresh intervals that pass at once; return updates and status."""
     updates: Updates = []
-    clock = VirtualClock()
+    clock = ManualClock()
     status = DiscoveryStatus("j", "http", lambda: 7.0)
 
     def step() -> bool:

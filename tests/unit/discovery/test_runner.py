@@ -12,15 +12,14 @@ from leakwatch.discovery.file import FileConfig, FileDiscoverer
 from leakwatch.discovery.relabel import RelabelConfig
 from leakwatch.discovery.runner import RESTART_PAUSE, DiscoveryRunner, DiscoverySettings
 from leakwatch.discovery.status import DiscoveryStatus
-from tests.support.running import until
-from tests.support.virtual_clock import VirtualClock
+from tests.support.clock import ManualClock, until
 
 
 class Scene:
-    """A runner with a virtual clock, and the number of reported changes."""
+    """A runner with a manual clock, and the number of reported changes."""
 
     def __init__(self) -> None:
-        self.clock = VirtualClock(1000.0)
+        self.clock = ManualClock(1000.0)
         self.changes = 0
         self.runner = DiscoveryRunner(self._count, self.clock)
 

@@ -145,6 +145,16 @@ def test_a_reload_keeps_queued_alerts() -> None:
         assert events.count("Alertmanager removed") == 1
 
 
+async def refreshed(running: Running, condition: Callable[[], object]) -> None:
+    """Wait until a condition is true, while refresh intervals of 20 ms pass."""
+
+    def after_an_interval() -> object:
+        running.clock.advance(0.02)
+        return condition()
+
+    await until(after_an_interval)
+
+
 def test_alertmanagers_from_a_file(tmp_path: Path) -> None:
     """Alertmanagers are discovered as targets are; an unreadable file keeps the last ones."""
     file = tmp_path / "am.json"
@@ -158,10 +168,10 @@ def test_alertmanagers_from_a_file(tmp_path: Path) -> None:
             running.notifier.wake()
             await until(lambda: one.posted)
             file.write_text('[{"targets')
-            await until(lambda: any("targets file" in str(event) for event in running.events()))
+            await refreshed(running, lambda: any("targets file" in str(event) for event in running.events()))
             assert len(running.notifier.clients) == 1
             file.write_text(json.dumps([{"targets": [one.address, two.address]}]))
-            await until(lambda: two.posted)
+            await refreshed(running, lambda: two.posted)
 
         play(steps)
         assert one.paths[0] == "/x"

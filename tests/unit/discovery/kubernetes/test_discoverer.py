@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 from leakwatch.config import parse
 from leakwatch.discovery.kubernetes.reflector import PAGE_LIMIT, WatchTiming
 from tests.support.api_server import ApiServer, Object, endpoint_slice, plain, pod, serving, token
-from tests.support.kubernetes_discovery import HANG, discovering, errors
+from tests.support.clock import HANG
+from tests.support.kubernetes_discovery import discovering, errors
 from tests.support.running import Daemon, eventually
 
 

@@ -12,8 +12,8 @@ import trustme
 from leakwatch.discovery.kubernetes.exec_plugin import MAX_OUTPUT
 from leakwatch.discovery.kubernetes.kubeconfig import read_kubeconfig
 from leakwatch.errors import DiscoveryError
+from tests.support.clock import until
 from tests.support.credential_plugins import TOKEN, V1, V1BETA1, echo, output, plugin, printing, script
-from tests.support.running import until
 
 
 @pytest.mark.parametrize("api_version", [V1, V1BETA1])
