@@ -34,9 +34,9 @@ test-quick: ## run the linters, the type checker and the tests without services
 	pytest -n 2 --dist worksteal $(QUICK) || failed="$$failed pytest"; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
-# The tests wait most of the time, so there are more workers than cores. The longest tests come first.
+# The tests wait most of the time, so there are more workers than cores. The longest modules come first (tests/e2e/conftest.py).
 test-slow: setup ## run the tests with real services, Prometheus, Alertmanager, Chromium and containers
-	pytest -n 6 --dist loadgroup --no-loadscope-reorder $(addprefix --ignore=,$(QUICK))
+	pytest -n 6 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(QUICK))
 
 demo: ## run a leaking Go service and leakwatch; ARGS are passed to leakwatch demo
 	@.ci/tools.sh venv go
