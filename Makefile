@@ -4,11 +4,13 @@
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup venv test test-quick demo lint types detection dashboards docs vendor bench image image-lock fmt clean
+QUICK = tests/unit tests/pipeline tests/test_layout.py tests/test_structure.py tests/docs/test_wording.py
+
+.PHONY: help setup venv test test-quick test-slow demo lint types detection dashboards docs vendor bench image image-lock fmt clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install missing tools: .venv, Go, and the servers and programs that the tests use
 	@.ci/tools.sh venv go go1.27 prometheus promtool alertmanager amtool nats-server checkov buildah debootstrap podman runc \
@@ -19,18 +21,22 @@ venv:
 
 test: setup ## run the linters, the type checker and all tests
 	@failed=; \
-	$(MAKE) lint || failed="$$failed lint"; \
-	$(MAKE) types || failed="$$failed types"; \
-	pytest -n 4 --dist loadgroup || failed="$$failed pytest"; \
+	$(MAKE) test-quick || failed="$$failed test-quick"; \
+	$(MAKE) test-slow || failed="$$failed test-slow"; \
 	$(MAKE) detection || failed="$$failed detection"; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
-test-quick: venv ## run the linters, the type checker, unit and pipeline tests
-	@failed=; \
+test-quick: ## run the linters, the type checker and the tests without services
+	@.ci/tools.sh venv go promtool; \
+	failed=; \
 	$(MAKE) lint || failed="$$failed lint"; \
 	$(MAKE) types || failed="$$failed types"; \
-	pytest -n 3 --dist load tests/unit tests/pipeline tests/test_structure.py tests/test_layout.py || failed="$$failed pytest"; \
+	pytest -n 2 --dist worksteal $(QUICK) || failed="$$failed pytest"; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
+# The tests wait most of the time, so there are more workers than cores. The longest tests come first.
+test-slow: setup ## run the tests with real services, Prometheus, Alertmanager, Chromium and containers
+	pytest -n 6 --dist loadgroup --no-loadscope-reorder $(addprefix --ignore=,$(QUICK))
 
 demo: ## run a leaking Go service and leakwatch; ARGS are passed to leakwatch demo
 	@.ci/tools.sh venv go

@@ -1,5 +1,7 @@
 """Order of the end-to-end tests, and their distribution to the workers of pytest-xdist."""
 
+from collections.abc import Generator
+
 import pytest
 
 LONGEST = (
@@ -21,13 +23,15 @@ LONGEST = (
 """The modules that take longest, so that no worker begins one of them last."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)  # a wrapper runs before xdist, which reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, object, object]:
     """Begin with the longest modules, and keep the tests that share a fixture on one worker."""
     order = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
     for item in items:
         if isinstance(item, pytest.Function) and shares_fixture(item):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    return (yield)
 
 
 def shares_fixture(item: pytest.Function) -> bool:

@@ -18,8 +18,6 @@ from tests.support.virtual_time import VirtualLoop
 PROFILES = Path(__file__).parents[1] / "profiles"
 
 NOT_FOUND = b"404 page not found"
-POLL = 0.001
-"""Seconds in which a packet arrives on loopback."""
 
 Load = Callable[[float], Mapping[str, int] | bytes | None]
 """Seconds since the start -> goroutines by function, or a body; None while the service does not respond."""

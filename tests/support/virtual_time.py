@@ -14,18 +14,17 @@ THREAD = 0.01  # seconds between two checks of threads
 
 
 class _Selector(selectors.DefaultSelector):
-    """A selector that does not wait for a timeout, but adds it to `now`; `poll`: see `VirtualLoop`."""
+    """A selector that does not wait for a timeout, but adds it to `now`."""
 
-    def __init__(self, poll: float) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
         self.threads = 0
         """Calls that run in threads, which take no virtual time."""
-        self._poll = poll
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return the events that are ready; without a timer, wait for the first one."""
-        ready = super().select(timeout and min(timeout, self._poll))
+        ready = super().select(timeout and 0)
         while timeout and self.threads and not ready:
             ready = super().select(THREAD)
         if not ready and timeout:
@@ -36,11 +35,11 @@ class _Selector(selectors.DefaultSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop with a time that begins at 0 and passes only while all tasks wait.
 
-    `poll`: seconds of real time that sockets get before each jump, for peers in the same loop.
+    Both ends of a connection may be in the loop: loopback delivers at once.
     """
 
-    def __init__(self, poll: float = 0.0) -> None:
-        self._virtual = _Selector(poll)
+    def __init__(self) -> None:
+        self._virtual = _Selector()
         super().__init__(self._virtual)
 
     def time(self) -> float:

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 import pytest
 
 from leakwatch.errors import LeakwatchError
-from tests.support.virtual_service import POLL, VirtualService, invoke
+from tests.support.virtual_service import VirtualService, invoke
 from tests.support.virtual_time import VirtualClock, VirtualLoop
 
 
 @pytest.fixture
 def loop(monkeypatch: pytest.MonkeyPatch) -> VirtualLoop:
-    """Return the loop in which the command runs; its virtual time is also the time of the command's clock."""
-    loop = VirtualLoop(POLL)
+    """Return the loop of the command, whose clock is virtual."""
+    loop = VirtualLoop()
     monkeypatch.setattr("leakwatch.cli.scrape_session.Clock", lambda: VirtualClock(loop))
     return loop
 

@@ -10,14 +10,14 @@ import junitparser
 import pytest
 
 from leakwatch.errors import UsageError
-from tests.support.virtual_service import POLL, VirtualService, invoke
+from tests.support.virtual_service import VirtualService, invoke
 from tests.support.virtual_time import VirtualClock, VirtualLoop
 
 
 @pytest.fixture
 def loop(monkeypatch: pytest.MonkeyPatch) -> VirtualLoop:
-    """Return the loop in which the command runs; its virtual time is also the time of the command's clock."""
-    loop = VirtualLoop(POLL)
+    """Return the loop of the command, whose clock is virtual."""
+    loop = VirtualLoop()
     monkeypatch.setattr("leakwatch.cli.scrape_session.Clock", lambda: VirtualClock(loop))
     return loop
 
@@ -67,7 +67,7 @@ def test_a_busy_service_passes(loop: VirtualLoop) -> None:
 
 
 def test_a_restarted_target_is_not_judged(loop: VirtualLoop) -> None:
-    """The status is 2 if a process restarts half-way, because neither process ran for long enough."""
+    """The status is 2 if a process restarts half-way: no process was watched for long enough."""
     status, report = check(loop, VirtualService(busy, restart=60.0))
     (target,) = report["targets"]
     assert (status, target["restarts"]) == (2, 1)
@@ -76,7 +76,7 @@ def test_a_restarted_target_is_not_judged(loop: VirtualLoop) -> None:
 
 
 def test_a_target_that_dies_half_way(loop: VirtualLoop) -> None:
-    """The dead target is not judged, for a stated reason, and the other target is judged."""
+    """The check gives the dead target up after 3 blocks with the reason, and judges the other target."""
 
     def dying(seconds: float) -> Mapping[str, int] | None:
         return busy(seconds) if seconds < 60 else None
@@ -113,7 +113,7 @@ def test_a_slow_target_is_scraped_less_often(loop: VirtualLoop, duration: float,
     ids=["none", "html", "empty"],
 )
 def test_a_target_without_a_profile(loop: VirtualLoop, load: bytes | None, reason: str) -> None:
-    """The status is 2 after the timeout, and control characters of the body are escaped."""
+    """The status is 2 after the timeout, with an escaped quote of the body."""
     service = VirtualService(lambda _: load)
     result = invoke(loop, [service], "check", service.url, "--timeout", "5s")
     assert result.exit_code == 2
