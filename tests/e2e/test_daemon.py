@@ -223,10 +223,10 @@ def test_a_restart_is_recognised(programs: Path, leakwatch: Run, tmp_path: Path)
         assert [value for _, value in daemon.series("leakwatch_process_restarts_total")] == [0.0]
         run.restart(url)
         wait_for(lambda: daemon.series("leakwatch_process_restarts_total")[0][1] == 1)
-    events = [e["event"] for e in daemon.events()]
-    before = events[: events.index("target restarted")]
-    assert "suspected -> leaking" in before
-    assert not [event for event in before if event.startswith("leaking ->")]
+    events = daemon.events()
+    before = events[: [e["event"] for e in events].index("target restarted")]
+    assert "leak confirmed" in [e["event"] for e in before]
+    assert not [e for e in before if e.get("before") == "leaking"]
     assert [e["new_build"] for e in daemon.events() if e["event"] == "target restarted"] == [False]
 
 
