@@ -141,7 +141,7 @@ def test_lag_of_the_event_loop_is_not_charged() -> None:
 
 
 class SlowProcessProbe(ProcessProbe):
-    """A probe whose request takes 10 ms of the target, while the event loop is late by a second."""
+    """A probe with a request of 10 ms, while the event loop is late by a second."""
 
     def __init__(self, simulated: SimulatedTarget) -> None:
         super().__init__(simulated.fetcher)

@@ -16,7 +16,7 @@ from tests.support.virtual_time import VirtualClock, VirtualLoop
 
 @pytest.fixture
 def loop(monkeypatch: pytest.MonkeyPatch) -> VirtualLoop:
-    """Return the loop of the command, whose clock is virtual."""
+    """Return the loop of the command, with a virtual clock."""
     loop = VirtualLoop()
     monkeypatch.setattr("leakwatch.cli.scrape_session.Clock", lambda: VirtualClock(loop))
     return loop
