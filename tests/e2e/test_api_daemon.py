@@ -20,7 +20,7 @@ CONFIG = f"{FAST}scrape_configs: [{{job_name: shop, static_configs: [{{targets: 
 
 
 def ask(daemon: Daemon, path: str) -> Any:
-    """Return what the API says."""
+    """Return the parsed response of the API to a request for `path`."""
     response = daemon.get(f"/api/v1/{path}")
     assert response.status_code == 200, response.text
     return response.json()
@@ -59,7 +59,7 @@ def test_a_real_leak(leakwatch: Run, start: Programs, tmp_path: Path) -> None:
 
 
 def test_who_may_ask(leakwatch: Run, tmp_path: Path) -> None:
-    """TLS, passwords and the prefix hold for the API as for all else; what is refused says nothing of it."""
+    """TLS, passwords and the prefix hold for the API as for all pages; a response of 401 has no other content."""
     ca = everything(tmp_path)
     (tmp_path / "web.yml").write_text(
         "tls_server_config:\n  cert_file: server.pem\n  key_file: server.key\n"

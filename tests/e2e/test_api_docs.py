@@ -41,13 +41,13 @@ def test_the_problem_is_what_is_answered() -> None:
 
 
 def test_the_event_is_what_is_sent() -> None:
-    """The example of an event is what that world of ours would send."""
+    """The example of an event is the event that the API of the example world sends."""
     (example,) = re.findall(r"^(retry: 2000\n\n.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
     assert example.strip() == get("/api/v1/events", headers={"Last-Event-ID": "another"}).text.strip()
 
 
 def test_the_commands_run(leakwatch: Callable[..., Daemon], start: Programs, tmp_path: Path) -> None:
-    """Each command of the page, on a real leak, prints what the page says of it."""
+    """Each command of the page, on a real leak, prints the documented output."""
     url = start("w5pipeline", "-rate", "10")
     targets = ["127.0.0.1:1", url.removeprefix("http://")]
     config = f"{FAST}scrape_configs: [{{job_name: shop, static_configs: [{{targets: {targets}}}]}}]\n"

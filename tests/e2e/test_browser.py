@@ -23,7 +23,7 @@ class World:
 
     daemon: Daemon
     seen: dict[str, str]
-    """What the page said before the verdict and after, whether it was the same one, and what had the focus."""
+    """The text of the page before and after the verdict, whether the document stayed, and the focused element."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def world(programs: Path, browser: Browser, tmp_path_factory: pytest.TempPathFac
 
 
 def watched(browser: Browser, daemon: Daemon) -> dict[str, str]:
-    """Open the page before anything can be known, type, and wait; return what it said."""
+    """Open the page before the first verdict, focus a field and wait for the leak; return the texts."""
     with Visit(browser, daemon.url) as page:
         page.goto(f"{daemon.url}/")
         page.evaluate("window.sameDocument = true")
@@ -71,7 +71,7 @@ def watched(browser: Browser, daemon: Daemon) -> dict[str, str]:
 
 
 def test_a_leak_appears_by_itself(world: World) -> None:
-    """The page that said until when nothing can be known shows the leak without a reload; focus stays."""
+    """The page that announced the first verdict shows the leak without a reload; the focus stays."""
     assert "The first verdict is possible in" in world.seen["before"] or "No target has" in world.seen["before"]
     assert "main.FilterService" not in world.seen["before"]
     assert "main.FilterService" in world.seen["after"]
@@ -168,7 +168,7 @@ def test_status_hides_secrets(world: World, browser: Browser) -> None:
 
 
 def test_what_is_not_there(world: World, browser: Browser) -> None:
-    """An unknown address is a page that leads back; a service that goes is said to be gone."""
+    """The page of an unknown address has a link to the overview."""
     with Visit(browser, world.daemon.url, allowed="404 (Not Found)") as page:
         page.goto(f"{world.daemon.url}/services/nobody")
         expect(page.get_by_role("heading", level=1)).to_have_text("Not Found")

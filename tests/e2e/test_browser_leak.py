@@ -22,7 +22,7 @@ NOT_EMPTY = (
 
 @dataclass(frozen=True)
 class World:
-    """Two instances of a service that leaks, and the daemon that has told so."""
+    """Two instances of a service that leaks, and the daemon that reports the leak."""
 
     daemon: Daemon
     config: Path
@@ -140,7 +140,7 @@ def test_a_flame_graph_that_is_drawn_anew_does_not_move(world: World, browser: B
 
 
 def test_keys_move_along_the_line(world: World, browser: Browser) -> None:
-    """Arrow keys tell one moment after the other; without them the legend tells the latest."""
+    """Each press of an arrow key moves the legend to another time of the plot."""
     with Visit(browser, world.daemon.url) as page:
         page.goto(world.daemon.url + world.leak)
         drawn(page)
@@ -165,7 +165,7 @@ def test_what_is_to_be_pasted_can_be_copied(world: World, browser: Browser) -> N
 
 
 def test_evidence_can_be_downloaded(world: World, browser: Browser) -> None:
-    """What was kept when the verdict turned is listed, and comes as a file."""
+    """Evidence that was stored when the verdict changed is listed and can be downloaded."""
     with Visit(browser, world.daemon.url) as page:
         for path in (world.leak, world.target):
             page.goto(world.daemon.url + path)
@@ -182,7 +182,7 @@ def test_evidence_can_be_downloaded(world: World, browser: Browser) -> None:
 
 @pytest.mark.parametrize("scripts", [True, False])
 def test_the_difference_to_a_kept_moment(world: World, browser: Browser, *, scripts: bool) -> None:
-    """What grew since the first evidence is one click away, with scripts and without, on any screen."""
+    """One click shows the growth since the first evidence, with and without scripts, on any screen."""
     with Visit(browser, world.daemon.url, scripts=scripts) as page:
         page.goto(world.daemon.url + world.target)
         form = page.locator("#difference form")
@@ -192,7 +192,7 @@ def test_the_difference_to_a_kept_moment(world: World, browser: Browser, *, scri
         expect(first).to_contain_text("main.FilterService")
         expect(first).to_contain_text("grown")
         assert page.url.endswith("#difference")
-        if scripts:  # it goes on as the target does, and the choice stays
+        if scripts:  # the table follows the target, and the choice stays
             said = first.inner_text()
             wait_for(lambda: first.inner_text() != said)
             expect(form.get_by_label("To")).to_have_value("now")
@@ -266,7 +266,7 @@ def test_plots_follow_the_scheme(world: World, browser: Browser) -> None:
 
 
 def test_without_scripts_the_numbers_stand_there(world: World, browser: Browser) -> None:
-    """Both pages say the same as tables."""
+    """Without scripts, both pages show the numbers as tables."""
     with Visit(browser, world.daemon.url, scripts=False) as page:
         page.goto(world.daemon.url + world.leak)
         page.get_by_text("Numbers and events").click()
@@ -283,7 +283,7 @@ def reload(world: World) -> None:
 
 
 def test_a_leak_that_vanishes_says_so(world: World, browser: Browser) -> None:
-    """When a rule takes it out of sight while somebody looks, the page says by which; nothing else changes."""
+    """If a new rule hides the leak while its page is open, the page names the rule."""
     with Visit(browser, world.daemon.url, allowed="404") as page:
         page.goto(world.daemon.url + world.leak)
         drawn(page)

@@ -1,4 +1,4 @@
-"""Closer looks at real programs: what Go's runtime proves, and what a full dump tells, with a Go that can tell."""
+"""Probes of real programs: proofs of Go's runtime and full dumps, with a version of Go that has both."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ def leaks(daemon: Daemon, name: str) -> dict[str, tuple[str, float]]:
 
 
 def test_what_the_runtime_proves(daemon: Daemon) -> None:
-    """A send whose receiver has ended is proven, with its count; a send that could still end is not."""
+    """A send without a receiver is proven, with its count; a send that can still end is not proven."""
     expected = {"w5pipeline": "proven", "w2push": "leaking"}  # the receiver of w2push is slow, but exists
 
     def verdicts() -> dict[str, str]:

@@ -54,7 +54,7 @@ def test_nobody_has_more_rights_than_it_needs(services: dict[str, Any]) -> None:
 
 
 def test_images_are_pinned_or_built_here(services: dict[str, Any]) -> None:
-    """Nobody's newest image is taken unseen."""
+    """Each image has a fixed version, and each image that is built here has a Dockerfile."""
     assert services["leakwatch"]["image"] == f"leakwatch:{__version__}"
     for service in services.values():
         assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", service["image"])
@@ -76,7 +76,7 @@ def test_who_is_named_is_there(services: dict[str, Any], inside: Path) -> None:
 
 
 def test_each_configuration_is_good(inside: Path) -> None:
-    """Prometheus and Alertmanager say so of theirs, the rules included."""
+    """Prometheus and Alertmanager accept their configurations, including the rules."""
     checks = (
         ["promtool", "check", "config", f"{inside}/etc/prometheus/prometheus.yml"],
         ["amtool", "check-config", f"{inside}/etc/alertmanager/alertmanager.yml"],
@@ -121,5 +121,5 @@ def test_it_runs_and_its_health_check_tells(services: dict[str, Any], inside: Pa
 
 
 def healthy(check: list[str]) -> bool:
-    """Tell what a health check says."""
+    """Return whether a health check succeeds."""
     return subprocess.run(check, check=False, capture_output=True).returncode == 0

@@ -1,7 +1,7 @@
 """deploy/compose, brought up as a whole by podman-compose: from the leaking shop to Alertmanager.
 
 The images of Prometheus and Alertmanager are made from the programs that are installed here. All share one network
-namespace that nobody else is in, so the fixed ports of the file are free and nothing is reached from outside.
+namespace without other processes, so the fixed ports of the file are free and the outside is not reachable.
 """
 
 import json

@@ -43,7 +43,7 @@ esac
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return a PATH whose docker is podman; the shop is built here, since its first stage needs a base."""
+    """Return a PATH with podman as docker; the shop is built here, since its first stage needs a base image."""
     folder = tmp_path_factory.mktemp("bin")
     (folder / "docker").write_text(DOCKER)
     (folder / "docker").chmod(0o755)
@@ -81,7 +81,7 @@ def test_it_is_built_as_the_page_says(path: str) -> None:
 
 
 def test_beside_one_service(path: str) -> None:
-    """The sidecar reaches what its service shows to nobody else."""
+    """The sidecar reaches a service that listens for its own pod only."""
     look = run("Beside one service", path)
     assert "main.customer" in look or "main.(*shop)" in look
     leakwatch = Container(f"{PREFIX}leakwatch")

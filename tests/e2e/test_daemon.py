@@ -48,7 +48,7 @@ def test_no_file_no_tuning(start: Start, leakwatch: Run) -> None:
 
 
 def test_a_reload_keeps_history_and_a_bad_file_keeps_all(start: Start, leakwatch: Run, tmp_path: Path) -> None:
-    """SIGHUP and POST /-/reload take a good file over; targets that stay keep what is known of them."""
+    """SIGHUP and POST /-/reload apply a valid file; targets that stay keep their history."""
     leaking, healthy = start("w5pipeline"), start("healthy")
     path = config(tmp_path, f"pipeline={leaking}")
     daemon = leakwatch("--config", path)
@@ -85,7 +85,7 @@ def test_a_reload_keeps_history_and_a_bad_file_keeps_all(start: Start, leakwatch
 
 
 def test_a_reload_of_global_reaches_running_targets(start: Start, leakwatch: Run, tmp_path: Path) -> None:
-    """A new interval in `global` holds for targets that run already; their counters go on."""
+    """A new interval in `global` applies to running targets; their counters continue."""
     one, two = start("healthy"), start("healthy")
     path = config(tmp_path, f"one={one}", f"two={two}")
     daemon = leakwatch("--config", path)
@@ -202,7 +202,7 @@ def test_one_bad_target_never_disturbs_another(start: Start, leakwatch: Run, tmp
 
 
 def test_a_port_in_use() -> None:
-    """A second daemon on the same port says so in one line and ends with status 1."""
+    """A second daemon on the same port reports the error in one line and exits with status 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         process = Process(
@@ -231,7 +231,7 @@ def test_a_restart_is_recognised(programs: Path, leakwatch: Run, tmp_path: Path)
 
 
 def test_ignored_leaks_stay_out_of_sight(start: Start, leakwatch: Run, tmp_path: Path) -> None:
-    """What a rule matches is neither exported nor logged, and counted."""
+    """A leak that a rule matches is counted, and is neither exported nor logged."""
     path = config(tmp_path, f"pipeline={start('w5pipeline')}")
     path.write_text(path.read_text() + "ignore: [{function: main.Filter*, reason: known}, {function: no.such}]\n")
     daemon = leakwatch("--config", path)

@@ -100,7 +100,7 @@ def filled(expr: str, chosen: dict[str, str]) -> str:
 
 @pytest.fixture(scope="module")
 def watched(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Run services, leakwatch and Prometheus, until a leak is told and one of the processes is another."""
+    """Run services, leakwatch and Prometheus until a leak is reported and a process has restarted."""
     folder = tmp_path_factory.mktemp("grafana")
     rules = (ROOT / "deploy" / "prometheus" / "leakwatch.recording.yml").read_text()
     (folder / "recording.yml").write_text(rules.replace("interval: 1m", "interval: 1s"))

@@ -33,7 +33,7 @@ def beside(file: Path) -> Path:
 
 
 def scraped(body: Path) -> dict[tuple[str, str], Any]:
-    """Return function, wait reason -> goroutines, as `leakwatch scrape` says of a body."""
+    """Return function, wait reason -> goroutines, as `leakwatch scrape` prints them for a body."""
     result = CliRunner().invoke(app, ["scrape", str(body), "--format", "json"])
     assert result.exit_code == 0, result.output
     stacks = [stack for group in json.loads(result.stdout)["groups"] for stack in group["stacks"]]
@@ -59,7 +59,7 @@ def configured(folder: Path, url: str, form: str) -> Path:
 
 @pytest.mark.parametrize("form", ["text", "proto"])
 def test_the_evidence_survives_the_kill(start: Programs, leakwatch: Run, tmp_path: Path, form: str) -> None:
-    """What a service held before it was killed, and leakwatch after it, is on disk, and names itself."""
+    """The last body of a killed service is on disk with its name and target, also after leakwatch was killed."""
     url = start("w5pipeline")
     daemon = leakwatch("--config", configured(tmp_path, url, form))
     folder = tmp_path / "evidence"

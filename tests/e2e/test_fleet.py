@@ -96,7 +96,7 @@ def ask(client: httpx.Client, query: str) -> list[dict[str, str]]:
 def test_shards_that_die_and_grow_lose_no_leak(
     fleet: Path, prometheus: tuple[httpx.Client, list[int]], leakwatch: Run
 ) -> None:
-    """Each target is scraped by one shard; each leak is told once, and at once by whoever takes it over."""
+    """One shard scrapes each target; each leak is reported once, and at once after a restart of its shard."""
     client, ports = prometheus
 
     def shard(index: int, count: int) -> Daemon:
@@ -104,7 +104,7 @@ def test_shards_that_die_and_grow_lose_no_leak(
         return leakwatch("--config", fleet, "--shard", f"{index}/{count}", *where)
 
     def told(shards: list[Daemon]) -> Counter[str]:
-        """Return service -> how many shards and stacks it is said to leak in."""
+        """Return service -> number of leaks that the shards report for it."""
         found: Counter[str] = Counter()
         for daemon in shards:
             for labels, _ in daemon.series("leakwatch_leak_goroutines"):

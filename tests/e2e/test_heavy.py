@@ -1,4 +1,4 @@
-"""What real leaks take of memory: programs that hold a known amount, next to what leakwatch says of them."""
+"""Memory of real leaks: programs that hold a known amount, compared with the figures of leakwatch."""
 
 import re
 import socket
@@ -26,7 +26,7 @@ scrape_configs:
 
 @contextmanager
 def forwarded(url: str) -> Iterator[str]:
-    """Forward a port of ours to that of a program, as `kubectl port-forward` does; give its address."""
+    """Forward a local port to the port of a program, as `kubectl port-forward` does; yield the local address."""
     host, _, port = url.removeprefix("http://").partition(":")
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
@@ -49,7 +49,7 @@ def forwarded(url: str) -> Iterator[str]:
 
 
 def resident(url: str) -> float:
-    """Return the resident memory of a program, as it says itself."""
+    """Return the resident memory of a program from its own metrics."""
     said = get(f"{url}/metrics").text
     return float(re.findall(r"^process_resident_memory_bytes (\S+)$", said, re.MULTILINE)[0])
 

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("image")
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])
 
@@ -59,7 +59,7 @@ def mounted(tmp_path: Path) -> str:
 
 
 def test_it_names_a_leak_with_nothing_allowed(start: Start, mounted: str) -> None:
-    """Locked down as far as engines can, it watches, serves, is healthy, and ends soon when told to."""
+    """With all restrictions of engines, leakwatch finds the leak, is healthy, and ends soon after a stop."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     options = (mounted, f"--env=LEAKWATCH_LISTEN=127.0.0.1:{port}")
@@ -105,7 +105,7 @@ def test_it_ends_also_while_it_still_starts(mounted: str) -> None:
 
 
 def test_what_does_not_run_is_not_healthy() -> None:
-    """The health check fails where nobody listens."""
+    """The health check fails if no process listens."""
     kind, *command = image_config()["Healthcheck"]["Test"]
     assert kind == "CMD"
     done = once(*command[1:], options=(f"--entrypoint={command[0]}",))
@@ -176,7 +176,7 @@ def test_nothing_is_in_it_that_it_does_not_need(tmp_path: Path) -> None:
 
 
 def test_all_is_compiled() -> None:
-    """Nothing can be compiled on a read-only root, so each module has its bytecode; only ours has sources, too."""
+    """Each module has bytecode, as a read-only root cannot store any; only leakwatch has sources, too."""
     code = """
 import importlib.util, pathlib, sys
 sources = [p for place in ("/opt/leakwatch", *sys.path) for p in pathlib.Path(place).rglob("*.py")]

@@ -1,4 +1,4 @@
-"""What is shipped as pods that really run, by `podman play kube`: image, Go service, and what confines them.
+"""Manifests run as real pods by `podman play kube`: the image, a Go service, and the restrictions of the pod.
 
 Podman 4.3 knows no native sidecars (it waits for an init container to end, and refuses probes of one), so the
 classic form runs here; tests/deploy/test_manifests.py holds both to the same container.
@@ -199,7 +199,7 @@ def test_the_service_does_not_notice_when_leakwatch_dies(pod: Pod) -> None:
     """When leakwatch dies it comes back by itself, and watches again; the service beside it runs on."""
     wait_for(lambda: "leakwatch_up{" in pod.metrics())
     service, before = pod.state("shop"), pod.state("leakwatch")
-    os.kill(before["Pid"], signal.SIGKILL)  # podman kill would count as told to stop
+    os.kill(before["Pid"], signal.SIGKILL)  # podman would not restart the container after podman kill
     wait_for(lambda: pod.state("leakwatch")["Pid"] not in {0, before["Pid"]})
     wait_for(lambda: "leakwatch_up{" in pod.metrics())
     assert pod.state("shop")["Pid"] == service["Pid"]
@@ -216,7 +216,7 @@ def test_it_reloads_as_documented(pod: Pod) -> None:
 
 
 def test_it_ends_when_told(pod: Pod) -> None:
-    """Told to end, leakwatch ends by itself and without a complaint, before a kubelet would kill it."""
+    """After a stop, leakwatch ends without an error before a kubelet would kill it."""
     wait_for(lambda: "leakwatch_up{" in pod.metrics())
     pod.podman("stop", "--time", "300", f"{NAME}-0-leakwatch")
     state = pod.state("leakwatch")

@@ -14,7 +14,7 @@ JSON = "Content-Type: application/json"
 
 
 def test_targets_come_stay_and_go_with_a_list(start: Start, leakwatch: Run, tmp_path: Path) -> None:
-    """Rules name service and target and drop the rest; a server that fails changes nothing; metrics tell it."""
+    """Rules set service and target or drop a target; a failed request changes no target and is counted."""
     one, two = (start("healthy").removeprefix("http://") for _ in range(2))
     host, _, port = one.partition(":")
 

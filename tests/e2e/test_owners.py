@@ -1,4 +1,4 @@
-"""Real leaks of real builds, plain and with -trimpath: whose they are by CODEOWNERS, and where their source is."""
+"""Owners by CODEOWNERS, and links to the source, for real leaks of real builds, plain and with -trimpath."""
 
 import json
 import subprocess
@@ -139,7 +139,7 @@ def test_the_owner_of_a_real_leak(
 
 
 def test_who_owns_a_main_package_of_an_unknown_root(start: Programs) -> None:
-    """A plain build whose directory nobody has told: the rule that spells the end of the path is enough."""
+    """A plain build in a directory that is not configured: a rule with the end of the path is enough."""
     owners = Owners({}, [Repository(module=MODULE, owners=parse(CODEOWNERS, "CODEOWNERS"))])
     found = stacks(start("w5pipeline"), "main.FilterService")
     assert {owners.owner(one) for one in found if one.blamed.function == "main.FilterService"} == {

@@ -1,7 +1,7 @@
-"""The whole chain on real parts: Go services, leakwatch, Prometheus with our rules, and its alert.
+"""The whole chain with real programs: Go services, leakwatch, Prometheus with leakwatch's rules, and its alert.
 
-The same Prometheus and a nats-server whose idle connections are held open are targets too: busy services of
-other people's making, of which one really gains two goroutines per connection and the other must stay clean.
+Prometheus itself and a nats-server with idle connections are targets too. Both are busy services:
+nats-server gains two goroutines per connection, and Prometheus must not be reported.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ JUDGED = 75
 """Scrapes of 15 blocks. After 11 blocks a leak is confirmed."""
 FILTER = ("pipeline", "main.FilterService")
 NATS = {("nats", "server.(*client).readLoop"), ("nats", "server.(*client).writeLoop")}
-"""Each connection has both, so they are one leak, told under the name of one of them."""
+"""Each connection has both, so they are one leak, reported under the name of one of them."""
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def firing(client: httpx.Client) -> dict[tuple[str, str], dict[str, str]]:
     """Return service and function, without the path of its package, -> annotations of each GoroutineLeak."""
     try:
         alerts = client.get("/api/v1/alerts").json()["data"]["alerts"]
-    except (httpx.HTTPError, ValueError):  # while it starts it says so in plain text
+    except (httpx.HTTPError, ValueError):  # while it starts, the response is plain text
         return {}
     return {
         (alert["labels"]["service"], alert["labels"]["function"].rpartition("/")[2]): alert["annotations"]

@@ -84,7 +84,7 @@ def test_a_proxy_that_takes_the_prefix_away(leakwatch: Run) -> None:
 
 @pytest.mark.parametrize("prefix", ["lw", "/lw", "/lw/"])
 def test_a_prefix_alone(prefix: str, leakwatch: Run) -> None:
-    """However its slashes are written; what we say of ourselves has it."""
+    """A prefix works with and without slashes; the logged address of the metrics contains it."""
     daemon = leakwatch(*TARGET, "--web.route-prefix", prefix)
     every_link_works(f"{daemon.url}/")
     assert next(e["metrics"] for e in daemon.events() if "metrics" in e) == f"{daemon.url}/metrics"

@@ -1,4 +1,4 @@
-"""What the Go that is here prints for every way to block, read by our parser."""
+"""The output of the installed Go for every way to block, parsed by leakwatch."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ def body(url: str, debug: int = 1) -> bytes:
 
 
 def test_every_shape_is_read(start: Callable[..., str]) -> None:
-    """Each blocked function is blamed under its own name, with the wait reason that its frames tell."""
+    """Each blocked function is blamed under its own name, with the wait reason that its frames show."""
     profile = text.parse(body(start("shapes")))
     samples = Identifier().identify(profile).values()
     waits = {sample.stack.blamed.function: sample.stack.wait for sample in samples}
@@ -64,7 +64,7 @@ def test_a_dump_of_every_shape(start: Callable[..., str]) -> None:
 
 
 def test_a_full_dump_by_hand(start: Callable[..., str]) -> None:
-    """`scrape --full-dump` tells states and creators of a small service, and asks no large one."""
+    """`scrape --full-dump` prints states and creators of a small service, and refuses a large service."""
     url = start("shapes")
     found = CliRunner().invoke(app, ["scrape", url, "--full-dump", "--format", "json"])
     assert found.exit_code == 0, found.output

@@ -1,4 +1,4 @@
-"""Wait reasons on real Go programs, for each way to block and each way to build, next to what debug=2 says."""
+"""Wait reasons of real Go programs, for each way to block and each way to build, compared with debug=2."""
 
 import os
 import re
@@ -28,7 +28,7 @@ BUILDS = {
 STATE = re.compile(r"goroutine \d+ (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[([^],]+)")
 OWN = re.compile(r"main\.[^/]*")
 OLDER = {"semacquire": "sync.WaitGroup.Wait"}
-"""What Go 1.23 calls it; package poll says so to this day, and is not meant."""
+"""The state of Go 1.23. Package poll still uses it, and is excluded."""
 EXPECTED = {
     "main.chanSend": {"chan send"},
     "main.nilChanSend": {"chan send"},
@@ -56,7 +56,7 @@ EXPECTED = {
 
 
 def dumped(url: str) -> dict[str, set[str]]:
-    """Return the innermost function of package main -> states, as the program itself says in debug=2."""
+    """Return the innermost function of package main -> states, as the program prints them for debug=2."""
     said: dict[str, set[str]] = defaultdict(set)
     for goroutine in get(f"{url}/debug/pprof/goroutine?debug=2").text.split("\n\n"):
         head, *lines = goroutine.split("\n")
@@ -79,7 +79,7 @@ def read(samples: Samples) -> dict[str, set[str]]:
 
 
 def look(url: str) -> Mapping[str, set[str]]:
-    """Return what `leakwatch scrape URL` says."""
+    """Return the innermost function of package main -> wait reasons, as `leakwatch scrape URL` prints them."""
     said = CliRunner().invoke(app, ["scrape", url, "--format", "json"])
     assert said.exit_code == 0, said.output
     found: dict[str, set[str]] = defaultdict(set)
@@ -103,7 +103,7 @@ def shapes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def test_every_reason_of_every_build(shapes: str) -> None:
-    """Text with /symbol, and protobuf alone, say of each stack what the program itself says of it."""
+    """Text with /symbol, and protobuf alone, have the wait reasons that the program prints for debug=2."""
     truth = wait_for(lambda: said if (said := dumped(shapes)).items() >= EXPECTED.items() else None)
     truth = truth or dumped(shapes)
     assert {name: truth.get(name) for name in EXPECTED} == EXPECTED

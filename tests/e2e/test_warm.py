@@ -134,7 +134,7 @@ class At(Clock):
 
 
 def refill(url: str, targets: Sequence[Target], now: float, shift: float = 0.0) -> Pipeline:
-    """Return a pipeline that has just begun to scrape `targets`, and whose history was refilled then."""
+    """Return a pipeline that has just begun to scrape `targets`, with a history from the backfill."""
 
     async def fill() -> Pipeline:
         pipeline = Pipeline(DetectionSettings())
@@ -150,7 +150,7 @@ def refill(url: str, targets: Sequence[Target], now: float, shift: float = 0.0) 
 
 
 def test_what_was_known_is_known_again(recorded: tuple[str, float]) -> None:
-    """A leak is told at once, with its rate, first date and targets, as by who has watched it all along."""
+    """A leak is reported at once, with the rate, the first date and the targets of an uninterrupted run."""
     url, begin = recorded
     now = begin + HOURS * HOUR - 60
     pipeline = refill(url, [ONE, TWO], now)
@@ -171,7 +171,7 @@ def test_what_was_known_is_known_again(recorded: tuple[str, float]) -> None:
 
 
 def test_scraping_goes_on_from_there(recorded: tuple[str, float]) -> None:
-    """The same process goes on in its lifetime, and its whole stack replaces the one frame that was known."""
+    """The process continues its lifetime, and its whole stack replaces the single frame of the backfill."""
     url, begin = recorded
     pipeline = refill(url, [ONE], begin + HOURS * HOUR - 60, shift=5.0)
     closed = pipeline.add_target(ONE).history.closed
@@ -186,7 +186,7 @@ def test_scraping_goes_on_from_there(recorded: tuple[str, float]) -> None:
 
 
 def test_those_that_are_gone_have_heirs(recorded: tuple[str, float]) -> None:
-    """A pod that was replaced while nobody watched hands over what is known; a pod that is gone is no ghost."""
+    """A replacement gets the state of the pod before it; a removed pod without replacement is not a target."""
     url, begin = recorded
     now = begin + HOURS * HOUR
     pipeline = refill(url, [ONE], now)
@@ -205,7 +205,7 @@ def test_those_that_are_gone_have_heirs(recorded: tuple[str, float]) -> None:
 
 
 def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> None:
-    """Metrics and alerts never see a past that is half played: a leak that was mended long ago is no news."""
+    """Metrics and alerts do not show a leak before the backfill of its service is complete."""
     url, begin = recorded
 
     async def play() -> list[int]:
@@ -242,7 +242,7 @@ def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> No
     ids=["html", "error", "401", "503", "other"],
 )
 def test_a_server_that_cannot_answer_is_said(answer: Answer, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it answered is quoted, it is left alone for a while, and what waits is watched meanwhile."""
+    """The response is quoted in one warning, and the services stay in the queue."""
     monkeypatch.setattr("leakwatch.scrape.prometheus_api.PAUSE", 0.01)
 
     async def fill(url: str) -> None:
@@ -287,7 +287,7 @@ def test_who_leaks_comes_first(recorded: tuple[str, float]) -> None:
 
 
 def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No more is read than memory can bear."""
+    """A response larger than the limit of memory is refused."""
     monkeypatch.setattr("leakwatch.scrape.prometheus_api.LIMIT", 1 << 20)
 
     async def ask(url: str) -> None:

@@ -51,7 +51,7 @@ def serial(daemon: Daemon, context: ssl.SSLContext) -> str:
 
 
 def in_force(daemon: Daemon, **named: Any) -> float:
-    """Return whether the daemon says that the web configuration is in force."""
+    """Return 1 if the daemon reports that the web configuration is in force, else 0."""
     found = re.search(
         r"^leakwatch_web_config_last_reload_successful (\S+)$", ask(daemon, "/metrics", **named).text, re.MULTILINE
     )
@@ -104,7 +104,7 @@ def test_tls_from_12_on(leakwatch: Run, tmp_path: Path) -> None:
     ids=["default", "NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert", "sans"],
 )
 def test_client_certificates(text: str, let_in: set[str], leakwatch: Run, tmp_path: Path) -> None:
-    """Each type lets in whom Go would let in: none, ours, ours by another name, another authority's."""
+    """Each type accepts the clients that Go accepts: without, with a valid, with another's certificate."""
     ca = everything(tmp_path)
     (tmp_path / "web.yml").write_text(text)
     daemon = leakwatch(*TARGET, "--web.config.file", tmp_path / "web.yml")
@@ -127,7 +127,7 @@ def test_client_certificates(text: str, let_in: set[str], leakwatch: Run, tmp_pa
 
 
 def test_an_intermediate_authority_is_enough(leakwatch: Run, tmp_path: Path) -> None:
-    """As in Go, what is in client_ca_file is trusted, whoever signed it."""
+    """As in Go, an authority in client_ca_file is trusted, even if another authority signed it."""
     ca = everything(tmp_path)
     team = ca.create_child_ca()
     team.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -197,7 +197,7 @@ def test_certificates_and_users_rotate(leakwatch: Run, tmp_path: Path) -> None:
 
 
 def test_an_authority_rotates(leakwatch: Run, tmp_path: Path) -> None:
-    """Who was let in by an authority that has gone stays out, also on a resumed session."""
+    """A client of a removed authority is refused, also on a resumed session."""
     ca, other = everything(tmp_path), trustme.CA()
     (tmp_path / "web.yml").write_text(MUTUAL)
     daemon = leakwatch(*TARGET, "--web.config.file", tmp_path / "web.yml")
@@ -256,7 +256,7 @@ def no_tls(folder: Path) -> str:
 
 @pytest.mark.parametrize("spoil", [bad_key, no_certificate, bad_key_name, plain_password, no_tls])
 def test_a_bad_change_keeps_the_old_terms(spoil: Callable[[Path], str], leakwatch: Run, tmp_path: Path) -> None:
-    """What was in force stays, is said once and shown in a metric, and a correction counts at once."""
+    """The old configuration stays, the error is logged once and shown in a metric; a valid one applies at once."""
     ca = everything(tmp_path)
     web = tmp_path / "web.yml"
     web.write_text(TLS + users(me="one"))
@@ -279,7 +279,7 @@ def test_a_bad_change_keeps_the_old_terms(spoil: Callable[[Path], str], leakwatc
 
 
 def test_tls_does_not_come_while_running(leakwatch: Run, tmp_path: Path) -> None:
-    """A server that speaks plain HTTP goes on doing so, and says that TLS needs a start."""
+    """A server of plain HTTP stays one, and reports that TLS needs a restart."""
     everything(tmp_path)
     (tmp_path / "web.yml").write_text("")
     daemon = leakwatch(*TARGET, "--web.config.file", tmp_path / "web.yml")

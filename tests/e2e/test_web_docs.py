@@ -45,7 +45,7 @@ def test_a_hash_is_made_and_taken(tmp_path: Path) -> None:
 
 
 def test_prometheus_scrapes_over_tls_with_a_password(leakwatch: Run, tmp_path: Path) -> None:
-    """A real Prometheus, set up as the page says, scrapes a leakwatch that is set up as the page says."""
+    """A real Prometheus scrapes leakwatch, both configured by the examples of the page."""
     ca = everything(tmp_path)
     check = [sys.executable, "-m", *shlex.split(LINES[0])]
     web = re.sub(r"\$2b\$\S+", lambda _: hashed("secret"), FILES["web.yml"])
@@ -80,7 +80,7 @@ def test_prometheus_scrapes_over_tls_with_a_password(leakwatch: Run, tmp_path: P
             }
             answer = get(f"http://127.0.0.1:{own}/api/v1/query", params=query)
             return bool(answer.json()["data"]["result"])
-        except (httpx.HTTPError, ValueError):  # while it starts it says so in plain text
+        except (httpx.HTTPError, ValueError):  # while it starts, the response is plain text
             return False
 
     try:
@@ -99,7 +99,7 @@ def test_client_certificates(leakwatch: Run, tmp_path: Path) -> None:
 
 
 def test_the_probe(leakwatch: Run, tmp_path: Path) -> None:
-    """What the probe sends is let in."""
+    """The request of the documented probe is accepted."""
     ca = everything(tmp_path)
     users = f"basic_auth_users: {{probe: '{hashed('probe-only')}'}}\n"
     (tmp_path / "web.yml").write_text(FILES["web.yml"].partition("basic_auth_users")[0] + users)
@@ -113,7 +113,7 @@ def test_the_probe(leakwatch: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("line", "prefix"), [(LINES[3], "/leakwatch"), (LINES[4], "")])
 def test_under_a_path(line: str, prefix: str, leakwatch: Run) -> None:
-    """Each of the two ways serves where the page says."""
+    """Each of the two ways serves at its documented path."""
     daemon = leakwatch(*shlex.split(line)[2:])
     assert re.fullmatch(rf"http://127\.0\.0\.1:\d+{prefix}", daemon.url)
     assert daemon.get("/metrics").status_code == 200

@@ -1,4 +1,4 @@
-"""Leaks from production, each run for real next to busy healthy load, and what leakwatch says of them.
+"""Leaks from production, each reproduced by a real program beside busy healthy load, and leakwatch's reports.
 
 All run side by side under one daemon that judges blocks of two seconds, so that it takes a minute or two and not a
 night. The order of the tests matters for time only: each waits for what it asserts.
@@ -225,7 +225,7 @@ def parts(wild: Wild, case: Case, name: str) -> dict[str, float]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.service)
 def test_one_look_tells_all_of_it(wild: Wild, case: Case) -> None:
-    """Started by whom, for how long at least, how much memory and whose: the metrics answer for each leak."""
+    """Each leak has metrics with its origin, minimum age, memory and growth in bytes."""
     wait_for(lambda: parts(wild, case, "older_goroutines") and parts(wild, case, "bytes"))
     goroutines, older = parts(wild, case, "goroutines"), parts(wild, case, "older_goroutines")
     assert older
@@ -238,7 +238,7 @@ def test_one_look_tells_all_of_it(wild: Wild, case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.service)
 def test_the_kept_evidence_tells_it_too(wild: Wild, case: Case) -> None:
-    """What is kept of each leak names the function, what it waits for and how many there were."""
+    """The evidence of each leak contains the function, its wait reason and its goroutines."""
     (leaking, *_) = case.leaks.items()
 
     def kept() -> list[dict[str, Any]]:
@@ -272,7 +272,7 @@ def test_no_other_function_leaks(wild: Wild) -> None:
 
 
 def test_a_program_that_cannot_prove_is_asked_once(wild: Wild) -> None:
-    """An older Go has no such profile: that is said once of each target, and its leaks stay."""
+    """An older Go has no such profile: this is logged once for each target, and its leaks stay."""
     failed = [e for e in wild.daemon.events() if e["event"] == "probe failed" and e["probe"] == "proof"]
     asked = [(e["service"], e["target"]) for e in failed]
     leaking = {url.removeprefix("http://") for case in CASES for url in wild.urls[case.service]}

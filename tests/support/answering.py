@@ -1,4 +1,4 @@
-"""A server that answers every connection with the bytes it is told, for what no honest server does."""
+"""A server that sends given bytes on every connection, for responses that no usual server sends."""
 
 import contextlib
 import socket
@@ -56,7 +56,7 @@ class Server:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Accept no more; a thread that waits in accept would keep a socket that is only closed."""
+        """Stop accepting connections; a socket that is only closed stays open in a thread that waits in accept."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()

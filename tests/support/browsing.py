@@ -1,4 +1,4 @@
-"""A real browser for tests, and whatever goes wrong in it: errors, requests to elsewhere, what nobody can read."""
+"""A real browser for tests, with checks for errors, requests to other servers, accessibility and width."""
 
 import shutil
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Visit:
-    """One reader: a window on the pages at `url`, for `with`, whose end fails if anything went wrong.
+    """A window on the pages at `url`, as a context manager that fails at its end if an error occurred.
 
     `allowed`: what a message of the console may have in it.
     """

@@ -65,7 +65,7 @@ def python(code: str) -> str:
 
 
 def image_config() -> dict[str, Any]:
-    """Return what the image says of itself, as `podman inspect` has it."""
+    """Return the configuration of the image, as `podman inspect` prints it."""
     found: list[dict[str, Any]] = json.loads(podman("image", "inspect", IMAGE))
     return found[0]
 

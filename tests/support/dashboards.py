@@ -12,7 +12,7 @@ DASHBOARDS: dict[str, dict[str, Any]] = {
 
 
 def panels() -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield dashboard, "dashboard: row, title" and panel of each panel that is no row."""
+    """Yield dashboard, "dashboard: row, title" and panel of each panel except rows."""
     for name, dashboard in DASHBOARDS.items():
         row = ""
         for panel in dashboard["panels"]:

@@ -101,7 +101,7 @@ VALUES: Mapping[str, Document] = {
         "prometheusRule": {"enabled": True},
     },
 }
-"""What the chart is rendered with."""
+"""The values of the chart in each rendering."""
 
 
 def documents(text: str) -> list[Document]:
@@ -132,7 +132,7 @@ def resources(values: Document, chart: Path = CHART) -> list[Document]:
 
 @cache
 def operator_schemas(programs: Path) -> dict[str, Document]:
-    """Return kind -> schema of the Prometheus Operator's resources; a key that they do not know is a mistake."""
+    """Return kind -> schema of the Prometheus Operator's resources; an unknown key is an error."""
     text = subprocess.run([programs / "crds"], check=True, capture_output=True, cwd=ROOT / "tests" / "deploy")
     schemas: dict[str, Document] = json.loads(text.stdout)
     for schema in schemas.values():

@@ -18,7 +18,7 @@ def render(profile: Profile) -> bytes:
 
 
 def counters(addresses: list[int]) -> bytes:
-    """Return the counters of a trace whose frames have these `addresses`."""
+    """Return the counters of a trace with frames at `addresses`."""
     return b"".join(b" %#x" % (address + 1) for address in addresses)
 
 

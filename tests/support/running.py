@@ -1,4 +1,4 @@
-"""Programs that tests run, and what they say."""
+"""Programs that tests run, and their output."""
 
 import json
 import queue
@@ -36,7 +36,7 @@ block grows, and the verdict comes later.
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port without a listener."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])
 
