@@ -223,11 +223,10 @@ def test_a_restart_is_recognised(programs: Path, leakwatch: Run, tmp_path: Path)
         assert [value for _, value in daemon.series("leakwatch_process_restarts_total")] == [0.0]
         run.restart(url)
         wait_for(lambda: daemon.series("leakwatch_process_restarts_total")[0][1] == 1)
-    events = [e["event"] for e in daemon.events()]
-    before = events[: events.index("target restarted")]
-    assert "suspected -> leaking" in before
-    assert not [event for event in before if event.startswith("leaking ->")]
-    assert [e["new_build"] for e in daemon.events() if e["event"] == "target restarted"] == [False]
+    events = daemon.events()
+    (restart,) = (number for number, e in enumerate(events) if e["event"] == "target restarted")
+    assert [e["event"] for e in events[:restart] if e.get("before") == "leaking"] == []
+    assert events[restart]["new_build"] is False
 
 
 def test_ignored_leaks_stay_out_of_sight(start: Start, leakwatch: Run, tmp_path: Path) -> None:
