@@ -28,7 +28,7 @@ def ask(daemon: Daemon, path: str) -> Any:
 
 def test_a_real_leak(leakwatch: Run, start: Programs, tmp_path: Path) -> None:
     """It is listed with all that leads further; its commands work as they stand; the profile is a flame graph."""
-    url = start("w5pipeline", "-rate", "10")
+    url = start("w5pipeline")
     (tmp_path / "leakwatch.yml").write_text(CONFIG.replace("ADDRESS", url.removeprefix("http://")))
     daemon = leakwatch("--config", tmp_path / "leakwatch.yml")
     assert ask(daemon, "services")["waiting"]

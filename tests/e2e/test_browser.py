@@ -38,7 +38,7 @@ def world(programs: Path, browser: Browser, tmp_path_factory: pytest.TempPathFac
     """Start services and daemon, and look at the page until the leak stands on it."""
     with Programs(programs) as start:
         jobs = {
-            SERVICE: start("w5pipeline", "-rate", "6").removeprefix("http://"),
+            SERVICE: start("w5pipeline").removeprefix("http://"),
             "healthy": start("healthy").removeprefix("http://"),
             "gone": DOWN,
         }

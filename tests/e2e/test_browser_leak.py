@@ -43,7 +43,7 @@ def browser() -> Iterator[Browser]:
 def world(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Start service and daemon, and wait for the verdict."""
     with Programs(programs) as start:
-        addresses = [start("w5pipeline", "-rate", rate).removeprefix("http://") for rate in ("6", "4")]
+        addresses = [start("w5pipeline", "-rate", rate).removeprefix("http://") for rate in ("50", "40")]
         config = tmp_path_factory.mktemp("browser") / "leakwatch.yml"
         jobs = [{"job_name": SERVICE, "static_configs": [{"targets": addresses}]}]
         kept = {"path": str(config.parent / "evidence")}
@@ -60,6 +60,11 @@ def world(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def told(at: Locator, name: str) -> int:
     """Return a number that a script has set as an attribute, 0 before."""
     return int(at.get_attribute(name) or 0)
+
+
+def number(element: Locator) -> int:
+    """Return the number that an element shows."""
+    return int(element.inner_text().replace(",", ""))
 
 
 def drawn(page: Page, points: int = 5) -> int:
@@ -98,7 +103,7 @@ def test_a_leak_stays_as_it_is_now(world: World, browser: Browser) -> None:
         count = page.locator(".headline .tally dd").first
         said = count.inner_text()
         wait_for(lambda: count.inner_text() != said)
-        assert int(count.inner_text().replace(",", "")) > int(said.replace(",", ""))
+        assert number(count) > int(said.replace(",", ""))
         assert drawn(page, before) >= before
         assert page.evaluate("window.sameDocument") is True
         expect(page.locator("details").first).to_have_attribute("open", "")
@@ -148,10 +153,10 @@ def test_keys_move_along_the_line(world: World, browser: Browser) -> None:
         expect(value).to_have_text(re.compile("[0-9]+"))
         page.locator("[data-plot=leak]").focus()
         page.keyboard.press("ArrowLeft")
-        latest = value.inner_text()
+        latest = number(value)
         for _ in range(4):
             page.keyboard.press("ArrowLeft")
-        assert int(value.inner_text()) < int(latest)
+        assert number(value) < latest
 
 
 def test_what_is_to_be_pasted_can_be_copied(world: World, browser: Browser) -> None:

@@ -86,7 +86,7 @@ def test_the_query_tells_what_leaks(start: Programs, tmp_path: Path, leakwatch: 
     query = metric["provider"]["prometheus"]["query"]
     config = tmp_path / "leakwatch.yml"
     config.write_text(FAST)
-    shop, calm = start("w5pipeline", "-rate", "20"), start("healthy")
+    shop, calm = start("w5pipeline"), start("healthy")
     daemon = leakwatch("--config", config, "--target", f"shop={shop}", "--target", f"calm={calm}")
 
     def result(service: str) -> list[float]:

@@ -95,8 +95,8 @@ def faster(folder: Path, images: dict[str, str]) -> Path:
         "-listen",
         "0.0.0.0:6060",
         "-leak",
-        "10",
-    ]  # as much faster as the blocks are shorter
+        "40",
+    ]
     services["prometheus"]["depends_on"] = {"leakwatch": {"condition": "service_started"}}
     file = folder / "override.yml"
     file.write_text(yaml.safe_dump({"services": services}))

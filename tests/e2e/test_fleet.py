@@ -44,7 +44,7 @@ def fleet(programs: Path, tmp_path: Path) -> Iterator[Path]:
     groups = []
     with contextlib.ExitStack() as running:
         for service in SERVICES:
-            flags = ("-every", "100ms") if service in LEAKING else ()
+            flags = ("-every", "20ms") if service in LEAKING else ()
             process = Process([programs / "fleet", "-listeners", str(LISTENERS), *flags])
             running.callback(process.stop)
             targets = [process.line().removeprefix("listening http://").strip() for _ in range(LISTENERS)]

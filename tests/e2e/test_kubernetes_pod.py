@@ -35,7 +35,7 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
 ASK = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=60).read().decode())"
-LEAK_ON = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/leak', b'rate=5', timeout=60)"
+LEAK_ON = "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/leak', b'rate=40', timeout=60)"
 WRITE = "import pathlib, sys; pathlib.Path(sys.argv[1], 'written').write_text('here')"
 
 

@@ -97,7 +97,7 @@ def test_the_owner_of_a_real_leak(
     """By CODEOWNERS it is on the metric, in the log with a link to the source, and on the page, until a reload."""
     jobs: list[dict[str, object]] = []
     for program, run in (("owned", start), ("w5pipeline", trimmed)):
-        url = run(program, "-rate", "10")
+        url = run(program)
         group = {"targets": [url.removeprefix("http://")], "labels": {"commit": "4f1c2a9"}}
         jobs.append({"job_name": program, "static_configs": [group]})
     module = {"file": "CODEOWNERS", "module": MODULE, "directory": "tests/go", "root": str(REPOSITORY)}

@@ -143,7 +143,7 @@ def test_a_leak_is_told_with_its_reason_from_the_first(
     start: Programs, leakwatch: Callable[..., Daemon], tmp_path: Path
 ) -> None:
     """In both formats `wait` is there when the leak is first suspected: no series without it comes before."""
-    url = start("w5pipeline", "-rate", "8")
+    url = start("w5pipeline")
     path = tmp_path / "leakwatch.yml"
     path.write_text(FAST + CONFIG.format(url.removeprefix("http://")))
     daemon = leakwatch("--config", path)

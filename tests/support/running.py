@@ -28,7 +28,9 @@ FAST = """
 global: {scrape_interval: 400ms, scrape_timeout: 400ms, scrape_cost_limit: 1}
 detection: {block: 2200ms}
 """
-"""A leak is found after 11 blocks, which take 24 s; five intervals are less than a block.
+"""A leak of 40 goroutines per second is found after 11 blocks, or 24 s; a leak of less than 25, after 24 blocks.
+
+Five intervals are less than a block.
 
 With a timeout of 180 ms all scrapes failed while the machine had a load of 15 per core. If scrapes are late, the
 block grows, and the verdict comes later.

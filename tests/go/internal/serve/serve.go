@@ -26,7 +26,7 @@ type Options struct {
 // Flags registers the flags of Options; call it before Main.
 func Flags() *Options {
 	var o Options
-	flag.Float64Var(&o.Rate, "rate", 5, "leaks per second, 0 for none")
+	flag.Float64Var(&o.Rate, "rate", 40, "leaks per second, 0 for none")
 	flag.IntVar(&o.Max, "max", 20000, "leaks at most")
 	flag.DurationVar(&o.Delay, "delay", 0, "before the leak begins")
 	return &o
