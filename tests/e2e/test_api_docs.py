@@ -47,13 +47,8 @@ def test_the_event_is_what_is_sent() -> None:
 
 
 def test_the_commands_run(leakwatch: Callable[..., Daemon], start: Programs, tmp_path: Path) -> None:
-<<<<<<< HEAD
     """Each command of the page, on a real leak, prints the documented output."""
-    url = start("w5pipeline", "-rate", "10")
-=======
-    """Each command of the page, on a real leak, prints what the page says of it."""
     url = start("w5pipeline")
->>>>>>> e2e
     targets = ["127.0.0.1:1", url.removeprefix("http://")]
     config = f"{FAST}scrape_configs: [{{job_name: shop, static_configs: [{{targets: {targets}}}]}}]\n"
     (tmp_path / "leakwatch.yml").write_text(config)
