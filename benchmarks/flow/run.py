@@ -1,6 +1,6 @@
 """Measure the path of a scrape and of a request through the code: calls, files, and moves between files.
 
-    python benchmarks/flow/run.py [--blocks 30] [--walk CASE]
+    python benchmarks/flow/run.py [--blocks 15] [--walk CASE]
 
 Runs `leakwatch run` against a server that answers as a Go service does (service.py), and records the event loop
 with sys.setprofile. The columns count named functions of leakwatch only:
@@ -56,15 +56,15 @@ SERVICE: Final = Path(__file__).parent / "service.py"
 PACKAGE: Final = f"{Path(str(find_spec('leakwatch').origin)).parent}/"  # type: ignore[union-attr]  # leakwatch is installed
 SEND: Final = httpx.AsyncClient.send.__code__
 CONFIG: Final = """
-global: {{scrape_interval: 180ms, scrape_timeout: 180ms, scrape_cost_limit: 1}}
-detection: {{block: 1s}}
+global: {{scrape_interval: 360ms, scrape_timeout: 360ms, scrape_cost_limit: 1}}
+detection: {{block: 2s}}
 scrape_configs: [{{job_name: shop, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
 """
 SCRAPE: Final = "scrape"
 REQUESTS: Final = 5
 WARM_UP: Final = 26  # blocks; the longest window without hours has 24
 SCRAPES_PER_BLOCK: Final = 5.6
-PATIENCE: Final = 90.0  # seconds
+PATIENCE: Final = 300.0  # seconds
 
 Call = tuple[str, str]
 """The file and the function that is called."""
@@ -182,7 +182,7 @@ class Visitor:
         return [(dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value)) for labels, value in series]
 
     def _get(self, path: str) -> str:
-        with urllib.request.urlopen(self._base + path, timeout=10) as response:  # noqa: S310  loopback
+        with urllib.request.urlopen(self._base + path, timeout=60) as response:  # noqa: S310  loopback
             return str(response.read(), "utf-8")
 
     def _until(self, condition: Callable[[], Any]) -> Any:
@@ -265,7 +265,7 @@ def row(case: str, walks: list[Walked]) -> str:
 def main() -> None:
     """Print the table."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--blocks", type=int, default=30)
+    arguments.add_argument("--blocks", type=int, default=15)
     arguments.add_argument("--walk", metavar="CASE")
     options = arguments.parse_args()
     missing = [name for name in (JUDGES, *BESIDE) if not Path(PACKAGE, name).exists()]

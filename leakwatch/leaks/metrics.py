@@ -12,6 +12,11 @@ from leakwatch.settings.units import format_duration
 
 LEAK = ("service", "stack", "function", "wait", "verdict", "owner")
 
+LabelValues = tuple[str, ...]
+"""The values of the labels of LEAK, in that order."""
+Labelled = Sequence[tuple[Leak, LabelValues]]
+"""Leaks with their label values, which are built once for all metrics."""
+
 
 class LeakFamily:
     """One metric of leaks; `more`: names of additional labels."""
@@ -19,11 +24,10 @@ class LeakFamily:
     def __init__(self, name: str, text: str, *more: str) -> None:
         self.metric = GaugeMetricFamily(f"leakwatch_leak_{name}", text, labels=(*LEAK, *more))
 
-    def add(self, leak: Leak, value: float | None, *more: str) -> None:
+    def add(self, labels: LabelValues, value: float | None, *more: str) -> None:
         """Add the series of one leak, unless its value is unknown; `more`: values of the additional labels."""
         if value is not None:
-            labels = {**leak_labels(leak), "verdict": leak.verdict.word}
-            self.metric.add_metric((*(labels[name] for name in LEAK), *more), value)
+            self.metric.add_metric((*labels, *more), value)
 
 
 def leak_metrics(
@@ -38,18 +42,24 @@ def leak_metrics(
     growth = LeakFamily("growth_goroutines_per_second", "Growth of the leak, over all targets of the service.")
     confidence = LeakFamily("confidence_ratio", "Confidence that it is a leak, from 0 to 1; not a probability.")
     seen = LeakFamily("first_seen_timestamp_seconds", "Time at which the growth began.")
-    for leak in leaks:
-        goroutines.add(leak, leak.goroutines)
-        growth.add(leak, leak.growth.rate)
-        confidence.add(leak, leak.confidence)
-        seen.add(leak, wall(leak.first_seen))
+    labelled = [(leak, _label_values(leak)) for leak in leaks]
+    for leak, labels in labelled:
+        goroutines.add(labels, leak.goroutines)
+        growth.add(labels, leak.growth.rate)
+        confidence.add(labels, leak.confidence)
+        seen.add(labels, wall(leak.first_seen))
     yield from (family.metric for family in (goroutines, growth, confidence, seen))
     yield _related(leaks, count)
-    yield from _findings(leaks)
-    yield from _costs(leaks)
+    yield from _findings(labelled)
+    yield from _costs(labelled)
 
 
-def _findings(leaks: Sequence[Leak]) -> Iterator[Metric]:
+def _label_values(leak: Leak) -> LabelValues:
+    labels = {**leak_labels(leak), "verdict": leak.verdict.word}
+    return tuple(labels[name] for name in LEAK)
+
+
+def _findings(leaks: Labelled) -> Iterator[Metric]:
     """Yield the results of probes, without the leaks that have none."""
     proven = LeakFamily(
         "proven_goroutines", "Goroutines of the leak of which Go's runtime reports that nothing can wake them."
@@ -57,19 +67,19 @@ def _findings(leaks: Sequence[Leak]) -> Iterator[Metric]:
     oldest = LeakFamily("oldest_seconds", "Wait time of the oldest goroutine, by the latest full dump.")
     median = LeakFamily("median_wait_seconds", "Median wait time of the goroutines, by the latest full dump.")
     older = LeakFamily("older_goroutines", "Goroutines that are at least this old, as their counts prove.", "age")
-    for leak in leaks:
+    for leak, labels in leaks:
         findings = leak.findings
-        proven.add(leak, findings.proven)
+        proven.add(labels, findings.proven)
         if findings.waiting:
             minutes = ages(findings.waiting)
-            oldest.add(leak, None if minutes.oldest is None else 60 * minutes.oldest)
-            median.add(leak, None if minutes.median is None else 60 * minutes.median)
+            oldest.add(labels, None if minutes.oldest is None else 60 * minutes.oldest)
+            median.add(labels, None if minutes.median is None else 60 * minutes.median)
         for seconds, goroutines in findings.older.items():
-            older.add(leak, goroutines, format_duration(seconds))
+            older.add(labels, goroutines, format_duration(seconds))
     yield from (family.metric for family in (proven, oldest, median, older))
 
 
-def _costs(leaks: Sequence[Leak]) -> Iterator[Metric]:
+def _costs(leaks: Labelled) -> Iterator[Metric]:
     """Yield the memory cost of the leaks."""
     stacks = LeakFamily("bytes", "Memory of the stacks of the leak, at least 2 KiB per goroutine.")
     resident = LeakFamily("resident_bytes", "Memory of the stacks and the heap of the leak, if the heap is known.")
@@ -81,16 +91,16 @@ def _costs(leaks: Sequence[Leak]) -> Iterator[Metric]:
         "Time until the first target reaches its memory limit at the current growth.",
         "bound",
     )
-    for leak in leaks:
+    for leak, labels in leaks:
         memory = leak.memory
         if memory is None:
             continue
-        stacks.add(leak, memory.stack.value * memory.goroutines)
-        resident.add(leak, memory.resident.value * memory.goroutines if memory.resident else None)
-        growth.add(leak, memory.per_second.value)
+        stacks.add(labels, memory.stack.value * memory.goroutines)
+        resident.add(labels, memory.resident.value * memory.goroutines if memory.resident else None)
+        growth.add(labels, memory.per_second.value)
         if memory.limit:
-            until.add(leak, memory.limit.soonest, "soonest")
-            until.add(leak, memory.limit.latest, "latest")
+            until.add(labels, memory.limit.soonest, "soonest")
+            until.add(labels, memory.limit.latest, "latest")
     yield from (family.metric for family in (stacks, resident, growth, until))
 
 

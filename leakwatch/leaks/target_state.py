@@ -36,6 +36,15 @@ EXPLAINS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The counts of one stack or site over time: a row of a history; `count`: goroutines in the latest profile."""
+
+    history: History
+    row: int
+    count: int
+
+
 class TargetState:
     """All state of one target: health, totals, history, judgements and results of probes."""
 
@@ -161,16 +170,18 @@ class TargetState:
             if goroutines and goroutines >= EXPLAINS * grown:
                 results.convincing.add(key)
 
-    def series(self, fingerprint: Fingerprint) -> History | None:
-        """Return the history of the stacks or of the sites, whichever has the fingerprint; None if neither has."""
-        if fingerprint in self.history.rows:
-            return self.history
-        return self.sites if fingerprint in self.sites.rows else None
+    def series(self, fingerprint: Fingerprint) -> Series | None:
+        """Return the series of a stack or site, None if there is none."""
+        for history in (self.history, self.sites):
+            row = history.rows.get(fingerprint)
+            if row is not None:
+                return Series(history, row, int(history.last[row]))
+        return None
 
     def count(self, fingerprint: Fingerprint) -> int:
         """Return the goroutines of a stack or site in the latest profile."""
         series = self.series(fingerprint)
-        return int(series.last[series.rows[fingerprint]]) if series else 0
+        return series.count if series else 0
 
     def older(self, fingerprint: Fingerprint) -> Mapping[float, int]:
         """Return age in seconds -> goroutines of a stack or site that are at least that old, by their counts."""
@@ -179,15 +190,16 @@ class TargetState:
             return {}
         judgement = self.judgement_of(fingerprint)
         before = judgement.before if judgement else math.nan
-        return older(self._lows_of(series, fingerprint), int(series.last[series.rows[fingerprint]]), before)
+        return older(self._lows_of(series, fingerprint), series.count, before)
 
-    def _lows_of(self, series: History, fingerprint: Fingerprint) -> Lows:
+    def _lows_of(self, series: Series, fingerprint: Fingerprint) -> Lows:
         """Return the lows of a stack or site, cached until a block closes: reads are far more frequent."""
-        block = (series.block_start, series.block, self.restarts)
+        history = series.history
+        block = (history.block_start, history.block, self.restarts)
         if self._lows_block != block:
             self._lows_block, self._lows = block, {}
         if fingerprint not in self._lows:
-            self._lows[fingerprint] = lows(series, series.rows[fingerprint])
+            self._lows[fingerprint] = lows(history, series.row)
         return self._lows[fingerprint]
 
     def restart(self) -> None:

@@ -57,10 +57,10 @@ def _on_target(view: FleetView, leak: Leak, state: TargetState) -> models.OnTarg
     """Return the count and the judgement of a leak on one target."""
     key = leak.stack.fingerprint
     series, judgement, health = state.series(key), state.judgement_of(key), view.health.get(state.target)
-    slope = float(slopes(series, [series.rows[key]])[0]) if series and not judgement else 0.0
+    slope = float(slopes(series.history, [series.row])[0]) if series and not judgement else 0.0
     return models.OnTarget(
         target=state.target.name,
-        goroutines=state.count(key),
+        goroutines=series.count if series else 0,
         judged=judgement is not None,
         verdict=(judgement.verdict if judgement else Verdict.NORMAL).word,
         growth_per_hour=hourly(judgement.growth) if judgement else per_hour(slope),

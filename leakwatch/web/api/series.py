@@ -7,12 +7,11 @@ from typing import Final
 import numpy as np
 
 from leakwatch.detect.columns import FLOOR, MEAN, Sums
-from leakwatch.detect.history import History
 from leakwatch.detect.trend import slopes
 from leakwatch.errors import NotFoundError
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.reason import combined
-from leakwatch.leaks.target_state import TargetState
+from leakwatch.leaks.target_state import Series, TargetState
 from leakwatch.model import Fingerprint
 from leakwatch.web.api.aggregate import Resolution, SeriesSum, columns_of, curve, interpolate, middles, summed
 from leakwatch.web.api.fleet import FleetView
@@ -29,9 +28,12 @@ EMPTY: Final = models.SeriesLine(seconds=0, times=[], mean=[], floor=[])
 def leak_series(view: FleetView, leak: Leak, targets: int = TARGETS) -> models.LeakSeries:
     """Return a leak over time: the sum of all targets, and the `targets` with the fastest growth."""
     key = leak.stack.fingerprint
-    states = [state for state in view.states(leak.service) if state.series(key)]
-    fastest = sorted(states, key=lambda state: (-_rate(state, key), -state.count(key), state.target.name))
-    sums, count = summed(states, [key]), float(sum(state.count(key) for state in states))
+    found = {state: series for state in view.states(leak.service) if (series := state.series(key))}
+    fastest = sorted(
+        found, key=lambda state: (-_rate(state, found[state], key), -found[state].count, state.target.name)
+    )
+    states = list(found)
+    sums, count = summed(states, [key]), float(sum(series.count for series in found.values()))
     newest = max((state.history.time or 0.0 for state in states), default=None)
     recent, hours = (_line_of(total).model(view, newest, count) for total in sums) if sums else (EMPTY, EMPTY)
     return models.LeakSeries(
@@ -40,7 +42,7 @@ def leak_series(view: FleetView, leak: Leak, targets: int = TARGETS) -> models.L
         now=view.wall(view.now),
         recent=recent,
         hours=hours,
-        targets=[_target(view, state, key) for state in fastest[:targets]],
+        targets=[_target(view, state, found[state], key) for state in fastest[:targets]],
         others=max(len(fastest) - targets, 0),
         fit=_fit(view, leak, sums, newest),
         marks=sorted(_marks(view, leak, states), key=lambda mark: mark.time)[-MARKS:],
@@ -52,12 +54,11 @@ def target_series(view: FleetView, path: str, stack: str) -> StackSeries:
     target, _ = find_target(view, path)
     state = view.pipeline.targets.get(target)
     key = Fingerprint(stack)
-    history = state.series(key) if state else None
-    if history is None:
+    series = state.series(key) if state else None
+    if series is None:
         raise NotFoundError(f"target {target.name!r} of {target.service!r} has no stack {stack}")
-    row = history.rows[key]
-    series_stack = history.stacks[row]
-    recent, hours = lines(view, history, row)
+    series_stack = series.history.stacks[series.row]
+    recent, hours = lines(view, series)
     return StackSeries(
         service=target.service,
         target=target.name,
@@ -69,17 +70,17 @@ def target_series(view: FleetView, path: str, stack: str) -> StackSeries:
     )
 
 
-def lines(view: FleetView, history: History, row: int) -> tuple[models.SeriesLine, models.SeriesLine]:
+def lines(view: FleetView, series: Series) -> tuple[models.SeriesLine, models.SeriesLine]:
     """Return the blocks and the hours of a series; the last point of both is the current count."""
-    return _line(view, history, row, "blocks"), _line(view, history, row, "hours")
+    return _line(view, series, "blocks"), _line(view, series, "hours")
 
 
-def _line(view: FleetView, history: History, row: int, resolution: Resolution) -> models.SeriesLine:
-    columns, end, width = columns_of(history, resolution)
+def _line(view: FleetView, series: Series, resolution: Resolution) -> models.SeriesLine:
+    columns, end, width = columns_of(series.history, resolution)
     scraped = columns.scrapes > 0
-    values = np.where(scraped, columns.values[:, row], np.nan)
+    values = np.where(scraped, columns.values[:, series.row], np.nan)
     line = PlotLine(width=width, times=middles(end, width, len(scraped)), mean=values[MEAN], floor=values[FLOOR])
-    return line.model(view, history.time, float(history.last[row]))
+    return line.model(view, series.history.time, float(series.count))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,23 +111,20 @@ def _line_of(total: SeriesSum) -> PlotLine:
     return PlotLine(width=total.width, times=total.times, mean=mean, floor=floor)
 
 
-def _target(view: FleetView, state: TargetState, key: Fingerprint) -> models.TargetSeries:
-    history = state.series(key) or state.history
-    recent, hours = lines(view, history, history.rows[key])
+def _target(view: FleetView, state: TargetState, series: Series, key: Fingerprint) -> models.TargetSeries:
+    recent, hours = lines(view, series)
     judgement, fit = state.judgement_of(key), None
     if judgement is not None:
         since, per_hour = view.wall(judgement.since), hourly(judgement.grew)
         fit = models.Fit(since=since, before=judgement.before, per_hour=per_hour)
     return models.TargetSeries(
-        target=state.target.name, goroutines=state.count(key), recent=recent, hours=hours, fit=fit
+        target=state.target.name, goroutines=series.count, recent=recent, hours=hours, fit=fit
     )
 
 
-def _rate(state: TargetState, key: Fingerprint) -> float:
-    judgement, history = state.judgement_of(key), state.series(key)
-    if judgement is not None:
-        return judgement.growth.rate
-    return float(slopes(history, [history.rows[key]])[0]) if history else 0.0
+def _rate(state: TargetState, series: Series, key: Fingerprint) -> float:
+    judgement = state.judgement_of(key)
+    return judgement.growth.rate if judgement else float(slopes(series.history, [series.row])[0])
 
 
 def _fit(view: FleetView, leak: Leak, sums: Sequence[SeriesSum], now: float | None) -> models.Fit | None:

@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 from leakwatch.evidence.store import Store
 from leakwatch.leaks.model import Leak
+from leakwatch.leaks.wording import format_time
 from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.leak_detail import leak_view
 from leakwatch.web.api.models import leaks as models
@@ -57,8 +58,8 @@ def blamed(frames: Sequence[models.Frame], function: str) -> int:
     return next((i for i, frame in enumerate(frames) if frame.function == function), -1)
 
 
-def numbers(series: models.LeakSeries) -> list[tuple[float, float | None, float | None]]:
-    """Return the points of the plot as rows: time, mean and floor, newest first."""
+def numbers(series: models.LeakSeries) -> list[tuple[str, float | None, float | None]]:
+    """Return the points of the plot as rows: time in UTC, mean and floor, newest first."""
     recent, hours = series.recent, series.hours
     begin = recent.times[0] if recent.times else float("inf")
     rows = [
@@ -66,4 +67,5 @@ def numbers(series: models.LeakSeries) -> list[tuple[float, float | None, float 
         for row in zip(hours.times, hours.mean, hours.floor, strict=True)
         if row[0] + hours.seconds / 2 <= begin
     ]
-    return [*rows, *zip(recent.times, recent.mean, recent.floor, strict=True)][::-1]
+    rows += zip(recent.times, recent.mean, recent.floor, strict=True)
+    return [(format_time(time), mean, floor) for time, mean, floor in reversed(rows)]

@@ -108,7 +108,7 @@ def test_the_table_of_numbers() -> None:
     fleet = view()
     service, stack = path.removeprefix("/leaks/").split("/")
     rows = numbers(leak_series(fleet, find(fleet, service, stack)))
-    times = [time for time, _, _ in rows]
+    times = [time for time, _, _ in rows]  # texts that sort like their times
     assert times == sorted(set(times), reverse=True)
     assert rows[0][1:] == (894.0, 894.0)
 
