@@ -10,7 +10,8 @@ from typing import Protocol
 import structlog
 
 from leakwatch.errors import FetcherClosed, ScrapeError
-from leakwatch.leaks.findings import LASTING, ProbeSchedule, Suspects
+from leakwatch.leaks.findings import Suspects
+from leakwatch.leaks.probe_schedule import LASTING, ProbeSchedule
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.profile.stacks import Identifier
 

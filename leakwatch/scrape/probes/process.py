@@ -8,7 +8,7 @@ from typing import Final
 
 from leakwatch.errors import ScrapeError
 from leakwatch.http.fetch import Fetcher
-from leakwatch.leaks.findings import ProbeSchedule
+from leakwatch.leaks.probe_schedule import ProbeSchedule
 from leakwatch.model import Process
 from leakwatch.profile import proto
 

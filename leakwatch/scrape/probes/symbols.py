@@ -9,7 +9,7 @@ from typing import Final
 
 from leakwatch.errors import MalformedProfile, ScrapeError
 from leakwatch.http.fetch import Fetcher
-from leakwatch.leaks.findings import ProbeSchedule
+from leakwatch.leaks.probe_schedule import ProbeSchedule
 from leakwatch.model import Fingerprint, Samples, Trace
 from leakwatch.profile import symbols as symbol
 from leakwatch.profile.text import UNKNOWN

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from leakwatch.errors import ScrapeError, StateError
-from leakwatch.leaks.findings import FullDump, ProbeSchedule, Proof
+from leakwatch.leaks.findings import FullDump, Proof
 from leakwatch.leaks.memory import MemoryMeasurement, MemoryUsage
+from leakwatch.leaks.probe_schedule import ProbeSchedule
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.sites import Functions
 from leakwatch.leaks.target_state import TargetState

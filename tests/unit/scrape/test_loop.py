@@ -11,7 +11,7 @@ import pytest
 from leakwatch.errors import FetcherClosed
 from leakwatch.http.fake import FakeFetcher
 from leakwatch.http.fetch import Feed, Fetched
-from leakwatch.leaks.findings import ProbeSchedule
+from leakwatch.leaks.probe_schedule import ProbeSchedule
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Process
 from leakwatch.profile.body import Format

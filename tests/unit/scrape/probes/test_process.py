@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from leakwatch.http.fake import FakeFetcher
-from leakwatch.leaks.findings import ProbeSchedule
+from leakwatch.leaks.probe_schedule import ProbeSchedule
 from leakwatch.scrape.probes.process import ProcessProbe
 
 RECORDED = Path(__file__).parents[3] / "profiles" / "1.27" / "goroutine.debug0.pb.gz"

@@ -19,7 +19,7 @@ from leakwatch.http.client import Client, Tls
 from leakwatch.http.fake import FakeFetcher
 from leakwatch.http.fetch import Fetcher
 from leakwatch.http.settings import HttpSettings, TlsConfig
-from leakwatch.leaks.findings import ProbeSchedule
+from leakwatch.leaks.probe_schedule import ProbeSchedule
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Trace
 from leakwatch.profile import proto, text, wait_reason
 from leakwatch.profile import symbols as symbol
