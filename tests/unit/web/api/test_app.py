@@ -46,6 +46,8 @@ from tests.support.leaking import leak as build_leak
 from tests.support.simulated import START, samples, stack
 
 SHOP = f"shop/{stack('leak').fingerprint}"
+NAMES = st.text().filter(lambda name: name not in {".", ".."})
+"""Names except . and .., which clients and browsers remove from paths."""
 
 
 def strict(response: httpx.Response) -> dict[str, object]:
@@ -433,7 +435,7 @@ def test_an_internal_error() -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(service=st.text(), rest=st.text(), kind=st.sampled_from(["leaks", "services", "targets"]))
+@given(service=NAMES, rest=NAMES, kind=st.sampled_from(["leaks", "services", "targets"]))
 def test_any_name_in_a_path(service: str, rest: str, kind: str) -> None:
     """A path with any characters gives a problem: names are only looked up."""
     response = get(f"/api/v1/{kind}/{quote(service, safe='')}/{quote(rest, safe='')}")
@@ -443,9 +445,9 @@ def test_any_name_in_a_path(service: str, rest: str, kind: str) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(name=st.text(min_size=1).filter(lambda name: name not in {".", ".."}))
+@given(name=NAMES.filter(bool))
 def test_any_name_has_a_path(name: str) -> None:
-    """A service and a target may have any name except . and .., which browsers remove from paths."""
+    """A service and a target may have any name, apart from . and .."""
     target = Target(name, name)
     state = app_state(health=lambda: {target: TargetHealth(up=True)})
     (listed,) = get("/api/v1/targets", state).json()["targets"]
