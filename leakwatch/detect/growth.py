@@ -36,6 +36,7 @@ from leakwatch.detect.columns import (
     Floats,
     Mask,
     Rows,
+    median,
     trimmed_mean,
 )
 from leakwatch.detect.history import History
@@ -177,7 +178,7 @@ def summarise(columns: Columns, rows: Rows, indices: list[Rows]) -> Quarters:
     halves = [np.union1d(indices[0], indices[1]), np.union1d(indices[2], indices[3])]
     all_columns = np.union1d(*halves)
     return Quarters(
-        count=np.stack([np.median(values[MEAN][:, quarter], axis=1) for quarter in indices], axis=1),
+        count=np.stack([median(values[MEAN][:, quarter]) for quarter in indices], axis=1),
         floor=np.stack([values[FLOOR][:, quarter].min(axis=1) for quarter in indices], axis=1),
         turnover=np.stack([trimmed_mean(values[TURNOVER][:, quarter]) for quarter in indices], axis=1),
         turnover_error=np.hypot(*(relative_error(values[TURNOVER][:, half]) for half in halves)),
@@ -190,8 +191,7 @@ def summarise(columns: Columns, rows: Rows, indices: list[Rows]) -> Quarters:
 
 def relative_error(values: Floats) -> Floats:
     """Return the relative standard error of each row's mean, estimated from the median absolute deviation."""
-    centre = np.median(values, axis=1, keepdims=True)
-    deviation = np.median(np.abs(values - centre), axis=1)
+    deviation = median(np.abs(values - median(values)[:, None]))
     mean = values.mean(axis=1)
     error = np.divide(deviation, mean, out=np.zeros_like(mean), where=mean > 0)
     return np.asarray(1.25 * 1.4826 * error / np.sqrt(values.shape[1]), np.float32)
@@ -284,5 +284,5 @@ def moved_within_origin(
     growth = np.zeros(len(rows), np.float32)
     for i, row in enumerate(rows.tolist()):
         counts = series.origin_counts(columns, row)
-        growth[i] = np.median(counts[indices[3]]) - np.median(counts[indices[0]])
+        growth[i] = median(counts[indices[3]]) - median(counts[indices[0]])
     return np.asarray(growth < 0.5 * quarters.growth)
