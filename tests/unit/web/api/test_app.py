@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from leakwatch.leaks.config import IgnoreConfig
 from leakwatch.leaks.settings import DetectionSettings
@@ -38,6 +39,7 @@ from tests.support.api_world import (
     app_state,
     get,
     health,
+    request,
     sample,
     small_world,
     view,
@@ -428,7 +430,10 @@ def test_an_internal_error() -> None:
     def broken() -> dict[Target, TargetHealth]:
         raise RuntimeError("a secret path")
 
-    response = get("/api/v1/targets", app_state(health=broken))
+    with capture_logs() as log:
+        response = get("/api/v1/targets", app_state(health=broken))
+    assert [line["log_level"] for line in log] == ["error"]
+    assert log[0]["exc_info"]
     assert (response.status_code, response.headers["content-type"]) == (500, PROBLEM)
     assert strict(response)["detail"] == "internal error, see leakwatch's log"
     assert get("/api/v1/targets").status_code == 200
@@ -450,10 +455,11 @@ def test_any_name_has_a_path(name: str) -> None:
     """A service and a target may have any name, apart from . and .."""
     target = Target(name, name)
     state = app_state(health=lambda: {target: TargetHealth(up=True)})
-    (listed,) = get("/api/v1/targets", state).json()["targets"]
+    application = app(state)
+    (listed,) = request(application, "/api/v1/targets").json()["targets"]
     for path in (listed["id"], f"{listed['id']}/flame"):
-        assert get(f"/api/v1/targets/{path}", state).json()["target"] == name
-    assert get(f"/api/v1/services/{quote(name, safe='')}", state).json()["service"] == name
+        assert request(application, f"/api/v1/targets/{path}").json()["target"] == name
+    assert request(application, f"/api/v1/services/{quote(name, safe='')}").json()["service"] == name
 
 
 def test_long_names_are_not_cut() -> None:

@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode, urljoin
 
 import pytest
 from starlette.datastructures import QueryParams
+from structlog.testing import capture_logs
 
 from leakwatch.config import Config
 from leakwatch.leaks.labels import leak_url
@@ -198,7 +199,9 @@ def test_an_internal_error_shows_no_traceback() -> None:
     def broken() -> dict[Target, TargetHealth]:
         raise ZeroDivisionError
 
-    page = page_at("/", app_state(health=broken), status=500)
+    with capture_logs() as log:
+        page = page_at("/", app_state(health=broken), status=500)
+    assert [line["log_level"] for line in log] == ["error"]
     assert "Internal error, see leakwatch's log." in page.text
     assert "ZeroDivisionError" not in page.text
 
