@@ -123,7 +123,8 @@ def highest(window_scores: Iterable[WindowScores]) -> Scores:
 
 def score_window(history: History, columns: Columns, window: Window) -> WindowScores:
     """Return the scores of all rows that grew, 0 where a rule rejects the growth."""
-    indices, rows = quarter_columns(columns, window), np.zeros(0, np.intp)
+    rows = np.zeros(0, np.intp)
+    indices = quarter_columns(columns, window) if len(history.last) else None
     if indices is not None:
         rows = growing_rows(columns, indices, float(MIN_SCORE * HALF * window.min_growth))
     if indices is None or not len(rows):
@@ -158,7 +159,7 @@ def quarter_columns(columns: Columns, window: Window) -> list[Rows] | None:
     width = window.columns // 4
     indices = []
     for start in range(length - window.columns, length, width):
-        inside = np.flatnonzero(usable[start : start + width]) + start
+        inside = usable[start : start + width].nonzero()[0] + start
         if 2 * len(inside) <= width:
             return None
         indices.append(inside)
@@ -175,8 +176,8 @@ def summarise(columns: Columns, rows: Rows, indices: list[Rows]) -> Quarters:
     """Return the quarters of `rows`; `indices`: the columns of each quarter."""
     values = columns.values[:, rows]
     regular = columns.blocks * min(int(columns.regular[quarter].sum()) for quarter in (indices[0], indices[3]))
-    halves = [np.union1d(indices[0], indices[1]), np.union1d(indices[2], indices[3])]
-    all_columns = np.union1d(*halves)
+    halves = [_union(*indices[:2]), _union(*indices[2:])]
+    all_columns = _union(*halves)
     return Quarters(
         count=np.stack([median(values[MEAN][:, quarter]) for quarter in indices], axis=1),
         floor=np.stack([values[FLOOR][:, quarter].min(axis=1) for quarter in indices], axis=1),
@@ -187,6 +188,11 @@ def summarise(columns: Columns, rows: Rows, indices: list[Rows]) -> Quarters:
         rises=values[RISES][:, all_columns].sum(axis=1),
         squared_rises=values[SQUARED_RISES][:, all_columns].sum(axis=1),
     )
+
+
+def _union(columns: Rows, others: Rows) -> Rows:
+    """Return the columns that are in either, in order; equal to np.union1d, but much faster for a few columns."""
+    return np.array(sorted({*columns.tolist(), *others.tolist()}), np.intp)
 
 
 def relative_error(values: Floats) -> Floats:

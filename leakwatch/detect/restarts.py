@@ -82,7 +82,7 @@ def has_fallen(history: History, samples: Samples) -> bool:
     Either most stacks with moving counts have lost half of their goroutines, or all stacks that had only ever
     gained have lost nearly everything. The second rule covers busy stacks that recover before the next scrape.
     """
-    scraped = np.flatnonzero(history.blocks.scrapes)
+    scraped = history.blocks.scrapes.nonzero()[0]
     if history.time is None or not len(scraped):
         return False
     counts = np.zeros(len(history.last))
@@ -110,7 +110,7 @@ def _gained_have_fallen(history: History, scraped: Rows, counts: Sums) -> bool:
     """Return whether all stacks that had only ever gained have lost nearly everything."""
     floors, falls = history.blocks.values[FLOOR], history.blocks.values[FALLS]
     gained = floors[:, scraped[-1]] - floors[:, scraped[0]]
-    rows = np.flatnonzero(gained >= MIN_FALL)
+    rows = (gained >= MIN_FALL).nonzero()[0]
     lost = counts[rows] <= MAX_LEFT * history.last[rows]
     if not lost.any():  # nearly every scrape
         return False
