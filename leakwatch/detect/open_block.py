@@ -44,12 +44,16 @@ class OpenBlock:
 
     def add(self, counts: Sums, last: Sums, step: float) -> None:
         """Add the `counts` of a scrape, `step` seconds after `last`; 0 for the first scrape of a lifetime."""
+        is_regular = step > 0 and self._is_regular(step)
+        self.regular += is_regular
+        self.scrapes += 1
+        if not len(counts):  # usual for sites
+            return
         sums = self._sums
         if step:
             change = counts - last
             rises = np.maximum(change, 0.0)
-            if self._is_regular(step):
-                self.regular += 1
+            if is_regular:
                 sums[CHANGE] += change
                 sums[SQUARED_CHANGE] += change * change
             sums[BLOCK_FALLS] += rises - change
@@ -57,7 +61,6 @@ class OpenBlock:
             sums[BLOCK_SQUARED_RISES] += rises * rises
         sums[COUNT] += counts
         np.minimum(sums[MINIMUM], counts, out=sums[MINIMUM])
-        self.scrapes += 1
 
     def column(self) -> Sums | None:
         """Return the column of the block, shape (6, rows), or None without a scrape.

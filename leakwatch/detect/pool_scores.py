@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.detect.columns import BLOCKS_PER_HOUR, FLOOR, HOURS, Floats, Rows
+from leakwatch.detect.columns import BLOCKS_PER_HOUR, FLOOR, HOURS, Floats, Rows, median
 from leakwatch.detect.growth import (
     MIN_SCORE,
     Quarters,
@@ -120,7 +120,7 @@ def _score_p(pool: Pool, rows: Rows, quarters: Quarters, floor_falls: Floats, wi
 
 def _score_c(pool: Pool, rows: Rows, quarters: Quarters, levels: Floats, window: Window) -> Floats:
     """Return the scores of growth that turnover does not explain; `levels`: counts in the first quarter."""
-    count = np.median(levels, axis=1)
+    count = median(levels)
     sampling_error = quarters.sampling_error / np.sqrt(len(pool.members))  # each member was scraped as often
     error = np.sqrt(np.maximum(quarters.turnover_error, sampling_error) ** 2 + 1 / (quarters.falls + 1))
     sigma = np.maximum(turnover_ratio(quarters), 1) * (count + 1) * error

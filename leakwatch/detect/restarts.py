@@ -5,7 +5,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from leakwatch.detect.columns import FALLS, FLOOR, MEAN
+from leakwatch.detect.columns import FALLS, FLOOR, MEAN, Rows, Sums
 from leakwatch.detect.history import History
 from leakwatch.model import Process, Samples
 
@@ -82,7 +82,7 @@ def has_fallen(history: History, samples: Samples) -> bool:
     Either most stacks with moving counts have lost half of their goroutines, or all stacks that had only ever
     gained have lost nearly everything. The second rule covers busy stacks that recover before the next scrape.
     """
-    scraped = np.flatnonzero(history.blocks.scrapes)
+    scraped = history.blocks.scrapes.nonzero()[0]
     if history.time is None or not len(scraped):
         return False
     counts = np.zeros(len(history.last))
@@ -90,15 +90,31 @@ def has_fallen(history: History, samples: Samples) -> bool:
         row = history.rows.get(fingerprint)
         if row is not None:
             counts[row] = sample.goroutines
-    before, total = float(history.last.sum()), sum(sample.goroutines for sample in samples.values())
-    columns = history.blocks.values[:, :, scraped]
-    moving = (history.last >= MIN_SIZE) & (columns[MEAN].max(axis=1) - columns[MEAN].min(axis=1) >= 1)
-    lost = moving & (counts <= history.last / 2)
-    fell = total <= MAX_TOTAL * before and before - total >= MIN_FALL and moving.sum() >= MIN_MOVING
-    if fell and lost.sum() >= MIN_LOST * moving.sum():
-        return True
-    gained = columns[FLOOR, :, -1] - columns[FLOOR, :, 0]
-    rises = (np.diff(columns[FLOOR], axis=1) > 0).sum(axis=1)
-    only_gained = (gained >= MIN_FALL) & (rises >= MIN_RISES)
-    only_gained &= columns[FALLS].sum(axis=1) <= MAX_DEPARTURES * gained
-    return bool(only_gained.any() and (counts[only_gained] <= MAX_LEFT * history.last[only_gained]).all())
+    total = sum(sample.goroutines for sample in samples.values())
+    return _moving_have_fallen(history, scraped, counts, total) or _gained_have_fallen(history, scraped, counts)
+
+
+def _moving_have_fallen(history: History, scraped: Rows, counts: Sums, total: int) -> bool:
+    """Return whether most stacks with moving counts have lost half of their goroutines."""
+    last = history.last
+    before = float(last.sum())
+    if total > MAX_TOTAL * before or before - total < MIN_FALL:
+        return False
+    means = history.blocks.values[MEAN][:, scraped]
+    moving = (last >= MIN_SIZE) & (means.max(axis=1) - means.min(axis=1) >= 1)
+    lost = moving & (counts <= last / 2)
+    return bool(moving.sum() >= MIN_MOVING and lost.sum() >= MIN_LOST * moving.sum())
+
+
+def _gained_have_fallen(history: History, scraped: Rows, counts: Sums) -> bool:
+    """Return whether all stacks that had only ever gained have lost nearly everything."""
+    floors, falls = history.blocks.values[FLOOR], history.blocks.values[FALLS]
+    gained = floors[:, scraped[-1]] - floors[:, scraped[0]]
+    rows = (gained >= MIN_FALL).nonzero()[0]
+    lost = counts[rows] <= MAX_LEFT * history.last[rows]
+    if not lost.any():  # nearly every scrape
+        return False
+    rises = (np.diff(floors[rows][:, scraped], axis=1) > 0).sum(axis=1)
+    departures = falls[rows][:, scraped].sum(axis=1)
+    only_gained = (rises >= MIN_RISES) & (departures <= MAX_DEPARTURES * gained[rows])
+    return bool(only_gained.any() and lost[only_gained].all())

@@ -237,15 +237,15 @@ LEAK, CEILING = (
 @pytest.mark.parametrize(
     ("scenario", "settings", "every", "words"),
     [
-        pytest.param(leak_and_busy, DetectionSettings(), 7, "suspected plateau recovered open-block", id="busy"),
-        pytest.param(restarts, DetectionSettings(), 11, "leaking restarted", id="restarts"),
+        pytest.param(leak_and_busy, DetectionSettings(), 13, "suspected plateau recovered open-block", id="busy"),
+        pytest.param(restarts, DetectionSettings(), 23, "leaking restarted", id="restarts"),
         pytest.param(replicas, DetectionSettings(), 101, "pooled leaking removed", id="replicas"),
         pytest.param(sites, DetectionSettings(), 83, "suspected leaking related", id="sites"),
-        pytest.param(daily_batches, DetectionSettings(), 47, "leaking", id="daily"),
-        pytest.param(departed, DetectionSettings(), 41, "leaking removed", id="departed"),
-        pytest.param(proofs, DetectionSettings(), 3, "suspected proven", id="proofs"),
-        pytest.param(ceilings, DetectionSettings(ignore=(LEAK, CEILING)), 23, "leaking ignored", id="ignored"),
-        pytest.param(evictions, DetectionSettings(series_limit=20), 17, "leaking evicted", id="evictions"),
+        pytest.param(daily_batches, DetectionSettings(), 61, "leaking", id="daily"),
+        pytest.param(departed, DetectionSettings(), 61, "leaking removed", id="departed"),
+        pytest.param(proofs, DetectionSettings(), 7, "suspected proven", id="proofs"),
+        pytest.param(ceilings, DetectionSettings(ignore=(LEAK, CEILING)), 41, "leaking ignored", id="ignored"),
+        pytest.param(evictions, DetectionSettings(series_limit=20), 29, "leaking evicted", id="evictions"),
     ],
 )
 def test_a_restart_of_leakwatch_changes_nothing(

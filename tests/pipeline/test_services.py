@@ -14,6 +14,8 @@ from leakwatch.profile.fingerprint import fingerprint_of
 from tests.support.simulated import HOUR, INTERVAL, START, samples, stack
 
 DAY = 24.0
+MINUTE = 60.0
+"""The longest interval at which a block of five minutes has enough scrapes for its turnover."""
 Counts = Callable[[int, float], Mapping[str, int]]
 """Number of the target, hours since the start -> count by stack name."""
 
@@ -24,15 +26,22 @@ def targets(number: int) -> list[Target]:
 
 
 def run(
-    counts: Counts, hours: float, number: int, *, restarts: float = 0, settings: DetectionSettings | None = None
+    counts: Counts,
+    hours: float,
+    number: int,
+    *,
+    interval: float = INTERVAL,
+    restarts: float = 0,
+    settings: DetectionSettings | None = None,
 ) -> tuple[Pipeline, list[Event]]:
     """Play a service of `number` targets that restart in turn, each every `restarts` hours."""
     pipeline = Pipeline(settings or DetectionSettings())
     events: list[Event] = []
-    for i in range(int(hours * HOUR / INTERVAL)):
+    for i in range(int(hours * HOUR / interval)):
+        is_full_hour = i > 0 and i * interval % HOUR == 0
         for n, target in enumerate(targets(number)):
-            at = i * INTERVAL + n
-            if restarts and i and int(at / HOUR + n * restarts / number) % restarts == 0 and i % 240 == 0:
+            at = i * interval + n
+            if restarts and is_full_hour and int(at / HOUR + n * restarts / number) % restarts == 0:
                 events += pipeline.restart(pipeline.add_target(target), START + at)
             profile = counts(n, at / HOUR)
             events += pipeline.observe(
@@ -70,7 +79,7 @@ def hours_until_leaking(events: Sequence[Event], name: str = "leak") -> float:
 
 def test_a_slow_leak_on_four_targets() -> None:
     """Six goroutines a day on each of four targets are found within two days, as one leak with its rate."""
-    pipeline, events = run(leaking(4, 6 / DAY, 5, seed=7), 48, 4)
+    pipeline, events = run(leaking(4, 6 / DAY, 5, seed=7), 48, 4, interval=MINUTE)
     assert hours_until_leaking(events) < 48
     (leak,) = pipeline.open_leaks()
     assert len(leak.targets) >= 3
@@ -81,14 +90,14 @@ def test_a_slow_leak_on_four_targets() -> None:
 
 def test_twenty_slow_targets() -> None:
     """Twenty targets that leak 1 goroutine an hour each are found about as soon as one that leaks 20."""
-    _, many = run(leaking(20, 1, 6, seed=3), 16, 20)
-    _, single = run(leaking(1, 20, 6, seed=3), 16, 1)
+    _, many = run(leaking(20, 1, 6, seed=3), 16, 20, interval=MINUTE)
+    _, single = run(leaking(1, 20, 6, seed=3), 16, 1, interval=MINUTE)
     assert hours_until_leaking(many) - 6 <= 1.5 * (hours_until_leaking(single) - 6) + 1
 
 
 def test_a_leak_survives_rolling_restarts() -> None:
     """If targets restart in turn, the sum of counts is constant, but the growth within lifetimes is found."""
-    _, events = run(leaking(4, 3, 2, seed=5, life=12), 40, 4, restarts=12)
+    _, events = run(leaking(4, 3, 2, seed=5, life=12), 40, 4, interval=MINUTE, restarts=12)
     assert hours_until_leaking(events) < 24
 
 
@@ -96,7 +105,7 @@ def test_a_load_that_all_targets_share_is_not_a_leak() -> None:
     """If all targets grow with the daily load, none of them stands out, and turnover explains the growth."""
     rng = np.random.default_rng(11)
     level: Counts = lambda _, h: {"busy": int(rng.poisson(100 - 60 * np.cos(2 * np.pi * h / 24)))}  # noqa: E731
-    _, events = run(level, 30, 3)
+    _, events = run(level, 30, 3, interval=MINUTE)
     assert hours_until_leaking(events, "busy") == float("inf")
 
 

@@ -176,6 +176,12 @@ def app(state: AppState | None = None, prefix: str = "", live_events: LiveEvents
     return build_app(endpoints, api, lazy.pages(state), prefix)
 
 
+@cache
+def small_app(prefix: str) -> Starlette:
+    """Return the application of the small world, whose build takes longer than most requests. Tests share it."""
+    return app(prefix=prefix)
+
+
 def get(
     path: str,
     state: AppState | None = None,
@@ -185,9 +191,16 @@ def get(
     headers: Mapping[str, str] | None = None,
 ) -> httpx.Response:
     """Send one request to the application without a network."""
+    return request(app(state, prefix) if state else small_app(prefix), path, method=method, headers=headers)
+
+
+def request(
+    application: Starlette, path: str, *, method: str = "GET", headers: Mapping[str, str] | None = None
+) -> httpx.Response:
+    """Send one request to `application` without a network."""
 
     async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(app=app(state, prefix))
+        transport = httpx.ASGITransport(app=application)
         async with httpx.AsyncClient(transport=transport, base_url="http://leakwatch") as client:
             return await client.request(method, path, headers=headers)
 

@@ -1,6 +1,7 @@
 """Made-up stacks and samples, and a loop that plays counts through the pipeline in virtual time."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
@@ -14,6 +15,7 @@ HOUR = 3600.0
 TARGET = Target("shop", "10.0.0.1:6060")
 
 
+@cache
 def stack(name: str, origin: str = "main.main") -> Stack:
     """Return a stack of `name` called by `origin`."""
     frames = (Frame(f"main.{name}", f"/src/{name}.go", 7), Frame(origin, "/src/main.go", 3))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.answering import answering, http
+from tests.support.commands import output_of, run_command
 
 ROOT = Path(__file__).parents[3]
 RECORDED = ROOT / "tests" / "profiles" / "1.27" / "goroutine.debug1.txt"
@@ -18,18 +19,17 @@ DUMP = RECORDED.with_name("goroutine.debug2.txt")
 BODY = RECORDED.read_bytes()
 
 
-def leakwatch(*arguments: str | Path, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    """Run one command."""
-    return subprocess.run(
-        [sys.executable, "-m", "leakwatch", *arguments], input=stdin, capture_output=True, check=False
-    )
-
-
-def output_of(*arguments: str | Path, stdin: bytes | None = None) -> str:
-    """Return the output of a command that succeeds."""
-    done = leakwatch(*arguments, stdin=stdin)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode()
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["rules"], 0), (["scrape", "missing.txt"], 1), (["scrape", "x", "--limit", "-1"], 2)],
+    ids=["success", "failure", "invalid command line"],
+)
+def test_the_process_exits_like_the_command(arguments: list[str], status: int) -> None:
+    """`python -m leakwatch` has the exit status, the output and the messages of a command in the test process."""
+    process = subprocess.run([sys.executable, "-m", "leakwatch", *arguments], capture_output=True, check=False)
+    command = run_command(*arguments)
+    assert process.returncode == command.returncode == status
+    assert (process.stdout, process.stderr) == (command.stdout, command.stderr)
 
 
 def test_help_has_examples() -> None:
@@ -97,7 +97,7 @@ def test_a_dump_in_other_formats() -> None:
         == 182
     )
     assert re.search(r" +100 +\d+ +chan receive\n", output_of("scrape", DUMP, "--by", "reason"))
-    assert leakwatch("scrape", DUMP, "--format", "pprof").stdout.startswith(b"\x1f\x8b")
+    assert run_command("scrape", DUMP, "--format", "pprof").stdout.startswith(b"\x1f\x8b")
 
 
 @pytest.mark.parametrize("by", ["stack", "site"])
@@ -155,7 +155,7 @@ def test_folded_stacks() -> None:
 
 def test_pprof_opens_it(tmp_path: Path) -> None:
     """`go tool pprof` reads the output of `--format pprof` with every goroutine and name."""
-    done = leakwatch("scrape", RECORDED, "--format", "pprof")
+    done = run_command("scrape", RECORDED, "--format", "pprof")
     (tmp_path / "p.pb.gz").write_bytes(done.stdout)
     top = subprocess.run(
         ["go", "tool", "pprof", "-top", "-nodecount=500", tmp_path / "p.pb.gz"],
@@ -191,7 +191,7 @@ def test_schema_is_json() -> None:
 
 def test_check_config() -> None:
     """A valid file is confirmed. An invalid file exits with 1, and its errors are printed."""
-    done = leakwatch("check-config", ROOT / "tests" / "configs" / "unknown_key.yml")
+    done = run_command("check-config", ROOT / "tests" / "configs" / "unknown_key.yml")
     assert done.returncode == 1
     assert done.stderr.decode().startswith("leakwatch: ")
     assert "did you mean 'scrape_interval'?" in done.stderr.decode()
@@ -246,7 +246,7 @@ def truncated_gzip(tmp_path: Path) -> str:
 )
 def test_a_scrape_that_fails(tmp_path: Path, source: Callable[[Path], str], message: str) -> None:
     """An error is one line on standard error that names the source, with status 1 and no traceback."""
-    done = leakwatch("scrape", source(tmp_path))
+    done = run_command("scrape", source(tmp_path))
     assert done.returncode == 1
     assert message in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
@@ -279,7 +279,7 @@ def test_a_scrape_that_fails(tmp_path: Path, source: Callable[[Path], str], mess
 )
 def test_an_invalid_command_line(arguments: list[str], message: str) -> None:
     """An invalid command line exits with 2, and one line names the option and its value."""
-    done = leakwatch(*arguments)
+    done = run_command(*arguments)
     assert done.returncode == 2
     assert message in done.stderr.decode()
     assert len(done.stderr.splitlines()) == 1
@@ -306,7 +306,7 @@ def test_an_empty_configuration(tmp_path: Path) -> None:
     """A file without targets is invalid, unless the command line has a target."""
     (tmp_path / "c.yml").write_text("scrape_configs: []")
     for command in (["check-config"], ["run", "--config"]):
-        done = leakwatch(*command, tmp_path / "c.yml")
+        done = run_command(*command, tmp_path / "c.yml")
         assert done.returncode == 1
         assert b"nothing to watch" in done.stderr
 

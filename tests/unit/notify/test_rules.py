@@ -32,6 +32,19 @@ def shipped() -> list[dict[str, Any]]:
     return [rule for group in document["groups"] for rule in group["rules"]]
 
 
+def write_rules_without_annotations(file: Path) -> None:
+    """Write the shipped rules to `file` without annotations.
+
+    Labels identify an alert. Without annotations promtool takes 2 s instead of 10 s of CPU time, and
+    leakwatch.rules.test.yml tests the annotations.
+    """
+    document = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    for group in document["groups"]:
+        for rule in group["rules"]:
+            del rule["annotations"]
+    file.write_text(yaml.safe_dump(document))
+
+
 def test_rules_have_the_numbers_of_the_file() -> None:
     """Severity, `for` and `keep_firing_for` are equal; only rules about leakwatch itself are missing."""
     own_rules = {rule.name: (rule.severity, rule.hold_for, rule.keep_firing_for) for rule in RULES}
@@ -139,7 +152,8 @@ def test_the_same_alerts_fire_in_every_minute(seed: int, tmp_path: Path) -> None
         "input_series": exported(verdicts, ups),
         "promql_expr_test": [case(minute, firing[minute]) for minute in sorted(minutes)],
     }
-    document = {"rule_files": [str(SHIPPED)], "evaluation_interval": "1m", "tests": [test]}
+    write_rules_without_annotations(tmp_path / "rules.yml")
+    document = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [test]}
     (tmp_path / "test.yml").write_text(yaml.safe_dump(document))
     done = subprocess.run(
         ["promtool", "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True, check=False

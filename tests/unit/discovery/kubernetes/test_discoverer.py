@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from leakwatch.config import parse
 from leakwatch.discovery.kubernetes.reflector import PAGE_LIMIT, WatchTiming
 from tests.support.api_server import ApiServer, Object, endpoint_slice, plain, pod, serving, token
 from tests.support.clock import HANG
 from tests.support.kubernetes_discovery import discovering, errors
-from tests.support.running import Daemon, eventually
 
 
 def test_lists_once_then_watches() -> None:
@@ -387,26 +385,3 @@ def test_an_invalid_object() -> None:
         asyncio.run(run(server))
     assert [line["object"] for line in log] == ["shop/listed", "shop/watched"]
     assert log[0]["error"] == "spec.containers.0.ports.0.containerPort: must be a whole number"
-
-
-def test_the_daemon_follows_the_cluster(
-    leakwatch: Callable[..., Daemon], start: Callable[..., str], tmp_path: Path
-) -> None:
-    """A pod with a real Go service is scraped until it is deleted."""
-    port = int(start("healthy", "-period", "40s").rpartition(":")[2])
-    ports = [{"name": "pprof", "containerPort": port}]
-    config = tmp_path / "c.yml"
-    with serving() as server:
-        config.write_text(
-            "scrape_configs:\n"
-            f"  - {{job_name: shop, kubernetes_sd_configs: [{{role: pod, api_server: '{server.url}'}}]}}\n"
-        )
-        assert parse(config.read_text(), "c.yml", tmp_path).scrape_configs[0].discoverer_configs()
-        daemon = leakwatch("--config", config)
-        assert eventually(lambda: daemon.get("/-/ready").status_code == 200)
-        server.apply("pods", pod("a", "127.0.0.1", containers=[{"name": "app", "ports": ports}]))
-        assert eventually(lambda: daemon.series("leakwatch_up")) == [
-            ({"service": "shop", "target": f"127.0.0.1:{port}"}, 1.0)
-        ]
-        server.delete("pods", "a")
-        assert eventually(lambda: not daemon.series("leakwatch_up"))

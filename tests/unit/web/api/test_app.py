@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from leakwatch.leaks.config import IgnoreConfig
 from leakwatch.leaks.settings import DetectionSettings
@@ -38,6 +39,7 @@ from tests.support.api_world import (
     app_state,
     get,
     health,
+    request,
     sample,
     small_world,
     view,
@@ -46,6 +48,8 @@ from tests.support.leaking import leak as build_leak
 from tests.support.simulated import START, samples, stack
 
 SHOP = f"shop/{stack('leak').fingerprint}"
+NAMES = st.text().filter(lambda name: name not in {".", ".."})
+"""Names except . and .., which clients and browsers remove from paths."""
 
 
 def strict(response: httpx.Response) -> dict[str, object]:
@@ -426,14 +430,17 @@ def test_an_internal_error() -> None:
     def broken() -> dict[Target, TargetHealth]:
         raise RuntimeError("a secret path")
 
-    response = get("/api/v1/targets", app_state(health=broken))
+    with capture_logs() as log:
+        response = get("/api/v1/targets", app_state(health=broken))
+    assert [line["log_level"] for line in log] == ["error"]
+    assert log[0]["exc_info"]
     assert (response.status_code, response.headers["content-type"]) == (500, PROBLEM)
     assert strict(response)["detail"] == "internal error, see leakwatch's log"
     assert get("/api/v1/targets").status_code == 200
 
 
 @settings(max_examples=150, deadline=None)
-@given(service=st.text(), rest=st.text(), kind=st.sampled_from(["leaks", "services", "targets"]))
+@given(service=NAMES, rest=NAMES, kind=st.sampled_from(["leaks", "services", "targets"]))
 def test_any_name_in_a_path(service: str, rest: str, kind: str) -> None:
     """A path with any characters gives a problem: names are only looked up."""
     response = get(f"/api/v1/{kind}/{quote(service, safe='')}/{quote(rest, safe='')}")
@@ -443,15 +450,16 @@ def test_any_name_in_a_path(service: str, rest: str, kind: str) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(name=st.text(min_size=1).filter(lambda name: name not in {".", ".."}))
+@given(name=NAMES.filter(bool))
 def test_any_name_has_a_path(name: str) -> None:
-    """A service and a target may have any name except . and .., which browsers remove from paths."""
+    """A service and a target may have any name, apart from . and .."""
     target = Target(name, name)
     state = app_state(health=lambda: {target: TargetHealth(up=True)})
-    (listed,) = get("/api/v1/targets", state).json()["targets"]
+    application = app(state)
+    (listed,) = request(application, "/api/v1/targets").json()["targets"]
     for path in (listed["id"], f"{listed['id']}/flame"):
-        assert get(f"/api/v1/targets/{path}", state).json()["target"] == name
-    assert get(f"/api/v1/services/{quote(name, safe='')}", state).json()["service"] == name
+        assert request(application, f"/api/v1/targets/{path}").json()["target"] == name
+    assert request(application, f"/api/v1/services/{quote(name, safe='')}").json()["service"] == name
 
 
 def test_long_names_are_not_cut() -> None:

@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode, urljoin
 
 import pytest
 from starlette.datastructures import QueryParams
+from structlog.testing import capture_logs
 
 from leakwatch.config import Config
 from leakwatch.leaks.labels import leak_url
@@ -18,7 +19,7 @@ from leakwatch.web.pages import filters
 from leakwatch.web.pages.overview import LEAKS, TARGETS, OverviewQuery
 from leakwatch.web.pages.sparkline import HEIGHT, PAD, sparkline
 from leakwatch.web.server.web_config import CONTENT_POLICY, Headers
-from tests.support.api_world import DOWN, HOSTILE, NEW, app_state, get, view
+from tests.support.api_world import DOWN, HOSTILE, NEW, app, app_state, get, request, view
 from tests.support.big_fleets import fleet
 from tests.support.seen_pages import ParsedPage
 
@@ -160,9 +161,10 @@ def test_filters(query: dict[str, str], functions: set[str]) -> None:
 def test_a_large_fleet_is_paginated() -> None:
     """With 2,000 targets and 500 leaks, no page is over 300 kB; the pages have every leak once."""
     assert len(large().fleet.view().leaks) == 500
-    bodies = [get(f"/?leaks={number}", large()).content for number in range(1, 11)]
+    application = app(large())
+    bodies = [request(application, f"/?leaks={number}").content for number in range(1, 11)]
     assert max(map(len, bodies)) < 300_000
-    assert len(get("/?state=up", large()).content) < 300_000
+    assert len(request(application, "/?state=up").content) < 300_000
     pages = [ParsedPage(body.decode()) for body in bodies]
     assert {page.rows("leaks") for page in pages} == {LEAKS}
     links = [link for page in pages for link in page.links() if link.startswith("leaks/")]
@@ -198,7 +200,9 @@ def test_an_internal_error_shows_no_traceback() -> None:
     def broken() -> dict[Target, TargetHealth]:
         raise ZeroDivisionError
 
-    page = page_at("/", app_state(health=broken), status=500)
+    with capture_logs() as log:
+        page = page_at("/", app_state(health=broken), status=500)
+    assert [line["log_level"] for line in log] == ["error"]
     assert "Internal error, see leakwatch's log." in page.text
     assert "ZeroDivisionError" not in page.text
 
