@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from leakwatch.detect.columns import FALLS, FLOOR, MEAN, RISES, SQUARED_RISES, TURNOVER
-from leakwatch.detect.open_block import OpenBlock
+from leakwatch.detect.open_block import BATCH, OpenBlock
+from leakwatch.detect.plain import PlainWriter
 
 STEP = 15.0
 
@@ -97,3 +98,21 @@ def test_the_usual_interval_is_a_median() -> None:
     assert block.interval == 15.0
     block.clear_steps()
     assert block.interval == 0.0
+
+
+@pytest.mark.parametrize("scrapes", [BATCH - 1, BATCH, BATCH + 1, 3 * BATCH])
+def test_scrapes_of_a_batch_count_like_single_ones(scrapes: int) -> None:
+    """The column does not depend on when the scrapes were added to the sums, nor do rows that are added meanwhile."""
+    generator = np.random.default_rng(scrapes)
+    counts = generator.integers(0, 50, (scrapes, 2)).astype(float)
+    batched, single = OpenBlock(), OpenBlock()
+    last = np.zeros(0)
+    for i, count in enumerate(counts):
+        rows = 1 if i < scrapes // 2 else 2
+        for block in (batched, single):
+            if rows > len(last):
+                block.resize(rows)
+            block.add(count[:rows], np.pad(last, (0, rows - len(last))), 10.0 if i else 0.0)
+        single.to_plain(PlainWriter())  # adds the batch to the sums
+        last = count[:rows]
+    np.testing.assert_array_equal(batched.column(), single.column())
