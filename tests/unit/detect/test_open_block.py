@@ -102,7 +102,7 @@ def test_the_usual_interval_is_a_median() -> None:
 
 @pytest.mark.parametrize("scrapes", [BATCH - 1, BATCH, BATCH + 1, 3 * BATCH])
 def test_scrapes_of_a_batch_count_like_single_ones(scrapes: int) -> None:
-    """The column does not depend on when the scrapes were added to the sums, nor do rows that are added meanwhile."""
+    """The column does not depend on when the scrapes were added to the sums, also if rows are added meanwhile."""
     generator = np.random.default_rng(scrapes)
     counts = generator.integers(0, 50, (scrapes, 2)).astype(float)
     batched, single = OpenBlock(), OpenBlock()
