@@ -55,9 +55,7 @@ class Pipeline:
 
         The state of a removed target is continued when the target, or a replacement, returns a profile.
         """
-        service = self.services.get(target.service)
-        if service is None:
-            service = self.services[target.service] = ServiceState(target.service)
+        service = self.services[target.service] = self.services.get(target.service) or ServiceState(target.service)
         state = self.targets.get(target)
         if state is None:
             state = TargetState(target, self.settings, service.functions)

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.cli.analyze.recordings import Observation, RecordedTarget, Warn, parse_time
+from leakwatch.cli.analyze.recordings import Observation, RecordedTarget, parse_time
+from leakwatch.cli.symbol_files import Warn
 from leakwatch.errors import ConfigError, quote
 from leakwatch.model import Fingerprint, Frame, Sample, Stack, Target, Trace
 from leakwatch.profile.stacks import Identifier

@@ -12,21 +12,18 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from leakwatch.cli.analyze.recordings import Observation, RecordedTarget, Warn, parse_time
+from leakwatch.cli.analyze.recordings import Observation, RecordedTarget, parse_time
+from leakwatch.cli.symbol_files import SYMBOLS, Warn, own_symbols, read_symbols
 from leakwatch.errors import ProfileError
 from leakwatch.evidence.file_names import decode_name
 from leakwatch.model import Target
 from leakwatch.profile import formats
-from leakwatch.profile import symbols as symbol_files
 from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
 
 BODY = re.compile(r"(\d{1,20}(?:\.\d{1,9})?)\.(?:txt|pb)(?:\.gz)?")
-SYMBOLS = {"symbol", "symbol.txt"}
-"""Files beside bodies that name the functions hidden in text."""
 BESIDE = re.compile(r"\d{1,20}(?:\.\d{1,9})?\.(?:json|symbol|dump|dump\.gz)")
 """Files that belong to a body, and full dumps of evidence: `analyze` does not count them."""
-FORMAT = re.compile(r"\.(?:txt|pb)(?:\.gz)?$")
 
 TargetFiles = tuple[Target, list[Path]]
 
@@ -147,21 +144,6 @@ def _recording(target: Target, files: Sequence[Path], identifier: Identifier, wa
         else:
             bodies[time] = file
     return FolderRecording(recorded, sorted(bodies.items()), identifier, warn, symbols)
-
-
-def own_symbols(body: Path, warn: Warn) -> dict[int, str]:
-    """Return address -> function from the file `<name>.symbol` beside a body; {} if there is none."""
-    file = body.with_name(f"{FORMAT.sub('', body.name)}.symbol")
-    return read_symbols(file, warn) if file.is_file() else {}
-
-
-def read_symbols(file: Path, warn: Warn) -> dict[int, str]:
-    """Return address -> function from a symbol file; {}, with a warning, if it cannot be read."""
-    try:
-        return symbol_files.parse(file.read_bytes())
-    except (OSError, ProfileError) as error:
-        warn(f"{file}: left out: {error}")
-        return {}
 
 
 def _time(name: str) -> float:

@@ -1,20 +1,18 @@
 """Recordings: observations of targets from saved profiles or counts, merged in the order of time."""
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from leakwatch.cli.analyze.spacing import Spacing, spacing
+from leakwatch.cli.symbol_files import Warn
 from leakwatch.errors import quote
 from leakwatch.model import Samples, Target
 
 YEAR_10000 = 253_402_300_800.0
 """Unix seconds. A later time is in another unit."""
 UNITS = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}
-
-Warn = Callable[[str], None]
-"""Reports one line about omitted input."""
 
 Observation = tuple[float, Target, int, Samples]
 """Time in unix seconds, target, total, samples."""

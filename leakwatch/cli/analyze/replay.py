@@ -11,10 +11,10 @@ from leakwatch.cli.analyze.recordings import (
     Observation,
     ProfileRecording,
     RecordedTarget,
-    Warn,
     merge,
     rename_overlapping,
 )
+from leakwatch.cli.symbol_files import Warn
 from leakwatch.detect.growth import quarter_columns
 from leakwatch.detect.history import History
 from leakwatch.detect.windows import BLOCK_WINDOWS, HOUR_WINDOWS

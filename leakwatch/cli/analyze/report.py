@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from leakwatch.cli import terminal
-from leakwatch.cli.analyze.recordings import Warn
 from leakwatch.cli.analyze.replay import Advance, Analysis, Analyzer, read, to_json
 from leakwatch.cli.analyze.spacing import DEFAULT_BLOCK, Spacing, choose_block
 from leakwatch.cli.leak_text import leak_lines
+from leakwatch.cli.symbol_files import Warn
 from leakwatch.cli.terminal import print_message
 from leakwatch.config import Config, read_config
 from leakwatch.detect.columns import SCRAPES_PER_BLOCK

@@ -1,6 +1,5 @@
 """Commands that run until they are stopped: `run` and `demo`."""
 
-import asyncio
 import contextlib
 import shlex
 import sys
@@ -84,6 +83,8 @@ def run(  # noqa: PLR0913  each is an option
     log_level: Annotated[Level, typer.Option(help="Lowest level of the logged events.")] = Level.INFO,
 ) -> None:
     """Run the daemon."""
+    import asyncio
+
     from leakwatch.cli.logging import configure
     from leakwatch.config import Config, Overrides, load
     from leakwatch.daemon import Daemon
@@ -130,6 +131,8 @@ def demo(
     picture: Annotated[Path | None, typer.Option(help="Save the last table as SVG.", hidden=True)] = None,
 ) -> None:
     """Run a leaking Go service and leakwatch beside it. Requires Go."""
+    import asyncio
+
     from leakwatch.cli.demo import DemoOptions, play
 
     check_positive("--rate", rate)
