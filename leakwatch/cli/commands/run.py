@@ -3,6 +3,7 @@
 import contextlib
 import shlex
 import sys
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,10 +86,11 @@ def run(  # noqa: PLR0913  each is an option
     """Run the daemon."""
     import asyncio
 
-    from leakwatch.cli.logging import configure
-    from leakwatch.config import Config, Overrides, load
-    from leakwatch.daemon import Daemon
-    from leakwatch.web.server.web_config_file import WebFile
+    with absent("pygments", "rich"):  # httpx and structlog import them for commands of their own: 4 MB
+        from leakwatch.cli.logging import configure
+        from leakwatch.config import Config, Overrides, load
+        from leakwatch.daemon import Daemon
+        from leakwatch.web.server.web_config_file import WebFile
 
     configure(log_level)
     if config is None and not target:
@@ -106,6 +108,19 @@ def run(  # noqa: PLR0913  each is an option
         return load(config, options) if config else Config().override(options)
 
     asyncio.run(Daemon(read_config, WebFile(web_config), _own_shard(shard)).run())
+
+
+@contextlib.contextmanager
+def absent(*packages: str) -> Iterator[None]:
+    """Let imports of `packages` fail inside the block, as if they were not installed."""
+    present = {name: sys.modules.pop(name) for name in packages if name in sys.modules}
+    sys.modules.update(dict.fromkeys(packages))  # type: ignore[arg-type]  # None makes an import fail
+    try:
+        yield
+    finally:
+        for name in packages:
+            del sys.modules[name]
+        sys.modules.update(present)
 
 
 def _own_shard(text: str | None) -> "Shard":
