@@ -116,6 +116,7 @@ NO_STATE: dict[str, set[str]] = {
     "Columns": {"blocks"},
     "Detector": {"_score_blocks", "_score_hours"},
     "History": {"_configured_block"},
+    "OpenBlock": {"_usual", "_before", "_batch", "_batch_changes", "_batch_regular"},
     "Pool": {"block", "members", "rows", "last", "_stack_pool"},
     "PoolMember": {"history", "history_rows", "pool_rows", "version"},
     "SeriesTable": {"limit", "origins", "version", "_origin_numbers"},
