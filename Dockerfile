@@ -6,18 +6,27 @@ FROM python:3.13.15-slim-trixie AS builder
 WORKDIR /src
 
 # These layers change rarely and come first, so they stay cached when leakwatch changes.
-COPY deploy/image/build.txt deploy/image/requirements.txt deploy/image/
+COPY deploy/image/build.txt deploy/image/requirements.txt deploy/image/sbom.txt deploy/image/
 RUN python3 -m venv /build \
     && /build/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r deploy/image/build.txt \
+    && python3 -m venv /sbom \
+    && /sbom/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r deploy/image/sbom.txt \
     && python3 -m venv /opt/leakwatch \
-    && /opt/leakwatch/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r deploy/image/requirements.txt
+    && /opt/leakwatch/bin/pip install --no-cache-dir --report /sbom/installed.json --require-hashes --only-binary :all: -r deploy/image/requirements.txt
 
 COPY . .
 RUN /build/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-isolation --wheel-dir /dist . \
     && /opt/leakwatch/bin/pip install --no-cache-dir --no-index --no-deps /dist/*.whl \
     && /opt/leakwatch/bin/pip uninstall --yes --quiet pip \
     && python3 deploy/image/rootfs.py /opt/leakwatch /rootfs \
+    && /sbom/bin/python deploy/image/sbom.py /opt/leakwatch /sbom/installed.json /rootfs /dist \
     && mkdir /empty
+
+
+# The files of a release: the wheel, the SBOMs of the wheel and of the image, and the OpenVEX document.
+FROM scratch AS dist
+COPY --from=builder /dist /
+COPY deploy/image/leakwatch.openvex.json /
 
 
 # Python, leakwatch and the libraries that they load. No shell, no package manager, no setuid files.

@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 QUICK = tests/unit tests/pipeline tests/test_layout.py tests/test_structure.py tests/docs/test_wording.py
 
-.PHONY: help setup venv test test-quick test-slow demo lint types detection dashboards docs vendor bench image image-lock fmt clean
+.PHONY: help setup venv test test-quick test-slow demo lint types detection dashboards docs vendor bench image image-lock audit fmt clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
@@ -46,13 +46,14 @@ demo: ## run a leaking Go service and leakwatch; ARGS are passed to leakwatch de
 	@.ci/tools.sh venv go
 	@exec .venv/bin/leakwatch demo $(ARGS)
 
-lint: venv ## run ruff (rules and format) and hadolint
+lint: venv ## run ruff (rules and format), hadolint and zizmor
 	ruff check
 	ruff format --check
 	hadolint Dockerfile deploy/demo/service/Dockerfile
+	zizmor --quiet --offline --pedantic --strict-collection .
 
 types: venv ## run mypy --strict
-	mypy --strict leakwatch tests benchmarks deploy/grafana/source docs/source
+	mypy --strict leakwatch tests benchmarks deploy/grafana/source deploy/image docs/source
 
 detection: venv ## fail if detection is clearly worse than benchmarks/detection/quick.json
 	python benchmarks/detection/run.py --quick --check --jobs 2
@@ -70,11 +71,15 @@ vendor: ## download the npm packages of the web pages (leakwatch/web/pages/stati
 bench: setup ## run the benchmarks and compare each with its baseline
 	@set -e; for script in benchmarks/cost/*.py benchmarks/*/run.py; do echo "== $$script"; python "$$script" $(ARGS); done
 
-image: ## build the container image leakwatch:<version> with Docker or buildah
+image: ## build the image leakwatch:<version> with Docker or buildah; dist/ gets the wheel and the SBOMs
 	@deploy/image/build.sh $(ARGS)
 
 image-lock: venv ## update the pinned dependencies of the image (deploy/image/*.txt)
 	@deploy/image/lock.sh
+
+audit: ## look up known vulnerabilities of the pinned dependencies (needs a network)
+	@.ci/tools.sh pip-audit
+	@.venv/pip-audit/bin/pip-audit --strict --disable-pip --require-hashes $(foreach lock,requirements build sbom,-r deploy/image/$(lock).txt)
 
 fmt: venv ## fix and format with ruff
 	ruff check --fix

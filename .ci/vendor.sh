@@ -18,7 +18,7 @@ fetch() { # name, version, integrity: unpacks the package into $work/<name>
 
 : >"$work/d3.js"
 : >"$work/d3.txt"
-while read -r name version integrity; do
+while read -r name version integrity _; do
   case $name in '#'* | '') continue ;; esac
   fetch "$name" "$version" "$integrity"
   case $name in

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the image leakwatch:<version> from ./Dockerfile, with Docker if an engine is running, else with buildah.
+# Builds the image leakwatch:<version> from ./Dockerfile, with Docker if an engine is running, else with buildah. Writes the
+# wheel in the image, and the SBOMs of the wheel and of the image, to dist/.
 #
 #   deploy/image/build.sh [docker|buildah]
 #
@@ -23,7 +24,9 @@ fi
 
 builder=${1:-$(if docker info >/dev/null 2>&1; then echo docker; else echo buildah; fi)}
 if [ "$builder" = docker ]; then
-  exec docker build "${arguments[@]}" .
+  docker build "${arguments[@]}" .
+  docker build --target dist --output dist .
+  exit
 fi
 
 .ci/tools.sh buildah
@@ -34,7 +37,10 @@ buildah inspect --type image "$base" >/dev/null 2>&1 || deploy/image/base.sh "$b
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 printf '[global]\ncert = /run/builder-certificates.crt\n' >"$scratch/pip.conf"
-buildah bud --isolation chroot --pull=never --format docker --layers \
-  --volume "$scratch/pip.conf:/etc/pip.conf:ro" \
-  --volume /etc/ssl/certs/ca-certificates.crt:/run/builder-certificates.crt:ro \
-  "${arguments[@]}" ${labels[0]:+"${labels[@]}"} .
+build() {
+  buildah bud --isolation chroot --pull=never --format docker --layers \
+    --volume "$scratch/pip.conf:/etc/pip.conf:ro" \
+    --volume /etc/ssl/certs/ca-certificates.crt:/run/builder-certificates.crt:ro "$@" .
+}
+build "${arguments[@]}" ${labels[0]:+"${labels[@]}"}
+build --target dist --output dist

@@ -20,8 +20,17 @@ UNUSED_IN_PYTHON = (
     *("tkinter", "turtledemo", "unittest", "venv", "_test*.so", "_tkinter*.so", "xx*.so"),
     # each of these also needs a library
     *("_codecs_*.so", "_curses*.so", "_dbm*.so", "_gdbm*.so", "_sqlite3*.so", "_uuid*.so", "readline*.so"),
+    *("curses", "dbm", "sqlite3", "_pyrepl"),  # the packages of these
+    *("_pydecimal.py", "doctest.py", "mailbox.py", "pdb.py", "pydoc.py", "turtle.py", "wave.py", "xmlrpc"),
 )
-UNUSED_IN_VENV = ("f2py", "_simd*.so", "_*_tests*.so")  # of numpy
+UNUSED_IN_VENV = ("_simd*.so", "_*_tests*.so")  # of numpy
+UNUSED_PACKAGES = (
+    # numpy does not use these itself; np.ma is imported by np.unique
+    *("numpy/f2py", "numpy/fft", "numpy/polynomial", "numpy/random", "numpy/testing"),
+    # rich imports pygments, but leakwatch highlights no source code
+    *("pygments/lexers/[!_]*", "pygments/lexers/_*_builtins.py"),
+    "pydantic/v1",  # for code that was written for pydantic 1
+)
 FILES = ("/etc/os-release", "/etc/nsswitch.conf", "/etc/ld.so.conf", "/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -45,6 +54,15 @@ class Root:
         self.place(path).parent.mkdir(parents=True, exist_ok=True)
         if not self.place(path).exists():
             shutil.copy2(path, self.place(path))
+
+    def remove(self, path: Path, *patterns: str) -> None:
+        """Remove the files and folders below `path` that match a pattern; exit if a pattern matches none."""
+        for pattern in patterns:
+            unused = list(self.place(path).glob(pattern))
+            if not unused:
+                sys.exit(f"{path} has no {pattern}")
+            for file in unused:
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
 
     def write(self, path: str, text: str) -> None:
         """Write a new file."""
@@ -101,6 +119,7 @@ def main(venv: Path, root: Root) -> None:
     """Copy all files into `root`."""
     root.tree(Path(sysconfig.get_path("stdlib")), *UNUSED, *UNUSED_IN_PYTHON)
     root.tree(venv, *UNUSED, *UNUSED_IN_VENV)
+    root.remove(Path(sysconfig.get_path("purelib", "venv", vars={"base": str(venv)})), *UNUSED_PACKAGES)
     for script in root.place(venv / "bin").iterdir():
         if not (script.is_symlink() or script.name == "leakwatch"):
             script.unlink()
@@ -111,6 +130,7 @@ def main(venv: Path, root: Root) -> None:
             declare(root, library)
     for file in FILES:
         root.file(Path(file))
+    declare(root, Path("/usr/share/ca-certificates/mozilla"))  # the parts of ca-certificates.crt
     root.tree(Path("/etc/ld.so.conf.d"))
     subprocess.run(["ldconfig", "-r", root.path], check=True)
     root.write("/etc/passwd", f"root:x:0:0:root:/:\nleakwatch:x:{USER}:{USER}:leakwatch:/data:\n")

@@ -33,7 +33,11 @@ def runtime_requirements() -> list[str]:
 
 @pytest.mark.parametrize(
     ("file", "requirements"),
-    [("requirements.txt", runtime_requirements()), ("build.txt", PROJECT["build-system"]["requires"])],
+    [
+        ("requirements.txt", runtime_requirements()),
+        ("build.txt", PROJECT["build-system"]["requires"]),
+        ("sbom.txt", PROJECT["dependency-groups"]["sbom"]),
+    ],
 )
 def test_the_lock_satisfies_the_requirements(file: str, requirements: list[str]) -> None:
     """The lock has a suitable version of each requirement; otherwise `make image-lock` must update it."""
@@ -50,10 +54,10 @@ def test_the_lock_satisfies_the_requirements(file: str, requirements: list[str])
 def test_the_image_installs_the_lock() -> None:
     """Packages from a registry are installed with their hashes, and leakwatch itself without a registry."""
     installs = [line for line in DOCKERFILE.splitlines() if re.search(r"pip (install|wheel)", line)]
-    assert len(installs) == 4
+    assert len(installs) == 5
     for line in installs:
         assert re.search(
-            r"--require-hashes .*-r deploy/image/(build|requirements)\.txt|--no-index --no-deps", line
+            r"--require-hashes .*-r deploy/image/(build|requirements|sbom)\.txt|--no-index --no-deps", line
         )
 
 

@@ -64,6 +64,15 @@ def python(code: str) -> str:
     return done.stdout
 
 
+def export(file: Path) -> None:
+    """Write the files of the image to a tar archive."""
+    name = podman("create", "--pull=never", IMAGE).strip()
+    try:
+        podman("export", f"--output={file}", name)
+    finally:
+        podman("rm", "--volumes", name)
+
+
 def image_config() -> dict[str, Any]:
     """Return the configuration of the image, as `podman inspect` prints it."""
     found: list[dict[str, Any]] = json.loads(podman("image", "inspect", IMAGE))
