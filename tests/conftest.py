@@ -1,5 +1,6 @@
 """Fixtures for Go programs and for running leakwatch processes, and the profile of hypothesis."""
 
+import gc
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,11 @@ GO = Path(__file__).parent / "go"
 def go_build(folder: Path, *arguments: str) -> None:
     """Build programs of tests/go."""
     subprocess.run(["go", "build", "-o", f"{folder}/", *arguments], check=True, cwd=GO)
+
+
+def pytest_collection_finish() -> None:
+    """Exclude all objects of the imported modules from garbage collections, which take 5 % of the tests' time."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

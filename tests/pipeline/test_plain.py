@@ -244,7 +244,7 @@ LEAK, CEILING = (
         pytest.param(daily_batches, DetectionSettings(), 61, "leaking", id="daily"),
         pytest.param(departed, DetectionSettings(), 61, "leaking removed", id="departed"),
         pytest.param(proofs, DetectionSettings(), 7, "suspected proven", id="proofs"),
-        pytest.param(ceilings, DetectionSettings(ignore=(LEAK, CEILING)), 41, "leaking ignored", id="ignored"),
+        pytest.param(ceilings, DetectionSettings(ignore=(LEAK, CEILING)), 23, "leaking ignored", id="ignored"),
         pytest.param(evictions, DetectionSettings(series_limit=20), 29, "leaking evicted", id="evictions"),
     ],
 )

@@ -97,7 +97,7 @@ def test_twenty_slow_targets() -> None:
 
 def test_a_leak_survives_rolling_restarts() -> None:
     """If targets restart in turn, the sum of counts is constant, but the growth within lifetimes is found."""
-    _, events = run(leaking(4, 3, 2, seed=5, life=12), 40, 4, interval=MINUTE, restarts=12)
+    _, events = run(leaking(4, 3, 2, seed=5, life=12), 24, 4, interval=MINUTE, restarts=12)
     assert hours_until_leaking(events) < 24
 
 

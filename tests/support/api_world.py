@@ -178,7 +178,7 @@ def app(state: AppState | None = None, prefix: str = "", live_events: LiveEvents
 
 @cache
 def small_app(prefix: str) -> Starlette:
-    """Return the application of the small world, whose build takes longer than most requests. Tests share it."""
+    """Return the application of the small world. Tests share it, because its build takes longer than a request."""
     return app(prefix=prefix)
 
 

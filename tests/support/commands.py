@@ -46,7 +46,7 @@ def output_of(*arguments: str | Path, stdin: bytes = b"", **environment: str) ->
 
 
 class Unclosed(io.TextIOWrapper):
-    """A text stream whose bytes can be read after a command has closed it."""
+    """A text stream over bytes that remain readable after a command has closed it."""
 
     def close(self) -> None:
         """Write the remaining text."""
