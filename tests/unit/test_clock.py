@@ -1,6 +1,7 @@
 """The clock, and the lag of the event loop in virtual time."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -32,3 +33,13 @@ def test_time_is_monotonic() -> None:
     first = clock.time()
     assert clock.time() >= first
     assert clock.wall(first) == pytest.approx(first, abs=0.5)
+
+
+@pytest.mark.parametrize("step", [120.0, 3600.0, -120.0, -3600.0])
+def test_a_step_of_the_wall_clock_does_not_move_samples(step: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of samples advances as before the wall clock was set; exported times follow the wall clock."""
+    clock = Clock()
+    before, real = clock.time(), time.time
+    monkeypatch.setattr(time, "time", lambda: real() + step)
+    assert 0 <= clock.time() - before < abs(step) / 2
+    assert clock.wall(before) == pytest.approx(before + step, abs=abs(step) / 2)
