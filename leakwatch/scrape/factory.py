@@ -11,22 +11,25 @@ from leakwatch.scrape.loop import BodyRecorder, ScrapeLoop
 from leakwatch.scrape.probes.config import probes
 from leakwatch.scrape.probes.process import SIZE_LIMIT, ProcessProbe
 from leakwatch.scrape.probes.symbols import SymbolProbe
+from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.scrape.target_set import ScrapeTarget
 
 
-def build_loop(
+def build_loop(  # noqa: PLR0913  parts that all loops share, and those of one loop
     scrape_target: ScrapeTarget,
     *,
     tls: Tls,
     pipeline: Pipeline,
     clock: Clock,
     lag: Callable[[], float],
+    starts: StartQueue,
     recorder: BodyRecorder | None = None,
     credit: float = 0.0,
 ) -> ScrapeLoop:
     """Return the scrape loop of a target, and add the target to the pipeline.
 
-    `tls`: shared by the targets of a job; `recorder`: stores evidence; `credit`: seconds of a core to start with.
+    `tls`: shared by the targets of a job; `starts`: shared by all targets; `recorder`: stores evidence; `credit`:
+    seconds of a core to start with.
     """
     endpoint, job = scrape_target.endpoint, scrape_target.job
     client = Client(tls, timeout=endpoint.timeout, socket=endpoint.socket)
@@ -42,6 +45,7 @@ def build_loop(
         clock=clock,
         lag=lag,
         budget=budget,
+        starts=starts,
         form=job.form,
         processes=ProcessProbe(fetcher.with_profile("threadcreate", SIZE_LIMIT, debug="0")) if is_text else None,
         symbols=SymbolProbe(fetcher.with_profile("symbol", SIZE_LIMIT)) if is_text else None,

@@ -17,6 +17,7 @@ from leakwatch.scrape.budget import CostBudget
 from leakwatch.scrape.loop import BodyRecorder, ScrapeLoop
 from leakwatch.scrape.probes.process import ProcessProbe
 from leakwatch.scrape.probes.symbols import SymbolProbe
+from leakwatch.scrape.start_queue import StartQueue
 from tests.support.simulated import START, TARGET
 
 BODY = b"goroutine profile: total 2\n2 @ 0x11 0x21\n#\t0x10\tmain.f+0x1\t/src/main.go:7\n\n"
@@ -58,6 +59,7 @@ class SimulatedTarget:
         self.clock = FakeClock()
         self.interval = interval
         self.late = 0.0
+        self.cpu = 0.0
         self.duration = 0.01
         self.status = 200
         self.body = BODY
@@ -68,6 +70,7 @@ class SimulatedTarget:
         self.pipeline = Pipeline(DetectionSettings())
         self.state: TargetState = self.pipeline.add_target(TARGET)
         self.fetcher = FakeFetcher(self._respond)
+        self.starts = StartQueue(self.clock.stopwatch, idle=self.clock.stopwatch, cpu=lambda: self.cpu)
         self.loop = ScrapeLoop(
             self.state,
             fetcher=self.fetcher,
@@ -75,6 +78,7 @@ class SimulatedTarget:
             clock=self.clock,
             lag=lambda: self.late,
             budget=CostBudget(interval, limit),
+            starts=self.starts,
             form="proto" if proto else "text",
             processes=processes,
             symbols=symbols,

@@ -2,8 +2,9 @@
 
 import asyncio
 import gzip
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from leakwatch.profile.body import Format
 from leakwatch.scrape.loop import OpenRecording
 from leakwatch.scrape.probes.process import ProcessProbe
 from leakwatch.scrape.probes.symbols import SymbolProbe
+from leakwatch.scrape.start_queue import Started
 from tests.support.scraping import BODY, SimulatedTarget
 from tests.support.simulated import START, TARGET
 
@@ -46,6 +48,7 @@ def test_a_slow_target_is_scraped_less_often() -> None:
     stretched = [line for line in logged if "stretched" in line["event"]]
     assert [(line["interval"], line["duration"]) for line in stretched] == [(45.0, 0.4)]
     assert simulated.state.health.interval > 15
+    assert simulated.state.health.stretched_by == "duration"
     simulated.duration = 0.01
     assert [line["event"] for line in simulated.tick(40)] == ["interval is back to normal"]
     assert simulated.state.health.interval == 15.0
@@ -138,6 +141,24 @@ def test_lag_of_the_event_loop_is_not_charged() -> None:
     simulated.tick(4)
     assert len(simulated.request_times) == 4
     assert simulated.state.health.duration == pytest.approx(0.05)
+
+
+def test_missed_scrapes_stretch_the_interval() -> None:
+    """While a target waits to start for more than two intervals, its interval is shown as three times as long."""
+    simulated = SimulatedTarget()
+
+    async def wait_twice(interval: float, scrape: Callable[[], Coroutine[Any, Any, None]]) -> Started:
+        simulated.clock.now += 2.2 * interval
+        await scrape()
+        return Started(2, 0.0)
+
+    run, simulated.starts.run = simulated.starts.run, wait_twice  # type: ignore[method-assign]  # replaced in this test
+    assert [line["event"] for line in simulated.tick(1)] == ["target is up"]
+    assert (simulated.state.health.interval, simulated.state.health.stretched_by) == (45.0, "overload")
+    assert simulated.state.health.time == pytest.approx(START + 33)
+    simulated.starts.run = run  # type: ignore[method-assign]
+    simulated.tick(1)
+    assert (simulated.state.health.interval, simulated.state.health.stretched_by) == (15.0, "")
 
 
 class SlowProcessProbe(ProcessProbe):

@@ -33,7 +33,9 @@ class TargetSummary(ApiModel):
     duration_seconds: float
     body_bytes: int
     interval_seconds: float
-    """Time between two scrapes, stretched if scrapes cost the target too much."""
+    """Time between two scrapes, stretched if scrapes cost too much or leakwatch is overloaded."""
+    stretched_by: str
+    """Why the interval is stretched: `duration` of the scrapes, or `overload` of leakwatch; "" if it is not."""
     cost_ratio: Number
     """Share of one core that scrapes take on the target, at most: duration / interval. Null if the target could
     not be reached."""
