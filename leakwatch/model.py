@@ -185,7 +185,7 @@ class TargetHealth:
     interval: float = 0.0
     """Seconds between two scrapes, stretched if scrapes cost too much or leakwatch is overloaded."""
     stretched_by: str = ""
-    """The reason why the interval is stretched: "duration" of the scrapes, or "overload"; "" if it is not."""
+    """The cost that stretches the interval, or "overload"; "" if it is not stretched."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Target
 from leakwatch.pipeline import Pipeline
+from leakwatch.scrape.budget import Cost, TargetBudget
 from leakwatch.scrape.config import GlobalConfig
 from leakwatch.scrape.factory import build_loop
 from leakwatch.scrape.loop import ScrapeLoop
@@ -145,6 +146,8 @@ class ScrapeSession:
                 event_loop.remove_signal_handler(number)
 
     def _loop(self, scrape_target: ScrapeTarget, lag: Lag, starts: StartQueue) -> ScrapeLoop:
+        budget = TargetBudget(scrape_target.endpoint.interval, scrape_target.job.cost_limit, own_limits={})
+        budget.charge(Cost.DURATION, -CREDIT)
         tls = Tls(scrape_target.job.http.tls_config, secure=scrape_target.endpoint.url.scheme == "https")
         return build_loop(
             scrape_target,
@@ -153,7 +156,7 @@ class ScrapeSession:
             clock=self.clock,
             lag=lag.total,
             starts=starts,
-            credit=CREDIT,
+            budget=budget,
         )
 
     async def _scrape(self, target: SessionTarget, is_over: IsOver) -> None:

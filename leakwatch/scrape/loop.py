@@ -19,7 +19,7 @@ from leakwatch.leaks.tracker import LeakOnTarget, suspects
 from leakwatch.model import Process
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.body import Format, ParsedBody
-from leakwatch.scrape.budget import CostBudget
+from leakwatch.scrape.budget import Cost, TargetBudget
 from leakwatch.scrape.interval import TargetInterval
 from leakwatch.scrape.probes import process as process_probe
 from leakwatch.scrape.probes import symbols as symbol_probe
@@ -77,7 +77,7 @@ class ScrapeLoop:
         pipeline: Pipeline,
         clock: Clock,
         lag: Callable[[], float],
-        budget: CostBudget,
+        budget: TargetBudget,
         starts: StartQueue,
         form: Format,
         processes: ProcessProbe | None,
@@ -86,7 +86,6 @@ class ScrapeLoop:
         recorder: BodyRecorder | None,
     ) -> None:
         self.state = state
-        state.health.interval = budget.interval
         state.probe_results.allow_retries()  # the configuration may have changed
         self._log = log.bind(service=state.target.service, target=state.target.name)
         self._fetcher = fetcher
@@ -111,13 +110,13 @@ class ScrapeLoop:
         self._closed = False
 
     async def run(self, on_events: OnEvents) -> None:
-        """Scrape once if the cost budget allows it; pass verdicts that change to `on_events`."""
+        """Scrape once if the budget allows it; pass verdicts that change to `on_events`."""
         if self._closed or not self._budget.allows(self._clock.stopwatch()):
             return
         started = await self._starts.run(self._budget.call, partial(self._scrape, on_events))
-        self._interval.missed = started.missed
-        if not self._closed:
-            self._interval.update()
+        self._budget.charge(Cost.CPU, started.cpu)
+        if not self._closed:  # the health may belong to a new loop
+            self._interval.scraped(started.missed)
 
     async def _scrape(self, on_events: OnEvents) -> None:
         """Scrape once; pass verdicts that change to `on_events`."""
@@ -176,10 +175,10 @@ class ScrapeLoop:
             # The lag of leakwatch's own event loop is not work of the target.
             seconds = self._clock.stopwatch() - begin - (self._lag() - late)
             seconds = min(max(seconds, 0.0), self._fetcher.timeout)
-            self._budget.charge(seconds if charged else 0.0)
+            self._budget.charge(Cost.DURATION, seconds if charged else 0.0)
+            self._budget.charge(Cost.BYTES, body_bytes)
             if not self._closed:  # the health may belong to a new loop
                 self.state.health.duration, self.state.health.body_bytes = seconds, body_bytes
-                self._interval.scraped(seconds)
 
     async def _charged(self, request: Awaitable[Result]) -> Result:
         """Return the result of a request beside the scrape, and charge the target for it."""
@@ -187,9 +186,8 @@ class ScrapeLoop:
         try:
             return await request
         finally:
-            self._budget.charge(max(self._clock.stopwatch() - begin - (self._lag() - late), 0.0))
-            if not self._closed:
-                self._interval.update()
+            seconds = self._clock.stopwatch() - begin - (self._lag() - late)
+            self._budget.charge(Cost.DURATION, max(seconds, 0.0))
 
     async def _identify(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
         """Set the process to that of the profile, or request it if the profile does not name it."""
@@ -219,6 +217,8 @@ class ScrapeLoop:
         """Pass the profile to the pipeline; pass the verdicts that change to `on_events`."""
         state, restarts = self.state, self.state.restarts
         self._fit_block(time)
+        new = len(profile.samples.keys() - state.history.rows.keys()) - state.history.folded_stacks
+        self._budget.charge(Cost.STACKS, max(new, 0))  # folded stacks have no series, but are not new either
         events = self._pipeline.observe(state, time, profile.total, profile.samples, self._process)
         if state.restarts != restarts:
             self._log.info("target restarted", new_build=state.process_tracker.rebuilt)

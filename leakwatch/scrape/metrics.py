@@ -150,8 +150,15 @@ def _targets(health: Mapping[Target, TargetHealth], states: Mapping[Target, Targ
         "Time between scrapes, which is stretched if scrapes cost too much.",
         labels=TARGET,
     )
+    stretched = GaugeMetricFamily(
+        "leakwatch_scrape_interval_stretched",
+        "Always 1, while the interval is stretched; the reason is a cost, or overload of leakwatch.",
+        labels=(*TARGET, "reason"),
+    )
     for target, target_health in health.items():
         labels = (shown(target.service), shown(target.name))
+        if target_health.stretched_by:
+            stretched.add_metric((*labels, target_health.stretched_by), 1)
         for result, count in target_health.results.items():
             if count or result == "success":  # thousands of targets would have nine series each
                 scrapes.add_metric((*labels, result), count)
@@ -164,7 +171,7 @@ def _targets(health: Mapping[Target, TargetHealth], states: Mapping[Target, Targ
         state = states.get(target)
         if state is not None and target_health.up:
             total.add_metric(labels, state.total)
-    yield from (up, total, scrapes, duration, size, interval)
+    yield from (up, total, scrapes, duration, size, interval, stretched)
 
 
 def _processes(health: Mapping[Target, TargetHealth], states: Mapping[Target, TargetState]) -> Iterator[Metric]:

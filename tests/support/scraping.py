@@ -1,7 +1,7 @@
 """A scrape loop with a simulated clock and target."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -13,7 +13,7 @@ from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.pipeline import Pipeline
-from leakwatch.scrape.budget import CostBudget
+from leakwatch.scrape.budget import OWN_LIMITS, Cost, Limit, TargetBudget
 from leakwatch.scrape.loop import BodyRecorder, ScrapeLoop
 from leakwatch.scrape.probes.process import ProcessProbe
 from leakwatch.scrape.probes.symbols import SymbolProbe
@@ -43,7 +43,7 @@ class FakeClock(Clock):
 class SimulatedTarget:
     """A simulated clock, target and pipeline; `tick` runs the scrape loop once per interval.
 
-    `processes`, `symbols`, `recorder`: parts of the loop.
+    `processes`, `symbols`, `recorder`: parts of the loop; `own_limits`: default: those of the daemon.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class SimulatedTarget:
         symbols: SymbolProbe | None = None,
         recorder: BodyRecorder | None = None,
         proto: bool = False,
+        own_limits: Mapping[Cost, Limit] | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.interval = interval
@@ -77,7 +78,7 @@ class SimulatedTarget:
             pipeline=self.pipeline,
             clock=self.clock,
             lag=lambda: self.late,
-            budget=CostBudget(interval, limit),
+            budget=TargetBudget(interval, limit, OWN_LIMITS if own_limits is None else own_limits),
             starts=self.starts,
             form="proto" if proto else "text",
             processes=processes,

@@ -16,6 +16,7 @@ from leakwatch.leaks.probe_schedule import ProbeSchedule
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Process
 from leakwatch.profile.body import Format
+from leakwatch.scrape.budget import Cost, Limit
 from leakwatch.scrape.loop import OpenRecording
 from leakwatch.scrape.probes.process import ProcessProbe
 from leakwatch.scrape.probes.symbols import SymbolProbe
@@ -141,6 +142,46 @@ def test_lag_of_the_event_loop_is_not_charged() -> None:
     simulated.tick(4)
     assert len(simulated.request_times) == 4
     assert simulated.state.health.duration == pytest.approx(0.05)
+
+
+def test_a_target_that_costs_leakwatch_too_much_cpu_is_scraped_less_often() -> None:
+    """Scrapes of 9 s of leakwatch's CPU come every 90 s in the long run; this is logged once, with the reason."""
+    simulated = SimulatedTarget(limit=1)
+
+    def parse_slowly() -> None:
+        simulated.cpu += 9.0
+
+    simulated.during_request = parse_slowly
+    logged = [line for line in simulated.tick(60) if "stretched" in line["event"]]
+    assert 9 <= len(simulated.request_times) <= 12
+    assert (simulated.state.health.interval, simulated.state.health.stretched_by) == (90.0, "cpu")
+    assert [(line["event"], line["reason"]) for line in logged] == [
+        ("interval stretched to spare leakwatch", "cpu")
+    ]
+
+
+def test_a_target_with_large_bodies_is_scraped_less_often() -> None:
+    """If two bodies per minute are within the limit, a body comes every 30 s, after a minute without gaps."""
+    simulated = SimulatedTarget(own_limits={Cost.BYTES: Limit(2 * len(BODY) / 60, 60.0)})
+    simulated.tick(40)
+    assert 20 <= len(simulated.request_times) <= 23
+    assert simulated.requested()[:3] == [0, 15, 30]
+    assert simulated.state.health.stretched_by == "bytes"
+
+
+def test_a_target_with_new_stacks_in_each_profile_is_scraped_less_often() -> None:
+    """If two new stacks per minute are within the limit, four per minute come at twice the interval."""
+    simulated = SimulatedTarget(own_limits={Cost.STACKS: Limit(2 / 60, 60.0)})
+    simulated.tick(40)
+    assert len(simulated.request_times) == 40
+
+    def add_stack() -> None:
+        simulated.body = BODY.replace(b"main.f+", b"main.f%d+" % len(simulated.request_times))
+
+    simulated.during_request = add_stack
+    simulated.tick(40)
+    assert 60 <= len(simulated.request_times) <= 63
+    assert simulated.state.health.stretched_by == "new_stacks"
 
 
 def test_missed_scrapes_stretch_the_interval() -> None:

@@ -174,3 +174,15 @@ def test_the_load_of_leakwatch() -> None:
     assert metrics.get_sample_value("leakwatch_scrapes_missed_total") == 0
     assert metrics.get_sample_value("leakwatch_scrape_start_delay_seconds_count") == 0
     assert (metrics.get_sample_value("process_open_fds") or 0) > 0
+
+
+def test_a_stretched_interval_has_a_reason() -> None:
+    """The reason of a stretched interval is exported while it is stretched."""
+    pipeline = observed(Pipeline(DetectionSettings()), {"a": 1})
+    health = {TARGET: TargetHealth(up=True, interval=60.0, stretched_by="cpu")}
+    collector = TargetCollector(pipeline, lambda: health, lambda t: t, per_target=1, limit=1)
+    metrics = make_registry(collector)
+    labels = {"service": TARGET.service, "target": TARGET.name, "reason": "cpu"}
+    assert metrics.get_sample_value("leakwatch_scrape_interval_stretched", labels) == 1
+    health[TARGET].stretched_by = ""
+    assert metrics.get_sample_value("leakwatch_scrape_interval_stretched", labels) is None
