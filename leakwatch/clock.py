@@ -1,9 +1,18 @@
-"""Clocks, and the lag of the event loop. No other module reads clocks."""
+"""Clocks, and the delays of the event loop. No other module reads clocks."""
 
 import asyncio
+import os
 import time
+from bisect import bisect_left
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
 
-HEARTBEAT = 0.1  # seconds between two measurements of the lag
+Result = TypeVar("Result")
+
+HEARTBEAT: Final = 0.1  # seconds between two measurements of the lag
+SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
 
 
 def thread_cpu_seconds() -> float:
@@ -37,30 +46,133 @@ class Clock:
         return moment + round(time.time() - self.time(), 1)
 
 
-class Lag:
-    """The total lag of the event loop. Scrapes subtract it, because the target did not cause it."""
+class CpuMeter(Generic[Result]):
+    """Awaits a coroutine, and adds up the CPU seconds that the thread uses for it, without those of other tasks.
+
+    `cpu`: CPU seconds of the thread. One step of the coroutine takes 1 µs longer.
+    """
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Result], cpu: Callable[[], float]) -> None:
+        self.seconds = 0.0
+        self._coroutine = coroutine
+        self._cpu = cpu
+
+    def __await__(self) -> Generator[Any, Any, Result]:
+        """Return the result of the coroutine."""
+        step = partial(self._coroutine.send, None)
+        while True:
+            begin = self._cpu()
+            try:
+                future = step()
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            finally:
+                self.seconds += self._cpu() - begin
+            try:
+                yield future
+            except BaseException as error:  # noqa: BLE001  the coroutine handles it
+                step = partial(self._coroutine.throw, error)
+            else:
+                step = partial(self._coroutine.send, None)
+
+
+class Delays:
+    """Numbers of delays by upper bound, and their sum, as a histogram of Prometheus has them."""
+
+    BOUNDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, float("inf"))  # seconds
 
     def __init__(self) -> None:
+        self.sum = 0.0
+        self._counts = [0] * len(self.BOUNDS)
+
+    def add(self, seconds: float) -> None:
+        """Add a delay."""
+        self.sum += seconds
+        self._counts[bisect_left(self.BOUNDS, seconds)] += 1
+
+    def cumulative(self) -> list[tuple[float, int]]:
+        """Return each bound with the number of delays up to it."""
+        total, result = 0, []
+        for bound, count in zip(self.BOUNDS, self._counts, strict=True):
+            total += count
+            result.append((bound, total))
+        return result
+
+
+class CpuWait:
+    """The time for which the thread that creates it waits for a core. It is 0 if the kernel does not report it."""
+
+    def __init__(self, path: Path = SCHEDSTAT) -> None:
+        try:
+            self._file: int | None = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._file = None
+
+    def total(self) -> float:
+        """Return the seconds so far. One call takes 2 µs."""
+        return 0.0 if self._file is None else int(os.pread(self._file, 64, 0).split()[1]) / 1e9
+
+    def close(self) -> None:
+        """Close the file; the total is 0 from now on."""
+        if self._file is not None:
+            os.close(self._file)
+        self._file = None
+
+
+class Lag:
+    """The delays of the event loop. Scrapes subtract them, because the target did not cause them.
+
+    `schedstat`: file with the time that a thread waits for a core, which may be missing.
+    """
+
+    def __init__(self, schedstat: Path = SCHEDSTAT) -> None:
+        self.delays = Delays()
+        """The lag of each heartbeat."""
+        self._schedstat = schedstat
         self._total = 0.0
         self._expected = 0.0
+        self._waited = 0.0
+        """Seconds that the thread had waited for a core at the latest heartbeat."""
+        self._wait: CpuWait | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Start measuring; needs a running event loop."""
-        loop = asyncio.get_running_loop()
-        self._expected = loop.time() + HEARTBEAT
-        self._timer = loop.call_later(HEARTBEAT, self._beat)
+        """Start measuring the thread that calls this method; needs a running event loop."""
+        self._wait = CpuWait(self._schedstat)
+        self._next()
 
     def stop(self) -> None:
         """Stop measuring."""
-        if self._timer:
+        if self._timer and self._wait:
             self._timer.cancel()
+            self._wait.close()
 
     def total(self) -> float:
-        """Return the lag so far, in seconds."""
-        overdue = asyncio.get_running_loop().time() - self._expected if self._timer else 0.0
-        return self._total + max(overdue, 0.0)
+        """Return the seconds by which the event loop was late, or waited for a core, so far.
+
+        A wait for a core between two heartbeats delays a response, but not the heartbeats. With three busy
+        processes on the same core, 0.2 s of a scrape were such waits, and the lag was 0.
+        """
+        if not self._wait:
+            return self._total
+        return self._total + max(self._late(), self._wait.total() - self._waited, 0.0)
+
+    def idle(self) -> float:
+        """Return seconds that advance only while the event loop has nothing to do; needs a running event loop."""
+        waited = self._wait.total() if self._wait else 0.0
+        return asyncio.get_running_loop().time() - thread_cpu_seconds() - waited
+
+    def _late(self) -> float:
+        return asyncio.get_running_loop().time() - self._expected
+
+    def _next(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._waited = self._wait.total() if self._wait else 0.0
+        self._expected = loop.time() + HEARTBEAT
+        self._timer = loop.call_later(HEARTBEAT, self._beat)
 
     def _beat(self) -> None:
         self._total = self.total()
-        self.start()
+        self.delays.add(max(self._late(), 0.0))
+        self._next()

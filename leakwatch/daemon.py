@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from leakwatch import __version__
-from leakwatch.clock import Clock, Lag
+from leakwatch.clock import Clock, Lag, thread_cpu_seconds
 from leakwatch.config import Config
 from leakwatch.discovery.shard import Shard
 from leakwatch.errors import ConfigError, LeakwatchError
@@ -18,10 +18,12 @@ from leakwatch.leaks.model import Event
 from leakwatch.notify.log import log_event
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pipeline import Pipeline
+from leakwatch.scrape import start_queue
 from leakwatch.scrape.backfill import Backfill
 from leakwatch.scrape.loops import ScrapeLoops
-from leakwatch.scrape.metrics import DiscoveryCollector, TargetCollector
+from leakwatch.scrape.metrics import DiscoveryCollector, LoadCollector, TargetCollector
 from leakwatch.scrape.scheduler import Scheduler
+from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.scrape.target_set import TargetSet
 from leakwatch.web.api.fleet import Fleet
 from leakwatch.web.api.state import AlertContext, AppState, OwnState
@@ -31,7 +33,7 @@ from leakwatch.web.server.web_config_file import WebFile
 log = structlog.get_logger()
 
 HOUR = 3600.0
-RULES, EXPIRE = "ignore", "expire"  # names of scheduled jobs
+RULES, EXPIRE, OVERLOAD = "ignore", "expire", "overload"  # names of scheduled jobs
 
 
 class Daemon:
@@ -54,11 +56,13 @@ class Daemon:
         self.pipeline = Pipeline(self.config.judging())
         self.evidence = EvidenceRecorder(self.config.evidence, self.pipeline, self._clock)
         self._scheduler = Scheduler(self._clock)
+        self._starts = StartQueue(self._clock.stopwatch, idle=self._lag.idle, cpu=thread_cpu_seconds)
         self._loops = ScrapeLoops(
             pipeline=self.pipeline,
             scheduler=self._scheduler,
             clock=self._clock,
             lag=self._lag.total,
+            starts=self._starts,
             recorders=self.evidence,
             on_events=self._on_events,
         )
@@ -80,7 +84,12 @@ class Daemon:
 
         SIGINT, SIGTERM and SIGHUP stop it, except the signal `reload_on`, which reloads the configuration.
         """
-        collectors = self._target_collector, DiscoveryCollector(self._targets, self._clock.wall)
+        loop = asyncio.get_running_loop()
+        collectors = (
+            self._target_collector,
+            DiscoveryCollector(self._targets, self._clock.wall),
+            LoadCollector(self._starts, self._lag.delays, lambda: len(asyncio.all_tasks(loop))),
+        )
         web = build_web(self.config.web, self._web_file, self._app_state, collectors, self.reload)
         self.url = web.url
         self._listen(reload_on)
@@ -105,6 +114,7 @@ class Daemon:
             own=OwnState(
                 started=self._started,
                 lag=self._lag,
+                starts=self._starts,
                 configuration_yaml=lambda: self.config.to_yaml(),  # noqa: PLW0108  a reload replaces the configuration
                 last_reload=lambda: self._reloaded,
                 ready=self.ready,
@@ -131,6 +141,7 @@ class Daemon:
         self._scheduler.start()
         self._scheduler.every(RULES, HOUR, HOUR, self._report_rules)
         self._scheduler.every(EXPIRE, self.config.detection.block, self.config.detection.block, self._expire)
+        self._scheduler.every(OVERLOAD, start_queue.PERIOD, start_queue.PERIOD, self._judge_overload)
         if self.config.warm_from:
             self._backfill = Backfill.from_config(self.config.warm_from, self.pipeline, self._clock)
             self._backfilling = asyncio.create_task(self._backfill.run())
@@ -153,6 +164,9 @@ class Daemon:
         """Log the rules of `ignore` that match no stack: they may be misspelled."""
         for rule in self.pipeline.unmatched():
             log.warning("ignore rule matches no stack", rule=str(rule))
+
+    async def _judge_overload(self) -> None:
+        self._starts.judge()
 
     async def _expire(self) -> None:
         self._on_events(self.pipeline.expire(self._clock.time()))

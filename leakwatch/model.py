@@ -183,7 +183,9 @@ class TargetHealth:
     since: float = 0.0
     """When the target went up or down."""
     interval: float = 0.0
-    """Seconds between two scrapes, stretched if scrapes cost too much."""
+    """Seconds between two scrapes, stretched if scrapes cost too much or leakwatch is overloaded."""
+    stretched_by: str = ""
+    """The cost that stretches the interval, or "overload"; "" if it is not stretched."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from leakwatch.cli.stack_table import Refresh
-from leakwatch.clock import Clock, Lag
+from leakwatch.clock import Clock, Lag, thread_cpu_seconds
 from leakwatch.discovery.target_builder import endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, UsageError, without_credentials
 from leakwatch.http.client import Tls
@@ -15,10 +15,12 @@ from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Target
 from leakwatch.pipeline import Pipeline
+from leakwatch.scrape.budget import Cost, TargetBudget
 from leakwatch.scrape.config import GlobalConfig
 from leakwatch.scrape.factory import build_loop
 from leakwatch.scrape.loop import ScrapeLoop
 from leakwatch.scrape.probes.config import ProbeSettings
+from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.scrape.target_set import ScrapeTarget
 from leakwatch.scrape.target_url import target_job
 
@@ -103,9 +105,13 @@ class ScrapeSession:
         """
         lag = Lag()
         lag.start()
-        now = self.clock.stopwatch()
+        starts, now = (
+            StartQueue(self.clock.stopwatch, idle=lag.idle, cpu=thread_cpu_seconds),
+            self.clock.stopwatch(),
+        )
         self.session_targets = [
-            SessionTarget(self._loop(scrape_target, lag), now) for scrape_target in self._scrape_targets.values()
+            SessionTarget(self._loop(scrape_target, lag, starts), now)
+            for scrape_target in self._scrape_targets.values()
         ]
         scraping = asyncio.gather(*(self._scrape(target, is_over) for target in self.session_targets))
         try:
@@ -139,10 +145,18 @@ class ScrapeSession:
             for number in signals:
                 event_loop.remove_signal_handler(number)
 
-    def _loop(self, scrape_target: ScrapeTarget, lag: Lag) -> ScrapeLoop:
+    def _loop(self, scrape_target: ScrapeTarget, lag: Lag, starts: StartQueue) -> ScrapeLoop:
+        budget = TargetBudget(scrape_target.endpoint.interval, scrape_target.job.cost_limit, own_limits={})
+        budget.charge(Cost.DURATION, -CREDIT)
         tls = Tls(scrape_target.job.http.tls_config, secure=scrape_target.endpoint.url.scheme == "https")
         return build_loop(
-            scrape_target, tls=tls, pipeline=self.pipeline, clock=self.clock, lag=lag.total, credit=CREDIT
+            scrape_target,
+            tls=tls,
+            pipeline=self.pipeline,
+            clock=self.clock,
+            lag=lag.total,
+            starts=starts,
+            budget=budget,
         )
 
     async def _scrape(self, target: SessionTarget, is_over: IsOver) -> None:

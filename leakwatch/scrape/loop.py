@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from statistics import median
 from typing import Final, Protocol, TypeVar
 
@@ -18,12 +19,14 @@ from leakwatch.leaks.tracker import LeakOnTarget, suspects
 from leakwatch.model import Process
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.body import Format, ParsedBody
-from leakwatch.scrape.budget import CostBudget
+from leakwatch.scrape.budget import Cost, TargetBudget
+from leakwatch.scrape.interval import TargetInterval
 from leakwatch.scrape.probes import process as process_probe
 from leakwatch.scrape.probes import symbols as symbol_probe
 from leakwatch.scrape.probes.probe import Probe, ProbeContext, is_due, record, run_probe
 from leakwatch.scrape.probes.process import ProcessProbe
 from leakwatch.scrape.probes.symbols import SymbolProbe
+from leakwatch.scrape.start_queue import StartQueue
 
 log = structlog.get_logger()
 
@@ -31,8 +34,6 @@ USUAL: Final = 5  # latest intervals; their median is the usual interval
 JITTER: Final = 1.1  # factor by which the usual interval may exceed the configured one
 Result = TypeVar("Result")
 OnEvents = Callable[[list[Event]], None]
-
-CALM: Final = 20  # scrapes at the configured interval after which the interval is back to normal
 
 
 class OpenRecording(Protocol):
@@ -64,8 +65,8 @@ class BodyRecorder(Protocol):
 class ScrapeLoop:
     """Scrapes one target at each call of `run`, within its cost limit.
 
-    `lag`: seconds that the event loop was late so far; `processes`, `symbols`: for text profiles, which lack both;
-    `probes`: further requests; `recorder`: stores evidence.
+    `lag`: seconds that the event loop was late so far; `starts`: lets scrapes start; `processes`, `symbols`: for
+    text profiles, which lack both; `probes`: further requests; `recorder`: stores evidence.
     """
 
     def __init__(  # noqa: PLR0913  each is a part that tests replace
@@ -76,7 +77,8 @@ class ScrapeLoop:
         pipeline: Pipeline,
         clock: Clock,
         lag: Callable[[], float],
-        budget: CostBudget,
+        budget: TargetBudget,
+        starts: StartQueue,
         form: Format,
         processes: ProcessProbe | None,
         symbols: SymbolProbe | None,
@@ -84,14 +86,14 @@ class ScrapeLoop:
         recorder: BodyRecorder | None,
     ) -> None:
         self.state = state
-        state.health.interval = budget.interval
         state.probe_results.allow_retries()  # the configuration may have changed
         self._log = log.bind(service=state.target.service, target=state.target.name)
         self._fetcher = fetcher
         self._pipeline = pipeline
-        self._clock = clock
-        self._lag = lag
+        self._clock, self._lag = clock, lag
         self._budget = budget
+        self._interval = TargetInterval(budget, state.health, self._log)
+        self._starts = starts
         self._form: Format = form
         self._processes = processes
         self._symbols = symbols
@@ -102,17 +104,25 @@ class ScrapeLoop:
         """The process of the latest profile, None if unknown."""
         self._leaks: Sequence[LeakOnTarget] = pipeline.leaks_on(state.target)
         """The leaks on the target after the latest profile."""
-        self._intervals: deque[float] = deque(maxlen=USUAL)
         self._process_schedule = state.probe_results.schedule(process_probe.NAME)
         self._symbol_schedule = state.probe_results.schedule(symbol_probe.NAME)
-        self._calm = CALM
+        self._intervals: deque[float] = deque(maxlen=USUAL)
         self._closed = False
 
     async def run(self, on_events: OnEvents) -> None:
-        """Scrape once if the cost budget allows it; pass verdicts that change to `on_events`."""
-        begin, late, time = self._clock.stopwatch(), self._lag(), self._clock.time()
-        if self._closed or not self._budget.allows(begin):
+        """Scrape once if the budget allows it; pass verdicts that change to `on_events`."""
+        if self._closed or not self._budget.allows(self._clock.stopwatch()):
             return
+        started = await self._starts.run(self._budget.call, partial(self._scrape, on_events))
+        self._budget.charge(Cost.CPU, started.cpu)
+        if not self._closed:  # the health may belong to a new loop
+            self._interval.scraped(started.missed)
+
+    async def _scrape(self, on_events: OnEvents) -> None:
+        """Scrape once; pass verdicts that change to `on_events`."""
+        if self._closed:
+            return
+        begin, late, time = self._clock.stopwatch(), self._lag(), self._clock.time()
         body = self._pipeline.body(self._form, self._fetcher.size_limit, self.state.target.service)
         recording = (
             self._recorder.begin(self._form, self._fetcher.size_limit, self._leaks) if self._recorder else None
@@ -165,10 +175,10 @@ class ScrapeLoop:
             # The lag of leakwatch's own event loop is not work of the target.
             seconds = self._clock.stopwatch() - begin - (self._lag() - late)
             seconds = min(max(seconds, 0.0), self._fetcher.timeout)
-            self._budget.charge(seconds if charged else 0.0)
+            self._budget.charge(Cost.DURATION, seconds if charged else 0.0)
+            self._budget.charge(Cost.BYTES, body_bytes)
             if not self._closed:  # the health may belong to a new loop
                 self.state.health.duration, self.state.health.body_bytes = seconds, body_bytes
-                self._log_interval(seconds)
 
     async def _charged(self, request: Awaitable[Result]) -> Result:
         """Return the result of a request beside the scrape, and charge the target for it."""
@@ -176,9 +186,8 @@ class ScrapeLoop:
         try:
             return await request
         finally:
-            self._budget.charge(max(self._clock.stopwatch() - begin - (self._lag() - late), 0.0))
-            if not self._closed:
-                self.state.health.interval = self._budget.interval
+            seconds = self._clock.stopwatch() - begin - (self._lag() - late)
+            self._budget.charge(Cost.DURATION, max(seconds, 0.0))
 
     async def _identify(self, profile: ParsedBody, now: float, fetched: Fetched) -> None:
         """Set the process to that of the profile, or request it if the profile does not name it."""
@@ -208,6 +217,8 @@ class ScrapeLoop:
         """Pass the profile to the pipeline; pass the verdicts that change to `on_events`."""
         state, restarts = self.state, self.state.restarts
         self._fit_block(time)
+        new = len(profile.samples.keys() - state.history.rows.keys()) - state.history.folded_stacks
+        self._budget.charge(Cost.STACKS, max(new, 0))  # folded stacks have no series, but are not new either
         events = self._pipeline.observe(state, time, profile.total, profile.samples, self._process)
         if state.restarts != restarts:
             self._log.info("target restarted", new_build=state.process_tracker.rebuilt)
@@ -268,15 +279,3 @@ class ScrapeLoop:
         if health.up is not False:
             health.since = self._clock.time()
         health.up, health.reason, health.error = False, error.reason, str(error)
-
-    def _log_interval(self, seconds: float) -> None:
-        """Log when the interval is stretched and when it is back to normal, not at every change in between."""
-        health, stretched = self.state.health, self._budget.interval > self._budget.call
-        health.interval = self._budget.interval
-        if stretched and self._calm >= CALM:
-            self._log.info(
-                "interval stretched to spare the target", interval=health.interval, duration=round(seconds, 4)
-            )
-        self._calm = 0 if stretched else self._calm + 1
-        if self._calm == CALM:
-            self._log.info("interval is back to normal", interval=health.interval)

@@ -13,6 +13,7 @@ from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.factory import build_loop
 from leakwatch.scrape.loop import BodyRecorder, ScrapeLoop
 from leakwatch.scrape.scheduler import Scheduler, offset
+from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.scrape.target_set import ScrapeTarget
 
 
@@ -27,7 +28,10 @@ class Recorders(Protocol):
 
 
 class ScrapeLoops:
-    """The scrape loops of all targets; `lag`: seconds that the event loop was late so far."""
+    """The scrape loops of all targets.
+
+    `lag`: seconds that the event loop was late so far; `starts`: lets the scrapes of all targets start.
+    """
 
     def __init__(
         self,
@@ -36,6 +40,7 @@ class ScrapeLoops:
         scheduler: Scheduler,
         clock: Clock,
         lag: Callable[[], float],
+        starts: StartQueue,
         recorders: Recorders,
         on_events: Callable[[list[Event]], None],
     ) -> None:
@@ -43,6 +48,7 @@ class ScrapeLoops:
         self._scheduler = scheduler
         self._clock = clock
         self._lag = lag
+        self._starts = starts
         self._recorders = recorders
         self._on_events = on_events
         self._loops: dict[Target, ScrapeLoop] = {}
@@ -89,6 +95,7 @@ class ScrapeLoops:
             pipeline=self._pipeline,
             clock=self._clock,
             lag=self._lag,
+            starts=self._starts,
             recorder=self._recorders.recorder(target),
         )
         name = _name(target)

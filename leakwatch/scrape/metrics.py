@@ -1,4 +1,4 @@
-"""Metrics of targets, stacks, leaks and discovery, computed from the state at each request.
+"""Metrics of targets, stacks, leaks, discovery and load, computed from the state at each request.
 
 The series of stacks are limited: each target has its largest stacks, with hysteresis, and all judged stacks. Its
 other stacks are summed up as stack="other".
@@ -6,17 +6,21 @@ other stacks are summed up as stack="other".
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import isinf
+from typing import TypedDict
 
 import numpy as np
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from leakwatch.clock import Delays
 from leakwatch.detect.trend import slopes
 from leakwatch.leaks.labels import shown
 from leakwatch.leaks.metrics import leak_metrics
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Fingerprint, Stack, Target, TargetHealth
 from leakwatch.pipeline import Pipeline
+from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.scrape.target_set import TargetSet
 
 STAYS = 1.5  # a stack gets a series among the K largest, and loses it beyond the 1.5 K largest
@@ -146,8 +150,15 @@ def _targets(health: Mapping[Target, TargetHealth], states: Mapping[Target, Targ
         "Time between scrapes, which is stretched if scrapes cost too much.",
         labels=TARGET,
     )
+    stretched = GaugeMetricFamily(
+        "leakwatch_scrape_interval_stretched",
+        "Always 1, while the interval is stretched; the reason is a cost, or overload of leakwatch.",
+        labels=(*TARGET, "reason"),
+    )
     for target, target_health in health.items():
         labels = (shown(target.service), shown(target.name))
+        if target_health.stretched_by:
+            stretched.add_metric((*labels, target_health.stretched_by), 1)
         for result, count in target_health.results.items():
             if count or result == "success":  # thousands of targets would have nine series each
                 scrapes.add_metric((*labels, result), count)
@@ -160,7 +171,7 @@ def _targets(health: Mapping[Target, TargetHealth], states: Mapping[Target, Targ
         state = states.get(target)
         if state is not None and target_health.up:
             total.add_metric(labels, state.total)
-    yield from (up, total, scrapes, duration, size, interval)
+    yield from (up, total, scrapes, duration, size, interval, stretched)
 
 
 def _processes(health: Mapping[Target, TargetHealth], states: Mapping[Target, TargetState]) -> Iterator[Metric]:
@@ -188,6 +199,59 @@ def _processes(health: Mapping[Target, TargetHealth], states: Mapping[Target, Ta
         if current is not None and target_health.up:
             process.add_metric((*labels, shown(current.start), shown(current.build)), 1)
     yield from (restarts, process, mixed)
+
+
+class LoadCollector(Collector):
+    """Metrics of the load of leakwatch itself.
+
+    `lags`: lag of the event loop at each heartbeat; `tasks`: returns the number of asyncio tasks.
+    """
+
+    def __init__(self, starts: StartQueue, lags: Delays, tasks: Callable[[], int]) -> None:
+        self._starts = starts
+        self._lags = lags
+        self._tasks = tasks
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing, so that registering does not collect."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics."""
+        starts = self._starts
+        yield GaugeMetricFamily(
+            "leakwatch_overloaded",
+            "Whether leakwatch has more targets than it can scrape at their intervals.",
+            starts.overloaded,
+        )
+        yield CounterMetricFamily(
+            "leakwatch_scrapes_missed",
+            "Due scrapes that were skipped, because the previous one of the target waited to start.",
+            starts.missed,
+        )
+        yield HistogramMetricFamily(
+            "leakwatch_scrape_start_delay_seconds",
+            "Time between due and start of a scrape.",
+            **_values(starts.delays),
+        )
+        yield HistogramMetricFamily(
+            "leakwatch_event_loop_lag_seconds",
+            "Time by which the event loop was late, measured every 0.1 s.",
+            **_values(self._lags),
+        )
+        yield GaugeMetricFamily("leakwatch_asyncio_tasks", "Tasks of the event loop.", self._tasks())
+
+
+class _Values(TypedDict):
+    """The values of a histogram."""
+
+    buckets: list[tuple[str, float]]
+    sum_value: float
+
+
+def _values(delays: Delays) -> _Values:
+    buckets = [("+Inf" if isinf(bound) else str(bound), float(count)) for bound, count in delays.cumulative()]
+    return {"buckets": buckets, "sum_value": delays.sum}
 
 
 class DiscoveryCollector(Collector):

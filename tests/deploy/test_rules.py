@@ -71,6 +71,7 @@ def test_the_alerts_and_their_severities() -> None:
         "GoroutineLeakSuspected": "info",
         "LeakwatchTargetDown": "warning",
         "LeakwatchNotificationsFailing": "warning",
+        "LeakwatchOverloaded": "warning",
         "LeakwatchConfigReloadFailed": "warning",
     }
 

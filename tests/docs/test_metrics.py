@@ -10,6 +10,7 @@ ENDINGS = {
     "GaugeMetricFamily": ("",),
     "CounterMetricFamily": ("_total",),
     "InfoMetricFamily": ("_info",),
+    "HistogramMetricFamily": ("_sum", "_count", "_bucket"),
     "SummaryMetricFamily": ("_sum", "_count"),
 }
 LEAK_FAMILY = "LeakFamily"

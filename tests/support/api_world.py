@@ -17,6 +17,7 @@ from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target, TargetHealth
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.fingerprint import fingerprint_of
+from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.web import lazy
 from leakwatch.web.api.app import build_api
 from leakwatch.web.api.events import LiveEvents
@@ -134,11 +135,13 @@ def app_state(
     ready: Callable[[], str] = str,
     url: str = "",
     stop: asyncio.Event | None = None,
+    starts: StartQueue | None = None,
 ) -> AppState:
     """Return the state of the small world, with other parts where they are given."""
     own = OwnState(
         started=START,
         lag=Lag(),
+        starts=starts or StartQueue(lambda: END, idle=lambda: END, cpu=lambda: 0.0),
         configuration_yaml=configuration_yaml,
         last_reload=last_reload,
         ready=ready,

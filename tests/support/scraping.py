@@ -1,7 +1,7 @@
 """A scrape loop with a simulated clock and target."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -13,10 +13,11 @@ from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.pipeline import Pipeline
-from leakwatch.scrape.budget import CostBudget
+from leakwatch.scrape.budget import OWN_LIMITS, Cost, Limit, TargetBudget
 from leakwatch.scrape.loop import BodyRecorder, ScrapeLoop
 from leakwatch.scrape.probes.process import ProcessProbe
 from leakwatch.scrape.probes.symbols import SymbolProbe
+from leakwatch.scrape.start_queue import StartQueue
 from tests.support.simulated import START, TARGET
 
 BODY = b"goroutine profile: total 2\n2 @ 0x11 0x21\n#\t0x10\tmain.f+0x1\t/src/main.go:7\n\n"
@@ -42,7 +43,7 @@ class FakeClock(Clock):
 class SimulatedTarget:
     """A simulated clock, target and pipeline; `tick` runs the scrape loop once per interval.
 
-    `processes`, `symbols`, `recorder`: parts of the loop.
+    `processes`, `symbols`, `recorder`: parts of the loop; `own_limits`: default: those of the daemon.
     """
 
     def __init__(
@@ -54,10 +55,12 @@ class SimulatedTarget:
         symbols: SymbolProbe | None = None,
         recorder: BodyRecorder | None = None,
         proto: bool = False,
+        own_limits: Mapping[Cost, Limit] | None = None,
     ) -> None:
         self.clock = FakeClock()
         self.interval = interval
         self.late = 0.0
+        self.cpu = 0.0
         self.duration = 0.01
         self.status = 200
         self.body = BODY
@@ -68,13 +71,15 @@ class SimulatedTarget:
         self.pipeline = Pipeline(DetectionSettings())
         self.state: TargetState = self.pipeline.add_target(TARGET)
         self.fetcher = FakeFetcher(self._respond)
+        self.starts = StartQueue(self.clock.stopwatch, idle=self.clock.stopwatch, cpu=lambda: self.cpu)
         self.loop = ScrapeLoop(
             self.state,
             fetcher=self.fetcher,
             pipeline=self.pipeline,
             clock=self.clock,
             lag=lambda: self.late,
-            budget=CostBudget(interval, limit),
+            budget=TargetBudget(interval, limit, OWN_LIMITS if own_limits is None else own_limits),
+            starts=self.starts,
             form="proto" if proto else "text",
             processes=processes,
             symbols=symbols,

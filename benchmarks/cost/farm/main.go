@@ -151,6 +151,10 @@ func recorded(groups []group, by uint64) http.Handler {
 		}
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintf(w, "goroutine profile: total %d\n", total)
-		w.Write(body)
+		for len(body) > 0 { // net/http makes chunks of 2,048 bytes of small writes, as runtime/pprof does them
+			size := min(len(body), 512)
+			w.Write(body[:size])
+			body = body[size:]
+		}
 	})
 }

@@ -82,6 +82,11 @@ NUMBERS: Panels = [
 ]
 
 
+def delay(buckets: str) -> str:
+    """Return a query of the 99th percentile of a histogram, by process."""
+    return f"histogram_quantile(0.99, sum by (instance, le) (rate({buckets}{CHOSEN}[{RATE}])))"
+
+
 SCRAPES: Panels = [
     lines(
         "Targets by process",
@@ -107,7 +112,7 @@ SCRAPES: Panels = [
     ),
     lines(
         "Time between scrapes",
-        "Longer than configured if scraping would exceed the cost limit. Leaks on these are detected later.",
+        "Longer than configured if scraping would exceed a limit, or leakwatch is overloaded.",
         Look("s", span=8),
         Ask(f"quantile(0.5, leakwatch_scrape_interval_seconds{CHOSEN})", "median"),
         Ask(f"max(leakwatch_scrape_interval_seconds{CHOSEN})", "longest"),
@@ -126,6 +131,19 @@ SCRAPES: Panels = [
         Ask(f"count(leakwatch_up{CHOSEN} == 0) or vector(0)", "down"),
         Ask(f"count(leakwatch_target_mixed{CHOSEN} == 1) or vector(0)", "mixed"),
         stacked=True,
+    ),
+    lines(
+        "Delay of scrapes",
+        "Time that 99 % of the due scrapes wait at most until they start, and lag of the event loop.",
+        Look("s", span=12),
+        Ask(delay("leakwatch_scrape_start_delay_seconds_bucket"), "{{instance}} start"),
+        Ask(delay("leakwatch_event_loop_lag_seconds_bucket"), "{{instance}} lag"),
+    ),
+    lines(
+        "Missed scrapes",
+        "Due scrapes that leakwatch skipped, because it has more targets than it can scrape: add shards.",
+        Look("reqps", span=12, levels={0.1: "red"}),
+        Ask(f"sum by (instance) (rate(leakwatch_scrapes_missed_total{CHOSEN}[{RATE}]))", "{{instance}}"),
     ),
 ]
 

@@ -9,6 +9,7 @@ from leakwatch.discovery.status import DiscovererStatus
 from leakwatch.discovery.target_builder import RelabeledTargets
 from leakwatch.evidence.store import Store
 from leakwatch.notify.alertmanager import AlertmanagerClient
+from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.web.api.fleet import Fleet
 from leakwatch.web.api.snapshots import SnapshotReader
 
@@ -28,6 +29,7 @@ class OwnState:
     started: float
     """Time of the pipeline, in unix seconds."""
     lag: Lag
+    starts: StartQueue
     configuration_yaml: Callable[[], str]
     """The configuration in force, without secrets."""
     last_reload: Callable[[], tuple[str, float]]

@@ -44,6 +44,8 @@ def _usage(view: FleetView, own: OwnState) -> models.OwnUsage:
         memory_bytes=own_usage.memory(),
         cpu_seconds=own_usage.cpu(),
         lag_seconds=own.lag.total(),
+        overloaded=own.starts.overloaded,
+        missed_scrapes=own.starts.missed,
         series=sum(len(state.history.rows) + len(state.sites.rows) for state in states),
     )
 

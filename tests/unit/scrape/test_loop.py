@@ -2,8 +2,9 @@
 
 import asyncio
 import gzip
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,9 +16,11 @@ from leakwatch.leaks.probe_schedule import ProbeSchedule
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Process
 from leakwatch.profile.body import Format
+from leakwatch.scrape.budget import Cost, Limit
 from leakwatch.scrape.loop import OpenRecording
 from leakwatch.scrape.probes.process import ProcessProbe
 from leakwatch.scrape.probes.symbols import SymbolProbe
+from leakwatch.scrape.start_queue import Started
 from tests.support.scraping import BODY, SimulatedTarget
 from tests.support.simulated import START, TARGET
 
@@ -46,6 +49,7 @@ def test_a_slow_target_is_scraped_less_often() -> None:
     stretched = [line for line in logged if "stretched" in line["event"]]
     assert [(line["interval"], line["duration"]) for line in stretched] == [(45.0, 0.4)]
     assert simulated.state.health.interval > 15
+    assert simulated.state.health.stretched_by == "duration"
     simulated.duration = 0.01
     assert [line["event"] for line in simulated.tick(40)] == ["interval is back to normal"]
     assert simulated.state.health.interval == 15.0
@@ -138,6 +142,64 @@ def test_lag_of_the_event_loop_is_not_charged() -> None:
     simulated.tick(4)
     assert len(simulated.request_times) == 4
     assert simulated.state.health.duration == pytest.approx(0.05)
+
+
+def test_a_target_that_costs_leakwatch_too_much_cpu_is_scraped_less_often() -> None:
+    """Scrapes of 9 s of leakwatch's CPU come every 90 s in the long run; this is logged once, with the reason."""
+    simulated = SimulatedTarget(limit=1)
+
+    def parse_slowly() -> None:
+        simulated.cpu += 9.0
+
+    simulated.during_request = parse_slowly
+    logged = [line for line in simulated.tick(60) if "stretched" in line["event"]]
+    assert 9 <= len(simulated.request_times) <= 12
+    assert (simulated.state.health.interval, simulated.state.health.stretched_by) == (90.0, "cpu")
+    assert [(line["event"], line["reason"]) for line in logged] == [
+        ("interval stretched to spare leakwatch", "cpu")
+    ]
+
+
+def test_a_target_with_large_bodies_is_scraped_less_often() -> None:
+    """If two bodies per minute are within the limit, a body comes every 30 s, after a minute without gaps."""
+    simulated = SimulatedTarget(own_limits={Cost.BYTES: Limit(2 * len(BODY) / 60, 60.0)})
+    simulated.tick(40)
+    assert 20 <= len(simulated.request_times) <= 23
+    assert simulated.requested()[:3] == [0, 15, 30]
+    assert simulated.state.health.stretched_by == "bytes"
+
+
+def test_a_target_with_new_stacks_in_each_profile_is_scraped_less_often() -> None:
+    """If two new stacks per minute are within the limit, four per minute come at twice the interval."""
+    simulated = SimulatedTarget(own_limits={Cost.STACKS: Limit(2 / 60, 60.0)})
+    simulated.tick(40)
+    assert len(simulated.request_times) == 40
+
+    def add_stack() -> None:
+        simulated.body = BODY.replace(b"main.f+", b"main.f%d+" % len(simulated.request_times))
+
+    simulated.during_request = add_stack
+    simulated.tick(40)
+    assert 60 <= len(simulated.request_times) <= 63
+    assert simulated.state.health.stretched_by == "new_stacks"
+
+
+def test_missed_scrapes_stretch_the_interval() -> None:
+    """While a target waits to start for more than two intervals, its interval is shown as three times as long."""
+    simulated = SimulatedTarget()
+
+    async def wait_twice(interval: float, scrape: Callable[[], Coroutine[Any, Any, None]]) -> Started:
+        simulated.clock.now += 2.2 * interval
+        await scrape()
+        return Started(2, 0.0)
+
+    run, simulated.starts.run = simulated.starts.run, wait_twice  # type: ignore[method-assign]  # replaced in this test
+    assert [line["event"] for line in simulated.tick(1)] == ["target is up"]
+    assert (simulated.state.health.interval, simulated.state.health.stretched_by) == (45.0, "overload")
+    assert simulated.state.health.time == pytest.approx(START + 33)
+    simulated.starts.run = run  # type: ignore[method-assign]
+    simulated.tick(1)
+    assert (simulated.state.health.interval, simulated.state.health.stretched_by) == (15.0, "")
 
 
 class SlowProcessProbe(ProcessProbe):

@@ -16,6 +16,7 @@ from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.loop import BodyRecorder
 from leakwatch.scrape.loops import ScrapeLoops
 from leakwatch.scrape.scheduler import Run, Scheduler
+from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.scrape.target_set import ScrapeTarget
 from tests.support.answering import Server, answering, http
 from tests.support.scraping import BODY
@@ -73,6 +74,7 @@ class World:
             scheduler=self.scheduler,
             clock=Clock(),
             lag=lambda: 0.0,
+            starts=StartQueue(Clock().stopwatch, idle=Clock().stopwatch, cpu=lambda: 0.0),
             recorders=self.recorders,
             on_events=self.events.extend,
         )

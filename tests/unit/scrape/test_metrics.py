@@ -7,12 +7,14 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import choose_encoder
 
+from leakwatch.clock import Delays
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Frame, Sample, Stack, Target, TargetHealth
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.fingerprint import fingerprint_of
-from leakwatch.scrape.metrics import TargetCollector
+from leakwatch.scrape.metrics import LoadCollector, TargetCollector
+from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.web.metrics import DaemonCollector, make_registry
 from tests.support.simulated import HOUR, START, TARGET, play, samples, stack
 
@@ -21,7 +23,11 @@ def registry(pipeline: Pipeline, *, per_target: int = 50, limit: int = 50_000) -
     """Return a registry of a pipeline with targets that are all up."""
     health = {target: TargetHealth(up=True, results=Counter(success=3)) for target in pipeline.targets}
     stacks = TargetCollector(pipeline, lambda: health, lambda t: t + 100, per_target=per_target, limit=limit)
-    return make_registry(stacks, DaemonCollector(lambda: (True, START), lambda: None), NotificationCollector({}))
+    lags = Delays()
+    lags.add(0.2)
+    load = LoadCollector(StartQueue(lambda: 0.0, idle=lambda: 0.0, cpu=lambda: 0.0), lags, lambda: 7)
+    daemon = DaemonCollector(lambda: (True, START), lambda: None)
+    return make_registry(stacks, load, daemon, NotificationCollector({}))
 
 
 def observed(pipeline: Pipeline, counts: dict[str, int], time: float = START) -> Pipeline:
@@ -154,3 +160,29 @@ def test_prometheus_lints_it() -> None:
     assert linted.returncode == 0, linted.stderr.decode() + linted.stdout.decode()
     encode, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
     assert encode(metrics).endswith(b"# EOF\n")
+
+
+def test_the_load_of_leakwatch() -> None:
+    """The lag of the event loop is a histogram; tasks, open files and overload are gauges."""
+    metrics = registry(Pipeline(DetectionSettings()))
+    lag = "leakwatch_event_loop_lag_seconds"
+    counts = [metrics.get_sample_value(f"{lag}_bucket", {"le": le}) for le in ("0.1", "0.25", "+Inf")]
+    assert counts == [0, 1, 1]
+    assert metrics.get_sample_value(f"{lag}_sum") == 0.2
+    assert metrics.get_sample_value("leakwatch_asyncio_tasks") == 7
+    assert metrics.get_sample_value("leakwatch_overloaded") == 0
+    assert metrics.get_sample_value("leakwatch_scrapes_missed_total") == 0
+    assert metrics.get_sample_value("leakwatch_scrape_start_delay_seconds_count") == 0
+    assert (metrics.get_sample_value("process_open_fds") or 0) > 0
+
+
+def test_a_stretched_interval_has_a_reason() -> None:
+    """The reason of a stretched interval is exported while it is stretched."""
+    pipeline = observed(Pipeline(DetectionSettings()), {"a": 1})
+    health = {TARGET: TargetHealth(up=True, interval=60.0, stretched_by="cpu")}
+    collector = TargetCollector(pipeline, lambda: health, lambda t: t, per_target=1, limit=1)
+    metrics = make_registry(collector)
+    labels = {"service": TARGET.service, "target": TARGET.name, "reason": "cpu"}
+    assert metrics.get_sample_value("leakwatch_scrape_interval_stretched", labels) == 1
+    health[TARGET].stretched_by = ""
+    assert metrics.get_sample_value("leakwatch_scrape_interval_stretched", labels) is None

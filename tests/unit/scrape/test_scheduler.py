@@ -2,8 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta, tzinfo
 from functools import partial
+from typing import Self
 
+import apscheduler.schedulers.base
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +106,32 @@ def test_runs_do_not_overlap() -> None:
         await asyncio.sleep(100)
 
     assert world.play(steps) == [("a", 0), ("a", 45), ("a", 90)]
+
+
+@pytest.mark.parametrize("step", [120.0, 3600.0, -120.0, -3600.0])
+def test_a_step_of_the_wall_clock_does_not_move_runs(step: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the wall clock was set forward or back, runs come neither later nor in a burst."""
+    world = World()
+    stepped = timedelta()
+
+    class WallClock(datetime):
+        """The wall clock that APScheduler reads: virtual time, and the steps so far."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            wall = cls(2026, 1, 1, tzinfo=tz) + timedelta(seconds=world.loop.time()) + stepped
+            return tz.fromutc(wall) if tz else wall  # type: ignore[return-value]  # typeshed: datetime
+
+    monkeypatch.setattr(apscheduler.schedulers.base, "datetime", WallClock)
+
+    async def steps() -> None:
+        nonlocal stepped
+        world.every("a", 15.0, 0.0)
+        await asyncio.sleep(20)
+        stepped = timedelta(seconds=step)
+        await asyncio.sleep(50)
+
+    assert world.play(steps) == [("a", 0), ("a", 15), ("a", 30), ("a", 45), ("a", 60)]
 
 
 @given(st.text(), st.floats(0.1, 3600), st.integers(1, 10_000))

@@ -38,11 +38,18 @@ class AlertmanagerStatus(ApiModel):
 
 
 class OwnUsage(ApiModel):
-    """Resources that leakwatch uses. `lag_seconds`: total delay of the event loop."""
+    """Resources that leakwatch uses.
+
+    `lag_seconds`: seconds by which the event loop was late, or waited for a core.
+    """
 
     memory_bytes: int | None
     cpu_seconds: float
     lag_seconds: float
+    overloaded: bool
+    """Whether leakwatch has more targets than it can scrape at their intervals."""
+    missed_scrapes: int
+    """Due scrapes that were skipped so far, because leakwatch was overloaded."""
     series: int
     """Stacks and sites of all targets."""
 

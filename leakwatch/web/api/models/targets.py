@@ -33,7 +33,13 @@ class TargetSummary(ApiModel):
     duration_seconds: float
     body_bytes: int
     interval_seconds: float
-    """Time between two scrapes, stretched if scrapes cost the target too much."""
+    """Time between two scrapes, stretched if scrapes cost too much or leakwatch is overloaded."""
+    stretched_by: str
+    """Why the interval is stretched, "" if it is not.
+
+    `duration` of the scrapes; `cpu` of leakwatch, `bytes` or `new_stacks`, which would cost leakwatch too
+    much; `overload` of leakwatch.
+    """
     cost_ratio: Number
     """Share of one core that scrapes take on the target, at most: duration / interval. Null if the target could
     not be reached."""

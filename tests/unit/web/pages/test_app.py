@@ -13,6 +13,7 @@ from leakwatch.leaks.labels import leak_url
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Target, TargetHealth
 from leakwatch.pipeline import Pipeline
+from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.web.api.models.types import valid_text
 from leakwatch.web.api.state import AppState
 from leakwatch.web.pages import filters
@@ -272,6 +273,10 @@ def test_status() -> None:
     assert "The latest reload failed" not in text
     failed = app_state(last_reload=lambda: ("leakwatch.yml:3: <b>no</b>", 1.0))
     assert "leakwatch.yml:3: <b>no</b>" in page_at("/status", failed).text
+    assert "leakwatch is overloaded" not in text
+    starts = StartQueue(lambda: 0.0, idle=lambda: 0.0, cpu=lambda: 0.0)
+    starts.overloaded = True
+    assert "leakwatch is overloaded" in page_at("/status", app_state(starts=starts)).text
     waiting = app_state(ready=lambda: "waiting for 1 of 2")
     assert "is not ready: waiting for 1 of 2" in page_at("/status", waiting).text
 
