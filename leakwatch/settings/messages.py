@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from leakwatch.errors import quote, without_credentials
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.types import UNQUOTED
+from leakwatch.settings.yaml_file import nodes
 
 Location = tuple[int | str, ...]
 """The keys and indices that lead to a value."""
@@ -69,18 +70,15 @@ def friendly_message(detail: ErrorDetails) -> str:
     return template.format(**detail.get("ctx", {}))
 
 
-def repeated_keys(node: yaml.Node | None, name: str) -> Iterator[str]:
+def repeated_keys(root: yaml.Node | None, name: str) -> Iterator[str]:
     """Yield a message for each key that a mapping has twice; PyYAML would silently use the last one."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                yield f"{name}:{key.start_mark.line + 1}: {quote(str(key.value))} is given twice"
-            seen.add(key.value)
-            yield from repeated_keys(value, name)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from repeated_keys(item, name)
+    for node in nodes(root):
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, _ in node.value:
+                if key.value in seen:
+                    yield f"{name}:{key.start_mark.line + 1}: {quote(str(key.value))} is given twice"
+                seen.add(key.value)
 
 
 def located_message(detail: ErrorDetails, node: yaml.Node | None, name: str, root: type[BaseSettings]) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import httpx
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from leakwatch.discovery.kubernetes.exec_plugin import ExecConfig, ExecPlugin
@@ -16,6 +15,7 @@ from leakwatch.discovery.kubernetes.memory_file import memory_file
 from leakwatch.errors import ConfigError
 from leakwatch.http.settings import Authorization, BasicAuth, HttpSettings, TlsConfig
 from leakwatch.settings.messages import friendly_message
+from leakwatch.settings.yaml_file import load_yaml
 
 ACCOUNT_FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 EXEC_EXTENSION = "client.authentication.k8s.io/exec"
@@ -163,7 +163,7 @@ class Kubeconfig(KubeconfigModel):
 def read_kubeconfig(path: Path) -> ApiAccess:
     """Return the access of the current context of a kubeconfig; raises ConfigError."""
     try:
-        config = Kubeconfig.model_validate(yaml.safe_load(path.read_text()))
+        config = Kubeconfig.model_validate(load_yaml(path.read_text(), str(path))[1])
         context = _entry(path, "context", config.current_context, config.contexts).context
         cluster = _entry(path, "cluster", context.cluster, config.clusters).cluster
         user = _entry(path, "user", context.user, config.users).user if context.user else KubeconfigUser()
@@ -172,7 +172,7 @@ def read_kubeconfig(path: Path) -> ApiAccess:
         first = error.errors()[0]
         location = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{path}: {location or 'top level'}: {friendly_message(first)}") from error
-    except (OSError, yaml.YAMLError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
 
 
