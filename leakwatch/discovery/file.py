@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from leakwatch.clock import Clock
 from leakwatch.discovery.status import DiscoveryStatus
 from leakwatch.discovery.target_group import CompleteGroup, TargetGroup, Update
-from leakwatch.errors import ConfigError
+from leakwatch.errors import ConfigError, redacted
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.messages import line_number, message
 from leakwatch.settings.types import ConfigPath, Duration
@@ -28,7 +28,7 @@ FileVersion = tuple[int, int, int]
 
 def _pattern(pattern: Path) -> Path:
     if pattern.suffix not in {".yml", ".yaml", ".json"}:
-        raise ValueError(f"{str(pattern)!r} must end in .yml, .yaml or .json")
+        raise ValueError(f"{redacted(str(pattern))!r} must end in .yml, .yaml or .json")
     return pattern
 
 

@@ -27,7 +27,7 @@ def read_settings(path: Path, root: type[Root]) -> Root:
 def parse_settings(text: str, name: str, directory: Path, root: type[Root]) -> Root:
     """Return the settings in `text`; `name`: of its file. Raises ConfigError, with one line per invalid value."""
     node, data = load_yaml(text, name)
-    messages = list(repeated_keys(node, name))
+    messages = list(repeated_keys(node, name, root))
     if not messages:
         try:
             return root.model_validate({} if data is None else data, context={"directory": directory})

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from leakwatch.discovery.kubernetes.exec_plugin import ExecConfig, ExecPlugin
 from leakwatch.discovery.kubernetes.memory_file import memory_file
-from leakwatch.errors import ConfigError
+from leakwatch.errors import ConfigError, redacted
 from leakwatch.http.settings import Authorization, BasicAuth, HttpSettings, TlsConfig
 from leakwatch.settings.messages import friendly_message
 from leakwatch.settings.yaml_file import load_yaml
@@ -181,11 +181,11 @@ def server_url(text: str) -> str:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
-        raise ValueError(f"{text!r} is not a URL: {error}") from error
+        raise ValueError(f"{redacted(text)!r} is not a URL: {error}") from error
     if url.userinfo:
         raise ValueError("a user or password in the URL would be shown in logs: write it in basic_auth")
     if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
-        raise ValueError(f"{text!r} must be a URL such as https://10.0.0.1:6443")
+        raise ValueError(f"{redacted(text)!r} must be a URL such as https://10.0.0.1:6443")
     return text.rstrip("/")
 
 
