@@ -31,10 +31,15 @@ OPTIONS: Final = {
     ("web", "external_url"): "--web.external-url",  # first: an error of the whole section is about its path
     ("web", "listen"): "--listen",
     ("web", "route_prefix"): "--web.route-prefix",
+    ("web", "allowed_hosts"): "--web.allowed-host",
+    ("web", "enable_lifecycle"): "--web.enable-lifecycle",
     ("warm_from", "url"): "--warm-from",
     ("evidence", "path"): "--evidence.path",
 }
 """Section and key -> the command line option that overrides it; `--target` adds to `scrape_configs`."""
+
+Value = str | bool | Sequence[str]
+"""The value of an option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +47,11 @@ class Overrides:
     """Values of command line options: additional `targets`, written [service=]URL, and values of `OPTIONS`."""
 
     targets: Sequence[str] = ()
-    values: Mapping[tuple[str, str], str | None] = field(default_factory=dict)
+    values: Mapping[tuple[str, str], Value | None] = field(default_factory=dict)
     """None: the option is not given."""
 
     @property
-    def given(self) -> Mapping[tuple[str, str], str]:
+    def given(self) -> Mapping[tuple[str, str], Value]:
         """The values of the given options."""
         return {key: value for key, value in self.values.items() if value is not None}
 

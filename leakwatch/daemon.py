@@ -217,7 +217,7 @@ class Daemon:
             raise
         except Exception as error:
             log.exception("internal error while reading the configuration")
-            raise ConfigError(f"the configuration cannot be read: {error!r}") from error
+            raise ConfigError(f"the configuration cannot be read: {type(error).__name__}, see the log") from error
 
     async def _reload_quietly(self) -> None:
         with contextlib.suppress(ConfigError):  # the error is logged

@@ -25,6 +25,12 @@ Reason = Literal["timeout", "connection", "tls", "status", "too_large", "not_a_p
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 QUOTE_LIMIT = 120
+MASK = "**********"
+"""Shown in place of a secret, as by pydantic."""
+USER = re.compile(r"(?s)^(.*?://)?.+@")
+QUERY = re.compile(r"(?s)(?<!\()([?#]).+")
+"""The query and fragment of a URL; `(?P<name>` of a regular expression is none."""
+NAMED_QUERY = re.compile(r"(?s)(?<!\()(\?)[^=]*=.*")
 
 
 def quote(text: str | bytes) -> str:
@@ -36,7 +42,15 @@ def quote(text: str | bytes) -> str:
 
 def without_credentials(url: str) -> str:
     """Return `url` without user and password, for messages and pages."""
-    return re.sub(r"//[^/@]*@", "//", url)
+    return re.sub(r"//[^/?#\s]*@", "//", url)
+
+
+def redacted(text: str) -> str:
+    """Return an invalid value, which may be a URL or an address, without user, password, query and keys in PEM."""
+    if "\n" in text.strip():
+        return MASK
+    text = USER.sub(rf"\g<1>{MASK}@", text)
+    return (QUERY if "/" in text else NAMED_QUERY).sub(rf"\1{MASK}", text)
 
 
 class LeakwatchError(Exception):

@@ -17,10 +17,10 @@ from pydantic import AfterValidator, FailFast, PlainSerializer, TypeAdapter, Val
 from leakwatch.clock import Clock
 from leakwatch.discovery.status import DiscoveryStatus
 from leakwatch.discovery.target_group import TargetGroup, Update
-from leakwatch.errors import DiscoveryError, ScrapeError, quote, without_credentials
+from leakwatch.errors import MASK, DiscoveryError, ScrapeError, quote, redacted
 from leakwatch.http.client import Client, Tls
 from leakwatch.http.fetch import Fetcher
-from leakwatch.http.settings import MASK, HttpSettings
+from leakwatch.http.settings import HttpSettings
 from leakwatch.settings.messages import message
 from leakwatch.settings.types import Duration, Size
 
@@ -30,7 +30,7 @@ GROUPS: TypeAdapter[tuple[TargetGroup, ...]] = TypeAdapter(Annotated[tuple[Targe
 
 
 def _url(text: str) -> str:
-    shown = repr(without_credentials(text))
+    shown = repr(redacted(text))
     try:
         parts, url = urlsplit(text), httpx.URL(text)
     except (ValueError, httpx.InvalidURL) as error:

@@ -13,8 +13,9 @@ import structlog
 
 from leakwatch.discovery.relabel import RelabelConfig, relabel, rules
 from leakwatch.discovery.target_group import HOST, TargetGroup, check_address
-from leakwatch.errors import DiscoveryError
+from leakwatch.errors import DiscoveryError, redacted
 from leakwatch.model import Target
+from leakwatch.settings.redaction import hide
 from leakwatch.settings.units import exact_duration, parse_duration, parse_size
 
 log = structlog.get_logger()
@@ -128,7 +129,9 @@ class TargetBuilder:
 
     def _log_errors(self, errors: list[tuple[str, DiscoveryError]]) -> None:
         for address, error in errors[:MAX_LOGGED]:
-            log.error("target left out", job=self.defaults.job, target=address, error=str(error))
+            log.error(
+                "target left out", job=self.defaults.job, target=redacted(address), error=hide(str(error), address)
+            )
         if len(errors) > MAX_LOGGED:
             log.error("further targets left out", job=self.defaults.job, number=len(errors) - MAX_LOGGED)
 

@@ -12,13 +12,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_serializer
 
 from leakwatch.clock import Clock
 from leakwatch.discovery.status import DiscoveryStatus
+from leakwatch.errors import redacted
 from leakwatch.settings.base import BaseSettings
 
 HOST = re.compile(r"(?:[^\s:/@\[\]]+|\[[0-9a-fA-F:.%]+\])(?::(\d{1,5}))?")
 """A host name or address with an optional port, which is the group of a match."""
-
-USER = re.compile(r"[^/@\s]*@")
-"""User and password before a host."""
 
 Update = Callable[[Sequence["TargetGroup"]], None]
 """Receives all target groups of a discoverer."""
@@ -87,7 +85,7 @@ class TargetGroup(BaseSettings):
 
     @field_serializer("targets", when_used="json")
     def _without_users(self, targets: tuple[str, ...]) -> list[str]:
-        return [USER.sub("", target) for target in targets]  # a rule may still remove a user from the address
+        return [redacted(target) for target in targets]  # rules may make an address of any text
 
 
 class CompleteGroup(TargetGroup):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from leakwatch.errors import FetcherClosed, NotAProfile, ScrapeError, quote
+from leakwatch.errors import MASK, FetcherClosed, NotAProfile, ScrapeError, quote
 from leakwatch.http.client import Client, TlsError, system_message
 from leakwatch.http.settings import HttpSettings
 
@@ -122,9 +122,11 @@ class Fetcher:
                     return
                 url = response.next_request.url
                 if not self._settings.follow_redirects:
-                    raise ScrapeError("status", f"HTTP {response.status_code}: redirects to {url}")
+                    raise ScrapeError(
+                        "status", f"HTTP {response.status_code}: redirects to {without_secrets(url)}"
+                    )
                 if _origin(url) != origin:
-                    raise ScrapeError("status", f"redirects to another host, {url}: not followed")
+                    raise ScrapeError("status", f"redirects to another host, {without_secrets(url)}: not followed")
         raise ScrapeError("status", f"redirects more than {MAX_REDIRECTS} times")
 
     @asynccontextmanager
@@ -171,6 +173,12 @@ class Fetcher:
         if unconnected:
             message = system_message(error) or message
         return ScrapeError("connection", message, charged=not unconnected)
+
+
+def without_secrets(url: httpx.URL) -> str:
+    """Return `url` without user, password and query, which may contain the token of a login."""
+    shown = str(url.copy_with(userinfo=b"", query=None, fragment=None))
+    return f"{shown}?{MASK}" if url.query else shown
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int | None]:

@@ -9,15 +9,14 @@ from typing import Annotated, Self
 import httpx
 from pydantic import AfterValidator, Field, field_serializer, model_validator
 
-from leakwatch.settings.base import BaseSettings
+from leakwatch.errors import MASK
+from leakwatch.settings.base import BaseSettings, CredentialSettings
 from leakwatch.settings.types import ConfigFile, Secret
 
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-MASK = "**********"
-"""Shown in place of a secret, as by pydantic."""
 
 
-class BasicAuth(BaseSettings):
+class BasicAuth(CredentialSettings):
     """`basic_auth`: user name and password, or a file with the password."""
 
     username: str
@@ -34,7 +33,7 @@ class BasicAuth(BaseSettings):
         return self
 
 
-class Authorization(BaseSettings):
+class Authorization(CredentialSettings):
     """`authorization`: value of the header Authorization."""
 
     type: str = "Bearer"
@@ -116,7 +115,7 @@ HeaderName = Annotated[str, AfterValidator(_header_name)]
 HeaderValue = Annotated[str, AfterValidator(_header_value)]
 
 
-class HttpHeader(BaseSettings):
+class HttpHeader(CredentialSettings):
     """One of `http_headers`: values in clear text, as secrets, or in files."""
 
     values: tuple[HeaderValue, ...] = ()

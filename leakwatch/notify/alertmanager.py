@@ -13,6 +13,7 @@ import structlog
 from leakwatch.clock import Clock
 from leakwatch.errors import DeliveryError, RejectedError, quote
 from leakwatch.http.client import Client, system_message
+from leakwatch.http.fetch import without_secrets
 from leakwatch.notify.alerts import Alert
 from leakwatch.notify.config import AlertmanagerConfig
 from leakwatch.notify.queue import AlertQueue
@@ -147,9 +148,9 @@ class AlertmanagerClient:
                 return
             location = url.join(response.headers["Location"])
             if response.status_code not in {307, 308} or not self.config.follow_redirects:
-                raise DeliveryError(f"HTTP {response.status_code}: redirects to {location}")
+                raise DeliveryError(f"HTTP {response.status_code}: redirects to {without_secrets(location)}")
             if (location.scheme, location.host, location.port) != (first.scheme, first.host, first.port):
-                raise DeliveryError(f"redirects to another host, {location}: not followed")
+                raise DeliveryError(f"redirects to another host, {without_secrets(location)}: not followed")
             url = location
         raise DeliveryError(f"redirects more than {REDIRECTS} times")
 

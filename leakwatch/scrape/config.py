@@ -64,7 +64,7 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
     """Default: the key of `global`."""
     scheme: Literal["http", "https"] = "http"
     """Scheme of the URL; the label `__scheme__` overrides it."""
-    profile_path: Annotated[str, Field(pattern="^/")] = DEFAULT_PATH
+    profile_path: Annotated[str, Field(pattern="^/[^?#]*$")] = DEFAULT_PATH
     """Path of net/http/pprof; the label `__profile_path__` overrides it."""
     profile_format: Format = "text"
     """`text` is `debug=1`; `proto` is `debug=0`, which is smaller and contains wait reasons."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import httpx
 from pydantic import AfterValidator
 
-from leakwatch.errors import QueryError, quote, without_credentials
+from leakwatch.errors import QueryError, quote, redacted
 from leakwatch.http.client import Client, Tls, TlsError
 from leakwatch.http.settings import HttpSettings
 from leakwatch.settings.types import unquoted_error
@@ -24,13 +24,13 @@ def _base(text: str) -> str:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
-        raise ValueError(f"{without_credentials(text)!r} is not a URL: {error}") from error
+        raise ValueError(f"{redacted(text)!r} is not a URL: {error}") from error
     if url.userinfo:
         raise ValueError("a user or password in the URL would be shown in logs: write it in basic_auth")
     if url.query or url.fragment:
         raise unquoted_error("must be without ? and #: logs would show the part behind them")
     if url.scheme not in {"http", "https"} or not url.host:
-        raise ValueError(f"{text!r} must be a URL such as http://prometheus:9090")
+        raise ValueError(f"{redacted(text)!r} must be a URL such as http://prometheus:9090")
     return text.rstrip("/")
 
 

@@ -6,9 +6,10 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from pydantic import ValidationError
 
 from leakwatch.discovery.target_group import HOST
-from leakwatch.errors import UsageError, quote, without_credentials
+from leakwatch.errors import UsageError, quote, redacted, without_credentials
 from leakwatch.scrape.config import DEFAULT_PATH, ScrapeConfig
 from leakwatch.settings.messages import friendly_message
+from leakwatch.settings.redaction import hide
 
 PORTS = {"http": 80, "https": 443}
 """Default ports of URLs. An address without a scheme must have a port."""
@@ -26,9 +27,13 @@ def target_job(text: str) -> ScrapeConfig:
     except ValidationError as error:
         # An unknown scheme causes the other errors.
         first = min(error.errors(), key=lambda detail: detail["loc"] != ("scheme",))
-        raise UsageError(f"target {quote(without_credentials(text))}: {friendly_message(first)}") from error
+        raise _error(text, friendly_message(first)) from error
     except ValueError as error:
-        raise UsageError(f"target {quote(without_credentials(text))}: {error}") from error
+        raise _error(text, str(error)) from error
+
+
+def _error(text: str, problem: str) -> UsageError:
+    return UsageError(f"target {quote(redacted(text))}: {hide(problem, text)}")
 
 
 def _settings(text: str, parts: SplitResult, service: str) -> dict[str, Any]:
@@ -40,7 +45,7 @@ def _settings(text: str, parts: SplitResult, service: str) -> dict[str, Any]:
         address = f"{address}:{PORTS[parts.scheme]}"
     path = "" if socket else parts.path.rstrip("/").removesuffix("/goroutine")
     settings: dict[str, Any] = {
-        "job_name": without_credentials(text),
+        "job_name": without_credentials(text).partition("?")[0],
         "scheme": "http" if socket else parts.scheme,
         "profile_path": path or DEFAULT_PATH,
         "static_configs": ({"targets": (address,), "labels": {"service": service or address}},),

@@ -3,17 +3,18 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from leakwatch.errors import quote, without_credentials
+from leakwatch.errors import quote, redacted
 from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.redaction import fields, hide, models, secret_keys
 from leakwatch.settings.types import UNQUOTED
+from leakwatch.settings.yaml_file import nodes
 
+OF_KEY = "[key]"  # pydantic appends it to the location of an invalid key
 Location = tuple[int | str, ...]
 """The keys and indices that lead to a value."""
 
@@ -61,26 +62,28 @@ def cross_field_error(messages: Iterable[tuple[Location, str]]) -> ValidationErr
     return ValidationError.from_exception_data("settings", details) if details else None
 
 
-def friendly_message(detail: ErrorDetails) -> str:
-    """Return the problem without its location, from MESSAGES if possible."""
+def friendly_message(detail: ErrorDetails, *, is_secret: bool = False) -> str:
+    """Return the problem without its location and without secrets, from MESSAGES if possible."""
     template = MESSAGES.get(detail["type"])
     if template is None:
-        return re.sub("^Input should be", "must be", detail["msg"].removeprefix("Value error, "))
-    return template.format(**detail.get("ctx", {}))
+        problem = re.sub("^Input should be", "must be", detail["msg"].removeprefix("Value error, "))
+    else:
+        problem = template.format(**detail.get("ctx", {}))
+    return hide(problem, detail.get("input"), is_secret=is_secret)
 
 
-def repeated_keys(node: yaml.Node | None, name: str) -> Iterator[str]:
+def repeated_keys(node: yaml.Node | None, name: str, root: type[BaseSettings]) -> Iterator[str]:
     """Yield a message for each key that a mapping has twice; PyYAML would silently use the last one."""
-    if isinstance(node, yaml.MappingNode):
+    mappings = [mapping for mapping in nodes(node) if isinstance(mapping, yaml.MappingNode)]
+    entries = [entry for mapping in mappings for entry in mapping.value]
+    secret = {id(inner) for key, value in entries if key.value in secret_keys(root) for inner in nodes(value)}
+    for mapping in mappings:
         seen = set()
-        for key, value in node.value:
+        for key, _ in mapping.value:
             if key.value in seen:
-                yield f"{name}:{key.start_mark.line + 1}: {quote(str(key.value))} is given twice"
+                shown = "a key" if id(key) in secret else quote(redacted(str(key.value)))
+                yield f"{name}:{key.start_mark.line + 1}: {shown} is given twice"
             seen.add(key.value)
-            yield from repeated_keys(value, name)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from repeated_keys(item, name)
 
 
 def located_message(detail: ErrorDetails, node: yaml.Node | None, name: str, root: type[BaseSettings]) -> str:
@@ -89,7 +92,7 @@ def located_message(detail: ErrorDetails, node: yaml.Node | None, name: str, roo
     `node` and `root`: the whole file and its model.
     """
     location = detail["loc"]
-    place, path = f"{name}:{line_number(location, node)}", key_path(location)
+    place, path = f"{name}:{line_number(location, node)}", shown_path(location, root)
     if detail["type"] == "extra_forbidden":
         key, valid_keys = str(location[-1]), _valid_keys(location[:-1], root)
         close_keys = difflib.get_close_matches(key, valid_keys, 1, 0.6)
@@ -97,21 +100,28 @@ def located_message(detail: ErrorDetails, node: yaml.Node | None, name: str, roo
         hint = f"valid keys: {', '.join(valid_keys)}" if short else "see docs/configuration.md"
         hint = f"did you mean {close_keys[0]!r}?" if close_keys else PROMETHEUS_KEYS.get(key, hint)
         return f"{place}: unknown key {path!r}; {hint}"
-    return f"{place}: {message(detail)}"
+    return f"{place}: {message(detail, root)}"
 
 
-def message(detail: ErrorDetails) -> str:
+def message(detail: ErrorDetails, root: type[BaseSettings] = BaseSettings) -> str:
     """Return the path of the keys, the problem and the value: "[2].targets: must be a list, found 'x'"."""
-    path, problem, value = key_path(detail["loc"]), friendly_message(detail), detail["input"]
-    shown = isinstance(value, str | int | float) and detail["type"] != UNQUOTED
-    text = without_credentials(str(value)) if shown else ""
+    path, value = shown_path(detail["loc"], root), detail["input"]
+    is_secret = not secret_keys(root).isdisjoint(detail["loc"])
+    problem = friendly_message(detail, is_secret=is_secret)
+    shown = isinstance(value, str | int | float) and detail["type"] != UNQUOTED and not is_secret
+    text = redacted(str(value)) if shown else ""
     found = f", found {quote(text)}" if text and text not in problem else ""
     return f"{path + ': ' if path else ''}{problem}{found}"
 
 
-def key_path(location: Location) -> str:
-    """Return `location` as users write it: a[0].b."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+def shown_path(location: Location, root: type[BaseSettings]) -> str:
+    """Return `location` as users write it: a[0].b. Below the key of a secret, a key that is not valid is `*`."""
+    parts, secret = [], False
+    for number, part in enumerate(location):
+        is_own = isinstance(part, int) or part == OF_KEY or part in _valid_keys(location[:number], root)
+        parts.append("*" if secret and not is_own else part)
+        secret |= part in secret_keys(root)
+    return redacted("".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip("."))
 
 
 def line_number(location: Location, node: yaml.Node | None) -> int:
@@ -131,20 +141,9 @@ def line_number(location: Location, node: yaml.Node | None) -> int:
 
 def _valid_keys(location: Location, root: type[BaseSettings]) -> list[str]:
     """Return the keys that are valid at `location`."""
-    models = [root]
+    valid = [root]
     for part in location:
         if isinstance(part, str):
-            fields = [field for model in models for key, field in _fields(model).items() if key == part]
-            models = [model for field in fields for model in _models(field.annotation)] or models
-    return [key for model in models for key in _fields(model)]
-
-
-def _fields(model: type[BaseSettings]) -> dict[str, FieldInfo]:
-    return {field.alias or name: field for name, field in model.model_fields.items()}
-
-
-def _models(annotation: Any) -> list[type[BaseSettings]]:
-    """Return the models in a type such as tuple[Model, ...] or Model | None."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseSettings):
-        return [annotation]
-    return [model for inner in get_args(annotation) for model in _models(inner)]
+            named = [field for model in valid for key, field in fields(model).items() if key == part]
+            valid = [model for field in named for model in models(field.annotation)] or valid
+    return [key for model in valid for key in fields(model)]

@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from leakwatch.errors import redacted
 from leakwatch.settings.units import exact_duration, exact_size, parse_duration, parse_size
 
 UNQUOTED = "unquoted"
@@ -78,7 +79,7 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
 
 def _readable(path: Path) -> Path:
     if not path.is_file():
-        raise ValueError(f"{str(path)!r} is not a file")
+        raise ValueError(f"{redacted(str(path))!r} is not a file")
     return path
 
 

@@ -22,9 +22,15 @@ from leakwatch.web import lazy
 from leakwatch.web.api.state import AppState
 from leakwatch.web.metrics import DaemonCollector, make_registry
 from leakwatch.web.server.config import WebConfig
+from leakwatch.web.server.guard import Guard
+from leakwatch.web.server.origin import OriginCheck, is_local
 from leakwatch.web.server.server import WebServer, bind, local_url
 from leakwatch.web.server.web_config_file import WebFile
 
+NO_LIFECYCLE = (
+    "only a client on the host of leakwatch may reload the configuration; --web.enable-lifecycle"
+    " (web.enable_lifecycle) permits it to all. SIGHUP also reloads.\n"
+)
 Reload = Callable[[], Awaitable[None]]
 """Loads the configuration file again; raises ConfigError."""
 
@@ -55,9 +61,9 @@ def build_web(
         DaemonCollector(last_reload, file.is_in_force),
     )
     registry = make_registry(*collectors, *own_collectors)
-    endpoints = Endpoints(registry, state.own.ready, reload)
+    endpoints = Endpoints(registry, state.own.ready, reload, config.enable_lifecycle)
     app = build_app(endpoints, lazy.api(state), lazy.pages(state), prefix)
-    return WebServer(app, bound, file, url=url, address=address)
+    return WebServer(Guard(app, file, OriginCheck(config)), bound, file, url=url, address=address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,8 @@ class Endpoints:
     not_ready: Callable[[], str]
     """Returns the reason why leakwatch is not ready, "" if it is ready."""
     reload_configuration: Reload
+    reload_from_anywhere: bool = False
+    """Whether other hosts may reload the configuration."""
 
     async def metrics(self, request: Request) -> Response:
         """Answer `/metrics`."""
@@ -109,8 +117,10 @@ class Endpoints:
             return PlainTextResponse(f"leakwatch is not ready: {reason}.\n", 503)
         return PlainTextResponse("leakwatch is ready.\n")
 
-    async def reload(self, _: Request) -> Response:
+    async def reload(self, request: Request) -> Response:
         """Answer `/-/reload`."""
+        if not (self.reload_from_anywhere or is_local(request.client, request.headers)):
+            return PlainTextResponse(NO_LIFECYCLE, 403)
         try:
             await self.reload_configuration()
         except ConfigError as error:

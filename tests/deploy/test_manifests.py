@@ -529,6 +529,7 @@ def test_the_chart_lints(name: str) -> None:
         ({"image": {"digest": "sha256:abc"}}, "'/image/digest'"),
         ({"warmFrom": "prometheus:9090"}, "'/warmFrom'"),
         ({"web": {"routePrefix": "leakwatch/"}}, "'/web/routePrefix'"),
+        ({"web": {"allowedHosts": ["https://lw.example.com"]}}, "'/web/allowedHosts/0'"),
         ({"networkPolicy": {"pprofPorts": ["pprof"]}}, "'/networkPolicy/pprofPorts/0': got string, want integer"),
         ({"config": {"web": {"listen": ":80"}}}, "config.web: use the values web.externalUrl"),
         ({"podMonitor": {"interval": "30"}}, "'/podMonitor/interval'"),
@@ -562,6 +563,15 @@ def test_probes_have_the_route_prefix(everything: dict[str, list[Document]]) -> 
     (leakwatch,) = leakwatches([prefixed])
     assert "--web.route-prefix=/leakwatch" in leakwatch["args"]
     assert leakwatch["readinessProbe"]["httpGet"]["path"] == "/leakwatch/-/ready"
+
+
+def test_host_names_are_passed_on() -> None:
+    """Each of `web.allowedHosts` is an argument of leakwatch."""
+    hosts = ["lw.example.com", "*.ops.example.com"]
+    (leakwatch,) = leakwatches([first(resources({"web": {"allowedHosts": hosts}}), "StatefulSet")])
+    assert [f"--web.allowed-host={host}" for host in hosts] == [
+        argument for argument in leakwatch["args"] if "allowed-host" in argument
+    ]
 
 
 def test_a_change_of_configuration_restarts_the_pods(everything: dict[str, list[Document]]) -> None:

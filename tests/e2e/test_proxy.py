@@ -24,12 +24,13 @@ HOP = {"connection", "transfer-encoding", "content-encoding", "content-length", 
 
 @contextlib.contextmanager
 def proxy(public: str, backend: str) -> Iterator[str]:
-    """Run a reverse proxy of `public`/... to `backend`/...; give its address."""
+    """Run a reverse proxy of `public`/... to `backend`/..., which passes on the host; return its address."""
 
     async def forward(request: Request) -> Response:
         async with httpx.AsyncClient(trust_env=False) as client:
             url = backend + request.url.path.removeprefix(public)
-            answer = await client.request(request.method, url, content=await request.body())
+            passed_on = {"Host": request.headers["Host"], "X-Forwarded-For": "10.0.0.7"}
+            answer = await client.request(request.method, url, content=await request.body(), headers=passed_on)
         headers = {name: value for name, value in answer.headers.items() if name not in HOP}
         return Response(answer.content, answer.status_code, headers)
 
@@ -59,7 +60,8 @@ def every_link_works(front: str) -> None:
 
 def test_a_proxy_that_keeps_the_prefix(leakwatch: Run) -> None:
     """external_url alone: we serve under its path, and / leads there."""
-    daemon = leakwatch(*TARGET, "--web.external-url", "https://example.com/ops/leakwatch/")
+    options = ("--web.external-url", "https://example.com/ops/leakwatch/", "--web.enable-lifecycle")
+    daemon = leakwatch(*TARGET, *options)
     assert daemon.url.endswith("/ops/leakwatch")
     here = daemon.url.removesuffix("/ops/leakwatch")
     assert next(e["url"] for e in daemon.events() if "url" in e) == "https://example.com/ops/leakwatch"
@@ -79,6 +81,11 @@ def test_a_proxy_that_takes_the_prefix_away(leakwatch: Run) -> None:
     daemon = leakwatch(*TARGET, "--web.external-url", "http://example.com/x", "--web.route-prefix", "/")
     with proxy("/x", daemon.url) as public:
         every_link_works(f"{public}/x/")
+        assert post(f"{public}/x/-/reload").status_code == 403
+        assert get(f"{public}/x/", headers={"Host": "example.com"}).status_code == 200
+        refused = get(f"{public}/x/", headers={"Host": "attacker.example"})
+        assert (refused.status_code, "web.allowed_hosts" in refused.text) == (403, True)
+    assert next(event["host"] for event in daemon.events() if "host" in event) == "attacker.example"
     every_link_works(f"{daemon.url}/")
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.config import Config, Overrides, load, parse, schema
+from leakwatch.config import Config, Overrides, Value, load, parse, schema
 from leakwatch.discovery.dns import DnsConfig
 from leakwatch.discovery.file import FileConfig
 from leakwatch.discovery.http import HttpConfig
@@ -66,9 +66,18 @@ def test_prefixes(url: str | None, route: str | None, prefix: str) -> None:
 def test_options_override_keys() -> None:
     """The command line overrides the file."""
     config = parse("web: {listen: 'a:1', external_url: 'http://x/y'}", "f.yml", Path())
-    options = {("web", "listen"): "b:2", ("web", "external_url"): None, ("web", "route_prefix"): "/z"}
+    options: dict[tuple[str, str], Value | None] = {
+        ("web", "listen"): "b:2",
+        ("web", "external_url"): None,
+        ("web", "route_prefix"): "/z",
+    }
+    options |= {("web", "allowed_hosts"): ["A.example", "*.b.example."], ("web", "enable_lifecycle"): True}
     assert config.override(Overrides(values=options)).web == WebConfig(
-        listen="b:2", external_url="http://x/y", route_prefix="/z"
+        listen="b:2",
+        external_url="http://x/y",
+        route_prefix="/z",
+        allowed_hosts=("a.example", "*.b.example"),
+        enable_lifecycle=True,
     )
 
 
@@ -81,6 +90,7 @@ def test_options_override_keys() -> None:
             {("web", "listen"): "b:2", ("web", "external_url"): "http://h/%20"},
             "--web.external-url: '/%20' must be",
         ),
+        ({("web", "allowed_hosts"): ["h:1"]}, "--web.allowed-host: 'h:1' must be a host name without"),
         ({("web", "listen"): "x", ("warm_from", "url"): "http://h"}, "--listen: 'x' must be host:port"),
         ({("web", "listen"): "b:2", ("warm_from", "url"): "h"}, "--warm-from: "),
     ],

@@ -43,6 +43,13 @@ RoutePrefix = Annotated[
         "--web.route-prefix", metavar="PATH", help="Prefix of all paths (default: the path of the external URL)."
     ),
 ]
+AllowedHosts = Annotated[
+    list[str] | None,
+    typer.Option("--web.allowed-host", metavar="NAME", help="Additional host name in URLs of leakwatch."),
+]
+EnableLifecycle = Annotated[
+    bool, typer.Option("--web.enable-lifecycle", help="Let other hosts reload the configuration over HTTP.")
+]
 EvidencePath = Annotated[
     str | None, typer.Option("--evidence.path", metavar="DIR", help="Folder for profiles of leaking targets.")
 ]
@@ -78,6 +85,8 @@ def run(  # noqa: PLR0913  each is an option
     web_config: WebConfigFile = None,
     external_url: ExternalUrl = None,
     route_prefix: RoutePrefix = None,
+    allowed_hosts: AllowedHosts = None,
+    enable_lifecycle: EnableLifecycle = False,
     shard: ShardOption = None,
     warm_from: WarmFrom = None,
     evidence_path: EvidencePath = None,
@@ -99,6 +108,8 @@ def run(  # noqa: PLR0913  each is an option
         ("web", "listen"): listen,
         ("web", "external_url"): external_url,
         ("web", "route_prefix"): route_prefix,
+        ("web", "allowed_hosts"): allowed_hosts or None,
+        ("web", "enable_lifecycle"): enable_lifecycle or None,
         ("warm_from", "url"): warm_from or None,
         ("evidence", "path"): evidence_path or None,
     }

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import httpx
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from leakwatch.discovery.kubernetes.exec_plugin import ExecConfig, ExecPlugin
 from leakwatch.discovery.kubernetes.memory_file import memory_file
-from leakwatch.errors import ConfigError
+from leakwatch.errors import ConfigError, redacted
 from leakwatch.http.settings import Authorization, BasicAuth, HttpSettings, TlsConfig
 from leakwatch.settings.messages import friendly_message
+from leakwatch.settings.yaml_file import load_yaml
 
 ACCOUNT_FOLDER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 EXEC_EXTENSION = "client.authentication.k8s.io/exec"
@@ -163,7 +163,7 @@ class Kubeconfig(KubeconfigModel):
 def read_kubeconfig(path: Path) -> ApiAccess:
     """Return the access of the current context of a kubeconfig; raises ConfigError."""
     try:
-        config = Kubeconfig.model_validate(yaml.safe_load(path.read_text()))
+        config = Kubeconfig.model_validate(load_yaml(path.read_text(), str(path))[1])
         context = _entry(path, "context", config.current_context, config.contexts).context
         cluster = _entry(path, "cluster", context.cluster, config.clusters).cluster
         user = _entry(path, "user", context.user, config.users).user if context.user else KubeconfigUser()
@@ -172,7 +172,7 @@ def read_kubeconfig(path: Path) -> ApiAccess:
         first = error.errors()[0]
         location = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"{path}: {location or 'top level'}: {friendly_message(first)}") from error
-    except (OSError, yaml.YAMLError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {' '.join(str(error).split())}") from error
 
 
@@ -181,11 +181,11 @@ def server_url(text: str) -> str:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
-        raise ValueError(f"{text!r} is not a URL: {error}") from error
+        raise ValueError(f"{redacted(text)!r} is not a URL: {error}") from error
     if url.userinfo:
         raise ValueError("a user or password in the URL would be shown in logs: write it in basic_auth")
     if url.scheme not in {"http", "https"} or not url.host or url.query or url.fragment:
-        raise ValueError(f"{text!r} must be a URL such as https://10.0.0.1:6443")
+        raise ValueError(f"{redacted(text)!r} must be a URL such as https://10.0.0.1:6443")
     return text.rstrip("/")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, WithJsonSchema, field_validator, model_validator
 
-from leakwatch.errors import ConfigError
+from leakwatch.errors import ConfigError, redacted
 from leakwatch.leaks.ownership.codeowners import CodeOwners, parse
 from leakwatch.leaks.ownership.go_modules import Repository
 from leakwatch.leaks.ownership.owners import scope_of
@@ -104,7 +104,7 @@ class LinksConfig(BaseSettings):
             try:
                 LinkTemplate.of(text)
             except ValueError as error:
-                raise ValueError(f"{text!r} {error}") from error
+                raise ValueError(f"{redacted(text)!r} {error}") from error
         return value
 
     @property

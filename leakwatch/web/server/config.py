@@ -9,8 +9,7 @@ from pydantic import AfterValidator, model_validator
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.types import unquoted_error
 
-OPTIONS = {"listen": "--listen", "external_url": "--web.external-url", "route_prefix": "--web.route-prefix"}
-"""Keys of `web` -> command line options that override them."""
+HOST_NAME = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 
 
@@ -40,6 +39,13 @@ def _external_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _host_name(text: str) -> str:
+    name = text.lower().removesuffix(".")
+    if not HOST_NAME.fullmatch(name):
+        raise ValueError(f"{text!r} must be a host name without scheme and port, or like *.example.com")
+    return name
+
+
 class WebConfig(BaseSettings):
     """`web`: the address to listen on, and the URL that browsers use."""
 
@@ -49,6 +55,11 @@ class WebConfig(BaseSettings):
     """URL of leakwatch for browsers, used in links of alerts."""
     route_prefix: Annotated[str, AfterValidator(_prefix)] | None = None
     """Prefix of all paths; by default the path of external_url."""
+    allowed_hosts: tuple[Annotated[str, AfterValidator(_host_name)], ...] = ()
+    """Further host names in URLs of leakwatch, for access without TLS and password. `*.example.com` allows all
+    names below example.com, `*` allows every name."""
+    enable_lifecycle: bool = False
+    """Whether other hosts may reload the configuration by `POST /-/reload`."""
 
     @model_validator(mode="after")
     def _prefix_fits(self) -> "WebConfig":

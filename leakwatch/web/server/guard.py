@@ -1,11 +1,13 @@
-"""Authentication and response headers for the whole application."""
+"""Access to the whole application, and headers of all responses."""
 
 import base64
 import binascii
 
+from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from leakwatch.web.server.origin import OriginCheck
 from leakwatch.web.server.passwords import PasswordChecksBusy, Passwords
 from leakwatch.web.server.web_config_file import WebFile, WebPolicy
 
@@ -31,9 +33,10 @@ def credentials(headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes] | Non
 class Guard:
     """Wraps an application. All paths require the password, including health checks, as in Prometheus."""
 
-    def __init__(self, app: ASGIApp, file: WebFile) -> None:
+    def __init__(self, app: ASGIApp, file: WebFile, origins: OriginCheck) -> None:
         self._app = app
         self._file = file
+        self._origins = origins
         self._passwords = Passwords()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,7 +59,11 @@ class Guard:
         await app(scope, receive, answer)
 
     async def _refusal(self, scope: Scope, policy: WebPolicy) -> Response | None:
-        """Return the response to a client without valid credentials, None if they are valid."""
+        """Return the response to a foreign page or a client without valid credentials, None for all others."""
+        headers, is_open = Headers(scope=scope), not (policy.context or policy.hashes)
+        reason = await self._origins.refusal(scope["method"], scope["path"], headers, check_host=is_open)
+        if reason:
+            return PlainTextResponse(f"{reason}.\n", 403)
         if not policy.hashes:
             return None
         user_and_password = credentials(scope["headers"])

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from starlette.applications import Starlette
 
 from leakwatch.errors import ConfigError
 from leakwatch.web.server.connection import ServerConfig
@@ -57,15 +56,15 @@ class UvicornServer(uvicorn.Server):
 
 
 class WebServer:
-    """Serves an application behind the guard, from `start` to `stop`.
+    """Serves a guarded application, from `start` to `stop`.
 
     `url`: the URL of the overview for browsers; `address`: the URL for clients on this host.
     """
 
-    def __init__(self, app: Starlette, bound: socket.socket, file: WebFile, *, url: str, address: str) -> None:
+    def __init__(self, app: Guard, bound: socket.socket, file: WebFile, *, url: str, address: str) -> None:
         self.url = url
         self.address = address
-        self._server = UvicornServer(ServerConfig(Guard(app, file), file))
+        self._server = UvicornServer(ServerConfig(app, file))
         self._bound = bound
         self._task: asyncio.Task[None] | None = None
 

@@ -170,6 +170,11 @@ FAILURES = {
         "status",
         "redirects to another host, http://203.0.113.9/x: not followed",
     ),
+    "login": (
+        http(b"", "302 Found", "Location: http://user:hunter2@203.0.113.9:1/x?token=hunter2#hunter2"),
+        "status",
+        "redirects to another host, http://203.0.113.9:1/x?**********: not followed",
+    ),
     "other scheme": (http(b"", "302 Found", "Location: https://localhost/x"), "status", "another host"),
     "round and round": (http(b"", "302 Found", "Location: /x"), "status", "redirects more than 3 times"),
 }

@@ -203,10 +203,10 @@ def test_a_failure_while_alerts_are_sent_one_by_one() -> None:
             (200, "text/html; charset=utf-8", b"<title>Log in"),
             "HTTP 200: '<title>Log in': not an Alertmanager",
         ),
-        ((302, "/login", b""), "HTTP 302: redirects to http://localhost"),
+        ((302, "/login?state=hunter2", b""), "HTTP 302: redirects to http://localhost"),
         (
-            (307, "http://elsewhere.example/api/v2/alerts", b""),
-            "redirects to another host, http://elsewhere.example",
+            (307, "http://me:hunter2@elsewhere.example/x?token=hunter2", b""),
+            "redirects to another host, http://elsewhere.example/x?**********: not followed",
         ),
         ((308, "/api/v2/alerts", b""), "redirects more than 3 times"),
     ],
@@ -219,6 +219,7 @@ def test_after_a_wrong_response_the_alert_stays_queued(answer: Answer, message: 
         (line,) = sending.after(0, *alerts("main.f"))
         assert line["error"].startswith(message)
         assert len(line["error"]) < 250
+        assert "hunter2" not in line["error"]
         assert sending.after(5) == []
         assert (sending.queue.sent, sending.queue.failed, len(sending.queue)) == (0, 2, 1)
         receiver.answer = lambda _: ACCEPTED

@@ -80,7 +80,7 @@ httpGet: {path: {{ printf "%s%s" .root.Values.web.routePrefix .path }}, port: we
 {{- fail "config.scrape_configs: write jobs in scrapeConfigs; discovery.enabled=false removes the job for annotated pods" -}}
 {{- end -}}
 {{- if hasKey .Values.config "web" -}}
-{{- fail "config.web: use the values web.externalUrl and web.routePrefix of the chart" -}}
+{{- fail "config.web: use the values web.externalUrl, web.routePrefix and web.allowedHosts of the chart" -}}
 {{- end -}}
 {{- $jobs := list -}}
 {{- if .Values.discovery.enabled -}}

@@ -18,7 +18,7 @@ from leakwatch.leaks.config import IgnoreConfig
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Fingerprint, Frame, Process, Stack, Target, TargetHealth
 from leakwatch.pipeline import Pipeline
-from leakwatch.settings.file import load_yaml
+from leakwatch.settings.yaml_file import load_yaml
 from leakwatch.web.api.aggregate import summed
 from leakwatch.web.api.flame_graph import DEEPEST
 from leakwatch.web.api.leak_detail import ignore_rule
@@ -192,7 +192,7 @@ def test_a_stack_that_a_leak_represents() -> None:
 def test_the_rule_to_paste(function: str, service: str, goroutines: int) -> None:
     """The pasted rule hides this leak only, until its number of goroutines has doubled."""
     leak = build_leak(function=function, service=service, goroutines=goroutines)
-    (rule,) = load_yaml(ignore_rule(leak, END))["ignore"]
+    (rule,) = load_yaml(ignore_rule(leak, END), "")[1]["ignore"]
     ignore = IgnoreConfig.model_validate(rule).rule()
     assert ignore.matches(leak.stack, Target(service, "a:1").all_labels)
     assert not ignore.matches(leak.stack, Target(f"{service}2", "a:1").all_labels)

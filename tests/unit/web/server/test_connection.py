@@ -18,8 +18,10 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from leakwatch.web.server import connection
+from leakwatch.web.server.config import WebConfig
 from leakwatch.web.server.connection import IDLE_TIME, REQUEST_TIME, Connection, ServerConfig
 from leakwatch.web.server.guard import Guard
+from leakwatch.web.server.origin import OriginCheck
 from leakwatch.web.server.server import UvicornServer, bind
 from leakwatch.web.server.web_config_file import WebFile
 from tests.support.certificates import client, everything
@@ -120,7 +122,7 @@ def play(act: Callable[[Scene], Awaitable[None]], folder: Path | None = None) ->
 
         app = Starlette(routes=[Route("/", small), Route("/large", large), Route("/silent", silent)])
         bound, file = bind("127.0.0.1:0"), WebFile(path)
-        server = UvicornServer(ServerConfig(Guard(app, file), file))
+        server = UvicornServer(ServerConfig(Guard(app, file, OriginCheck(WebConfig())), file))
         task = asyncio.create_task(server.serve(sockets=[bound]))
         reader, writer = await asyncio.open_connection(*bound.getsockname(), ssl=context)
         try:
