@@ -2,8 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 
 HEARTBEAT = 0.1  # seconds between two measurements of the lag
+TURN = 0.005  # seconds of work after which other tasks run
 
 
 def thread_cpu_seconds() -> float:
@@ -64,3 +66,22 @@ class Lag:
     def _beat(self) -> None:
         self._total = self.total()
         self.start()
+
+
+class Turns:
+    """Divides long work of one task into turns, between which other tasks run. Needs a running event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._begin = self._loop.time()
+
+    async def run(self, steps: Iterable[object]) -> None:
+        """Do the work of `steps`."""
+        for _ in steps:
+            await self.pause()
+
+    async def pause(self) -> None:
+        """Let other tasks run if the turn has lasted for TURN seconds. A step before a pause lasts up to 15 ms."""
+        if self._loop.time() - self._begin >= TURN:
+            await asyncio.sleep(0)
+            self._begin = self._loop.time()

@@ -1,10 +1,11 @@
 """The clock, and the lag of the event loop in virtual time."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
-from leakwatch.clock import Clock, Lag
+from leakwatch.clock import Clock, Lag, Turns
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
 
@@ -32,3 +33,32 @@ def test_time_is_monotonic() -> None:
     first = clock.time()
     assert clock.time() >= first
     assert clock.wall(first) == pytest.approx(first, abs=0.5)
+
+
+def test_turns_of_long_work() -> None:
+    """Another task runs after each 5 ms of work, not after each step."""
+    loop = VirtualLoop()
+
+    async def run() -> int:
+        ran, done = 0, 0
+
+        async def other() -> None:
+            nonlocal ran
+            while True:
+                await asyncio.sleep(0)
+                ran += 1
+
+        def steps() -> Iterator[None]:
+            nonlocal done
+            while done < 12:
+                done += 1
+                loop.block(0.002)
+                yield
+
+        task = asyncio.create_task(other())
+        await Turns().run(steps())
+        task.cancel()
+        assert done == 12
+        return ran
+
+    assert run_virtual(loop, run()) in {3, 4}
