@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 Result = TypeVar("Result")
 
 HEARTBEAT: Final = 0.1  # seconds between two measurements of the lag
+TURN: Final = 0.005  # seconds of work after which other tasks run
 SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
 
 
@@ -176,3 +177,22 @@ class Lag:
         self._total = self.total()
         self.delays.add(max(self._late(), 0.0))
         self._next()
+
+
+class Turns:
+    """Divides long work of one task into turns, between which other tasks run. Needs a running event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._begin = self._loop.time()
+
+    async def run(self, steps: Iterable[object]) -> None:
+        """Do the work of `steps`."""
+        for _ in steps:
+            await self.pause()
+
+    async def pause(self) -> None:
+        """Let other tasks run if the turn has lasted for TURN seconds. A step before a pause lasts up to 15 ms."""
+        if self._loop.time() - self._begin >= TURN:
+            await asyncio.sleep(0)
+            self._begin = self._loop.time()

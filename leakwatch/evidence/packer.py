@@ -3,12 +3,13 @@
 import asyncio
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from leakwatch.errors import EvidenceError, ProfileError
 from leakwatch.evidence.record import BodyFormat
+from leakwatch.http.fetch import Feed
 from leakwatch.profile import redact
 from leakwatch.profile.redact import Redaction, TextRedactor
 
@@ -17,7 +18,6 @@ MAX_WAITING = 200  # batches, 50 MB; if the thread is further behind, bodies are
 LEVEL = 6
 GZIP = 31  # zlib's `wbits` for gzip
 
-Feed = Callable[[bytes], None]
 Result = TypeVar("Result")
 
 
@@ -68,8 +68,8 @@ class Packer:
     def tee(self, feed: Feed) -> Feed:
         """Return a function that feeds each piece to `feed`, and then to the packer if `feed` does not raise."""
 
-        def both(piece: bytes) -> None:
-            feed(piece)
+        def both(piece: bytes) -> Iterator[object]:
+            yield from feed(piece) or ()
             self.feed(piece)
 
         return both

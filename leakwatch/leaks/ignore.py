@@ -63,11 +63,13 @@ class IgnoreRule:
 
 
 def glob(pattern: str) -> re.Pattern[str]:
-    """Return the regular expression of a glob; "" matches anything."""
-    if not pattern:
-        return re.compile(".*", re.DOTALL)
-    parts = re.split(r"([*?])", pattern)
-    return re.compile("".join({"*": ".*", "?": "."}.get(part, re.escape(part)) for part in parts), re.DOTALL)
+    """Return the regular expression of a glob; "" matches anything.
+
+    It does not backtrack beyond the previous star, so no name takes long.
+    """
+    first, *others = (".".join(map(re.escape, part.split("?"))) for part in (pattern or "*").split("*"))
+    middle = "".join(f"(?>.*?{part})" for part in others[:-1])
+    return re.compile(first + middle + "".join(f".*{part}" for part in others[-1:]), re.DOTALL)
 
 
 def unmatched(rules: Sequence[IgnoreRule], stacks: Iterable[tuple[Stack, Mapping[str, str]]]) -> list[IgnoreRule]:

@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from leakwatch.errors import ScrapeError
 from leakwatch.model import Fingerprint, Process, Sample
 from leakwatch.profile import proto, text
+from leakwatch.profile.limits import MAX_STACKS
 from leakwatch.profile.stacks import Identifier
+from leakwatch.profile.text import Group
 
 Format = Literal["text", "proto"]
 """`debug=1` or `debug=0`."""
@@ -22,26 +25,33 @@ class ParsedBody:
 
 
 class Body:
-    """A body that is being parsed. Feeding it in pieces bounds the memory and does not block the event loop."""
+    """A body that is being parsed. Feeding it in pieces bounds the memory."""
 
     def __init__(self, parser: text.Parser | proto.Parser, identifier: Identifier) -> None:
         self._parser = parser
         self.identifier = identifier
         self._samples: dict[Fingerprint, Sample] = {}
+        self._end = self._merged(parser.close_steps())
 
-    def feed(self, data: bytes) -> None:
-        """Parse the next piece; raises ProfileError."""
-        self.identifier.merge(self._parser.feed(data), self._samples)
+    def feed(self, data: bytes) -> Iterator[None]:
+        """Parse the next piece in small steps, between which other tasks can run; raises ScrapeError."""
+        return self._merged(self._parser.feed_steps(data))
 
     def steps(self) -> Iterator[None]:
-        """Do most of the work of `close` in small steps; raises ProfileError."""
-        if isinstance(self._parser, proto.Parser):
-            yield from self._parser.steps()
+        """Do most of the work of `close` in small steps; raises ScrapeError."""
+        return self._end
 
     def close(self) -> ParsedBody:
-        """Return the content of the body; raises ProfileError if the body is incomplete."""
-        groups, parser = self._parser.close(), self._parser
-        if groups:
-            self.identifier.merge(groups, self._samples)
+        """Return the content of the body; raises ScrapeError if the body is incomplete."""
+        for _ in self._end:
+            pass
+        parser = self._parser
         process = parser.process if isinstance(parser, proto.Parser) else None
         return ParsedBody(parser.total or 0, self._samples, process if process and process.start else None)
+
+    def _merged(self, steps: Iterator[list[Group]]) -> Iterator[None]:
+        for groups in steps:
+            self.identifier.merge(groups, self._samples)
+            if len(self._samples) > MAX_STACKS:
+                raise ScrapeError("too_large", f"the body has more than {MAX_STACKS} different stacks")
+            yield

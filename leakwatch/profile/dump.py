@@ -19,25 +19,25 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from leakwatch.errors import MalformedProfile, NotAProfile, TruncatedProfile, quote
+from leakwatch.errors import MalformedProfile, NotAProfile, TruncatedProfile
 from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile.cache import GenerationCache
-from leakwatch.profile.text import NUMBER, PIECE_SIZE, UNKNOWN, decode, first_visible, unquote
+from leakwatch.profile.dump_header import HEADER, labels_of, malformed, redacted
+from leakwatch.profile.limits import MAX_DEPTH, MAX_TEXT
+from leakwatch.profile.quoting import decode
+from leakwatch.profile.text import NUMBER, PIECE_SIZE, UNKNOWN, first_visible
 from leakwatch.profile.wait_reason import wait_reason
 
 SIZE_LIMIT = 64 << 20
 """Size at which Go truncates a dump."""
 
 MAX_PREFIX = 1 << 20
-"""Number of bytes within which the first goroutine must end."""
+"""Number of bytes within which the first goroutine must end, and largest size of a goroutine."""
 
 START = re.compile(rb"^goroutine \d+ (?:[a-z]+=\S+ )*\[", re.MULTILINE)
-HEADER = re.compile(rb"goroutine (\d{1,18})(?: [a-z]+=\S+)* \[([^\],{]*)((?:, [^\],{]*)*)")
-LABEL = re.compile(rb'(?:"((?:[^"\\]|\\.)*)"|([\w./]*)): (?:"((?:[^"\\]|\\.)*)"|([\w./]*))(?:, |(\}))')
 NOTE = re.compile(rb" \((leaked|scan|durable)\)")
 MINUTES = re.compile(rb", (\d{1,18}) minutes")
 ARGUMENT_WORDS = re.compile(rb"\([^()\n]*\)$", re.MULTILINE)
-SECRET = re.compile(rb"[({](?!\*).*", re.DOTALL)
 PLACE = re.compile(rb"\t(.*):(\d{1,18})(?: \+0x[0-9a-f]+)?(?: [a-z]+=0x[0-9a-f]+)*")
 ELIDED = re.compile(rb"\.\.\.(\d+|additional) frames elided\.\.\.")
 OTHER_THREAD = b"\tgoroutine running on other thread"
@@ -96,7 +96,9 @@ class Calls:
 class Parser:
     """Parses one dump, in pieces of any size."""
 
-    __slots__ = ("_calls", "_count", "_frames", "_line", "_pieces", "_size", "_traces", "ignored", "truncated")
+    __slots__ = (
+        "_calls", "_count", "_frames", "_line", "_open", "_pieces", "_size", "_traces", "ignored", "truncated",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.truncated = False
@@ -112,21 +114,26 @@ class Parser:
         self._line = 1
         self._count = 0
         self._size = 0
+        self._open = 0
+        """Bytes of `_pieces`."""
 
     def feed(self, data: bytes) -> list[Goroutine]:
         """Return the goroutines that `data` completes; raises NotAProfile and MalformedProfile."""
         pieces = self._pieces
         complete = b"\n\n" in data or (data[:1] == b"\n" and bool(pieces) and pieces[-1][-1:] == b"\n")
         self._size += len(data)
+        self._open += len(data)
         if data:
             pieces.append(data)
         goroutines: list[Goroutine] = []
         if complete:  # joining each piece would take quadratic time for a long line
             body, _, rest = b"".join(pieces).rpartition(b"\n\n")
-            self._pieces = [rest] if rest else []
+            self._pieces, self._open = [rest] if rest else [], len(rest)
             goroutines = self._goroutines(body)
         if not self._count and self._size > MAX_PREFIX:
             raise NotAProfile(f"not a dump of goroutines: no goroutine ends within {MAX_PREFIX} bytes")
+        if self._open > MAX_PREFIX and START.match(self._pieces[0]):
+            raise malformed(f"expected at most {MAX_PREFIX} bytes in a goroutine", self._pieces[0], self._line)
         return goroutines
 
     def close(self) -> list[Goroutine]:
@@ -145,7 +152,7 @@ class Parser:
                 self._count -= 1
                 goroutines.pop()
         if not self._count and not begun:
-            problem = f"starts with {_redacted(rest)}" if rest else "is empty"
+            problem = f"starts with {redacted(rest)}" if rest else "is empty"
             raise NotAProfile(f"not a dump of goroutines: the body {problem}")
         if not self._count:
             raise TruncatedProfile(f"line {self._line}: the dump ends within its first goroutine")
@@ -173,9 +180,9 @@ class Parser:
         header, _, rest = block.partition(b"\n")
         match = HEADER.match(header)
         if match is None:
-            raise _malformed("expected `goroutine N [state]:`", header, line)
+            raise malformed("expected `goroutine N [state]:`", header, line)
         number, words, notes = match.groups()
-        labels = _labels(header, match.end(), line)
+        labels = labels_of(header, match.end(), line)
         text, _, created_by = (b"\n" + rest).partition(b"\n" + CREATED_BY)
         key = hash(text)
         calls = self._calls.get(key)
@@ -205,6 +212,8 @@ class Parser:
 
     def _read_calls(self, text: bytes, line: int) -> Calls:
         """Return the calls in `text`. Its first line is empty, in place of the header at line `line`."""
+        if text.count(b"\n") > 2 * MAX_DEPTH:
+            raise malformed(f"expected at most {MAX_DEPTH} calls in a goroutine", text[1:], line + 1)
         lines = text.split(b"\n")
         frames: list[Frame] = []
         gap, truncated, i = 0, False, 1
@@ -234,20 +243,22 @@ class Parser:
         place = places[0] if places else b""
         frame = self._frames.get((function, place))
         if frame is None:
+            if len(function) + len(place) > MAX_TEXT:
+                raise malformed(f"expected at most {MAX_TEXT} bytes in a call", function, line)
             match = PLACE.fullmatch(place)
             if match is None or not function.strip() or function.startswith(b"\t"):
                 invalid, number = (place, line + 1) if places and function.strip() else (function, line)
-                raise _malformed("expected a call and its file:line", invalid, number)
+                raise malformed("expected a call and its file:line", invalid, number)
             name = "runtime.gopanic" if function == b"panic" else decode(function)
             frame = Frame(name, decode(match[1]), int(match[2]))
-            self._frames.put((function, place), frame)
+            self._frames.put((function, place), frame, 1 + (len(function) + len(place)) // 1024)
         return frame
 
     def _creator(self, created_by: bytes, line: int) -> tuple[Frame, int]:
         function, *places = created_by.split(b"\n", 2)
         function, _, parent = function.partition(b" in goroutine ")
         if parent and not NUMBER.fullmatch(parent):
-            raise _malformed("expected the number of a goroutine", parent, line)
+            raise malformed("expected the number of a goroutine", parent, line)
         return self._frame(function, places[:1], line), int(parent or 0)
 
 
@@ -273,28 +284,3 @@ def _has_root(goroutine: Goroutine) -> bool:
     """Return whether `goroutine` ends with its creator or, if it is the main goroutine, with main or init."""
     root = goroutine.trace.frames[-1].function if goroutine.number == 1 and goroutine.trace.frames else ""
     return goroutine.creator is not None or root in {"main.main", "runtime.main"} or ".init" in root
-
-
-def _labels(header: bytes, offset: int, line: int) -> tuple[tuple[str, str], ...]:
-    """Return the labels in `header` after `offset`: before the closing bracket (Go 1.26), or after it."""
-    pairs = []
-    if header.startswith((b"{", b"] {"), offset):
-        offset = header.index(b"{", offset) + 1
-        while match := LABEL.match(header, offset):
-            key, plain_key, value, plain_value, end = match.groups()
-            pairs.append((unquote(key or plain_key or b""), unquote(value or plain_value or b"")))
-            offset = match.end()
-            if end:
-                break
-    if header[offset:] not in {b"]:", b":"}:
-        raise _malformed("expected `goroutine N [state]:`", header, line)
-    return tuple(sorted(pairs))
-
-
-def _malformed(expected: str, text: bytes, line: int) -> MalformedProfile:
-    return MalformedProfile(f"line {line}: {expected}, found {_redacted(text)}")
-
-
-def _redacted(text: bytes) -> str:
-    """Return `text` in quotes, without argument words and labels."""
-    return quote(SECRET.sub(b"...", text, count=1))

@@ -11,6 +11,7 @@ from leakwatch.errors import MalformedProfile, TruncatedProfile
 from leakwatch.model import Profile
 from leakwatch.profile import dump, proto, text
 from leakwatch.profile.cache import ParseCache
+from leakwatch.profile.parts import GZIP
 
 MAX_SIZE: Final = 1 << 29  # bytes; a million goroutines with distinct labels are 450 MB
 PIECE = 1 << 20
@@ -33,7 +34,7 @@ def read(body: bytes, cache: ParseCache | None = None, *, pasted: bool = False) 
 
     `pasted`: text may come from a browser or a chat, with spaces instead of tabs.
     """
-    plain, problem = _unzip(body) if body.startswith(proto.GZIP) else (body, "")
+    plain, problem = _unzip(body) if body.startswith(GZIP) else (body, "")
     if _is_dump(plain):
         result = dump.parse(dump.unpaste(plain) if pasted else plain)
         return replace(result, truncated=True) if problem else result

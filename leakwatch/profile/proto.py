@@ -8,29 +8,30 @@ Functions, files and lines are most of a body and rarely change. So they are dec
 cached. The cache key is the addresses, which mean the same in all bodies of one binary at one place in memory.
 """
 
-import re
-import zlib
+import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
-from leakwatch.errors import MalformedProfile, NotAProfile, ScrapeError, TruncatedProfile, quote
+from leakwatch.errors import MalformedProfile, NotAProfile
 from leakwatch.model import Frame, Process, Profile, Trace
 from leakwatch.profile.cache import ParseCache
-from leakwatch.profile.text import PIECE_SIZE, UNKNOWN, Group, first_visible
-from leakwatch.profile.wire import Value, as_bytes, as_number, complete_fields, fields, packed
+from leakwatch.profile.limits import MAX_DEPTH, MAX_GOROUTINES, MAX_GROUP, MAX_LABELS, MAX_TEXT
+from leakwatch.profile.parts import Parts
+from leakwatch.profile.text import UNKNOWN, Group, first_visible
+from leakwatch.profile.wire import as_bytes, as_number, fields, packed
 
-GZIP: Final = b"\x1f\x8b"
-GENERIC_ARGUMENTS: Final = re.compile(r"\[.*\]")
 GOEXIT: Final = "runtime.goexit"
 MAX_CALLS: Final = 128
 DEPTH_LIMITS: Final = {32, MAX_CALLS}
 """Depths at which Go truncates stacks, before 1.23 and since. A truncated stack has no other mark."""
-STEP: Final = 500
-"""Number of groups between two steps of `steps`."""
-MAX_PARTS: Final = 1_000_000
-"""Maximum of samples, locations, functions and strings. A small gzip bomb can have millions of empty ones."""
-SAMPLE_TYPES, SAMPLES, MAPPINGS, LOCATIONS, FUNCTIONS, STRINGS = range(1, 7)
+STEP: Final = 20_000
+"""Location ids per step. A sample counts as 20 more, a label as 20, a stack that is not cached as a whole step."""
+BATCH: Final = 20
+"""Groups that a step yields. Identifying one with 128 calls takes 0.4 ms."""
+RUN: Final = 10_000
+"""Groups that are sorted at once, in 4 ms."""
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -42,159 +43,113 @@ class Parser:
     """
 
     def __init__(self, cache: ParseCache | None = None, size_limit: int = 1 << 30, service: str = "") -> None:
+        self.total = 0
+        """The sum of all counts. Valid after `close`."""
         self._cache = cache or ParseCache()
-        self._size_limit = size_limit
         self._service = service
-        self._part_count = 0
-        self._size = 0
-        self._begun = False
-        self._unzip: zlib._Decompress | None = None
-        self._begin = b""
-        self._rest = bytearray()
-        self._parts: dict[int, list[bytes]] = {number: [] for number in range(1, 7)}
-        self._groups: list[Group] | None = None
-        self._functions: dict[int, tuple[int, int]] | None = None
+        self._parts = Parts(size_limit)
+        self._calls: dict[int, list[Frame]] = {}
+        """Id of a location -> its calls."""
 
     def feed(self, data: bytes) -> list[Group]:
         """Parse the next piece; return no groups yet. Raises ScrapeError."""
-        if not self._begun:
-            self._rest += data
-            if len(self._rest) < len(GZIP):
-                return []
-            data, self._rest, self._begun = bytes(self._rest), bytearray(), True
-            self._unzip = zlib.decompressobj(wbits=31) if data.startswith(GZIP) else None
-        if self._unzip is None:
-            self._add(data)
-            return []
-        try:
-            while data and not self._unzip.eof:  # bounded pieces, because of gzip bombs
-                self._add(self._unzip.decompress(data, PIECE_SIZE))
-                data = self._unzip.unconsumed_tail
-        except zlib.error as error:
-            raise MalformedProfile(f"invalid gzip: {error}") from error
-        return []
+        return [group for groups in self.feed_steps(data) for group in groups]
 
-    def steps(self) -> Iterator[None]:
-        """Do the work of `close` in small steps; raises ProfileError."""
-        self._check_end()
-        types = [self._text(_number(sample_type, 1)) for sample_type in self._parts[SAMPLE_TYPES]]
-        if types != ["goroutine"]:
-            raise NotAProfile(f"not a goroutine profile: its samples are {', '.join(types) or 'missing'}")
-        binary, address_of = self._binary(), dict(map(_id_and_address, self._parts[LOCATIONS]))
-        locations: dict[int, bytes] = {}
-        groups: list[Group] = []
-        for i, sample in enumerate(self._parts[SAMPLES], 1):
-            ids, count, labels = self._sample(sample)
-            addresses = [address_of.get(location_id, 0) for location_id in ids]
+    def feed_steps(self, data: bytes) -> Iterator[list[Group]]:
+        """Parse the next piece in small steps, which have no groups yet. Raises ScrapeError."""
+        for _ in self._parts.feed_steps(data):
+            yield []
+
+    def close_steps(self) -> Iterator[list[Group]]:
+        """Yield all groups, the largest first, in small steps; raises ProfileError if the body is incomplete."""
+        parts, traces = self._parts, self._cache.traces
+        parts.check_end()
+        if parts.sample_types != ["goroutine"]:
+            types = ", ".join(parts.sample_types) or "missing"
+            raise NotAProfile(f"not a goroutine profile: its samples are {types}")
+        binary = parts.binary(self._service)
+        runs: list[list[Group]] = [[]]
+        deepest = work = 0
+        for i, sample in enumerate(parts.samples, 1):
+            ids, count, labels = self._sample(sample, i)
+            addresses = self._addresses(ids, i)
             key = hash((binary, labels, *addresses))
-            trace = self._cache.traces.get(key) if binary else None
+            trace = traces.get(key) if binary else None
+            work += 20 + len(ids) + 20 * len(labels)
             if trace is None:
-                locations = locations or {_number(data, 1): data for data in self._parts[LOCATIONS]}
-                trace = self._trace(zip(addresses, map(locations.get, ids), strict=True), labels)
-                self._cache.traces.put(key, trace)
-            groups.append((trace, count))
-            if i % STEP == 0:
-                yield
-        self._groups = sorted(self._with_truncated(groups), key=lambda group: -group[1])
+                work = STEP
+                if not parts.functions:
+                    for _ in parts.read_functions():
+                        yield []
+                trace = self._trace(ids, labels, i)
+                traces.put(key, trace, 1 + len(trace.counters) // 1024)
+            deepest = max(deepest, trace.counters.count(b" "))
+            self.total += count
+            runs[-1].append((trace, count))
+            if work >= STEP:
+                work = 0
+                yield []
+            if len(runs[-1]) == RUN:
+                runs.append([])
+        yield from self._sorted(runs, deepest)
 
     def close(self) -> list[Group]:
         """Return all groups, the largest first; raises ProfileError if the body is incomplete."""
-        if self._groups is None:
-            for _ in self.steps():
-                pass
-        return self._groups or []
-
-    @property
-    def total(self) -> int:
-        """The sum of all counts."""
-        return sum(count for _, count in self.close())
+        return [group for groups in self.close_steps() for group in groups]
 
     @property
     def process(self) -> Process:
-        """The process that wrote the body; raises ProfileError.
+        """The process that wrote the body; raises ProfileError."""
+        self._parts.check_end()
+        return self._parts.process
 
-        `start` is the address of the [vdso], which the kernel chooses at each start. `build` needs Go 1.24.
-        """
-        self._check_end()
-        start, build = "", ""
-        for mapping in self._parts[MAPPINGS]:
-            values = dict(fields(mapping))
-            if self._text(as_number(values.get(5, 0))) == "[vdso]":
-                start = hex(as_number(values.get(2, 0)))
-            elif not build:
-                build = self._text(as_number(values.get(6, 0)))
-        return Process(start, build)
-
-    def _binary(self) -> tuple[str, str, int] | None:
-        """Return the binary and its place in memory, which give addresses their meaning; None if unknown."""
-        process = self.process
-        build = process.build or process.start
-        return (self._service, build, _number(self._parts[MAPPINGS][0], 2)) if build else None
-
-    def _add(self, data: bytes) -> None:
-        """Store the complete parts of decompressed `data`."""
-        self._begin = self._begin or data[:100]
-        self._size += len(data)
-        if self._size > self._size_limit:
-            raise ScrapeError(
-                "too_large",
-                f"the body is larger than {self._size_limit} bytes, decompressed (body_size_limit)",
-            )
-        self._rest += data
-        try:
-            end = complete_fields(self._rest, self._add_part)
-        except MalformedProfile as error:
-            raise self._specific(error) from error
-        del self._rest[:end]
-
-    def _add_part(self, number: int, value: Value) -> None:
-        self._part_count += 1
-        if self._part_count > MAX_PARTS:
-            raise ScrapeError("too_large", f"the body has more than {MAX_PARTS} parts")
-        if number in self._parts:
-            self._parts[number].append(as_bytes(value))
-
-    def _check_end(self) -> None:
-        """Raise ProfileError if the body is incomplete."""
-        if not self._begin and not self._rest:
-            raise NotAProfile("not a goroutine profile: the body is empty")
-        if self._unzip is not None and not self._unzip.eof:
-            raise TruncatedProfile(f"gzip ends early, after {self._size} bytes")
-        if self._rest:
-            raise self._specific(TruncatedProfile(f"the body ends after {len(self._rest)} bytes of a field"))
-        if not self._parts[STRINGS]:
-            raise self._specific(MalformedProfile("the body has no strings"))
-
-    def _specific(self, error: MalformedProfile | TruncatedProfile) -> ScrapeError:
-        """Return `error`, or NotAProfile if no part of a profile was found."""
-        if self._parts[SAMPLES] or self._parts[STRINGS]:
-            return error
-        return NotAProfile(f"not a profile: the body starts with {quote(self._begin or bytes(self._rest))}")
-
-    def _sample(self, data: bytes) -> tuple[list[int], int, Labels]:
+    def _sample(self, data: bytes, index: int) -> tuple[list[int], int, Labels]:
         """Return the location ids of a sample, leaf first, its count and its labels."""
         ids: list[int] = []
         values: list[int] = []
-        labels = []
+        labels: list[tuple[int, int]] = []
         for number, value in fields(data):
             if number in {1, 2}:
-                (ids, values)[number - 1].extend(packed(value))
+                (ids, values)[number - 1].extend(packed(value, MAX_DEPTH))
             elif number == 3:
                 label = dict(fields(as_bytes(value)))
-                key, text = as_number(label.get(1, 0)), as_number(label.get(2, 0))
-                labels.append((self._text(key), self._text(text)))
-        if len(values) != 1 or not 0 <= values[0] < 10**18:
-            raise MalformedProfile(f"a sample has the values {values}, expected one count")
-        return ids, values[0], tuple(sorted(labels))
+                labels.append((as_number(label.get(1, 0)), as_number(label.get(2, 0))))
+            if len(ids) > MAX_DEPTH or len(values) > 1 or len(labels) > MAX_LABELS:
+                break
+        if len(ids) > MAX_DEPTH or len(labels) > MAX_LABELS:
+            raise _malformed(index, f"expected at most {MAX_DEPTH} locations and {MAX_LABELS} labels")
+        if len(values) != 1 or not 0 <= values[0] < MAX_GOROUTINES:
+            raise _malformed(index, f"expected one count below {MAX_GOROUTINES}, found {values[:3]}")
+        text, size = self._parts.text, self._parts.size
+        if sum(size(key) + size(value) for key, value in labels) > MAX_TEXT:
+            raise _malformed(index, f"expected at most {MAX_TEXT} bytes of labels")
+        return ids, values[0], tuple(sorted((text(key), text(value)) for key, value in labels))
 
-    def _trace(self, locations: Iterable[tuple[int, bytes | None]], labels: Labels) -> Trace:
-        """Return the trace of `locations`: address and message of each."""
+    def _addresses(self, ids: Iterable[int], index: int) -> list[int]:
+        """Return the addresses of the locations of a sample."""
+        locations = self._parts.locations
+        try:
+            return [locations[location_id][0] for location_id in ids]
+        except KeyError as error:
+            raise _malformed(index, f"location {error} is missing") from error
+
+    def _trace(self, ids: Iterable[int], labels: Labels, index: int) -> Trace:
+        """Return the trace of the locations of a sample."""
         frames: list[Frame] = []
-        addresses = []
-        for address, location in locations:
-            calls = [as_bytes(value) for number, value in fields(location or b"") if number == 4]
-            frames += [self._frame(call) for call in calls] or [UNKNOWN]
-            addresses += [address] * max(len(calls), 1)  # Go counts inlined calls, too, when it truncates
+        addresses: list[int] = []
+        size = 0
+        for location_id in ids:
+            address, message = self._parts.locations[location_id]
+            calls = self._calls.get(location_id)
+            if calls is None:
+                calls = self._calls[location_id] = self._read_calls(message)
+            frames += calls
+            addresses += [address] * len(calls)  # Go counts inlined calls, too, when it truncates
+            size += sum(len(frame.function) + len(frame.file) for frame in calls)
+            if len(frames) >= MAX_CALLS or size > MAX_GROUP:
+                break
+        if size > MAX_GROUP:
+            raise _malformed(index, f"expected at most {MAX_GROUP} bytes of functions and files")
         # Go adds the callers into which the last call was inlined; text omits them.
         del frames[MAX_CALLS:], addresses[MAX_CALLS:]
         frames = [frame for frame in frames if frame.function != GOEXIT]
@@ -203,36 +158,45 @@ class Parser:
         counters = b"".join(b" %#x" % (address + 1) for address in addresses)
         return Trace(tuple(frames[leaf:]), counters, labels=labels, parked=parked)
 
-    def _frame(self, line: bytes) -> Frame:
-        call = dict(fields(line))
-        if self._functions is None:
-            functions = (dict(fields(function)) for function in self._parts[FUNCTIONS])
-            self._functions = {
-                as_number(function.get(1, 0)): (as_number(function.get(2, 0)), as_number(function.get(4, 0)))
-                for function in functions
-            }
-        name, file = self._functions.get(as_number(call.get(1, 0)), (0, 0))
+    def _read_calls(self, location: bytes) -> list[Frame]:
+        """Return the calls of a location, the innermost first, UNKNOWN if it has none."""
+        calls = [self._call(as_bytes(value)) for number, value in fields(location) if number == 4]
+        size = self._parts.size
+        if sum(size(name) + size(file) for name, file, _ in calls) > MAX_GROUP:
+            raise MalformedProfile(f"a location has more than {MAX_GROUP} bytes of functions and files")
+        return [self._frame(*call) for call in calls] or [UNKNOWN]
+
+    def _call(self, message: bytes) -> tuple[int, int, int]:
+        """Return the strings with function and file of a call, 0 if unknown, and its line."""
+        call, functions = dict(fields(message)), self._parts.functions
+        function_id, line = as_number(call.get(1, 0)), as_number(call.get(2, 0))
+        if function_id and function_id not in functions:
+            raise MalformedProfile(f"function {function_id} is missing")
+        return (*functions.get(function_id, (0, 0)), line)
+
+    def _frame(self, name: int, file: int, line: int) -> Frame:
         if not name:
             return UNKNOWN
-        # Text shows generic arguments as [...], from the first bracket to the last.
-        frame = Frame(
-            GENERIC_ARGUMENTS.sub("[...]", self._text(name)), self._text(file), as_number(call.get(2, 0))
-        )
+        frame = Frame(_shown(self._parts.text(name)), self._parts.text(file), line)
         shared = self._cache.frames.get(frame)
         if shared is None:
-            self._cache.frames.put(frame, frame)
+            self._cache.frames.put(frame, frame, 1 + (len(frame.function) + len(frame.file)) // 1024)
         return shared or frame
 
-    def _with_truncated(self, groups: list[Group]) -> list[Group]:
-        """Return `groups` with the traces of maximum depth marked as truncated."""
-        depths = [trace.counters.count(b" ") for trace, _ in groups]
-        deepest = max(depths, default=0)
-        if deepest not in DEPTH_LIMITS:
-            return groups
-        return [
-            (self._truncated(trace) if depth == deepest else trace, count)
-            for (trace, count), depth in zip(groups, depths, strict=True)
-        ]
+    def _sorted(self, runs: list[list[Group]], deepest: int) -> Iterator[list[Group]]:
+        """Yield the groups of all runs, the largest first. The traces with the depth limit are truncated."""
+        for run in runs:
+            run.sort(key=_largest_first)
+            yield []
+        truncates = deepest in DEPTH_LIMITS
+        groups = heapq.merge(*runs, key=_largest_first) if len(runs) > 1 else iter(runs[0])
+        while batch := list(islice(groups, BATCH)):
+            if truncates:
+                batch = [
+                    (self._truncated(trace) if trace.counters.count(b" ") == deepest else trace, count)
+                    for trace, count in batch
+                ]
+            yield batch
 
     def _truncated(self, trace: Trace) -> Trace:
         truncated = self._cache.truncated.get(trace)
@@ -240,12 +204,6 @@ class Parser:
             truncated = replace(trace, truncated=True)
             self._cache.truncated.put(trace, truncated)
         return truncated
-
-    def _text(self, index: int) -> str:
-        strings = self._parts[STRINGS]
-        if not 0 <= index < len(strings):
-            raise MalformedProfile(f"string {index} is missing; the body has {len(strings)} strings")
-        return strings[index].decode("utf-8", "backslashreplace")
 
 
 def parse(body: bytes, size_limit: int = 1 << 30, cache: ParseCache | None = None) -> Profile:
@@ -256,25 +214,15 @@ def parse(body: bytes, size_limit: int = 1 << 30, cache: ParseCache | None = Non
     return Profile(parser.total, tuple(groups))
 
 
-def process(body: bytes, size_limit: int = 1 << 24) -> Process:
-    """Return the process that wrote `body`, a profile of any kind; raises ScrapeError."""
-    parser = Parser(size_limit=size_limit)
-    parser.feed(body)
-    return parser.process
+def _malformed(sample: int, problem: str) -> MalformedProfile:
+    return MalformedProfile(f"sample {sample}: {problem}")
 
 
-def _number(message: bytes, field: int) -> int:
-    """Return the number in a field of `message`, 0 if it is missing."""
-    return next((as_number(value) for number, value in fields(message) if number == field), 0)
+def _largest_first(group: Group) -> int:
+    return -group[1]
 
 
-def _id_and_address(location: bytes) -> tuple[int, int]:
-    """Return id and address of a location. Both precede the calls, which are not decoded."""
-    location_id = address = 0
-    for number, value in fields(location):
-        if number == 1:
-            location_id = as_number(value)
-        elif number == 3:
-            address = as_number(value)
-            break
-    return location_id, address
+def _shown(function: str) -> str:
+    """Return `function` as text shows it: generic arguments are [...], from the first bracket to the last."""
+    begin, end = function.find("["), function.rfind("]")
+    return f"{function[:begin]}[...]{function[end + 1 :]}" if 0 <= begin < end else function

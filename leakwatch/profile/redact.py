@@ -13,10 +13,12 @@ import zlib
 from dataclasses import dataclass
 
 from leakwatch.errors import MalformedProfile, TruncatedProfile
-from leakwatch.profile.dump import HEADER
-from leakwatch.profile.dump import LABEL as DUMP_LABEL
-from leakwatch.profile.proto import GZIP
-from leakwatch.profile.text import LABEL, LABELS, decode, unquote
+from leakwatch.profile.dump_header import HEADER
+from leakwatch.profile.dump_header import LABEL as DUMP_LABEL
+from leakwatch.profile.limits import MAX_TEXT
+from leakwatch.profile.parts import GZIP
+from leakwatch.profile.quoting import decode, unquote
+from leakwatch.profile.text import LABEL, LABELS
 from leakwatch.profile.wire import (
     Value,
     as_bytes,
@@ -163,7 +165,7 @@ class _StringRedactor:
             indices = STRING_FIELDS[number]
             self.used.update(as_number(index) for field, index in fields(as_bytes(value)) if field in indices)
         elif number in PROFILE_STRING_FIELDS:
-            self.used.update(packed(value))
+            self.used.update(packed(value, MAX_TEXT))
 
     def sample(self, message: bytes, raw: bytes) -> bytes:
         """Return the field of a sample with redacted labels; `raw`: the field as it was."""

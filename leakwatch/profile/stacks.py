@@ -31,7 +31,7 @@ class Identifier:
         if stack is None:
             stack = self._identify(trace)
             if stack.wait != RUNNABLE:
-                self._by_trace.put(trace, stack)
+                self._by_trace.put(trace, stack, 1 + len(trace.counters) // 1024)
         return stack
 
     def identify(self, profile: Profile) -> Samples:
@@ -92,7 +92,7 @@ class Identifier:
             wait=wait,
             truncated=trace.truncated,
         )
-        self._by_fingerprint.put(fingerprint, stack)
+        self._by_fingerprint.put(fingerprint, stack, _weight(frames))
         return stack
 
     def blame(self, frames: Sequence[Frame]) -> Frame:
@@ -121,3 +121,8 @@ class Identifier:
 def _best_wait(wait: str, cached: Stack | None) -> str:
     """Return `wait`, or the wait reason of the `cached` stack if `wait` is unknown or runnable."""
     return cached.wait or wait if cached and wait in {"", RUNNABLE} else wait
+
+
+def _weight(frames: Iterable[Frame]) -> int:
+    """Return the share of a stack in the size of a cache: one for each KB."""
+    return 1 + sum(len(frame.function) + len(frame.file) for frame in frames) // 1024

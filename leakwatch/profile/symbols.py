@@ -11,9 +11,12 @@ import re
 from collections.abc import Iterable, Mapping
 
 from leakwatch.errors import MalformedProfile, NotAProfile, quote
+from leakwatch.profile.quoting import decode
 
 HEADER = re.compile(rb"num_symbols: \d+")
 LINE = re.compile(rb"0x([0-9a-f]{1,16}) (\S.*)")
+MAX_LINES = 1_000
+"""Largest number of names. leakwatch requests up to 101, and up to 300 per process."""
 
 
 def query(addresses: Iterable[int]) -> bytes:
@@ -30,6 +33,8 @@ def encode(names: Mapping[int, str]) -> bytes:
 def parse(body: bytes) -> dict[int, str]:
     """Return address -> function; raises NotAProfile and MalformedProfile."""
     names: dict[int, str] = {}
+    if body.count(b"\n") > MAX_LINES:
+        raise MalformedProfile(f"expected at most {MAX_LINES} lines, found {quote(body)}")
     for number, line in enumerate(body.splitlines(), 1):
         if HEADER.fullmatch(line) or not line:
             continue
@@ -38,5 +43,5 @@ def parse(body: bytes) -> dict[int, str]:
             raise NotAProfile(f"not a response of /symbol: the body starts with {quote(body.lstrip())}")
         if match is None:
             raise MalformedProfile(f"line {number}: expected `address function`, found {quote(line)}")
-        names[int(match[1], 16)] = match[2].decode("utf-8", "backslashreplace")
+        names[int(match[1], 16)] = decode(match[2])
     return names

@@ -16,26 +16,26 @@ from collections.abc import Iterator, Sequence
 from leakwatch.errors import QUOTE_LIMIT, MalformedProfile, NotAProfile, TruncatedProfile, quote
 from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile.cache import ParseCache
+from leakwatch.profile.limits import MAX_DEPTH, MAX_GOROUTINES, MAX_GROUP, MAX_LABELS, MAX_STACKS, MAX_TEXT
+from leakwatch.profile.quoting import decode, unquote
 
 Group = tuple[Trace, int]
 
 HEADER = re.compile(rb"(\S+) profile: total (\d{1,18})")
 HEADER_LIMIT = 256
-MAX_LINES = 10_000
-"""Maximum per group. Go prints at most 128 counters, with a few lines per counter if calls were inlined."""
-
+COUNT = re.compile(rb"\d{1,12}")
+"""A number of goroutines below MAX_GOROUTINES."""
 NUMBER = re.compile(rb"\d{1,18}")
-"""Maximum for counts and line numbers, which must fit into 64 bits."""
+"""Other numbers, which must fit into 64 bits."""
+
+STEP = 16_384
+"""Bytes between two steps. Groups that are not cached take up to 0.7 us per byte, so a step takes up to 11 ms."""
 
 PIECE_SIZE = 131_072
-MAX_CODE = 0x10FFFF
-COUNTERS = re.compile(rb"(?: 0x[0-9a-f]+)*")
-ADDRESS = re.compile(rb"0x[0-9a-f]+")
+COUNTERS = re.compile(rb"(?: 0x[0-9a-f]{1,16})*+")
+ADDRESS = re.compile(rb"0x[0-9a-f]{1,16}")
 LABELS = b"# labels: {"
-LABEL = re.compile(rb'"((?:[^"\\]|\\.)*)":"((?:[^"\\]|\\.)*)"(?:, |\}$)')
-ESCAPE = re.compile(rb"\\(?:x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|(.))")
-ESCAPED = {b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
-
+LABEL = re.compile(rb'"((?:[^"\\]++|\\.)*+)":"((?:[^"\\]++|\\.)*+)"(?:, |\}$)')
 PASTED_FRAME = re.compile(
     rb"^#[ \t]+(0x[0-9a-f]+)(?:[ \t]+(\S+\+0x[0-9a-f]+)[ \t]+(\S.*?:\d+))?[ \t]*$", re.MULTILINE
 )
@@ -50,7 +50,7 @@ HIDDEN_PREFIXES = ("runtime.", "internal/runtime/")
 class Parser:
     """Parses one body of the profile named `profile`, in pieces of any size."""
 
-    __slots__ = ("_cache", "_frames", "_line", "_pieces", "_profile", "_sum", "total")
+    __slots__ = ("_cache", "_frames", "_line", "_pieces", "_profile", "_size", "_sum", "total")
 
     def __init__(self, cache: ParseCache | None = None, profile: bytes = b"goroutine") -> None:
         self.total: int | None = None
@@ -59,15 +59,28 @@ class Parser:
         self._cache = cache or ParseCache()
         self._frames: dict[bytes, Frame] = {}
         self._pieces: list[bytes] = []
+        self._size = 0
+        """Bytes of `_pieces`."""
         self._line = 1
         self._sum = 0
 
     def feed(self, data: bytes) -> list[Group]:
         """Return the groups that `data` completes; raises NotAProfile and MalformedProfile."""
+        return [group for groups in self.feed_steps(data) for group in groups]
+
+    def feed_steps(self, data: bytes) -> Iterator[list[Group]]:
+        """Yield the groups that `data` completes, in small steps; raises NotAProfile and MalformedProfile."""
+        for start in range(0, len(data), STEP):
+            yield self._feed(data[start : start + STEP])
+            if self._size > MAX_GROUP:
+                found = b"".join(self._pieces)[:QUOTE_LIMIT]
+                raise self._malformed(f"expected at most {MAX_GROUP} bytes in a group", found, self._line)
+
+    def _feed(self, data: bytes) -> list[Group]:
         pieces = self._pieces
         complete = b"\n\n" in data or (data[:1] == b"\n" and bool(pieces) and pieces[-1][-1:] == b"\n")
-        if data:
-            pieces.append(data)
+        pieces.append(data)
+        self._size += len(data)
         if self.total is None:
             self._read_header()
         elif not complete:  # joining each piece would take quadratic time for a long line
@@ -75,12 +88,16 @@ class Parser:
         if self.total is None:
             return []
         text, end, rest = b"".join(self._pieces).rpartition(b"\n\n")
-        self._pieces = [rest] if rest else []
+        self._keep(rest)
         return self._groups(text) if end else []
 
-    def steps(self) -> Iterator[None]:
-        """Return no steps: `feed` does all the work."""
-        return iter(())
+    def _keep(self, rest: bytes) -> None:
+        """Keep the text of an incomplete group."""
+        self._pieces, self._size = [rest] if rest else [], len(rest)
+
+    def close_steps(self) -> Iterator[list[Group]]:
+        """Check that the body is complete, and yield no groups; raises NotAProfile and TruncatedProfile."""
+        yield self.close()
 
     def close(self) -> list[Group]:
         """Check that the body is complete, and return []; raises NotAProfile and TruncatedProfile."""
@@ -100,7 +117,7 @@ class Parser:
         text = b"".join(self._pieces)
         header, end, rest = text.partition(b"\n")
         if not end and len(text) < HEADER_LIMIT and (self._profile + b" profile: total").startswith(text[:24]):
-            self._pieces = [text]
+            self._keep(text)
             return
         match = HEADER.fullmatch(header)
         if match is None or not end:
@@ -108,7 +125,9 @@ class Parser:
         if match[1] != self._profile:
             raise NotAProfile(f"not a {self._profile.decode()} profile but a {quote(match[1])} profile")
         self.total = int(match[2])
-        self._pieces = [rest] if rest else []
+        self._keep(rest)
+        if self.total >= MAX_GOROUTINES:
+            raise self._malformed(f"expected a total below {MAX_GOROUTINES}", header, 1)
         self._line = 2
 
     def _groups(self, text: bytes) -> list[Group]:
@@ -129,13 +148,15 @@ class Parser:
         newer, get = self._cache.traces.newer.get, self._cache.traces.get
         groups: list[Group] = []
         pieces = text.split(b" @ 0x")
+        if len(pieces) == 1:
+            return None if text.strip() else []
         count = pieces[0]
         pieces[-1] += b"\n\n0"
         for piece in pieces[1:]:
             rest, end, following = piece.rpartition(b"\n\n")
             key = hash(rest)
             trace = newer(key) or get(key)
-            if trace is None or not end or not NUMBER.fullmatch(count):
+            if trace is None or not end or not COUNT.fullmatch(count):
                 return None
             groups.append((trace, int(count)))
             count = following
@@ -147,7 +168,7 @@ class Parser:
         groups: list[Group] = []
         for block in text.split(b"\n\n"):
             count, mark, rest = block.partition(b" @")
-            if not mark or not NUMBER.fullmatch(count):
+            if not mark or not COUNT.fullmatch(count):
                 raise self._malformed("expected `count @ counters`", block.partition(b"\n")[0], self._line)
             key = hash(rest.removeprefix(b" 0x"))
             trace = traces.newer.get(key) or traces.get(key)
@@ -161,10 +182,12 @@ class Parser:
         return groups
 
     def _trace(self, text: bytes) -> Trace:
-        if text.count(b"\n") > MAX_LINES:
-            raise self._malformed(f"expected at most {MAX_LINES} lines in a group", text[:QUOTE_LIMIT], self._line)
+        if text.count(b"\n") > MAX_DEPTH:
+            raise self._malformed(f"expected at most {MAX_DEPTH} lines in a group", text, self._line)
         lines = text.split(b"\n")
         counters = lines[0]
+        if counters.count(b" ") > MAX_DEPTH:
+            raise self._malformed(f"expected at most {MAX_DEPTH} program counters", counters, self._line)
         if COUNTERS.fullmatch(counters) is None:
             raise self._malformed("expected program counters", counters, self._line)
         first = 1
@@ -190,6 +213,7 @@ class Parser:
         )
 
     def _frame(self, line: bytes, number: int) -> Frame:
+        self._check_length(line, number)
         cells = [cell for cell in line.split(b"\t") if cell]
         if not 2 <= len(cells) <= 4 or cells[0] != b"#" or ADDRESS.fullmatch(cells[1]) is None:
             raise self._malformed("expected a frame", line, number)
@@ -200,6 +224,8 @@ class Parser:
             if len(cells) == 3 or not plus:
                 raise self._malformed("expected function+0xoffset and file:line", line, number)
             frame = self._named(function, cells[3], line, number)
+        if len(self._frames) >= MAX_STACKS:
+            self._frames.clear()
         self._frames[line] = frame
         return frame
 
@@ -211,18 +237,25 @@ class Parser:
             if not colon or not NUMBER.fullmatch(file_line):
                 raise self._malformed("expected file:line", line, number)
             frame = Frame(decode(function), decode(file), int(file_line))
-            frames.put((function, place), frame)
+            frames.put((function, place), frame, 1 + len(line) // 1024)
         return frame
 
     def _labels(self, line: bytes) -> tuple[tuple[str, str], ...]:
-        pairs = []
+        self._check_length(line, self._line + 1)
+        pairs: list[tuple[str, str]] = []
         end = len(LABELS)
         while match := LABEL.match(line, end):
+            if len(pairs) >= MAX_LABELS:
+                raise self._malformed(f"expected at most {MAX_LABELS} labels", line, self._line + 1)
             pairs.append((unquote(match[1]), unquote(match[2])))
             end = match.end()
         if end != len(line) and line[end:] != b"}":  # Go prints also an empty set
             raise self._malformed("expected labels", line, self._line + 1)
         return tuple(pairs)
+
+    def _check_length(self, line: bytes, number: int) -> None:
+        if len(line) > MAX_TEXT:
+            raise self._malformed(f"expected at most {MAX_TEXT} bytes in a line", line, number)
 
     def _malformed(self, expected: str, line: bytes, number: int) -> MalformedProfile:
         return MalformedProfile(f"line {number}: {expected}, found {quote(line)}")
@@ -263,23 +296,3 @@ def _parked_at(counters: bytes, first_frame: bytes) -> int:
 
 def _address(frame: bytes) -> int:
     return int(next(cell for cell in frame.split(b"\t")[1:] if cell), 16)
-
-
-def decode(data: bytes) -> str:
-    """Return `data` as text; bytes that are not UTF-8 are escaped."""
-    return data.decode("utf-8", "backslashreplace")
-
-
-def unquote(quoted: bytes) -> str:
-    """Return the text between the quotes of Go's %q."""
-    return decode(ESCAPE.sub(_unescape, quoted) if b"\\" in quoted else quoted)
-
-
-def _unescape(match: re.Match[bytes]) -> bytes:
-    byte, short, long, other = match.groups()
-    if byte:
-        return bytes.fromhex(byte.decode())
-    if short or long:
-        code = int(short or long, 16)
-        return chr(code).encode("utf-8", "surrogatepass") if code <= MAX_CODE else match[0]
-    return ESCAPED.get(other, other)

@@ -40,10 +40,11 @@ def fields(data: bytes) -> Iterator[tuple[int, Value]]:
         offset += size
 
 
-def complete_fields(data: bytearray, add: Callable[[int, Value], None]) -> int:
+def complete_fields(data: bytearray, add: Callable[[int, Value], None], size_limit: int) -> int:
     """Call `add` with number and value of each complete field; return the offset of the first incomplete field.
 
-    Values of fixed-size numbers are reported as 0. Raises MalformedProfile.
+    Values of fixed-size numbers are reported as 0. Raises MalformedProfile, also for a value of more than
+    `size_limit` bytes.
     """
     offset, end = 0, len(data)
     while offset < end:
@@ -57,6 +58,8 @@ def complete_fields(data: bytearray, add: Callable[[int, Value], None]) -> int:
             size, start = _size(data, start, kind)
         except TruncatedProfile:
             return offset
+        if size > size_limit:
+            raise MalformedProfile(f"a field of {size} bytes, expected at most {size_limit}")
         if start + size > end:
             return offset
         add(key >> 3, bytes(data[start : start + size]) if kind == BYTES else 0)
@@ -110,14 +113,15 @@ def varint(data: bytes | bytearray, offset: int) -> tuple[int, int]:
     raise TruncatedProfile(f"byte {offset}: the data ends within a varint")
 
 
-def packed(value: Value) -> list[int]:
-    """Return the numbers of a repeated field, packed or not."""
+def packed(value: Value, most: int) -> list[int]:
+    """Return the numbers of a repeated field, packed or not; at most one more than `most`."""
     if isinstance(value, int):
         return [value]
     if value.isascii():  # all numbers have one byte, as in most messages
-        return list(value)
-    numbers, offset = [], 0
-    while offset < len(value):
+        return list(value[: most + 1])
+    numbers: list[int] = []
+    offset = 0
+    while offset < len(value) and len(numbers) <= most:
         number, offset = varint(value, offset)
         numbers.append(number)
     return numbers

@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeVar
 
 import structlog
 
-from leakwatch.clock import Clock
+from leakwatch.clock import Clock, Turns
 from leakwatch.detect.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import FetcherClosed, ScrapeError
 from leakwatch.http.fetch import Feed, Fetched, Fetcher
@@ -18,7 +18,7 @@ from leakwatch.leaks.target_state import TargetState
 from leakwatch.leaks.tracker import LeakOnTarget, suspects
 from leakwatch.model import Process
 from leakwatch.pipeline import Pipeline
-from leakwatch.profile.body import Format, ParsedBody
+from leakwatch.profile.body import Body, Format, ParsedBody
 from leakwatch.scrape.budget import Cost, TargetBudget
 from leakwatch.scrape.interval import TargetInterval
 from leakwatch.scrape.probes import process as process_probe
@@ -130,9 +130,7 @@ class ScrapeLoop:
         try:
             fetched = await self._fetch(recording.tee(body.feed) if recording else body.feed, begin, late)
             now = begin + self.state.health.duration
-            for _ in body.steps():
-                await asyncio.sleep(0)
-            profile = body.close()
+            profile = await self._parsed(body)
             await self._identify(profile, now, fetched)
             await self._name_waits(profile, now, fetched)
             self._observe(time, profile, on_events)
@@ -179,6 +177,16 @@ class ScrapeLoop:
             self._budget.charge(Cost.BYTES, body_bytes)
             if not self._closed:  # the health may belong to a new loop
                 self.state.health.duration, self.state.health.body_bytes = seconds, body_bytes
+
+    async def _parsed(self, body: Body) -> ParsedBody:
+        """Return the content of a body that was fetched; raises ScrapeError."""
+        timeout = self._fetcher.timeout
+        try:
+            async with asyncio.timeout(timeout):
+                await Turns().run(body.steps())
+        except TimeoutError as error:
+            raise ScrapeError("timeout", f"the profile was not parsed within {timeout:g} s") from error
+        return body.close()
 
     async def _charged(self, request: Awaitable[Result]) -> Result:
         """Return the result of a request beside the scrape, and charge the target for it."""

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from leakwatch.clock import Clock, CpuMeter, CpuWait, Delays, Lag
+from leakwatch.clock import Clock, CpuMeter, CpuWait, Delays, Lag, Turns
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
 
@@ -165,3 +166,32 @@ def test_the_cpu_of_one_coroutine() -> None:
             await CpuMeter(fail(), lambda: 0.0)
 
     asyncio.run(run())
+
+
+def test_turns_of_long_work() -> None:
+    """Another task runs after each 5 ms of work, not after each step."""
+    loop = VirtualLoop()
+
+    async def run() -> int:
+        ran, done = 0, 0
+
+        async def other() -> None:
+            nonlocal ran
+            while True:
+                await asyncio.sleep(0)
+                ran += 1
+
+        def steps() -> Iterator[None]:
+            nonlocal done
+            while done < 12:
+                done += 1
+                loop.block(0.002)
+                yield
+
+        task = asyncio.create_task(other())
+        await Turns().run(steps())
+        task.cancel()
+        assert done == 12
+        return ran
+
+    assert run_virtual(loop, run()) in {3, 4}

@@ -13,8 +13,8 @@ from leakwatch.leaks.ownership.codeowners import LONGEST_PATH, CodeOwners
 from leakwatch.model import Frame
 from leakwatch.profile.fingerprint import without_brackets
 
-VERSIONED = re.compile(r"(?:.*/pkg/mod/)?([^@]+)@(v[^/@]+)/(.+)", re.DOTALL)
-"""The file of a frame from the module cache, also with -trimpath: module, version, file in it."""
+CACHE = "/pkg/mod/"
+"""The end of the path of the module cache. With -trimpath, files do not have it."""
 PSEUDO = re.compile(r"v\d+\.\d+\.\d+-(?:.+\.)?\d{14}-([0-9a-f]{12})")
 """A version that Go derives from a commit without a tag."""
 MAJOR = re.compile(r"(?:^|/)v[1-9]\d*$")
@@ -110,12 +110,13 @@ def package_of(frame: Frame) -> str:
 
 def version_of(frame: Frame) -> Version | None:
     """Return the module version of a frame's file, None if it was built from a directory."""
-    match = VERSIONED.fullmatch(frame.file) if "@v" in frame.file else None
-    if match is None:
+    path, _, versioned = frame.file.rpartition("@v")
+    _, cached, module = path.rpartition(CACHE)
+    version, _, file = versioned.partition("/")
+    if not (module and version and file) or "@" in module + version:
         return None
-    cached = "/pkg/mod/" in frame.file
-    module = CAPITAL.sub(lambda capital: capital[1].upper(), match[1]) if cached else match[1]
-    return Version(module, match[2], match[3])
+    module = CAPITAL.sub(lambda capital: capital[1].upper(), module) if cached else module
+    return Version(module, f"v{version}", file)
 
 
 def scopes(package: str, name: str = "") -> Iterator[str]:

@@ -21,7 +21,7 @@ RESIDENT: Final = "process_resident_memory_bytes"
 NAMES: Final = (GOROUTINES, STACKS, RESIDENT)
 LONGEST: Final = 8_192  # bytes of a line; the lines above are shorter
 WANTED: Final = re.compile(rb"^(%s)(?=[ \t{])(.*)\n" % "|".join(NAMES).encode(), re.MULTILINE)
-REST: Final = re.compile(rb"[ \t]*(?:\{.*\})?[ \t]*([^ \t]+)(?:[ \t]+-?\d+)?[ \t]*\r?")
+TIMESTAMP: Final = re.compile(rb"-?\d{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,8 @@ class GoMetricsParser:
 
     def _parse(self, lines: bytes) -> None:
         for line in WANTED.finditer(lines):
+            if len(line[0]) > LONGEST:
+                continue
             name, value = line[1].decode(), _value(line[0], line[2])
             if name in self._values:
                 raise NotAProfile(f"{name} occurs more than once: these are the metrics of several processes")
@@ -74,11 +76,14 @@ class GoMetricsParser:
 
 
 def _value(line: bytes, rest: bytes) -> float:
-    match = REST.fullmatch(rest)
+    """Return the value in `rest`, which is `line` without its name: labels, value and timestamp."""
+    _, end, cells = rest.rpartition(b"}")  # a label may contain braces, a value does not
+    value, *timestamp = cells.split() or [b""]
+    well_formed = bool(end) == rest.lstrip().startswith(b"{") and len(timestamp) <= 1
     try:
-        value = float(match[1]) if match else math.nan
+        number = float(value) if well_formed and all(map(TIMESTAMP.fullmatch, timestamp)) else math.nan
     except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= 0):
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
         raise MalformedProfile(f"expected `name value`, found {quote(line.rstrip())}")
-    return value
+    return number

@@ -12,8 +12,9 @@ from pydantic import Field
 from leakwatch.errors import ScrapeError
 from leakwatch.http.fetch import Fetcher
 from leakwatch.leaks.findings import Proof
-from leakwatch.model import Fingerprint, Sample
+from leakwatch.model import Fingerprint
 from leakwatch.profile import text
+from leakwatch.profile.body import Body
 from leakwatch.profile.fingerprint import site_of
 from leakwatch.scrape.probes.probe import ProbeContext
 from leakwatch.settings.types import Duration
@@ -45,15 +46,10 @@ class LeakProfileProbe:
 
     async def request(self, context: ProbeContext) -> None:
         """Record the leaked goroutines; raises ScrapeError."""
-        parser = text.Parser(profile=b"goroutineleak")
-        samples: dict[Fingerprint, Sample] = {}
-
-        def feed(data: bytes) -> None:
-            context.identifier.merge(parser.feed(data), samples)
-
+        body = Body(text.Parser(profile=b"goroutineleak"), context.identifier)
         try:
-            await self._fetcher.fetch(feed)
-            context.identifier.merge(parser.close(), samples)
+            await self._fetcher.fetch(body.feed)
+            samples = body.close().samples
         except ScrapeError as error:
             if error.reason in {"status", "not_a_profile"}:
                 raise ScrapeError(

@@ -37,10 +37,10 @@ class ProcessProbe:
 
     async def request(self, schedule: ProbeSchedule, now: float) -> Process | None:
         """Return the process, None if it is unknown: restarts are then derived from falling counts."""
-        body = bytearray()
+        parser = proto.Parser(size_limit=SIZE_LIMIT)
         try:
-            await self._fetcher.fetch(body.extend)
-            process = proto.process(bytes(body))
+            await self._fetcher.fetch(parser.feed_steps)
+            process = parser.process
         except ScrapeError as error:
             schedule.failed(error, now)
             return None

@@ -54,9 +54,8 @@ class World:
         """Scrape once; return whether the body was packed."""
         recording = self.recorder.begin("text", 1 << 20, self.open)
         if recording:
-            recording.tee(lambda _: None)(
-                body or b"goroutine profile: total %d\n%d @ 0x11 0x21\n#\t0x10\tf+0x1\ta.go:7\n\n" % (total, total)
-            )
+            printed = b"goroutine profile: total %d\n%d @ 0x11 0x21\n#\t0x10\tf+0x1\ta.go:7\n\n" % (total, total)
+            assert list(recording.tee(lambda _: None)(body or printed) or ()) == []
         process = Process(start, "build") if start else None
         state = self.pipeline.add_target(TARGET)
         self.pipeline.observe(state, START + at, total, samples({"leak": total}), process)

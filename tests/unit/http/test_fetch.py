@@ -6,6 +6,7 @@ import gzip
 import socket
 import ssl
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,10 +15,11 @@ import httpx
 import pytest
 import trustme
 
+from leakwatch import clock
 from leakwatch.discovery.target_builder import Endpoint, TargetDefaults, endpoint
 from leakwatch.errors import FetcherClosed, ScrapeError
 from leakwatch.http.client import Client, Tls
-from leakwatch.http.fetch import Fetched, Fetcher
+from leakwatch.http.fetch import PIECE_SIZE, Fetched, Fetcher
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.body import Body
@@ -193,16 +195,62 @@ def test_every_failure_has_its_reason(answer: Answer, reason: str, message: str)
 
 def test_an_endless_body_ends_at_the_limit() -> None:
     """An endless body raises an error at the limit."""
-    header = b"goroutine profile: total 1\n"
-    with answering(endless(header + b"x" * 60_000)) as server, pytest.raises(ScrapeError) as caught:
+    group = b"1 @ 0x11\n#\t0x10\tmain.f+0x1\t/f.go:1\n\n"
+    body = b"goroutine profile: total 1\n" + group * 100_000
+    with answering(endless(body)) as server, pytest.raises(ScrapeError) as caught:
         scrape(server.url, limit=2_000_000, timeout=60)
     assert caught.value.reason == "too_large"
     assert "2000000 bytes (body_size_limit)" in str(caught.value)
 
 
+def pieces_of(answer: Answer, turn: float = 1e9) -> tuple[list[int], int]:
+    """Fetch a body; return the sizes of the pieces that are parsed, and how often another task ran meanwhile."""
+    sizes: list[int] = []
+    ran = 0
+
+    def feed(data: bytes) -> Iterator[None]:
+        sizes.append(len(data))
+        yield from [None] * 10
+
+    async def other() -> None:
+        nonlocal ran
+        while True:
+            await asyncio.sleep(0)
+            ran += 1
+
+    async def run(url: str) -> None:
+        config = job(url)
+        client = Client(Tls(config.tls_config, secure=False), timeout=60)
+        fetcher = Fetcher(client, endpoint_of(config).url, config, timeout=60, size_limit=10**8)
+        task = asyncio.create_task(other())
+        await fetcher.fetch(feed)
+        task.cancel()
+        await fetcher.close()
+
+    with pytest.MonkeyPatch.context() as patch, answering(answer) as server:
+        patch.setattr(clock, "TURN", turn)
+        asyncio.run(run(server.url))
+    return sizes, ran
+
+
+def test_tiny_chunks_are_parsed_together() -> None:
+    """Chunks of one byte are joined before they are parsed."""
+    body = b"x" * (2 * PIECE_SIZE + 7)
+    for answer in (chunked(body, 1), http(gzip.compress(body), "200 OK", "Content-Encoding: gzip")):
+        assert pieces_of(answer)[0] == [PIECE_SIZE, PIECE_SIZE, 7]
+
+
+def test_other_tasks_run_between_the_steps_of_parsing() -> None:
+    """After a turn of work, other tasks run: between the steps of a piece, and between chunks."""
+    sizes, ran = pieces_of(http(b"x" * (20 * PIECE_SIZE)), turn=0.0)
+    assert ran >= 10 * len(sizes) >= 100
+    assert pieces_of(chunked(b"x" * 10_000, 1), turn=0.0)[1] >= 10_000
+
+
 def test_a_gzip_bomb_ends_at_the_limit() -> None:
-    """A gigabyte of zeros in a megabyte of gzip raises an error at the limit."""
-    bomb = gzip.compress(b"goroutine profile: total 1\n" + bytes(10**9), 1)
+    """400 MB of equal groups in 2 MB of gzip raise an error at the limit."""
+    group = b"1 @ 0x11\n#\t0x10\tmain.f+0x1\t/f.go:1\n\n"
+    bomb = gzip.compress(b"goroutine profile: total 1\n" + group * 10**7, 1)
     with answering(http(bomb, "200 OK", "Content-Encoding: gzip")) as server, pytest.raises(ScrapeError) as caught:
         scrape(server.url, limit=10**6, timeout=60)
     assert caught.value.reason == "too_large"

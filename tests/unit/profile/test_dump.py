@@ -332,3 +332,24 @@ def test_an_early_end_is_noticed(end: int) -> None:
         assert shape(parsed)[0] == whole[: len(parsed.goroutines)]
         assert len(parsed.goroutines) in {BODY.count(b"\n\n", 0, end), BODY.count(b"\n\n", 0, end) + 1}
         assert parsed.truncated or BODY[:end].endswith(b"\n\n") or BODY[end : end + 1] == b"\n"
+
+
+CALL = b"main.f(0x1)\n\t/x.go:1 +0x1\n"
+
+
+@pytest.mark.parametrize(
+    ("calls", "message"),
+    [
+        (CALL * 2_100, "line 6: expected at most 2048 calls in a goroutine, found 'main.f"),
+        (CALL * 100_000, "line 5: expected at most 1048576 bytes in a goroutine, found"),
+        (CALL.replace(b"f", b"f" * 65_536), "line 6: expected at most 65536 bytes in a call, found 'main.f"),
+    ],
+)
+def test_a_goroutine_is_bounded(calls: bytes, message: str) -> None:
+    """A goroutine that Go does not print is rejected: too many calls, too many bytes, or too long a name."""
+    header = b"goroutine 2 [select]:\n"
+    first = b"goroutine 1 [running]:\nmain.main()\n\t/x.go:1 +0x1\n\n"
+    body = first + header + calls + b"created by main.main\n\t/x.go:2 +0x1\n\n"
+    with pytest.raises(MalformedProfile) as caught:
+        dump.parse(body)
+    assert message in str(caught.value)

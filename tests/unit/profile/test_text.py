@@ -11,6 +11,7 @@ from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, Trunca
 from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile import text
 from leakwatch.profile.cache import ParseCache
+from leakwatch.profile.limits import MAX_GROUP
 from tests.support.rendering import counters, render
 
 RECORDED = sorted((Path(__file__).parents[2] / "profiles").glob("*/goroutine.debug1.txt"))
@@ -119,10 +120,18 @@ def test_an_empty_profile() -> None:
             MalformedProfile,
             "line 2: expected `count @ counters`, found 'two @",
         ),
+        (SMALL + b"garbage\n\n", MalformedProfile, "line 9: expected `count @ counters`, found 'garbage'"),
         (SMALL.replace(b"total 3", b"total " + b"9" * 400), NotAProfile, "the body starts with"),
         (SMALL.replace(b"2 @", b"9" * 400 + b" @"), MalformedProfile, "line 2: expected `count @ counters`"),
         (SMALL.replace(b"go:7", b"go:" + b"7" * 400), MalformedProfile, "line 4: expected file:line"),
-        (SMALL.replace(b"1 @ 0x41", b"1 @ 0x41" + b"\n#" * 20_000), MalformedProfile, "at most 10000 lines"),
+        (SMALL.replace(b"1 @ 0x41", b"1 @ 0x41" + b"\n#" * 20_000), MalformedProfile, "at most 2048 lines"),
+        (SMALL.replace(b"1 @ 0x41", b"1 @" + b" 0x41" * 2049), MalformedProfile, "at most 2048 program counters"),
+        (SMALL.replace(b"0x31", b"0x" + b"3" * 17), MalformedProfile, "line 2: expected program counters"),
+        (SMALL.replace(b'"k":', b'"k":"v", ' * 1001 + b'"k":'), MalformedProfile, "at most 1000 labels"),
+        (SMALL.replace(b'"k"', b'"' + b"k" * 65_536 + b'"'), MalformedProfile, "line 3: expected at most 65536"),
+        (SMALL.replace(b"leaf", b"l" * 65_536), MalformedProfile, "line 4: expected at most 65536"),
+        (SMALL.replace(b"2 @", b"100000000000000000 @"), MalformedProfile, "line 2: expected `count @ counters`"),
+        (SMALL.replace(b"total 3", b"total 1000000000000"), MalformedProfile, "line 1: expected a total below"),
         (SMALL.replace(b"0x21", b"x21"), MalformedProfile, "line 2: expected program counters"),
         (SMALL.replace(b"labels: {", b"labels: {]"), MalformedProfile, "line 3: expected labels"),
         (
@@ -150,6 +159,44 @@ def test_an_endless_line_is_quoted_short() -> None:
     with pytest.raises(MalformedProfile) as caught:
         text.parse(b"goroutine profile: total 1\n1 @ 0x1\n#\t0x0\t" + b"x" * 1_000_000 + b"\n\n")
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("part", [b"1 @ 0x1\n# labels: {", b"1 @", b"1 @ 0x1\n#\t0x0\tf", b"x", b"1 @ 0x1\n"])
+@pytest.mark.parametrize("filler", [b'"k":"v", ', b" 0x1", b"[", b"\n"])
+@pytest.mark.parametrize("size", [1000, 65_536, 1 << 20])
+def test_a_group_without_end_is_rejected_while_it_arrives(part: bytes, filler: bytes, size: int) -> None:
+    """Whatever a group consists of, the parser raises an error after at most MAX_GROUP bytes and one step."""
+    body = b"goroutine profile: total 1\n" + part + filler * (2 * MAX_GROUP // len(filler))
+    parser, steps = text.Parser(), 0
+
+    def feed() -> None:
+        nonlocal steps
+        for start in range(0, len(body), size):
+            for _ in parser.feed_steps(body[start : start + size]):
+                steps += 1
+
+    with pytest.raises(MalformedProfile, match=r"line \d: expected"):
+        feed()
+    assert (steps - 1) * min(text.STEP, size) <= MAX_GROUP
+
+
+def test_new_groups_are_parsed_in_steps() -> None:
+    """A step parses at most STEP bytes, however large the piece is."""
+    groups = b"".join(b"1 @ 0x%x\n#\t0x%x\tf%d+0x1\t:1\n\n" % (i + 2, i + 1, i) for i in range(10_000))
+    parser = text.Parser()
+    steps = list(parser.feed_steps(b"goroutine profile: total 10000\n" + groups))
+    assert sum(map(len, steps)) == 10_000
+    assert max(map(len, steps)) <= text.STEP // len(b"1 @ 0x2\n#\t0x1\tf0+0x1\t:1\n\n") + 1
+    assert parser.close() == []
+
+
+def test_different_lines_of_one_stack_use_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body with more different lines than MAX_STACKS is parsed, but not all lines are kept."""
+    monkeypatch.setattr(text, "MAX_STACKS", 100)
+    parser = text.Parser()
+    groups = b"".join(b"1 @ 0x%x\n#\t0x%x\tf+0x1\t:%d\n\n" % (i + 2, i + 1, i) for i in range(1000))
+    assert len(parser.feed(b"goroutine profile: total 1000\n" + groups)) == 1000
+    assert len(parser._frames) <= 100
 
 
 def test_pasted_text() -> None:

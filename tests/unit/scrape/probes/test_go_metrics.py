@@ -65,6 +65,21 @@ def test_a_line_without_end(piece: int) -> None:
     assert parser.close() == EXPECTED
 
 
+@pytest.mark.parametrize("piece", [100, 1 << 20])
+def test_a_line_that_is_too_long_within_a_piece(piece: int) -> None:
+    """A line is dropped if it is too long, wherever the pieces end."""
+    line = b"go_goroutines {" + b"}" * 2 * LONGEST + b"\n"
+    assert parse(line + BODY, piece) == EXPECTED
+
+
+@pytest.mark.parametrize("value", [b"{" + b"}" * 8000, b"{" * 8000, b" " * 8000, b"{}" * 4000, b"1 -" + b"1" * 19])
+def test_a_hostile_line(value: bytes) -> None:
+    """A line within the limit is parsed at once, and the error quotes its beginning."""
+    with pytest.raises(MalformedProfile, match="expected `name value`, found 'go_goroutines") as caught:
+        parse(b"go_goroutines " + value + b"\n")
+    assert len(str(caught.value)) < 200
+
+
 @pytest.mark.parametrize("value", [b"many", b"NaN", b"+Inf", b"-1", b"", b"{", b"1 2 3"])
 def test_an_invalid_value(value: bytes) -> None:
     """The error quotes the line."""

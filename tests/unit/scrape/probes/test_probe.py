@@ -16,7 +16,7 @@ from leakwatch.leaks.model import Leak
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Fingerprint, Process, Stack, Target, Verdict, Waiting
 from leakwatch.pipeline import Pipeline
-from leakwatch.profile import dump
+from leakwatch.profile import dump, text
 from leakwatch.profile.fingerprint import site_of
 from leakwatch.profile.stacks import Identifier
 from leakwatch.scrape.probes import process, symbols
@@ -167,9 +167,7 @@ def test_proof_of_every_stack_and_site() -> None:
     assert probed.results.proof is not None
     proven = probed.results.proof.goroutines
     body = (RECORDED / "goroutine.debug1.txt").read_bytes()
-    parser = Pipeline(DetectionSettings()).body()
-    parser.feed(body)
-    printed = parser.close().samples
+    printed = identifier.identify(text.parse(body))
     known = {key: sample for key, sample in printed.items() if key in proven}
     assert sum(proven[key] for key in known) == 135
     assert all(proven[key] <= sample.goroutines for key, sample in known.items())
