@@ -17,7 +17,7 @@ from leakwatch.settings.base import BaseSettings
 HOST = re.compile(r"(?:[^\s:/@\[\]]+|\[[0-9a-fA-F:.%]+\])(?::(\d{1,5}))?")
 """A host name or address with an optional port, which is the group of a match."""
 
-USER = re.compile(r"[^/@\s]*@")
+USER = re.compile(r"(?<![^/@\s])[^/@\s]*@")
 """User and password before a host."""
 
 Update = Callable[[Sequence["TargetGroup"]], None]
