@@ -8,9 +8,9 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/local/sbin:/usr/sbin:/sbin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-QUICK = tests/unit tests/pipeline tests/test_layout.py tests/test_structure.py tests/docs/test_wording.py
+QUICK = tests/unit tests/pipeline tests/fuzz tests/test_layout.py tests/test_patterns.py tests/test_structure.py tests/docs/test_wording.py
 
-.PHONY: help setup venv test test-quick test-slow demo lint types detection dashboards docs vendor bench image image-lock audit fmt clean
+.PHONY: help setup venv test test-quick test-slow fuzz demo lint types detection dashboards docs vendor bench image image-lock audit fmt clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
@@ -41,6 +41,10 @@ test-quick: ## run the linters, the type checker and the tests without services
 # The tests wait most of the time, so there are more workers than cores. The longest modules come first (tests/e2e/conftest.py).
 test-slow: setup ## run the tests with real services, Prometheus, Alertmanager, Chromium and containers
 	pytest -n 6 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(QUICK))
+
+fuzz: venv ## fuzz all parsers, guided by coverage, 60 s each; ARGS are options and targets: --seconds 600 text proto
+	@python -c "import atheris" 2>/dev/null || pip install --quiet -e ".[fuzz]"
+	@nice -n 19 python -m tests.fuzz.run $(ARGS)
 
 demo: ## run a leaking Go service and leakwatch; ARGS are passed to leakwatch demo
 	@.ci/tools.sh venv go

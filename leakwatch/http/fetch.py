@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import httpx
 
 from leakwatch.clock import Turns
-from leakwatch.errors import MASK, FetcherClosed, NotAProfile, ScrapeError, quote
+from leakwatch.errors import MASK, QUOTE_LIMIT, FetcherClosed, NotAProfile, ScrapeError, quote
 from leakwatch.http.client import Client, TlsError, system_message
 from leakwatch.http.settings import HttpSettings
 
@@ -23,6 +23,10 @@ MAX_REDIRECTS = 3
 PIECE_SIZE = 65_536
 """Smallest piece of a body. A Go service sends chunks of 2 KiB, and parsing each alone takes twice as long."""
 QUOTED_BODY_SIZE = 200
+NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"}
+"""Reasons of OpenSSL for a response that is not TLS."""
+CLOSED = "peer closed connection"
+"""The beginning of the message of h11 for a body that ends early. Its other messages are about invalid HTTP."""
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
@@ -171,12 +175,13 @@ class Fetcher:
             return ScrapeError("timeout", f"no connection within {self.timeout / 2:g} s", charged=False)
         if isinstance(error, httpx.TimeoutException):
             return ScrapeError("timeout", f"no complete response within {self.timeout:g} s")
-        if isinstance(error, TlsError) or _is_tls(error):
-            return ScrapeError("tls", message, charged=False)
+        tls_error = error if isinstance(error, TlsError) else _tls_error(error)
+        if tls_error is not None:
+            return ScrapeError("tls", _tls_message(tls_error), charged=False)
         if isinstance(error, zlib.error):
             return ScrapeError("malformed", f"the body is not the gzip that its header announces: {message}")
         if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) and transfer.content_type is not None:
-            return ScrapeError("truncated", f"the connection closed after {transfer.body_bytes} bytes of the body")
+            return _body_error(error, transfer.body_bytes)
         unconnected = isinstance(error, httpx.ConnectError)
         if unconnected:
             message = system_message(error) or message
@@ -193,12 +198,25 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-def _is_tls(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, ssl.SSLError):
-            return True
+def _body_error(error: httpx.RemoteProtocolError | httpx.ReadError, body_bytes: int) -> ScrapeError:
+    """Return the error of a connection that failed within the body."""
+    place = f"after {body_bytes} bytes of the body"
+    if isinstance(error, httpx.RemoteProtocolError) and not str(error).startswith(CLOSED):
+        return ScrapeError("malformed", f"invalid HTTP {place}: {str(error)[:QUOTE_LIMIT]}")
+    return ScrapeError("truncated", f"the connection closed {place}")
+
+
+def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    """Return the error of OpenSSL behind `error`, None if there is none."""
+    while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
-    return False
+    return error
+
+
+def _tls_message(error: TlsError | ssl.SSLError) -> str:
+    message = str(error) or "the server closed the connection during the TLS handshake"
+    is_plain = isinstance(error, ssl.SSLError) and error.reason in NOT_TLS
+    return f"the response is not TLS, the server may use http: {message}" if is_plain else message
 
 
 async def _quoted_body(response: httpx.Response) -> str:

@@ -25,9 +25,9 @@ def pins(file: str) -> dict[str, str]:
 
 
 def runtime_requirements() -> list[str]:
-    """Return the requirements of leakwatch with all extras except dev."""
+    """Return the requirements of leakwatch with all extras except those of development."""
     extras = PROJECT["project"]["optional-dependencies"]
-    optional = [requirement for name in extras if name != "dev" for requirement in extras[name]]
+    optional = [requirement for name in extras if name not in {"dev", "fuzz"} for requirement in extras[name]]
     return [*PROJECT["project"]["dependencies"], *optional]
 
 

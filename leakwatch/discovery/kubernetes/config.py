@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 KEY = r"(?:[a-z0-9](?:[-.a-z0-9]*[a-z0-9])?/)?[A-Za-z0-9](?:[-_.A-Za-z0-9]*[A-Za-z0-9])?"
 VALUE = r"(?:[A-Za-z0-9](?:[-_.A-Za-z0-9]*[A-Za-z0-9])?)?"
-SET = rf"(?:in|notin)\s*\(\s*{VALUE}\s*(?:,\s*{VALUE}\s*)*\)"
-LABEL_TERM = rf"\s*(?:!\s*{KEY}|{KEY}(?:\s*(?:=|==|!=)\s*{VALUE}|\s*[<>]\s*\d+|\s+{SET})?)\s*"
+SET = rf"(?:in|notin)\s*\(\s*+{VALUE}\s*(?:,\s*+{VALUE}\s*)*\)"
+LABEL_TERM = rf"\s*(?:!\s*{KEY}|{KEY}(?:\s*(?:=|==|!=)\s*+{VALUE}|\s*[<>]\s*\d+|\s+{SET})?)\s*"
 LABEL_SELECTOR = re.compile(rf"(?:{LABEL_TERM}(?:,{LABEL_TERM})*)?")
 FIELD_TERM = r"[^,=!\\]*(?:==|!=|=)(?:[^,=\\]|\\[,=\\])*"
 FIELD_SELECTOR = re.compile(rf"(?:{FIELD_TERM})?(?:,(?:{FIELD_TERM})?)*")

@@ -161,6 +161,11 @@ FAILURES = {
     "sum": (http(BODY[: BODY.rindex(b"\n\n", 0, -2) + 2]), "truncated", "add up to"),
     "cut": (http(BODY[:3000], length=len(BODY)), "truncated", "closed after 3000 bytes"),
     "cut chunk": (chunked(BODY[:3000], 500, end=False), "truncated", "closed after 3000 bytes"),
+    "garbage chunk": (
+        lambda _, c: c.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\nGARBAGE\r\n"),
+        "malformed",
+        "invalid HTTP after 2 bytes of the body: illegal chunk header: bytearray(b'GARBAGE",
+    ),
     "malformed": (http(BODY.replace(b"main.go:", b"main.go;")), "malformed", "expected file:line"),
     "no gzip": (http(BODY, "200 OK", "Content-Encoding: gzip"), "malformed", "not the gzip"),
     "cut gzip": (http(gzip.compress(BODY)[:-20], "200 OK", "Content-Encoding: gzip"), "truncated", "gzip"),
@@ -373,9 +378,20 @@ def test_tls_names_and_trust(tls: tuple[trustme.CA, ssl.SSLContext, Path]) -> No
             scrape(address, tls_config={"ca_file": str(ca_file)})
         assert scrape(address, tls_config={"ca_file": str(ca_file), "server_name": "localhost"})[1] == 183
         assert scrape(address, tls_config={"insecure_skip_verify": True})[1] == 183
-    with answering(http(BODY)) as server, pytest.raises(ScrapeError) as caught:
+    with (
+        answering(http(BODY)) as server,
+        pytest.raises(ScrapeError, match="not TLS, the server may use http") as caught,
+    ):
         scrape(server.url.replace("http:", "https:"))
     assert caught.value.reason == "tls"
+
+
+def test_a_server_that_closes_during_the_handshake() -> None:
+    """A server that closes the connection during the TLS handshake is named in the message."""
+    with answering(hang_up) as server, pytest.raises(ScrapeError) as caught:
+        scrape(server.url.replace("http:", "https:"))
+    assert caught.value.reason in {"tls", "connection"}
+    assert str(caught.value) not in {"", "ConnectError"}
 
 
 def test_replaced_certificates(tls: tuple[trustme.CA, ssl.SSLContext, Path]) -> None:
