@@ -25,12 +25,15 @@ from leakwatch.web.server.config import WebConfig
 from leakwatch.web.server.guard import Guard
 from leakwatch.web.server.origin import OriginCheck, is_local
 from leakwatch.web.server.server import WebServer, bind, local_url
+from leakwatch.web.server.turns import LimitedApp
 from leakwatch.web.server.web_config_file import WebFile
 
 NO_LIFECYCLE = (
     "only a client on the host of leakwatch may reload the configuration; --web.enable-lifecycle"
     " (web.enable_lifecycle) permits it to all. SIGHUP also reloads.\n"
 )
+Encode = Callable[[Collector], bytes]
+"""Returns the text of all series."""
 Reload = Callable[[], Awaitable[None]]
 """Loads the configuration file again; raises ConfigError."""
 
@@ -61,7 +64,7 @@ def build_web(
         DaemonCollector(last_reload, file.is_in_force),
     )
     registry = make_registry(*collectors, *own_collectors)
-    endpoints = Endpoints(registry, state.own.ready, reload, config.enable_lifecycle)
+    endpoints = Endpoints(Exposition(registry), state.own.ready, reload, config.enable_lifecycle)
     app = build_app(endpoints, lazy.api(state), lazy.pages(state), prefix)
     return WebServer(Guard(app, file, OriginCheck(config)), bound, file, url=url, address=address)
 
@@ -77,25 +80,44 @@ class CollectedMetrics:
         return self.families
 
 
-async def exposition(request: Request, registry: CollectorRegistry) -> Response:
-    """Return all series in the requested format, gzipped if the client accepts it.
+class Exposition:
+    """The text of all series. Requests share the text that is being made when they arrive."""
 
-    The values are collected here, so that they are consistent. A thread formats them, because the text of a large
-    fleet would delay scrapes.
-    """
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    metrics = CollectedMetrics(list(registry.collect()))
-    zipped = "gzip" in request.headers.get("Accept-Encoding", "")
-    body = await asyncio.to_thread(lambda: gzip.compress(encode(metrics), 1) if zipped else encode(metrics))
-    headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
-    return Response(body, headers=headers | ({"Content-Encoding": "gzip"} if zipped else {}))
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._turn = asyncio.Lock()
+        self._texts: dict[tuple[str, bool], asyncio.Task[bytes]] = {}
+        """Content type and whether it is gzipped -> the text that is being made."""
+
+    async def answer(self, request: Request) -> Response:
+        """Return all series in the requested format, gzipped if the client accepts it."""
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        zipped = "gzip" in request.headers.get("Accept-Encoding", "")
+        key = content_type, zipped
+        if key not in self._texts:
+            self._texts[key] = asyncio.create_task(self._text(encode, zipped=zipped))
+            self._texts[key].add_done_callback(lambda _: self._texts.pop(key))
+        body = await asyncio.shield(self._texts[key])
+        headers = {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}
+        return Response(body, headers=headers | ({"Content-Encoding": "gzip"} if zipped else {}))
+
+    async def _text(self, encode: Encode, *, zipped: bool) -> bytes:
+        """Return the text. One is made at a time.
+
+        The values are collected here, so that they are consistent. A thread formats them, because the text of a
+        large fleet would delay scrapes.
+        """
+        async with self._turn:
+            metrics = CollectedMetrics(list(self._registry.collect()))
+            text = await asyncio.to_thread(encode, metrics)
+            return await asyncio.to_thread(gzip.compress, text, 1) if zipped else text
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
     """Metrics, health checks and reload."""
 
-    registry: CollectorRegistry
+    exposition: Exposition
     not_ready: Callable[[], str]
     """Returns the reason why leakwatch is not ready, "" if it is ready."""
     reload_configuration: Reload
@@ -104,7 +126,7 @@ class Endpoints:
 
     async def metrics(self, request: Request) -> Response:
         """Answer `/metrics`."""
-        return await exposition(request, self.registry)
+        return await self.exposition.answer(request)
 
     async def healthy(self, _: Request) -> Response:
         """Answer `/-/healthy`."""
@@ -135,9 +157,9 @@ def build_app(endpoints: Endpoints, api: ASGIApp, pages: ASGIApp, prefix: str = 
         Route("/-/healthy", endpoints.healthy),
         Route("/-/ready", endpoints.ready),
         Route("/-/reload", endpoints.reload, methods=["POST", "PUT"]),
-        lazy.mount("/api", api),
+        lazy.mount("/api", LimitedApp(api)),
     ]
-    return Starlette(routes=_below(prefix, Router(routes, redirect_slashes=False, default=pages)))
+    return Starlette(routes=_below(prefix, Router(routes, redirect_slashes=False, default=LimitedApp(pages))))
 
 
 def _below(prefix: str, router: Router) -> list[BaseRoute]:

@@ -23,7 +23,7 @@ from leakwatch.web.api.app import build_api
 from leakwatch.web.api.events import LiveEvents
 from leakwatch.web.api.fleet import Fleet, FleetView
 from leakwatch.web.api.state import AlertContext, AppState, OwnState
-from leakwatch.web.app import Endpoints, build_app
+from leakwatch.web.app import Endpoints, Exposition, build_app
 from tests.support.simulated import START, stack
 
 MINUTES = 200
@@ -175,7 +175,7 @@ def app(state: AppState | None = None, prefix: str = "", live_events: LiveEvents
     state = state or app_state()
     events = live_events or LiveEvents(state.fleet, START, state.stop, tick=0.01, duration=0.05)
     api = lazy.LazyApp(lambda: build_api(state, events))
-    endpoints = Endpoints(CollectorRegistry(), state.own.ready, _no_reload)
+    endpoints = Endpoints(Exposition(CollectorRegistry()), state.own.ready, _no_reload)
     return build_app(endpoints, api, lazy.pages(state), prefix)
 
 

@@ -13,7 +13,12 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator
 
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
 from leakwatch.web.api.fleet import Fleet
+from leakwatch.web.api.problems import problem
+from leakwatch.web.api.responses import NO_STORE
 from leakwatch.web.server.connection import REQUEST_TIME
 
 TICK = 1.0  # seconds between two checks
@@ -27,6 +32,27 @@ LISTENERS = 64
 """Maximum number of listeners. Each takes one of the server's connections."""
 
 UrgentState = tuple[int, ...]
+
+
+class EventStream(StreamingResponse):
+    """The response to a listener: live events, or status 503 beyond the maximum number of listeners."""
+
+    def __init__(self, live_events: "LiveEvents", last_id: str) -> None:
+        headers = {**NO_STORE, "X-Accel-Buffering": "no"}
+        super().__init__(live_events.stream(last_id), media_type="text/event-stream", headers=headers)
+        self._live_events = live_events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. The listener counts before the first byte is sent, which a slow client can delay."""
+        if self._live_events.listeners >= LISTENERS:
+            full = problem(503, f"{LISTENERS} clients listen already", {"Retry-After": "10"})
+            await full(scope, receive, send)
+            return
+        self._live_events.listeners += 1
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._live_events.listeners -= 1
 
 
 class LiveEvents:
@@ -50,21 +76,8 @@ class LiveEvents:
         self._duration = duration
         self._heartbeat = heartbeat
 
-    def is_full(self) -> bool:
-        """Return whether the maximum number of listeners is reached."""
-        return self.listeners >= LISTENERS
-
     async def stream(self, last_id: str = "") -> AsyncGenerator[bytes]:
         """Yield events until the duration ends or the daemon stops; `last_id`: the last event received."""
-        self.listeners += 1
-        try:
-            async with contextlib.aclosing(self._stream(last_id)) as lines:
-                async for line in lines:
-                    yield line
-        finally:
-            self.listeners -= 1
-
-    async def _stream(self, last_id: str) -> AsyncGenerator[bytes]:
         loop = asyncio.get_running_loop()
         begin = sent_at = loop.time()
         sent = self._urgent_state(), self._fleet.pipeline.blocks

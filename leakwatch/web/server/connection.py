@@ -19,7 +19,7 @@ IDLE_TIME = 5  # seconds between two requests
 REQUEST_TIME = 60.0
 """Seconds from the connection, or the first byte of a request, until the client has received the response."""
 CONNECTIONS = 512
-"""Maximum number of connections, as in Prometheus. A further connection is closed."""
+"""Maximum number of connections, as in Prometheus. A further one replaces the oldest idle one."""
 
 
 class ServerConfig(uvicorn.Config):
@@ -50,12 +50,17 @@ class Connection(H11Protocol):
     config: ServerConfig
 
     _deadline: asyncio.TimerHandle | None = None
+    waiting_since = 0.0
+    """Time of the event loop at which the latest response was complete, or the connection was made."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Accept the connection if there are not too many and the name of the client certificate is allowed."""
+        """Accept the connection if the name of the client certificate is allowed."""
         super().connection_made(transport)
         self._start_deadline()
-        if len(self.connections) > CONNECTIONS or not self._is_allowed(transport):
+        self.waiting_since = self.loop.time()
+        if self._is_allowed(transport):
+            self._make_room()
+        else:
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -66,6 +71,7 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, start one that has already arrived, or close the connection."""
         self._cancel_deadline()
+        self.waiting_since = self.loop.time()
         super().on_response_complete()
         if not self.cycle.response_complete or self.transport.is_closing():
             self._start_deadline()
@@ -79,6 +85,23 @@ class Connection(H11Protocol):
         """Clean up."""
         self._cancel_deadline()
         super().connection_lost(exc)
+
+    def _make_room(self) -> None:
+        """Close the oldest idle connection if there are too many, so that health checks always get an answer."""
+        if len(self.connections) <= CONNECTIONS:
+            return
+        others = [
+            other
+            for other in self.connections
+            if isinstance(other, Connection) and other is not self and not other.transport.is_closing()
+        ]
+        if len(others) >= CONNECTIONS:
+            oldest = min(others, key=lambda other: (other.is_busy(), other.waiting_since))
+            oldest.transport.abort()
+
+    def is_busy(self) -> bool:
+        """Return whether a response is being made or sent."""
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _is_allowed(self, transport: asyncio.Transport) -> bool:
         tls = self.config.file.policy().settings.tls_server_config

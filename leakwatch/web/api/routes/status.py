@@ -6,11 +6,10 @@ from fastapi import APIRouter, Header
 from starlette.responses import Response, StreamingResponse
 
 from leakwatch.web.api.dependencies import Alerts, Events, Own, View
-from leakwatch.web.api.events import LISTENERS
+from leakwatch.web.api.events import EventStream
 from leakwatch.web.api.models import status as models
 from leakwatch.web.api.params import problems
-from leakwatch.web.api.problems import problem
-from leakwatch.web.api.responses import NO_STORE, answer
+from leakwatch.web.api.responses import answer
 from leakwatch.web.api.status import status
 
 router = APIRouter(tags=["leakwatch"], responses=problems(422))
@@ -32,7 +31,4 @@ async def own_status(view: View, own: Own, alerts: Alerts) -> Response:
 @router.get("/events", response_class=StreamingResponse, responses=STREAM | problems(503))
 async def events(live_events: Events, last_event_id: Annotated[str, Header()] = "") -> Response:
     """Stream an event after each change. A stream ends within a minute; browsers reconnect by themselves."""
-    if live_events.is_full():
-        return problem(503, f"{LISTENERS} clients listen already", {"Retry-After": "10"})
-    headers = {**NO_STORE, "X-Accel-Buffering": "no"}
-    return StreamingResponse(live_events.stream(last_event_id), media_type="text/event-stream", headers=headers)
+    return EventStream(live_events, last_event_id)

@@ -6,15 +6,17 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import httpx
+from starlette.types import Message
 
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Target, TargetHealth
 from leakwatch.pipeline import Pipeline
 from leakwatch.web.api import events
-from leakwatch.web.api.events import LiveEvents
+from leakwatch.web.api.events import EventStream, LiveEvents
 from leakwatch.web.api.state import AppState
 from leakwatch.web.server.connection import REQUEST_TIME
 from tests.support.api_world import ONE, app, app_state, get, sample
+from tests.support.clock import until
 from tests.support.simulated import START, stack
 
 TWO = Target("shop", "two")
@@ -144,19 +146,47 @@ async def _rest(stream: AsyncIterator[bytes]) -> list[bytes]:
 
 
 def test_the_number_of_listeners_is_limited() -> None:
-    """A listener beyond the limit gets 503; a listener that disconnects makes room."""
+    """Listeners beyond the limit get 503, also if all arrive at once; the end of a listener makes room."""
 
     async def listen() -> None:
         state = app_state()
         full = live_events(state, tick=10 * HANG)
-        full.listeners = events.LISTENERS - 1
-        transport = httpx.ASGITransport(app=app(state, live_events=full))
-        async with aclosing(full.stream()) as stream:
-            await next_event(stream)
-            async with httpx.AsyncClient(transport=transport, base_url="http://leakwatch") as client:
-                refused = await client.get("/api/v1/events")
-        assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
-        assert refused.headers["content-type"] == "application/problem+json"
-        assert not full.is_full()
+        statuses: list[int] = []
+
+        async def receive() -> Message:
+            return await asyncio.Future()  # the client stays
+
+        async def send(message: Message) -> None:
+            await asyncio.sleep(0)
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        number = events.LISTENERS + 9
+        streams = [EventStream(full, "")({"type": "http"}, receive, send) for _ in range(number)]
+        tasks = [asyncio.create_task(stream) for stream in streams]
+        await until(lambda: len(statuses) == number)
+        assert (statuses.count(200), statuses.count(503), full.listeners) == (
+            events.LISTENERS,
+            9,
+            events.LISTENERS,
+        )
+        state.stop.set()
+        await asyncio.gather(*tasks)
+        assert full.listeners == 0
 
     asyncio.run(listen())
+
+
+def test_a_listener_beyond_the_limit() -> None:
+    """The response is a problem, with the time of the next attempt."""
+
+    async def listen() -> httpx.Response:
+        full = live_events(app_state())
+        full.listeners = events.LISTENERS
+        transport = httpx.ASGITransport(app=app(live_events=full))
+        async with httpx.AsyncClient(transport=transport, base_url="http://leakwatch") as client:
+            return await client.get("/api/v1/events")
+
+    refused = asyncio.run(listen())
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
+    assert refused.headers["content-type"] == "application/problem+json"

@@ -287,16 +287,63 @@ def test_headers_without_end() -> None:
 
 
 def test_too_many_connections() -> None:
-    """A connection beyond the limit is closed; the earlier ones work."""
+    """A connection beyond the limit replaces the oldest idle one, not the one with a request."""
+
+    async def act(scene: Scene) -> None:
+        scene.writer.write(REQUEST.replace(b"/", b"/silent", 1))
+        await scene.started.wait()
+        host, port = scene.writer.get_extra_info("peername")
+        idle = [await asyncio.open_connection(host, port) for _ in range(connection.CONNECTIONS - 1)]
+        idle[0][1].write(REQUEST)  # it waits for a request for a shorter time than the others
+        assert (await idle[0][0].readuntil(b"hello")).startswith(b"HTTP/1.1 200 OK")
+        late = [await asyncio.open_connection(host, port) for _ in range(3)]
+        for reader, writer in late:
+            writer.write(REQUEST)
+            assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 OK")
+        assert [await read_all(reader) for reader, _ in idle[1:4]] == [b""] * 3
+        await until(lambda: len(scene.server.server_state.connections) == connection.CONNECTIONS)
+        idle[0][1].write(REQUEST)
+        assert (await idle[0][0].readuntil(b"hello")).startswith(b"HTTP/1.1 200 OK")
+        for _, writer in idle + late:
+            writer.close()
+
+    play(act)
+
+
+def test_too_many_connections_with_requests() -> None:
+    """If all connections have a request, a further one replaces the oldest."""
 
     async def act(scene: Scene) -> None:
         host, port = scene.writer.get_extra_info("peername")
-        others = [await asyncio.open_connection(host, port) for _ in range(connection.CONNECTIONS)]
-        assert await read_all(others[-1][0]) == b""
-        scene.writer.write(REQUEST)
-        assert (await scene.reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 OK")
-        for _, other in others:
-            other.close()
+        writers = [scene.writer]
+        for number in range(connection.CONNECTIONS):
+            if number:
+                writers.append((await asyncio.open_connection(host, port))[1])
+            scene.started.clear()
+            writers[-1].write(REQUEST.replace(b"/", b"/silent", 1))
+            await scene.started.wait()
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(REQUEST)
+        assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 OK")
+        assert await scene.ended() == b""
+        for open_writer in (*writers, writer):
+            open_writer.close()
+
+    play(act)
+
+
+def test_a_client_that_does_not_read_gets_few_responses() -> None:
+    """Of many requests that a client sends at once, the first ones are answered until it reads the responses."""
+
+    async def act(scene: Scene) -> None:
+        protocol = await scene.accepted()
+        scene.writer.write(REQUEST.replace(b"/", b"/large", 1) * 20)
+        await until(lambda: protocol.flow.write_paused)
+        assert await scene.is_open()
+        assert scene.server.server_state.total_requests == 0
+        for _ in range(20):
+            await scene.reader.readuntil(b"\r\n\r\n")
+            assert await scene.reader.readexactly(len(LARGE)) == LARGE
 
     play(act)
 

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 
-from leakwatch.web.app import Endpoints, build_app
+from leakwatch.web.app import Endpoints, Exposition, build_app
 from leakwatch.web.server.config import WebConfig
 from leakwatch.web.server.guard import Guard
 from leakwatch.web.server.origin import OriginCheck, is_local, machine_names
@@ -42,7 +42,7 @@ def answer(
 
     async def send() -> httpx.Response:
         pages = PlainTextResponse("a page")
-        endpoints = Endpoints(CollectorRegistry(), str, reload, config.enable_lifecycle)
+        endpoints = Endpoints(Exposition(CollectorRegistry()), str, reload, config.enable_lifecycle)
         app = Guard(
             build_app(endpoints, pages, pages, config.prefix()),
             file or WebFile(),
