@@ -60,7 +60,8 @@ _OUTCOMES = {
     "truncated timeout": "chunks-extension chunks-trailers",
     "malformed too_large timeout": "gzip-tail",
     "connection not_a_profile": "http3",
-    "connection success": "extra-response talks-first every-second-fails",
+    "connection success": "talks-first every-second-fails",
+    "connection not_a_profile success": "extra-response",
     "success too_large timeout": "stacks-10k-new groups-equal",
     "malformed truncated too_large timeout": "lines-blank",
 }

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
@@ -92,6 +93,9 @@ class World:
         self._write_services()
         self._kinds = [kind for kind in self.server.targets if not kind.startswith(PREFIX)]
         self._deployed = cycle(DEPLOYED)
+        self._counters: dict[tuple[str, str], int] = {}
+        """The counters of the previous sample, by service and result."""
+        self._scrapes = Counter[tuple[str, str]]()
         self.rotate()
         self._write_config()
         self.daemon = Daemon("--config", folder / "leakwatch.yml", "--evidence.path", folder / "evidence")
@@ -131,7 +135,8 @@ class World:
         self.daemon.get("/-/healthy").raise_for_status()
         health = time.monotonic() - before
         usage = self.daemon.get("/api/v1/status").json()["usage"]
-        healthy, failures, other = self._scrapes()
+        self._count_scrapes()
+        healthy = [key for key in self._scrapes if key[0] in STEADY]
         return Sample(
             time=time.monotonic() - start,
             resident=usage["memory_bytes"],
@@ -140,9 +145,9 @@ class World:
             cpu=usage["cpu_seconds"],
             lag=usage["lag_seconds"],
             health=health,
-            scrapes=healthy,
-            failures=failures,
-            other_scrapes=other,
+            scrapes=sum(self._scrapes[key] for key in healthy),
+            failures=sum(self._scrapes[key] for key in healthy if key[1] != "success"),
+            other_scrapes=sum(self._scrapes[key] for key in self._scrapes.keys() - healthy),
             restarts=self.restarts,
             reloads=self.reloads,
         )
@@ -151,16 +156,16 @@ class World:
         """Return the lines of the log with an internal error."""
         return [line for line in self.daemon.said if "Traceback" in line or "internal error" in line]
 
-    def _scrapes(self) -> tuple[int, int, int]:
-        """Return the scrapes of steady targets, their failures, and the scrapes of all others."""
-        healthy = failures = other = 0
-        for labels, value in self.daemon.series("leakwatch_scrapes_total"):
-            if labels["service"] not in STEADY:
-                other += int(value)
-                continue
-            healthy += int(value)
-            failures += int(value) if labels["result"] != "success" else 0
-        return healthy, failures, other
+    def _count_scrapes(self) -> None:
+        """Add the scrapes since the previous call. The counters of a target end with it, and begin again at 0."""
+        counters = {
+            (labels["service"], labels["result"]): int(value)
+            for labels, value in self.daemon.series("leakwatch_scrapes_total")
+        }
+        for key, value in counters.items():
+            before = self._counters.get(key, 0)
+            self._scrapes[key] += value - before if value >= before else value
+        self._counters = counters
 
     def _write_services(self) -> None:
         groups = [
