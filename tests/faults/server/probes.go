@@ -53,8 +53,7 @@ func probed(path string, serve func(*exchange)) func(*exchange) {
 			serve(x)
 			return
 		}
-		// Full dumps are requested only from small processes.
-		x.service(3 * x.number)
+		x.service(5 * x.number) // few, because only small processes get a request for a full dump
 	}
 }
 
