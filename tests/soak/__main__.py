@@ -60,7 +60,7 @@ def main() -> int:
         samples = run(world, 60 * arguments.minutes, SampleFile(folder / "samples.csv"))
     finally:
         status = world.stop()
-    found = problems(samples) + world.internal_errors()
+    found = problems(samples) + world.problems()
     if status:
         found.append(f"leakwatch ended with status {status}")
     (folder / "soak.svg").write_text(draw(samples))

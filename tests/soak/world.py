@@ -152,9 +152,11 @@ class World:
             reloads=self.reloads,
         )
 
-    def internal_errors(self) -> list[str]:
-        """Return the lines of the log with an internal error."""
-        return [line for line in self.daemon.said if "Traceback" in line or "internal error" in line]
+    def problems(self) -> list[str]:
+        """Return the lines of the log with an internal error, or with a failed scrape of a steady service."""
+        lost = [e for e in self.daemon.events() if e["event"] == "scrape failed" and e["service"] in STEADY]
+        internal = [line for line in self.daemon.said if "Traceback" in line or "internal error" in line]
+        return [*map(str, lost), *internal]
 
     def _count_scrapes(self) -> None:
         """Add the scrapes since the previous call. The counters of a target end with it, and begin again at 0."""
