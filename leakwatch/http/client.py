@@ -89,6 +89,10 @@ class Client:
             self._client, self._context = self._new_client(context), context
         return self._client
 
+    async def disconnect(self) -> None:
+        """Close the connection. The next request connects again."""
+        await self._drop()
+
     async def close(self) -> None:
         """Close the connection. The client does not connect again."""
         self._closed = True

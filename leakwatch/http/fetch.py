@@ -107,6 +107,9 @@ class Fetcher:
             async with asyncio.timeout(self.timeout):
                 await self._follow(url, feed, transfer)
         except TimeoutError as error:
+            # httpcore does not release a connection that is cancelled at certain steps, as in 1 of 900 timeouts.
+            # All later requests would wait for this connection, and the target would stay down.
+            await self._client.disconnect()
             raise ScrapeError("timeout", f"no complete response within {self.timeout:g} s") from error
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError, zlib.error) as error:
             if self._client.is_closed:

@@ -4,6 +4,7 @@ import pytest
 
 LONGEST = (
     "test_image",
+    "test_faults",
     "test_daemon",
     "test_wild",
     "test_fleet",
