@@ -46,6 +46,7 @@ DYNAMIC = {
     "leakwatch.cli.demo": "the picture is leakwatch's own",
     "leakwatch.scrape.probes.local_process": "the file is the kernel's",
     "leakwatch.web.lazy": "the pattern is Starlette's",
+    "leakwatch.settings.redaction": "the text is escaped",
     "leakwatch.leaks.ignore": "see BUILT",
     "leakwatch.leaks.ownership.codeowners": "see BUILT",
     "leakwatch.evidence.config": "see BUILT",

@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,10 +115,7 @@ def run(  # noqa: PLR0913  each is an option
         ("evidence", "path"): evidence_path or None,
     }
     options = Overrides(target or (), values)
-
-    def read_config() -> Config:
-        return load(config, options) if config else Config().override(options)
-
+    read_config = partial(load, config, options) if config else partial(Config().override, options)
     asyncio.run(Daemon(read_config, WebFile(web_config), _own_shard(shard)).run())
 
 
