@@ -1,13 +1,12 @@
 """Runs `leakwatch scrape`: reads the profile of a service or a file, and prints it."""
 
 import asyncio
-import json
 import re
 import sys
 from pathlib import Path
 
 from leakwatch.cli.analyze.folders import SYMBOLS, own_symbols, read_symbols
-from leakwatch.cli.terminal import print_message
+from leakwatch.cli.terminal import json_text, print_message
 from leakwatch.discovery.target_builder import Endpoint, TargetDefaults, endpoint
 from leakwatch.errors import ConfigError, DiscoveryError, ScrapeError, UsageError, without_credentials
 from leakwatch.http.client import Client, Tls
@@ -129,7 +128,7 @@ def render(source: Profile | Dump, by: GroupBy, output: str, limit: int) -> byte
         waitings = {key: waiting(goroutines) for key, goroutines in DumpIndex(source, identifier).by_stack.items()}
     if output == "json":
         document = as_json(profile.total, rows, waitings, truncated=truncated)
-        return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+        return json_text(document).encode()
     from leakwatch.cli.scrape_table import ScrapeTable
 
     title = f"{profile.total} goroutines in {len(samples)} stacks"
