@@ -27,7 +27,6 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 QUOTE_LIMIT = 120
 MASK = "**********"
 """Shown in place of a secret, as by pydantic."""
-USER = re.compile(r"(?s)^(.*?://)?.+@")
 QUERY = re.compile(r"(?s)(?<!\()([?#]).+")
 """The query and fragment of a URL; `(?P<name>` of a regular expression is none."""
 NAMED_QUERY = re.compile(r"(?s)(?<!\()(\?)[^=]*=.*")
@@ -49,7 +48,10 @@ def redacted(text: str) -> str:
     """Return an invalid value, which may be a URL or an address, without user, password, query and keys in PEM."""
     if "\n" in text.strip():
         return MASK
-    text = USER.sub(rf"\g<1>{MASK}@", text)
+    user, at, host = text.rpartition("@")
+    if user:
+        scheme, separator, _ = user.rpartition("://")
+        text = f"{scheme}{separator}{MASK}{at}{host}"
     return (QUERY if "/" in text else NAMED_QUERY).sub(rf"\1{MASK}", text)
 
 

@@ -1,6 +1,5 @@
 """Runs `leakwatch diff`: reads two profiles, and prints the changes between them."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from rich.text import Text
 from leakwatch.cli import terminal
 from leakwatch.cli.analyze.folders import BODY
 from leakwatch.cli.scrape_once import is_service, read
-from leakwatch.cli.terminal import print_message, short_cell, styled, with_position
+from leakwatch.cli.terminal import json_text, print_message, short_cell, styled, with_position
 from leakwatch.clock import Clock
 from leakwatch.errors import ConfigError, UsageError, without_credentials
 from leakwatch.leaks.wording import file_and_line, format_time, short_function
@@ -78,7 +77,7 @@ def run(sources: tuple[str, str | None], options: DiffOptions) -> None:
     if options.output == "folded":
         printed = folded(stacks)
     elif options.output == "json":
-        printed = json.dumps(as_json(old.total, new.total, by_group), indent=2, ensure_ascii=False) + "\n"
+        printed = json_text(as_json(old.total, new.total, by_group))
     else:
         printed = text(old, new, by_group, stacks, options)
     sys.stdout.buffer.write(printed.encode("utf-8", "replace"))

@@ -3,13 +3,12 @@
 A file needs none of the modules that scrape a service: importing them takes longer than reading a file (0.4 s).
 """
 
-import json
 import re
 import sys
 from pathlib import Path
 
 from leakwatch.cli.symbol_files import recorded_symbols
-from leakwatch.cli.terminal import print_message
+from leakwatch.cli.terminal import json_text, print_message
 from leakwatch.errors import ConfigError, ScrapeError, without_credentials
 from leakwatch.model import Profile
 from leakwatch.profile import formats as profile_formats
@@ -69,7 +68,7 @@ def render(source: Profile | Dump, by: GroupBy, output: str, limit: int) -> byte
         waitings = {key: waiting(goroutines) for key, goroutines in DumpIndex(source, identifier).by_stack.items()}
     if output == "json":
         document = as_json(profile.total, rows, waitings, truncated=truncated)
-        return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+        return json_text(document).encode()
     from leakwatch.cli.scrape_table import ScrapeTable
 
     title = f"{profile.total} goroutines in {len(samples)} stacks"

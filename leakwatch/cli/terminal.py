@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import sys
 from typing import TYPE_CHECKING
 
 from leakwatch.leaks.wording import short_function
-from leakwatch.profile.escape import escaped, printable
+from leakwatch.profile.escape import escaped, escaped_json, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -26,6 +27,11 @@ def print_message(line: str) -> None:
     with contextlib.suppress(OSError):  # the terminal may be closed
         sys.stderr.write(f"leakwatch: {escaped(line)}\n")
         sys.stderr.flush()
+
+
+def json_text(document: object) -> str:
+    """Return a document as JSON that a terminal can show: names from services are readable, but escaped."""
+    return escaped_json(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
 
 
 def console() -> Console:

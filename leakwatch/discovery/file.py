@@ -127,7 +127,10 @@ def _with_path_label(group: TargetGroup, path: str) -> TargetGroup:
 
 
 def _matching_paths(pattern: Path) -> list[str]:
-    return [str(path) for path in pattern.parent.glob(pattern.name)]
+    try:
+        return [str(path) for path in pattern.parent.glob(pattern.name)]
+    except OSError:  # such as a name that is too long
+        return []
 
 
 def read_groups(path: Path, groups_type: TypeAdapter[tuple[TargetGroup, ...]]) -> tuple[TargetGroup, ...]:

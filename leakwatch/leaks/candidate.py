@@ -1,7 +1,8 @@
 """One stack or site of a service that is not normal: its judgements on all targets, and the verdict they give."""
 
+import math
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -31,6 +32,8 @@ class Candidate:
     reported: Verdict = Verdict.NORMAL
     """The verdict of the last event; normal while another stack represents the leak or a rule ignores it."""
     detected_at: float | None = None
+    first_seen: float | None = None
+    """Earliest time at which any judgement has seen the growth begin."""
     since: float = 0.0
     """Beginning of the state that the verdict describes."""
     transitions: deque[Transition] = field(default_factory=lambda: deque(maxlen=TRANSITIONS))
@@ -72,6 +75,14 @@ class Candidate:
         self.transitions.append(Transition(verdict, time))
         self.since = self.rose if verdict is Verdict.PLATEAU else time
         return True
+
+    def earliest(self, times: Iterable[float]) -> float:
+        """Return the earliest of these and all previous times, NaN without any.
+
+        A judgement that begins again, or that covers fewer hours, sees the growth begin later than it did.
+        """
+        self.first_seen = min((*times, *(() if self.first_seen is None else (self.first_seen,))), default=None)
+        return math.nan if self.first_seen is None else self.first_seen
 
     @property
     def _highest_judged(self) -> Verdict:

@@ -1,6 +1,5 @@
 """Turns the judgements of a service into its leaks and events. The state is in ServiceState."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -187,7 +186,7 @@ class LeakTracker:
             goroutines=goroutines,
             growth=combined([judgement.growth for judgement in judgements]),
             confidence=1.0 if proven else max((judgement.confidence for judgement in judgements), default=0.0),
-            first_seen=min((judgement.first_seen for judgement in judgements), default=math.nan),
+            first_seen=head.earliest(judgement.first_seen for judgement in judgements),
             detected_at=head.detected_at,
             targets=targets,
             owner=self._owners.owner(stack),

@@ -31,6 +31,8 @@ def parse_settings(text: str, name: str, directory: Path, root: type[Root]) -> R
     if not messages:
         try:
             return root.model_validate({} if data is None else data, context={"directory": directory})
+        except OSError as error:
+            messages = [f"{name}: a file that it names cannot be read: {error}"]
         except ValidationError as error:
             details = sorted(error.errors(), key=lambda detail: line_number(detail["loc"], node))
             messages = [located_message(detail, node, name, root) for detail in details]

@@ -78,7 +78,7 @@ def _absolute(path: Path, info: ValidationInfo) -> Path:
 
 
 def _readable(path: Path) -> Path:
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  Path.is_file raises OSError for a name of 256 characters
         raise ValueError(f"{redacted(str(path))!r} is not a file")
     return path
 

@@ -268,6 +268,24 @@ def test_a_leak_over_two_targets() -> None:
     )
 
 
+def test_the_beginning_of_a_leak_does_not_move_forward() -> None:
+    """A judgement that sees the growth begin later does not change an open leak."""
+    tracker, service = LeakTracker(), ServiceState("shop")
+    tracker.configure(Owners({}), (), Links())
+    (fingerprint, sample), *_ = samples({"leak": 1}).items()
+    seen = []
+    judgements = (
+        *((Verdict.SUSPECTED, 100.0), (Verdict.LEAKING, 200.0), (Verdict.SUSPECTED, 300.0)),
+        *((Verdict.LEAKING, 50.0), (Verdict.PLATEAU, 400.0), (Verdict.NORMAL, 500.0)),
+        (Verdict.LEAKING, 600.0),
+    )
+    for time, (verdict, first_seen) in enumerate(judgements):
+        judged = JudgedStack(sample.stack, judgement(verdict, 10, first_seen))
+        tracker.update(service, "a", {fingerprint: judged}, 10.0 * time)
+        seen += [leak.first_seen for leak in tracker.leaks([service])]
+    assert seen == [100.0, 100.0, 100.0, 50.0, 50.0, 600.0]
+
+
 def test_services_are_counted_separately() -> None:
     """The same stack in two services is two leaks; the targets of one service are counted together."""
     pipeline = Pipeline(DetectionSettings())

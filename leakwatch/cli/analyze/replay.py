@@ -1,6 +1,5 @@
 """Replays recordings through the daemon's pipeline, in virtual time."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from leakwatch.cli.analyze.recordings import (
     rename_overlapping,
 )
 from leakwatch.cli.symbol_files import Warn
+from leakwatch.cli.terminal import json_text
 from leakwatch.detect.growth import quarter_columns
 from leakwatch.detect.history import History
 from leakwatch.detect.windows import BLOCK_WINDOWS, HOUR_WINDOWS
@@ -223,4 +223,4 @@ def to_json(analysis: Analysis) -> str:
         ],
         "leaks": [leak_json(leak) for leak in analysis.leaks],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json_text(document)

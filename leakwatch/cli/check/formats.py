@@ -3,11 +3,11 @@
 Text from services is escaped as each format needs it. All formats but JSON also escape control characters.
 """
 
-import json
 from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
 from leakwatch.cli.check.result import WORDS, Outcome, TargetResult, conclusion
+from leakwatch.cli.terminal import json_text
 from leakwatch.leaks.leak_json import leak_json
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.wording import file_and_line, headline
@@ -30,7 +30,7 @@ def to_json(outcome: Outcome) -> str:
         "leaks": [leak_json(leak) for leak in outcome.leaks],
         "suspects": [leak_json(leak) for leak in outcome.suspects],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return json_text(document)
 
 
 def _target(result: TargetResult) -> dict[str, object]:

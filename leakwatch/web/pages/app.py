@@ -98,6 +98,13 @@ def build_pages(state: AppState) -> ASGIApp:
     return app
 
 
+def _depth(request: Request) -> int:
+    """Return the number of path segments above the requested path, as the browser counts them: %2F is no slash."""
+    path: bytes = request.scope["raw_path"]
+    prefix: str = request.scope.get("root_path", "")
+    return max(path.count(b"/") - prefix.count("/") - 1, 0)
+
+
 def _sentence(message: str) -> str:
     return f"{message[:1].upper()}{message[1:]}."
 
@@ -126,7 +133,7 @@ class PageRenderer:
                 values = await route.page(self._state, request)
                 return await self._render(route.template, route.depth, values)
             except NotFoundError as error:
-                return await self._error(404, _sentence(str(error)), route.depth, error.reported_as)
+                return await self._error(404, _sentence(str(error)), _depth(request), error.reported_as)
             except Exception:
                 log.exception("internal error: a page failed", path=request.url.path)
                 return await self._error(500, "Internal error, see leakwatch's log.", route.depth)
@@ -136,9 +143,7 @@ class PageRenderer:
     async def on_http_exception(self, request: Request, error: Exception) -> Response:
         """Return the page of an HTTP error."""
         status = error.status_code if isinstance(error, HTTPException) else 500
-        path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-        depth = max(path.count("/") - 1, 0)
-        return await self._error(status, "There is no such page." if status == 404 else "", depth)
+        return await self._error(status, "There is no such page." if status == 404 else "", _depth(request))
 
     async def _error(self, status: int, detail: str, depth: int, leak: str = "") -> Response:
         values = {"active": "", "title": HTTPStatus(status).phrase, "detail": detail, "leak": leak}

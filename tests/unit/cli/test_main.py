@@ -63,6 +63,18 @@ def test_scrape_a_file() -> None:
     assert "/src/zoo/" in table
 
 
+def test_json_has_no_control_characters(tmp_path: Path) -> None:
+    """A name from a service cannot control the terminal that shows JSON; the JSON has the whole name."""
+    name = "main.f\u202e\x9b31m\x7füç"
+    (tmp_path / "body.txt").write_text(
+        f"goroutine profile: total 1\n1 @ 0x1\n#\t0x1\t{name}+0x1\t/src/main.go:1\n", "utf-8"
+    )
+    text = output_of("scrape", tmp_path / "body.txt", "--format", "json")
+    assert "üç" in text
+    assert text.replace("\n", "").isprintable()
+    assert json.loads(text)["groups"][0]["stacks"][0]["function"] == name
+
+
 def test_scrape_a_dump(tmp_path: Path) -> None:
     """A full dump also has waiting times and creators; a truncated dump is reported."""
     table = output_of("scrape", DUMP, "--limit", "0")

@@ -195,6 +195,25 @@ def test_unknown_paths(path: str) -> None:
     assert {"http://x/", "http://x/status", "http://x/metrics"} <= root
 
 
+@pytest.mark.parametrize("prefix", ["", "/lw", "/leak/watch"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/services/%3C/script%3E", "/services/%3C%2Fscript%3E", "/services/a/b/c%2Fd", "/services/a%2Fb"),
+        *("/targets/a/b/c", "/leaks/a/b/0123456789abcdef", "/leaks/a%2Fb/0123456789abcdef", "/nowhere"),
+        *("/a/b%2Fc/d/", "/%2F", "/static/x/y", "/services/a?b=/c/"),
+    ],
+)
+def test_error_pages_have_their_style(path: str, prefix: str) -> None:
+    """Links of an error page are relative to the path as the browser sees it, in which %2F separates nothing."""
+    page = get(f"{prefix}{path}", prefix=prefix)
+    assert page.status_code == 404
+    (style,) = re.findall(r'<link rel="stylesheet" href="([^"]*)"', page.text)
+    address = urljoin(f"http://leakwatch{prefix}{path}", style)
+    assert address.startswith(f"http://leakwatch{prefix}/static/")
+    assert get(address.removeprefix("http://leakwatch"), prefix=prefix).status_code == 200
+
+
 def test_an_internal_error_shows_no_traceback() -> None:
     """The error page refers to the log and has no details."""
 

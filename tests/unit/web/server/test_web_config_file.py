@@ -1,6 +1,7 @@
 """The web configuration file: valid files, the message for each invalid file, and the same results as promtool."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from leakwatch.errors import ConfigError
 from leakwatch.web.server.tls import names
-from leakwatch.web.server.web_config_file import read
+from leakwatch.web.server.web_config_file import WebFile, read
 from tests.support.certificates import everything
 
 CONFIGS = Path(__file__).parents[3] / "web_configs"
@@ -133,3 +134,27 @@ def test_http2_is_accepted(folder: Path) -> None:
     assert read(folder / "http2.yml").settings.summary() == (
         "TLS from TLS12, no password; HTTP/1.1 only, http2 is not supported"
     )
+
+
+def test_a_change_that_names_an_impossible_file(tmp_path: Path) -> None:
+    """A running server keeps the old configuration if a file name is longer than the system permits."""
+    path = tmp_path / "web.yml"
+    path.write_text("http_server_config: {headers: {X-Frame-Options: sameorigin}}\n")
+    file = WebFile(path)
+    before = file.policy()
+    path.write_text(f"tls_server_config: {{cert_file: {'c' * 300}, key_file: k}}\n")
+    assert file.policy() is before
+    assert "is not a file" in file.error
+
+
+def test_a_system_error_is_an_invalid_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any error of the system while the settings are validated is an error of the file."""
+
+    def fail(_: str) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    path = tmp_path / "web.yml"
+    path.write_text("tls_server_config: {cert_file: c, key_file: k}\n")
+    monkeypatch.setattr(os.path, "isfile", fail)
+    with pytest.raises(ConfigError, match=r"web\.yml: .*Permission denied"):
+        read(path)
