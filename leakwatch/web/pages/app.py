@@ -99,7 +99,7 @@ def build_pages(state: AppState) -> ASGIApp:
 
 
 def _depth(request: Request) -> int:
-    """Return the number of path segments above the requested path, as the browser counts them: %2F is not a slash."""
+    """Return the number of path segments above the requested path, as browsers count them: %2F does not count."""
     path: bytes = request.scope["raw_path"]
     prefix: str = request.scope.get("root_path", "")
     return max(path.count(b"/") - prefix.count("/") - 1, 0)

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
+from leakwatch.clock import Lag
 from leakwatch.errors import LeakwatchError
 from tests.support.virtual_service import VirtualService, invoke
 from tests.support.virtual_time import VirtualClock, VirtualLoop
@@ -15,6 +17,7 @@ def loop(monkeypatch: pytest.MonkeyPatch) -> VirtualLoop:
     """Return the event loop of the command, with a virtual clock."""
     loop = VirtualLoop()
     monkeypatch.setattr("leakwatch.cli.scrape_session.Clock", lambda: VirtualClock(loop))
+    monkeypatch.setattr("leakwatch.cli.scrape_session.Lag", lambda: Lag(Path("no schedstat")))  # that time is real
     return loop
 
 
