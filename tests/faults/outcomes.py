@@ -38,7 +38,7 @@ _OUTCOMES = {
         redirect-file redirect-gopher redirect-empty redirect-without
         """,
     "truncated": """
-        length-long length-short chunks-garbage chunks-negative chunks-huge chunks-unended chunks-cut
+        length-long length-short chunks-huge chunks-cut
         close-in-body close-between-groups reset-in-body gzip-cut total-wrong proto-cut proto-short-field
         """,
     "not_a_profile": """
@@ -47,7 +47,8 @@ _OUTCOMES = {
         proto-empty
         """,
     "malformed": """
-        count-negative count-huge count-17-digits not-a-frame frames-100k counters-60m labels-54m line-1g
+        chunks-garbage chunks-negative chunks-unended count-negative count-huge count-17-digits not-a-frame
+        frames-100k counters-60m labels-54m line-1g
         name-10m name-brackets name-parentheses name-dots gzip-not gzip-checksum
         proto-60m-ids proto-10m-lines proto-5m-labels proto-empty-parts proto-empty-functions proto-endless-varint
         proto-string-index proto-no-location proto-two-locations proto-no-function proto-no-values proto-negative
@@ -57,7 +58,7 @@ _OUTCOMES = {
         endless gzip-groups gzip-in-gzip length-huge chunks-one-byte proto-endless stacks-100k-new stacks-60m
         """,
     "malformed truncated": "proto-long-field",
-    "truncated timeout": "chunks-extension chunks-trailers",
+    "malformed timeout": "chunks-extension chunks-trailers",
     "malformed too_large timeout": "gzip-tail",
     "connection not_a_profile": "http3",
     "connection success": "talks-first every-second-fails",
