@@ -164,7 +164,11 @@
   reset.addEventListener("click", () => chart?.resetZoom());
   dark.addEventListener("change", () => { prepare(); chart?.update(); });
   new ResizeObserver(() => {
-    if (chart && element.clientWidth && element.clientWidth !== chart.width()) chart.width(element.clientWidth).update();
+    // Without a transition: a scroll bar that appears with news would let the whole graph move.
+    if (chart && element.clientWidth && element.clientWidth !== chart.width()) {
+      chart.transitionDuration(0).width(element.clientWidth).update();
+      chart.transitionDuration(pace());
+    }
   }).observe(element);
   document.addEventListener("leakwatch:refreshed", loadOrWarn);
   loadOrWarn();
