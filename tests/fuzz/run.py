@@ -39,7 +39,7 @@ def fuzz(name: str, seconds: int, length: int, folder: str) -> None:
 
 
 def _plain(data: bytes, length: int) -> bytes:
-    """Return `data` without gzip, the checksum of which fails after any change; b"" if it is longer than `length`."""
+    """Return `data` without gzip, which fails after any change; b"" if it is longer than `length`."""
     plain = gzip.decompress(data) if data.startswith(GZIP) else data
     return plain if len(plain) <= length else b""
 
