@@ -104,9 +104,7 @@ def _csv(data: bytes) -> None:
     with TemporaryDirectory(dir=_memory()) as folder:
         path = Path(folder) / "counts.csv"
         path.write_bytes(data)
-        recording = CsvRecording(path, Identifier(), lambda _: None)
-        if recording.targets:  # `analyze` stops with a message before it reads a recording without rows
-            list(recording.observations())
+        list(CsvRecording(path, Identifier(), lambda _: None).observations())
 
 
 def _codeowners(data: bytes) -> None:

@@ -58,7 +58,7 @@ class CsvRecording:
     def observations(self) -> Iterator[Observation]:
         """Yield the samples of each target at each of its times."""
         stacks = [_stack(self._identifier, name) for name in self._stack_numbers]
-        ends = [*self._starts[1:].tolist(), len(self._time)]
+        ends = [*self._starts[1:].tolist(), len(self._time)] if len(self._starts) else []
         for start, end in zip(self._starts.tolist(), ends, strict=True):
             time, recorded = float(self._time[start]), self.targets[int(self._target[start])]
             samples: dict[Fingerprint, Sample] = {}
