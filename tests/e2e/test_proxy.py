@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.support.running import Daemon, get, post
-from tests.support.waiting import wait_for
+from tests.support.waiting import HANG, wait_for
 
 Run = Callable[..., Daemon]
 TARGET = ("--target", "http://127.0.0.1:1")
@@ -27,7 +27,7 @@ def proxy(public: str, backend: str) -> Iterator[str]:
     """Run a reverse proxy of `public`/... to `backend`/..., which passes on the host; return its address."""
 
     async def forward(request: Request) -> Response:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=HANG) as client:
             url = backend + request.url.path.removeprefix(public)
             passed_on = {"Host": request.headers["Host"], "X-Forwarded-For": "10.0.0.7"}
             answer = await client.request(request.method, url, content=await request.body(), headers=passed_on)
