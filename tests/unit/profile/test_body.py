@@ -1,5 +1,7 @@
 """Bodies: steps, and the bound of different stacks."""
 
+import gc
+import weakref
 from itertools import chain
 
 import pytest
@@ -44,3 +46,17 @@ def test_the_number_of_different_stacks_is_bounded(monkeypatch: pytest.MonkeyPat
             list(chain(body.feed(data), body.steps()))
         assert caught.value.reason == "too_large"
         assert len(body._samples) < 1000
+
+
+def test_a_rejected_body_is_freed_at_once() -> None:
+    """A body that is dropped before its end does not wait for the collector of reference cycles."""
+    for parser, data in bodies_of(3000):
+        body = Body(parser, Identifier())
+        list(body.feed(data[:1000]))
+        freed = weakref.ref(body)
+        gc.disable()
+        try:
+            del body
+            assert freed() is None
+        finally:
+            gc.enable()
