@@ -32,8 +32,8 @@ class Body:
         self.identifier = identifier
         self._samples: dict[Fingerprint, Sample] = {}
         self._end: Iterator[None] | None = None
-        """The work of `close`, None before it begins. An iterator that never runs would keep the body alive, in a cycle
-        of references: a target with 64 MB of strings took 120 MB more at each scrape, up to 689 MB."""
+        """The work of `close`, None before it begins. An iterator that never runs would keep the body alive, in a
+        cycle of references: a target with 64 MB of strings took 120 MB more at each scrape, up to 689 MB."""
 
     def feed(self, data: bytes) -> Iterator[None]:
         """Parse the next piece in small steps, between which other tasks can run; raises ScrapeError."""
