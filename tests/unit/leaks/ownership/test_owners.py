@@ -178,8 +178,8 @@ def test_teams_before_files() -> None:
         (f"{SHOP}/cmd/server/main.go", (), "go/cmd/server/main.go"),
         (f"{SHOP}@v1.2.3/cmd/server/main.go", (), "go/cmd/server/main.go"),
         (f"{CACHE}/{SHOP}@v1.2.3/cmd/server/main.go", (), "go/cmd/server/main.go"),
-        ("/work/repo/go/cmd/server/main.go", (), "go/cmd/server/main.go"),
-        ("/work/repository/go/main.go", (), ""),
+        ("/builds/repo/go/cmd/server/main.go", (), "go/cmd/server/main.go"),
+        ("/builds/repository/go/main.go", (), ""),
         ("/home/ci/x/cmd/server/main.go", (), ""),
         (
             "/home/ci/x/cmd/main.go",
@@ -196,7 +196,7 @@ def test_teams_before_files() -> None:
 )
 def test_the_path_of_a_main_package(file: str, others: tuple[Frame, ...], path: str) -> None:
     """The path follows from -trimpath, from `root`, or from the build directory of other frames of the module."""
-    shop = Repository(module=SHOP, directory="go", root="/work/repo")
+    shop = Repository(module=SHOP, directory="go", root="/builds/repo")
     frame = Frame("main.main.func1", file, 7)
     assert shop.path(frame, (frame, *others)) == path
 
