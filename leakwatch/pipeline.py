@@ -16,13 +16,12 @@ Callers pass the time, so a year of profiles replays in seconds through the code
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from leakwatch.detect.plain import Plain
 from leakwatch.leaks import handover
 from leakwatch.leaks.candidate import POOLED
 from leakwatch.leaks.ignore import IgnoreRule, unmatched
 from leakwatch.leaks.model import Event, Leak
 from leakwatch.leaks.ownership.owners import Owners
-from leakwatch.leaks.service_state import NEVER, ServiceState
+from leakwatch.leaks.service_state import NEVER, ServicePlain, ServiceState
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.leaks.tracker import LeakOnTarget, LeakTracker
@@ -31,9 +30,6 @@ from leakwatch.profile import proto, text
 from leakwatch.profile.body import Body, Format
 from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
-
-ServicePlain = tuple[Plain, list[Plain]]
-"""The plain values of a service and of its current and departed targets."""
 
 
 class Pipeline:
@@ -271,14 +267,11 @@ class Pipeline:
 
     def to_plain(self, now: float) -> list[ServicePlain]:
         """Return the plain values of all services and their targets; `now`: seconds of the stopwatch."""
-        return [
-            (service.to_plain(now), [state.to_plain(now) for state in service.states])
-            for service in self.services.values()
-        ]
+        return [service.all_to_plain(now) for service in self.services.values()]
 
     def restore(self, services: Iterable[ServicePlain], now: float) -> None:
         """Add services from their plain values. Raise StateError, and add none, if a value is invalid."""
-        states = [ServiceState.from_plain(*values, self.settings, now) for values in services]
+        states = [ServiceState.from_plain(plain, self.settings, now) for plain in services]
         for service in states:
             self.services[service.name] = service
             self.targets |= {state.target: state for state in service.targets.values()}

@@ -3,109 +3,132 @@
 A class lists its state in STATE: attribute -> type. Attributes that are not in STATE are configuration or caches.
 A new object is filled with the values of the old one, so an invalid value never changes an object in use.
 
-Frames, stacks and windows are written once per document, and elsewhere by their number in it.
+The documents of a service and its targets share their frames, stacks and windows: a document has only the numbers
+of these values (`SharedValues`). A target with 100 stacks has a thousand of them, and they change only with its
+build.
 """
 
-import types
-from collections import Counter, deque
-from collections.abc import Collection, Mapping
-from dataclasses import fields, is_dataclass
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import fields
 from enum import IntEnum
-from functools import cache
-from typing import Any, Final, Union, cast, get_args, get_origin, get_type_hints
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 
-from leakwatch.detect.windows import Window
+from leakwatch.detect.plain_type import SHARED, Form, PlainType, scalar_of, state_of, type_of
 from leakwatch.errors import StateError, quote
-from leakwatch.model import Frame, Stack
 
 VERSION: Final = 1
 """Version of the format; documents of another version are rejected."""
-SHARED: Final = (Frame, Stack, Window)
-"""Classes of values that are written once per document. A class comes after the classes that it refers to."""
-
 Plain = dict[str, Any]
+SharedObjects = Mapping[type, list[Any]]
+"""Class -> the shared values of this class, by number."""
+
+
+class SharedValues:
+    """The values that the documents of a service share, and their numbers. Writing a document adds values."""
+
+    def __init__(self) -> None:
+        self.plain: dict[str, list[list[Any]]] = {kind.__name__: [] for kind in SHARED}
+        """Class name -> the fields of each value, by number."""
+        self._numbers: dict[type, dict[Any, int]] = {kind: {} for kind in SHARED}
+        self._of_objects: dict[int, int] = {}
+        """id() of a value in `_numbers` -> its number: comparing two stacks takes 10 µs."""
+
+    def __len__(self) -> int:
+        return len(self._of_objects)
+
+    def number(self, value: Any) -> int | None:
+        """Return the number of a value, None if it has none."""
+        number = self._of_objects.get(id(value))
+        return self._numbers[type(value)].get(value) if number is None else number
+
+    def add(self, value: Any, fields: list[Any]) -> int:
+        """Add a value, and return its number; `fields`: as plain values."""
+        numbers = self._numbers[type(value)]
+        number = numbers[value] = self._of_objects[id(value)] = len(numbers)
+        self.plain[type(value).__name__].append(fields)
+        return number
 
 
 class PlainWriter:
     """Converts the state of one document to plain values; `now`: seconds of the stopwatch."""
 
-    def __init__(self, now: float = 0.0) -> None:
+    def __init__(self, shared: SharedValues, now: float = 0.0) -> None:
         self.now = now
-        self._numbers: dict[type, dict[Any, int]] = {kind: {} for kind in SHARED}
-        self._shared: dict[str, list[Plain]] = {kind.__name__: [] for kind in SHARED}
+        self._shared = shared
 
     def document(self, state: Plain, **settings: float) -> Plain:
         """Return a document with `state`; `settings`: those that the reader must have too."""
-        return {"version": VERSION, **settings, "shared": self._shared, "state": state}
+        return {"version": VERSION, **settings, "state": state}
 
     def state(self, value: Any) -> Plain:
         """Return the state of an object as its STATE lists it."""
-        return {name: self.write(kind, getattr(value, name)) for name, kind in _kinds_of(value).items()}
+        return {name: self.write(kind, getattr(value, name)) for name, kind in state_of(type(value)).items()}
 
-    def write(self, kind: Any, value: Any) -> Any:
+    def write(self, kind: Any, value: Any) -> Any:  # noqa: PLR0911  one per form
         """Return a value of type `kind` as a plain value."""
         if value is None:
             return None
-        kind, arguments = _resolve(kind)
-        if kind in self._numbers:
-            return self._number(kind, value)
-        if issubclass(kind, np.ndarray):
-            return {"dtype": value.dtype.str, "shape": list(value.shape), "data": value.tobytes()}
-        if issubclass(kind, Collection) and arguments:
-            return self._collection(kind, arguments, value)
-        return self._object(kind, value)
+        plain_type = type_of(kind)
+        match plain_type.form:
+            case Form.SCALAR:
+                return scalar_of(plain_type.kind)(value)
+            case Form.NUMBER:
+                return self._number(value)
+            case Form.ARRAY:
+                return {"dtype": value.dtype.str, "shape": list(value.shape), "data": value.tobytes()}
+            case Form.MAPPING:
+                return self._mapping(plain_type, value)
+            case Form.COLLECTION:
+                items = sorted(value) if issubclass(plain_type.kind, (set, frozenset)) else value
+                kinds = plain_type.item_types(len(items))
+                return [self.write(item_kind, item) for item_kind, item in zip(kinds, items, strict=True)]
+        return value.to_plain(self) if hasattr(value, "to_plain") else self.state(value)
 
-    def _object(self, kind: Any, value: Any) -> Any:
-        if hasattr(kind, "to_plain"):
-            return value.to_plain(self)
-        if hasattr(kind, "STATE") or is_dataclass(kind):
-            return self.state(value)
-        return (int if issubclass(kind, IntEnum) else kind)(value)
+    def _mapping(self, plain_type: PlainType, value: Any) -> Any:
+        key_kind, item_kind = plain_type.arguments
+        pairs = [(self.write(key_kind, key), self.write(item_kind, item)) for key, item in value.items()]
+        return dict(pairs) if type_of(key_kind).kind is str else [list(pair) for pair in pairs]
 
-    def _collection(self, kind: type, arguments: tuple[Any, ...], value: Any) -> Any:
-        if issubclass(kind, Mapping):
-            key_kind, item_kind = arguments
-            pairs = [(self.write(key_kind, key), self.write(item_kind, item)) for key, item in value.items()]
-            return dict(pairs) if _resolve(key_kind)[0] is str else [list(pair) for pair in pairs]
-        items = sorted(value) if issubclass(kind, (set, frozenset)) else value
-        item_kinds = _item_kinds(arguments, len(items))
-        return [self.write(item_kind, item) for item_kind, item in zip(item_kinds, items, strict=True)]
-
-    def _number(self, kind: type, value: Any) -> int:
-        numbers = self._numbers[kind]
-        number = numbers.get(value)
-        if number is None:
-            plain = self.state(value)
-            number = numbers[value] = len(numbers)
-            self._shared[kind.__name__].append(plain)
-        return number
+    def _number(self, value: Any) -> int:
+        number = self._shared.number(value)
+        return self._shared.add(value, list(self.state(value).values())) if number is None else number
 
 
 class PlainReader:
     """A plain value of a document, and its place for messages."""
 
     def __init__(
-        self, value: Any, place: str, now: float = 0.0, shared: Mapping[type, list[Any]] | None = None
+        self, value: Any, place: str, now: float = 0.0, shared: SharedObjects = MappingProxyType({})
     ) -> None:
         self.value = value
         self.now = now
         self.place = place
-        self._shared = {} if shared is None else shared
+        self._shared = shared
 
     @classmethod
-    def document(cls, plain: Any, place: str, now: float = 0.0, **settings: float) -> "PlainReader":
+    def document(
+        cls, plain: Any, place: str, shared: SharedObjects, now: float = 0.0, **settings: float
+    ) -> "PlainReader":
         """Return the state of a document. Raise StateError for another version or other `settings`."""
-        shared: dict[type, list[Any]] = {}
         reader = cls(plain, place, now, shared)
         for name, expected in {"version": VERSION, **settings}.items():
             if reader[name].value != expected:
                 raise reader[name].error(f"is {quote(str(reader[name].value))}, not {expected}")
-        for kind in SHARED:
-            values = reader["shared"][kind.__name__].elements()
-            shared[kind] = [value._dataclass(kind) for value in values]  # noqa: SLF001  of this class
         return reader["state"]
+
+    @classmethod
+    def shared(cls, plain: Any, place: str) -> SharedObjects:
+        """Return the shared values of documents, from `SharedValues.plain`. Raise StateError if one is invalid."""
+        shared: dict[type, list[Any]] = {}
+        reader = cls(plain, place, shared=shared)
+        for kind in SHARED:
+            values = reader[kind.__name__].elements()
+            shared[kind] = [value._shared_fields(kind) for value in values]  # noqa: SLF001  of this class
+        return shared
 
     def error(self, message: str) -> StateError:
         """Return an error that names the place of the value."""
@@ -131,50 +154,59 @@ class PlainReader:
 
     def fill(self, state: Any) -> None:
         """Set the state of a new object, as its STATE lists it."""
-        for name, kind in _kinds_of(state).items():
+        for name, kind in state_of(type(state)).items():
             setattr(state, name, self[name].read(kind, getattr(state, name)))
 
-    def read(self, kind: Any, template: Any = None) -> Any:
+    def read(self, kind: Any, template: Any = None) -> Any:  # noqa: PLR0911  one per form
         """Return the value as type `kind`.
 
         `template`: the value of a new object. An array must have its shape and dtype, a deque gets its length, and
         an object with STATE is filled.
         """
-        if self.value is None and _is_optional(kind):
+        plain_type = type_of(kind)
+        if self.value is None and plain_type.is_optional:
             return None
-        kind, arguments = _resolve(kind)
-        if kind in self._shared:
-            return self._shared_value(kind)
-        if issubclass(kind, np.ndarray):
-            return self._array(template)
-        if issubclass(kind, Collection) and arguments:
-            return self._collection(kind, arguments, template)
-        return self._object(kind, template)
+        kind = plain_type.kind
+        match plain_type.form:
+            case Form.SCALAR:
+                return self._scalar(kind)
+            case Form.NUMBER:
+                return self._shared_value(kind)
+            case Form.ARRAY:
+                return self._array(template)
+            case Form.MAPPING:
+                return self._mapping(kind, *plain_type.arguments)
+            case Form.COLLECTION:
+                return self._collection(plain_type, template)
+        return self._state(kind, template)
 
-    def _object(self, kind: Any, template: Any) -> Any:
-        if hasattr(kind, "restore") or hasattr(kind, "STATE"):
-            state = kind() if template is None else template
-            state.restore(self) if hasattr(kind, "restore") else self.fill(state)
-            return state
-        return self._dataclass(kind) if is_dataclass(kind) else self._scalar(kind)
+    def _state(self, kind: Any, template: Any) -> Any:
+        if not hasattr(kind, "restore") and not hasattr(kind, "STATE"):
+            return self._dataclass(kind)
+        state = kind() if template is None else template
+        state.restore(self) if hasattr(kind, "restore") else self.fill(state)
+        return state
 
-    def _collection(self, kind: Any, arguments: tuple[Any, ...], template: Any) -> Any:
-        if issubclass(kind, Mapping):
-            return self._mapping(kind, *arguments)
+    def _collection(self, plain_type: PlainType, template: Any) -> Any:
         self._require(list)
-        kinds = _item_kinds(arguments, len(self.value))
+        kinds = plain_type.item_types(len(self.value))
         values = [reader.read(each) for each, reader in zip(kinds, self.elements(len(kinds)), strict=True)]
-        return deque(values, template.maxlen) if isinstance(template, deque) else kind(values)
+        return deque(values, template.maxlen) if isinstance(template, deque) else plain_type.kind(values)
 
     def _dataclass(self, kind: Any) -> Any:
         values = {}
         for field in fields(kind):
             template = field.default_factory() if callable(field.default_factory) else None
-            values[field.name] = self[field.name].read(_kinds(kind)[field.name], template)
+            values[field.name] = self[field.name].read(state_of(kind)[field.name], template)
         return kind(**values)
 
+    def _shared_fields(self, kind: Any) -> Any:
+        kinds = state_of(kind)
+        values = zip(kinds.items(), self.elements(len(kinds)), strict=True)
+        return kind(**{name: reader.read(each) for (name, each), reader in values})
+
     def _mapping(self, kind: Any, key_kind: Any, item_kind: Any) -> Any:
-        if _resolve(key_kind)[0] is str:
+        if type_of(key_kind).kind is str:
             pairs = [(key, reader.read(item_kind)) for key, reader in self.items()]
         else:
             pairs = [reader.read(tuple[key_kind, item_kind]) for reader in self.elements()]
@@ -210,38 +242,3 @@ class PlainReader:
 
     def _element(self, value: Any, suffix: str) -> "PlainReader":
         return PlainReader(value, self.place + suffix, self.now, self._shared)
-
-
-@cache
-def _kinds(kind: Any) -> Mapping[str, Any]:
-    """Return attribute -> type of a class with STATE or of a dataclass."""
-    if hasattr(kind, "STATE"):
-        return cast("Mapping[str, Any]", kind.STATE)
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in fields(kind)}
-
-
-def _kinds_of(value: Any) -> Mapping[str, Any]:
-    kind: Any = type(value)
-    return _kinds(kind)
-
-
-@cache
-def _is_optional(kind: Any) -> bool:
-    return get_origin(kind) in {Union, types.UnionType} and types.NoneType in get_args(kind)
-
-
-@cache
-def _resolve(kind: Any) -> tuple[Any, tuple[Any, ...]]:
-    """Return the class of a type, and its arguments, without None of a union and the name of a NewType."""
-    if _is_optional(kind):
-        kind = next(each for each in get_args(kind) if each is not types.NoneType)
-    kind = getattr(kind, "__supertype__", kind)
-    origin, arguments = get_origin(kind) or kind, get_args(kind)
-    return origin, (*arguments, int) if origin is Counter else arguments
-
-
-def _item_kinds(arguments: tuple[Any, ...], length: int) -> tuple[Any, ...]:
-    """Return the types of the elements of a collection of `length`."""
-    is_fixed = len(arguments) > 1 and arguments[-1] is not Ellipsis
-    return arguments if is_fixed else arguments[:1] * length

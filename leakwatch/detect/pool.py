@@ -199,7 +199,7 @@ class Pool:
         delay = self.block_start - history.block_start
         if (lifetime, block) != (history.lifetime, history.block):
             return None
-        if before < SKIPPED_BLOCKS or new >= BLOCKS or delay > MAX_DELAY * history.block:
+        if before < SKIPPED_BLOCKS or not 0 <= new < BLOCKS or delay > MAX_DELAY * history.block:
             return None
         scrapes, regular = int(blocks.scrapes[-1]), int(blocks.regular[-1])
         if not new:

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from leakwatch.detect.detector import Detector
 from leakwatch.detect.history import History
-from leakwatch.detect.plain import Plain, PlainReader, PlainWriter
+from leakwatch.detect.plain import Plain, PlainReader, PlainWriter, SharedValues
 from leakwatch.detect.pool import Pool
 from leakwatch.detect.pool_scores import grown_targets, score_blocks, score_hours
 from leakwatch.errors import StateError, quote
@@ -22,6 +22,15 @@ from leakwatch.model import Fingerprint, JudgedStack, JudgedStacks, Target
 
 NEVER: Final = float("-inf")
 AT_ONCE: Final = 1 << 30  # updates, more than any service has targets
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePlain:
+    """The plain values of a service, of its current and departed targets, and those that they share."""
+
+    shared: Plain
+    service: Plain
+    targets: Sequence[Plain]
 
 
 class PooledDetector:
@@ -134,12 +143,12 @@ class ServiceState:
         """The latest pooled judgements."""
         self._pooled: tuple[PooledDetector, PooledDetector] | None = None
 
-    def to_plain(self, now: float) -> Plain:
-        """Return the state as plain values, without `states`, which have their own; `now`: as for a target.
+    def to_plain(self, shared: SharedValues, now: float) -> Plain:
+        """Return the state as plain values, without `states`, which have their own; arguments as for a target.
 
-        The plain values of a service and of its targets belong together: no profile may be recorded in between.
+        The plain values of a target may be older or newer than those of its service.
         """
-        writer = PlainWriter(now)
+        writer = PlainWriter(shared, now)
         own = {
             "name": self.name,
             "leaks": self.leaks.to_plain(writer),
@@ -152,22 +161,24 @@ class ServiceState:
         }
         return writer.document({**own, **writer.state(self)})
 
-    @classmethod
-    def from_plain(
-        cls, plain: Any, targets: Iterable[Any], settings: DetectionSettings, now: float
-    ) -> "ServiceState":
-        """Return the state that `to_plain` converted; `targets`: the plain values of `states`, in this order.
+    def all_to_plain(self, now: float) -> ServicePlain:
+        """Return the plain values of the service and its targets."""
+        shared = SharedValues()
+        service = self.to_plain(shared, now)
+        return ServicePlain(shared.plain, service, [state.to_plain(shared, now) for state in self.states])
 
-        Raise StateError if a value is invalid or has other settings.
-        """
-        reader = PlainReader.document(plain, "service", now)
+    @classmethod
+    def from_plain(cls, plain: ServicePlain, settings: DetectionSettings, now: float) -> "ServiceState":
+        """Return the state of these plain values. Raise StateError if one is invalid or has other settings."""
+        shared = PlainReader.shared(plain.shared, "shared values")
+        reader = PlainReader.document(plain.service, "service", shared, now)
         service = cls(reader["name"].read(str))
         reader.place = f"service {quote(service.name)}"
         reader.fill(service)
         service.leaks.restore(reader["leaks"], settings.ignore)
         departed = reader["departed"].read(dict[str, float])
-        for target in targets:
-            state = TargetState.from_plain(target, settings, service.functions, now)
+        for target in plain.targets:
+            state = TargetState.from_plain(target, shared, settings, service.functions, now=now)
             service.add_restored(state, departed.get(state.target.name))
         service.restore_pool(reader["pooled"], settings.block)
         return service

@@ -11,7 +11,7 @@ from leakwatch.detect.detector import Detector, grace_period
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.history import History
 from leakwatch.detect.min_age import Lows, lows, older
-from leakwatch.detect.plain import Plain, PlainReader, PlainWriter
+from leakwatch.detect.plain import Plain, PlainReader, PlainWriter, SharedObjects, SharedValues
 from leakwatch.detect.pool_scores import stands_out
 from leakwatch.detect.proof import confirm
 from leakwatch.detect.restarts import ProcessTracker
@@ -96,18 +96,24 @@ class TargetState:
         self.judged: JudgedStacks = {}
         self.judged_sites: JudgedStacks = {}
 
-    def to_plain(self, now: float) -> Plain:
-        """Return the state as plain values; `now`: seconds of the stopwatch."""
-        writer, settings = PlainWriter(now), self._settings
+    def to_plain(self, shared: SharedValues, now: float) -> Plain:
+        """Return the state as plain values; `shared`: of the service, `now`: seconds of the stopwatch."""
+        writer, settings = PlainWriter(shared, now), self._settings
         return writer.document(writer.state(self), block=settings.block, series_limit=settings.series_limit)
 
     @classmethod
     def from_plain(
-        cls, plain: Any, settings: DetectionSettings, functions: Functions, now: float
+        cls,
+        plain: Any,
+        shared: SharedObjects,
+        settings: DetectionSettings,
+        functions: Functions,
+        *,
+        now: float,
     ) -> "TargetState":
         """Return the state that `to_plain` converted. Raise StateError if it is invalid or has other settings."""
         block, series_limit = settings.block, settings.series_limit
-        reader = PlainReader.document(plain, "target", now, block=block, series_limit=series_limit)
+        reader = PlainReader.document(plain, "target", shared, now, block=block, series_limit=series_limit)
         state = cls(reader["target"].read(Target), settings, functions)
         reader.place = f"target {quote(state.target.name)}"
         reader.fill(state)

@@ -16,7 +16,7 @@ from leakwatch.model import Process, Sample, Samples, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.fingerprint import site_of
 from tests.pipeline.test_leaks import paths
-from tests.support.plain import restarted, text
+from tests.support.plain import restarted, text, to_plain
 from tests.support.simulated import START, samples, stack
 
 MINUTE = 60.0
@@ -62,7 +62,7 @@ class Twins:
                 "evicted": any(state.history.folded for state in service.states),
             }
             self.words |= {kind for kind, is_present in kinds.items() if is_present}
-        assert text(self.interrupted.to_plain(0.0)) == text(self.steady.to_plain(0.0))
+        assert text(to_plain(self.interrupted)) == text(to_plain(self.steady))
         assert repr(self.interrupted.open_leaks()) == repr(self.steady.open_leaks())
 
 
@@ -266,9 +266,9 @@ def test_an_invalid_value_adds_no_service() -> None:
     pipeline, new = Pipeline(DetectionSettings()), Pipeline(DetectionSettings())
     for service in ("shop", "mail"):
         pipeline.add_target(Target(service, "a"))
-    (shop, (mail, (target,))) = pipeline.to_plain(0.0)
+    shop, mail = pipeline.to_plain(0.0)
     with pytest.raises(StateError, match=r"^target.version is '2', not 1$"):
-        new.restore([shop, (mail, [{**target, "version": 2}])], 0.0)
+        new.restore([shop, replace(mail, targets=[{**mail.targets[0], "version": 2}])], 0.0)
     assert (new.services, new.targets) == ({}, {})
 
 

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from leakwatch.detect.plain import Plain
+from leakwatch.leaks.service_state import ServicePlain
 from leakwatch.pipeline import Pipeline
 
 
@@ -42,8 +43,21 @@ def stored(value: Plain) -> Any:
     return decode(json.loads(text(value)))
 
 
+def to_plain(pipeline: Pipeline, now: float = 0.0) -> list[Plain]:
+    """Return the plain values of a pipeline, as one value per service."""
+    return [
+        {"shared": service.shared, "service": service.service, "targets": list(service.targets)}
+        for service in pipeline.to_plain(now)
+    ]
+
+
+def from_plain(plain: Plain) -> ServicePlain:
+    """Return the plain values of a service from the value of `to_plain`."""
+    return ServicePlain(plain["shared"], plain["service"], plain["targets"])
+
+
 def restarted(pipeline: Pipeline, now: float = 0.0) -> Pipeline:
     """Return a new pipeline with the state of another one, as after a restart of leakwatch."""
     new = Pipeline(pipeline.settings)
-    new.restore(decode(json.loads(text(pipeline.to_plain(now)))), now)
+    new.restore(map(from_plain, decode(json.loads(text(to_plain(pipeline, now))))), now)
     return new

@@ -5,7 +5,7 @@ import pytest
 
 from leakwatch.detect.columns import FALLS, FLOOR, MEAN, RISES, SQUARED_RISES, TURNOVER
 from leakwatch.detect.open_block import BATCH, OpenBlock
-from leakwatch.detect.plain import PlainWriter
+from leakwatch.detect.plain import PlainWriter, SharedValues
 
 STEP = 15.0
 
@@ -113,6 +113,6 @@ def test_scrapes_of_a_batch_count_like_single_ones(scrapes: int) -> None:
             if rows > len(last):
                 block.resize(rows)
             block.add(count[:rows], np.pad(last, (0, rows - len(last))), 10.0 if i else 0.0)
-        single.to_plain(PlainWriter())  # adds the batch to the sums
+        single.to_plain(PlainWriter(SharedValues()))  # adds the batch to the sums
         last = count[:rows]
     np.testing.assert_array_equal(batched.column(), single.column())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from leakwatch.detect.columns import Floats
 from leakwatch.detect.history import History
-from leakwatch.detect.plain import PlainReader, PlainWriter
+from leakwatch.detect.plain import Plain, PlainReader, PlainWriter, SharedValues
 from leakwatch.detect.windows import P2, Window
 from leakwatch.errors import StateError
 from leakwatch.model import Fingerprint, Frame, Stack, Verdict
@@ -42,9 +42,16 @@ class Outer:
 
 def converted(kind: Any, value: Any) -> Any:
     """Return a value after a round trip through a document."""
-    writer = PlainWriter()
+    shared = SharedValues()
+    writer = PlainWriter(shared)
     document = writer.document({"value": writer.write(kind, value)})
-    return PlainReader.document(stored(document), "target")["value"].read(kind)
+    return reader(document, shared)["value"].read(kind)
+
+
+def reader(document: Plain, shared: SharedValues, **settings: float) -> PlainReader:
+    """Return the reader of a document and its shared values, after a round trip through JSON."""
+    values = PlainReader.shared(stored(shared.plain), "shared values")
+    return PlainReader.document(stored(document), "target", values, **settings)
 
 
 @pytest.mark.parametrize(
@@ -97,19 +104,21 @@ def test_objects_are_filled() -> None:
 
 def test_stacks_are_written_once() -> None:
     """Stacks and frames that repeat have a number, and are one object again afterwards."""
-    writer = PlainWriter()
+    shared = SharedValues()
+    writer = PlainWriter(shared)
     document = writer.document({"value": writer.write(list[Stack], [stack("a"), stack("b"), stack("a")])})
     assert document["state"]["value"] == [0, 1, 0]
-    assert [len(document["shared"][name]) for name in ("Frame", "Stack", "Window")] == [3, 2, 0]
-    first, _, third = PlainReader.document(document, "target")["value"].read(list[Stack])
+    assert [len(shared.plain[name]) for name in ("Frame", "Stack", "Window")] == [3, 2, 0]
+    assert len(shared) == 5
+    first, _, third = reader(document, shared)["value"].read(list[Stack])
     assert first is third
 
 
 def test_numpy_numbers_become_plain() -> None:
     """Numbers that the detector computed are not numbers of numpy afterwards."""
-    assert type(PlainWriter().write(float, np.float32(0.5))) is float
-    assert type(PlainWriter().write(int, np.int64(3))) is int
-    assert type(PlainWriter().write(bool, np.bool_(1))) is bool
+    assert type(PlainWriter(SharedValues()).write(float, np.float32(0.5))) is float
+    assert type(PlainWriter(SharedValues()).write(int, np.int64(3))) is int
+    assert type(PlainWriter(SharedValues()).write(bool, np.bool_(1))) is bool
 
 
 ARRAY = {"dtype": "<f4", "shape": [2, 3], "data": bytes(24)}
@@ -145,11 +154,12 @@ ARRAY = {"dtype": "<f4", "shape": [2, 3], "data": bytes(24)}
 )
 def test_other_values_are_rejected(kind: Any, value: Any, message: str) -> None:
     """A value of another type or shape raises an error that names its place."""
-    writer = PlainWriter()
+    shared = SharedValues()
+    writer = PlainWriter(shared)
     writer.write(Stack, stack("a"))
     document = writer.document({"value": value})
     with pytest.raises(StateError) as error:
-        PlainReader.document(document, "target")["value"].read(kind)
+        reader(document, shared)["value"].read(kind)
     assert str(error.value).startswith("target.state.value" + message)
 
 
@@ -159,14 +169,39 @@ def test_other_values_are_rejected(kind: Any, value: Any, message: str) -> None:
         (lambda _: None, "target has no 'version'"),
         (lambda plain: {**plain, "version": 2}, "target.version is '2', not 1"),
         (lambda plain: {**plain, "block": 60.0}, "target.block is '60.0', not 300.0"),
-        (lambda plain: {**plain, "shared": {}}, "target.shared has no 'Frame'"),
     ],
 )
 def test_other_documents_are_rejected(change: Callable[[Any], Any], message: str) -> None:
     """A document of another version or with other settings raises an error."""
+    shared = SharedValues()
     with pytest.raises(StateError) as error:
-        PlainReader.document(change(PlainWriter().document({}, block=300.0)), "target", block=300.0)
+        reader(change(PlainWriter(shared).document({}, block=300.0)), shared, block=300.0)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("plain", "message"),
+    [
+        ({}, "shared values has no 'Frame'"),
+        ({"Frame": [["main.leak", "a.go"]]}, "shared values.Frame[0] has 2 elements, not 3"),
+        ({"Frame": [["main.leak", "a.go", "7"]]}, "shared values.Frame[0][2] is str, not int"),
+        ({"Frame": [], "Stack": [["f00d", [], 0, "", "", False, False]]}, "shared values.Stack[0][2] is 0, but"),
+    ],
+)
+def test_other_shared_values_are_rejected(plain: Plain, message: str) -> None:
+    """A shared value of another shape raises an error with its place."""
+    with pytest.raises(StateError) as error:
+        PlainReader.shared(plain, "shared values")
+    assert str(error.value).startswith(message)
+
+
+def test_later_documents_continue_the_numbers() -> None:
+    """A value has the same number in each document, also if it is another object; new values have new numbers."""
+    shared = SharedValues()
+    assert [PlainWriter(shared).write(Stack, stack(name)) for name in "aba"] == [0, 1, 0]
+    number = len(shared)
+    assert PlainWriter(shared).write(Stack, stack("b")) == 1
+    assert len(shared) == number
 
 
 COUNTS = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 99))
@@ -184,14 +219,17 @@ def test_a_history_continues(before: Any, after: Any, restart: bool) -> None:
         return time
 
     def plain(history: History) -> Any:
-        writer = PlainWriter()
-        return writer.document(writer.state(history))
+        shared = SharedValues()
+        writer = PlainWriter(shared)
+        return {"document": writer.document(writer.state(history)), "shared": shared.plain}
 
     original, copy = History(60.0, series_limit=3), History(60.0, series_limit=3)
     time = play(original, before, 0.0)
     if restart:
         original.restart()
-    copy.restore(PlainReader.document(stored(plain(original)), "history"))
+    stored_plain = stored(plain(original))
+    values = PlainReader.shared(stored_plain["shared"], "shared values")
+    copy.restore(PlainReader.document(stored_plain["document"], "history", values))
     play(original, after, time)
     play(copy, after, time)
     assert text(plain(copy)) == text(plain(original))

@@ -1,18 +1,19 @@
 """The state of a service as plain values."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from leakwatch.detect.plain import Plain, PlainWriter
+from leakwatch.detect.plain import Plain, PlainWriter, SharedValues
 from leakwatch.errors import StateError
 from leakwatch.leaks.ignore import IgnoreRule
-from leakwatch.leaks.service_state import ServiceState
+from leakwatch.leaks.service_state import ServicePlain, ServiceState
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Fingerprint, Target, Verdict
 from leakwatch.pipeline import Pipeline
-from tests.support.plain import stored
+from tests.support.plain import from_plain, stored, to_plain
 from tests.support.simulated import HOUR, START, samples, stack
 
 RULE = IgnoreRule(function="main.pool", at_most=500)
@@ -35,15 +36,15 @@ def play() -> Pipeline:
     return pipeline
 
 
-def converted(pipeline: Pipeline) -> tuple[Plain, list[Plain]]:
-    """Return the plain values of the only service and its targets, after a round trip through JSON."""
-    ((service, targets),) = pipeline.to_plain(0.0)
-    return stored(service), [stored(target) for target in targets]
+def converted(pipeline: Pipeline) -> ServicePlain:
+    """Return the plain values of the only service, after a round trip through JSON."""
+    (service,) = to_plain(pipeline)
+    return from_plain(stored(service))
 
 
 def test_targets_come_back(pipeline: Pipeline) -> None:
     """Current targets are current, removed ones are removed, in the same order."""
-    service = ServiceState.from_plain(*converted(pipeline), SETTINGS, 0.0)
+    service = ServiceState.from_plain(converted(pipeline), SETTINGS, 0.0)
     assert list(service.targets) == ["a", "b"]
     assert {target: departed.time for target, departed in service.departed.items()} == {C: START + 4 * HOUR}
     assert all(state.sites._functions is service.functions for state in service.states)
@@ -52,7 +53,7 @@ def test_targets_come_back(pipeline: Pipeline) -> None:
 def test_leaks_come_back(pipeline: Pipeline) -> None:
     """Candidates, groups and the rules that ignore them are the same; groups refer to the candidates."""
     old = pipeline.services["shop"].leaks
-    new = ServiceState.from_plain(*converted(pipeline), SETTINGS, 0.0).leaks
+    new = ServiceState.from_plain(converted(pipeline), SETTINGS, 0.0).leaks
     assert repr(new.candidates) == repr(old.candidates)  # the pooled judgements have nan
     assert repr(new.groups) == repr(old.groups)
     assert new.groups[LEAK].head is new.candidates[LEAK]
@@ -63,14 +64,14 @@ def test_leaks_come_back(pipeline: Pipeline) -> None:
 
 def test_rules_that_were_removed_no_longer_ignore(pipeline: Pipeline) -> None:
     """A stored rule that the new settings do not have is dropped."""
-    service = ServiceState.from_plain(*converted(pipeline), DetectionSettings(), 0.0)
+    service = ServiceState.from_plain(converted(pipeline), DetectionSettings(), 0.0)
     assert service.leaks.rules == {}
 
 
 def test_the_pool_continues_with_the_histories_of_the_targets(pipeline: Pipeline) -> None:
     """Members of the pool read the restored histories; a missing target is not a member."""
-    service, (_, *current) = converted(pipeline)
-    restored = ServiceState.from_plain(service, current, SETTINGS, 0.0)
+    plain = converted(pipeline)
+    restored = ServiceState.from_plain(replace(plain, targets=plain.targets[1:]), SETTINGS, 0.0)
     assert restored._pooled is not None
     for detector, name in zip(restored._pooled, ("history", "sites"), strict=True):
         members = detector._pool.members
@@ -83,7 +84,7 @@ def test_a_service_without_pool() -> None:
     """The only target of a service is not pooled, before and after."""
     pipeline = Pipeline(SETTINGS)
     pipeline.observe(pipeline.add_target(A), START, 0, samples({"a": 1}))
-    assert ServiceState.from_plain(*converted(pipeline), SETTINGS, 0.0)._pooled is None
+    assert ServiceState.from_plain(converted(pipeline), SETTINGS, 0.0)._pooled is None
 
 
 @pytest.mark.parametrize(
@@ -105,10 +106,10 @@ def test_a_service_without_pool() -> None:
 )
 def test_other_values_are_rejected(pipeline: Pipeline, change: Callable[[Any, Any], Any], message: str) -> None:
     """A value of another version or shape raises an error with its place."""
-    service, targets = converted(pipeline)
-    change(service, targets[0])
+    plain = converted(pipeline)
+    change(plain.service, plain.targets[0])
     with pytest.raises(StateError) as error:
-        ServiceState.from_plain(service, targets, SETTINGS, 0.0)
+        ServiceState.from_plain(plain, SETTINGS, 0.0)
     assert str(error.value) == message
 
 
@@ -131,7 +132,7 @@ class Recorder(PlainWriter):
     """Records the attributes of each class that are not in its STATE."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(SharedValues())
         self.missing: dict[str, set[str]] = {}
 
     def state(self, value: Any) -> Plain:
@@ -156,7 +157,7 @@ def test_each_attribute_is_state_or_listed(pipeline: Pipeline) -> None:
 
 def test_candidates_follow_their_judgements(pipeline: Pipeline) -> None:
     """A restored candidate derives the verdict from its judgements, as the original does."""
-    service = ServiceState.from_plain(*converted(pipeline), SETTINGS, 0.0)
+    service = ServiceState.from_plain(converted(pipeline), SETTINGS, 0.0)
     candidate = service.leaks.candidates[Fingerprint(LEAK)]
     assert not candidate.update_verdict(START)
     for target in list(candidate.judgements):

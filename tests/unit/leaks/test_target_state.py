@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from leakwatch.detect.plain import Plain, PlainReader, SharedValues
 from leakwatch.errors import ScrapeError, StateError
 from leakwatch.leaks.findings import FullDump, Proof
 from leakwatch.leaks.memory import MemoryMeasurement, MemoryUsage
@@ -33,7 +34,15 @@ def played(series: int = 3) -> TargetState:
 
 def restored(plain: Any, now: float = 0.0) -> TargetState:
     """Return the state of plain values after a round trip through JSON."""
-    return TargetState.from_plain(stored(plain), SETTINGS, Functions(), now)
+    plain = stored(plain)
+    shared = PlainReader.shared(plain["shared"], "shared values")
+    return TargetState.from_plain(plain["target"], shared, SETTINGS, Functions(), now=now)
+
+
+def to_plain(state: TargetState, now: float = 0.0) -> Plain:
+    """Return the plain values of a target, and the values that it shares."""
+    shared = SharedValues()
+    return {"target": state.to_plain(shared, now), "shared": shared.plain}
 
 
 def test_target_and_health_come_back() -> None:
@@ -43,7 +52,7 @@ def test_target_and_health_come_back() -> None:
     state.health.results["timeout"] += 2
     state.health.error = "no answer"
     state.health.up = False
-    new = restored(state.to_plain(0.0))
+    new = restored(to_plain(state))
     assert (new.target.labels, new.health, new.total) == ({"zone": "a"}, state.health, 9)
     assert new.process_tracker.process == Process("run1", "build1")
     assert new.judgements == state.judgements
@@ -63,7 +72,7 @@ def test_results_of_probes_come_back() -> None:
     for i in range(6):
         usage = MemoryUsage(stacks=1e6 + 4096 * 10 * i, resident=2e6 + 9000 * 10 * i)
         results.memory.add(MemoryMeasurement(usage, 100 + 10 * i, {key: 10 + 10 * i}))
-    new = restored(state.to_plain(0.0)).probe_results
+    new = restored(to_plain(state)).probe_results
     assert (new.proof, new.first_proof, new.convincing) == (results.proof, results.first_proof, {key})
     assert (new.full_dump, new.unavailable) == (results.full_dump, results.unavailable)
     assert new.memory.measurements == results.memory.measurements
@@ -77,7 +86,7 @@ def test_pauses_of_probes_go_by_the_new_stopwatch() -> None:
     state.probe_results.schedule("proof").succeeded(1000.0)
     state.probe_results.schedule("dump").failed(ScrapeError("timeout", "no answer"), 1000.0)
     state.probe_results.schedule("memory").failed(ScrapeError("status", "status 404"), 1000.0)
-    results = restored(state.to_plain(1010.0), now=5.0).probe_results
+    results = restored(to_plain(state, 1010.0), now=5.0).probe_results
     proof, dump, memory = (results.schedule(name) for name in ("proof", "dump", "memory"))
     assert [proof.allows(now, 30.0) for now in (24.0, 25.0)] == [False, True]
     assert [dump.allows(now, 0.0) for now in (54.0, 55.0)] == [False, True]
@@ -88,7 +97,7 @@ def test_pauses_of_probes_go_by_the_new_stopwatch() -> None:
 
 def test_lists_of_limited_length_stay_limited() -> None:
     """The starts of processes and the steps between scrapes are limited after a restart of leakwatch too."""
-    new = restored(played().to_plain(0.0))
+    new = restored(to_plain(played()))
     assert new.process_tracker._starts.maxlen is not None
     assert new.history.open_block._steps.maxlen is not None
 
@@ -117,27 +126,27 @@ def test_lists_of_limited_length_stay_limited() -> None:
 )
 def test_other_values_are_rejected(change: Callable[[Any], Any], message: str) -> None:
     """A value of another version, of other settings or of another shape raises an error with its place."""
-    plain = stored(played().to_plain(0.0))
-    change(plain)
+    plain = stored(to_plain(played()))
+    change(plain["target"])
     with pytest.raises(StateError) as error:
-        TargetState.from_plain(plain, SETTINGS, Functions(), 0.0)
+        restored(plain)
     assert str(error.value).startswith(message)
 
 
 def test_conversion_changes_nothing() -> None:
     """The state is as before, and shares no array with its plain value or with the restored state."""
     state = played()
-    plain = state.to_plain(0.0)
+    plain = to_plain(state)
     before, new = text(plain), restored(plain)
     new.restart()
-    assert text(state.to_plain(0.0)) == before
+    assert text(to_plain(state)) == before
     assert text(plain) == before
 
 
 def test_the_size_of_a_series() -> None:
     """A series takes 1.5 KB for its numbers, and its stack; other values are small beside those."""
     state = played(series=1000)
-    history = state.to_plain(0.0)["state"]["history"]
+    history = to_plain(state)["target"]["state"]["history"]
 
     def size(value: Any) -> int:
         children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -145,4 +154,4 @@ def test_the_size_of_a_series() -> None:
 
     numbers = np.ceil(size(history) / len(state.history.rows))
     assert 1400 < numbers < 1600
-    assert len(text(state.to_plain(0.0))) / len(state.history.rows) < 2 * numbers
+    assert len(text(to_plain(state))) / len(state.history.rows) < 2 * numbers
