@@ -5,6 +5,7 @@ import os
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Coroutine, Generator, Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -14,6 +15,11 @@ Result = TypeVar("Result")
 HEARTBEAT: Final = 0.1  # seconds between two measurements of the lag
 TURN: Final = 0.005  # seconds of work after which other tasks run
 SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+def _uptime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def thread_cpu_seconds() -> float:
@@ -21,15 +27,41 @@ def thread_cpu_seconds() -> float:
     return time.thread_time()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockReading:
+    """The time of a clock; `boot`: the id of the boot, "" if unknown, `uptime`: seconds since the boot."""
+
+    time: float
+    boot: str
+    uptime: float
+
+
 class Clock:
     """Unix time that advances evenly from its creation, also during steps of the wall clock and suspension."""
 
-    def __init__(self) -> None:
-        self._start = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    def __init__(self, boot_id: Path = BOOT_ID) -> None:
+        self._start = time.time() - _uptime()
+        self._boot = boot_id.read_text().strip() if boot_id.exists() else ""
 
     def time(self) -> float:
         """Return the time, in unix seconds."""
-        return self._start + time.clock_gettime(time.CLOCK_BOOTTIME)
+        return self._start + _uptime()
+
+    def read(self) -> ClockReading:
+        """Return the time, as a later process can resume it."""
+        uptime = _uptime()
+        return ClockReading(time=self._start + uptime, boot=self._boot, uptime=uptime)
+
+    def resume(self, last: ClockReading) -> None:
+        """Continue the clock of an earlier process from its last reading, so that time never goes back.
+
+        Within a boot it continues exactly, also if the wall clock was changed meanwhile. After another boot it is
+        the wall clock, or the last reading if that is later.
+        """
+        if last.boot and last.boot == self._boot:
+            self._start = last.time - last.uptime
+        else:
+            self._start = max(time.time(), last.time) - _uptime()
 
     def stopwatch(self) -> float:
         """Return seconds for measuring durations. They do not advance while the machine is suspended."""

@@ -25,6 +25,7 @@ from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.file import parse_settings, read_settings
 from leakwatch.settings.messages import Location, cross_field_error, friendly_message
 from leakwatch.settings.units import format_duration
+from leakwatch.storage.config import StorageConfig
 from leakwatch.web.server.config import WebConfig
 
 OPTIONS: Final = {
@@ -35,8 +36,12 @@ OPTIONS: Final = {
     ("web", "enable_lifecycle"): "--web.enable-lifecycle",
     ("warm_from", "url"): "--warm-from",
     ("evidence", "path"): "--evidence.path",
+    ("storage", "path"): "--storage.path",
 }
 """Section and key -> the command line option that overrides it; `--target` adds to `scrape_configs`."""
+
+DEFAULT_FOLDER: Final = Path("data")  # of the state, in the working directory
+EVIDENCE: Final = "evidence"  # in the folder of the state
 
 Value = str | bool | Sequence[str]
 """The value of an option."""
@@ -87,6 +92,7 @@ class Config(BaseSettings):
     metrics: MetricsConfig = MetricsConfig()
     alerting: AlertingConfig = AlertingConfig()
     evidence: EvidenceConfig = EvidenceConfig()
+    storage: StorageConfig = StorageConfig()
     web: WebConfig = WebConfig()
     warm_from: PrometheusConfig | None = None
     """Prometheus that fills the histories at the start."""
@@ -148,6 +154,15 @@ class Config(BaseSettings):
             detail = error.errors()[0]
             raise UsageError(f"{options.option_at(detail['loc'])}: {friendly_message(detail)}") from error
 
+    def with_storage(self, default: Path | None) -> "Config":
+        """Return the configuration with the folders of state and evidence; `default`: for the state."""
+        folder = default if self.storage.path is None else self.storage.path
+        storage = self.storage.model_copy(update={"path": folder or ""})
+        evidence = self.evidence
+        if evidence.path is None and folder:
+            evidence = evidence.model_copy(update={"path": Path(folder) / EVIDENCE})
+        return self.model_copy(update={"storage": storage, "evidence": evidence})
+
     @property
     def summary(self) -> str:
         """The number of jobs, targets, discoverers, receivers and rules, in one line."""
@@ -200,7 +215,7 @@ def load(path: Path, options: Overrides = Overrides()) -> Config:
     config = read_config(path).override(options)
     if not config.scrape_configs:
         raise ConfigError(f"{path}: nothing to watch: no scrape_configs, and no --target is given")
-    return config
+    return config.with_storage(DEFAULT_FOLDER if DEFAULT_FOLDER.is_dir() else None)
 
 
 def read_config(path: Path) -> Config:

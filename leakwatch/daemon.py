@@ -25,6 +25,8 @@ from leakwatch.scrape.metrics import DiscoveryCollector, LoadCollector, TargetCo
 from leakwatch.scrape.scheduler import Scheduler
 from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.scrape.target_set import TargetSet
+from leakwatch.storage.metrics import StorageCollector
+from leakwatch.storage.storage import Storage
 from leakwatch.web.api.fleet import Fleet
 from leakwatch.web.api.state import AlertContext, AppState, OwnState
 from leakwatch.web.app import build_web
@@ -70,6 +72,7 @@ class Daemon:
         self._backfill: Backfill | None = None
         self._backfilling: asyncio.Task[None] | None = None
         self._notifier = Notifier(self._clock, self.pipeline.open_leaks, self.pipeline.health)
+        self.storage = Storage(self.config.storage, self.pipeline, self._notifier, self._clock)
         self._stop = asyncio.Event()
         self._target_collector = TargetCollector(
             self.pipeline,
@@ -85,9 +88,13 @@ class Daemon:
         SIGINT, SIGTERM and SIGHUP stop it, except the signal `reload_on`, which reloads the configuration.
         """
         loop = asyncio.get_running_loop()
+        await self.storage.start()  # first, because it sets the clock
+        self._started = self._clock.time()
+        self._reloaded = ("", self._started)
         collectors = (
             self._target_collector,
             DiscoveryCollector(self._targets, self._clock.wall),
+            StorageCollector(self.storage.status, self._clock.wall),
             LoadCollector(self._starts, self._lag.delays, lambda: len(asyncio.all_tasks(loop))),
         )
         web = build_web(self.config.web, self._web_file, self._app_state, collectors, self.reload)
@@ -122,6 +129,8 @@ class Daemon:
                 built_targets=self._targets.counts,
                 discoverers=self._targets.discoverers,
                 alertmanagers=self._notifier.clients,
+                storage=self.storage.status,
+                pauses=self.storage.pauses,
             ),
             alerts=AlertContext(url=url, external_labels=lambda: self.config.alerting.external_labels),
             evidence=self.evidence.store,
@@ -144,6 +153,7 @@ class Daemon:
         self._scheduler.every(OVERLOAD, start_queue.PERIOD, start_queue.PERIOD, self._judge_overload)
         if self.config.warm_from:
             self._backfill = Backfill.from_config(self.config.warm_from, self.pipeline, self._clock)
+            self._backfill.skip(self.pipeline.services)
             self._backfilling = asyncio.create_task(self._backfill.run())
         await self._targets.configure(self.config.jobs())
         self._notifier.configure(self.config.alerting, self.url)
@@ -156,6 +166,7 @@ class Daemon:
         self._scheduler.stop()
         self._targets.stop()
         await asyncio.gather(web_stop, self._notifier.stop(), self._loops.close())
+        await self.storage.stop()
         await self.evidence.store.stop()
         if self._backfill:
             await self._backfill.close()
@@ -194,6 +205,8 @@ class Daemon:
                 log.warning("changes to warm_from take effect after a restart")
             if config.evidence.path != self.config.evidence.path:
                 log.warning("changes to evidence.path take effect after a restart")
+            if config.storage.path != self.config.storage.path:
+                log.warning("changes to storage.path take effect after a restart")
         except ConfigError as error:
             self._reloaded = (str(error), self._reloaded[1])
             log.error("reload failed, the old configuration stays in force", error=str(error))  # noqa: TRY400  no traceback needed
@@ -205,6 +218,7 @@ class Daemon:
         if self.pipeline.configure(config.judging()):
             log.warning("all histories were dropped: detection.block or detection.series_limit changed")
         self.evidence.store.configure(config.evidence)
+        self.storage.configure(config.storage)
         self._loops.reload()
         await self._targets.configure(config.jobs())
         self._notifier.configure(config.alerting, self.url)
@@ -234,5 +248,6 @@ class Daemon:
         if events:
             self._notifier.wake()
             self.evidence.on_events(events)
+            self.storage.on_events(events)
         for event in events:
             log_event(event)

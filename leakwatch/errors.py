@@ -12,6 +12,7 @@
       - MalformedProfile    the format is right, but a line is invalid
   - FetcherClosed           the fetcher was closed meanwhile: the request has neither a result nor an error
   - StateError              a plain value is not a valid state; the state in use stays
+  - StorageError            the stored state cannot be read or written; leakwatch continues in memory
   - EvidenceError           a profile cannot be stored, or a stored one cannot be read
   - DeliveryError           alerts were not delivered; the next attempt may succeed
     - RejectedError         Alertmanager rejected an alert; another attempt would fail too
@@ -121,6 +122,10 @@ class MalformedProfile(ProfileError):  # noqa: N818  see NotAProfile
 
 class StateError(LeakwatchError):
     """A plain value is not a valid state; the message names its place."""
+
+
+class StorageError(LeakwatchError):
+    """The stored state cannot be read or written; the message names the file or folder."""
 
 
 class EvidenceError(LeakwatchError):

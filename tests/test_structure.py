@@ -17,7 +17,7 @@ LAYERS = (  # the lowest first
     {"errors", "model", "clock", "settings"},
     {"profile", "detect", "http"},
     {"pipeline", "leaks", "discovery"},
-    {"scrape", "notify", "evidence"},
+    {"scrape", "notify", "evidence", "storage"},
     {"web"},
     {"daemon", "config"},
     {"cli", "__main__", "health"},
@@ -34,7 +34,8 @@ WITHIN = {
 PURE = {"profile", "detect", "leaks", "pipeline", "model", "errors"}
 PURE_MODULES = {
     *(f"evidence.{name}" for name in ("record", "index")),
-    *(f"notify.{name}" for name in ("rules", "annotations", "alerts", "queue")),
+    *(f"notify.{name}" for name in ("rules", "annotations", "alerts", "queue", "saved_alerts")),
+    *(f"storage.{name}" for name in ("rows", "pauses", "codec")),
     *(f"discovery.{name}" for name in ("relabel", "go_regexp", "kubernetes.objects", "kubernetes.meta_labels")),
     *(
         f"web.api.{name}"
@@ -71,6 +72,9 @@ ONLY_IN = {
     "bcrypt": {"web.server.passwords"},
     "uvicorn": {"web.server.connection", "web.server.server"},
     "time": {"clock"},
+    "sqlite3": {"storage.database", "storage.transfer"},
+    "fcntl": {"storage.lock"},
+    "msgpack": {"storage.codec"},
 }
 ONLY_BELOW = {
     "prometheus_client": ("metrics", "app"),

@@ -107,7 +107,7 @@ def _cancel_on_signals() -> None:
 
 def _save(svg: str, picture: Path) -> None:
     """Write the picture without the fonts that a browser would fetch from a server."""
-    picture.write_text(re.sub(r"@font-face \{[^}]*\}\s*", "", svg))
+    picture.write_text(re.sub(r"@font-face \{[^@}]*\}\s*", "", svg))
 
 
 class DemoDisplay:

@@ -9,7 +9,7 @@ build.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from enum import IntEnum
 from types import MappingProxyType
@@ -66,7 +66,7 @@ class PlainWriter:
 
     def state(self, value: Any) -> Plain:
         """Return the state of an object as its STATE lists it."""
-        return {name: self.write(kind, getattr(value, name)) for name, kind in state_of(type(value)).items()}
+        return {name: self.write(kind, getattr(value, name)) for name, kind in _state_of(value)}
 
     def write(self, kind: Any, value: Any) -> Any:  # noqa: PLR0911  one per form
         """Return a value of type `kind` as a plain value."""
@@ -154,7 +154,7 @@ class PlainReader:
 
     def fill(self, state: Any) -> None:
         """Set the state of a new object, as its STATE lists it."""
-        for name, kind in state_of(type(state)).items():
+        for name, kind in _state_of(state):
             setattr(state, name, self[name].read(kind, getattr(state, name)))
 
     def read(self, kind: Any, template: Any = None) -> Any:  # noqa: PLR0911  one per form
@@ -242,3 +242,9 @@ class PlainReader:
 
     def _element(self, value: Any, suffix: str) -> "PlainReader":
         return PlainReader(value, self.place + suffix, self.now, self._shared)
+
+
+def _state_of(value: Any) -> Iterable[tuple[str, Any]]:
+    """Return the attributes of an object that are its state, with their types."""
+    kind: Any = type(value)
+    return state_of(kind).items()

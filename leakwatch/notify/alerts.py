@@ -88,6 +88,15 @@ class Alerts:
     def __len__(self) -> int:
         return len(self._alerts)
 
+    @property
+    def active(self) -> list[ActiveAlert]:
+        """All alerts, pending and resolved ones too."""
+        return [*self._alerts.values()]
+
+    def restore(self, alerts: Iterable[ActiveAlert]) -> None:
+        """Continue with the alerts of an earlier process."""
+        self._alerts = {alert.condition.labels: alert for alert in alerts}
+
     def update(self, conditions: Iterable[ActiveCondition], time: float) -> list[Alert]:
         """Update all alerts from the conditions that hold at `time`; return the alerts to send now."""
         active = {condition.labels: condition for condition in conditions}

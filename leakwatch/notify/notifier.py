@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import httpx
 import structlog
 
 from leakwatch.clock import Clock
+from leakwatch.detect.plain import Plain
 from leakwatch.discovery.relabel import relabel, rules
 from leakwatch.discovery.runner import DiscoveryRunner
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.http.client import Client, Tls
 from leakwatch.leaks.model import Leak
 from leakwatch.model import Target, TargetHealth
+from leakwatch.notify import saved_alerts
 from leakwatch.notify.alertmanager import AlertmanagerAddress, AlertmanagerClient
 from leakwatch.notify.alerts import Alerts
 from leakwatch.notify.config import AlertingConfig, AlertmanagerConfig
@@ -63,6 +66,14 @@ class Notifier:
     def start(self) -> None:
         """Start to evaluate the rules; requires a running event loop."""
         self._evaluating = (asyncio.create_task(self._run()), asyncio.create_task(self._wake_at_intervals()))
+
+    def to_plain(self) -> Plain:
+        """Return the states of all alerts as plain values."""
+        return saved_alerts.to_plain(self._alerts, self._rules)
+
+    def restore(self, plain: Any) -> None:
+        """Continue with the alerts of an earlier process, before `start`. Raise StateError."""
+        saved_alerts.restore(plain, self._alerts, self._rules)
 
     async def stop(self) -> None:
         """Stop evaluating and sending. Alerts are not resolved, because the leaks do not end with leakwatch."""

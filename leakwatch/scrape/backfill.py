@@ -86,6 +86,10 @@ class Backfill:
         if new:
             self._not_empty.set()
 
+    def skip(self, services: Iterable[str]) -> None:
+        """Do not fill the histories of `services`, which were restored from the storage."""
+        self._added.update(services)
+
     @property
     def waiting(self) -> int:
         """The number of services that wait for their history."""

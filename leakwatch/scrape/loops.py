@@ -74,6 +74,8 @@ class ScrapeLoops:
             self._remove(target)
         if complete:
             self._reloading = False
+            for target in self._pipeline.targets.keys() - self._targets.keys():
+                self._remove(target)  # restored from an earlier process
         for target, scrape_target in self._targets.items():
             if previous.get(target) != scrape_target:
                 self._start(scrape_target)

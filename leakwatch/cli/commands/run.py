@@ -16,6 +16,7 @@ from leakwatch.cli.options import check_positive, shipped
 from leakwatch.errors import UsageError
 
 if TYPE_CHECKING:
+    from leakwatch.config import Config, Overrides
     from leakwatch.discovery.shard import Shard
 
 commands = typer.Typer()
@@ -61,6 +62,15 @@ EnableLifecycle = Annotated[
 EvidencePath = Annotated[
     str | None, typer.Option("--evidence.path", metavar="DIR", help="Folder for profiles of leaking targets.")
 ]
+StoragePath = Annotated[
+    str | None,
+    typer.Option(
+        "--storage.path",
+        metavar="DIR",
+        envvar="LEAKWATCH_STORAGE_PATH",
+        help='Folder for the state over restarts; "" keeps it in memory.',
+    ),
+]
 ShardOption = Annotated[
     str | None,
     typer.Option("--shard", metavar="I/N", help="Scrape only the I-th of N shards, from 0; or auto/N."),
@@ -98,6 +108,7 @@ def run(  # noqa: PLR0913  each is an option
     shard: ShardOption = None,
     warm_from: WarmFrom = None,
     evidence_path: EvidencePath = None,
+    storage_path: StoragePath = None,
     log_level: Annotated[Level, typer.Option(help="Lowest level of the logged events.")] = Level.INFO,
 ) -> None:
     """Run the daemon."""
@@ -105,7 +116,7 @@ def run(  # noqa: PLR0913  each is an option
 
     with absent("pygments", "rich"):  # httpx and structlog import them for commands of their own: 4 MB
         from leakwatch.cli.logging import configure
-        from leakwatch.config import Config, Overrides, load
+        from leakwatch.config import Overrides, load
         from leakwatch.daemon import Daemon
         from leakwatch.web.server.web_config_file import WebFile
 
@@ -120,11 +131,18 @@ def run(  # noqa: PLR0913  each is an option
         ("web", "enable_lifecycle"): enable_lifecycle or None,
         ("warm_from", "url"): warm_from or None,
         ("evidence", "path"): evidence_path or None,
+        ("storage", "path"): storage_path,
     }
     options = Overrides(target or (), values)
-    read_config = partial(load, config, options) if config else partial(Config().override, options)
+    read_config = partial(load, config, options) if config else partial(_without_file, options)
     gc.set_threshold(*GC_THRESHOLDS)
     asyncio.run(Daemon(read_config, WebFile(web_config), _own_shard(shard)).run())
+
+
+def _without_file(options: "Overrides") -> "Config":
+    from leakwatch.config import Config
+
+    return Config().override(options).with_storage(None)
 
 
 @contextlib.contextmanager

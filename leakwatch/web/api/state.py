@@ -10,6 +10,8 @@ from leakwatch.discovery.target_builder import RelabeledTargets
 from leakwatch.evidence.store import Store
 from leakwatch.notify.alertmanager import AlertmanagerClient
 from leakwatch.scrape.start_queue import StartQueue
+from leakwatch.storage.pauses import Pauses
+from leakwatch.storage.storage import StorageStatus
 from leakwatch.web.api.fleet import Fleet
 from leakwatch.web.api.snapshots import SnapshotReader
 
@@ -42,6 +44,8 @@ class OwnState:
     """Targets by job."""
     discoverers: Callable[[], Sequence[DiscovererStatus]]
     alertmanagers: Mapping[str, AlertmanagerClient]
+    storage: StorageStatus
+    pauses: Pauses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,42 @@
+"""The lock of a storage folder: one process at a time saves its state there."""
+
+import errno
+import fcntl
+import os
+import socket
+from pathlib import Path
+from typing import Final
+
+from leakwatch.errors import StorageError
+
+FILE: Final = "leakwatch.lock"
+UNSUPPORTED: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+
+
+class FolderLock:
+    """The lock of `folder`, held from its creation until `release` or the end of the process.
+
+    Raise StorageError if another process holds it, or the file system has no locks, and OSError.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / FILE
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        except OSError as error:
+            holder = os.pread(self._file, 200, 0).decode(errors="replace").strip()
+            os.close(self._file)
+            if isinstance(error, BlockingIOError):
+                raise StorageError(f"{folder} is in use by {holder or 'another process'}") from error
+            if error.errno in UNSUPPORTED:
+                raise StorageError(
+                    f"{folder} is on a file system without locks, such as NFS without lockd"
+                ) from error
+            raise
+
+    def release(self) -> None:
+        """Release the lock."""
+        os.close(self._file)
