@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 QUICK = tests/unit tests/pipeline tests/fuzz tests/test_layout.py tests/test_patterns.py tests/test_structure.py tests/docs/test_wording.py
 
-.PHONY: help setup venv test test-quick test-slow test-faults fuzz demo lint types detection soak dashboards docs vendor bench image image-lock audit fmt clean
+.PHONY: help setup venv test test-quick test-slow test-faults fuzz demo lint types detection kills soak dashboards docs vendor bench image image-lock audit fmt clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
@@ -65,6 +65,9 @@ types: venv ## run mypy --strict
 
 detection: venv ## fail if detection is clearly worse than benchmarks/detection/quick.json
 	python benchmarks/detection/run.py --quick --check --jobs 2
+
+kills: venv ## kill a process 50 times, and compare its leaks and alerts with those of one that runs on; ARGS="--kills 10"
+	python -m tests.kill $(ARGS)
 
 soak: ## run leakwatch for two hours at 50 times the normal rate, and fail if it leaks; ARGS="--minutes 10"
 	@.ci/tools.sh venv go

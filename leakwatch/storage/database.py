@@ -121,7 +121,7 @@ class Database:
                 if saved >= before and self.size <= size_limit:
                     break
                 self._connection.execute("DELETE FROM service WHERE name = ?", (name,))
-            self._connection.execute(f"PRAGMA incremental_vacuum({STEP})").fetchall()
+            self._connection.executescript(f"PRAGMA incremental_vacuum({STEP})")  # `execute` would free one page
             return self.size
 
     @property

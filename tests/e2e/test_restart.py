@@ -115,8 +115,6 @@ def test_a_folder_that_disappears(
     daemon = leakwatch("--config", path)
     wait_for(lambda: daemon.series("leakwatch_storage_last_save_timestamp_seconds")[0][1])
     shutil.rmtree(tmp_path / "state")
-    wait_for(
-        lambda: [event for event in daemon.events() if "was removed or replaced" in event.get("error", "")], HANG
-    )
-    wait_for(lambda: [event for event in daemon.events() if event["event"] == "state is saved again"], HANG)
+    wait_for(lambda: any("was removed or replaced" in event.get("error", "") for event in daemon.events()))
+    wait_for(lambda: any(event["event"] == "state is saved again" for event in daemon.events()))
     assert (tmp_path / "state" / "leakwatch.db").exists()

@@ -192,7 +192,7 @@ class TargetSeries(ApiModel):
 
 
 class Mark(ApiModel):
-    """An event in a plot: start of the growth, change of the verdict, restart, new build, or start of leakwatch."""
+    """An event in a plot: start of growth, change of the verdict, restart, new build, or start of leakwatch."""
 
     time: float
     kind: Literal["first_seen", "verdict", "restart", "deploy", "pause"]
