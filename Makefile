@@ -40,10 +40,9 @@ test-quick: ## run the linters, the type checker and the tests without services
 
 # The tests wait most of the time, so there are more workers than cores. The longest modules come first (tests/e2e/conftest.py).
 test-slow: setup ## run the tests with real services, Prometheus, Alertmanager, Chromium and containers
-	pytest -n 6 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(QUICK) tests/faults)
+	pytest -n 6 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(QUICK))
 
-# Not part of `make test` yet: on a machine with a load of 7 per core, the probes of bad targets took more than 300 s.
-test-faults: setup ## run leakwatch beside bad targets of all kinds
+test-faults: setup ## run only the tests of test-slow with bad targets of all kinds
 	pytest tests/faults
 
 fuzz: venv ## fuzz all parsers, guided by coverage, 60 s each; ARGS are options and targets: --seconds 600 text proto

@@ -29,7 +29,7 @@ class Trace:
     also those of hidden runtime frames. `truncated`: whether the root is missing, so that the origin is unknown.
     `parked`: the hidden function that the innermost visible frame called, "" if the profile does not name it.
     `parked_at`: the address of this function, 0 if it is named or no frame is hidden. `wait`: the wait reason, if
-    the profile has it.
+    the profile has it. `repeated`: whether the parser keeps the trace, because an earlier group had it.
 
     Traces compare by identity, because a parser returns the same object for equal text.
     """
@@ -42,6 +42,7 @@ class Trace:
     parked: str = ""
     parked_at: int = 0
     wait: str = ""
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
