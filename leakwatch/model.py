@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from typing import Final, NewType
 
 from leakwatch.errors import REASONS
@@ -118,7 +119,7 @@ class Verdict(IntEnum):
     LEAKING = 4
     PROVEN = 5
 
-    @property
+    @cached_property
     def word(self) -> str:
         """The verdict as metrics, pages and docs spell it."""
         return self.name.lower()
