@@ -42,6 +42,11 @@ def duration(seconds: float | None) -> str:
     return text if text.endswith("ms") else SECOND_UNIT.sub(" ", text)
 
 
+def moment(time: float | None) -> str:
+    """Return a time for people, in UTC: "2026-11-21 14:54:43 UTC"."""
+    return UNKNOWN if time is None else format_time(time)
+
+
 def clock(time: float | None, now: float) -> str:
     """Return a time in UTC, with the date unless it is today: "14:54 UTC", "Nov 20 14:54 UTC"."""
     if time is None:
@@ -75,10 +80,9 @@ def place(file: str, line: int = 0) -> str:
 
 
 FILTERS = {
-    "moment": format_time,
     "size": format_size,
     **{
         function.__name__: function
-        for function in (number, rate, percent, duration, clock, iso, cut, short, place)
+        for function in (number, rate, percent, duration, moment, clock, iso, cut, short, place)
     },
 }
