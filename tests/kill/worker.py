@@ -173,7 +173,7 @@ def profile(answer: Answer) -> bytes:
     return render(Profile(sum(answer.counts.values()), tuple((trace, count) for trace, count in traces if count)))
 
 
-async def main(folder: Path, first: int, last: int, wall_offset: float = 0.0, boot: str = "boot") -> None:
+async def main(folder: Path, first: int, last: int, wall_offset: float, boot: str) -> None:
     """Run a worker."""
     await Worker(folder, WorldClock(first, wall_offset, boot)).run(first, last)
 
@@ -182,4 +182,5 @@ if __name__ == "__main__":
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     gc.set_threshold(50_000, 5, 1_000)
     folder, first, last, *rest = sys.argv[1:]
-    asyncio.run(main(Path(folder), int(first), int(last), *(float(text) for text in rest[:1]), *rest[1:]))
+    offset, boot = rest or ("0", "boot")
+    asyncio.run(main(Path(folder), int(first), int(last), float(offset), boot))
