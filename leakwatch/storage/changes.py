@@ -70,6 +70,10 @@ class Changes:
         """Save everything again, to a new database."""
         self._services.clear()
 
+    def restored(self, services: Iterable[str]) -> None:
+        """Record that services were restored, so that they are removed from the database when they end."""
+        self._services |= {name: SavedService() for name in services}
+
     def add(self, targets: Iterable[Target]) -> None:
         """Add targets whose verdicts have changed."""
         self._urgent.update(targets)
