@@ -107,12 +107,16 @@ def test_a_damaged_file_is_set_aside(
     wait_for(lambda: daemon.series("leakwatch_storage_last_save_timestamp_seconds")[0][1])
 
 
-def test_a_folder_that_disappears(start: Start, leakwatch: Run, tmp_path: Path, alertmanager: Alertmanager) -> None:
+def test_a_folder_that_disappears(
+    start: Start, leakwatch: Run, tmp_path: Path, alertmanager: Alertmanager
+) -> None:
     """A daemon whose folder was removed reports it, and creates the folder again."""
     path = config(tmp_path, start("healthy").removeprefix("http://"), alertmanager)
     daemon = leakwatch("--config", path)
     wait_for(lambda: daemon.series("leakwatch_storage_last_save_timestamp_seconds")[0][1])
     shutil.rmtree(tmp_path / "state")
-    wait_for(lambda: [event for event in daemon.events() if "was removed or replaced" in event.get("error", "")], HANG)
+    wait_for(
+        lambda: [event for event in daemon.events() if "was removed or replaced" in event.get("error", "")], HANG
+    )
     wait_for(lambda: [event for event in daemon.events() if event["event"] == "state is saved again"], HANG)
     assert (tmp_path / "state" / "leakwatch.db").exists()
