@@ -19,8 +19,8 @@ UNUSED_IN_PYTHON = (
     *("config-*", "dist-packages", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test"),
     *("tkinter", "turtledemo", "unittest", "venv", "_test*.so", "_tkinter*.so", "xx*.so"),
     # each of these also needs a library
-    *("_codecs_*.so", "_curses*.so", "_dbm*.so", "_gdbm*.so", "_sqlite3*.so", "_uuid*.so", "readline*.so"),
-    *("curses", "dbm", "sqlite3", "_pyrepl"),  # the packages of these
+    *("_codecs_*.so", "_curses*.so", "_dbm*.so", "_gdbm*.so", "_uuid*.so", "readline*.so"),
+    *("curses", "dbm", "_pyrepl"),  # the packages of these
     *("_pydecimal.py", "doctest.py", "mailbox.py", "pdb.py", "pydoc.py", "turtle.py", "wave.py", "xmlrpc"),
 )
 UNUSED_IN_VENV = ("_simd*.so", "_*_tests*.so")  # of numpy
