@@ -1,4 +1,4 @@
-"""What the commands of `leakwatch storage` print."""
+"""Output of `leakwatch storage`."""
 
 import contextlib
 from collections.abc import Iterator

@@ -26,7 +26,7 @@ PRIVATE: Final = 0o600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceSummary:
-    """What a database has of one service.
+    """Content of a database for one service.
 
     `saved`: time of the wall clock; `targets`, `stacks`: their numbers; `first`, `last`: times of the first
     profile in the lifetimes of the targets, and of the latest one; `error`: why the state is invalid, "" if it is
@@ -46,7 +46,7 @@ class ServiceSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What a database has; `size`: bytes of the files, `values`: name -> value beside the services."""
+    """Content of a database; `size`: bytes of the files, `values`: name -> value beside the services."""
 
     path: Path
     version: int
@@ -70,7 +70,7 @@ def database_path(path: Path) -> Path:
 
 
 def summarize(path: Path) -> Summary:
-    """Return what the database at `path` has, beside a daemon that uses it; raise StorageError."""
+    """Return the content of the database at `path`, which a daemon may use; raise StorageError."""
     with _reading(path) as connection:
         connection.execute("BEGIN")  # all of one moment
         names = connection.execute("SELECT name, saved FROM service ORDER BY name").fetchall()

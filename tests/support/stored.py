@@ -24,7 +24,7 @@ END = START + HOURS * HOUR
 
 @cache
 def leaking_service(name: str) -> ServicePlain:
-    """Return the state of a service whose function main.leak gains a goroutine per scrape, on two targets."""
+    """Return the state of a service in which main.leak gains a goroutine per scrape, on two targets."""
     pipeline = Pipeline(DetectionSettings())
     for number in range(int(HOURS * HOUR / INTERVAL)):
         counts = {"leak": number, "steady": 10}

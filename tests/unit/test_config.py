@@ -273,7 +273,7 @@ def test_an_empty_file_with_a_target(tmp_path: Path) -> None:
     """An empty file with a target on the command line gives the defaults and this target."""
     (tmp_path / "c.yml").write_text("")
     config = load(tmp_path / "c.yml", Overrides(["shop=http://h:1"]))
-    assert config == Config().override(Overrides(["shop=http://h:1"]))
+    assert config == Config().override(Overrides(["shop=http://h:1"])).with_storage(None)
 
 
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
