@@ -754,7 +754,7 @@ def test_documented_manifests_are_valid(tools: Path, tmp_path: Path) -> None:
                 file.write_text(document["data"]["leakwatch.yml"])
                 assert load(file, Overrides(["shop=http://127.0.0.1:6060"])).owners
         counts.append(len(manifests))
-    assert len(counts) == 5
+    assert len(counts) == 6
     assert all(counts)
 
 
