@@ -48,7 +48,8 @@ LABEL org.opencontainers.image.title="leakwatch" \
 
 ENV PATH=/opt/leakwatch/bin \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
-    LEAKWATCH_LISTEN=0.0.0.0:9979
+    LEAKWATCH_LISTEN=0.0.0.0:9979 \
+    LEAKWATCH_STORAGE_PATH=/data
 USER 65532:65532
 WORKDIR /data
 VOLUME /data

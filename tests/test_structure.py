@@ -78,7 +78,7 @@ ONLY_IN = {
 }
 ONLY_BELOW = {
     "prometheus_client": ("metrics", "app"),
-    "typer": ("main", "run", "scrape", "check", "config"),
+    "typer": ("main", "run", "scrape", "check", "config", "storage"),
 }
 
 

@@ -19,8 +19,8 @@ UNUSED_IN_PYTHON = (
     *("config-*", "dist-packages", "ensurepip", "idlelib", "lib2to3", "pydoc_data", "site-packages", "test"),
     *("tkinter", "turtledemo", "unittest", "venv", "_test*.so", "_tkinter*.so", "xx*.so"),
     # each of these also needs a library
-    *("_codecs_*.so", "_curses*.so", "_dbm*.so", "_gdbm*.so", "_sqlite3*.so", "_uuid*.so", "readline*.so"),
-    *("curses", "dbm", "sqlite3", "_pyrepl"),  # the packages of these
+    *("_codecs_*.so", "_curses*.so", "_dbm*.so", "_gdbm*.so", "_uuid*.so", "readline*.so"),
+    *("curses", "dbm", "_pyrepl"),  # the packages of these
     *("_pydecimal.py", "doctest.py", "mailbox.py", "pdb.py", "pydoc.py", "turtle.py", "wave.py", "xmlrpc"),
 )
 UNUSED_IN_VENV = ("_simd*.so", "_*_tests*.so")  # of numpy
@@ -30,6 +30,7 @@ UNUSED_PACKAGES = (
     # rich imports pygments, but leakwatch highlights no source code
     *("pygments/lexers/[!_]*", "pygments/lexers/_*_builtins.py"),
     "pydantic/v1",  # for code that was written for pydantic 1
+    "yaml/_yaml*.so",  # leakwatch reads YAML with the loader in Python
 )
 FILES = ("/etc/os-release", "/etc/nsswitch.conf", "/etc/ld.so.conf", "/etc/ssl/certs/ca-certificates.crt")
 

@@ -118,7 +118,8 @@ class Sections:
         if "anyOf" in value:
             return " or ".join(self._words(option) for option in value["anyOf"] if option.get("type") != "null")
         if "enum" in value or "const" in value:
-            return ", ".join(f"`{option}`" for option in value.get("enum", [value.get("const")]))
+            options = value.get("enum", [value.get("const")])
+            return ", ".join(f"`{option or json.dumps(option)}`" for option in options)
         if value.get("type") == "array":
             return f"list of {self._words(value['items'])}"
         if value.get("type") == "object":

@@ -47,7 +47,7 @@ class EvidenceConfig(BaseSettings):
     """`evidence`: the raw profiles of leaking targets that leakwatch stores."""
 
     path: ConfigPath | None = None
-    """The folder of the profiles. Without a folder they are stored in memory."""
+    """The folder of the profiles; by default `evidence` in `storage.path`. Without both they are in memory."""
     size_limit: Size = 256 * 1024**2
     """The maximum size of all profiles, compressed."""
     memory_limit: Size = 16 * 1024**2

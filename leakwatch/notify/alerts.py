@@ -1,11 +1,12 @@
 """States of alerts over time, as in Prometheus: pending, firing, resolved. Pure.
 
-A firing alert is sent again every `resend` seconds. Its end time lies a few minutes ahead, so Alertmanager
-resolves the alert if leakwatch no longer sends it. Only alerts that were sent are resolved.
+A firing alert is sent again every `resend` seconds. Its end time lies 15 minutes ahead, so Alertmanager resolves
+the alert if leakwatch no longer sends it. A restart of leakwatch of up to ten minutes does not: the next process
+continues with the stored alerts. Only alerts that were sent are resolved.
 
 A Prometheus that evaluates the same rules notices the end of an alert up to one scrape and one evaluation later.
-It would fire an alert again that leakwatch has resolved. So leakwatch stops sending for half of an alert's
-validity before it resolves the alert.
+It would fire an alert again that leakwatch has resolved. So leakwatch sends nothing for twice `resend` before it
+resolves the alert.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,6 +17,9 @@ from typing import Final
 from leakwatch.notify.rules import ActiveCondition, Labels
 
 RETENTION: Final = 900.0  # seconds for which a resolved alert is sent again
+VALIDITY: Final = 900.0
+"""Seconds from sending an alert to its end time: ten minutes without leakwatch, and five to start and deliver. The
+alerts of a leakwatch that never returns end after the same time as those of the rules in Prometheus."""
 
 
 class AlertState(Enum):
@@ -127,7 +131,12 @@ class Alerts:
     @property
     def _validity(self) -> float:
         """Seconds from sending an alert to its end time: two lost requests in a row do not end the alert."""
-        return 4 * max(self.resend, self.interval)
+        return max(VALIDITY, 4 * self._period)
+
+    @property
+    def _period(self) -> float:
+        """Seconds between two sends of an alert."""
+        return max(self.resend, self.interval)
 
     def _update_state(self, alert: ActiveAlert, time: float, *, holds: bool) -> bool:
         """Update the state of an alert; return whether to keep the alert."""
@@ -141,7 +150,7 @@ class Alerts:
             return False
         if alert.inactive_since is None:
             alert.inactive_since = time
-        if alert.resolved_at is None and time - alert.inactive_since >= rule.keep_firing_for + self._validity / 2:
+        if alert.resolved_at is None and time - alert.inactive_since >= rule.keep_firing_for + 2 * self._period:
             alert.resolved_at = time
         return alert.resolved_at is None or time - alert.resolved_at <= RETENTION
 

@@ -21,8 +21,9 @@ import yaml
 
 from leakwatch import __version__
 from leakwatch.cli.main import app
-from leakwatch.config import Overrides, load
+from leakwatch.config import Config, Overrides, load
 from leakwatch.discovery.relabel import RelabelConfig, relabel, rules
+from leakwatch.settings.units import parse_size
 from tests.support.manifests import (
     CHART,
     FLEET,
@@ -214,6 +215,53 @@ def test_the_chart_renders_the_shipped_fleet(everything: dict[str, list[Document
     assert [word.replace("$(SHARDS)", "1") for word in base_container.pop("args")] == arguments
     assert base_container.pop("env") == [{"name": "SHARDS", "value": "1"}]
     assert base_container == chart_container
+    (base_claim,), (chart_claim,) = base["volumeClaimTemplates"], chart["volumeClaimTemplates"]
+    assert base_claim["spec"] == chart_claim["spec"]
+
+
+def test_state_and_evidence_fit_on_their_volume(everything: dict[str, list[Document]]) -> None:
+    """The volume at /data is larger than the limits of the configuration, by at least 64 MiB for files of SQLite.
+
+    A sidecar has the state of one service, which is small.
+    """
+    limits = Config()
+    checked = 0
+    for name, manifests in everything.items():
+        for document in manifests:
+            for pod in pods([document]):
+                if name == "chart/static" or not leakwatches([document]):
+                    continue
+                is_sidecar = name.startswith("sidecar/")
+                state = 0 if is_sidecar else limits.storage.size_limit
+                mounts = leakwatches([document])[0]["volumeMounts"]
+                (volume,) = (mount["name"] for mount in mounts if mount["mountPath"] == "/data")
+                size = parse_size(size_of_volume(document, pod, volume))
+                assert size >= state + limits.evidence.size_limit + (64 << 20), name
+                checked += 1
+    assert checked > 8
+
+
+def size_of_volume(document: Document, pod: Document, name: str) -> str:
+    """Return the size of a volume: of its claim, or of its emptyDir."""
+    for claim in document["spec"].get("volumeClaimTemplates", ()):
+        if claim["metadata"]["name"] == name:
+            return str(claim["spec"]["resources"]["requests"]["storage"])
+    (volume,) = (volume for volume in pod["spec"]["volumes"] if volume["name"] == name)
+    return str(volume["emptyDir"]["sizeLimit"])
+
+
+def test_the_volumes_of_the_chart(everything: dict[str, list[Document]]) -> None:
+    """`persistence` describes a claim per pod, or the limit of an emptyDir."""
+    (claim,) = first(everything["chart/everything"], "StatefulSet")["spec"]["volumeClaimTemplates"]
+    assert claim["metadata"]["annotations"] == {"example.com/backup": "no"}
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteOncePod"],
+        "storageClassName": "fast",
+        "resources": {"requests": {"storage": "10Gi"}},
+    }
+    without = first(everything["chart/static"], "StatefulSet")["spec"]
+    assert "volumeClaimTemplates" not in without
+    assert {"name": "data", "emptyDir": {"sizeLimit": "512Mi"}} in without["template"]["spec"]["volumes"]
 
 
 def test_a_sidecar_does_not_delay_its_service(everything: dict[str, list[Document]]) -> None:
@@ -528,6 +576,8 @@ def test_the_chart_lints(name: str) -> None:
         ({"shard": 3}, "additional properties 'shard' not allowed"),
         ({"image": {"digest": "sha256:abc"}}, "'/image/digest'"),
         ({"warmFrom": "prometheus:9090"}, "'/warmFrom'"),
+        ({"persistence": {"size": "large"}}, "'/persistence/size'"),
+        ({"persistence": {"accessModes": ["ReadOnlyMany"]}}, "'/persistence/accessModes/0'"),
         ({"web": {"routePrefix": "leakwatch/"}}, "'/web/routePrefix'"),
         ({"web": {"allowedHosts": ["https://lw.example.com"]}}, "'/web/allowedHosts/0'"),
         ({"networkPolicy": {"pprofPorts": ["pprof"]}}, "'/networkPolicy/pprofPorts/0': got string, want integer"),
@@ -704,7 +754,7 @@ def test_documented_manifests_are_valid(tools: Path, tmp_path: Path) -> None:
                 file.write_text(document["data"]["leakwatch.yml"])
                 assert load(file, Overrides(["shop=http://127.0.0.1:6060"])).owners
         counts.append(len(manifests))
-    assert len(counts) == 5
+    assert len(counts) == 6
     assert all(counts)
 
 

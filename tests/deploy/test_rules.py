@@ -73,6 +73,7 @@ def test_the_alerts_and_their_severities() -> None:
         "LeakwatchNotificationsFailing": "warning",
         "LeakwatchOverloaded": "warning",
         "LeakwatchConfigReloadFailed": "warning",
+        "LeakwatchStorageFailing": "warning",
     }
 
 

@@ -22,7 +22,7 @@ WHEEL = f"leakwatch-{__version__}-py3-none-any.whl"
 SPDX = get_spdx_licensing()
 ALLOWED = {
     *("0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "PSF-2.0", "Python-2.0.1"),
-    *("Unicode-3.0", "Unicode-DFS-2016", "Zlib", "bzip2-1.0.6"),
+    *("Unicode-3.0", "Unicode-DFS-2016", "Zlib", "blessing", "bzip2-1.0.6"),
     "Apache-2.0 WITH LLVM-exception",
     # Copyleft that does not extend to programs that use the library.
     *("LGPL-2.1-or-later", "MPL-2.0", "GPL-3.0-or-later WITH GCC-exception-3.1"),

@@ -101,9 +101,9 @@ def fleet() -> list[Document]:
     pod = for_podman(first(those, "StatefulSet")["spec"]["template"])
     (beside,) = pods(documents((KUBERNETES / "sidecar" / "classic.yaml").read_text()))
     pod["spec"]["containers"].append(for_podman(beside)["spec"]["containers"][0])
-    (data,) = (volume for volume in pod["spec"]["volumes"] if "emptyDir" in volume)
-    (mount,) = (m for m in pod["spec"]["containers"][0]["volumeMounts"] if m["mountPath"] == "/data")
-    data["name"] = mount["name"] = f"{NAME}-data"
+    (claim,) = first(those, "StatefulSet")["spec"]["volumeClaimTemplates"]
+    volume = {"name": claim["metadata"]["name"], "persistentVolumeClaim": {"claimName": f"{NAME}-data"}}
+    pod["spec"]["volumes"].append(volume)  # as the controller of a StatefulSet does
     return [first(those, "ConfigMap"), pod]
 
 

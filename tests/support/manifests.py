@@ -39,6 +39,7 @@ VALUES: Mapping[str, Document] = {
         "discovery": {"enabled": False},
         "scrapeConfigs": [{"job_name": "legacy", "static_configs": [{"targets": ["10.0.0.7:6060"]}]}],
         "networkPolicy": {"extraEgress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]},
+        "persistence": {"enabled": False, "size": "512Mi"},
     },
     "secured": {
         "web": {
@@ -73,6 +74,12 @@ VALUES: Mapping[str, Document] = {
             }
         ],
         "logLevel": "debug",
+        "persistence": {
+            "size": "10Gi",
+            "storageClass": "fast",
+            "accessModes": ["ReadWriteOncePod"],
+            "annotations": {"example.com/backup": "no"},
+        },
         "extraEnv": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "token", "key": "token"}}}],
         "extraVolumes": [{"name": "targets", "configMap": {"name": "targets"}}],
         "extraVolumeMounts": [{"name": "targets", "mountPath": "/etc/targets", "readOnly": True}],

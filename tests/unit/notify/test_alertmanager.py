@@ -84,7 +84,7 @@ def test_the_request_has_the_format_of_alertmanager() -> None:
     assert posted["generatorURL"] == alert.generator_url
     assert (posted["startsAt"], posted["endsAt"]) == (
         "2023-11-14T22:13:27.000+00:00",
-        "2023-11-14T22:17:27.000+00:00",
+        "2023-11-14T22:28:27.000+00:00",
     )
 
 

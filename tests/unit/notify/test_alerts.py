@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from leakwatch.model import Target, TargetHealth, Verdict
+from leakwatch.notify import saved_alerts
 from leakwatch.notify.alerts import Alert
 from tests.support.leaking import START, Play, leak
 
@@ -18,7 +19,7 @@ def names(alerts: Iterable[Alert]) -> list[str]:
 
 
 def test_a_leak_fires_at_once_and_is_sent_again() -> None:
-    """An alert starts when its leak was confirmed, ends four `resend` later, and is sent again each minute."""
+    """An alert starts when its leak was confirmed, ends 15 minutes later, and is sent again each minute."""
     play = Play()
     (alert,) = play.at(20, [leak()])
     assert dict(alert.labels) == {
@@ -30,12 +31,28 @@ def test_a_leak_fires_at_once_and_is_sent_again() -> None:
         "wait": "chan send",
         "owner": "team-shop",
     }
-    assert (alert.starts_at, alert.ends_at, alert.resolved) == (START, START + 20 + 240, False)
+    assert (alert.starts_at, alert.ends_at, alert.resolved) == (START, START + 20 + 900, False)
     assert alert.generator_url == f"https://leakwatch.example.com/leaks/shop/{leak().stack.fingerprint}"
     assert play.at(35, [leak()]) == []
     (again,) = play.at(80, [leak(goroutines=400)])
-    assert (again.starts_at, again.ends_at) == (START, START + 80 + 240)
+    assert (again.starts_at, again.ends_at) == (START, START + 80 + 900)
     assert "400" in again.annotations["summary"]
+
+
+def test_an_alert_that_is_rarely_sent_is_valid_longer() -> None:
+    """With a long `resend` an alert is valid for four of them, so that lost requests do not end it."""
+    (alert,) = Play(resend=600).at(0, [leak()])
+    assert alert.ends_at == START + 2400
+
+
+def test_a_restart_of_ten_minutes_resolves_nothing() -> None:
+    """The restored alert is sent with the same start before the end time of the last one, and is not resolved."""
+    before, after = Play(), Play()
+    (sent,) = before.at(60, [leak()])
+    saved_alerts.restore(saved_alerts.to_plain(before.alerts, before.rules), after.alerts, after.rules)
+    (again,) = after.at(60 + 11 * MINUTE, [leak()])
+    assert (again.labels, again.starts_at, again.resolved) == (sent.labels, sent.starts_at, False)
+    assert sent.ends_at > START + 60 + 11 * MINUTE
 
 
 def test_a_changed_verdict_is_sent_at_once() -> None:

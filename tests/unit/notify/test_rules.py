@@ -101,7 +101,8 @@ def played(verdicts: Mapping[Leaky, Script], ups: Mapping[str, list[bool]]) -> l
 
 def exported(verdicts: Mapping[Leaky, Script], ups: Mapping[str, list[bool]]) -> list[dict[str, str]]:
     """Return the series that Prometheus would have scraped, in the format of promtool."""
-    exported_series = [
+    exported_series = [series("leakwatch_build_info", {}, ["1"] * MINUTES)]
+    exported_series += [
         series("leakwatch_up", {"service": "shop", "target": name}, [str(int(is_up)) for is_up in up])
         for name, up in ups.items()
     ]

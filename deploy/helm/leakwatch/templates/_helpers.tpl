@@ -94,8 +94,7 @@ httpGet: {path: {{ printf "%s%s" .root.Values.web.routePrefix .path }}, port: we
 {{- if not $jobs -}}
 {{- fail "nothing to watch: discovery.enabled is false and scrapeConfigs is empty" -}}
 {{- end -}}
-{{- $kept := dict "evidence" (.Files.Get "files/leakwatch.yml" | fromYaml).evidence -}}
-{{ merge (dict "scrape_configs" $jobs) .Values.config $kept | toYaml }}
+{{ merge (dict "scrape_configs" $jobs) .Values.config | toYaml }}
 {{- end }}
 
 {{- /* An endpoint of a monitor; parameters: monitor (its values), port, path, scheme. */}}

@@ -19,7 +19,6 @@ and for the labels of the pod: {{- include "leakwatch.sidecar.labels" .Subcharts
     - run
     - --target=$(SERVICE)={{ .Values.sidecar.target }}
     - --listen=0.0.0.0:9979
-    - --evidence.path=/data/evidence
     {{- with .Values.sidecar.extraArgs }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
