@@ -48,7 +48,7 @@ class SavedPart(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class StorageStatus:
-    """What metrics and pages show of the storage."""
+    """The state of the storage, for metrics and pages."""
 
     folder: Path | None
     """None: the state is in memory only."""
@@ -102,7 +102,7 @@ class Storage:
         self.status.is_full = self._changes.skip_normal = False
 
     def on_events(self, events: Sequence[Event]) -> None:
-        """Save the targets whose verdicts have changed now."""
+        """Save the targets of changed verdicts now."""
         self._changes.add(Target(event.leak.service, name) for event in events for name in event.leak.targets)
         self._woken.set()
 

@@ -110,7 +110,7 @@ def test_a_damaged_file_is_set_aside(
 def test_a_folder_that_disappears(
     start: Start, leakwatch: Run, tmp_path: Path, alertmanager: Alertmanager
 ) -> None:
-    """A daemon whose folder was removed reports it, and creates the folder again."""
+    """A daemon reports that its folder was removed, and creates it again."""
     path = config(tmp_path, start("healthy").removeprefix("http://"), alertmanager)
     daemon = leakwatch("--config", path)
     wait_for(lambda: daemon.series("leakwatch_storage_last_save_timestamp_seconds")[0][1])

@@ -21,7 +21,7 @@ Damage = Callable[[Path, random.Random], tuple[str, ...]]
 
 @dataclass(slots=True)
 class Alertmanager:
-    """What Alertmanager makes of the alerts: an alert that is not sent again ends at its end time."""
+    """The alerts as Alertmanager handles them: an alert that is not sent again ends at its end time."""
 
     active: dict[Key, dict[str, Any]] = field(default_factory=dict)
     notified: list[tuple[str, Key]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Services with leaks, pools and restarts: a function of the minute, whoever asks and whenever."""
+"""Services with leaks, pools and restarts: a function of the minute."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ BUSY: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a target returns: counts by stack name, and the process that answers."""
+    """The response of a target: counts by stack name, and the process that answers."""
 
     counts: Mapping[str, int]
     process: Process

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from leakwatch.errors import StateError, StorageError
+from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Process, Sample, Target, Verdict
 from leakwatch.pipeline import Pipeline
@@ -44,7 +45,7 @@ class Part:
 
 
 class Life:
-    """One process: a pipeline whose state is stored in `folder`, from `time` on."""
+    """One process: a pipeline that stores its state in `folder`, from `time` on."""
 
     def __init__(
         self, folder: Path, time: float = START, settings: DetectionSettings | None = None, **limits: Any
@@ -176,7 +177,7 @@ def test_a_verdict_is_saved_at_once(tmp_path: Path) -> None:
         life.pipeline.add_target(A)
         (leak,) = life.pipeline.open_leaks()
         del events
-        life.storage.on_events([module.Event(life.clock.now, Verdict.NORMAL, leak)])
+        life.storage.on_events([Event(life.clock.now, Verdict.NORMAL, leak)])
         await until(lambda: life.storage.status.saved_at == life.clock.now)
         shutil.copytree(tmp_path, tmp_path / "killed")
 
