@@ -189,6 +189,16 @@ class TargetHealth:
     stretched_by: str = ""
     """The cost that stretches the interval, or "overload"; "" if it is not stretched."""
 
+    def after_restart(self) -> "TargetHealth":
+        """Return the health that a new process of leakwatch begins with.
+
+        Its counters begin at zero: a counter that continues below its last exported value would count everything
+        twice. A target that was down is down since then, and whether another one is still up is unknown.
+        """
+        return TargetHealth(
+            up=self.up and None, reason=self.reason, error=self.error, time=self.time, since=self.since
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class JudgedStack:

@@ -276,7 +276,7 @@ class Pipeline:
             self.services[service.name] = service
             self.targets |= {state.target: state for state in service.targets.values()}
             for state in service.targets.values():
-                state.health.up = state.health.up and None  # whether it is still up is unknown
+                state.health = state.health.after_restart()
         self._tracker.revision += 1
 
     def adopt(self, service: str, other: "Pipeline") -> None:

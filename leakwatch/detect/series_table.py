@@ -15,7 +15,7 @@ from leakwatch.model import Fingerprint, Sample, Samples, Stack
 class SeriesTable:
     """At most `limit` rows, each of one stack."""
 
-    STATE: ClassVar = {"stacks": list[Stack | None], "rows": dict[Fingerprint, int], "_last_seen": Sums}
+    STATE: ClassVar = {"stacks": list[Stack | None], "_last_seen": Sums}
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -34,8 +34,7 @@ class SeriesTable:
         self._resize(len(plain["stacks"].elements()))
         plain.fill(self)
         self._number_origins()
-        if {stack.fingerprint: row for row, stack in enumerate(self.stacks) if stack} != self.rows:
-            raise plain["rows"].error("are not those of the stacks")
+        self.rows = {stack.fingerprint: row for row, stack in enumerate(self.stacks) if stack}
 
     def see(self, rows: Sequence[int], time: float) -> None:
         """Record that the stacks of `rows` had goroutines at `time`."""

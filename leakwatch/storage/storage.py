@@ -110,7 +110,7 @@ class Storage:
         """Save everything, and close the database."""
         if self._task:
             self._task.cancel()
-            last = asyncio.ensure_future(self._save(everything=True))
+            last = asyncio.ensure_future(self.save(everything=True))
             await asyncio.wait([last], timeout=LAST_SAVE)
             if not last.done():
                 log.error("state not saved: the disk does not respond", path=str(self.status.folder))
@@ -123,7 +123,7 @@ class Storage:
             try:
                 if self._database is None and self._clock.stopwatch() - self._opened_at >= RETRY:
                     await self._reopen(folder)
-                await self._save()
+                await self.save()
             except Exception:
                 log.exception("internal error while saving the state")
             waiting = asyncio.ensure_future(self._woken.wait())
@@ -134,7 +134,7 @@ class Storage:
                 waiting.cancel()
                 sleeping.cancel()
 
-    async def _save(self, *, everything: bool = False) -> None:
+    async def save(self, *, everything: bool = False) -> None:
         """Save what has changed; `everything`: also the counts of open blocks, as for few targets."""
         everything = everything or len(self._pipeline.targets) <= FEW
         async with self._saving:

@@ -150,7 +150,7 @@ class Worker:
 
     async def saved(self) -> None:
         """Save what has changed in this minute. A kill may come at any time, also before."""
-        await self.storage._save()
+        await self.storage.save()
         await self.evidence.store.flush()
 
     def leak(self, service: str, leak: Any) -> dict[str, Any]:

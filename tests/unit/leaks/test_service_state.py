@@ -120,7 +120,7 @@ NO_STATE: dict[str, set[str]] = {
     "OpenBlock": {"_usual", "_before", "_batch", "_batch_changes", "_batch_regular"},
     "Pool": {"block", "members", "rows", "last", "_stack_pool"},
     "PoolMember": {"history", "history_rows", "pool_rows", "version"},
-    "SeriesTable": {"limit", "origins", "version", "_origin_numbers"},
+    "SeriesTable": {"limit", "rows", "origins", "version", "_origin_numbers"},
     "ServiceState": {"name", "targets", "departed", "leaks", "_pooled"},
     "Sites": {"_configured_block", "_history", "_functions"},
     "TargetState": {"_settings", "_lows", "_lows_block"},

@@ -127,6 +127,23 @@ def test_a_stopped_process_continues(tmp_path: Path) -> None:
     ]
 
 
+def test_the_health_of_restored_targets(tmp_path: Path) -> None:
+    """Counters begin at zero; a target that was down is down since then, another one is neither up nor down."""
+
+    def act(life: Life) -> None:
+        life.leak()
+        for target, up in ((A, True), (B, False)):
+            health = life.pipeline.targets[target].health
+            health.up, health.since, health.reason = up, START + 60, "" if up else "timeout"
+            health.results["success"] += 7
+
+    lived(tmp_path, act)
+    targets = lived(tmp_path, lambda _: None, time=START + 4 * HOUR).pipeline.targets
+    a, b = targets[A].health, targets[B].health
+    assert (a.up, a.results.total()) == (None, 0)
+    assert (b.up, b.since, b.reason, b.results.total()) == (False, START + 60, "timeout", 0)
+
+
 def test_downtime_is_a_gap(tmp_path: Path) -> None:
     """The lifetime continues if the same process answers, and ends if another one does."""
     first = lived(tmp_path)
