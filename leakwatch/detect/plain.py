@@ -202,6 +202,8 @@ class PlainReader:
 
     def _shared_fields(self, kind: Any) -> Any:
         kinds = state_of(kind)
+        if isinstance(self.value, list) and [*map(type, self.value)] == [*kinds.values()]:
+            return kind(*self.value)  # a frame: there are thousands
         values = zip(kinds.items(), self.elements(len(kinds)), strict=True)
         return kind(**{name: reader.read(each) for (name, each), reader in values})
 
