@@ -140,7 +140,7 @@ def main() -> None:
     arguments.add_argument("--per-service", type=int, default=20)
     given = arguments.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
-    print("| varying stacks | first save | after a block | loop late | size | per 100,000 series | start | empty |")
+    print("| varying | first save | after a block | loop late | size | per 100,000 series | start | empty |")
     print("|---|---|---|---|---|---|---|---|")
     for share in (0.1, 1.0):
         world = World(given.targets, given.stacks, given.per_service, int(share * given.stacks))

@@ -78,7 +78,7 @@ class SeriesTable:
         room = self.limit - len(self.rows)
         candidates = [key for key in self.rows if key not in protected]
         empty = [key for key in candidates if key not in samples]
-        empty.sort(key=lambda key: float(self._last_seen[self.rows[key]]))
+        empty.sort(key=lambda key: (float(self._last_seen[self.rows[key]]), self.rows[key]))
         freed = [self.rows[key] for key in empty[: max(len(new) - room, 0)]]
         used = [(samples[key].goroutines, self.rows[key]) for key in candidates if key in samples]
         for sample, (goroutines, row) in zip(new[room + len(freed) :], sorted(used), strict=False):
