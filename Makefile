@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 QUICK = tests/unit tests/pipeline tests/fuzz tests/test_layout.py tests/test_patterns.py tests/test_structure.py tests/docs/test_wording.py
 
-.PHONY: help setup venv test test-quick test-slow test-faults fuzz demo lint types detection soak dashboards docs vendor bench image image-lock audit fmt clean
+.PHONY: help setup venv test test-quick test-slow test-faults fuzz demo lint types detection kills soak dashboards docs vendor bench image image-lock audit fmt clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
@@ -40,10 +40,9 @@ test-quick: ## run the linters, the type checker and the tests without services
 
 # The tests wait most of the time, so there are more workers than cores. The longest modules come first (tests/e2e/conftest.py).
 test-slow: setup ## run the tests with real services, Prometheus, Alertmanager, Chromium and containers
-	pytest -n 6 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(QUICK) tests/faults)
+	pytest -n 6 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(QUICK))
 
-# Not part of `make test` yet: on a machine with a load of 7 per core, the probes of bad targets took more than 300 s.
-test-faults: setup ## run leakwatch beside bad targets of all kinds
+test-faults: setup ## run only the tests of test-slow with bad targets of all kinds
 	pytest tests/faults
 
 fuzz: venv ## fuzz all parsers, guided by coverage, 60 s each; ARGS are options and targets: --seconds 600 text proto
@@ -65,6 +64,9 @@ types: venv ## run mypy --strict
 
 detection: venv ## fail if detection is clearly worse than benchmarks/detection/quick.json
 	python benchmarks/detection/run.py --quick --check --jobs 2
+
+kills: venv ## kill a process 50 times, and compare its leaks and alerts with those of one that runs on; ARGS="--kills 10"
+	python -m tests.kill $(ARGS)
 
 soak: ## run leakwatch for two hours at 50 times the normal rate, and fail if it leaks; ARGS="--minutes 10"
 	@.ci/tools.sh venv go

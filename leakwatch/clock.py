@@ -18,10 +18,6 @@ SCHEDSTAT: Final = Path("/proc/thread-self/schedstat")
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
-def _uptime() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 def thread_cpu_seconds() -> float:
     """Return the CPU seconds that this thread has used."""
     return time.thread_time()
@@ -40,16 +36,22 @@ class Clock:
     """Unix time that advances evenly from its creation, also during steps of the wall clock and suspension."""
 
     def __init__(self, boot_id: Path = BOOT_ID) -> None:
-        self._start = time.time() - _uptime()
+        self._start = self._unix() - self._uptime()
         self._boot = boot_id.read_text().strip() if boot_id.exists() else ""
+
+    def _uptime(self) -> float:
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def _unix(self) -> float:
+        return time.time()
 
     def time(self) -> float:
         """Return the time, in unix seconds."""
-        return self._start + _uptime()
+        return self._start + self._uptime()
 
     def read(self) -> ClockReading:
         """Return the time, as a later process can resume it."""
-        uptime = _uptime()
+        uptime = self._uptime()
         return ClockReading(time=self._start + uptime, boot=self._boot, uptime=uptime)
 
     def resume(self, last: ClockReading) -> None:
@@ -61,7 +63,7 @@ class Clock:
         if last.boot and last.boot == self._boot:
             self._start = last.time - last.uptime
         else:
-            self._start = max(time.time(), last.time) - _uptime()
+            self._start = max(self._unix(), last.time) - self._uptime()
 
     def stopwatch(self) -> float:
         """Return seconds for measuring durations. They do not advance while the machine is suspended."""
@@ -76,7 +78,7 @@ class Clock:
 
         The difference of the two clocks is rounded to 0.1 s. Otherwise exported times would change at each call.
         """
-        return moment + round(time.time() - self.time(), 1)
+        return moment + round(self._unix() - self.time(), 1)
 
 
 class CpuMeter(Generic[Result]):

@@ -117,6 +117,7 @@ class Daemon:
                 clock=self._clock,
                 health=self.pipeline.health,
                 scrape_targets=lambda: self._targets.targets,
+                pauses=self.storage.pauses,
             ),
             own=OwnState(
                 started=self._started,
@@ -130,7 +131,6 @@ class Daemon:
                 discoverers=self._targets.discoverers,
                 alertmanagers=self._notifier.clients,
                 storage=self.storage.status,
-                pauses=self.storage.pauses,
             ),
             alerts=AlertContext(url=url, external_labels=lambda: self.config.alerting.external_labels),
             evidence=self.evidence.store,

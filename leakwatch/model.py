@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from typing import Final, NewType
 
 from leakwatch.errors import REASONS
@@ -29,7 +30,7 @@ class Trace:
     also those of hidden runtime frames. `truncated`: whether the root is missing, so that the origin is unknown.
     `parked`: the hidden function that the innermost visible frame called, "" if the profile does not name it.
     `parked_at`: the address of this function, 0 if it is named or no frame is hidden. `wait`: the wait reason, if
-    the profile has it.
+    the profile has it. `repeated`: whether the parser keeps the trace, because an earlier group had it.
 
     Traces compare by identity, because a parser returns the same object for equal text.
     """
@@ -42,6 +43,7 @@ class Trace:
     parked: str = ""
     parked_at: int = 0
     wait: str = ""
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class Verdict(IntEnum):
     LEAKING = 4
     PROVEN = 5
 
-    @property
+    @cached_property
     def word(self) -> str:
         """The verdict as metrics, pages and docs spell it."""
         return self.name.lower()

@@ -37,6 +37,10 @@ SIZES = (30, 250, 2_000, 16_000)
 """Lengths of the texts. Slower patterns are found with shorter texts."""
 NOTICEABLE = 0.02
 """CPU seconds. A quadratic search in 16,000 characters takes about 1 s, a linear one 1 ms."""
+CERTAIN = 1.0
+"""CPU seconds that are too many on any machine, so that they are not measured again."""
+REPETITIONS = 5
+"""Measurements of a slow text; a single one within the limit shows that the others were disturbed."""
 TOLERANCE = 4
 REPEATS = {codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT}
 MAX_TEXTS = 2_000
@@ -178,10 +182,13 @@ def slow_text(pattern: re.Pattern[Any], method: str) -> str:
     """Return the beginning of a text for which the time grows faster than its length, or ""."""
     for short, long in pairwise(SIZES):
         for text, longer in zip(texts(pattern, short), texts(pattern, long), strict=True):
-            if seconds(pattern, method, longer) < NOTICEABLE:
+            first = seconds(pattern, method, longer)
+            if first < NOTICEABLE:
                 continue
-            times = [min(seconds(pattern, method, each) for _ in range(3)) for each in (text, longer)]
-            if times[1] > NOTICEABLE and times[1] > TOLERANCE * long / short * times[0]:
+            if first > CERTAIN:
+                return longer[:100]
+            limit = TOLERANCE * long / short * min(seconds(pattern, method, text) for _ in range(3))
+            if all(seconds(pattern, method, longer) > max(limit, NOTICEABLE) for _ in range(REPETITIONS)):
                 return longer[:100]
     return ""
 

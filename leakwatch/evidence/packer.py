@@ -31,12 +31,15 @@ class Worker:
     @property
     def waiting(self) -> int:
         """The number of calls that are not done."""
-        while self._calls and self._calls[0].done():
-            self._calls.popleft()
+        self._drop_done()
         return len(self._calls)
 
     def call(self, function: Callable[[], Result]) -> "Future[Result]":
-        """Call `function` after all earlier calls."""
+        """Call `function` after all earlier calls. Neither it nor its result is kept when the call is done.
+
+        Results are packed bodies. Kept, they took 6.5 KB per body of 29 KB: 37 MB per day and leaking target.
+        """
+        self._drop_done()
         future = self._pool.submit(function)
         self._calls.append(future)
         return future
@@ -44,6 +47,10 @@ class Worker:
     def stop(self, *, wait: bool) -> None:
         """Stop after the current call; if `wait`, after all calls, and return then."""
         self._pool.shutdown(wait=wait, cancel_futures=not wait)
+
+    def _drop_done(self) -> None:
+        while self._calls and self._calls[0].done():
+            self._calls.popleft()
 
 
 class Packer:

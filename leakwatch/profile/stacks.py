@@ -11,7 +11,7 @@ from leakwatch.profile.wait_reason import PARKED, RUNNABLE, wait_reason
 
 
 class Identifier:
-    """Identifies the stack of each trace. Traces and stacks are cached, and equal stacks are one object.
+    """Identifies the stack of each trace. Repeated traces and stacks are cached; equal stacks are then one object.
 
     `own_code`: prefixes of functions that are own code regardless of their files.
     """
@@ -30,7 +30,7 @@ class Identifier:
         stack = self._by_trace.newer.get(trace) or self._by_trace.get(trace)
         if stack is None:
             stack = self._identify(trace)
-            if stack.wait != RUNNABLE:
+            if trace.repeated and stack.wait != RUNNABLE:
                 self._by_trace.put(trace, stack, 1 + len(trace.counters) // 1024)
         return stack
 
@@ -73,7 +73,7 @@ class Identifier:
             if cached == stack:
                 stack = cached
             self._by_fingerprint.put(fingerprint, stack)
-            if wait != RUNNABLE:
+            if trace.repeated and wait != RUNNABLE:
                 self._by_trace.put(trace, stack)
             samples[fingerprint] = replace(sample, stack=stack)
 
@@ -92,7 +92,8 @@ class Identifier:
             wait=wait,
             truncated=trace.truncated,
         )
-        self._by_fingerprint.put(fingerprint, stack, _weight(frames))
+        if cached or self._by_fingerprint.admits(fingerprint):
+            self._by_fingerprint.put(fingerprint, stack, _weight(frames))
         return stack
 
     def blame(self, frames: Sequence[Frame]) -> Frame:

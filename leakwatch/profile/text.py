@@ -173,15 +173,17 @@ class Parser:
             key = hash(rest.removeprefix(b" 0x"))
             trace = traces.newer.get(key) or traces.get(key)
             if trace is None:
-                trace = self._trace(rest)
-                traces.put(key, trace, 1 + len(rest) // 1024)
+                repeated = traces.admits(key)
+                trace = self._trace(rest, repeated=repeated)
+                if repeated:
+                    traces.put(key, trace, 1 + len(rest) // 1024)
             goroutines = int(count)
             self._sum += goroutines
             groups.append((trace, goroutines))
             self._line += block.count(b"\n") + 2
         return groups
 
-    def _trace(self, text: bytes) -> Trace:
+    def _trace(self, text: bytes, *, repeated: bool) -> Trace:
         if text.count(b"\n") > MAX_DEPTH:
             raise self._malformed(f"expected at most {MAX_DEPTH} lines in a group", text, self._line)
         lines = text.split(b"\n")
@@ -197,22 +199,22 @@ class Parser:
             first = 2
         cached = self._frames
         frames = tuple(
-            cached.get(line) or self._frame(line, self._line + i) for i, line in enumerate(lines[first:], first)
+            cached.get(line) or self._frame(line, number, keep=repeated)
+            for number, line in enumerate(lines[first:], self._line + first)
         )
-        if not frames:
-            return Trace(frames, counters, labels=labels)
-        parked_at = _parked_at(counters, lines[first])
+        parked_at = _parked_at(counters, lines[first]) if frames else 0
         parked = self._cache.symbols.get(parked_at, "")
         return Trace(
             frames,
             counters,
             labels=labels,
-            truncated=_is_truncated(counters, lines[-1]),
+            truncated=bool(frames) and _is_truncated(counters, lines[-1]),
             parked=parked,
             parked_at=0 if parked else parked_at,
+            repeated=repeated,
         )
 
-    def _frame(self, line: bytes, number: int) -> Frame:
+    def _frame(self, line: bytes, number: int, *, keep: bool) -> Frame:
         self._check_length(line, number)
         cells = [cell for cell in line.split(b"\t") if cell]
         if not 2 <= len(cells) <= 4 or cells[0] != b"#" or ADDRESS.fullmatch(cells[1]) is None:
@@ -223,21 +225,21 @@ class Parser:
             function, plus, _ = cells[2].rpartition(b"+0x")
             if len(cells) == 3 or not plus:
                 raise self._malformed("expected function+0xoffset and file:line", line, number)
-            frame = self._named(function, cells[3], line, number)
+            frame = self._named(function, cells[3], line, number, keep=keep)
         if len(self._frames) >= MAX_STACKS:
             self._frames.clear()
         self._frames[line] = frame
         return frame
 
-    def _named(self, function: bytes, place: bytes, line: bytes, number: int) -> Frame:
+    def _named(self, function: bytes, place: bytes, line: bytes, number: int, *, keep: bool) -> Frame:
         frames = self._cache.frames
-        frame = frames.get((function, place))
-        if frame is None:
+        if (frame := frames.get((function, place))) is None:
             file, colon, file_line = place.rpartition(b":")  # Windows paths contain another colon
             if not colon or not NUMBER.fullmatch(file_line):
                 raise self._malformed("expected file:line", line, number)
             frame = Frame(decode(function), decode(file), int(file_line))
-            frames.put((function, place), frame, 1 + len(line) // 1024)
+            if keep:
+                frames.put((function, place), frame, 1 + len(line) // 1024)
         return frame
 
     def _labels(self, line: bytes) -> tuple[tuple[str, str], ...]:

@@ -35,7 +35,7 @@ class Taken:
 
 
 class SavedService:
-    """What the database has of one service: the marks of its targets, and its shared values."""
+    """The part of one service that is in the database: the marks of its targets, and its shared values."""
 
     def __init__(self) -> None:
         self.marks: Marks = {}
@@ -70,8 +70,12 @@ class Changes:
         """Save everything again, to a new database."""
         self._services.clear()
 
+    def restored(self, services: Iterable[str]) -> None:
+        """Record that services were restored, so that they are removed from the database when they end."""
+        self._services |= {name: SavedService() for name in services}
+
     def add(self, targets: Iterable[Target]) -> None:
-        """Add targets whose verdicts have changed."""
+        """Add targets with verdicts that have changed."""
         self._urgent.update(targets)
 
     async def take(self, now: float, *, everything: bool) -> Taken:

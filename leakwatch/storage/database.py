@@ -18,7 +18,7 @@ FILE: Final = "leakwatch.db"
 APPLICATION_ID: Final = 0x6C656B77  # "lekw", in the header of the file
 PRIVATE: Final = 0o700
 TIMEOUT: Final = 5.0  # seconds to wait for a reader that holds a lock
-CACHE: Final = 512  # KB; SQLite takes 2 MB unless told otherwise
+CACHE: Final = 512  # KB; SQLite takes 2 MB by default
 STEP: Final = 50  # rows or pages per transaction while old states are removed
 DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -121,7 +121,7 @@ class Database:
                 if saved >= before and self.size <= size_limit:
                     break
                 self._connection.execute("DELETE FROM service WHERE name = ?", (name,))
-            self._connection.execute(f"PRAGMA incremental_vacuum({STEP})").fetchall()
+            self._connection.executescript(f"PRAGMA incremental_vacuum({STEP})")  # `execute` would free one page
             return self.size
 
     @property
@@ -160,7 +160,7 @@ def read_only(path: Path) -> sqlite3.Connection:
     """Return a connection to an existing database that is only read; raise StorageError."""
     if not path.is_file():
         raise StorageError(f"{path} does not exist")
-    # Without the files of the write-ahead log nobody writes; then SQLite must not try to create them.
+    # Without a write-ahead log no process has the file open. SQLite must not create a log then.
     options = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True, timeout=TIMEOUT)

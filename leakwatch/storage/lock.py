@@ -21,14 +21,14 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         path = folder / FILE
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         except OSError as error:
-            holder = os.pread(self._file, 200, 0).decode(errors="replace").strip()
-            os.close(self._file)
+            holder = os.pread(file, 200, 0).decode(errors="replace").strip()
+            os.close(file)
             if isinstance(error, BlockingIOError):
                 raise StorageError(f"{folder} is in use by {holder or 'another process'}") from error
             if error.errno in UNSUPPORTED:
@@ -36,7 +36,10 @@ class FolderLock:
                     f"{folder} is on a file system without locks, such as NFS without lockd"
                 ) from error
             raise
+        self._file: int | None = file
 
     def release(self) -> None:
-        """Release the lock."""
-        os.close(self._file)
+        """Release the lock, if it is held."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

@@ -53,8 +53,9 @@ class Restorer:
                 alerts.restore(values[ALERTS])
             except StateError as error:
                 self.rejected.append(str(error))
-        targets, leaks = len(self._pipeline.targets), len(self._pipeline.open_leaks())
-        log.info("state restored", services=len(self._pipeline.services), targets=targets, leaks=leaks)
+        if stored.services:
+            targets, leaks = len(self._pipeline.targets), len(self._pipeline.open_leaks())
+            log.info("state restored", services=len(self._pipeline.services), targets=targets, leaks=leaks)
 
     async def adopt(self, stored: StoredState, started: float) -> None:
         """Continue with stored services that another process watched until now; `started`: of this process."""

@@ -1,4 +1,4 @@
-"""What the database stores, as values. Pure."""
+"""The rows of the database, as values. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field

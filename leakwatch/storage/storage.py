@@ -29,6 +29,8 @@ log = structlog.get_logger()
 
 INTERVAL: Final = 30.0  # seconds between two saves
 RETRY: Final = 60.0  # seconds until a database that could not be used is opened again
+FEW: Final = 50
+"""Targets up to which each save includes the counts of open blocks, which takes 1 ms per target."""
 LAST_SAVE: Final = 10.0  # seconds for the save at the end; an orchestrator kills a process after 30 s
 
 Result = TypeVar("Result")
@@ -46,7 +48,7 @@ class SavedPart(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class StorageStatus:
-    """What metrics and pages show of the storage."""
+    """The state of the storage, for metrics and pages."""
 
     folder: Path | None
     """None: the state is in memory only."""
@@ -90,6 +92,7 @@ class Storage:
         if stored:
             restorer = Restorer(self._pipeline, self._clock, self._settings.retention)
             await restorer.restore(stored, self._alerts, self.pauses)
+            self._changes.restored(self._pipeline.services)
             await self._keep_rejected(restorer.rejected)
         self._task = asyncio.create_task(self._run(self.status.folder))
 
@@ -99,7 +102,7 @@ class Storage:
         self.status.is_full = self._changes.skip_normal = False
 
     def on_events(self, events: Sequence[Event]) -> None:
-        """Save the targets whose verdicts have changed now."""
+        """Save the targets of changed verdicts now."""
         self._changes.add(Target(event.leak.service, name) for event in events for name in event.leak.targets)
         self._woken.set()
 
@@ -132,7 +135,8 @@ class Storage:
                 sleeping.cancel()
 
     async def _save(self, *, everything: bool = False) -> None:
-        """Save what has changed; `everything`: also the counts of open blocks."""
+        """Save what has changed; `everything`: also the counts of open blocks, as for few targets."""
+        everything = everything or len(self._pipeline.targets) <= FEW
         async with self._saving:
             database = self._database
             if database is None:

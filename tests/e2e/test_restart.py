@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.alertmanagers import Alertmanager, Receiver, receiving
 from tests.support.running import FAST, Daemon, Process
-from tests.support.waiting import HANG, wait_for
+from tests.support.waiting import wait_for
 
 Start = Callable[..., str]
 Run = Callable[..., Daemon]
@@ -110,13 +110,11 @@ def test_a_damaged_file_is_set_aside(
 def test_a_folder_that_disappears(
     start: Start, leakwatch: Run, tmp_path: Path, alertmanager: Alertmanager
 ) -> None:
-    """A daemon whose folder was removed reports it, and creates the folder again."""
+    """A daemon reports that its folder was removed, and creates it again."""
     path = config(tmp_path, start("healthy").removeprefix("http://"), alertmanager)
     daemon = leakwatch("--config", path)
     wait_for(lambda: daemon.series("leakwatch_storage_last_save_timestamp_seconds")[0][1])
     shutil.rmtree(tmp_path / "state")
-    wait_for(
-        lambda: [event for event in daemon.events() if "was removed or replaced" in event.get("error", "")], HANG
-    )
-    wait_for(lambda: [event for event in daemon.events() if event["event"] == "state is saved again"], HANG)
+    wait_for(lambda: any("was removed or replaced" in event.get("error", "") for event in daemon.events()))
+    wait_for(lambda: any(event["event"] == "state is saved again" for event in daemon.events()))
     assert (tmp_path / "state" / "leakwatch.db").exists()

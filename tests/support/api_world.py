@@ -18,6 +18,8 @@ from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack,
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.fingerprint import fingerprint_of
 from leakwatch.scrape.start_queue import StartQueue
+from leakwatch.storage.pauses import Pauses
+from leakwatch.storage.storage import StorageStatus
 from leakwatch.web import lazy
 from leakwatch.web.api.app import build_api
 from leakwatch.web.api.events import LiveEvents
@@ -136,6 +138,8 @@ def app_state(
     url: str = "",
     stop: asyncio.Event | None = None,
     starts: StartQueue | None = None,
+    storage: StorageStatus | None = None,
+    pauses: Pauses | None = None,
 ) -> AppState:
     """Return the state of the small world, with other parts where they are given."""
     own = OwnState(
@@ -149,10 +153,15 @@ def app_state(
         built_targets=dict,
         discoverers=list,
         alertmanagers={},
+        storage=storage or StorageStatus(folder=None),
     )
     return AppState(
         fleet=Fleet(
-            pipeline=pipeline or small_world(), clock=clock or StoppedClock(), health=health, scrape_targets=dict
+            pipeline=pipeline or small_world(),
+            clock=clock or StoppedClock(),
+            health=health,
+            scrape_targets=dict,
+            pauses=pauses or Pauses(),
         ),
         own=own,
         alerts=AlertContext(url=url, external_labels=dict),

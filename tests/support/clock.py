@@ -6,7 +6,7 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from leakwatch.clock import Clock
+from leakwatch.clock import Clock, ClockReading
 
 START = 1_700_000_000.0
 HANG = 300.0  # seconds; a test that waits longer has hung
@@ -16,9 +16,9 @@ class ManualClock(Clock):
     """A clock that stands still until `advance`; `wall_offset`: seconds by which the wall clock is ahead."""
 
     def __init__(self, start: float = START, wall_offset: float = 0.0) -> None:
-        super().__init__()
         self.now = start
         self.wall_offset = wall_offset
+        super().__init__()
         self.sleeps: list[float] = []
         """Seconds of each sleep so far."""
         self._sleepers: dict[asyncio.Future[None], float] = {}
@@ -30,6 +30,14 @@ class ManualClock(Clock):
     def stopwatch(self) -> float:
         """Return the time, in seconds."""
         return self.now
+
+    def read(self) -> ClockReading:
+        """Return the time, as a later process can resume it."""
+        return ClockReading(time=self.now, boot="", uptime=0.0)
+
+    def resume(self, last: ClockReading) -> None:
+        """Continue from the last reading of another clock."""
+        self.now = max(self.now, last.time)
 
     def wall(self, moment: float) -> float:
         """Return `moment` by the wall clock."""

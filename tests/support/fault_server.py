@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,13 @@ def kinds(folder: Path) -> dict[str, str]:
     return {kind: about for kind, _, about in (line.split(maxsplit=2) for line in listed.splitlines())}
 
 
+def write(file: Path, groups: Sequence[Mapping[str, Any]]) -> None:
+    """Write a file of target groups, in one step."""
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(groups))
+    new.replace(file)
+
+
 class FaultServer(Process):
     """A running fault server; `ca`: file for the certificate of its authority."""
 
@@ -64,11 +71,5 @@ class FaultServer(Process):
         return counted
 
     def write_groups(self, file: Path, services: Mapping[str, str], interval: str, timeout: str) -> None:
-        """Write the targets of `services`, service -> kind, as a file of target groups, in one step."""
-        new = file.with_suffix(".new")
-        new.write_text(
-            json.dumps(
-                [self.targets[kind].group(service, interval, timeout) for service, kind in services.items()]
-            )
-        )
-        new.replace(file)
+        """Write the targets of `services`, service -> kind, as a file of target groups."""
+        write(file, [self.targets[kind].group(service, interval, timeout) for service, kind in services.items()])

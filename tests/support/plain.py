@@ -11,15 +11,15 @@ from leakwatch.pipeline import Pipeline
 
 def encode(value: Any) -> Any:
     """Return a plain value without bytes, which JSON does not have. Fail if it has a value of another type."""
+    if value is None or type(value) in {bool, int, float, str}:
+        return value
     if isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}
     if isinstance(value, list | tuple):
         return [encode(item) for item in value]
-    if isinstance(value, dict):
-        assert all(type(key) is str for key in value)
-        return {key: encode(item) for key, item in value.items()}
-    assert value is None or type(value) in {bool, int, float, str}
-    return value
+    assert isinstance(value, dict)
+    assert all(type(key) is str for key in value)
+    return {key: encode(item) for key, item in value.items()}
 
 
 def decode(value: Any) -> Any:

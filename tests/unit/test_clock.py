@@ -195,3 +195,43 @@ def test_turns_of_long_work() -> None:
         return ran
 
     assert run_virtual(loop, run()) in {3, 4}
+
+
+class Machine(Clock):
+    """A clock on a machine with this uptime and this wall clock."""
+
+    def __init__(self, boot_id: Path, uptime: float, unix: float) -> None:
+        self.uptime = uptime
+        self.unix = unix
+        super().__init__(boot_id)
+
+    def _uptime(self) -> float:
+        return self.uptime
+
+    def _unix(self) -> float:
+        return self.unix
+
+
+@pytest.mark.parametrize("step", [0.0, 86400.0, -86400.0])
+def test_a_clock_continues_within_a_boot(tmp_path: Path, step: float) -> None:
+    """Within a boot the time continues exactly, whatever the wall clock shows; `wall` returns what it shows."""
+    boot_id = tmp_path / "boot_id"
+    boot_id.write_text("a1b2\n")
+    last = Machine(boot_id, 1000.0, 1.7e9).read()
+    clock = Machine(boot_id, 1060.0, 1.7e9 + 60 + step)
+    clock.resume(last)
+    assert clock.time() == pytest.approx(1.7e9 + 60)
+    assert clock.wall(clock.time()) == pytest.approx(1.7e9 + 60 + step)
+
+
+@pytest.mark.parametrize(("step", "time"), [(60.0, 60.0), (86400.0, 86400.0), (-86400.0, 0.0)])
+def test_a_clock_never_goes_back_after_a_boot(tmp_path: Path, step: float, time: float) -> None:
+    """After another boot the time is that of the wall clock, unless it is before the last reading."""
+    boot_id = tmp_path / "boot_id"
+    boot_id.write_text("a1b2\n")
+    last = Machine(boot_id, 1000.0, 1.7e9).read()
+    boot_id.write_text("c3d4\n")
+    for clock in (Machine(boot_id, 20.0, 1.7e9 + step), Machine(tmp_path / "missing", 20.0, 1.7e9 + step)):
+        clock.resume(last)
+        assert clock.time() == pytest.approx(1.7e9 + time)
+        assert clock.wall(clock.time()) == pytest.approx(1.7e9 + step)

@@ -403,3 +403,34 @@ def test_expansion(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only ${NAME} is a variable; other dollar signs stay."""
     monkeypatch.setenv("A", "x")
     assert expand("$A ${A} $1 ${1}") == "$A x $1 ${1}"
+
+
+@pytest.mark.parametrize(
+    ("text", "option", "default", "state", "evidence"),
+    [
+        ("", None, Path("data"), "data", "data/evidence"),
+        ("", None, None, "", None),
+        ("storage: {path: /var/state}", None, Path("data"), "/var/state", "/var/state/evidence"),
+        ("storage: {path: /var/state}", "/data", None, "/data", "/data/evidence"),
+        ("storage: {path: ''}", None, Path("data"), "", None),
+        ("storage: {path: /var/state}", "", Path("data"), "", None),
+        ("evidence: {path: /var/evidence}", None, Path("data"), "data", "/var/evidence"),
+    ],
+)
+def test_the_folders_of_state_and_evidence(
+    text: str, option: str | None, default: Path | None, state: str, evidence: str | None
+) -> None:
+    """The option comes before the file, the file before the default; evidence is beside the state by default."""
+    config = parse(text, "f.yml", Path("/")).override(Overrides(values={("storage", "path"): option}))
+    config = config.with_storage(default)
+    assert str(config.storage.path) == state
+    assert config.evidence.path == (evidence and Path(evidence))
+
+
+def test_the_default_folder_is_used_if_it_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a configuration file, the folder `data` in the working directory has the state, but is not created."""
+    (tmp_path / "c.yml").write_text("scrape_configs: [{job_name: a, static_configs: [{targets: ['h:1']}]}]\n")
+    monkeypatch.chdir(tmp_path)
+    assert load(tmp_path / "c.yml").storage.path == ""
+    (tmp_path / "data").mkdir()
+    assert load(tmp_path / "c.yml").storage.path == Path("data")

@@ -11,6 +11,7 @@ from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Target, TargetHealth
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.target_set import ScrapeTarget
+from leakwatch.storage.pauses import Pauses
 from leakwatch.web.api.sparklines import SparklineCache
 
 SPARKLINE_SECONDS: Final = 60.0
@@ -27,6 +28,8 @@ class Fleet:
     clock: Clock
     health: Callable[[], Mapping[Target, TargetHealth]]
     scrape_targets: Callable[[], Mapping[Target, ScrapeTarget]]
+    pauses: Pauses = field(default_factory=Pauses)
+    """When leakwatch did not run."""
     sparklines: SparklineCache = field(default_factory=lambda: SparklineCache(SPARKLINE_SECONDS), init=False)
 
     def view(self) -> "FleetView":
@@ -41,6 +44,7 @@ class FleetView:
         self._fleet = fleet
         self.pipeline = fleet.pipeline
         self.sparklines = fleet.sparklines
+        self.pauses = fleet.pauses
         self.now = fleet.clock.time()
         """Time of the pipeline, in unix seconds."""
         self._wall_offset = fleet.clock.wall(0.0)

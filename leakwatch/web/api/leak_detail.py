@@ -45,6 +45,10 @@ def leak_view(view: FleetView, alerts: AlertContext, leak: Leak) -> models.Leak:
         ignore=ignore_rule(leak, view.now),
         commands=commands(view, leak),
         alert=alert(view, alerts, leak),
+        unobserved=[
+            models.Period(start=view.wall(pause.start), end=view.wall(pause.end))
+            for pause in view.pauses.since(leak.first_seen)
+        ],
     )
 
 

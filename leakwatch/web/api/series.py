@@ -13,6 +13,7 @@ from leakwatch.leaks.model import Leak
 from leakwatch.leaks.reason import combined
 from leakwatch.leaks.target_state import Series, TargetState
 from leakwatch.model import Fingerprint
+from leakwatch.settings.units import format_duration
 from leakwatch.web.api.aggregate import Resolution, SeriesSum, columns_of, curve, interpolate, middles, summed
 from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.leaks import hourly
@@ -155,6 +156,9 @@ def _marks(view: FleetView, leak: Leak, states: Sequence[TargetState]) -> Iterat
     for transition in leak.transitions:
         time = view.wall(transition.time)
         yield models.Mark(time=time, kind="verdict", text=transition.verdict.word)
+    for pause in view.pauses.since(leak.first_seen):
+        text = f"leakwatch did not run for {format_duration(pause.end - pause.start)}"
+        yield models.Mark(time=view.wall(pause.end), kind="pause", text=text)
     for state in states:
         if (state.restarts or state.replacement) and state.history.since is not None:
             name, since = state.target.name, view.wall(state.history.since)

@@ -10,7 +10,6 @@ from leakwatch.discovery.target_builder import RelabeledTargets
 from leakwatch.evidence.store import Store
 from leakwatch.notify.alertmanager import AlertmanagerClient
 from leakwatch.scrape.start_queue import StartQueue
-from leakwatch.storage.pauses import Pauses
 from leakwatch.storage.storage import StorageStatus
 from leakwatch.web.api.fleet import Fleet
 from leakwatch.web.api.snapshots import SnapshotReader
@@ -45,7 +44,6 @@ class OwnState:
     discoverers: Callable[[], Sequence[DiscovererStatus]]
     alertmanagers: Mapping[str, AlertmanagerClient]
     storage: StorageStatus
-    pauses: Pauses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

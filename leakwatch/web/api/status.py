@@ -30,6 +30,7 @@ def status(view: FleetView, own: OwnState, url: str) -> models.Status:
         alertmanagers=list(_alertmanagers(own)),
         ignore=list(_rules(view)),
         usage=_usage(view, own),
+        storage=_storage(view, own),
         services=len({target.service for target in view.health}),
         targets=len(health),
         targets_up=sum(target_health.up is True for target_health in health),
@@ -47,6 +48,17 @@ def _usage(view: FleetView, own: OwnState) -> models.OwnUsage:
         overloaded=own.starts.overloaded,
         missed_scrapes=own.starts.missed,
         series=sum(len(state.history.rows) + len(state.sites.rows) for state in states),
+    )
+
+
+def _storage(view: FleetView, own: OwnState) -> models.StorageStatus:
+    status = own.storage
+    return models.StorageStatus(
+        path=None if status.folder is None else str(status.folder),
+        error=status.error,
+        bytes=status.size,
+        saved_at=None if status.saved_at is None else view.wall(status.saved_at),
+        full=status.is_full,
     )
 
 

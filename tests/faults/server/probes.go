@@ -53,7 +53,7 @@ func probed(path string, serve func(*exchange)) func(*exchange) {
 			serve(x)
 			return
 		}
-		x.service(5 * x.number) // few, because only small processes get a request for a full dump
+		x.service(perCall * x.number)
 	}
 }
 

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import sys
 import threading
+import weakref
 
 import pytest
 
@@ -35,6 +36,19 @@ def test_a_body_is_dropped_if_the_thread_is_too_far_behind() -> None:
         assert worker.waiting == 0
 
     run_logged(run)
+
+
+def test_calls_that_are_done_are_not_kept() -> None:
+    """A worker holds at most its latest call, however many it has run."""
+    worker = Worker("test")
+    calls = []
+    for _ in range(100):
+        call = worker.call(lambda: bytes(1000))
+        assert len(call.result()) == 1000
+        calls.append(weakref.ref(call))
+    del call
+    worker.stop(wait=True)
+    assert sum(call() is not None for call in calls) <= 1
 
 
 def test_feeding_does_not_wait_for_packing() -> None:

@@ -1,6 +1,7 @@
-"""Bodies: steps, and the bound of different stacks."""
+"""Bodies: steps, the bound of different stacks, and what remains of a body."""
 
 import gc
+import tracemalloc
 import weakref
 from itertools import chain
 
@@ -11,6 +12,7 @@ from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile import body as bodies
 from leakwatch.profile import pprof, proto, text
 from leakwatch.profile.body import Body
+from leakwatch.profile.cache import ParseCache
 from leakwatch.profile.stacks import Identifier
 from tests.support.rendering import counters, render
 
@@ -22,6 +24,14 @@ def bodies_of(stacks: int) -> list[tuple[Parser, bytes]]:
     traces = (Trace((Frame(f"main.f{n}", "/f.go", n + 1),), counters([n + 1, 1 << 40])) for n in range(stacks))
     profile = Profile(stacks, tuple((trace, 1) for trace in traces))
     return [(text.Parser(), render(profile)), (proto.Parser(), pprof.encode(profile))]
+
+
+def new_stacks(form: str, first: int) -> bytes:
+    """Return a body of 1,000 stacks, each with functions and addresses of its own."""
+    numbers = range(first, first + 1000)
+    traces = [Trace((Frame(f"main.f{n}", "/f.go", n + 1),), counters([n + 1, 1 << 40])) for n in numbers]
+    profile = Profile(1000, tuple((trace, 1) for trace in traces))
+    return render(profile) if form == "text" else pprof.encode(profile)
 
 
 @pytest.mark.parametrize("in_steps", [True, False])
@@ -60,3 +70,24 @@ def test_a_rejected_body_is_freed_at_once() -> None:
             assert freed() is None
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize("form", ["text", "proto"])
+def test_stacks_that_are_never_repeated_are_not_kept(form: str) -> None:
+    """A stack that only one body has leaves less than 250 bytes; a cached stack takes 800."""
+    cache, identifier = ParseCache(), Identifier()
+
+    def parse(data: bytes) -> None:
+        body = Body(text.Parser(cache) if form == "text" else proto.Parser(cache), identifier)
+        assert len(list(body.feed(data))) > 0
+        assert len(body.close().samples) == 1000
+
+    parse(new_stacks(form, 0))
+    tracemalloc.start()
+    try:
+        for first in range(1000, 11_000, 1000):
+            parse(new_stacks(form, first))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 250 * 10_000

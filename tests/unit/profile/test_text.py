@@ -71,8 +71,9 @@ def test_pieces_of_any_size(body: bytes, size: int) -> None:
 
 
 def test_repeated_bodies() -> None:
-    """A repeated group gives the same trace object, also with another count."""
+    """A group that two bodies had gives the same trace object from then on, also with another count."""
     cache = ParseCache()
+    text.parse(SMALL, cache)
     first = text.parse(SMALL, cache)
     second = text.parse(SMALL.replace(b"total 3", b"total 4").replace(b"2 @", b"3 @"), cache)
     assert [count for _, count in second.groups] == [3, 1]
@@ -89,7 +90,7 @@ def test_a_label_that_looks_like_a_group() -> None:
     """Text within a label does not start a group, neither in a new body nor in a cached one."""
     cache = ParseCache()
     body = SMALL.replace(b"\\u00e9", b" @ 0x1")
-    for _ in range(2):
+    for _ in range(3):
         profile = text.parse(body, cache)
         assert next((t.labels, count) for t, count in profile.groups) == ((("k", 'v" @ 0x1A'),), 2)
 

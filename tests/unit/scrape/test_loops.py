@@ -196,6 +196,19 @@ def test_no_target_is_removed_before_discovery_is_complete(play: Callable[[Steps
     assert play(steps).recorders.removed == ["a"]
 
 
+def test_restored_targets_that_are_gone_are_removed(play: Callable[[Steps], World]) -> None:
+    """A target of an earlier process is removed when discovery is complete and does not return it."""
+
+    async def steps(world: World) -> None:
+        world.pipeline.add_target(Target("s", "gone"))
+        world.update("a", complete=False)
+        assert {target.name for target in world.pipeline.targets} == {"a", "gone"}
+        world.update("a")
+        assert {target.name for target in world.pipeline.targets} == {"a"}
+
+    assert play(steps).recorders.removed == ["gone"]
+
+
 def test_a_target_that_returns_continues_its_history(play: Callable[[Steps], World]) -> None:
     """A removed target is not scraped; if it returns within a day, it has its history, but a new health."""
 

@@ -128,6 +128,13 @@ class Alert(ApiModel):
     annotations: dict[Text, Text]
 
 
+class Period(ApiModel):
+    """A time in which leakwatch did not run."""
+
+    start: float
+    end: float
+
+
 class Leak(LeakSummary):
     """All details of a leak. `targets` has at most 20 names; `on` has the fastest targets, of `on_total`."""
 
@@ -149,6 +156,8 @@ class Leak(LeakSummary):
     """YAML of a rule for `ignore` that hides the leak."""
     commands: list[Command]
     alert: Alert
+    unobserved: list[Period]
+    """The times since the growth began in which leakwatch did not run, the latest last."""
 
 
 class SeriesLine(ApiModel):
@@ -183,10 +192,10 @@ class TargetSeries(ApiModel):
 
 
 class Mark(ApiModel):
-    """An event in a plot: the start of the growth, a change of the verdict, a restart, or a new build."""
+    """An event in a plot: start of growth, change of the verdict, restart, new build, or start of leakwatch."""
 
     time: float
-    kind: Literal["first_seen", "verdict", "restart", "deploy"]
+    kind: Literal["first_seen", "verdict", "restart", "deploy", "pause"]
     text: Text
     target: Text = ""
 

@@ -54,6 +54,21 @@ class OwnUsage(ApiModel):
     """Stacks and sites of all targets."""
 
 
+class StorageStatus(ApiModel):
+    """Where the state is kept over restarts.
+
+    `path`: null if it is in memory only; `error`: why it is not saved, or "".
+    """
+
+    path: Text | None
+    error: Text
+    bytes: int
+    saved_at: Number
+    """Time of the latest successful save, null if there was none."""
+    full: bool
+    """Whether the size limit was reached, so that targets without a leak are not saved."""
+
+
 class IgnoreRule(ApiModel):
     """A rule of `ignore`. `hides`: leaks that it hides now; `matches`: whether any stack matches it."""
 
@@ -92,6 +107,7 @@ class Status(ApiModel):
     alertmanagers: list[AlertmanagerStatus]
     ignore: list[IgnoreRule]
     usage: OwnUsage
+    storage: StorageStatus
     services: int
     targets: int
     targets_up: int

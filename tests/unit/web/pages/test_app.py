@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from pathlib import Path
 from urllib.parse import quote, urlencode, urljoin
 
 import pytest
@@ -14,13 +15,14 @@ from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Target, TargetHealth
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.start_queue import StartQueue
+from leakwatch.storage.storage import StorageStatus
 from leakwatch.web.api.models.types import valid_text
 from leakwatch.web.api.state import AppState
 from leakwatch.web.pages import filters
 from leakwatch.web.pages.overview import LEAKS, TARGETS, OverviewQuery
 from leakwatch.web.pages.sparkline import HEIGHT, PAD, sparkline
 from leakwatch.web.server.web_config import CONTENT_POLICY, Headers
-from tests.support.api_world import DOWN, HOSTILE, NEW, app, app_state, get, request, view
+from tests.support.api_world import DOWN, END, HOSTILE, NEW, app, app_state, get, request, view
 from tests.support.big_fleets import fleet
 from tests.support.seen_pages import ParsedPage
 
@@ -296,6 +298,13 @@ def test_status() -> None:
     starts = StartQueue(lambda: 0.0, idle=lambda: 0.0, cpu=lambda: 0.0)
     starts.overloaded = True
     assert "leakwatch is overloaded" in page_at("/status", app_state(starts=starts)).text
+    assert "statein memory only" in text
+    storage = StorageStatus(folder=Path("/data"), size=3 << 20, saved_at=END - 20)
+    assert "state3 MiB, saved 20s ago" in page_at("/status", app_state(storage=storage)).text
+    storage.is_full = True
+    assert "storage.size_limit is reached" in page_at("/status", app_state(storage=storage)).text
+    storage.error = "/data is in use by process 7"
+    assert "/data is in use by process 7" in page_at("/status", app_state(storage=storage)).text
     waiting = app_state(ready=lambda: "waiting for 1 of 2")
     assert "is not ready: waiting for 1 of 2" in page_at("/status", waiting).text
 

@@ -15,6 +15,7 @@ from leakwatch.leaks.ownership.source_links import Links, LinkTemplate
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Frame, Target, TargetHealth, Waiting
 from leakwatch.pipeline import Pipeline
+from leakwatch.storage.pauses import Pauses
 from leakwatch.web.api.findings import findings
 from leakwatch.web.api.flame_graph import call_tree
 from leakwatch.web.api.leaks import find, leak_id
@@ -24,7 +25,7 @@ from leakwatch.web.api.targets import target_list
 from leakwatch.web.pages import assets
 from leakwatch.web.pages.app import build_pages
 from leakwatch.web.pages.leak import numbers
-from tests.support.api_world import DOWN, HOSTILE, LONG, NEW, ODD, ONE, app_state, small_world, view
+from tests.support.api_world import DOWN, END, HOSTILE, LONG, NEW, ODD, ONE, app_state, small_world, view
 from tests.support.seen_pages import ParsedPage
 from tests.support.simulated import play
 
@@ -100,6 +101,20 @@ def test_the_headline_of_a_leak() -> None:
     assert "started with go" in text
     assert "at_most:" in text
     assert "On 2 targets" in text
+
+
+def test_times_without_leakwatch() -> None:
+    """The page of a leak lists the times since its growth began in which leakwatch did not run."""
+    (path,) = [path for path in leaks_of("shop") if "main.leak" in ParsedPage(get(path).text).text]
+    assert "leakwatch did not run" not in get(path).text
+    pauses = Pauses()
+    for number in range(1, 6):
+        pauses.add(END - 1200 * number - 90, END - 1200 * number)
+    pauses.add(END - 9e5, END - 8e5)  # before the growth
+    text = " ".join(ParsedPage(get(path, build_pages(app_state(pauses=pauses))).text).text.split())
+    assert "Not observed, because leakwatch did not run: 1m 30s until " in text
+    assert "and 2 earlier times." in text
+    assert "leakwatch did not run for 1m30s" in text
 
 
 def test_the_table_of_numbers() -> None:
