@@ -53,6 +53,8 @@ def type_of(kind: Any) -> PlainType:
     if is_optional:
         kind = next(each for each in get_args(kind) if each is not types.NoneType)
     kind = getattr(kind, "__supertype__", kind)  # of a NewType
+    if hasattr(alias := get_origin(kind), "__value__"):  # NDArray is a type alias from numpy 2.5 on
+        kind = alias.__value__[get_args(kind)]
     origin, arguments = get_origin(kind) or kind, get_args(kind)
     return PlainType(
         form=_form(origin, arguments),

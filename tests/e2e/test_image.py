@@ -1,5 +1,7 @@
 """The container image, built from the Dockerfile and run as it is deployed."""
 
+import json
+import os
 import re
 import signal
 import socket
@@ -102,6 +104,27 @@ def test_it_ends_also_while_it_still_starts(mounted: str) -> None:
             wait_for(lambda running=running: running.handles(signal.SIGTERM))  # type: ignore[misc]  # bound now
             time.sleep(seconds)
             assert running.stop() == 0
+
+
+def test_a_new_container_continues_with_the_state_of_the_volume(start: Start, mounted: str) -> None:
+    """Without an option the state is on the volume at /data, from which the next container restores the target."""
+    name = f"leakwatch-test-state-{os.getpid()}"
+    address = f"127.0.0.1:{free_port()}"
+    options = (mounted, f"--volume={name}:/data", f"--env=LEAKWATCH_LISTEN={address}")
+    command = ("run", "--config", "/etc/leakwatch/leakwatch.yml", "--target", f"shop={start('healthy')}")
+    try:
+        with container(*command, options=options, network="host") as running:
+            wait_for(lambda: "leakwatch runs" in running.log())
+            wait_for(lambda: "leakwatch_stack_goroutines{" in get(f"http://{address}/metrics").text)
+            assert running.stop() == 0
+        with container(*command, options=options, network="host") as running:
+            wait_for(lambda: "leakwatch runs" in running.log())
+            (restored,) = (line for line in running.log().splitlines() if "state restored" in line)
+            assert json.loads(restored)["targets"] == 1
+            shown = running.execute("leakwatch", "storage", "info", "/data")
+            assert "1 service, 1 target, " in shown.stdout, shown.stderr
+    finally:
+        podman("volume", "rm", "--force", name)
 
 
 def test_what_does_not_run_is_not_healthy() -> None:
