@@ -110,12 +110,18 @@ class Storage:
         """Save everything, and close the database."""
         if self._task:
             self._task.cancel()
-            last = asyncio.ensure_future(self.save(everything=True))
-            await asyncio.wait([last], timeout=LAST_SAVE)
-            if not last.done():
-                log.error("state not saved: the disk does not respond", path=str(self.status.folder))
-            await self._close()
+            try:
+                await asyncio.wait_for(asyncio.shield(self._save_last()), LAST_SAVE)
+            except TimeoutError:
+                log.error("state not saved: the disk does not respond", path=str(self.status.folder))  # noqa: TRY400  no traceback needed
         self._thread.shutdown(wait=False)
+
+    async def _save_last(self) -> None:
+        try:
+            await self.save(everything=True)
+        except Exception:
+            log.exception("internal error while saving the state")
+        await self._close()
 
     async def _run(self, folder: Path) -> None:
         while True:
@@ -124,8 +130,9 @@ class Storage:
                 if self._database is None and self._clock.stopwatch() - self._opened_at >= RETRY:
                     await self._reopen(folder)
                 await self.save()
-            except Exception:
+            except Exception as error:
                 log.exception("internal error while saving the state")
+                self._failed(StorageError(f"internal error: {error!r}"))
             waiting = asyncio.ensure_future(self._woken.wait())
             sleeping = asyncio.ensure_future(self._clock.sleep(INTERVAL))
             try:

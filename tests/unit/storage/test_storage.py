@@ -315,6 +315,23 @@ def test_a_failing_disk_is_tried_again(tmp_path: Path, monkeypatch: pytest.Monke
     assert len(lived(tmp_path, lambda _: None, time=life.clock.now).pipeline.open_leaks()) == 1
 
 
+def test_an_internal_error_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error while the state is converted is logged, also at the end, and reported like an error of the disk."""
+    life = Life(tmp_path)
+
+    async def act(life: Life) -> None:
+        life.leak()
+        monkeypatch.setattr(module.Changes, "take", lambda *_, **__: 1 / 0)
+        await life.clock.sleeping()
+        life.clock.advance(INTERVAL)
+        await until(lambda: life.storage.status.failures)
+        assert life.storage.status.error == "internal error: ZeroDivisionError('division by zero')"
+
+    log = during(life, act)
+    internal = [line for line in log if line["event"] == "internal error while saving the state"]
+    assert len(internal) == 2
+
+
 def test_the_size_limit_drops_targets_without_a_leak(tmp_path: Path) -> None:
     """Above the size limit only targets with a leak are saved, and the status reports it."""
     life = Life(tmp_path, size_limit=1)
