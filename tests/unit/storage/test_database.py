@@ -274,7 +274,7 @@ def test_reading_beside_a_running_process(database: Database) -> None:
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))
 def test_files_of_earlier_versions(version: int, tmp_path: Path) -> None:
-    """A recorded file of each version is migrated, and its services are read."""
+    """A recorded file of each version is migrated, and its services are read; see also test_storage.py."""
     (tmp_path / FILE).write_bytes((RECORDED / f"{version}.db").read_bytes())
     database = Database.open(tmp_path, NOW)
     assert database.set_aside == ""
