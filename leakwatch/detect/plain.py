@@ -10,7 +10,7 @@ build.
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Any, Final
@@ -21,7 +21,11 @@ from leakwatch.detect.plain_type import SHARED, Form, PlainType, scalar_of, stat
 from leakwatch.errors import StateError, quote
 
 VERSION: Final = 1
-"""Version of the format; documents of another version are rejected."""
+"""Version of the format. Increase it when a class gets another attribute in its STATE, or changes one.
+
+Documents of older versions are read: an attribute that they do not have keeps the value of a new object. Convert
+what changed otherwise in `restore` of the class. Documents of newer versions are rejected.
+"""
 Plain = dict[str, Any]
 SharedObjects = Mapping[type, list[Any]]
 """Class -> the shared values of this class, by number."""
@@ -107,6 +111,8 @@ class PlainReader:
         self.value = value
         self.now = now
         self.place = place
+        self.version = VERSION
+        """Version of the document."""
         self._shared = shared
 
     @classmethod
@@ -115,7 +121,10 @@ class PlainReader:
     ) -> "PlainReader":
         """Return the state of a document. Raise StateError for another version or other `settings`."""
         reader = cls(plain, place, now, shared)
-        for name, expected in {"version": VERSION, **settings}.items():
+        reader.version = reader["version"].read(int)
+        if not 1 <= reader.version <= VERSION:
+            raise reader["version"].error(f"is {reader.version}, not at most {VERSION}")
+        for name, expected in settings.items():
             if reader[name].value != expected:
                 raise reader[name].error(f"is {quote(str(reader[name].value))}, not {expected}")
         return reader["state"]
@@ -155,7 +164,8 @@ class PlainReader:
     def fill(self, state: Any) -> None:
         """Set the state of a new object, as its STATE lists it."""
         for name, kind in _state_of(state):
-            setattr(state, name, self[name].read(kind, getattr(state, name)))
+            if not self._lacks(name):
+                setattr(state, name, self[name].read(kind, getattr(state, name)))
 
     def read(self, kind: Any, template: Any = None) -> Any:  # noqa: PLR0911  one per form
         """Return the value as type `kind`.
@@ -197,6 +207,8 @@ class PlainReader:
         values = {}
         for field in fields(kind):
             template = field.default_factory() if callable(field.default_factory) else None
+            if self._lacks(field.name) and (field.default, field.default_factory) != (MISSING, MISSING):
+                continue
             values[field.name] = self[field.name].read(state_of(kind)[field.name], template)
         return kind(**values)
 
@@ -242,8 +254,14 @@ class PlainReader:
         if not isinstance(self.value, accepted) or (isinstance(self.value, bool) and kind is not bool):
             raise self.error(f"is {type(self.value).__name__}, not {kind.__name__}")
 
+    def _lacks(self, name: str) -> bool:
+        """Return whether an attribute is missing because the document is older than the attribute."""
+        return self.version < VERSION and isinstance(self.value, dict) and name not in self.value
+
     def _element(self, value: Any, suffix: str) -> "PlainReader":
-        return PlainReader(value, self.place + suffix, self.now, self._shared)
+        element = PlainReader(value, self.place + suffix, self.now, self._shared)
+        element.version = self.version
+        return element
 
 
 def _state_of(value: Any) -> Iterable[tuple[str, Any]]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leakwatch.detect import plain
 from leakwatch.detect.columns import Floats
 from leakwatch.detect.history import History
 from leakwatch.detect.plain import Plain, PlainReader, PlainWriter, SharedValues
@@ -167,7 +168,7 @@ def test_other_values_are_rejected(kind: Any, value: Any, message: str) -> None:
     ("change", "message"),
     [
         (lambda _: None, "target has no 'version'"),
-        (lambda plain: {**plain, "version": 2}, "target.version is '2', not 1"),
+        (lambda plain: {**plain, "version": 2}, "target.version is 2, not at most 1"),
         (lambda plain: {**plain, "block": 60.0}, "target.block is '60.0', not 300.0"),
     ],
 )
@@ -202,6 +203,21 @@ def test_later_documents_continue_the_numbers() -> None:
     number = len(shared)
     assert PlainWriter(shared).write(Stack, stack("b")) == 1
     assert len(shared) == number
+
+
+def test_older_documents_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attribute that a document of an older version does not have keeps its value in a new object."""
+    shared = SharedValues()
+    document = PlainWriter(shared).document({"array": ARRAY, "latest": [7], "inner": {"number": 3}})
+    with pytest.raises(StateError, match=r"^target.state.inner has no 'names'$"):
+        reader(document, shared).read(Outer)
+    monkeypatch.setattr(plain, "VERSION", 2)
+    outer = reader(document, shared).read(Outer)
+    assert (outer.inner, list(outer.latest)) == (Inner(3), [7])
+    del document["state"]["latest"], document["state"]["inner"]["number"]
+    with pytest.raises(StateError, match=r"^target.state.inner has no 'number'$"):
+        reader(document, shared).read(Outer)
+    assert list(reader({**document, "state": {"array": ARRAY}}, shared).read(Outer).latest) == []
 
 
 COUNTS = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 99))

@@ -90,7 +90,7 @@ def test_a_service_without_pool() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda service, _: service.update(version="x"), "service.version is 'x', not 1"),
+        (lambda service, _: service.update(version="x"), "service.version is str, not int"),
         (lambda service, _: service["state"].pop("functions"), "service 'shop' has no 'functions'"),
         (lambda service, _: service["state"]["pooled"].pop(), "service 'shop'.pooled has 1 elements, not 2"),
         (

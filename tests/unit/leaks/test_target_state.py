@@ -105,7 +105,7 @@ def test_lists_of_limited_length_stay_limited() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda plain: plain.update(version=0), "target.version is '0', not 1"),
+        (lambda plain: plain.update(version=0), "target.version is 0, not at most 1"),
         (lambda plain: plain.update(block=60.0), "target.block is '60.0', not 300.0"),
         (lambda plain: plain.update(series_limit=5), "target.series_limit is '5', not 1000"),
         (lambda plain: plain["state"].pop("target"), "target.state has no 'target'"),
