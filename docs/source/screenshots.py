@@ -105,7 +105,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         program, config, address = folder / "shop", folder / "leakwatch.yml", free_address()
         source = ROOT / "deploy" / "demo" / "service"
-        subprocess.run(["go", "build", "-o", program, "."], cwd=source, check=True)  # noqa: S603, S607  Go from PATH
+        subprocess.run(["go", "build", "-trimpath", "-o", program, "."], cwd=source, check=True)  # noqa: S603, S607  Go from PATH
         targets = services(stack, program, 3)
         config.write_text(CONFIG.format(*targets))
         command = (sys.executable, "-m", "leakwatch", "run", "--config", config, "--listen", address)
