@@ -23,7 +23,7 @@ from leakwatch.leaks.model import Event, Leak
 from leakwatch.leaks.ownership.owners import Owners
 from leakwatch.leaks.service_state import NEVER, ServicePlain, ServiceState
 from leakwatch.leaks.settings import DetectionSettings
-from leakwatch.leaks.target_state import TargetState
+from leakwatch.leaks.target_state import DepartedTarget, TargetState
 from leakwatch.leaks.tracker import LeakOnTarget, LeakTracker
 from leakwatch.model import Fingerprint, Frame, Process, Samples, Stack, Target, TargetHealth
 from leakwatch.profile import proto, text
@@ -282,7 +282,8 @@ class Pipeline:
     def adopt(self, service: str, other: "Pipeline") -> None:
         """Continue with the state of a service in `other`, which replaces the current state.
 
-        A target that is missing in `other` starts over, as the replacement of a departed target if there is one.
+        A target that is missing in `other` starts over, as the replacement of a departed target if there is one. A
+        target that only `other` has was removed at the time of its latest profile.
         """
         own, adopted = self.services.get(service), other.services.get(service)
         if own is None or adopted is None:
@@ -292,4 +293,7 @@ class Pipeline:
                 state.adopt(adopted.targets[name])
             else:
                 state.forget(self.settings, adopted.functions)
+        for name in adopted.targets.keys() - own.targets.keys():
+            state = adopted.targets[name]
+            adopted.departed[state.target] = DepartedTarget(adopted.time, state)
         own.adopt(adopted)
