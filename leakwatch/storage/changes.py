@@ -40,14 +40,14 @@ class SavedService:
     def __init__(self) -> None:
         self.marks: Marks = {}
         self.shared = SharedValues()
-        self.values = 0
-        """Shared values in the database."""
+        self.values: int | None = None
+        """Shared values in the database, None if the service may be missing there."""
         self._limit: int | None = None
 
     def begin(self) -> None:
         """Begin a new numbering of shared values, and save all targets again, if there are too many values."""
         if self._limit is not None and len(self.shared) > self._limit:
-            self.marks, self.shared, self.values, self._limit = {}, SharedValues(), 0, None
+            self.marks, self.shared, self.values, self._limit = {}, SharedValues(), None, None
 
     def saved(self, marks: Marks, values: int) -> None:
         """Record that targets with these marks, and the first `values` shared values, are in the database."""
