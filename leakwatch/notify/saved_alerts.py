@@ -22,7 +22,7 @@ class SavedAlert(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True)
 
     rule: str
-    labels: list[list[str]]
+    labels: list[tuple[str, str]]
     since: float
     verdict: str
     url: str
@@ -38,7 +38,7 @@ class SavedAlert(BaseModel):
         condition = alert.condition
         return cls(
             rule=condition.rule.name,
-            labels=[list(pair) for pair in condition.labels],
+            labels=list(condition.labels),
             since=condition.since,
             verdict=condition.verdict,
             url=condition.url,
@@ -54,7 +54,7 @@ class SavedAlert(BaseModel):
         annotations: Mapping[str, str] = self.annotations
         condition = ActiveCondition(
             rule=RULE_BY_NAME[self.rule],
-            labels=tuple((name, value) for name, value in self.labels),
+            labels=tuple(self.labels),
             since=self.since,
             verdict=self.verdict,
             url=self.url,

@@ -30,5 +30,5 @@ def decode(data: bytes) -> Any:
         if not decompressor.eof:
             raise StorageError("the value is incomplete")
         return msgpack.unpackb(packed, strict_map_key=True)
-    except (zlib.error, ValueError, msgpack.UnpackException) as error:
+    except (zlib.error, ValueError, TypeError, msgpack.UnpackException) as error:
         raise StorageError(f"the value is damaged: {error}") from error

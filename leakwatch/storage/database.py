@@ -101,8 +101,12 @@ class Database:
 
     def write(self, batch: Batch) -> None:
         """Save a batch in one transaction; raise StorageError."""
-        if not self.path.exists() or self.path.stat().st_ino != self._inode:
-            raise StorageError(f"{self.path} was removed or replaced")  # SQLite would write to the removed file
+        # SQLite would write to the removed file, and lose what is only in a removed log if the process is killed.
+        wal = self.path.with_name(f"{self.path.name}-wal")
+        if not wal.exists() or not self.path.exists() or self.path.stat().st_ino != self._inode:
+            raise StorageError(f"{self.path} was removed or replaced")
+        if not self._lock.is_held:  # another process may have locked a new file, and writes here too
+            raise StorageError(f"the lock of {self.path} was removed or replaced")
         with self._errors(), self._transaction() as cursor:
             for service in batch.services:
                 _write_service(cursor, service, batch.time)
@@ -172,7 +176,7 @@ def read_only(path: Path) -> sqlite3.Connection:
 
 def read_all(connection: sqlite3.Connection) -> StoredState:
     """Return all that is stored; a service with a damaged value is left out. Raise sqlite3.Error."""
-    services, errors = [], []
+    services, errors, damaged = [], [], []
     rows = connection.execute("SELECT name, saved, shared, state FROM service ORDER BY rowid").fetchall()
     for name, saved, shared, state in rows:
         targets = connection.execute(
@@ -180,16 +184,17 @@ def read_all(connection: sqlite3.Connection) -> StoredState:
         ).fetchall()
         try:
             plain = [decode(target) for (target,) in targets]
-            services.append(StoredService(name, saved, decode(shared), decode(state), plain))
-        except StorageError as error:
+            services.append(StoredService(name, float(saved), decode(shared), decode(state), plain))
+        except (StorageError, ValueError) as error:
             errors.append(f"service {name!r}: {error}")
+            damaged.append(name)
     values = {}
     for name, value in connection.execute("SELECT name, value FROM value").fetchall():
         try:
             values[name] = decode(value)
         except StorageError as error:
             errors.append(f"{name}: {error}")
-    return StoredState(services, values, errors)
+    return StoredState(services, values, errors, damaged)
 
 
 def as_storage_error(path: Path, error: Exception) -> StorageError:

@@ -37,6 +37,15 @@ class FolderLock:
                 ) from error
             raise
         self._file: int | None = file
+        self._path = path
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the lock excludes other processes, which lock the file that is in the folder now."""
+        try:
+            return self._file is not None and os.path.samestat(os.fstat(self._file), self._path.lstat())
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         """Release the lock, if it is held."""

@@ -62,7 +62,7 @@ class Restorer:
         self.rejected += stored.errors
         turns, adopted = Turns(), 0
         for service in self._recent(stored):
-            if service.saved < self._clock.wall(started) and self._clock.time() - started > YOUNG:
+            if service.saved < started and self._clock.time() - started > YOUNG:
                 continue
             other = Pipeline(self._pipeline.settings)
             self._restore_service(service, other)
@@ -73,7 +73,7 @@ class Restorer:
         log.info("state of another process taken over", services=adopted)
 
     def _recent(self, stored: StoredState) -> Iterator[StoredService]:
-        oldest = self._clock.wall(self._clock.time()) - self._retention
+        oldest = self._clock.time() - self._retention
         return (service for service in stored.services if service.saved >= oldest)
 
     def _restore_service(self, service: StoredService, pipeline: Pipeline) -> None:
@@ -82,6 +82,9 @@ class Restorer:
             pipeline.restore([plain], self._clock.stopwatch())
         except StateError as error:
             self.rejected.append(f"service {service.name!r}: {error}")
+        except Exception as error:  # otherwise leakwatch would not start until someone removes the file
+            log.exception("internal error while restoring a service", service=service.name)
+            self.rejected.append(f"service {service.name!r}: {error!r}")
 
     def _restore_clock(self, reading: Any, pauses: Pauses, plain_pauses: Any) -> None:
         try:

@@ -40,7 +40,7 @@ class ServiceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """The states to save in one transaction; `time`: of the wall clock, `removed`: services that have ended."""
+    """The states to save in one transaction; `time`: of the daemon's clock, `removed`: ended services."""
 
     time: float
     services: Sequence[ServiceRow]
@@ -51,7 +51,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class StoredService:
-    """The state of one service as it was read; `saved`: time of the wall clock."""
+    """The state of one service as it was read; `saved`: by the daemon's clock, which continues over restarts."""
 
     name: str
     saved: float
@@ -62,8 +62,9 @@ class StoredService:
 
 @dataclass(frozen=True, slots=True)
 class StoredState:
-    """All that a database has; `errors`: what could not be read."""
+    """All that a database has; `errors`: what could not be read, `damaged`: the services among it."""
 
     services: Sequence[StoredService] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
     errors: Sequence[str] = ()
+    damaged: Sequence[str] = ()

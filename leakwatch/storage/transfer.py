@@ -28,7 +28,7 @@ PRIVATE: Final = 0o600
 class ServiceSummary:
     """Content of a database for one service.
 
-    `saved`: time of the wall clock; `targets`, `stacks`: their numbers; `first`, `last`: times of the first
+    `saved`: by the clock of the daemon; `targets`, `stacks`: their numbers; `first`, `last`: times of the first
     profile in the lifetimes of the targets, and of the latest one; `error`: why the state is invalid, "" if it is
     valid.
     """
