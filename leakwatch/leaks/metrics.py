@@ -138,14 +138,14 @@ def past_metrics(
     """
     drop = GaugeMetricFamily(
         "leakwatch_stack_known_drop_goroutines",
-        "Largest recent fall of the goroutines of a stack, which growth must exceed; of levels held for any time "
-        "(span=brief) or for hours (lasting). It halves every three days; the maximum over all targets of the service.",
+        "Largest fall of the goroutines of a stack, halved every three days, which growth must exceed. "
+        "span=brief: from any level, lasting: from levels held for hours. Maximum over all targets.",
         labels=("service", "stack", "span"),
     )
     ceiling = GaugeMetricFamily(
         "leakwatch_stack_ceiling_goroutines",
-        "Goroutines at which a stack stopped growing in an earlier lifetime of the process; lifetime=1 is the latest "
-        "that has ended. The maximum over all targets of the service.",
+        "Goroutines at which a stack stopped growing in an earlier lifetime of its process. "
+        "lifetime=1: the latest that has ended. Maximum over all targets.",
         labels=("service", "stack", "lifetime"),
     )
     for service in services:

@@ -33,10 +33,8 @@ def past_of_service(service: ServiceState) -> dict[Fingerprint, tuple[Stack, Sta
         for history in (state.history, state.sites):
             for key, past in past_of(history).items():
                 stack = history.stacks[history.rows[key]]
-                if key in pasts:
-                    past = past.maximum(pasts[key][1])
                 if stack is not None:
-                    pasts[key] = (stack, past)
+                    pasts[key] = (stack, past.maximum(pasts[key][1]) if key in pasts else past)
     return pasts
 
 
@@ -57,10 +55,8 @@ def _reopen_leaks(states: Sequence[TargetState], leaks: Mapping[Fingerprint, Pas
     """Reopen the leaks that no target has, on the targets with the most goroutines of each."""
     for key, leak in leaks.items():
         found = [entry for state in states if (entry := _detector_of(state, key))]
-        highest = max(
-            (detector.cases[key].verdict for _, _, detector in found if key in detector.cases), default=0
-        )
-        if highest < leak.verdict:
+        cases = [detector.cases[key] for _, _, detector in found if key in detector.cases]
+        if all(case.verdict < leak.verdict for case in cases):
             _reopen(key, leak, found)
     for state in states:
         state.update_judgements()

@@ -5,8 +5,8 @@ counts, as leakwatch_stack_goroutines. The backfill queries some hours at a time
 separate pipeline, as if they were scraped, while scraping continues. When the replay has reached the present, the
 daemon's pipeline adopts the state of the service.
 
-The replay does not show what leakwatch knew before, or learned from more scrapes than the replay has: this is added
-at the end (exported_past.py).
+The replay does not show what leakwatch knew before, or learned from more scrapes than the replay has. This is
+added at the end (exported_past.py).
 
 Prometheus has the largest stacks of each target only. If leakwatch_stacks_other reports that stacks were summed
 up, the count of a missing stack is unknown, and its previous count is used.

@@ -1,7 +1,7 @@
 """Queries what other processes of leakwatch, and earlier ones, have learned of a service and exported.
 
-Each process exports its own series, with other labels of the instance: the sidecar of each pod, or both processes of
-a pair. So each query is an aggregate over all of them.
+Each process exports its own series, with other labels of the instance: the sidecar of each pod, or both processes
+of a pair. So each query is an aggregate over all of them.
 """
 
 from collections import defaultdict
