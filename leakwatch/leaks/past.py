@@ -9,7 +9,7 @@ from leakwatch.detect.history import History
 from leakwatch.detect.past import PastLeak, StackPast, inherit, past_of, reopened
 from leakwatch.leaks.service_state import ServiceState
 from leakwatch.leaks.target_state import TargetState
-from leakwatch.model import Fingerprint, Stack, Verdict
+from leakwatch.model import Fingerprint, Stack
 from leakwatch.profile.fingerprint import site_of
 
 LEAKS_ON: Final = 0.5  # share of the largest count of a leak that a target has on which it leaks too
@@ -86,6 +86,6 @@ def date_leaks(service: ServiceState, leaks: Mapping[Fingerprint, PastLeak]) -> 
             continue
         if leak.first_seen is not None:
             candidate.earliest([leak.first_seen])
-        if leak.detected_at is not None and candidate.verdict >= Verdict.PLATEAU:
+        if leak.detected_at is not None:
             candidate.detected_at = min(candidate.detected_at or leak.detected_at, leak.detected_at)
     service.leaks.invalidate()

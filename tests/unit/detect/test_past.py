@@ -28,9 +28,7 @@ def history(level: int = 20, rise: float = 0.0, hours: float = 6.0) -> History:
         pytest.param((10, 3), (10, 0), id="a lasting one that is too small"),
     ],
 )
-def test_known_drops_without_an_effect_are_left_out(
-    drops: tuple[float, float], expected: tuple[float, float]
-) -> None:
+def test_small_known_drops_are_left_out(drops: tuple[float, float], expected: tuple[float, float]) -> None:
     """A known drop that no window compares growth with is not part of the past."""
     known = history()
     known.known_drop[:, known.rows[POOL]] = drops

@@ -50,7 +50,7 @@ def test_the_past_is_the_maximum_over_targets() -> None:
 
 
 def test_all_targets_inherit_the_past_of_a_stack() -> None:
-    """This includes a stack that no target has had a goroutine in."""
+    """A stack that no target has had a goroutine in is included."""
     rare = stack("rare").fingerprint
     past = {POOL: StackPast((40, 20), (0, 0, 0)), rare: StackPast((0, 0), (90, 0, 0))}
     pipeline = inherited(played({ONE: 5, TWO: 5}), ServicePast(past))

@@ -119,12 +119,8 @@ def test_the_total_limit() -> None:
 def pasts(metrics: CollectorRegistry) -> dict[tuple[str, str], float]:
     """Return function, and span or lifetime -> known drop or ceiling."""
     families = list(metrics.collect())
-    names = {
-        s.labels["stack"]: s.labels["function"]
-        for m in families
-        if m.name == "leakwatch_stack_info"
-        for s in m.samples
-    }
+    infos = next(m for m in families if m.name == "leakwatch_stack_info")
+    names = {s.labels["stack"]: s.labels["function"] for s in infos.samples}
     return {
         (names[s.labels["stack"]], s.labels.get("span") or s.labels["lifetime"]): s.value
         for m in families
@@ -134,7 +130,7 @@ def pasts(metrics: CollectorRegistry) -> dict[tuple[str, str], float]:
 
 
 def test_the_past_of_stacks() -> None:
-    """Known drops and ceilings are exported of stacks that have one, with their frames, while their target is down."""
+    """Stacks with a known drop or ceiling export it, also while their target is down, with their frames."""
     pipeline = observed(Pipeline(DetectionSettings()), {"pool": 1, "busy": 2, "idle": 7})
     history = pipeline.add_target(TARGET).history
     history.known_drop[:, history.rows[stack("busy", "main.gobusy").fingerprint]] = 30, 3
