@@ -14,7 +14,7 @@ import numpy as np
 from alarms import Alarms
 from play import START, Counted
 from scenarios import HEALTHY, SERVICE, Length, Traces, seeded
-from scene import DAY, HOUR, PHASES, Scene
+from scene import DAY, HOUR, Scene
 
 from leakwatch.detect.columns import BLOCKS_PER_HOUR, HOURS, SCRAPES_PER_BLOCK
 from leakwatch.detect.past import PastLeak
@@ -25,13 +25,17 @@ from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.backfill import LOST, RECENT, ExportedProfile, Replay
 
 DAYS: Final = 7
+INTERVAL: Final = 60.0
+"""Seconds between scrapes, so that hundreds of service-days are played in ten minutes."""
+TOGETHER: Final = 10
+"""Services in one process, because a row costs less than a target."""
 RATE: Final = 60.0
-"""Goroutines per hour of the leak, which begins on the second day and is in all later builds."""
+"""Goroutines per hour of the leak of each service, which begins on the second day and is in all later builds."""
 SHOP: Final = "shop"
 
 
 class Start(Enum):
-    """What a leakwatch begins with: nothing, the state on a volume, or what is in Prometheus."""
+    """Knowledge that a leakwatch begins with: nothing, the state on a volume, or what is in Prometheus."""
 
     NOTHING = "nothing"
     VOLUME = "a volume"
@@ -39,33 +43,33 @@ class Start(Enum):
     PROMETHEUS = "Prometheus"
 
 
-def service(number: int, length: Length) -> Traces:
-    """Return the stacks of a service without the constant ones, all in one phase; the last one leaks."""
-    times = np.arange(0.0, DAYS * DAY, length.interval)
-    rng = seeded(length.seed, "deploys", number)
-    names = [name for name, share in SERVICE.items() if name != "const" for _ in range(int(share + rng.random()))]
-    onset = np.array([rng.uniform(DAY + 2 * HOUR, DAY + 14 * HOUR)])
+def services(part: int, length: Length) -> Traces:
+    """Return the stacks of TOGETHER services in one process, without the constant ones; the last stacks leak."""
+    times = np.arange(0.0, DAYS * DAY, INTERVAL)
+    stacks = {name: round(TOGETHER * number) for name, number in SERVICE.items() if name != "const"}
+    healthy = sum(stacks.values())
+    onset = seeded(length.seed, "deploys", part).uniform(DAY + 2 * HOUR, DAY + 14 * HOUR, TOGETHER)
     columns = []
-    for i, name in enumerate([*names, "pure"]):
-        seeds = (length.seed, "deploys", number, i)
-        scene = Scene(times, times % DAY, 1, seeded(*seeds, 0), seeded(*seeds, 1), number % PHASES)
-        columns.append(HEALTHY[name].make(scene) if i < len(names) else kinds.pure(scene, RATE, onset))
-    onsets = np.array([inf] * len(names) + onset.tolist())
+    for name, rows in [*stacks.items(), ("pure", TOGETHER)]:
+        seeds = (length.seed, "deploys", part, name)
+        scene = Scene(times, times % DAY, rows, seeded(*seeds, 0), seeded(*seeds, 1), part * rows)
+        columns.append(HEALTHY[name].make(scene) if name in stacks else kinds.pure(scene, RATE, onset))
+    onsets = np.concatenate([np.full(healthy, inf), onset])
     return Traces(times, times % DAY, np.concatenate(columns, axis=1), onsets, RATE)
 
 
 @dataclass
 class Firing:
-    """Alarms of each row of a service over all pods."""
+    """Alarms of each row over all pods."""
 
     alarms: list[Alarms]
     rows: Mapping[Fingerprint, int]
     _open: dict[int, float]
 
     def update(self, pipeline: Pipeline, time: float) -> None:
-        """Begin and end alarms, so that those of the leaks that `pipeline` reports are open."""
-        leaks = [leak for leak in pipeline.open_leaks() if leak.verdict >= Verdict.LEAKING]
-        firing = {self.rows[leak.stack.fingerprint] for leak in leaks}
+        """Begin and end alarms, so that those of the stacks that leak are open."""
+        candidates = pipeline.services[SHOP].leaks.candidates
+        firing = {self.rows[key] for key, found in candidates.items() if found.verdict >= Verdict.LEAKING}
         for row in self._open.keys() - firing:
             self.alarms[row].append((self._open.pop(row), time))
         for row in firing - self._open.keys():
@@ -78,7 +82,7 @@ class Firing:
 
 
 class Pods:
-    """The pods of one service, one after the other."""
+    """The pods of services, one after the other."""
 
     def __init__(self, traces: Traces) -> None:
         self.traces = traces
@@ -96,15 +100,15 @@ class Pods:
         """Return the pod of the day."""
         return Target(SHOP, f"10.0.0.{int(time // DAY) + 1}:6060")
 
-    def scrape(self, pipeline: Pipeline, i: int) -> bool:
-        """Scrape the pod; return whether a verdict changed."""
+    def scrape(self, pipeline: Pipeline, i: int) -> None:
+        """Scrape the pod."""
         time, samples = float(self.traces.times[i]), self.samples(i)
         state = pipeline.add_target(self.target(time))
         total = sum(sample.goroutines for sample in samples.values())
-        return bool(pipeline.observe(state, START + time, total, samples, Process(str(time // DAY), "")))
+        pipeline.observe(state, START + time, total, samples, Process(str(time // DAY), ""))
 
     def begin(self, start: Start, old: Pipeline | None, i: int) -> Pipeline:
-        """Return the pipeline of a new pod, whose first scrape is `i`; `old`: of the pod before."""
+        """Return the pipeline of a new pod; `i`: number of its first scrape, `old`: of the pod before."""
         pipeline = Pipeline(self._settings)
         time = float(self.traces.times[i])
         if old is not None and start is Start.VOLUME:
@@ -129,7 +133,7 @@ class Pods:
             for time in times[times >= 0].tolist():
                 replay.remove_unseen(time - LOST * step)
                 replay.play(time, self.target(time).name, self._profile(time))
-        replay.inherit(past, START + now)
+        replay.take_over(past, START + now)
         replay.remove_unseen(inf)
         return replay
 
@@ -146,30 +150,28 @@ def exported(pipeline: Pipeline) -> ServicePast:
     return ServicePast(
         {key: past for key, (_, past) in past_of_service(state).items()},
         {
-            leak.stack.fingerprint: PastLeak(
-                verdict=min(leak.verdict, Verdict.LEAKING),
-                rate=leak.growth.rate,
-                first_seen=leak.first_seen,
-                detected_at=leak.detected_at,
+            key: PastLeak(
+                verdict=min(found.verdict, Verdict.LEAKING),
+                rate=found.rate,
+                first_seen=found.first_seen,
+                detected_at=found.detected_at,
             )
-            for leak in pipeline.open_leaks()
-            if leak.verdict in {Verdict.PLATEAU, Verdict.LEAKING, Verdict.PROVEN}
+            for key, found in state.leaks.candidates.items()
+            if found.verdict in {Verdict.PLATEAU, Verdict.LEAKING, Verdict.PROVEN}
         },
     )
 
 
 def play_pods(traces: Traces, start: Start) -> Sequence[Alarms]:
-    """Return the alarms of each stack of a service."""
+    """Return the alarms of each stack."""
     pods = Pods(traces)
     firing = Firing([[] for _ in pods.keys], {key: row for row, key in enumerate(pods.keys)}, {})
     pipeline: Pipeline | None = None
     for i, time in enumerate(traces.times.tolist()):
         if pipeline is None or time % DAY == 0:
             pipeline = pods.begin(start, pipeline, i)
-            changed = True
         else:
-            changed = pods.scrape(pipeline, i)
-        if changed:
-            firing.update(pipeline, time)
+            pods.scrape(pipeline, i)
+        firing.update(pipeline, time)
     firing.close(DAYS * DAY)
     return firing.alarms

@@ -16,8 +16,8 @@ Numbers = dict[str, Any]
 LEAKWATCH: Final = "leakwatch"
 COMPACT: Final = (("pure", 10.0), ("pure", 60.0), ("pure", 1000.0), ("in a diurnal stack", 60.0))
 """Kinds and rates that are measured for the other rules too."""
-SERVICES: Final = 5
-"""Traces per service that is deployed daily."""
+TRACES_PER_PART: Final = 100
+"""Traces of each kind per process that is deployed daily."""
 
 
 def healthy(name: str, length: Length) -> Numbers:
@@ -128,17 +128,18 @@ def deploys(start: daily.Start, length: Length) -> Numbers:
     `again`: median hours from each later deploy until the leak is reported.
     """
     false, delays, again = 0, [], []
-    number = max(length.traces // SERVICES, 1)
-    for i in range(number):
-        traces = daily.service(i, length)
-        *healthy_rows, leaking = daily.play_pods(traces, start)
-        onset = float(traces.onset[-1])
-        false += sum(begin >= DAY for alarms in healthy_rows for begin in incidents(alarms))
-        delays.append(min((begin - onset for begin, _ in leaking if begin >= onset), default=np.inf) / HOUR)
-        for deploy in np.arange(2, daily.DAYS) * DAY:
-            begins = [begin for begin, end in leaking if end > deploy and begin < deploy + DAY]
-            again.append(min((max(begin - deploy, 0.0) for begin in begins), default=np.inf) / HOUR)
-    days = number * (daily.DAYS - 1)
+    parts = max(length.traces // TRACES_PER_PART, 1)
+    for part in range(parts):
+        traces = daily.services(part, length)
+        for alarms, onset in zip(daily.play_pods(traces, start), traces.onset.tolist(), strict=True):
+            if np.isinf(onset):
+                false += sum(begin >= DAY for begin in incidents(alarms))
+                continue
+            delays.append(min((begin - onset for begin, _ in alarms if begin >= onset), default=np.inf) / HOUR)
+            for deploy in np.arange(2, daily.DAYS) * DAY:
+                begins = [begin for begin, end in alarms if end > deploy and begin < deploy + DAY]
+                again.append(min((max(begin - deploy, 0.0) for begin in begins), default=np.inf) / HOUR)
+    days = parts * daily.TOGETHER * (daily.DAYS - 1)
     return {
         "days": days,
         "false": false,

@@ -1,4 +1,4 @@
-"""What an earlier process of leakwatch has learned of a stack, and how a new history continues with it. Pure."""
+"""The past of a stack, as an earlier process of leakwatch has learned it. A new history continues with it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ def past_of(history: History) -> dict[Fingerprint, StackPast]:
     return pasts
 
 
-def inherit(history: History, pasts: Mapping[Fingerprint, StackPast]) -> None:
+def take_over(history: History, pasts: Mapping[Fingerprint, StackPast]) -> None:
     """Continue with the past of each stack or site that has a row, where it is larger than the own one."""
     ceilings = history.past_lifetimes.ceilings
     for key, past in pasts.items():

@@ -132,7 +132,7 @@ def _related(leaks: Sequence[Leak], count: Callable[[str, Fingerprint], int]) ->
 def past_metrics(
     services: Iterable[ServiceState], stacks: dict[Fingerprint, Stack], most: int
 ) -> Iterator[Metric]:
-    """Yield what later processes of leakwatch inherit: of each service, the `most` series with the largest values.
+    """Yield what later processes continue with: of each service, the `most` series with the largest values.
 
     Their stacks are added to `stacks`.
     """

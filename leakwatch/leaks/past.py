@@ -1,4 +1,4 @@
-"""What earlier processes of leakwatch, and those beside other pods, have learned of a service. Pure."""
+"""The past of a service, as earlier processes of leakwatch and those beside other pods have learned it. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from typing import Final
 
 from leakwatch.detect.detector import Detector
 from leakwatch.detect.history import History
-from leakwatch.detect.past import PastLeak, StackPast, inherit, past_of, reopened
+from leakwatch.detect.past import PastLeak, StackPast, past_of, reopened, take_over
 from leakwatch.leaks.service_state import ServiceState
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Fingerprint, Stack
@@ -38,7 +38,7 @@ def past_of_service(service: ServiceState) -> dict[Fingerprint, tuple[Stack, Sta
     return pasts
 
 
-def inherit_past(service: ServiceState, past: ServicePast, stacks: Mapping[Fingerprint, Stack]) -> None:
+def take_over_past(service: ServiceState, past: ServicePast, stacks: Mapping[Fingerprint, Stack]) -> None:
     """Continue on all targets with the past of the stacks and sites, and with the leaks that no target has.
 
     `stacks`: those of which a target may have no profile.
@@ -46,8 +46,8 @@ def inherit_past(service: ServiceState, past: ServicePast, stacks: Mapping[Finge
     known = [stacks[key] for key in past.stacks if key in stacks]
     for state in service.states:
         state.history.admit(stack for stack in known if site_of(stack.blamed.function) != stack.fingerprint)
-        inherit(state.history, past.stacks)
-        inherit(state.sites, past.stacks)
+        take_over(state.history, past.stacks)
+        take_over(state.sites, past.stacks)
     _reopen_leaks(service.states, past.leaks)
 
 

@@ -26,7 +26,7 @@ import structlog
 from leakwatch.clock import Clock
 from leakwatch.detect.columns import BLOCKS_PER_HOUR, HOURS, SCRAPES_PER_BLOCK
 from leakwatch.errors import QueryError
-from leakwatch.leaks.past import ServicePast, date_leaks, inherit_past
+from leakwatch.leaks.past import ServicePast, date_leaks, take_over_past
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target
 from leakwatch.pipeline import Pipeline
@@ -157,7 +157,7 @@ class Backfill:
         profiles += await self._play(replay, labels, now - recent, now, block / SCRAPES_PER_BLOCK)
         past = await exported_past(self._prometheus, service, now, shift=time - now)
         replay.set_targets(self._targets(service))
-        replay.inherit(past, time)
+        replay.take_over(past, time)
         replay.remove_unseen(math.inf)
         if self._pipeline.settings.block == block:
             self._pipeline.adopt(service, replay.pipeline)
@@ -236,12 +236,12 @@ class Replay:
             self.pipeline.add_target(self._target(name)), time + self._shift, total, samples, profile.process
         )
 
-    def inherit(self, past: ServicePast, time: float) -> None:
+    def take_over(self, past: ServicePast, time: float) -> None:
         """Add what other processes of leakwatch have exported about the service until `time`, of the pipeline."""
         service = self.pipeline.service(self.service)
         if service is None:
             return
-        inherit_past(service, past, self._stacks)
+        take_over_past(service, past, self._stacks)
         for state in service.targets.values():
             self.pipeline.update(state, time)
         self.pipeline.expire(time)

@@ -271,7 +271,7 @@ def test_what_the_replay_does_not_show(recorded: tuple[str, float]) -> None:
     assert (event.leak.stack.blamed.function, event.leak.verdict) == ("main.busy", Verdict.PLATEAU)
 
 
-def test_a_new_pod_inherits(recorded: tuple[str, float]) -> None:
+def test_a_new_pod_continues(recorded: tuple[str, float]) -> None:
     """A pod without an own profile continues with the leaks, known drops and ceilings of the earlier pods."""
     url, begin = recorded
     now, new = begin + HOURS * HOUR, Target("cart", "10.1.0.2:6060")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from leakwatch.detect.history import History
-from leakwatch.detect.past import PastLeak, StackPast, inherit, past_of, reopened
+from leakwatch.detect.past import PastLeak, StackPast, past_of, reopened, take_over
 from leakwatch.model import Verdict
 from tests.support.simulated import START, samples, stack
 
@@ -46,7 +46,7 @@ def test_the_larger_value_stays() -> None:
     row = known.rows[POOL]
     known.known_drop[:, row] = 30, 20
     known.past_lifetimes.ceilings[:, row] = 0, 90, 0
-    inherit(
+    take_over(
         known, {POOL: StackPast((40, 10), (0, 80, 70)), stack("unknown").fingerprint: StackPast((1, 1), (0, 0, 0))}
     )
     assert past_of(known) == {POOL: StackPast((40, 20), (0, 90, 70))}

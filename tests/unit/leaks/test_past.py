@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from leakwatch.detect.past import PastLeak, StackPast
-from leakwatch.leaks.past import ServicePast, date_leaks, inherit_past, past_of_service
+from leakwatch.leaks.past import ServicePast, date_leaks, past_of_service, take_over_past
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Target, Verdict
 from leakwatch.pipeline import Pipeline
@@ -25,10 +25,10 @@ def played(stuck: dict[Target, int]) -> Pipeline:
     return pipeline
 
 
-def inherited(pipeline: Pipeline, past: ServicePast) -> Pipeline:
+def continued(pipeline: Pipeline, past: ServicePast) -> Pipeline:
     """Return the pipeline, which has continued with the past of its service."""
     service = pipeline.services["shop"]
-    inherit_past(service, past, {stack(name).fingerprint: stack(name) for name in ("pool", "rare")})
+    take_over_past(service, past, {stack(name).fingerprint: stack(name) for name in ("pool", "rare")})
     for state in service.targets.values():
         pipeline.update(state, END)
     date_leaks(service, past.leaks)
@@ -49,11 +49,11 @@ def test_the_past_is_the_maximum_over_targets() -> None:
     assert past_of_service(pipeline.services["shop"]) == expected
 
 
-def test_all_targets_inherit_the_past_of_a_stack() -> None:
+def test_all_targets_take_over_the_past_of_a_stack() -> None:
     """A stack that no target has had a goroutine in is included."""
     rare = stack("rare").fingerprint
     past = {POOL: StackPast((40, 20), (0, 0, 0)), rare: StackPast((0, 0), (90, 0, 0))}
-    pipeline = inherited(played({ONE: 5, TWO: 5}), ServicePast(past))
+    pipeline = continued(played({ONE: 5, TWO: 5}), ServicePast(past))
     assert {key: value for key, (_, value) in past_of_service(pipeline.services["shop"]).items()} == past
     for target in (ONE, TWO):
         assert rare in pipeline.add_target(target).history.rows
@@ -62,11 +62,11 @@ def test_all_targets_inherit_the_past_of_a_stack() -> None:
 
 def test_a_leak_is_reopened_where_it_has_its_goroutines() -> None:
     """The targets with most of the goroutines leak, each with its part of the rate, with the dates of the leak."""
-    pipeline = inherited(played({ONE: 400, TWO: 20}), ServicePast(leaks={STUCK: LEAK}))
+    pipeline = continued(played({ONE: 400, TWO: 20}), ServicePast(leaks={STUCK: LEAK}))
     (leak,) = pipeline.open_leaks()
     assert (leak.verdict, leak.targets, leak.goroutines) == (Verdict.LEAKING, (ONE.name,), 420)
     assert (leak.first_seen, leak.detected_at) == (LEAK.first_seen, LEAK.detected_at)
-    pipeline = inherited(played({ONE: 400, TWO: 300}), ServicePast(leaks={STUCK: LEAK}))
+    pipeline = continued(played({ONE: 400, TWO: 300}), ServicePast(leaks={STUCK: LEAK}))
     (leak,) = pipeline.open_leaks()
     assert leak.targets == (ONE.name, TWO.name)
     assert leak.grew.rate == LEAK.rate
@@ -74,10 +74,10 @@ def test_a_leak_is_reopened_where_it_has_its_goroutines() -> None:
 
 def test_a_known_verdict_stays() -> None:
     """A leak that a target has already keeps its case; only its dates are set back."""
-    pipeline = inherited(played({ONE: 400}), ServicePast(leaks={STUCK: LEAK}))
+    pipeline = continued(played({ONE: 400}), ServicePast(leaks={STUCK: LEAK}))
     case = pipeline.add_target(ONE).detector.cases[STUCK]
     older = replace(LEAK, verdict=Verdict.PLATEAU, first_seen=START - 9 * HOUR, rate=7.0)
-    (leak,) = inherited(pipeline, ServicePast(leaks={STUCK: older})).open_leaks()
+    (leak,) = continued(pipeline, ServicePast(leaks={STUCK: older})).open_leaks()
     assert pipeline.add_target(ONE).detector.cases[STUCK] is case
     assert (leak.verdict, leak.first_seen) == (Verdict.LEAKING, older.first_seen)
 
@@ -85,5 +85,5 @@ def test_a_known_verdict_stays() -> None:
 def test_a_leak_without_goroutines_is_not_reopened() -> None:
     """A stack that no target has, or only without goroutines, has no leak."""
     unknown = stack("unknown").fingerprint
-    pipeline = inherited(played({ONE: 0}), ServicePast(leaks={STUCK: LEAK, unknown: LEAK}))
+    pipeline = continued(played({ONE: 0}), ServicePast(leaks={STUCK: LEAK, unknown: LEAK}))
     assert pipeline.open_leaks() == []
