@@ -11,6 +11,7 @@ import structlog
 from leakwatch import __version__
 from leakwatch.clock import Clock, Lag, thread_cpu_seconds
 from leakwatch.config import Config
+from leakwatch.discovery.metrics import DiscoveryCollector
 from leakwatch.discovery.shard import Shard
 from leakwatch.errors import ConfigError, LeakwatchError
 from leakwatch.evidence.recorder import EvidenceRecorder
@@ -21,7 +22,7 @@ from leakwatch.pipeline import Pipeline
 from leakwatch.scrape import start_queue
 from leakwatch.scrape.backfill import Backfill
 from leakwatch.scrape.loops import ScrapeLoops
-from leakwatch.scrape.metrics import DiscoveryCollector, LoadCollector, TargetCollector
+from leakwatch.scrape.metrics import LoadCollector, TargetCollector
 from leakwatch.scrape.scheduler import Scheduler
 from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.scrape.target_set import TargetSet
@@ -93,7 +94,7 @@ class Daemon:
         self._reloaded = ("", self._started)
         collectors = (
             self._target_collector,
-            DiscoveryCollector(self._targets, self._clock.wall),
+            DiscoveryCollector(self._targets.counts, self._targets.discoverers, self._clock.wall),
             StorageCollector(self.storage.status, self._clock.wall),
             LoadCollector(self._starts, self._lag.delays, lambda: len(asyncio.all_tasks(loop))),
         )

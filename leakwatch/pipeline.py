@@ -85,7 +85,7 @@ class Pipeline:
         replacement = handover.replace_removed(service, state, time)
         if replacement is not None:
             service.leaks.rename(target.name, replacement.target.name)
-            return self._update(replacement, time)
+            return self.update(replacement, time)
         return self._tracker.update(service, target.name, service.departed[target].judgements(time), time)
 
     def forget_target(self, target: Target, time: float) -> list[Event]:
@@ -167,7 +167,7 @@ class Pipeline:
         """Judge a target after its block has closed, and its service."""
         self.blocks += 1
         state.judge([sibling for sibling in service.observed.values() if sibling is not state])
-        events = self._update(state, time)
+        events = self.update(state, time)
         pooled = service.judge(time, self.settings.block)
         if pooled is not None:
             events += self._tracker.update(service, POOLED, pooled, time)
@@ -176,7 +176,7 @@ class Pipeline:
     def restart(self, state: TargetState, time: float) -> list[Event]:
         """Begin a new lifetime of a target after its process restarted; return the verdicts that changed."""
         state.restart()
-        return self._update(state, time)
+        return self.update(state, time)
 
     def probe_recorded(self, state: TargetState) -> None:
         """Build the leaks of a service anew after a probe has changed the results of a target."""
@@ -188,9 +188,10 @@ class Pipeline:
         if self.targets.get(state.target) is not state:
             return []
         state.apply_proof()
-        return self._update(state, time)
+        return self.update(state, time)
 
-    def _update(self, state: TargetState, time: float) -> list[Event]:
+    def update(self, state: TargetState, time: float) -> list[Event]:
+        """Derive the leaks from the judgements of a target; return the verdicts that changed."""
         service = self.services[state.target.service]
         return self._tracker.update(service, state.target.name, state.judgements, time, state.proven)
 

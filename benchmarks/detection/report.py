@@ -17,7 +17,7 @@ OUTCOME: Final = "share found / median / 90th percentile of hours until found"
 
 def tables(results: Results) -> Iterator[str]:
     """Return the lines of all tables that `results` has numbers for."""
-    for table in (rules, kinds, false_alarms_by_kind, ratios, fleets, lifetimes):
+    for table in (rules, kinds, false_alarms_by_kind, ratios, fleets, lifetimes, deploys):
         lines = list(table(results))
         if lines:
             yield from [*lines, ""]
@@ -151,4 +151,25 @@ def lifetimes(results: Results) -> Iterator[str]:
     if lines:
         columns = ["stack", "alarms in lifetime 3 and later", "median hours after the restart"]
         yield from header("**Five days, a restart about every 16 h.**", columns)
+        yield from lines
+
+
+def deploys(results: Results) -> Iterator[str]:
+    """Return the table of services that are deployed daily."""
+    lines, days = [], 0
+    for name, numbers in results.items():
+        if name.startswith("deploys/"):
+            days = numbers["days"]
+            delays = f"{hours(numbers['median'])} / {hours(numbers['p90'])}"
+            cells = [f"{numbers['false']}", f"{numbers['per_day']:.2f}", delays, hours(numbers["again"])]
+            lines.append(row([name.removeprefix("deploys/"), *cells]))
+    if lines:
+        columns = [
+            "leakwatch starts with",
+            "false alarms",
+            "per service-day",
+            "60/h leak, begun on the second day: median / 90th percentile of hours until found",
+            "median hours after each later deploy until it is reported",
+        ]
+        yield from header(f"**A deploy each day**, {days} service-days from the second day on.", columns)
         yield from lines

@@ -26,6 +26,7 @@ from typing import Final
 import fleets
 import studies
 from check import worse
+from deploys import Start
 from report import tables
 from scenarios import HEALTHY, LEAKS, MADE_TO_FAIL, RATES, Length
 from studies import Numbers
@@ -41,6 +42,7 @@ QUICK_RATES: Final = (10.0, 60.0)
 QUICK_LEFT_OUT: Final = {
     *(f"fleet/{name}" for name in ("4", "10 rolling", "10 joining", "20", "50")),
     *(f"lifetimes/{name}" for name in ("warm-up", "staircase", "sticky", "running-max pool")),
+    *(f"deploys/{start.value}" for start in Start),
 }
 
 Study = Callable[[Length], Numbers]
@@ -61,6 +63,8 @@ def all_studies() -> dict[str, Study]:
         by_name[f"fleet/10 {variant}"] = partial(studies.fleet, 10, variant)
     for name in ("pure 10/h", *fleets.LIFETIMES):
         by_name[f"lifetimes/{name}"] = partial(studies.lifetimes, name)
+    for start in Start:
+        by_name[f"deploys/{start.value}"] = partial(studies.deploys, start)
     return by_name
 
 

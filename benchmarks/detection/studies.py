@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
+import deploys as daily
 import fleets
 import numpy as np
-from alarms import Alarms, alarms_of, detections, false_alarms, percentile
+from alarms import Alarms, alarms_of, detections, false_alarms, incidents, percentile
 from baselines import STACK_RULES, TOTAL_RULES
 from play import Outcome, play
 from scenarios import SERVICE, Length, Traces, make, seeded
-from scene import HOUR, PHASES, Counts, Floats
+from scene import DAY, HOUR, PHASES, Counts, Floats
 
 Numbers = dict[str, Any]
 LEAKWATCH: Final = "leakwatch"
 COMPACT: Final = (("pure", 10.0), ("pure", 60.0), ("pure", 1000.0), ("in a diurnal stack", 60.0))
 """Kinds and rates that are measured for the other rules too."""
+TRACES_PER_PART: Final = 100
+"""Traces of each kind per process that is deployed daily."""
 
 
 def healthy(name: str, length: Length) -> Numbers:
@@ -117,3 +120,31 @@ def lifetimes(name: str, length: Length) -> Numbers:
                 delays += [max(begin - start, 0.0) / HOUR for begin in begins[:1]]
     result: Numbers = {"per_stack": len(delays) / length.traces, "median": percentile(np.array(delays), 50)}
     return result if healthy else {**result, "found": len(delays) / lifetimes_played}
+
+
+def deploys(start: daily.Start, length: Length) -> Numbers:
+    """Return false alarms per service-day from the second day on, and how a leak that begins then is found.
+
+    `again`: median hours from each later deploy until the leak is reported.
+    """
+    false, delays, again = 0, [], []
+    parts = max(length.traces // TRACES_PER_PART, 1)
+    for part in range(parts):
+        traces = daily.services(part, length)
+        for alarms, onset in zip(daily.play_pods(traces, start), traces.onset.tolist(), strict=True):
+            if np.isinf(onset):
+                false += sum(begin >= DAY for begin in incidents(alarms))
+                continue
+            delays.append(min((begin - onset for begin, _ in alarms if begin >= onset), default=np.inf) / HOUR)
+            for deploy in np.arange(2, daily.DAYS) * DAY:
+                begins = [begin for begin, end in alarms if end > deploy and begin < deploy + DAY]
+                again.append(min((max(begin - deploy, 0.0) for begin in begins), default=np.inf) / HOUR)
+    days = parts * daily.TOGETHER * (daily.DAYS - 1)
+    return {
+        "days": days,
+        "false": false,
+        "per_day": false / days,
+        "median": percentile(np.array(delays), 50),
+        "p90": percentile(np.array(delays), 90),
+        "again": percentile(np.array(again), 50),
+    }

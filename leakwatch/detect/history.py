@@ -6,7 +6,7 @@
 Pure: callers pass the time with the samples.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -167,16 +167,19 @@ class History:
 
     def take_over(self, other: "History") -> None:
         """Take over stacks, known drops and past lifetimes of `other`, which has ended its lifetime."""
-        stacks = [stack for stack in other.stacks if stack is not None]
-        new = [Sample(stack, 0) for stack in stacks if stack.fingerprint not in self.rows]
-        room = self.series_limit - len(self.rows)
-        if new[:room]:
-            self._admit(new[:room], {}, ())
+        self.admit(stack for stack in other.stacks if stack is not None)
         for fingerprint, other_row in other.rows.items():
             row = self.rows.get(fingerprint)
             if row is not None:
                 self.past_lifetimes.take_over(row, other.past_lifetimes, other_row)
                 self.known_drop[:, row] = np.maximum(self.known_drop[:, row], other.known_drop[:, other_row])
+
+    def admit(self, stacks: Iterable[Stack]) -> None:
+        """Give rows to stacks without goroutines, while there is room."""
+        new = [Sample(stack, 0) for stack in stacks if stack.fingerprint not in self.rows]
+        room = self.series_limit - len(self.rows)
+        if new[:room]:
+            self._admit(new[:room], {}, ())
 
     def fit(self, interval: float) -> bool:
         """Double the block until it holds enough scrapes `interval` seconds apart; return whether it was doubled.

@@ -1,16 +1,26 @@
 """Metrics of leaks. All series of one leak have the same labels."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from heapq import nlargest
+from operator import itemgetter
+from typing import Final
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from leakwatch.leaks.labels import leak_labels, shown
 from leakwatch.leaks.model import Leak
-from leakwatch.model import Fingerprint
+from leakwatch.leaks.past import past_of_service
+from leakwatch.leaks.service_state import ServiceState
+from leakwatch.model import Fingerprint, Stack
 from leakwatch.profile.wait_times import ages
 from leakwatch.settings.units import format_duration
 
 LEAK = ("service", "stack", "function", "wait", "verdict", "owner")
+
+SPANS: Final = ("brief", "lasting")
+"""Values of the label span, in the order of the known drops."""
+LIFETIMES: Final = ("1", "2", "3")
+"""Values of the label lifetime, the latest first."""
 
 LabelValues = tuple[str, ...]
 """The values of the labels of LEAK, in that order."""
@@ -42,13 +52,15 @@ def leak_metrics(
     growth = LeakFamily("growth_goroutines_per_second", "Growth of the leak, over all targets of the service.")
     confidence = LeakFamily("confidence_ratio", "Confidence that it is a leak, from 0 to 1; not a probability.")
     seen = LeakFamily("first_seen_timestamp_seconds", "Time at which the growth began.")
+    detected = LeakFamily("detected_timestamp_seconds", "Time at which the leak was found; absent before.")
     labelled = [(leak, _label_values(leak)) for leak in leaks]
     for leak, labels in labelled:
         goroutines.add(labels, leak.goroutines)
         growth.add(labels, leak.growth.rate)
         confidence.add(labels, leak.confidence)
         seen.add(labels, wall(leak.first_seen))
-    yield from (family.metric for family in (goroutines, growth, confidence, seen))
+        detected.add(labels, None if leak.detected_at is None else wall(leak.detected_at))
+    yield from (family.metric for family in (goroutines, growth, confidence, seen, detected))
     yield _related(leaks, count)
     yield from _findings(labelled)
     yield from _costs(labelled)
@@ -115,3 +127,37 @@ def _related(leaks: Sequence[Leak], count: Callable[[str, Fingerprint], int]) ->
             place = (shown(leak.service), leak.stack.fingerprint, other.fingerprint, shown(other.blamed.function))
             related.add_metric((*place, other.wait), count(leak.service, other.fingerprint))
     return related
+
+
+def past_metrics(
+    services: Iterable[ServiceState], stacks: dict[Fingerprint, Stack], most: int
+) -> Iterator[Metric]:
+    """Yield what later processes continue with: of each service, the `most` series with the largest values.
+
+    Their stacks are added to `stacks`.
+    """
+    drop = GaugeMetricFamily(
+        "leakwatch_stack_known_drop_goroutines",
+        "Largest fall of the goroutines of a stack, halved every three days, which growth must exceed. "
+        "span=brief: from any level, lasting: from levels held for hours. Maximum over all targets.",
+        labels=("service", "stack", "span"),
+    )
+    ceiling = GaugeMetricFamily(
+        "leakwatch_stack_ceiling_goroutines",
+        "Goroutines at which a stack stopped growing in an earlier lifetime of its process. "
+        "lifetime=1: the latest that has ended. Maximum over all targets.",
+        labels=("service", "stack", "lifetime"),
+    )
+    for service in services:
+        pasts = past_of_service(service)
+        series = [
+            (value, family, key, label)
+            for key, (_, past) in pasts.items()
+            for family, labels, values in ((drop, SPANS, past.known_drop), (ceiling, LIFETIMES, past.ceilings))
+            for label, value in zip(labels, values, strict=True)
+            if value
+        ]
+        for value, family, key, label in nlargest(most, series, key=itemgetter(0)):
+            family.add_metric((shown(service.name), key, label), value)
+            stacks.setdefault(key, pasts[key][0])
+    yield from (drop, ceiling)

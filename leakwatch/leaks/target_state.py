@@ -140,9 +140,10 @@ class TargetState:
         if self.proven:
             confirm(self.detector, self.history, self.proven, self.probe_results.more_proven)
             confirm(self.site_detector, self.sites, self.proven)
-        self._update_judgements()
+        self.update_judgements()
 
-    def _update_judgements(self) -> None:
+    def update_judgements(self) -> None:
+        """Derive the judgements from the cases of the detectors."""
         self.judged = self.detector.judgements(self.history)
         self.judged_sites = self.site_detector.judgements(self.sites)
 
@@ -216,7 +217,7 @@ class TargetState:
         self.sites.restart()
         self.detector.restart(self.history)
         self.site_detector.restart(self.sites)
-        self._update_judgements()
+        self.update_judgements()
 
     def mixed_judgements(self, time: float) -> JudgedStacks:
         """Return the judgements while several processes answer, as if the judged process had ended."""
@@ -243,7 +244,7 @@ class TargetState:
         self.sites.take_over(old.sites)
         self.detector.take_over(old.detector, self.history)
         self.site_detector.take_over(old.site_detector, self.sites)
-        self._update_judgements()
+        self.update_judgements()
 
     def stretch(self, interval: float) -> bool:
         """Fit the block to scrapes `interval` seconds apart; return whether the block grew.

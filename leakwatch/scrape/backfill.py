@@ -5,6 +5,9 @@ counts, as leakwatch_stack_goroutines. The backfill queries some hours at a time
 separate pipeline, as if they were scraped, while scraping continues. When the replay has reached the present, the
 daemon's pipeline adopts the state of the service.
 
+The replay does not show what leakwatch knew before, or learned from more scrapes than the replay has. This is
+added at the end (exported_past.py).
+
 Prometheus has the largest stacks of each target only. If leakwatch_stacks_other reports that stacks were summed
 up, the count of a missing stack is unknown, and its previous count is used.
 """
@@ -23,9 +26,11 @@ import structlog
 from leakwatch.clock import Clock
 from leakwatch.detect.columns import BLOCKS_PER_HOUR, HOURS, SCRAPES_PER_BLOCK
 from leakwatch.errors import QueryError
+from leakwatch.leaks.past import ServicePast, date_leaks, take_over_past
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Fingerprint, Frame, Process, Sample, Samples, Stack, Target
 from leakwatch.pipeline import Pipeline
+from leakwatch.scrape.exported_past import exported_past
 from leakwatch.scrape.prometheus_api import PrometheusApi, PrometheusConfig, PrometheusSeries, quoted
 
 log = structlog.get_logger()
@@ -43,7 +48,8 @@ OTHER = "max by (target) (leakwatch_stacks_other{%s})"
 PROCESS = "max by (target, start, build) (leakwatch_process_info{%s})"
 INFO = (
     "max by (stack, function, file, line, origin, wait) (last_over_time(leakwatch_stack_info[%ds]))"
-    " and on (stack) max by (stack) (last_over_time(leakwatch_stack_goroutines{%s}[%ds]))"
+    " and on (stack) max by (stack) (last_over_time("
+    '{__name__=~"leakwatch_stack_(goroutines|known_drop_goroutines|ceiling_goroutines)",%s}[%ds]))'
 )
 
 
@@ -149,7 +155,9 @@ class Backfill:
         replay = Replay(service, settings, stacks, shift=time - now)
         profiles = await self._play(replay, labels, now - total, now - recent, block)
         profiles += await self._play(replay, labels, now - recent, now, block / SCRAPES_PER_BLOCK)
+        past = await exported_past(self._prometheus, service, now, shift=time - now)
         replay.set_targets(self._targets(service))
+        replay.take_over(past, time)
         replay.remove_unseen(math.inf)
         if self._pipeline.settings.block == block:
             self._pipeline.adopt(service, replay.pipeline)
@@ -227,6 +235,17 @@ class Replay:
         self.pipeline.observe(
             self.pipeline.add_target(self._target(name)), time + self._shift, total, samples, profile.process
         )
+
+    def take_over(self, past: ServicePast, time: float) -> None:
+        """Add what other processes of leakwatch have exported about the service until `time`, of the pipeline."""
+        service = self.pipeline.service(self.service)
+        if service is None:
+            return
+        take_over_past(service, past, self._stacks)
+        for state in service.targets.values():
+            self.pipeline.update(state, time)
+        self.pipeline.expire(time)
+        date_leaks(service, past.leaks)
 
     def remove_unseen(self, before: float) -> None:
         """Remove former targets without a profile since `before`."""

@@ -1,10 +1,9 @@
-"""Metrics of targets, stacks, leaks, discovery and load, computed from the state at each request.
+"""Metrics of targets, stacks, leaks and load, computed from the state at each request.
 
 The series of stacks are limited: each target has its largest stacks, with hysteresis, and all judged stacks. Its
-other stacks are summed up as stack="other".
+other stacks are summed up as stack="other". Each service has as many series of the past of its stacks as a target.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isinf
 from typing import TypedDict
@@ -16,12 +15,11 @@ from prometheus_client.registry import Collector
 from leakwatch.clock import Delays
 from leakwatch.detect.trend import slopes
 from leakwatch.leaks.labels import shown
-from leakwatch.leaks.metrics import leak_metrics
+from leakwatch.leaks.metrics import leak_metrics, past_metrics
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Fingerprint, Stack, Target, TargetHealth
 from leakwatch.pipeline import Pipeline
 from leakwatch.scrape.start_queue import StartQueue
-from leakwatch.scrape.target_set import TargetSet
 
 STAYS = 1.5  # a stack gets a series among the K largest, and loses it beyond the 1.5 K largest
 
@@ -51,8 +49,8 @@ class TargetCollector(Collector):
         self._health = health
         self._wall = wall
         self._shown: dict[Target, set[int]] = {}
-        self._observed = 1
-        """Targets with a profile, which share the limit."""
+        self._series_per_target = per_target
+        """The share of a target or a service in the limit."""
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing, so that registering does not collect."""
@@ -66,6 +64,7 @@ class TargetCollector(Collector):
         leaks = self._pipeline.open_leaks()
         stacks = {leak.stack.fingerprint: leak.stack for leak in leaks}
         yield from self._stacks(stacks, {target for target, state in health.items() if state.up})
+        yield from past_metrics(self._pipeline.services.values(), stacks, self._series_per_target)
         yield from leak_metrics(leaks, self._pipeline.count, self._wall)
         ignored = GaugeMetricFamily("leakwatch_ignored_leaks", "Leaks that a rule ignores.", labels=("rule",))
         for rule, count in self._pipeline.ignored().items():
@@ -97,7 +96,8 @@ class TargetCollector(Collector):
         )
         states = self._pipeline.targets
         self._shown = {target: rows for target, rows in self._shown.items() if target in states}
-        self._observed = max(sum(state.is_observed for state in states.values()), 1)
+        sharing = sum(state.is_observed for state in states.values()) + len(self._pipeline.services)
+        self._series_per_target = min(self.per_target, self.limit // max(sharing, 1))
         for target, state in states.items():
             if target not in up:
                 continue  # its leaks stay, with the counts of its latest profile
@@ -123,7 +123,7 @@ class TargetCollector(Collector):
     def _chosen(self, target: Target, state: TargetState) -> set[int]:
         """Return the rows with a series: the largest, previous ones that are still large, and all judged ones."""
         history = state.history
-        most = min(self.per_target, self.limit // self._observed)
+        most = self._series_per_target
         used = np.fromiter(history.rows.values(), np.intp, len(history.rows))
         ranked = used[np.argsort(-history.last[used], kind="stable")]
         before = self._shown.get(target, set())
@@ -252,49 +252,3 @@ class _Values(TypedDict):
 def _values(delays: Delays) -> _Values:
     buckets = [("+Inf" if isinf(bound) else str(bound), float(count)) for bound, count in delays.cumulative()]
     return {"buckets": buckets, "sum_value": delays.sum}
-
-
-class DiscoveryCollector(Collector):
-    """Metrics of discovery; `wall`: converts the daemon's time to the wall clock's."""
-
-    def __init__(self, targets: TargetSet, wall: Callable[[float], float]) -> None:
-        self._targets = targets
-        self._wall = wall
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing, so that registering does not collect."""
-        return []
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield all metrics."""
-        discovered = GaugeMetricFamily(
-            "leakwatch_discovered_targets",
-            "Discovered addresses by state: kept, dropped by a rule, or invalid.",
-            labels=("job", "state"),
-        )
-        for job, built in self._targets.counts().items():
-            discovered.add_metric((job, "kept"), len(built.endpoints))
-            discovered.add_metric((job, "dropped"), built.dropped)
-            discovered.add_metric((job, "invalid"), built.invalid)
-        failures = CounterMetricFamily(
-            "leakwatch_discovery_failures",
-            "Failed updates of the targets.",
-            labels=("job", "mechanism"),
-        )
-        success = GaugeMetricFamily(
-            "leakwatch_discovery_last_success_timestamp_seconds",
-            "Time of the last successful update; of several discoverers of a mechanism, the oldest.",
-            labels=("job", "mechanism"),
-        )
-        number: Counter[tuple[str, str]] = Counter()
-        succeeded: dict[tuple[str, str], float] = {}
-        for status in self._targets.discoverers():
-            key = status.job, status.mechanism
-            number[key] += status.failures
-            # Of several discoverers of one mechanism, the oldest success counts; 0 means never.
-            succeeded[key] = min(succeeded.get(key, float("inf")), status.succeeded or 0.0)
-        for key, count in number.items():
-            failures.add_metric(key, count)
-        for key, time in succeeded.items():
-            success.add_metric(key, self._wall(time) if time else 0.0)
-        yield from (discovered, failures, success)

@@ -24,6 +24,9 @@ from tests.support.waiting import until, wait_for
 
 HOURS = 36
 RATE = 60.0  # goroutines per hour
+CART = Target("cart", "10.1.0.1:6060")
+STUCK, BUSY = 400, 30
+"""Constant counts of the stacks of CART: a leak that has stopped growing, and one that its turnover showed."""
 ONE, TWO = Target("shop", "10.0.0.1:6060"), Target("shop", "10.0.0.2:6060")
 RESTARTED = 20.0  # hours after which the second one is another process
 
@@ -91,7 +94,44 @@ def exported(begin: float) -> Iterator[str]:
     yield from gauge(
         "leakwatch_stack_info", ((place, 1, begin + hour * HOUR) for place in places for hour in hours)
     )
+    yield from exported_past(begin)
     yield "# EOF"
+
+
+def exported_past(begin: float) -> Iterator[str]:
+    """Yield what the sidecars of two pods exported of CART: for 30 hours, and in the last six hours."""
+    pods = (("a", range(30 * 60)), ("b", range(30 * 60, HOURS * 60)))
+
+    def all_pods(name: str, rest: str, *values: float) -> Iterator[str]:
+        yield from gauge(
+            name,
+            (
+                (f'instance="{pod}",service="cart",{rest}', value, begin + minute * 60)
+                for (pod, minutes), value in zip(pods, values, strict=True)
+                for minute in minutes
+            ),
+        )
+
+    stacks = {name: stack(name) for name in ("stuck", "busy", "rare")}
+    for name, one in stacks.items():
+        place = f'stack="{one.fingerprint}",function="{one.blamed.function}"'
+        yield from all_pods(
+            "leakwatch_stack_info", f'{place},file="/src/{name}.go",line="7",origin="main.main",wait=""', 1, 1
+        )
+    for name, count in (("stuck", STUCK), ("busy", BUSY)):
+        labels = f'target="{CART.name}",stack="{stacks[name].fingerprint}"'
+        yield from all_pods("leakwatch_stack_goroutines", labels, count, count)
+    drop, ceiling = "leakwatch_stack_known_drop_goroutines", "leakwatch_stack_ceiling_goroutines"
+    yield from all_pods(drop, f'stack="{stacks["rare"].fingerprint}",span="brief"', 90, 80)
+    yield from all_pods(drop, f'stack="{stacks["rare"].fingerprint}",span="lasting"', 40, 50)
+    yield from all_pods(ceiling, f'stack="{stacks["rare"].fingerprint}",lifetime="2"', 200, 100)
+    for name, verdict, rate in (("stuck", "plateau", 0.0), ("busy", "leaking", 3 / HOUR)):
+        leak = f'stack="{stacks[name].fingerprint}",verdict="{verdict}"'
+        yield from all_pods("leakwatch_leak_goroutines", leak, 7, 7)
+        yield from all_pods("leakwatch_leak_growth_goroutines_per_second", leak, rate, rate)
+        for date, hours in (("first_seen", 100), ("detected", 99)):
+            time = begin - hours * HOUR
+            yield from all_pods(f"leakwatch_leak_{date}_timestamp_seconds", leak, time, time + HOUR)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +182,7 @@ def refill(url: str, targets: Sequence[Target], now: float, shift: float = 0.0) 
             pipeline.observe(pipeline.add_target(target), now + shift - 1, 20, samples({"busy": 20}))
         server = PrometheusApi(PrometheusConfig(url=url))
         backfill = Backfill(server, pipeline, At(now, shift))
-        await backfill.fill("shop")
+        await backfill.fill(targets[0].service if targets else "shop")
         await backfill.close()
         return pipeline
 
@@ -202,6 +242,49 @@ def test_those_that_are_gone_have_heirs(recorded: tuple[str, float]) -> None:
     (leak,) = pipeline.open_leaks()
     assert leak.verdict is Verdict.LEAKING
     assert refill(url, [], now).targets == {}
+
+
+def test_what_the_replay_does_not_show(recorded: tuple[str, float]) -> None:
+    """Known drops and ceilings are the maximum over all pods; leaks keep their verdicts and their earliest dates.
+
+    The leaks grew before the replay, or in a way that it cannot show.
+    """
+    url, begin = recorded
+    pipeline = refill(url, [CART], begin + HOURS * HOUR - 60, shift=5.0)
+    history = pipeline.add_target(CART).history
+    rare = history.rows[stack("rare").fingerprint]
+    assert history.known_drop[:, rare].tolist() == [90, 50]
+    assert history.past_lifetimes.ceilings[:, rare].tolist() == [0, 200, 0]
+    leaks = {leak.stack.blamed.function: leak for leak in pipeline.open_leaks()}
+    verdicts = {name: leak.verdict for name, leak in leaks.items()}
+    assert verdicts == {"main.busy": Verdict.LEAKING, "main.stuck": Verdict.PLATEAU}
+    for leak in leaks.values():
+        assert leak.first_seen == pytest.approx(begin - 100 * HOUR + HOUR + 5, abs=2)  # pod a has ended
+        assert leak.detected_at == pytest.approx(begin - 99 * HOUR + HOUR + 5, abs=2)
+    assert leaks["main.busy"].goroutines == BUSY
+    at = begin + HOURS * HOUR
+    events = []
+    for step in range(960):
+        found = samples({"stuck": STUCK, "busy": BUSY}, "main.main")
+        events += pipeline.observe(pipeline.add_target(CART), at + step * 15 + 5, STUCK + BUSY, found)
+    (event,) = events
+    assert (event.leak.stack.blamed.function, event.leak.verdict) == ("main.busy", Verdict.PLATEAU)
+
+
+def test_a_new_pod_continues(recorded: tuple[str, float]) -> None:
+    """A pod without an own profile continues with the leaks, known drops and ceilings of the earlier pods."""
+    url, begin = recorded
+    now, new = begin + HOURS * HOUR, Target("cart", "10.1.0.2:6060")
+    pipeline = refill(url, [new], now)
+    assert pipeline.observe(pipeline.add_target(new), now + 15, 20, samples({"busy": 20}, "main.main")) == []
+    state = pipeline.add_target(new)
+    rare = state.history.rows[stack("rare").fingerprint]
+    assert state.history.known_drop[:, rare].tolist() == [90, 50]
+    assert state.history.past_lifetimes.ceilings[:, rare].tolist() == [0, 0, 200]
+    (leak,) = pipeline.open_leaks()  # the one that has stopped growing ended with its process
+    assert (leak.stack.blamed.function, leak.verdict) == ("main.busy", Verdict.LEAKING)
+    assert leak.detected_at is not None
+    assert leak.detected_at < begin - 90 * HOUR
 
 
 def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> None:

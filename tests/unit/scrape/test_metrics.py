@@ -64,6 +64,8 @@ def test_a_leak_and_its_numbers() -> None:
     assert 0.5 < confidence <= 1
     seen = metrics.get_sample_value("leakwatch_leak_first_seen_timestamp_seconds", labels)
     assert seen == pytest.approx(START + 100, abs=HOUR)
+    detected = metrics.get_sample_value("leakwatch_leak_detected_timestamp_seconds", labels)
+    assert detected == pytest.approx(START + 100 + 2 * HOUR, abs=HOUR)
     target = {"service": "shop", "target": TARGET.name}
     assert metrics.get_sample_value("leakwatch_up", target) == 1
     assert metrics.get_sample_value("leakwatch_goroutines", target) == 246
@@ -111,7 +113,43 @@ def test_the_total_limit() -> None:
             pipeline.add_target(Target("shop", f"t{i}")), START, 500, samples({f"s{j}": 5 for j in range(100)})
         )
     family = next(m for m in registry(pipeline, limit=100).collect() if m.name == "leakwatch_stack_goroutines")
-    assert len(family.samples) == 10 * (10 + 1)
+    assert len(family.samples) == 10 * (9 + 1)  # the service has a share, too
+
+
+def pasts(metrics: CollectorRegistry) -> dict[tuple[str, str], float]:
+    """Return function, and span or lifetime -> known drop or ceiling."""
+    families = list(metrics.collect())
+    infos = next(m for m in families if m.name == "leakwatch_stack_info")
+    names = {s.labels["stack"]: s.labels["function"] for s in infos.samples}
+    return {
+        (names[s.labels["stack"]], s.labels.get("span") or s.labels["lifetime"]): s.value
+        for m in families
+        if m.name in {"leakwatch_stack_known_drop_goroutines", "leakwatch_stack_ceiling_goroutines"}
+        for s in m.samples
+    }
+
+
+def test_the_past_of_stacks() -> None:
+    """Stacks with a known drop or ceiling export it, also while their target is down, with their frames."""
+    pipeline = observed(Pipeline(DetectionSettings()), {"pool": 1, "busy": 2, "idle": 7})
+    history = pipeline.add_target(TARGET).history
+    history.known_drop[:, history.rows[stack("busy", "main.gobusy").fingerprint]] = 30, 3
+    history.past_lifetimes.ceilings[:, history.rows[stack("pool", "main.gopool").fingerprint]] = 0, 90, 0
+    expected = {("main.busy", "brief"): 30, ("main.pool", "2"): 90}
+    assert pasts(registry(pipeline)) == expected
+    health = {TARGET: TargetHealth(up=False)}
+    down = TargetCollector(pipeline, lambda: health, lambda t: t, per_target=50, limit=1000)
+    assert pasts(make_registry(down)) == expected
+
+
+def test_the_past_of_many_stacks_is_limited() -> None:
+    """A service has as many series of the past as a target has stacks, those with the largest values."""
+    pipeline = observed(Pipeline(DetectionSettings()), {f"s{i}": 1 for i in range(40)})
+    history = pipeline.add_target(TARGET).history
+    for i in range(40):
+        history.known_drop[0, history.rows[stack(f"s{i}", f"main.gos{i}").fingerprint]] = 100 + i
+    assert set(pasts(registry(pipeline, per_target=5))) == {(f"main.s{i}", "brief") for i in range(35, 40)}
+    assert len(pasts(registry(pipeline, limit=20))) == 10
 
 
 def hostile() -> Stack:

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from structlog.testing import capture_logs
 
 from leakwatch.config import parse
+from leakwatch.discovery.metrics import DiscoveryCollector
 from leakwatch.scrape.config import ScrapeJob
-from leakwatch.scrape.metrics import DiscoveryCollector
 from leakwatch.scrape.target_set import TargetSet
 from tests.support.answering import answering, http
 from tests.support.running import until
@@ -154,7 +154,7 @@ def test_metrics_of_discovery(tmp_path: Path) -> None:
     async def steps(targets: TargetSet) -> None:
         await targets.configure(jobs(f"{{job_name: j, {rule}, {files}}}", tmp_path))
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(DiscoveryCollector(targets, lambda time: time))
+        registry.register(DiscoveryCollector(targets.counts, targets.discoverers, lambda time: time))
 
         def values() -> dict[str, float]:
             lines = generate_latest(registry).decode().splitlines()

@@ -1,0 +1,66 @@
+"""Metrics of discovery, computed from the state at each request."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from leakwatch.discovery.status import DiscovererStatus
+from leakwatch.discovery.target_builder import RelabeledTargets
+
+
+class DiscoveryCollector(Collector):
+    """Metrics of discovery.
+
+    `targets`: returns the targets of each job, `discoverers` the status of each discoverer; `wall`: converts the
+    daemon's time to the wall clock's.
+    """
+
+    def __init__(
+        self,
+        targets: Callable[[], Mapping[str, RelabeledTargets]],
+        discoverers: Callable[[], Iterable[DiscovererStatus]],
+        wall: Callable[[float], float],
+    ) -> None:
+        self._targets = targets
+        self._discoverers = discoverers
+        self._wall = wall
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing, so that registering does not collect."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics."""
+        discovered = GaugeMetricFamily(
+            "leakwatch_discovered_targets",
+            "Discovered addresses by state: kept, dropped by a rule, or invalid.",
+            labels=("job", "state"),
+        )
+        for job, built in self._targets().items():
+            discovered.add_metric((job, "kept"), len(built.endpoints))
+            discovered.add_metric((job, "dropped"), built.dropped)
+            discovered.add_metric((job, "invalid"), built.invalid)
+        failures = CounterMetricFamily(
+            "leakwatch_discovery_failures",
+            "Failed updates of the targets.",
+            labels=("job", "mechanism"),
+        )
+        success = GaugeMetricFamily(
+            "leakwatch_discovery_last_success_timestamp_seconds",
+            "Time of the last successful update; of several discoverers of a mechanism, the oldest.",
+            labels=("job", "mechanism"),
+        )
+        number: Counter[tuple[str, str]] = Counter()
+        succeeded: dict[tuple[str, str], float] = {}
+        for status in self._discoverers():
+            key = status.job, status.mechanism
+            number[key] += status.failures
+            # Of several discoverers of one mechanism, the oldest success counts; 0 means never.
+            succeeded[key] = min(succeeded.get(key, float("inf")), status.succeeded or 0.0)
+        for key, count in number.items():
+            failures.add_metric(key, count)
+        for key, time in succeeded.items():
+            success.add_metric(key, self._wall(time) if time else 0.0)
+        yield from (discovered, failures, success)
