@@ -16,6 +16,7 @@ from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Process, Sample, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.storage import storage as module
+from leakwatch.storage.changes import Changes
 from leakwatch.storage.config import StorageConfig
 from leakwatch.storage.database import FILE, MIGRATIONS, Database
 from leakwatch.storage.storage import INTERVAL, RETRY, Storage
@@ -341,7 +342,7 @@ def test_an_internal_error_is_a_failure(tmp_path: Path, monkeypatch: pytest.Monk
 
     async def act(life: Life) -> None:
         life.leak()
-        monkeypatch.setattr(module.Changes, "take", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr(Changes, "take", lambda *_, **__: 1 / 0)
         await life.clock.sleeping()
         life.clock.advance(INTERVAL)
         await until(lambda: life.storage.status.failures)
