@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
+from leakwatch.errors import StateError
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Target
+from leakwatch.notify import saved_alerts
+from leakwatch.notify.alerts import Alerts
+from leakwatch.notify.rules import AlertRules
 from leakwatch.pipeline import Pipeline
 from leakwatch.storage import storage as module
 from leakwatch.storage.database import FILE, Database
@@ -26,7 +30,7 @@ def errors(log: list[dict[str, Any]]) -> list[str]:
 
 
 def test_a_target_without_goroutines(tmp_path: Path) -> None:
-    """A service whose only target has an empty profile is saved as any other."""
+    """A service with one target, which has an empty profile, is saved as any other."""
 
     async def act(life: Life) -> None:
         life.pipeline.observe(life.pipeline.add_target(A), life.clock.now, 0, {}, None)
@@ -163,3 +167,21 @@ def test_a_stop_while_the_disk_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyP
         responds.set()
 
     asyncio.run(run())
+
+
+def test_an_alert_with_half_a_label() -> None:
+    """A label without a value is an invalid state, not an internal error that ends the start."""
+    alert = {
+        "rule": "GoroutineLeak",
+        "labels": [["service"]],
+        "since": 0.0,
+        "verdict": "leaking",
+        "url": "",
+        "annotations": {},
+        "active_at": 0.0,
+        "fired_at": None,
+        "inactive_since": None,
+        "resolved_at": None,
+    }
+    with pytest.raises(StateError, match=r"alerts\.0\.labels"):
+        saved_alerts.restore({"alerts": [alert], "leaked_at": []}, Alerts(), AlertRules(lambda time: time))
