@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import httpx
+from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT: Final = Path(__file__).parents[2]
@@ -24,6 +25,7 @@ IMAGES: Final = ROOT / "docs" / "images"
 HEALTHY: Final = 20.0  # seconds before the leak begins
 MORE: Final = 60.0  # seconds between the verdict and the pictures
 PATIENCE: Final = 600.0  # seconds
+COLOURS: Final = 128
 CONFIG: Final = """
 global: {{scrape_interval: 800ms, scrape_timeout: 800ms, scrape_cost_limit: 1}}
 detection: {{block: 4s}}
@@ -77,8 +79,11 @@ def take(
     page.goto(f"{url}/{path}")
     page.get_by_text("live", exact=True).wait_for()
     page.wait_for_timeout(1000)  # the plots draw the first answer
-    page.screenshot(path=IMAGES / f"{name}.png")
+    path = IMAGES / f"{name}.png"
+    page.screenshot(path=path)
     context.close()
+    with Image.open(path) as picture:  # a page has few colours: a third of the size
+        picture.convert("RGB").quantize(COLOURS).save(path, optimize=True)
 
 
 def take_all(url: str, leak: str, target: str) -> None:
