@@ -79,11 +79,11 @@ def take(
     page.goto(f"{url}/{path}")
     page.get_by_text("live", exact=True).wait_for()
     page.wait_for_timeout(1000)  # the plots draw the first answer
-    path = IMAGES / f"{name}.png"
-    page.screenshot(path=path)
+    file = IMAGES / f"{name}.png"
+    page.screenshot(path=file)
     context.close()
-    with Image.open(path) as picture:  # a page has few colours: a third of the size
-        picture.convert("RGB").quantize(COLOURS).save(path, optimize=True)
+    with Image.open(file) as picture:  # a page has few colours: a third of the size
+        picture.convert("RGB").quantize(COLOURS).save(file, optimize=True)
 
 
 def take_all(url: str, leak: str, target: str) -> None:
