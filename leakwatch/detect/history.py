@@ -6,6 +6,7 @@
 Pure: callers pass the time with the samples.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
@@ -164,6 +165,8 @@ class History:
         self._table.restore(plain["_table"])
         self._resize(len(self.stacks))  # the arrays must have as many rows
         plain.fill(self)
+        if not self._configured_block <= self.block < math.inf:  # no time would be in the open block
+            raise plain["block"].error(f"is {self.block}, not {self._configured_block} or more")
 
     def take_over(self, other: "History") -> None:
         """Take over stacks, known drops and past lifetimes of `other`, which has ended its lifetime."""

@@ -185,3 +185,15 @@ def test_an_alert_with_half_a_label() -> None:
     }
     with pytest.raises(StateError, match=r"alerts\.0\.labels"):
         saved_alerts.restore({"alerts": [alert], "leaked_at": []}, Alerts(), AlertRules(lambda time: time))
+
+
+@pytest.mark.parametrize("block", [0.0, -300.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("history", ["history", "sites"])
+def test_a_block_without_length(history: str, block: float) -> None:
+    """A block that never contains the time is invalid: closing such blocks would never end."""
+    life = Life(Path())
+    life.scrape(1, A, idle=lambda _: 5)
+    (plain,) = life.pipeline.to_plain(0.0)
+    plain.targets[0]["state"][history]["block"] = block
+    with pytest.raises(StateError, match="block is"):
+        Pipeline(DetectionSettings()).restore([plain], 0.0)
