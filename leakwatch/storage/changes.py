@@ -117,7 +117,7 @@ class Changes:
     def _states(self, service: ServiceState) -> list[TargetState]:
         """Return the states to save: of targets with a profile."""
         return [
-            state for state in service.states if state.is_observed and (state.judgements or not self.skip_normal)
+            state for state in service.states if state.is_observed and (not self.skip_normal or state.judgements)
         ]
 
 

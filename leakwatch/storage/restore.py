@@ -54,8 +54,10 @@ class Restorer:
             except StateError as error:
                 self.rejected.append(str(error))
         if stored.services:
-            targets, leaks = len(self._pipeline.targets), len(self._pipeline.open_leaks())
-            log.info("state restored", services=len(self._pipeline.services), targets=targets, leaks=leaks)
+            services = self._pipeline.services.values()
+            leaks = sum(len(service.leaks.groups.keys() - service.leaks.rules.keys()) for service in services)
+            targets = len(self._pipeline.targets)
+            log.info("state restored", services=len(services), targets=targets, leaks=leaks)
 
     async def adopt(self, stored: StoredState, started: float) -> None:
         """Continue with stored services that another process watched until now; `started`: of this process."""
