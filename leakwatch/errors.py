@@ -13,6 +13,7 @@
   - FetcherClosed           the fetcher was closed meanwhile: the request has neither a result nor an error
   - StateError              a plain value is not a valid state; the state in use stays
   - StorageError            the stored state cannot be read or written; leakwatch continues in memory
+    - StorageInUseError     another process saves its state there
   - EvidenceError           a profile cannot be stored, or a stored one cannot be read
   - DeliveryError           alerts were not delivered; the next attempt may succeed
     - RejectedError         Alertmanager rejected an alert; another attempt would fail too
@@ -126,6 +127,10 @@ class StateError(LeakwatchError):
 
 class StorageError(LeakwatchError):
     """The stored state cannot be read or written; the message names the file or folder."""
+
+
+class StorageInUseError(StorageError):
+    """Another process saves its state in the folder."""
 
 
 class EvidenceError(LeakwatchError):

@@ -160,12 +160,31 @@ class Database:
             raise
 
 
-def read_only(path: Path) -> sqlite3.Connection:
-    """Return a connection to an existing database that is only read; raise StorageError."""
+def read_folder(folder: Path) -> StoredState:
+    """Return all that is stored in a folder in which nothing can be written; raise StorageError.
+
+    On a full disk SQLite cannot read the write-ahead log, which needs another file. Then the latest saves are missing.
+    """
+    path = folder / FILE
+    for immutable in (False, True):
+        try:
+            with contextlib.closing(read_only(path, immutable=immutable)) as connection:
+                return read_all(connection)
+        except (StorageError, sqlite3.Error) as error:
+            failure = as_storage_error(path, error)
+    raise failure
+
+
+def read_only(path: Path, *, immutable: bool = False) -> sqlite3.Connection:
+    """Return a connection to an existing database that is only read; raise StorageError.
+
+    `immutable`: whether the write-ahead log is ignored.
+    """
     if not path.is_file():
         raise StorageError(f"{path} does not exist")
     # Without a write-ahead log no process has the file open. SQLite must not create a log then.
-    options = "mode=ro" if path.with_name(f"{path.name}-wal").exists() else "mode=ro&immutable=1"
+    immutable = immutable or not path.with_name(f"{path.name}-wal").exists()
+    options = "mode=ro&immutable=1" if immutable else "mode=ro"
     try:
         connection = sqlite3.connect(f"{path.resolve().as_uri()}?{options}", uri=True, timeout=TIMEOUT)
         _check(connection, path)

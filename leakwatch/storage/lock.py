@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
-from leakwatch.errors import StorageError
+from leakwatch.errors import StorageError, StorageInUseError
 
 FILE: Final = "leakwatch.lock"
 UNSUPPORTED: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
@@ -16,7 +16,7 @@ UNSUPPORTED: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL
 class FolderLock:
     """The lock of `folder`, held from its creation until `release` or the end of the process.
 
-    Raise StorageError if another process holds it, or the file system has no locks, and OSError.
+    Raise StorageInUseError if another process holds it, StorageError if the file system has no locks, and OSError.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -30,7 +30,7 @@ class FolderLock:
             holder = os.pread(file, 200, 0).decode(errors="replace").strip()
             os.close(file)
             if isinstance(error, BlockingIOError):
-                raise StorageError(f"{folder} is in use by {holder or 'another process'}") from error
+                raise StorageInUseError(f"{folder} is in use by {holder or 'another process'}") from error
             if error.errno in UNSUPPORTED:
                 raise StorageError(
                     f"{folder} is on a file system without locks, such as NFS without lockd"

@@ -14,13 +14,13 @@ import structlog
 
 from leakwatch.clock import Clock
 from leakwatch.detect.plain import Plain
-from leakwatch.errors import StorageError
+from leakwatch.errors import StorageError, StorageInUseError
 from leakwatch.leaks.model import Event
 from leakwatch.model import Target
 from leakwatch.pipeline import Pipeline
 from leakwatch.storage.changes import Changes
 from leakwatch.storage.config import StorageConfig
-from leakwatch.storage.database import Database
+from leakwatch.storage.database import Database, read_folder
 from leakwatch.storage.pauses import Pauses
 from leakwatch.storage.restore import Restorer
 from leakwatch.storage.rows import ALERTS, CLOCK, PAUSES, Batch, StoredState
@@ -77,6 +77,7 @@ class Storage:
         self._changes = Changes(pipeline)
         self._database: Database | None = None
         self._was_open = False
+        """Whether the stored state was read, so that the state in memory includes it."""
         self._opened_at = float("-inf")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="storage")
         self._saving = asyncio.Lock()
@@ -182,6 +183,20 @@ class Storage:
         except StorageError as error:
             await self._close()
             self._failed(error)
+            return None if isinstance(error, StorageInUseError) else await self._read(folder)
+        self._was_open = True
+        return stored
+
+    async def _read(self, folder: Path) -> StoredState | None:
+        """Return the state in a database that cannot be written, such as on a full disk; None if there is none.
+
+        Only at the start: later, the state in memory is newer.
+        """
+        if self._was_open:
+            return None
+        try:
+            stored = await self._in_thread(lambda: read_folder(folder))
+        except StorageError:
             return None
         self._was_open = True
         return stored

@@ -226,7 +226,7 @@ from leakwatch.storage.database import Database
 Database.open(Path({str(database.path.parent)!r}), 0.0)
 """
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert f"StorageError: {database.path.parent} is in use by process {os.getpid()} on " in other.stderr
+    assert f"StorageInUseError: {database.path.parent} is in use by process {os.getpid()} on " in other.stderr
 
 
 def test_a_removed_file_is_noticed(database: Database) -> None:

@@ -308,6 +308,40 @@ def test_a_folder_in_use_is_taken_over(tmp_path: Path) -> None:
     assert len(lived(tmp_path, lambda _: None, time=life.clock.now).pipeline.open_leaks()) == 1
 
 
+@pytest.mark.parametrize("has_log", [False, True])
+def test_a_disk_that_cannot_be_written_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_log: bool
+) -> None:
+    """A start on a full or read-only disk restores the state, and reports that it cannot be saved."""
+    lived(tmp_path)
+    if has_log:  # of a process that was killed; without space for its index it cannot be read
+        (tmp_path / f"{FILE}-wal").write_bytes(b"")
+        (tmp_path / f"{FILE}-shm").mkdir()
+
+    def fail(*_: Any) -> None:
+        raise StorageError("leakwatch.db: database or disk is full")
+
+    life = Life(tmp_path, time=START + 4 * HOUR)
+
+    async def act(life: Life) -> None:
+        assert len(life.pipeline.open_leaks()) == 1
+        assert life.storage.status.error == "leakwatch.db: database or disk is full"
+        life.scrape(70, A, leak=lambda minute: 2 + minute, idle=lambda _: 5)
+        monkeypatch.undo()
+        if has_log:
+            (tmp_path / f"{FILE}-shm").rmdir()
+        await life.clock.sleeping()
+        life.clock.advance(RETRY)
+        await until(lambda: not life.storage.status.error)
+        assert len(life.pipeline.open_leaks()) == 1
+
+    monkeypatch.setattr(Database, "open", fail)
+    log = during(life, act)
+    assert "state of another process taken over" not in [line["event"] for line in log]
+    restored = lived(tmp_path, lambda _: None, time=life.clock.now)
+    assert restored.pipeline.targets[A].history.time == life.clock.now - RETRY - MINUTE
+
+
 def test_a_failing_disk_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The state stays in memory while the disk fails, with one message; then everything is saved."""
     life = Life(tmp_path)
