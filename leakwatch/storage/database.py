@@ -163,7 +163,8 @@ class Database:
 def read_folder(folder: Path) -> StoredState:
     """Return all that is stored in a folder in which nothing can be written; raise StorageError.
 
-    On a full disk SQLite cannot read the write-ahead log, which needs another file. Then the latest saves are missing.
+    On a full disk SQLite cannot read the write-ahead log, which needs another file. The latest saves are missing
+    then.
     """
     path = folder / FILE
     for immutable in (False, True):
