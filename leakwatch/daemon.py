@@ -89,9 +89,6 @@ class Daemon:
         SIGINT, SIGTERM and SIGHUP stop it, except the signal `reload_on`, which reloads the configuration.
         """
         loop = asyncio.get_running_loop()
-        await self.storage.start()  # first, because it sets the clock
-        self._started = self._clock.time()
-        self._reloaded = ("", self._started)
         collectors = (
             self._target_collector,
             DiscoveryCollector(self._targets.counts, self._targets.discoverers, self._clock.wall),
@@ -100,6 +97,9 @@ class Daemon:
         )
         web = build_web(self.config.web, self._web_file, self._app_state, collectors, self.reload)
         self.url = web.url
+        await self.storage.start()  # before anything reads the clock, which it sets
+        self._started = self._clock.time()
+        self._reloaded = ("", self._started)
         self._listen(reload_on)
         await self._start_work()
         web.start()
@@ -121,7 +121,7 @@ class Daemon:
                 pauses=self.storage.pauses,
             ),
             own=OwnState(
-                started=self._started,
+                started=lambda: self._started,
                 lag=self._lag,
                 starts=self._starts,
                 configuration_yaml=lambda: self.config.to_yaml(),  # noqa: PLW0108  a reload replaces the configuration

@@ -143,7 +143,7 @@ def app_state(
 ) -> AppState:
     """Return the state of the small world, with other parts where they are given."""
     own = OwnState(
-        started=START,
+        started=lambda: START,
         lag=Lag(),
         starts=starts or StartQueue(lambda: END, idle=lambda: END, cpu=lambda: 0.0),
         configuration_yaml=configuration_yaml,

@@ -48,7 +48,7 @@ def build_api(state: AppState, live_events: LiveEvents | None = None) -> ASGIApp
         root_path_in_servers=False,
     )
     app.state.app_state = state
-    app.state.live_events = live_events or LiveEvents(state.fleet, state.own.started, state.stop)
+    app.state.live_events = live_events or LiveEvents(state.fleet, state.own.started(), state.stop)
     for router in ROUTERS:
         app.include_router(router, prefix=V1, dependencies=[Depends(refuse_unknown)])
     add_problem_handlers(app)

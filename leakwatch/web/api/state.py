@@ -27,8 +27,8 @@ class AlertContext:
 class OwnState:
     """State of leakwatch itself. Functions return the current values."""
 
-    started: float
-    """Time of the pipeline, in unix seconds."""
+    started: Callable[[], float]
+    """Time of the start by the pipeline's clock, in unix seconds."""
     lag: Lag
     starts: StartQueue
     configuration_yaml: Callable[[], str]
