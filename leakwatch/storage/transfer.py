@@ -128,24 +128,26 @@ def import_services(path: Path, source: Path, now: float, *, replace: bool = Fal
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a database for reading, with errors as StorageError."""
-    connection = read_only(path)
-    try:
+    with _used(read_only(path), path) as connection:
         if _version(connection) == 0:
             raise StorageError(f"{path} has no state yet")
         connection.isolation_level = None
         yield connection
-    except sqlite3.Error as error:
-        raise as_storage_error(path, error) from error
-    finally:
-        connection.close()
 
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a database for writing, with errors as StorageError."""
     connection = sqlite3.connect(path.resolve().as_uri(), uri=True, timeout=TIMEOUT, isolation_level=None)
-    try:
+    with _used(connection, path):
         connection.execute("PRAGMA foreign_keys = ON")
+        yield connection
+
+
+@contextlib.contextmanager
+def _used(connection: sqlite3.Connection, path: Path) -> Iterator[sqlite3.Connection]:
+    """Close a connection at the end of the block, and raise its errors as StorageError."""
+    try:
         yield connection
     except sqlite3.Error as error:
         raise as_storage_error(path, error) from error

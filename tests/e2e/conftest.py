@@ -1,6 +1,10 @@
 """Order of the end-to-end tests."""
 
+from collections.abc import Iterator
+
 import pytest
+
+from tests.support.alertmanagers import Receiver, receiving
 
 LONGEST = (
     "test_image",
@@ -31,3 +35,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest modules."""
     order = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
+@pytest.fixture
+def webhook() -> Iterator[Receiver]:
+    """Run the webhook that Alertmanager notifies."""
+    with receiving() as receiver:
+        yield receiver

@@ -18,7 +18,7 @@ from leakwatch.notify.alertmanager import AlertmanagerClient
 from leakwatch.notify.config import AlertmanagerConfig
 from leakwatch.notify.notifier import addresses
 from leakwatch.notify.queue import AlertQueue
-from tests.support.alertmanagers import Alertmanager, Receiver, Reopened, receiving
+from tests.support.alertmanagers import Alertmanager, Receiver, Reopened
 from tests.support.clock import ManualClock
 from tests.support.leaking import START, Play, leak
 from tests.support.prometheus import prometheus
@@ -28,13 +28,6 @@ from tests.support.waiting import HANG, wait_for
 Run = Callable[..., Daemon]
 Start = Callable[..., str]
 Begin = Callable[..., Alertmanager]
-
-
-@pytest.fixture
-def webhook() -> Iterator[Receiver]:
-    """Run the webhook that Alertmanager notifies."""
-    with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture

@@ -8,19 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.alertmanagers import Alertmanager, Receiver, receiving
+from tests.support.alertmanagers import Alertmanager, Receiver
 from tests.support.running import FAST, Daemon, Process
 from tests.support.waiting import wait_for
 
 Start = Callable[..., str]
 Run = Callable[..., Daemon]
-
-
-@pytest.fixture
-def webhook() -> Iterator[Receiver]:
-    """Run the webhook that Alertmanager notifies."""
-    with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def odd_stack(function: str) -> Stack:
     frames = (
         Frame("runtime.gopark", "/go/src/runtime/proc.go", 435),
         Frame(function, f"/src/{HALF}.go", 7),
-        Frame("github.com/lib/x.Run", "/root/go/pkg/mod/github.com/lib/x@v1/x.go", 3),
+        Frame("github.com/lib/x.Run", "/home/ci/go/pkg/mod/github.com/lib/x@v1/x.go", 3),
         Frame("main.main", "/src/main.go", 3),
     )
     return Stack(

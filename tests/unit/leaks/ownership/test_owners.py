@@ -10,7 +10,7 @@ from leakwatch.profile.fingerprint import fingerprint_of
 from leakwatch.profile.stacks import Identifier
 
 SHOP = "example.com/acme/shop"
-CACHE = "/root/go/pkg/mod"
+CACHE = "/home/ci/go/pkg/mod"
 
 
 def stack(*frames: Frame, origin: str = "") -> Stack:

@@ -126,7 +126,7 @@ def test_the_commit_of_a_dependency() -> None:
     """The commit of a dependency is its tag, not that of the target; in vendor/ the version is unknown."""
     nats = "github.com/nats-io/nats.go"
     template = "https://github.com/nats-io/nats.go/blob/{commit}/{path}#L{line}"
-    frame = Frame("github.com/nats-io/nats%2ego.(*Conn).readLoop", f"/root/go/pkg/mod/{nats}@v1.31.0/nats.go", 9)
+    frame = Frame("github.com/nats-io/nats%2ego.(*Conn).readLoop", f"/home/c/go/pkg/mod/{nats}@v1.31.0/nats.go", 9)
     assert link(template, frame, prefix=nats) == "https://github.com/nats-io/nats.go/blob/v1.31.0/nats.go#L9"
     vendored = Frame(frame.function, f"/src/vendor/{nats}/nats.go", 9)
     assert link(template, vendored, prefix=nats) == ""
