@@ -115,9 +115,7 @@ class Storage:
             try:
                 await asyncio.wait_for(asyncio.shield(self._save_last()), LAST_SAVE)
             except TimeoutError:
-                log.error(
-                    "state not saved within the last seconds", path=str(self.status.folder), seconds=LAST_SAVE
-                )  # noqa: TRY400  no traceback needed
+                log.error("last save not done", path=str(self.status.folder), seconds=LAST_SAVE)  # noqa: TRY400  no traceback needed
         self._thread.shutdown(wait=False)
 
     async def _save_last(self) -> None:
