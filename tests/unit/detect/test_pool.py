@@ -123,6 +123,22 @@ def test_a_target_that_lags_is_left_out() -> None:
     assert steps[0] == pytest.approx(1, abs=1.5)
 
 
+def test_a_history_that_is_older_than_its_pool() -> None:
+    """After a restart of leakwatch a history may have fewer blocks than its pool has seen; then it does not count."""
+    history = History(BLOCK)
+    for i in range(5 * 30):
+        history.record(START + i * BLOCK / 5, samples({"a": i}))
+    pool = Pool(BLOCK, START)
+    pool.set_members({"a": history})
+    (member,) = pool.members.values()
+    pool._assign_rows(member)
+    pool.block_start = history.block_start
+    for closed, counts in ((history.closed - 1, True), (history.closed + 2, False)):
+        member.pooled_until = (history.lifetime, history.block, closed)
+        assert (pool._block_step(member) is not None) is counts
+    assert member.pooled_until == (history.lifetime, history.block, history.closed)
+
+
 def test_members_follow_the_targets() -> None:
     """Removed targets leave the pool, and a target with a new history is a new member."""
     fleet = Fleet(2)
