@@ -124,7 +124,7 @@ def test_a_target_that_lags_is_left_out() -> None:
 
 
 def test_a_history_that_is_older_than_its_pool() -> None:
-    """After a restart of leakwatch a history may have fewer blocks than its pool has seen; then it does not count."""
+    """A restored history that has fewer blocks than its pool has seen does not count."""
     history = History(BLOCK)
     for i in range(5 * 30):
         history.record(START + i * BLOCK / 5, samples({"a": i}))
