@@ -55,6 +55,11 @@ EXPECTED = {
 }
 
 
+def settled(found: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """Return the goroutines of package main but main.main, which accepts the connections of this test."""
+    return {own: waits for own, waits in found.items() if own not in {"", "main.main"}}
+
+
 def dumped(url: str) -> dict[str, set[str]]:
     """Return the innermost function of package main -> states, as the program prints them for debug=2."""
     said: dict[str, set[str]] = defaultdict(set)
@@ -66,7 +71,7 @@ def dumped(url: str) -> dict[str, set[str]]:
             state = match[1].removesuffix(" (nil chan)").removesuffix(" (leaked)")
             poll = any(call.startswith("internal/poll.") for call in calls)
             said[own].add(state if poll else OLDER.get(state, state))
-    return {own: states for own, states in said.items() if own}
+    return settled(said)
 
 
 def read(samples: Samples) -> dict[str, set[str]]:
@@ -75,7 +80,7 @@ def read(samples: Samples) -> dict[str, set[str]]:
     for sample in samples.values():
         calls = [frame.function for frame in sample.stack.frames]
         said[next(filter(OWN.fullmatch, calls), "")].add(sample.stack.wait)
-    return {own: waits for own, waits in said.items() if own}
+    return settled(said)
 
 
 def look(url: str) -> Mapping[str, set[str]]:
@@ -87,7 +92,7 @@ def look(url: str) -> Mapping[str, set[str]]:
         for stack in group["stacks"]:
             calls = [frame["function"] for frame in stack["frames"]]
             found[next(filter(OWN.fullmatch, calls), "")].add(stack["wait"])
-    return {own: waits for own, waits in found.items() if own}
+    return settled(found)
 
 
 @pytest.fixture(params=BUILDS)
