@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from leakwatch.model import Stack
+from leakwatch.settings.globs import glob
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +61,6 @@ class IgnoreRule:
         """Return the patterns."""
         patterns = [(name, getattr(self, name)) for name in ("function", "file", "origin")]
         return ", ".join(f"{name} {pattern!r}" for name, pattern in (*patterns, *self.labels.items()) if pattern)
-
-
-def glob(pattern: str) -> re.Pattern[str]:
-    """Return the regular expression of a glob; "" matches anything.
-
-    It does not backtrack beyond the previous star, so no name takes long.
-    """
-    first, *others = (".".join(map(re.escape, part.split("?"))) for part in (pattern or "*").split("*"))
-    middle = "".join(f"(?>.*?{part})" for part in others[:-1])
-    return re.compile(first + middle + "".join(f".*{part}" for part in others[-1:]), re.DOTALL)
 
 
 def unmatched(rules: Sequence[IgnoreRule], stacks: Iterable[tuple[Stack, Mapping[str, str]]]) -> list[IgnoreRule]:

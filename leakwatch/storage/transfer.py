@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from leakwatch.errors import StateError, StorageError
-from leakwatch.leaks.ignore import glob
+from leakwatch.settings.globs import glob
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.service_state import ServicePlain, ServiceState
 from leakwatch.leaks.settings import DetectionSettings

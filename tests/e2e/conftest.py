@@ -7,6 +7,7 @@ import pytest
 from tests.support.alertmanagers import Receiver, receiving
 
 LONGEST = (
+    "test_detection",
     "test_image",
     "test_faults",
     "test_daemon",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.errors import MalformedProfile, TruncatedProfile
-from leakwatch.leaks.ignore import glob
+from leakwatch.settings.globs import glob
 from leakwatch.profile import dump, proto, redact, text
 from leakwatch.profile.redact import Redaction, TextRedactor
 from leakwatch.profile.wire import bytes_field, encoded, fields, number_field, raw_fields

@@ -1,0 +1,13 @@
+"""Globs of `*` and `?` over a whole text. Not regular expressions: Go names have brackets and dots."""
+
+import re
+
+
+def glob(pattern: str) -> re.Pattern[str]:
+    """Return the regular expression of a glob; "" matches anything.
+
+    It does not backtrack beyond the previous star, so no name takes long.
+    """
+    first, *others = (".".join(map(re.escape, part.split("?"))) for part in (pattern or "*").split("*"))
+    middle = "".join(f"(?>.*?{part})" for part in others[:-1])
+    return re.compile(first + middle + "".join(f".*{part}" for part in others[-1:]), re.DOTALL)
