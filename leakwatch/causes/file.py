@@ -1,6 +1,7 @@
 """Files of causes: the shipped catalogue, and those of users."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Self
 
@@ -12,6 +13,8 @@ from leakwatch.profile.wait_reason import REASONS
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.file import read_settings
 from leakwatch.settings.globs import glob
+from leakwatch.settings.messages import line_number
+from leakwatch.settings.yaml_file import load_yaml
 
 LEAST_LETTERS: Final = 4  # in a pattern: "run" would match functions of many libraries
 KINDS: Final[tuple[Kind, ...]] = ("object", "call", "wait")
@@ -159,17 +162,15 @@ class CauseFile(BaseSettings):
     causes: Annotated[tuple[CauseConfig, ...], Field(min_length=1)]
 
 
-def read_causes(path: Path) -> list[Cause]:
-    """Return the causes in a file; raises ConfigError with file and line."""
-    causes = [config.cause() for config in read_settings(path, CauseFile).causes]
-    check_unique(causes, str(path))
+def read_causes(path: Path, taken: Mapping[str, str]) -> dict[str, Cause]:
+    """Return the causes in a file, by id; raises ConfigError with file and line.
+
+    `taken`: id -> file, of the causes that are read already.
+    """
+    causes: dict[str, Cause] = {}
+    for number, config in enumerate(read_settings(path, CauseFile).causes):
+        if config.id in causes or config.id in taken:
+            line = line_number(("causes", number, "id"), load_yaml(path.read_text(), str(path))[0])
+            raise ConfigError(f"{path}:{line}: id {quote(config.id)} is already in {taken.get(config.id, path)}")
+        causes[config.id] = config.cause()
     return causes
-
-
-def check_unique(causes: list[Cause], name: str) -> None:
-    """Raise ConfigError if two causes have one id; `name`: of their file."""
-    seen = set[str]()
-    for cause in causes:
-        if cause.id in seen:
-            raise ConfigError(f"{name}: the id {quote(cause.id)} is given twice")
-        seen.add(cause.id)

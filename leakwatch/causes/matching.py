@@ -1,12 +1,13 @@
 """Matches the stacks of a leak against the catalogue. Pure."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
 from leakwatch.causes.model import Cause, CountedStack, StackPattern
-from leakwatch.model import Frame, Stack
+from leakwatch.model import Stack
+from leakwatch.profile.blame import IsOwn
 from leakwatch.profile.fingerprint import normalise
 from leakwatch.profile.packages import is_std
 
@@ -14,8 +15,6 @@ VENDORED: Final = re.compile(r"^.*/vendor/")
 MAJOR_VERSION: Final = re.compile(r"(?:/v[0-9]{1,4}|(?:%2e|\.)v[0-9]{1,4})(?=[./])")
 """A major version in an import path: example.com/cache/v9.New and gopkg.in/cache%2ev9.New."""
 LOCKS: Final = ("sync.", "runtime.")
-
-IsOwn = Callable[[Frame], bool]
 
 
 @lru_cache(maxsize=10_000)

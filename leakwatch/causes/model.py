@@ -10,7 +10,7 @@ from leakwatch.model import Stack
 Kind = Literal["object", "call", "wait"]
 """What a cause follows from.
 
-`object`: a goroutine that a library runs as long as something is open. `call`: a known call that own code waits in.
+`object`: a goroutine that a library runs as long as something is open. `call`: own code in a known call.
 `wait`: own code that waits directly on a channel, lock or select.
 """
 
@@ -49,11 +49,11 @@ class FixedIn:
 class Cause:
     """An entry of the catalogue.
 
-    `look_for`: the calls that create what leaks. `fix`: one sentence; `code`: a few lines of Go. `fixed_in`: module
-    -> version. `goroutineleak`: whether Go's leak profile can report these goroutines. `match`: alternatives, of
-    which one stack of the leak must match one; `partners`: patterns that other stacks of the leak must match;
-    `absent`: patterns that no stack of the leak may match. `is_basis`: whether more specific libraries are built on
-    this one, so that their causes come first.
+    `look_for`: the calls that create what leaks. `fix`: one sentence; `code`: a few lines of Go. `fixed_in`:
+    module -> version. `goroutineleak`: whether Go's leak profile can report these goroutines. `match`:
+    alternatives, of which one stack of the leak must match one; `partners`: patterns that other stacks of the leak
+    must match; `absent`: patterns that no stack of the leak may match. `is_basis`: whether more specific libraries
+    are built on this one, so that their causes come first.
     """
 
     id: str

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from leakwatch import __version__
-from leakwatch.cli.commands import check, config, run, scrape, storage
+from leakwatch.cli.commands import causes, check, config, run, scrape, storage
 from leakwatch.cli.terminal import print_message
 from leakwatch.errors import LeakwatchError, UsageError
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (run, scrape, check, config, storage):
+for module in (run, scrape, check, causes, config, storage):
     app.add_typer(module.commands)
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from leakwatch.settings.globs import glob
 from leakwatch.profile.redact import Redaction
 from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.globs import glob
 from leakwatch.settings.types import ConfigPath, Size
 
 

@@ -2,15 +2,19 @@
 
 - All stacks that blame one function are one leak. Their site represents it, unless one stack has most of the
   growth.
-- Stacks that grow in step are one leak: one leaked resource may hold several goroutines, each with its own stack.
+- Stacks that grow in step are one leak if they can have one cause: one leaked resource may hold several
+  goroutines, each with its own stack. Other stacks that grow in step are separate leaks.
+- The stack to change represents a leak: own code, then the most specific library, then what it is built on.
 """
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from leakwatch.leaks.candidate import Candidate
 from leakwatch.model import Fingerprint, Verdict
+from leakwatch.profile.blame import IsOwn, distance, is_companion, is_never_alone, waits_for_others
+from leakwatch.profile.kinship import are_kin
 
 MOST: Final = 0.7  # share of the growth of a site
 GROWS: Final = 0.5  # score below which a site does not grow now
@@ -24,6 +28,8 @@ class Group:
 
     head: Candidate
     related: tuple[Candidate, ...] = ()
+    in_step: tuple[Fingerprint, ...] = ()
+    """Heads of other leaks that grow in step with this one."""
 
     @property
     def members(self) -> tuple[Candidate, ...]:
@@ -48,31 +54,53 @@ class Group:
         return tuple(sorted(set().union(*(member.targets for member in self.members))))
 
 
-def groups(candidates: Candidates, ignored: Container[Fingerprint] = ()) -> dict[Fingerprint, Group]:
+def groups(
+    candidates: Candidates, is_own: IsOwn, ignored: Container[Fingerprint] = ()
+) -> dict[Fingerprint, Group]:
     """Return the leaks that `candidates` form, by the fingerprint of the head.
 
-    An ignored stack represents its group only if all stacks of the group are ignored.
+    An ignored stack represents its group only if all stacks of the group are ignored. Goroutines that exist only
+    while others run form no leak of their own.
     """
     judged = {key: candidate for key, candidate in candidates.items() if candidate.verdict is not Verdict.NORMAL}
     representatives = _representatives(judged)
     represented: dict[Fingerprint, list[Fingerprint]] = {}
     for key, representative in representatives.items():
         represented.setdefault(representative, []).append(key)
-    free = dict.fromkeys(sorted(represented, key=lambda key: (key in ignored, _rank(judged[key]))))
+    ranks = {key: (key in ignored, _rank(judged[key], is_own)) for key in represented}
+    free = dict.fromkeys(sorted(represented, key=ranks.__getitem__))
+    in_step_of: dict[Fingerprint, set[Fingerprint]] = {}
+    head_of: dict[Fingerprint, Fingerprint] = {}
     by_head = {}
     while free:
         head = next(iter(free))
         del free[head]
-        in_step = [head]
-        for key in in_step:  # the list grows meanwhile
+        members = [head]
+        others: set[Fingerprint] = set()
+        for key in members:  # the list grows meanwhile
             related = {representatives[other] for each in represented[key] for other in _related(judged, each)}
-            near = [other for other in free if other in related] if related else []
-            in_step += near
+            if is_companion(judged[key].stack) and key != head:
+                continue  # it is in step with everything that waits
+            others |= related
+            near = [
+                other for other in free if other in related and _are_kin(judged, head, other, is_own)
+            ]  # fmt: skip
+            members += near
             for other in near:
                 del free[other]
+        head_of |= dict.fromkeys(members, head)
+        in_step_of[head] = others - set(members)
         own = [key for key in represented[head] if key != head and not judged[key].stack.site]
-        by_head[head] = Group(judged[head], tuple(judged[key] for key in (*own, *in_step[1:])))
-    return by_head
+        by_head[head] = Group(judged[head], tuple(judged[key] for key in (*own, *members[1:])))
+    return {
+        head: replace(group, in_step=tuple(sorted({head_of[other] for other in in_step_of[head]} - {head})))
+        for head, group in by_head.items()
+        if not is_never_alone(group.head.stack)
+    }
+
+
+def _are_kin(candidates: Candidates, key: Fingerprint, other: Fingerprint, is_own: IsOwn) -> bool:
+    return are_kin(candidates[key].stack, candidates[other].stack, is_own)
 
 
 def _representatives(candidates: Candidates) -> dict[Fingerprint, Fingerprint]:
@@ -107,13 +135,22 @@ def _related(candidates: Candidates, key: Fingerprint) -> set[Fingerprint]:
     return related & candidates.keys()
 
 
-def _rank(candidate: Candidate) -> tuple[bool, bool, float, float, Fingerprint]:
-    """Return a sort key: leaking first, then reported, then the oldest, then the fastest."""
-    reported = candidate.reported is not Verdict.NORMAL
+def _rank(candidate: Candidate, is_own: IsOwn) -> tuple[bool | float | str, ...]:
+    """Return a sort key: own code first, then the reported stack, so that the head of an open leak stays.
+
+    Then the stack nearest to the code to change, the task before those that wait for it, leaking before suspected,
+    the oldest, and the fastest.
+    """
+    stack = candidate.stack
+    far = distance(stack, is_own)
     return (
+        is_never_alone(stack),
+        far > 0,
+        candidate.reported is Verdict.NORMAL,
+        far,
+        waits_for_others(stack),
         candidate.verdict < Verdict.LEAKING,
-        not reported,
         candidate.opened_at,
         -candidate.rate,
-        candidate.stack.fingerprint,
+        stack.fingerprint,
     )

@@ -12,7 +12,14 @@ strconv strings structs sync syscall testing text time unicode unique unsafe ven
 STD = frozenset(STD_NAMES.split())
 """First path elements of Go's standard library; a test compares them with `go list std`."""
 
-DEPENDENCY = re.compile(r"/pkg/mod/|@v|/vendor/")
+DEPENDENCY = re.compile(r"/pkg/mod/|@v|/vendor/|(?:^|/execroot/[^/]{1,255}/|^bazel-out/[^/]{1,255}/bin/)external/")
+"""Files of dependencies: the module cache, vendor/, and the external repositories of Bazel."""
+LIBRARIES = (
+    "cloud.google.com/go", "go.etcd.io/", "go.mongodb.org/", "go.opencensus.io/", "go.opentelemetry.io/",
+    "go.temporal.io/", "go.uber.org/", "golang.org/x/", "google.golang.org/", "gopkg.in/", "k8s.io/",
+    "sigs.k8s.io/",
+)  # fmt: skip
+"""Packages that are dependencies if the file does not tell: in GOPATH mode, and in a profile without files."""
 
 
 def is_std(function: str) -> bool:
@@ -23,5 +30,13 @@ def is_std(function: str) -> bool:
 
 
 def is_dependency(frame: Frame) -> bool:
-    """Return whether the file of `frame` is in the module cache or in vendor/; package main is always own code."""
-    return bool(DEPENDENCY.search(frame.file)) and not frame.function.startswith("main.")
+    """Return whether `frame` belongs to a dependency; package main is always own code.
+
+    The file tells: it is in the module cache, in vendor/ or in an external repository. In GOPATH mode, and without
+    a file, known libraries are dependencies.
+    """
+    if frame.function.startswith("main."):
+        return False
+    if DEPENDENCY.search(frame.file):
+        return True
+    return frame.function.startswith(LIBRARIES) and (not frame.file or "/src/" in frame.file)

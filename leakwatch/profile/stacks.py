@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from leakwatch.model import Fingerprint, Frame, Profile, Sample, Samples, Stack, Trace
+from leakwatch.profile.blame import blamed_dependency
 from leakwatch.profile.cache import GenerationCache
 from leakwatch.profile.fingerprint import fingerprint_of
 from leakwatch.profile.packages import is_dependency, is_std
@@ -102,13 +103,8 @@ class Identifier:
         In a stack of the standard library alone, the outermost frame names the part of the library that runs, the
         innermost only the wait.
         """
-        dependency = None
-        for frame in frames:
-            if self.is_own(frame):
-                return frame
-            if not is_std(frame.function):
-                dependency = dependency or frame
-        return dependency or frames[-1]
+        own = next((frame for frame in frames if self.is_own(frame)), None)
+        return own or blamed_dependency(frames) or frames[-1]
 
     def is_own(self, frame: Frame) -> bool:
         """Return whether `frame` is own code: neither the standard library nor a dependency."""

@@ -42,6 +42,9 @@ PARKED = {
     "runtime.Gosched": RUNNABLE,
 }
 
+REASONS = frozenset({*WAITS.values(), *LOCKS.values(), *PARKED.values()})
+"""All wait reasons of a profile; a full dump has more, which name states of the runtime."""
+
 
 def wait_reason(frames: Sequence[Frame], parked: str = "") -> str:
     """Return the wait reason, "" if it is unknown; `parked`: the hidden function at the leaf, or ""."""

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from leakwatch.errors import StateError, StorageError
-from leakwatch.settings.globs import glob
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.service_state import ServicePlain, ServiceState
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.pipeline import Pipeline
+from leakwatch.settings.globs import glob
 from leakwatch.storage.codec import decode
 from leakwatch.storage.database import FILE, MIGRATIONS, TIMEOUT, Database, as_storage_error, read_only
 from leakwatch.storage.rows import ALERTS
