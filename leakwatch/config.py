@@ -196,6 +196,7 @@ class Config(BaseSettings):
             ignore=tuple(rule.rule() for rule in self.ignore),
             repositories=repositories,
             links=self.links.links(repositories),
+            redaction=self.evidence.redact.redaction(),
         )
 
     def interval(self, job: ScrapeConfig) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from leakwatch.leaks.ignore import IgnoreRule
 from leakwatch.leaks.ownership.go_modules import Repository
 from leakwatch.leaks.ownership.source_links import Links
+from leakwatch.profile.redact import Redaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +15,7 @@ class DetectionSettings:
 
     `block`: seconds; `own_code`: prefixes of functions; `owners`: package, type or function -> team;
     `series_limit`: stacks per target that are judged one by one; `ignore`: rules; `repositories`: owners of the
-    code that `owners` does not cover; `links`: source links.
+    code that `owners` does not cover; `links`: source links; `redaction`: labels that leaks do not show.
     """
 
     block: float = 300.0
@@ -24,3 +25,4 @@ class DetectionSettings:
     ignore: tuple[IgnoreRule, ...] = ()
     repositories: tuple[Repository, ...] = ()
     links: Links = field(default_factory=Links)
+    redaction: Redaction = field(default_factory=Redaction)

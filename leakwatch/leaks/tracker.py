@@ -17,6 +17,7 @@ from leakwatch.leaks.ownership.source_links import Links
 from leakwatch.leaks.reason import combined, sentence, with_proof
 from leakwatch.leaks.service_state import ServiceState
 from leakwatch.model import Fingerprint, Frame, JudgedStacks, Stack, Verdict
+from leakwatch.profile.blame import IsOwn
 
 GROUPINGS_PER_BLOCK: Final = 20  # of a service with many targets, while no verdict changes
 FRESH: Final = 5.0  # seconds: building 500 leaks of 2,000 targets takes 85 ms
@@ -206,3 +207,10 @@ def suspects(leaks: Iterable[LeakOnTarget]) -> Suspects:
     return {
         stack.fingerprint: stack for leak in leaks if leak.verdict >= Verdict.SUSPECTED for stack in leak.members
     }
+
+
+def without_own_code(leaks: Iterable[LeakOnTarget], is_own: IsOwn) -> Suspects:
+    """Return the suspects that belong to a leak without own code; a stack with own code blames it."""
+    return suspects(
+        leak for leak in leaks if not any(is_own(stack.blamed) for stack in (leak.stack, *leak.members))
+    )
