@@ -260,7 +260,7 @@ class Pipeline:
 
     def _configure_tracker(self) -> None:
         owners = Owners(self.settings.owners, self.settings.repositories)
-        self._tracker.configure(owners, self.settings.ignore, self.settings.links)
+        self._tracker.configure(owners, self.settings, self.identifier.is_own)
         for service in self.services.values():
             service.leaks.invalidate()
 

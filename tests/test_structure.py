@@ -15,7 +15,7 @@ MODULES = {
 
 LAYERS = (  # the lowest first
     {"errors", "model", "clock", "settings"},
-    {"profile", "detect", "http"},
+    {"profile", "detect", "http", "causes"},
     {"pipeline", "leaks", "discovery"},
     {"scrape", "notify", "evidence", "storage"},
     {"web"},
@@ -26,6 +26,7 @@ LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 WITHIN = {
     ("daemon", "config"),
     ("pipeline", "leaks"),
+    ("causes", "profile"),
     ("__main__", "cli"),
     ("settings", "errors"),
     ("model", "errors"),
@@ -78,7 +79,7 @@ ONLY_IN = {
 }
 ONLY_BELOW = {
     "prometheus_client": ("metrics", "app"),
-    "typer": ("main", "run", "scrape", "check", "config", "storage"),
+    "typer": ("main", "run", "scrape", "check", "causes", "config", "storage"),
 }
 
 

@@ -39,6 +39,8 @@ class StackPatternConfig(BaseSettings):
     """Wait reasons in the words of debug=2; without any, all match."""
     leaf: bool = False
     """The first function must be the innermost one outside package sync."""
+    root: bool = False
+    """The last function must be the outermost one, which was started with `go`."""
     direct: bool = False
     """All frames inside own code belong to the standard library."""
     without: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
@@ -70,6 +72,7 @@ class StackPatternConfig(BaseSettings):
             functions=tuple(None if OWN_CODE in names else _any_of(names) for names in self.functions),
             waits=frozenset(self.wait),
             leaf=self.leaf,
+            root=self.root,
             direct=self.direct,
             without=_any_of(self.without) if self.without else None,
             ratio=self.ratio,

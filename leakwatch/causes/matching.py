@@ -15,6 +15,8 @@ VENDORED: Final = re.compile(r"^.*/vendor/")
 MAJOR_VERSION: Final = re.compile(r"(?:/v[0-9]{1,4}|(?:%2e|\.)v[0-9]{1,4})(?=[./])")
 """A major version in an import path: example.com/cache/v9.New and gopkg.in/cache%2ev9.New."""
 LOCKS: Final = ("sync.", "runtime.")
+STARTERS: Final = ("runtime.goexit", "sync.(*WaitGroup).Go.func")
+"""Functions that only start the function of a goroutine."""
 
 
 @lru_cache(maxsize=10_000)
@@ -46,11 +48,13 @@ class Shape:
         return self._has_frames(pattern)
 
     def _has_frames(self, pattern: StackPattern) -> bool:
-        index = 0
-        if pattern.leaf:
-            while index < len(self.names) - 1 and self.names[index].startswith(LOCKS):
-                index += 1
-            if not self._is(index, pattern.functions[0]):
+        index = self._leaf() if pattern.leaf else 0
+        if pattern.leaf and not self._is(index, pattern.functions[0]):
+            return False
+        if pattern.root:
+            root = self._root()
+            is_leaf_too = pattern.leaf and len(pattern.functions) == 1
+            if not self._is(root, pattern.functions[-1]) or (is_leaf_too and root != index):
                 return False
         for function in pattern.functions:
             while index < len(self.names) and not self._is(index, function):
@@ -59,6 +63,20 @@ class Shape:
                 return False
             index += 1
         return True
+
+    def _leaf(self) -> int:
+        """Return the index of the function that waits, for a lock the one that locks."""
+        index = 0
+        while index < len(self.names) - 1 and self.names[index].startswith(LOCKS):
+            index += 1
+        return index
+
+    def _root(self) -> int:
+        """Return the index of the function that was started with `go`."""
+        index = len(self.names) - 1
+        while index > 0 and self.names[index] in STARTERS:
+            index -= 1
+        return index
 
     def _is(self, index: int, function: re.Pattern[str] | None) -> bool:
         return self.own[index] if function is None else bool(function.fullmatch(self.names[index]))

@@ -24,7 +24,8 @@ class StackPattern:
 
     `functions`: alternatives per frame, the innermost first, None for own code; other frames may lie between them.
     `waits`: wait reasons, empty for any. `leaf`: whether the first entry must be the innermost frame outside
-    package sync. `direct`: whether all frames inside the innermost own code must belong to the standard library.
+    package sync. `root`: whether the last entry must be the outermost frame. `direct`: whether all frames inside
+    the innermost own code must belong to the standard library.
     `without`: functions that must not be in the stack. `ratio`: smallest and largest number of goroutines, as a
     multiple of the stack that the cause was recognised by.
     """
@@ -32,6 +33,7 @@ class StackPattern:
     functions: tuple[re.Pattern[str] | None, ...]
     waits: frozenset[str] = frozenset()
     leaf: bool = False
+    root: bool = False
     direct: bool = False
     without: re.Pattern[str] | None = None
     ratio: tuple[float, float] = (0.0, float("inf"))

@@ -6,7 +6,16 @@ from rich.text import Text
 
 from leakwatch.cli.terminal import styled
 from leakwatch.leaks.model import Leak
-from leakwatch.leaks.wording import file_and_line, format_growth, format_time
+from leakwatch.leaks.wording import (
+    cause_sentence,
+    file_and_line,
+    fix_text,
+    format_growth,
+    format_time,
+    holder_sentence,
+    related_line,
+    stack_line,
+)
 from leakwatch.model import Verdict
 from leakwatch.profile.escape import printable
 
@@ -38,7 +47,20 @@ def leak_lines(leak: Leak, verdict: Verdict) -> Iterator[Text]:
     if len(leak.targets) > 1:
         more = " ..." if len(leak.targets) > NAMED else ""
         yield styled(f"  on {len(leak.targets)} targets: {', '.join(leak.targets[:NAMED])}{more}")
-    for related in leak.related:
-        yield styled(f"  related: {related.blamed.function} ({related.fingerprint})")
+    yield from _explanation(leak)
     for frame in stack.frames:
         yield styled(f"    {frame.function}" + (f"  {file_and_line(frame)}" if frame.file else ""), "dim")
+
+
+def _explanation(leak: Leak) -> Iterator[Text]:
+    """Yield the likely cause with its fix, the other stacks of the leak, and leaks that grow in step."""
+    if leak.cause:
+        yield Text(f"  {cause_sentence(leak)}", "bold")
+        yield Text(f"  {leak.cause.explanation}")
+        yield from (Text(f"  {line}") for line in f"Fix: {fix_text(leak)}".split("\n"))
+    if leak.holders:
+        yield styled(f"  {holder_sentence(leak)}")
+    for related in leak.related:
+        yield styled(f"  related: {related_line(related)} ({related.stack.fingerprint})")
+    for other in leak.in_step:
+        yield styled(f"  grows in step with: {stack_line(other)} ({other.fingerprint})")

@@ -7,8 +7,8 @@
 - The stack to change represents a leak: own code, then the most specific library, then what it is built on.
 """
 
-from collections.abc import Container, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from leakwatch.leaks.candidate import Candidate
@@ -67,40 +67,52 @@ def groups(
     represented: dict[Fingerprint, list[Fingerprint]] = {}
     for key, representative in representatives.items():
         represented.setdefault(representative, []).append(key)
+    in_step = {
+        key: {representatives[other] for each in keys for other in _related(judged, each)}
+        for key, keys in represented.items()
+    }
     ranks = {key: (key in ignored, _rank(judged[key], is_own)) for key in represented}
-    free = dict.fromkeys(sorted(represented, key=ranks.__getitem__))
-    in_step_of: dict[Fingerprint, set[Fingerprint]] = {}
-    head_of: dict[Fingerprint, Fingerprint] = {}
+    members = _members(judged, in_step, sorted(represented, key=ranks.__getitem__), is_own)
+    head_of = {key: head for head, keys in members.items() for key in keys}
     by_head = {}
+    for head, keys in members.items():
+        if is_never_alone(judged[head].stack):
+            continue
+        own = [key for key in represented[head] if key != head and not judged[key].stack.site]
+        others = {head_of[other] for key in keys for other in in_step[key]} - {head}
+        related = tuple(judged[key] for key in (*own, *keys[1:]))
+        by_head[head] = Group(judged[head], related, tuple(sorted(others)))
+    return by_head
+
+
+def _members(
+    candidates: Candidates,
+    in_step: Mapping[Fingerprint, set[Fingerprint]],
+    ordered: Iterable[Fingerprint],
+    is_own: IsOwn,
+) -> dict[Fingerprint, list[Fingerprint]]:
+    """Return head -> the members of its leak, itself first.
+
+    `in_step`: the stacks that grow in step with each; `ordered`: the stacks, the one that is the first head first.
+    """
+    free = dict.fromkeys(ordered)
+    members = {}
     while free:
         head = next(iter(free))
         del free[head]
-        members = [head]
-        others: set[Fingerprint] = set()
-        for key in members:  # the list grows meanwhile
-            related = {representatives[other] for each in represented[key] for other in _related(judged, each)}
-            if is_companion(judged[key].stack) and key != head:
+        found = members[head] = [head]
+        for key in found:  # the list grows meanwhile
+            if key != head and is_companion(candidates[key].stack):
                 continue  # it is in step with everything that waits
-            others |= related
             near = [
-                other for other in free if other in related and _are_kin(judged, head, other, is_own)
-            ]  # fmt: skip
-            members += near
+                other
+                for other in free
+                if other in in_step[key] and are_kin(candidates[head].stack, candidates[other].stack, is_own)
+            ]
+            found += near
             for other in near:
                 del free[other]
-        head_of |= dict.fromkeys(members, head)
-        in_step_of[head] = others - set(members)
-        own = [key for key in represented[head] if key != head and not judged[key].stack.site]
-        by_head[head] = Group(judged[head], tuple(judged[key] for key in (*own, *members[1:])))
-    return {
-        head: replace(group, in_step=tuple(sorted({head_of[other] for other in in_step_of[head]} - {head})))
-        for head, group in by_head.items()
-        if not is_never_alone(group.head.stack)
-    }
-
-
-def _are_kin(candidates: Candidates, key: Fingerprint, other: Fingerprint, is_own: IsOwn) -> bool:
-    return are_kin(candidates[key].stack, candidates[other].stack, is_own)
+    return members
 
 
 def _representatives(candidates: Candidates) -> dict[Fingerprint, Fingerprint]:

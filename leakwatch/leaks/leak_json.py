@@ -3,7 +3,8 @@
 `verdict` is the current verdict, `highest` the highest verdict so far, in the API as in the commands.
 """
 
-from leakwatch.leaks.model import Leak, MemoryCost
+from leakwatch.causes.model import Cause
+from leakwatch.leaks.model import Leak, MemoryCost, RelatedStack
 from leakwatch.leaks.wording import per_hour
 from leakwatch.profile.grouping import stack_fields, stack_json
 
@@ -41,7 +42,38 @@ def leak_json(leak: Leak) -> dict[str, object]:
         "growth_per_hour_high": per_hour(leak.grew.high),
         **_memory(leak.memory),
         "life": [{"verdict": transition.verdict.word, "time": transition.time} for transition in leak.transitions],
-        "related": [related.fingerprint for related in leak.related],
+        "related": [related_json(related) for related in leak.related],
+        "in_step": [stack.fingerprint for stack in leak.in_step],
+        "holders": [{**stack_fields(holder.stack), "goroutines": holder.goroutines} for holder in leak.holders],
+        "cause": cause_json(leak.cause) if leak.cause else None,
+    }
+
+
+def related_json(related: RelatedStack) -> dict[str, object]:
+    """Return a stack of a leak beside its head."""
+    return {
+        **stack_fields(related.stack),
+        "site": related.stack.site,
+        "verdict": related.verdict.word,
+        "goroutines": related.goroutines,
+        "growth_per_hour": per_hour(related.grew.rate),
+    }
+
+
+def cause_json(cause: Cause) -> dict[str, object]:
+    """Return a likely cause, without the patterns by which it is recognised."""
+    return {
+        "id": cause.id,
+        "title": cause.title,
+        "explanation": cause.explanation,
+        "look_for": list(cause.look_for),
+        "fix": cause.fix,
+        "code": cause.code,
+        "fixed_in": {
+            module: {"version": fixed.version, "reference": fixed.reference}
+            for module, fixed in cause.fixed_in.items()
+        },
+        "references": list(cause.references),
     }
 
 

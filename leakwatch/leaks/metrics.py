@@ -40,14 +40,8 @@ class LeakFamily:
             self.metric.add_metric((*labels, *more), value)
 
 
-def leak_metrics(
-    leaks: Sequence[Leak], count: Callable[[str, Fingerprint], int], wall: Callable[[float], float]
-) -> Iterator[Metric]:
-    """Yield all metrics of `leaks`.
-
-    `count`: returns the goroutines of a service in one stack; `wall`: converts the daemon's time to the wall
-    clock's.
-    """
+def leak_metrics(leaks: Sequence[Leak], wall: Callable[[float], float]) -> Iterator[Metric]:
+    """Yield all metrics of `leaks`; `wall`: converts the daemon's time to the wall clock's."""
     goroutines = LeakFamily("goroutines", "Goroutines of the leak, over all targets of the service.")
     growth = LeakFamily("growth_goroutines_per_second", "Growth of the leak, over all targets of the service.")
     confidence = LeakFamily("confidence_ratio", "Confidence that it is a leak, from 0 to 1; not a probability.")
@@ -61,7 +55,8 @@ def leak_metrics(
         seen.add(labels, wall(leak.first_seen))
         detected.add(labels, None if leak.detected_at is None else wall(leak.detected_at))
     yield from (family.metric for family in (goroutines, growth, confidence, seen, detected))
-    yield _related(leaks, count)
+    yield _related(leaks)
+    yield _causes(leaks)
     yield from _findings(labelled)
     yield from _costs(labelled)
 
@@ -116,7 +111,7 @@ def _costs(leaks: Labelled) -> Iterator[Metric]:
     yield from (family.metric for family in (stacks, resident, growth, until))
 
 
-def _related(leaks: Sequence[Leak], count: Callable[[str, Fingerprint], int]) -> Metric:
+def _related(leaks: Sequence[Leak]) -> Metric:
     related = GaugeMetricFamily(
         "leakwatch_leak_related_goroutines",
         "Goroutines of a stack that grows in step with a leak, and so belongs to it.",
@@ -124,9 +119,23 @@ def _related(leaks: Sequence[Leak], count: Callable[[str, Fingerprint], int]) ->
     )
     for leak in leaks:
         for other in leak.related:
-            place = (shown(leak.service), leak.stack.fingerprint, other.fingerprint, shown(other.blamed.function))
-            related.add_metric((*place, other.wait), count(leak.service, other.fingerprint))
+            stack = other.stack
+            place = (shown(leak.service), leak.stack.fingerprint, stack.fingerprint, shown(stack.blamed.function))
+            related.add_metric((*place, stack.wait), other.goroutines)
     return related
+
+
+def _causes(leaks: Sequence[Leak]) -> Metric:
+    causes = GaugeMetricFamily(
+        "leakwatch_leak_cause_info",
+        "Likely cause of a leak, with what fixes it. The value is 1.",
+        labels=("service", "stack", "cause", "title", "fix", "code"),
+    )
+    for leak in leaks:
+        if cause := leak.cause:
+            what = (cause.id, cause.title, cause.fix, cause.code)
+            causes.add_metric((shown(leak.service), leak.stack.fingerprint, *what), 1)
+    return causes
 
 
 def past_metrics(

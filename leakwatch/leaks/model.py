@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from leakwatch.causes.model import Cause
 from leakwatch.model import Frame, Growth, Stack, Verdict, Waiting
 
 
@@ -105,13 +106,33 @@ class Transition:
     time: float
 
 
+@dataclass(frozen=True, slots=True)
+class RelatedStack:
+    """A stack or site that belongs to a leak beside its head; `goroutines` and `grew`: over all targets."""
+
+    stack: Stack
+    verdict: Verdict
+    goroutines: int
+    grew: Growth
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A stack that the goroutines of a leak probably wait for, and its goroutines over all targets."""
+
+    stack: Stack
+    goroutines: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leak:
     """A stack of a service with a verdict other than normal, over all targets of the service.
 
     `targets`: names of the targets where the leak grows or grew; `goroutines`: of all targets; `detected_at`: time
     of the first verdict `leaking`, None before; `highest`: the highest verdict so far; `transitions`: the latest
-    ones, oldest first; `related`: stacks that grow in step with the leak; `reason`: one sentence.
+    ones, oldest first; `related`: the other stacks of the leak, the largest first; `in_step`: heads of other leaks
+    that grow in step; `cause`: the likely cause, None if nothing in the catalogue fits; `holders`: what the
+    goroutines probably wait for; `reason`: one sentence.
     """
 
     service: str
@@ -128,8 +149,11 @@ class Leak:
     grew: Growth
     """Growth while the leak last grew."""
     transitions: tuple[Transition, ...]
-    related: tuple[Stack, ...]
+    related: tuple[RelatedStack, ...]
     reason: str
+    in_step: tuple[Stack, ...] = ()
+    cause: Cause | None = None
+    holders: tuple[Holder, ...] = ()
     findings: Findings = Findings()
     source: str = ""
     """URL of the source of the blamed frame, "" if unknown."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from leakwatch.detect.finalizers import WINDOW as FINALIZER
 from leakwatch.leaks.wording import format_figure, format_growth
 from leakwatch.model import Growth, Judgement, Verdict
 from leakwatch.settings.units import format_duration
@@ -23,6 +24,10 @@ def sentence(verdict: Verdict, judgements: Sequence[Judgement], goroutines: int,
     left = departures(sum(before for before, _ in pairs), sum(now for _, now in pairs)) if pairs else ""
     grew = format_growth(combined([judgement.grew for judgement in judgements]))
     stood = format_duration(max(time - since, 1.0))
+    if all(judgement.window == FINALIZER for judgement in judgements):
+        return (
+            f"has been in every scrape for {format_duration(max(time - began, 1.0))}: no finalizer runs any more"
+        )
     if verdict is Verdict.RECOVERED:
         return f"grew by {grew}, and has been back at {goroutines} for {stood}"
     if all(judgement.restarted for judgement in judgements):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final
 
+from leakwatch.causes.model import Cause
 from leakwatch.detect.detector import Detector
 from leakwatch.detect.history import History
 from leakwatch.detect.plain import Plain, PlainReader, PlainWriter, SharedValues
@@ -18,10 +19,12 @@ from leakwatch.leaks.ownership.source_links import LinkContext
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.sites import Functions
 from leakwatch.leaks.target_state import DepartedTarget, TargetState
-from leakwatch.model import Fingerprint, JudgedStack, JudgedStacks, Target
+from leakwatch.model import Fingerprint, JudgedStack, JudgedStacks, Stack, Target
+from leakwatch.profile.own_calls import SeenCalls
 
 NEVER: Final = float("-inf")
 AT_ONCE: Final = 1 << 30  # updates, more than any service has targets
+STACKS_OF_SITE: Final = 20  # that the cause of a leak is looked for in
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,9 @@ class ServiceLeaks:
     """Leak -> the rule that ignores it."""
     updates: int = 0
     """Updates since the last grouping."""
+    causes: dict[Fingerprint, tuple[frozenset[Fingerprint], Cause | None]] = field(default_factory=dict)
+    """Leak -> its stacks and their likely cause, a cache."""
+    seen_calls: SeenCalls = field(default_factory=SeenCalls)
     built: list[Leak] = field(default_factory=list)
     built_at: float = NEVER
 
@@ -114,6 +120,8 @@ class ServiceLeaks:
     def invalidate(self) -> None:
         """Group the candidates and build the leaks again at the next update, whatever its target."""
         self.updates, self.built_at = AT_ONCE, NEVER
+        self.causes.clear()
+        self.seen_calls.clear()
 
     def rename(self, old: str, new: str) -> None:
         """Move the judgements of target `old` to its replacement `new`."""
@@ -231,6 +239,19 @@ class ServiceState:
     def count(self, fingerprint: Fingerprint) -> int:
         """Return the goroutines of a stack or site in the latest profiles of all targets."""
         return sum(state.count(fingerprint) for state in self.targets.values())
+
+    def stacks_of(self, stack: Stack) -> list[Stack]:
+        """Return the stacks of a site, the first STACKS_OF_SITE; only `stack` itself if it is no site."""
+        if not stack.site:
+            return [stack]
+        stacks: dict[Fingerprint, Stack] = {}
+        for state in self.targets.values():
+            for other in state.history.stacks:
+                if other is not None and other.blamed.function == stack.blamed.function:
+                    stacks.setdefault(other.fingerprint, other)
+                    if len(stacks) == STACKS_OF_SITE:
+                        return list(stacks.values())
+        return list(stacks.values())
 
     def labels(self) -> dict[str, Mapping[str, str]]:
         """Return target name -> labels, of departed targets too."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Final
 from leakwatch.detect.columns import BLOCKS, SCRAPES_PER_BLOCK
 from leakwatch.detect.daily import DailyScorer
 from leakwatch.detect.detector import Detector, grace_period
+from leakwatch.detect.finalizers import stuck_finalizers
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.history import History
 from leakwatch.detect.min_age import Lows, lows, older
@@ -147,7 +148,7 @@ class TargetState:
 
     def update_judgements(self) -> None:
         """Derive the judgements from the cases of the detectors."""
-        self.judged = self.detector.judgements(self.history)
+        self.judged = {**stuck_finalizers(self.history), **self.detector.judgements(self.history)}
         self.judged_sites = self.site_detector.judgements(self.sites)
 
     @property

@@ -6,18 +6,24 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
+from leakwatch.causes.catalogue import Catalogue
+from leakwatch.causes.model import Cause, CountedStack
+from leakwatch.leaks.callers import callers
 from leakwatch.leaks.candidate import Candidate
 from leakwatch.leaks.findings import Suspects, findings
 from leakwatch.leaks.grouping import Group, groups
+from leakwatch.leaks.holders import holders
 from leakwatch.leaks.ignore import IgnoreRule
 from leakwatch.leaks.memory_cost import memory_cost
-from leakwatch.leaks.model import Event, Leak
+from leakwatch.leaks.model import Event, Leak, RelatedStack
 from leakwatch.leaks.ownership.owners import Owners
 from leakwatch.leaks.ownership.source_links import Links
 from leakwatch.leaks.reason import combined, sentence, with_proof
 from leakwatch.leaks.service_state import ServiceState
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Fingerprint, Frame, JudgedStacks, Stack, Verdict
 from leakwatch.profile.blame import IsOwn
+from leakwatch.profile.stacks import Identifier
 
 GROUPINGS_PER_BLOCK: Final = 20  # of a service with many targets, while no verdict changes
 FRESH: Final = 5.0  # seconds: building 500 leaks of 2,000 targets takes 85 ms
@@ -44,10 +50,13 @@ class LeakTracker:
         self.revision = 0
         """Changes with each event, and whenever states are dropped or replaced."""
         self._owners, self._rules, self._links = Owners(), tuple[IgnoreRule, ...](), Links()
+        self._is_own: IsOwn = Identifier().is_own
+        self._causes = Catalogue()
 
-    def configure(self, owners: Owners, rules: Sequence[IgnoreRule], links: Links) -> None:
-        """Use these owners, ignore rules and source links from now on."""
-        self._owners, self._rules, self._links = owners, tuple(rules), links
+    def configure(self, owners: Owners, settings: DetectionSettings, is_own: IsOwn) -> None:
+        """Use these owners and settings, and this predicate for own code, from now on."""
+        self._owners, self._is_own = owners, is_own
+        self._rules, self._links, self._causes = settings.ignore, settings.links, settings.causes
 
     def update(
         self,
@@ -84,7 +93,7 @@ class LeakTracker:
         leaks, candidates = service.leaks, service.leaks.candidates
         leaks.updates, leaks.built_at = 0, float("-inf")
         rules = {key: rule for key, candidate in candidates.items() if (rule := self._rule(service, candidate))}
-        leaks.groups = groups(candidates, rules)
+        leaks.groups = groups(candidates, self._is_own, rules)
         leaks.rules = {key: rules[key] for key in leaks.groups.keys() & rules.keys()}
         events = self._report(service, time)
         self.revision += len(events)
@@ -170,8 +179,8 @@ class LeakTracker:
         return self._links.link(frame, frames, [service.link_context(name) for name in names[:LINK_TARGETS]])
 
     def _leak(self, service: ServiceState, group: Group) -> Leak:
-        head, judgements, targets = group.head, group.head.deciding_judgements, group.targets
-        stack = head.stack
+        leaks, head, judgements, targets = service.leaks, group.head, group.head.deciding_judgements, group.targets
+        stack, stacks = head.stack, [member.stack for member in group.members]
         goroutines = service.count(stack.fingerprint)
         keys = [member.stack.fingerprint for member in group.members]
         states = service.select(targets)
@@ -194,12 +203,41 @@ class LeakTracker:
             highest=head.highest,
             grew=combined([judgement.grew for judgement in judgements]),
             transitions=tuple(head.transitions),
-            related=tuple(member.stack for member in group.related),
+            related=_related(service, group),
+            in_step=tuple(leaks.groups[key].head.stack for key in group.in_step if key in leaks.groups),
+            cause=self._cause(service, group),
+            holders=holders(stacks, [state.history for state in states[:LINK_TARGETS]], self._is_own),
+            callers=callers(stacks, states, self._is_own, leaks.seen_calls),
             reason=with_proof(reason, group.verdict, results.proven),
             findings=results,
             source=self.source(service, targets, stack.blamed, stack.frames),
         )
         return replace(leak, memory=memory_cost(service, leak))
+
+    def _cause(self, service: ServiceState, group: Group) -> Cause | None:
+        """Return the likely cause of a leak. It is kept until the leak has other stacks."""
+        causes, key = service.leaks.causes, group.head.stack.fingerprint
+        stacks = [stack for member in group.members for stack in service.stacks_of(member.stack)]
+        members = frozenset(stack.fingerprint for stack in stacks)
+        known = causes.get(key)
+        if known is None or known[0] != members:
+            counted = [CountedStack(stack, service.count(stack.fingerprint)) for stack in stacks]
+            known = causes[key] = members, self._causes.explain(counted, self._is_own)
+        return known[1]
+
+
+def _related(service: ServiceState, group: Group) -> tuple[RelatedStack, ...]:
+    """Return the stacks of a leak beside its head, the largest first."""
+    related = [
+        RelatedStack(
+            member.stack,
+            member.verdict,
+            service.count(member.stack.fingerprint),
+            combined([judgement.grew for judgement in member.deciding_judgements]),
+        )
+        for member in group.related
+    ]
+    return tuple(sorted(related, key=lambda other: -other.goroutines))
 
 
 def suspects(leaks: Iterable[LeakOnTarget]) -> Suspects:

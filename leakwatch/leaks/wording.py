@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from leakwatch.leaks.labels import shown
-from leakwatch.leaks.model import Caller, Findings, Leak, Limit, MemoryCost
-from leakwatch.model import Frame, Growth
+from leakwatch.leaks.model import Caller, Findings, Leak, Limit, MemoryCost, RelatedStack
+from leakwatch.model import Frame, Growth, Stack
 from leakwatch.profile.escape import printable
 from leakwatch.profile.wait_times import ages
 from leakwatch.settings.units import format_duration, format_size
@@ -66,6 +66,42 @@ def headline(leak: Leak) -> str:
     """Return a leak in one line: verdict, blamed function (escaped), reason and wait reason."""
     wait = f", blocked in {leak.stack.wait}" if leak.stack.wait else ""
     return f"{leak.verdict.word}: {printable(leak.stack.blamed.function)}: {leak.reason}{wait}"
+
+
+def stack_line(stack: Stack) -> str:
+    """Return function, place and wait reason of a stack: "main.Charge (charge.go:41) [select]"."""
+    file = stack.blamed.file.rpartition("/")[2]
+    place = f" ({file}:{stack.blamed.line})" if file else ""
+    return f"{stack.blamed.function}{place}" + (f" [{stack.wait}]" if stack.wait else "")
+
+
+def related_line(related: RelatedStack) -> str:
+    """Return a stack that belongs to a leak, with its goroutines and its rate."""
+    each = 3600 * related.grew.rate
+    rate = f", {'+' if each > 0 else ''}{format_figure(each)}/h" if each else ""
+    return f"{stack_line(related.stack)}: {related.goroutines:,} goroutines{rate}"
+
+
+def holder_sentence(leak: Leak) -> str:
+    """Return what the goroutines probably wait for, "" if nothing was found."""
+    if not leak.holders:
+        return ""
+    stacks = ", ".join(stack_line(holder.stack) for holder in leak.holders)
+    return f"They probably wait for {stacks}, which has not moved."
+
+
+def cause_sentence(leak: Leak) -> str:
+    """Return the likely cause as a sentence, "" if none is known."""
+    return f"Looks like: {leak.cause.title}." if leak.cause else ""
+
+
+def fix_text(leak: Leak) -> str:
+    """Return the fix of the likely cause, with its code on further lines; "" if no cause is known."""
+    if leak.cause is None:
+        return ""
+    fixed = [f"{module} {fixed.version}" for module, fixed in leak.cause.fixed_in.items()]
+    upgrade = f" Fixed in {', '.join(fixed)}." if fixed else ""
+    return f"{leak.cause.fix}{upgrade}" + (f"\n{leak.cause.code}" if leak.cause.code else "")
 
 
 def waiting_sentence(findings: Findings) -> str:

@@ -6,7 +6,17 @@ from typing import Final
 
 from leakwatch.leaks.labels import shown
 from leakwatch.leaks.model import Leak
-from leakwatch.leaks.wording import creator_sentence, format_figure, format_time, memory_sentence, waiting_sentence
+from leakwatch.leaks.wording import (
+    cause_sentence,
+    creator_sentence,
+    fix_text,
+    format_figure,
+    format_time,
+    holder_sentence,
+    memory_sentence,
+    related_line,
+    waiting_sentence,
+)
 from leakwatch.model import Frame, Verdict
 
 LIMIT: Final = 16_000  # bytes of all annotations of an alert together
@@ -18,6 +28,9 @@ LEAKING_STEP: Final = (
     "Open {url} for its numbers. Then find out why {function} does not return: a send or receive without a"
     " partner, a lock, a missing cancel, close or timeout. Restarting the targets frees the goroutines until they"
     " leak again."
+)
+FIX_STEP: Final = (
+    "Open {url} for its numbers. {fix}. Restarting the targets frees the goroutines until they leak again."
 )
 SUSPECTED_STEP: Final = (
     "Not urgent: leakwatch continues to judge this stack ({url}), and GoroutineLeak fires if it is a leak. If the"
@@ -35,7 +48,8 @@ DOWN_STEP: Final = (
 def leaking(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
     """Return the annotations of a leak; `first_seen`: by the wall clock, in unix seconds, NaN if unknown."""
     where, grows = _where(leak), leak.verdict >= Verdict.LEAKING
-    rate = f"{format_figure(3600 * leak.growth.rate)} more per hour" if grows else "not growing now"
+    rate = f", {format_figure(3600 * leak.growth.rate)} more per hour" if grows else ", not growing now"
+    rate = "" if grows and not leak.growth.rate else rate  # a finalizer that never returns
     parts = [
         f"{leak.goroutines} goroutines of service {shown(leak.service)} are in {where} and do not leave.",
         _why(leak),
@@ -44,11 +58,13 @@ def leaking(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
         *_facts(leak, first_seen),
     ]
     annotations = {
-        "summary": f"{shown(leak.service)} leaks goroutines in {where}: {leak.goroutines}, {rate}",
+        "summary": f"{shown(leak.service)} leaks goroutines in {where}: {leak.goroutines}{rate}",
         "description": _sentences(parts),
+        **_cause(leak),
+        "related": _related(leak),
         "targets": _listed([shown(name) for name in leak.targets]),
         "source": leak.source,
-        "next_step": LEAKING_STEP.format(url=url, function=shown(leak.stack.blamed.function)),
+        "next_step": _step(leak, url),
     }
     return _with_stack(annotations, leak)
 
@@ -65,6 +81,8 @@ def suspected(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
     annotations = {
         "summary": f"{shown(leak.service)} may leak goroutines in {where}: {leak.goroutines}",
         "description": _sentences(parts),
+        **_cause(leak),
+        "related": _related(leak),
         "targets": _listed([shown(name) for name in leak.targets]),
         "source": leak.source,
         "next_step": SUSPECTED_STEP.format(url=url),
@@ -99,17 +117,33 @@ def _why(leak: Leak) -> str:
 
 
 def _facts(leak: Leak, first_seen: float) -> list[str]:
-    related = [shown(other.blamed.function) for other in leak.related]
     has_date = not math.isnan(first_seen)
     return [
         f"Since: {format_time(first_seen)}." if has_date else "",
         shown(waiting_sentence(leak.findings)),
         shown(creator_sentence(leak.findings)),
+        shown(holder_sentence(leak)),
         f"Confidence: {100 * leak.confidence:.0f} %.",
         memory_sentence(leak.memory) if leak.memory else "",
         f"Owner: {shown(leak.owner)}." if leak.owner else "",
-        f"Growing in step: {', '.join(related[:RELATED])}{_more(related, RELATED)}." if related else "",
     ]
+
+
+def _cause(leak: Leak) -> Mapping[str, str]:
+    explanation = leak.cause.explanation if leak.cause else ""
+    return {"likely_cause": _sentences([cause_sentence(leak), explanation]), "fix": fix_text(leak)}
+
+
+def _related(leak: Leak) -> str:
+    """Return a line for each of the other stacks of a leak, the largest first."""
+    lines = [shown(related_line(related)) for related in leak.related]
+    return "\n".join(lines[:RELATED]) + _more(lines, RELATED)
+
+
+def _step(leak: Leak, url: str) -> str:
+    if leak.cause is None:
+        return LEAKING_STEP.format(url=url, function=shown(leak.stack.blamed.function))
+    return FIX_STEP.format(url=url, fix=leak.cause.fix.rstrip("."))
 
 
 def _sentences(parts: Iterable[str]) -> str:

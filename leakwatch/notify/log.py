@@ -1,12 +1,23 @@
 """Logs the events of leaks."""
 
+from typing import Final
+
 import structlog
 
 from leakwatch.leaks.model import Event
-from leakwatch.leaks.wording import file_and_line, memory_sentence, missing_findings, per_hour, waiting_sentence
+from leakwatch.leaks.wording import (
+    file_and_line,
+    memory_sentence,
+    missing_findings,
+    per_hour,
+    related_line,
+    waiting_sentence,
+)
 from leakwatch.model import Verdict
 
 log = structlog.get_logger()
+
+RELATED: Final = 5  # stacks of a leak beside its head
 
 MESSAGES = {
     "opened": "leak opened",
@@ -40,8 +51,11 @@ def log_event(event: Event) -> None:
         per_hour_low=per_hour(leak.growth.low, 1),
         per_hour_high=per_hour(leak.growth.high, 1),
         confidence=round(leak.confidence, 2),
+        cause=leak.cause.title if leak.cause else "",
+        fix=leak.cause.fix if leak.cause else "",
         memory=memory_sentence(leak.memory) if leak.memory else "",
         stack=leak.stack.fingerprint,
         age=waiting_sentence(leak.findings),
         unknown=missing_findings(leak.findings),
+        related=[related_line(related) for related in leak.related[:RELATED]],
     )

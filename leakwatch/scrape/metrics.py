@@ -65,7 +65,7 @@ class TargetCollector(Collector):
         stacks = {leak.stack.fingerprint: leak.stack for leak in leaks}
         yield from self._stacks(stacks, {target for target, state in health.items() if state.up})
         yield from past_metrics(self._pipeline.services.values(), stacks, self._series_per_target)
-        yield from leak_metrics(leaks, self._pipeline.count, self._wall)
+        yield from leak_metrics(leaks, self._wall)
         ignored = GaugeMetricFamily("leakwatch_ignored_leaks", "Leaks that a rule ignores.", labels=("rule",))
         for rule, count in self._pipeline.ignored().items():
             ignored.add_metric((shown(rule),), count)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from leakwatch.leaks.ownership.owners import Owners
-from leakwatch.leaks.ownership.source_links import Links
 from leakwatch.leaks.reason import departures, sentence
 from leakwatch.leaks.service_state import ServiceState
 from leakwatch.leaks.settings import DetectionSettings
@@ -16,6 +15,7 @@ from leakwatch.leaks.tracker import LeakTracker
 from leakwatch.leaks.wording import format_figure
 from leakwatch.model import Growth, JudgedStack, Judgement, Target, Verdict
 from leakwatch.pipeline import Pipeline
+from leakwatch.profile.stacks import Identifier
 from tests.support.simulated import HOUR, INTERVAL, START, TARGET, Load, play, samples, verdicts
 
 DAY = 24 * HOUR
@@ -248,7 +248,9 @@ def judgement(verdict: Verdict, rate: float, first_seen: float) -> Judgement:
 def test_a_leak_over_two_targets() -> None:
     """A leak has the highest verdict, the sum of the rates with independent errors, and the earliest beginning."""
     tracker, service = LeakTracker(), ServiceState("shop")
-    tracker.configure(Owners({"main.": "everyone", "main.leak": "storage"}), (), Links())
+    tracker.configure(
+        Owners({"main.": "everyone", "main.leak": "storage"}), DetectionSettings(), Identifier().is_own
+    )
     (fingerprint, sample), *_ = samples({"leak": 1}).items()
     for name, goroutines in (("a", 100), ("b", 23)):
         state = service.targets[name] = TargetState(Target("shop", name), DetectionSettings(), service.functions)
@@ -271,7 +273,7 @@ def test_a_leak_over_two_targets() -> None:
 def test_the_beginning_of_a_leak_does_not_move_forward() -> None:
     """A judgement that sees the growth begin later does not change an open leak."""
     tracker, service = LeakTracker(), ServiceState("shop")
-    tracker.configure(Owners({}), (), Links())
+    tracker.configure(Owners({}), DetectionSettings(), Identifier().is_own)
     (fingerprint, sample), *_ = samples({"leak": 1}).items()
     seen = []
     judgements = (

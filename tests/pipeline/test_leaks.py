@@ -109,7 +109,7 @@ def test_equal_paths_are_one_leak() -> None:
     play = Play().run(9, lambda _, h: paths({n: 3 + float(np.searchsorted(t, h)) for n, t in enumerate(times)}), A)
     leak = play.leak()
     assert leak.growth.rate * HOUR == pytest.approx(180, rel=0.1)
-    assert {stack.fingerprint for stack in leak.related} == {path(n).fingerprint for n in range(3)}
+    assert {related.stack.fingerprint for related in leak.related} == {path(n).fingerprint for n in range(3)}
     assert [what for _, verdict, what in play.transitions() if verdict == "leaking"] == ["site"]
 
 

@@ -179,7 +179,10 @@ def test_stacks_in_step_are_one_leak() -> None:
         return {"reader": pair + 3, "writer": pair, "other": int(np.searchsorted(alone, hour))}
 
     pipeline, _ = run(counts, 9, 1)
-    names = {frozenset(s.blamed.function for s in (leak.stack, *leak.related)) for leak in pipeline.open_leaks()}
+    names = {
+        frozenset(stack.blamed.function for stack in (leak.stack, *(related.stack for related in leak.related)))
+        for leak in pipeline.open_leaks()
+    }
     assert names == {frozenset({"main.reader", "main.writer"}), frozenset({"main.other"})}
 
 

@@ -11,7 +11,7 @@ MAX_GROWTH = 0.03
 NOISE = 2
 """File descriptors and tasks that come and go."""
 FILLED = 0.35
-"""Share of the run after which the histories are full: 34 hours at 50 times the normal rate are 41 of 120 minutes."""
+"""Share of the run after which the histories are full: 34 hours at 50 times the rate are 41 of 120 minutes."""
 
 
 def halves(samples: Sequence[Sample]) -> tuple[Sequence[Sample], Sequence[Sample]]:

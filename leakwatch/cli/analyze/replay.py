@@ -200,7 +200,7 @@ def _without_related(still_open: LatestLeaks, closed: LatestLeaks) -> LatestLeak
     for key, leak in list(leaks.items()):
         if key in leaks:
             for related in leak.related:
-                other = leak.service, related.fingerprint
+                other = leak.service, related.stack.fingerprint
                 if other in closed and closed[other].highest <= leak.highest:
                     leaks.pop(other, None)
     return leaks

@@ -10,7 +10,7 @@ from leakwatch.cli.check.result import WORDS, Outcome, TargetResult, conclusion
 from leakwatch.cli.terminal import json_text
 from leakwatch.leaks.leak_json import leak_json
 from leakwatch.leaks.model import Leak
-from leakwatch.leaks.wording import file_and_line, headline
+from leakwatch.leaks.wording import cause_sentence, file_and_line, fix_text, headline, related_line
 from leakwatch.profile.escape import escaped, printable
 
 RepositoryPath = Callable[[str], str]
@@ -144,7 +144,9 @@ def _details(leak: Leak) -> str:
         lines.append(f"owner {leak.owner}")
     if leak.source:
         lines.append(leak.source)
-    lines += [f"related: {related.blamed.function}" for related in leak.related]
+    if leak.cause:
+        lines += [cause_sentence(leak), leak.cause.explanation, *f"Fix: {fix_text(leak)}".split("\n")]
+    lines += [f"related: {related_line(related)}" for related in leak.related]
     for frame in leak.stack.frames:
         lines.append(frame.function)
         if frame.file:

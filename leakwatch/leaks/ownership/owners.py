@@ -33,7 +33,7 @@ class Owners:
         """Return the owner of the blamed function of a stack, "" if it has none.
 
         If the blamed function belongs to a dependency or to the standard library and has no owner, return the
-        owner of the innermost caller that has one.
+        owner of the nearest caller that has one, else of the nearest dependency that it calls.
         """
         for frame in _candidates(stack):
             owner = self._owner(frame, stack.frames)
@@ -91,8 +91,10 @@ def _candidates(stack: Stack) -> Iterator[Frame]:
     blamed, frames = stack.blamed, stack.frames
     yield blamed
     if is_std(blamed.function) or is_dependency(blamed):
-        yield from frames[frames.index(blamed) + 1 :] if blamed in frames else ()
+        index = frames.index(blamed) if blamed in frames else len(frames)
+        yield from frames[index + 1 :]
         yield Frame(stack.origin)
+        yield from (frame for frame in reversed(frames[:index]) if not is_std(frame.function))
 
 
 def _agreed(owners: Iterable[str | None]) -> str:

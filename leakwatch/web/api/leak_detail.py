@@ -7,7 +7,7 @@ import yaml
 
 from leakwatch.detect.trend import slopes
 from leakwatch.leaks.labels import leak_labels, leak_url
-from leakwatch.leaks.model import Leak
+from leakwatch.leaks.model import Leak, RelatedStack
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Frame, Verdict
 from leakwatch.notify import annotations as text
@@ -39,7 +39,9 @@ def leak_view(view: FleetView, alerts: AlertContext, leak: Leak) -> models.Leak:
         frames=[_frame(view, leak, frame) for frame in leak.stack.frames],
         stacks=stacks[:STACKS],
         stacks_total=len(stacks),
-        related_stacks=_related(view, leak),
+        related_stacks=[_related(related) for related in leak.related],
+        holders=[reference(holder.stack, holder.goroutines) for holder in leak.holders],
+        in_step=[reference(stack, view.pipeline.count(leak.service, stack.fingerprint)) for stack in leak.in_step],
         on=targets[:TARGETS],
         on_total=len(targets),
         ignore=ignore_rule(leak, view.now),
@@ -95,15 +97,9 @@ def _stacks(view: FleetView, leak: Leak) -> list[models.StackRef]:
     return [reference(stack, sums[stack.fingerprint]) for stack in largest]
 
 
-def _related(view: FleetView, leak: Leak) -> list[models.StackRef]:
-    service = view.pipeline.service(leak.service)
-    candidates = service.leaks.candidates if service else {}
-    stacks = []
-    for stack in leak.related:
-        candidate = candidates.get(stack.fingerprint)
-        count = view.pipeline.count(leak.service, stack.fingerprint)
-        stacks.append(reference(stack, count, candidate.verdict if candidate else Verdict.NORMAL))
-    return sorted(stacks, key=lambda stack: -stack.goroutines)
+def _related(related: RelatedStack) -> models.RelatedStack:
+    shown = reference(related.stack, related.goroutines, related.verdict)
+    return models.RelatedStack(**shown.model_dump(), growth_per_hour=hourly(related.grew))
 
 
 def ignore_rule(leak: Leak, now: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 from leakwatch.errors import NotFoundError
-from leakwatch.leaks.leak_json import leak_fields
+from leakwatch.leaks.leak_json import cause_json, leak_fields
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.service_state import ServiceLeaks
 from leakwatch.leaks.wording import per_hour as hourly_rate
@@ -78,7 +78,8 @@ def summary(view: FleetView, leak: Leak, lines: Sparklines) -> dict[str, object]
         ],
         "targets": leak.targets[:NAMES],
         "targets_total": len(leak.targets),
-        "related": [stack.blamed.function for stack in leak.related[:NAMES]],
+        "related": [other.stack.blamed.function for other in leak.related[:NAMES]],
+        "cause": None if leak.cause is None else models.Cause.model_validate(cause_json(leak.cause)),
         "memory": closer.memory(leak.memory),
         "sparkline": levels,
         "sparkline_from": start,

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leakwatch.errors import MalformedProfile, TruncatedProfile
-from leakwatch.settings.globs import glob
 from leakwatch.profile import dump, proto, redact, text
 from leakwatch.profile.redact import Redaction, TextRedactor
 from leakwatch.profile.wire import bytes_field, encoded, fields, number_field, raw_fields
+from leakwatch.settings.globs import glob
 from tests.support.kept_bodies import many_labels
 
 PROFILES = Path(__file__).parents[2] / "profiles"

@@ -41,6 +41,34 @@ class StackRef(ApiModel):
     verdict: VerdictWord = "normal"
 
 
+class RelatedStack(StackRef):
+    """A stack that belongs to a leak beside its head, with the rate of its latest growth."""
+
+    growth_per_hour: Rate
+
+
+class FixedIn(ApiModel):
+    """The version of a module that fixes a cause, and where this is documented."""
+
+    version: Text
+    reference: Text
+
+
+class Cause(ApiModel):
+    """A likely cause of a leak: what looks to be wrong, which calls to look for, and what fixes it."""
+
+    id: Text
+    title: Text
+    explanation: Text
+    look_for: list[Text]
+    fix: Text
+    code: Text
+    """Lines of Go."""
+    fixed_in: dict[Text, FixedIn]
+    """Module -> version."""
+    references: list[Text]
+
+
 class Frame(ApiModel):
     """One frame of a stack; `own`: whether the function is own code."""
 
@@ -79,6 +107,7 @@ class LeakSummary(ApiModel):
     related: list[Text]
     """Functions of related stacks."""
     reason: Text
+    cause: Cause | None = None
     memory: MemoryCost | None
     source: Text
     """URL of the source of the blamed function, "" if no link is configured."""
@@ -149,7 +178,11 @@ class Leak(LeakSummary):
     """Leaf first. A site has only the blamed function; its stacks are in `stacks`."""
     stacks: list[StackRef]
     stacks_total: int
-    related_stacks: list[StackRef]
+    related_stacks: list[RelatedStack]
+    holders: list[StackRef]
+    """What the goroutines probably wait for: the holder of a lock, or a receiver that stalls."""
+    in_step: list[StackRef]
+    """Other leaks of the service that grow in step."""
     on: list[OnTarget]
     on_total: int
     ignore: Text

@@ -112,14 +112,14 @@ def test_the_blamed_function_decides() -> None:
 
 
 def test_the_owner_of_the_caller_of_a_dependency() -> None:
-    """If all visible frames are of dependencies, the innermost caller with an owner counts, up to the origin."""
+    """If all visible frames are of dependencies, the nearest one with an owner counts, callers first."""
     read = Frame("internal/poll.(*FD).Read", "/usr/lib/go/src/internal/poll/fd_unix.go", 1)
     loop = Frame(
         "github.com/nats-io/nats%2ego.(*Conn).readLoop", f"{CACHE}/github.com/nats-io/nats.go@v1.31.0/n.go", 1
     )
     lib = Frame("example.com/acme/lib.Go", f"{CACHE}/example.com/acme/lib@v1.0.0/go.go", 1)
     three = stack(read, loop, lib)
-    assert three.blamed is loop
+    assert three.blamed is lib
     assert Owners({"github.com/nats-io/nats.go": "messages"}).owner(three) == "messages"
     assert Owners({"example.com/acme": "platform"}).owner(three) == "platform"
     assert Owners({"internal/poll": "go"}).owner(three) == ""
