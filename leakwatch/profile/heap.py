@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from leakwatch.errors import QUOTE_LIMIT, MalformedProfile, NotAProfile, TruncatedProfile, quote
+from leakwatch.errors import MalformedProfile, NotAProfile, TruncatedProfile, quote
 from leakwatch.model import Frame
 from leakwatch.profile.limits import MAX_DEPTH, MAX_GROUP, MAX_RECORDS, MAX_TEXT
 from leakwatch.profile.quoting import decode
@@ -72,8 +72,15 @@ class Parser:
         for start in range(0, len(data), STEP):
             yield self._feed(data[start : start + STEP])
             if self._size > MAX_GROUP:
-                found = b"".join(self._pieces)[:QUOTE_LIMIT]
-                raise self._malformed(f"expected at most {MAX_GROUP} bytes in a record", found, self._line)
+                self._check_group()
+
+    def _check_group(self) -> None:
+        """Drop the statistics, which may be long; raise MalformedProfile if they have not begun."""
+        found = b"".join(self._pieces).lstrip(b"\n")
+        if not found.startswith(STATISTICS):
+            raise self._malformed(f"expected at most {MAX_GROUP} bytes in a record", found, self._line)
+        self._is_over = True
+        self._keep(b"")
 
     def _feed(self, data: bytes) -> list[HeapRecord]:
         if self._is_over:
