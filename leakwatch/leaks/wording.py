@@ -143,10 +143,10 @@ def _opened(caller: Caller, frame: Frame) -> str:
         case "creator", _:
             reason = f"the goroutines that started {share} of them run there now"
         case "heap", _:
-            reason = f"{share} of the heap that {caller.part} has allocated for own code was allocated there"
+            reason = f"{share} of the heap that {caller.part} holds for own code was allocated there"
         case _:
             reason = f"other goroutines call {caller.part} there"
-    hint = f" (only a hint: most programs call {caller.part} in several places)" if caller.is_weak else ""
+    hint = f" (only a hint: much code calls {caller.part})" if caller.is_weak else ""
     function = printable(short_function(frame.function))
     return f"{OPENED[caller.certainty]} in {function}{place}: {reason}{hint}."
 
