@@ -82,7 +82,7 @@ def _is_clear(caller: HeapCaller, size: float) -> bool:
 
 
 def _by_labels(keys: Sequence[Fingerprint], states: Sequence[TargetState]) -> list[Caller]:
-    """Return the values of the most telling label of the first stack that has labels."""
+    """Return the values of the most specific label of the first stack that has labels."""
     for key in keys:
         counts, goroutines = Counter[Label](), 0
         for state in states:

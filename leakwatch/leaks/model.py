@@ -159,7 +159,7 @@ class Leak:
     """URL of the source of the blamed frame, "" if unknown."""
     memory: MemoryCost | None = None
     callers: tuple[Caller, ...] = ()
-    """Who opens it, if the leak has no own code: the best first, at most 5."""
+    """The callers of a leak without own code: the best first, at most 5."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from leakwatch.profile.goroutine import Goroutine
 from leakwatch.profile.heap import HeapRecord
 
 MOST: Final = 5  # functions of one result
-KNOWN_STACKS: Final = 100_000  # stacks of one service whose calls are remembered
+KNOWN_STACKS: Final = 100_000  # stacks of one service in the cache of their calls
 
 
 @dataclass(frozen=True, slots=True)

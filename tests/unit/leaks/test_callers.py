@@ -80,7 +80,7 @@ def dumped(*starters: Starter, goroutines: int = 10) -> FullDump:
 
 
 def test_a_leak_without_any_result_has_no_caller() -> None:
-    """Nothing is said without evidence."""
+    """Without evidence there is not any caller."""
     assert leak_of(leaking(Trace((own("idle"),)))).callers == ()
 
 
@@ -102,7 +102,7 @@ def test_own_code_needs_no_caller() -> None:
     ],
 )
 def test_a_full_dump_names_the_caller(relation: str, way: str, certainty: Certainty) -> None:
-    """What started the goroutines is certain, if it is known by an ancestor or the creator itself."""
+    """Own code that started the goroutines is certain if it is an ancestor or the creator itself."""
     pipeline = leaking()
     state_of(pipeline).probe_results.full_dump = dumped(
         Starter(own("dial"), relation, 9), Starter(own("rare"), relation, 0)
@@ -169,7 +169,7 @@ def test_the_stacks_of_some_targets_are_searched() -> None:
 
 
 def test_labels_of_the_goroutines() -> None:
-    """The most telling key counts: its values with their shares of all goroutines of the leak."""
+    """The most specific key counts: its values with their shares of all goroutines of the leak."""
     pipeline = leaking()
     key, state = LEAKED.fingerprint, state_of(pipeline)
     count = state.count(key)

@@ -86,7 +86,7 @@ def test_statistics_are_not_parsed() -> None:
     ],
 )
 def test_other_bodies(body: bytes, message: str) -> None:
-    """The error quotes the beginning of a body that is no heap profile."""
+    """The error quotes the beginning of a body that is not a heap profile."""
     with pytest.raises(NotAProfile) as error:
         parse(body)
     assert str(error.value).startswith(message)

@@ -68,7 +68,7 @@ def test_the_heap_names_the_function_that_opens_connections() -> None:
 def test_the_heap_is_attributed_to_the_innermost_own_code() -> None:
     """Own code is a caller if a part is called below it; its largest record has the line that is shown.
 
-    Memory of the library in a goroutine without own code, and own code that the library calls, count for nobody.
+    Memory of the library in a goroutine without own code, and own code that the library calls, do not count.
     """
     tally = HeapTally(["example.org/bus"], IDENTIFIER.is_own)
     tally.add(
