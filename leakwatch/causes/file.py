@@ -101,7 +101,7 @@ class CauseConfig(BaseSettings):
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     kind: Kind
     title: Annotated[str, Field(min_length=1, max_length=120)]
-    """The mistake, in a few words."""
+    """The defect, in a few words."""
     explanation: Text
     """Why the goroutines stay."""
     look_for: tuple[str, ...] = ()

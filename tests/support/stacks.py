@@ -11,12 +11,11 @@ def frame(function: str) -> Frame:
     package = function.partition("(")[0].rpartition(".")[0]
     if function.startswith(("main.", "example.com/shop")):
         return Frame(function, f"/src/{package}/x.go", 7)
-    host = "." in function.partition("/")[0]
-    return Frame(
-        function, f"/root/go/pkg/mod/{package}@v1.2.3/x.go" if host else f"/usr/local/go/src/{package}/x.go", 7
-    )
+    has_host = "." in function.partition("/")[0]
+    file = f"/root/go/pkg/mod/{package}@v1.2.3/x.go" if has_host else f"/usr/local/go/src/{package}/x.go"
+    return Frame(function, file, 7)
 
 
 def stack_of(*functions: str, wait: str = "select") -> Stack:
     """Return the identified stack of `functions`, the innermost first."""
-    return IDENTIFIER.stack(Trace(tuple(map(frame, functions)), wait=wait))
+    return Identifier().stack(Trace(tuple(map(frame, functions)), wait=wait))

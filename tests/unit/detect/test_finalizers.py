@@ -13,7 +13,7 @@ BLOCK = 300.0
 
 
 def observe(stack: Stack, blocks: float, gone: float | None = None) -> Pipeline:
-    """Return a pipeline after a stack was in the scrapes of some blocks; `gone`: block with a scrape without it."""
+    """Return a pipeline after a stack was in all scrapes for some blocks; `gone`: a block where it was not."""
     pipeline = Pipeline(DetectionSettings())
     state = pipeline.add_target(TARGET)
     for number in range(int(blocks * BLOCK / INTERVAL)):
