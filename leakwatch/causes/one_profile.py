@@ -9,14 +9,12 @@ from leakwatch.model import Fingerprint, Sample
 from leakwatch.profile.blame import IsOwn
 from leakwatch.profile.kinship import are_kin
 
-LEAST: Final = 30
-"""Goroutines of a stack below which no cause is shown: a healthy process has some of each kind."""
 IN_STEP: Final = 0.5, 2.0
 """Range of the goroutines of a stack that may belong to the same leak, as a multiple."""
 
 
 def explained(
-    samples: Iterable[Sample], catalogue: Catalogue, is_own: IsOwn, least: int = LEAST
+    samples: Iterable[Sample], catalogue: Catalogue, is_own: IsOwn, least: int
 ) -> Mapping[Fingerprint, Cause]:
     """Return the likely causes of the stacks with at least `least` goroutines, those with a cause only.
 
