@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from leakwatch.model import Fingerprint, Frame, Stack
-from leakwatch.profile.blame import IsOwn, innermost_own, part_of
+from leakwatch.profile.blame import IsOwn, innermost_own, is_written, part_of
 from leakwatch.profile.goroutine import Goroutine
 from leakwatch.profile.heap import HeapRecord
 
@@ -70,7 +70,7 @@ class HeapTally:
         return parts
 
     def _look_up(self, frame: Frame) -> tuple[bool, str]:
-        is_own = self._is_own(frame)
+        is_own = is_written(frame) and self._is_own(frame)
         part = "" if is_own else part_of(frame.function)
         self._frames[frame] = result = is_own, part if part in self._parts else ""
         return result
