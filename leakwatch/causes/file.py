@@ -1,6 +1,5 @@
 """Files of causes: the shipped catalogue, and those of users."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -12,7 +11,7 @@ from leakwatch.errors import ConfigError, quote
 from leakwatch.profile.wait_reason import REASONS
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.file import read_settings
-from leakwatch.settings.globs import glob
+from leakwatch.settings.globs import any_of
 from leakwatch.settings.messages import line_number
 from leakwatch.settings.yaml_file import load_yaml
 
@@ -69,12 +68,12 @@ class StackPatternConfig(BaseSettings):
     def pattern(self) -> StackPattern:
         """Return the pattern."""
         return StackPattern(
-            functions=tuple(None if OWN_CODE in names else _any_of(names) for names in self.functions),
+            functions=tuple(None if OWN_CODE in names else any_of(names) for names in self.functions),
             waits=frozenset(self.wait),
             leaf=self.leaf,
             root=self.root,
             direct=self.direct,
-            without=_any_of(self.without) if self.without else None,
+            without=any_of(self.without) if self.without else None,
             ratio=self.ratio,
         )
 
@@ -82,10 +81,6 @@ class StackPatternConfig(BaseSettings):
     def letters(self) -> int:
         """Number of letters of the patterns, a measure of how specific they are."""
         return sum(max(map(len, names)) for names in self.functions if OWN_CODE not in names)
-
-
-def _any_of(names: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{glob(name).pattern})" for name in names), re.DOTALL)
 
 
 class FixedInConfig(BaseSettings):
