@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from leakwatch.causes.model import OWN_CODE, Cause, FixedIn, Kind, StackPattern
 from leakwatch.errors import ConfigError, quote
@@ -17,6 +17,7 @@ from leakwatch.settings.yaml_file import load_yaml
 
 LEAST_LETTERS: Final = 4  # in a pattern: "run" would match functions of many libraries
 KINDS: Final[tuple[Kind, ...]] = ("object", "call", "wait")
+T = TypeVar("T")
 BASIS: Final = 1.5  # rank of an object that libraries are built on: between calls and waits
 
 
@@ -24,7 +25,15 @@ def _listed(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Alternatives = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+def _not_empty(values: tuple[T, ...]) -> tuple[T, ...]:
+    """Return `values`; unlike min_length, this leaves the message of an invalid value alone."""
+    if not values:
+        raise ValueError("must not be empty")
+    return values
+
+
+NotEmpty: Final = AfterValidator(_not_empty)
+Alternatives = Annotated[tuple[str, ...], BeforeValidator(_listed), NotEmpty]
 """One pattern, or a list of which one must match."""
 Text = Annotated[str, Field(min_length=1)]
 
@@ -32,7 +41,7 @@ Text = Annotated[str, Field(min_length=1)]
 class StackPatternConfig(BaseSettings):
     """A pattern of one stack."""
 
-    functions: Annotated[tuple[Alternatives, ...], Field(min_length=1)]
+    functions: Annotated[tuple[Alternatives, ...], NotEmpty]
     """Functions from the innermost to the outermost: globs, or `<own code>`. Other frames may lie between them."""
     wait: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     """Wait reasons in the words of debug=2; without any, all match."""
@@ -96,13 +105,13 @@ class CauseConfig(BaseSettings):
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     kind: Kind
     title: Annotated[str, Field(min_length=1, max_length=120)]
-    """What looks to be wrong, in a few words."""
+    """A statement of the cause, in a few words."""
     explanation: Text
     """Why the goroutines stay."""
     look_for: tuple[str, ...] = ()
     """Calls that create what leaks."""
     fix: Text
-    """What to change, in one sentence."""
+    """The change that ends the leak, in one sentence."""
     code: str = ""
     """Lines of Go that fix it."""
     fixed_in: dict[str, FixedInConfig] = Field(default_factory=dict)
@@ -110,7 +119,7 @@ class CauseConfig(BaseSettings):
     references: tuple[str, ...] = ()
     goroutineleak: bool = False
     """Whether Go's leak profile can report these goroutines."""
-    match: Annotated[tuple[StackPatternConfig, ...], Field(min_length=1)]
+    match: Annotated[tuple[StackPatternConfig, ...], NotEmpty]
     """Patterns of which one stack of the leak must match one."""
     partners: tuple[StackPatternConfig, ...] = ()
     """Patterns that other stacks of the leak must match."""
@@ -157,7 +166,7 @@ class CauseConfig(BaseSettings):
 class CauseFile(BaseSettings):
     """A file of causes, of one library or one shape of code."""
 
-    causes: Annotated[tuple[CauseConfig, ...], Field(min_length=1)]
+    causes: Annotated[tuple[CauseConfig, ...], NotEmpty]
 
 
 def read_causes(path: Path, taken: Mapping[str, str]) -> dict[str, Cause]:

@@ -6,29 +6,30 @@ from typing import Final
 from leakwatch.causes.catalogue import Catalogue
 from leakwatch.causes.model import Cause, CountedStack
 from leakwatch.model import Fingerprint, Sample
-from leakwatch.profile.blame import IsOwn, distance
+from leakwatch.profile.blame import IsOwn, distance, is_companion
 from leakwatch.profile.kinship import are_kin
 
-LEAST: Final = 30
-"""Goroutines of a stack below which no cause is shown: a healthy process has some of each kind."""
 IN_STEP: Final = 0.5, 2.0
 """Range of the goroutines of a stack that may belong to the same leak, as a multiple."""
 
 
 def explained(
-    samples: Iterable[Sample], catalogue: Catalogue, is_own: IsOwn, least: int = LEAST
+    samples: Iterable[Sample], catalogue: Catalogue, is_own: IsOwn, least: int
 ) -> Mapping[Fingerprint, Cause]:
     """Return the likely causes of the stacks with at least `least` goroutines, those with a cause only.
 
-    Stacks that can have one cause and have a similar number of goroutines count as one leak. A stack of own code has
-    the cause that it was recognised by itself, if there is one.
+    Stacks that can have one cause and have a similar number of goroutines count as one leak. Own code has only the
+    cause that it was recognised by itself, because one profile does not show what grows in step. Goroutines that
+    may exist only because others wait have none beside others.
     """
     large = [CountedStack(sample.stack, sample.goroutines) for sample in samples if sample.goroutines >= least]
     causes = {}
     for counted in large:
         leak = _leak(counted, large, is_own)
+        if is_companion(counted.stack) and len(leak) > 1:
+            continue
         of_itself = counted if any(map(is_own, counted.stack.frames)) else None
-        if cause := catalogue.explain(leak, is_own, of_itself) or catalogue.explain(leak, is_own):
+        if cause := catalogue.explain(leak, is_own, of_itself):
             causes[counted.stack.fingerprint] = cause
     return causes
 
@@ -36,8 +37,8 @@ def explained(
 def _leak(counted: CountedStack, large: Sequence[CountedStack], is_own: IsOwn) -> list[CountedStack]:
     """Return the stacks of the leak that `counted` may belong to.
 
-    A connection of net/http is related to the Kubernetes watch that reads from it, and the watch to its informer. So
-    stacks that are related only to a dependency of the leak belong to it too, unless `counted` is own code.
+    A connection of net/http is related to the Kubernetes watch that reads from it, and the watch to its informer.
+    So stacks that are related only to a dependency of the leak belong to it too, unless `counted` is own code.
     """
     low, high = (bound * counted.goroutines for bound in IN_STEP)
     similar = [other for other in large if low <= other.goroutines <= high]

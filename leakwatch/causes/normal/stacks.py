@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from leakwatch.causes.file import Alternatives
+from leakwatch.causes.file import Alternatives, NotEmpty
 from leakwatch.causes.matching import canonical
 from leakwatch.model import Stack
 from leakwatch.settings.base import BaseSettings
@@ -30,7 +30,7 @@ class NormalConfig(BaseSettings):
 class NormalFile(BaseSettings):
     """The list of normal goroutines."""
 
-    goroutines: Annotated[tuple[NormalConfig, ...], Field(min_length=1)]
+    goroutines: Annotated[tuple[NormalConfig, ...], NotEmpty]
     """All kinds."""
 
 
@@ -45,7 +45,8 @@ class Normal:
 @lru_cache(maxsize=1)
 def normal() -> tuple[Normal, ...]:
     """Return the kinds of normal goroutines; they are read when they are first needed."""
-    return tuple(Normal(any_of(config.functions), config.most) for config in read_settings(FILE, NormalFile).goroutines)
+    kinds = read_settings(FILE, NormalFile).goroutines
+    return tuple(Normal(any_of(kind.functions), kind.most) for kind in kinds)
 
 
 def is_normal(stack: Stack, goroutines: int) -> bool:

@@ -1,8 +1,8 @@
 """Records the goroutine profiles of leaking programs: python -m tests.profiles.causes.record [NAME ...].
 
-Builds `programs`, runs each leak (or those with the given names), and writes NAME.txt beside this file: the response
-of /debug/pprof/goroutine?debug=1. The file `symbol` names the functions that these responses hide, and NAME.dump.txt
-is the response of debug=2 for the leaks in `DUMPS`.
+Builds `programs`, runs each leak (or those with the given names), and writes NAME.txt beside this file: the
+response of /debug/pprof/goroutine?debug=1. The file `symbol` names the functions that these responses hide, and
+NAME.dump.txt is the response of debug=2 for the leaks in `DUMPS`.
 """
 
 import json
@@ -18,8 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from leakwatch.profile import formats, symbols
-from leakwatch.profile.cache import ParseCache
+from leakwatch.profile import symbols, text
 
 FOLDER: Final = Path(__file__).parent
 PROGRAMS: Final = FOLDER / "programs"
@@ -51,8 +50,8 @@ def main() -> None:
 
 def rewritten() -> list[tuple[bytes, bytes]]:
     """Return the paths of this machine, and what the recordings have instead."""
-    text = subprocess.run(("go", "env", "-json", "GOROOT", "GOMODCACHE"), capture_output=True, check=True).stdout
-    env = json.loads(text)
+    output = subprocess.run(("go", "env", "-json", "GOROOT", "GOMODCACHE"), capture_output=True, check=True).stdout
+    env = json.loads(output)
     return [
         (f"{PROGRAMS}/".encode(), b"/src/leaks/"),
         (env["GOMODCACHE"].encode(), b"/go/pkg/mod"),
@@ -80,7 +79,7 @@ def record(leak: str, address: str, paths: list[tuple[bytes, bytes]], names: dic
     """Write the profile of a leak, and add the functions that it hides to `names`."""
     body = settled(f"{address}/goroutine?debug=1")
     (FOLDER / f"{leak}.txt").write_bytes(without_paths(body, paths))
-    parsed = formats.read(body, ParseCache(), pasted=True)
+    parsed = text.parse(body)
     hidden = {trace.parked_at for trace, _ in parsed.groups if trace.parked_at} - names.keys()
     if hidden:
         names |= symbols.parse(fetched(f"{address}/symbol?{symbols.query(sorted(hidden)).decode()}"))

@@ -37,7 +37,7 @@ def test_shipped_ids_differ() -> None:
 
 @pytest.mark.parametrize("cause", CAUSES.values(), ids=CAUSES)
 def test_shipped_texts(cause: Cause) -> None:
-    """Each cause has a short title, an explanation, a fix of one sentence, code, calls to look for, and references."""
+    """Each cause has a short title, an explanation, a fix in one sentence with code, calls, and references."""
     assert len(cause.title) <= 100
     assert not cause.title.endswith(".")
     assert cause.explanation.endswith(".")
@@ -48,7 +48,7 @@ def test_shipped_texts(cause: Cause) -> None:
     assert cause.references
     assert all(re.fullmatch(r"https://[^\s]+", url) for url in cause.references)
     assert all(fixed.reference.startswith("https://") for fixed in cause.fixed_in.values())
-    texts = " ".join((cause.title, cause.explanation, cause.fix))
+    texts = f"{cause.title} {cause.explanation} {cause.fix}"
     assert UNWANTED.search(texts) is None
 
 
@@ -71,9 +71,7 @@ def patterns(path: Path) -> Iterator[str]:
 def stack(function: str) -> Stack:
     """Return a stack of one function that waits in a select."""
     frame = Frame(function)
-    return Stack(
-        fingerprint=Fingerprint(function), frames=(frame,), blamed=frame, origin=function, wait="select"
-    )
+    return Stack(fingerprint=Fingerprint(function), frames=(frame,), blamed=frame, origin=function, wait="select")
 
 
 def explained(*functions: str) -> list[str]:
@@ -137,7 +135,7 @@ def test_an_id_is_unique_across_files(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=rf"b\.yml:2: id 'queue-not-closed' is already in {first}"):
         read([first, second])
     second.write_text(OWN.format(id="cron-not-stopped"))
-    with pytest.raises(ConfigError, match=r"b\.yml:2: id 'cron-not-stopped' is already in the catalogue of leakwatch"):
+    with pytest.raises(ConfigError, match=r"b\.yml:2: id 'cron-not-stopped' is already in the catalogue"):
         read([second])
 
 

@@ -12,7 +12,11 @@ def stack(*functions: str, wait: str = "") -> Stack:
     """Return a stack of `functions`, the innermost first; functions of package main are own code."""
     frames = tuple(map(Frame, functions))
     return Stack(
-        fingerprint=Fingerprint(" ".join(functions)), frames=frames, blamed=frames[0], origin=functions[-1], wait=wait
+        fingerprint=Fingerprint(" ".join(functions)),
+        frames=frames,
+        blamed=frames[0],
+        origin=functions[-1],
+        wait=wait,
     )
 
 
@@ -23,11 +27,16 @@ def is_own(frame: Frame) -> bool:
 
 def fits(pattern: object, *stacks: Stack, counts: tuple[int, ...] = (), **keys: object) -> bool:
     """Return whether a cause with the pattern `pattern` and other `keys` matches the leak of `stacks`."""
-    document = {"id": "a", "kind": "object", "title": "A", "explanation": "B", "fix": "C", "match": [pattern]} | keys
+    document = {
+        "id": "a",
+        "kind": "object",
+        "title": "A",
+        "explanation": "B",
+        "fix": "C",
+        "match": [pattern],
+    } | keys
     cause = CauseConfig.model_validate(document).cause()
-    counted = [
-        CountedStack(each, goroutines) for each, goroutines in zip(stacks, counts or (40,) * len(stacks), strict=True)
-    ]
+    counted = list(map(CountedStack, stacks, counts or (40,) * len(stacks)))
     return list(matches([cause], counted, is_own)) == [cause]
 
 
@@ -36,7 +45,10 @@ def fits(pattern: object, *stacks: Stack, counts: tuple[int, ...] = (), **keys: 
     [
         ("github.com/jackc/pgx/v5/pgxpool.(*Pool).Close", "github.com/jackc/pgx/pgxpool.(*Pool).Close"),
         ("github.com/robfig/cron/v3.(*Cron).run", "github.com/robfig/cron.(*Cron).run"),
-        ("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun", "gopkg.in/natefinch/lumberjack.(*Logger).millRun"),
+        (
+            "gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun",
+            "gopkg.in/natefinch/lumberjack.(*Logger).millRun",
+        ),
         ("github.com/nats-io/nats%2ego.(*Conn).flusher", "github.com/nats-io/nats.go.(*Conn).flusher"),
         ("example.com/a/vendor/k8s.io/klog/v2.(*flushDaemon).run", "k8s.io/klog.(*flushDaemon).run"),
         ("go.etcd.io/etcd/client/v3.(*lessor).Close", "go.etcd.io/etcd/client.(*lessor).Close"),
@@ -62,7 +74,7 @@ def test_canonical_names(function: str, expected: str) -> None:
         ([["other.Run", "lib.New.func?"]], True),
     ],
 )
-def test_functions(functions: list[object], expected: bool) -> None:  # noqa: FBT001
+def test_functions(functions: list[object], expected: bool) -> None:
     """All functions must occur, from the innermost to the outermost, with any frames between them."""
     assert fits({"functions": functions}, stack("lib.(*Pool).reap", "lib.helper", "lib.New.func1")) is expected
 
@@ -77,7 +89,7 @@ def test_functions(functions: list[object], expected: bool) -> None:  # noqa: FB
         ("wait", "", False),
     ],
 )
-def test_wait_reasons(kind: str, wait: str, expected: bool) -> None:  # noqa: FBT001
+def test_wait_reasons(kind: str, wait: str, expected: bool) -> None:
     """An unknown wait reason matches, except where the wait reason is all that a cause follows from."""
     pattern = {"functions": ["library.Run"], "wait": ["select", "IO wait"]}
     assert fits(pattern, stack("library.Run", wait=wait), kind=kind) is expected
@@ -92,7 +104,7 @@ def test_wait_reasons(kind: str, wait: str, expected: bool) -> None:  # noqa: FB
         (("lib.Lock", "main.add"), False),
     ],
 )
-def test_a_leaf_waits_itself(functions: tuple[str, ...], expected: bool) -> None:  # noqa: FBT001
+def test_a_leaf_waits_itself(functions: tuple[str, ...], expected: bool) -> None:
     """With `leaf`, the first function is the innermost one outside package sync."""
     pattern = {"functions": ["<own code>"], "wait": "sync.Mutex.Lock", "leaf": True}
     assert fits(pattern, stack(*functions, wait="sync.Mutex.Lock"), kind="wait") is expected
@@ -108,7 +120,7 @@ def test_a_leaf_waits_itself(functions: tuple[str, ...], expected: bool) -> None
         (("main.send", "main.F.func1"), False),
     ],
 )
-def test_a_root_is_started_with_go(functions: tuple[str, ...], expected: bool) -> None:  # noqa: FBT001
+def test_a_root_is_started_with_go(functions: tuple[str, ...], expected: bool) -> None:
     """With `root`, the last function is the one that was started with `go`, and with `leaf` the same frame."""
     pattern = {"functions": ["*.func?*"], "wait": "chan send", "leaf": True, "root": True, "direct": True}
     assert fits(pattern, stack(*functions, wait="chan send"), kind="wait") is expected
@@ -129,7 +141,7 @@ def test_a_root_need_not_be_the_leaf() -> None:
         (("net.(*conn).Read", "net/http.(*persistConn).readLoop"), False),
     ],
 )
-def test_direct_calls_of_the_standard_library(functions: tuple[str, ...], expected: bool) -> None:  # noqa: FBT001
+def test_direct_calls_of_the_standard_library(functions: tuple[str, ...], expected: bool) -> None:
     """With `direct`, own code calls only the standard library where it waits."""
     assert fits({"functions": ["net.(*conn).Read"], "direct": True}, stack(*functions)) is expected
 
@@ -142,7 +154,7 @@ def test_a_stack_without_a_function() -> None:
 
 
 @pytest.mark.parametrize(("partners", "expected"), [(40, True), (20, True), (19, False), (81, False), (0, False)])
-def test_partners_have_a_ratio(partners: int, expected: bool) -> None:  # noqa: FBT001
+def test_partners_have_a_ratio(partners: int, expected: bool) -> None:
     """A partner is another stack of the leak, within the ratio to the matched one."""
     stacks = [stack("library.read"), stack("library.write")][: 2 if partners else 1]
     pattern = {"functions": ["library.write"], "ratio": [0.5, 2]}
@@ -152,14 +164,18 @@ def test_partners_have_a_ratio(partners: int, expected: bool) -> None:  # noqa: 
 
 def test_a_stack_is_not_its_own_partner() -> None:
     """A partner that only the matched stack itself would match is missing."""
-    assert not fits({"functions": ["library.*"]}, stack("library.read"), partners=[{"functions": ["library.read"]}])
+    assert not fits(
+        {"functions": ["library.*"]}, stack("library.read"), partners=[{"functions": ["library.read"]}]
+    )
 
 
 def test_absent_stacks() -> None:
     """A stack of the leak that matches a pattern of `absent` rules the cause out."""
     absent = [{"functions": ["library.informer"]}]
     assert fits({"functions": ["library.watch"]}, stack("library.watch"), absent=absent)
-    assert not fits({"functions": ["library.watch"]}, stack("library.watch"), stack("library.informer"), absent=absent)
+    assert not fits(
+        {"functions": ["library.watch"]}, stack("library.watch"), stack("library.informer"), absent=absent
+    )
 
 
 def test_own_code_explains_itself() -> None:

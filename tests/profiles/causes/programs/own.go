@@ -39,6 +39,8 @@ func init() {
 	var gauge gauge
 	gauge.mu.Lock()
 	leaks["rwmutex-not-unlocked"] = func() { go gauge.value() }
+	var loaded sync.Once
+	leaks["once-does-not-return"] = func() { go configure(&loaded) }
 	queue := newQueue()
 	leaks["cond-not-signalled"] = func() { go queue.take() }
 	leaks["waitgroup-without-done"] = func() { go runAll(2) }
@@ -145,6 +147,8 @@ func (g *gauge) value() int {
 	defer g.mu.RUnlock()
 	return g.now
 }
+
+func configure(loaded *sync.Once) { loaded.Do(func() { fetch(background) }) }
 
 type queue struct {
 	mu    sync.Mutex

@@ -14,6 +14,7 @@ import (
 
 	"github.com/IBM/sarama"
 	"github.com/go-redis/redis/v8"
+	_ "github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/nats-io/nats.go"
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -93,6 +94,9 @@ func init() {
 		go server.Serve(listener)
 		return listener.Addr().String()
 	}
+	unlimited := sync.OnceValue(func() *sql.DB { return must(sql.Open("mysql", "a@tcp("+server("mysql")+")/a")) })
+	leaks["mysql-connection-not-closed"] = func() { hold(must(unlimited().Conn(background))) }
+	servers["mysql"] = func() string { return accept(serveMySQL) }
 	servers["postgres"] = func() string { return accept(servePostgres) }
 	servers["amqp"] = func() string { return accept(serveAMQP) }
 }
@@ -189,6 +193,21 @@ func servePostgres(conn net.Conn) {
 	must(io.CopyN(io.Discard, conn, int64(binary.BigEndian.Uint32(size))-4))
 	must(io.WriteString(conn, "R\x00\x00\x00\x08\x00\x00\x00\x00Z\x00\x00\x00\x05I"))
 	io.Copy(io.Discard, conn)
+}
+
+// serveMySQL accepts each client without a password, and answers each command with OK.
+func serveMySQL(conn net.Conn) {
+	greeting := "\x0a8.0.0\x00\x01\x00\x00\x0012345678\x00\x01\x82\x21\x02\x00\x08\x00\x15" +
+		string(make([]byte, 10)) + "123456789012\x00mysql_native_password\x00"
+	must(io.WriteString(conn, string([]byte{byte(len(greeting)), 0, 0, 0})+greeting))
+	for head := make([]byte, 4); ; {
+		if _, err := io.ReadFull(conn, head); err != nil {
+			return
+		}
+		size := int64(head[0]) | int64(head[1])<<8 | int64(head[2])<<16
+		must(io.CopyN(io.Discard, conn, size))
+		must(io.WriteString(conn, string([]byte{7, 0, 0, head[3] + 1, 0, 0, 0, 2, 0, 0, 0})))
+	}
 }
 
 type watchServer struct {
