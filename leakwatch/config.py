@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Annotated, Final, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from leakwatch.causes.catalogue import Catalogue
+from leakwatch.causes.catalogue import read as read_catalogue
 from leakwatch.detect.columns import SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
 from leakwatch.evidence.config import EvidenceConfig
@@ -24,6 +26,7 @@ from leakwatch.scrape.target_url import target_job
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.file import parse_settings, read_settings
 from leakwatch.settings.messages import Location, cross_field_error, friendly_message
+from leakwatch.settings.types import ConfigFile
 from leakwatch.settings.units import format_duration
 from leakwatch.storage.config import StorageConfig
 from leakwatch.web.server.config import WebConfig
@@ -88,6 +91,8 @@ class Config(BaseSettings):
     """Package, package prefix, type or function -> team; the most specific entry for the blamed function wins."""
     codeowners: tuple[CodeownersConfig, ...] = ()
     """Owners of the code that `owners` does not cover."""
+    causes: tuple[ConfigFile, ...] = ()
+    """Files of further likely causes, beside those of leakwatch. They are read at the start and at each reload."""
     links: LinksConfig = LinksConfig()
     metrics: MetricsConfig = MetricsConfig()
     alerting: AlertingConfig = AlertingConfig()
@@ -96,6 +101,14 @@ class Config(BaseSettings):
     web: WebConfig = WebConfig()
     warm_from: PrometheusConfig | None = None
     """Prometheus that fills the histories at the start."""
+
+    _catalogue: Catalogue = PrivateAttr(default_factory=Catalogue)
+
+    @model_validator(mode="after")
+    def _read_causes(self) -> Self:
+        if self.causes:
+            self._catalogue = read_catalogue(self.causes)
+        return self
 
     @model_validator(mode="after")
     def _check_keys_together(self) -> Self:
@@ -176,6 +189,7 @@ class Config(BaseSettings):
         )
         counts |= {"alertmanagers": len(self.alerting.alertmanagers), "owners": len(self.owners)}
         counts |= {"codeowners": len(self.codeowners), "ignore rules": len(self.ignore)}
+        counts |= {"files of causes": len(self.causes)}
         parts = [f"{number} {name}" for name, number in counts.items() if number or name == "scrape_configs"]
         return ", ".join([*parts, *(["warm_from"] if self.warm_from else [])])
 
@@ -196,6 +210,7 @@ class Config(BaseSettings):
             ignore=tuple(rule.rule() for rule in self.ignore),
             repositories=repositories,
             links=self.links.links(repositories),
+            causes=self._catalogue,
         )
 
     def interval(self, job: ScrapeConfig) -> float:

@@ -79,7 +79,7 @@ ONLY_IN = {
 }
 ONLY_BELOW = {
     "prometheus_client": ("metrics", "app"),
-    "typer": ("main", "run", "scrape", "check", "causes", "config", "storage"),
+    "typer": ("main", "run", "scrape", "check", "causes", "config", "storage", "options"),
 }
 
 

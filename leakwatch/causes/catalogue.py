@@ -1,6 +1,7 @@
 """The catalogue of causes: the shipped files and those of the configuration."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
@@ -16,20 +17,20 @@ FOLDER: Final = Path(__file__).parent
 SHIPPED: Final = "the catalogue of leakwatch"
 
 
+@dataclass(frozen=True)
 class Catalogue:
-    """Finds the likely cause of a leak among `causes`, and the shipped ones unless they are excluded.
+    """Finds the likely cause of a leak in `given` causes, and in the shipped ones unless they are excluded.
 
     The shipped causes are read when they are first needed.
     """
 
-    def __init__(self, causes: Iterable[Cause] = (), *, with_shipped: bool = True) -> None:
-        self._given = tuple(causes)
-        self._with_shipped = with_shipped
+    given: tuple[Cause, ...] = ()
+    with_shipped: bool = True
 
     @cached_property
     def causes(self) -> Sequence[Cause]:
         """All causes, the most specific first."""
-        causes = (*shipped(), *self._given) if self._with_shipped else self._given
+        causes = (*shipped(), *self.given) if self.with_shipped else self.given
         return sorted(causes, key=lambda cause: (cause.rank, cause.id))
 
     def explain(
@@ -62,4 +63,4 @@ def read(files: Iterable[Path]) -> Catalogue:
         added = read_causes(path, where)
         causes |= added
         where |= dict.fromkeys(added, str(path))
-    return Catalogue(causes.values())
+    return Catalogue(tuple(causes.values()))

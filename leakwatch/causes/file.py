@@ -105,13 +105,13 @@ class CauseConfig(BaseSettings):
     id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     kind: Kind
     title: Annotated[str, Field(min_length=1, max_length=120)]
-    """A statement of the cause, in a few words."""
+    """The defect, in a few words."""
     explanation: Text
     """Why the goroutines stay."""
     look_for: tuple[str, ...] = ()
     """Calls that create what leaks."""
     fix: Text
-    """The change that ends the leak, in one sentence."""
+    """The change to make, in one sentence."""
     code: str = ""
     """Lines of Go that fix it."""
     fixed_in: dict[str, FixedInConfig] = Field(default_factory=dict)

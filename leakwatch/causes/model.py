@@ -8,7 +8,7 @@ from typing import Final, Literal
 from leakwatch.model import Stack
 
 Kind = Literal["object", "call", "wait"]
-"""The kind of evidence that a cause follows from.
+"""The evidence for a cause.
 
 `object`: a goroutine that a library runs as long as something is open. `call`: own code in a known call.
 `wait`: own code that waits directly on a channel, lock or select.

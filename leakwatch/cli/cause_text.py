@@ -1,16 +1,15 @@
 """Text of the catalogue of causes, for `leakwatch causes`."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from leakwatch.causes.catalogue import SHIPPED, Catalogue, shipped
 from leakwatch.causes.file import read_causes
 from leakwatch.causes.model import Cause
 from leakwatch.causes.one_profile import explained
-from leakwatch.cli.scrape_once import read as read_profile
 from leakwatch.errors import UsageError, quote
-from leakwatch.model import Fingerprint
+from leakwatch.model import Fingerprint, Profile, Samples
 from leakwatch.profile.dump import Dump
 from leakwatch.profile.escape import printable
 from leakwatch.profile.stacks import Identifier
@@ -63,14 +62,30 @@ def _indented(code: str) -> str:
     return "\n".join(f"    {line}" for line in code.split("\n")) if code else ""
 
 
-def tested(file: Path, source: str, least: int) -> tuple[str, bool]:
+def likely_causes(samples: Samples, causes: Mapping[Fingerprint, Cause]) -> str:
+    """Return the likely causes of the stacks of a profile, each once with its stacks; "" without any."""
+    by_id: dict[str, list[Fingerprint]] = {}
+    for key, cause in causes.items():
+        by_id.setdefault(cause.id, []).append(key)
+    parts = []
+    for keys in by_id.values():
+        cause = causes[keys[0]]
+        most = max(samples[key].goroutines for key in keys)
+        fix = "\n".join(filter(None, (f"Fix: {cause.fix}", _indented(cause.code))))
+        parts.append(
+            f"Looks like: {cause.title}, if these {most:,} goroutines are too many"
+            f" (stack {', '.join(keys)}).\n{fix}\n"
+        )
+    return "\n" + "\n".join(parts) if parts else ""
+
+
+def tested(file: Path, source: Profile | Dump, least: int) -> tuple[str, bool]:
     """Return which stacks of a profile the causes match, and whether one of `file` does. Raises ConfigError."""
     own = read_causes(file, dict.fromkeys((cause.id for cause in shipped()), SHIPPED))
-    profile = read_profile(source, timeout=10.0)
     identifier = Identifier()
-    samples = identifier.identify(profile.profile() if isinstance(profile, Dump) else profile)
+    samples = identifier.identify(source.profile() if isinstance(source, Dump) else source)
     lines, matched = [], set[Fingerprint]()
-    for catalogue, is_own in ((Catalogue(own.values(), with_shipped=False), True), (Catalogue(), False)):
+    for catalogue, is_own in ((Catalogue(tuple(own.values()), with_shipped=False), True), (Catalogue(), False)):
         for key, cause in explained(samples.values(), catalogue, identifier.is_own, least).items():
             sample = samples[key]
             matched |= {key} if is_own else set()

@@ -58,6 +58,7 @@ class DiffOptions:
     output: str
     limit: int
     timeout: float
+    own_code: tuple[str, ...] = ()
 
 
 def run(sources: tuple[str, str | None], options: DiffOptions) -> None:
@@ -67,7 +68,7 @@ def run(sources: tuple[str, str | None], options: DiffOptions) -> None:
         raise UsageError(f"{without_credentials(first)}: without NEW, OLD must be a folder of profiles")
     if first == second == "-":
         raise UsageError("only one of OLD and NEW can be standard input")
-    identifier = Identifier()
+    identifier = Identifier(options.own_code)
     old = _read(_body(first, 0), options.timeout, identifier)
     new = _read(_body(second or first, -1), options.timeout, identifier)
     stacks = compare(old.samples, new.samples)

@@ -3,9 +3,17 @@
 import math
 from importlib import resources
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from leakwatch.errors import UsageError
 from leakwatch.settings.units import parse_duration
+
+OwnCode = Annotated[
+    list[str] | None,
+    typer.Option("--own-code", metavar="PREFIX", help="Prefix of functions that are own code; repeatable."),
+]
 
 
 def shipped(name: str) -> Path:

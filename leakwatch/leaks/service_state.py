@@ -238,7 +238,7 @@ class ServiceState:
         return sum(state.count(fingerprint) for state in self.targets.values())
 
     def stacks_of(self, stack: Stack) -> list[Stack]:
-        """Return the stacks of a site, the first STACKS_OF_SITE; only `stack` itself if it is no site."""
+        """Return the stacks of a site, the first STACKS_OF_SITE; `stack` itself if it is not a site."""
         if not stack.site:
             return [stack]
         stacks: dict[Fingerprint, Stack] = {}

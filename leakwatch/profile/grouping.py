@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 from leakwatch.model import Fingerprint, Sample, Stack, Waiting
 from leakwatch.profile.escape import escaped
@@ -57,8 +58,18 @@ def folded_stack(stack: Stack) -> str:
     return ";".join(escaped(frame.function.replace(";", ":")) for frame in reversed(stack.frames))
 
 
-def as_json(total: int, rows: Iterable[Row], waitings: Waitings, *, truncated: bool) -> dict[str, object]:
-    """Return the JSON of a profile; `truncated`: whether goroutines at its end are missing."""
+def as_json(
+    total: int,
+    rows: Iterable[Row],
+    waitings: Waitings,
+    causes: Mapping[Fingerprint, object] = MappingProxyType({}),
+    *,
+    truncated: bool,
+) -> dict[str, object]:
+    """Return the JSON of a profile.
+
+    `causes`: the likely causes of stacks, as JSON; `truncated`: whether goroutines at its end are missing.
+    """
     return {
         "goroutines": total,
         "truncated": truncated,
@@ -67,7 +78,10 @@ def as_json(total: int, rows: Iterable[Row], waitings: Waitings, *, truncated: b
                 "key": row.key,
                 "goroutines": row.goroutines,
                 "stacks": [
-                    {"goroutines": sample.goroutines} | stack_json(sample.stack) | _waiting(waitings, sample)
+                    {"goroutines": sample.goroutines}
+                    | stack_json(sample.stack)
+                    | {"cause": causes.get(sample.stack.fingerprint)}
+                    | _waiting(waitings, sample)
                     for sample in row.samples
                 ],
             }

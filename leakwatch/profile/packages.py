@@ -19,7 +19,7 @@ LIBRARIES = (
     "go.temporal.io/", "go.uber.org/", "golang.org/x/", "google.golang.org/", "gopkg.in/", "k8s.io/",
     "sigs.k8s.io/",
 )  # fmt: skip
-"""Packages that are dependencies if the file does not tell: in GOPATH mode, and in a profile without files."""
+"""Packages that are dependencies whatever their files: in GOPATH mode, and in a profile without files."""
 
 
 def is_std(function: str) -> bool:
@@ -32,7 +32,7 @@ def is_std(function: str) -> bool:
 def is_dependency(frame: Frame) -> bool:
     """Return whether `frame` belongs to a dependency; package main is always own code.
 
-    The file tells: it is in the module cache, in vendor/ or in an external repository. In GOPATH mode, and without
+    Its file is in the module cache, in vendor/ or in an external repository. In GOPATH mode, and without
     a file, known libraries are dependencies.
     """
     if frame.function.startswith("main."):

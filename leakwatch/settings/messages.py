@@ -48,7 +48,7 @@ PROMETHEUS_KEYS = {
     "label_limit": "metrics.series_limit limits exported series",
 }
 """Hints for keys of Prometheus that leakwatch does not have."""
-MAX_LISTED_KEYS = 13  # a message with more keys is too long to read
+MAX_LISTED_KEYS = 14  # a message with more keys is too long to read
 
 
 def cross_field_error(messages: Iterable[tuple[Location, str]]) -> ValidationError | None:

@@ -58,6 +58,7 @@ class CheckOptions:
     config: Path | None
     output: str
     strict: bool
+    own_code: tuple[str, ...] = ()
 
 
 def run(urls: Sequence[str], options: CheckOptions) -> int:
@@ -68,7 +69,8 @@ def run(urls: Sequence[str], options: CheckOptions) -> int:
     except ValueError as error:
         raise UsageError(str(error)) from error
     config = read_config(options.config) if options.config else Config()
-    detection = replace(config.judging(), block=plan.block)
+    detection = config.judging()
+    detection = replace(detection, block=plan.block, own_code=(*detection.own_code, *options.own_code))
     settings = SessionSettings(
         interval=options.interval,
         timeout=options.timeout,

@@ -50,7 +50,8 @@ def run_test(
     The exit status is 1 if no cause of the file matches.
     """
     from leakwatch.cli.cause_text import tested
+    from leakwatch.cli.scrape_once import read
 
-    text, has_match = tested(file, profile, least)
+    text, has_match = tested(file, read(profile, timeout=10.0), least)
     typer.echo(text, nl=False)
     raise typer.Exit(0 if has_match else 1)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from leakwatch.cli.options import check_share, seconds
+from leakwatch.cli.options import OwnCode, check_share, seconds
 
 commands = typer.Typer()
 
@@ -83,6 +83,7 @@ def check(  # noqa: PLR0913  each is an option
     cost_limit: Annotated[
         float, typer.Option(metavar="SHARE", help="Share of one core of a service that scrapes may take.")
     ] = 0.05,
+    own_code: OwnCode = None,
 ) -> None:
     """Check for some minutes whether services leak."""
     from leakwatch.cli.check.session import CheckOptions, run
@@ -97,5 +98,6 @@ def check(  # noqa: PLR0913  each is an option
         config=config,
         output=output.value,
         strict=fail_on is FailOn.SUSPECTED,
+        own_code=tuple(own_code or ()),
     )
     sys.exit(run(urls, options))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from leakwatch.cli.options import check_positive, check_share, seconds
+from leakwatch.cli.options import OwnCode, check_positive, check_share, seconds
 from leakwatch.errors import UsageError
 from leakwatch.profile.grouping import GroupBy
 
@@ -64,6 +64,7 @@ def scrape(  # noqa: PLR0913  each is an option
     output: Annotated[ScrapeFormat, typer.Option("--format", help="Output format.")] = ScrapeFormat.TABLE,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the service.")] = 10.0,
     limit: Annotated[int, typer.Option(help="Rows of the table; 0 for all.")] = 30,
+    own_code: OwnCode = None,
     full_dump: FullDump = False,
     full_dump_limit: FullDumpLimit = 1000,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Scrape repeatedly, until Ctrl-C.")] = False,
@@ -93,7 +94,7 @@ def scrape(  # noqa: PLR0913  each is an option
     profile = scrape_once.read(source, timeout, full_dump_limit if full_dump else None)
     if output is ScrapeFormat.PPROF and sys.stdout.isatty():
         raise UsageError("pprof format is binary: redirect it to a file")
-    sys.stdout.buffer.write(scrape_once.render(profile, by, output.value, limit))
+    sys.stdout.buffer.write(scrape_once.render(profile, by, output.value, limit, own_code or ()))
     sys.stdout.buffer.flush()
 
 
@@ -136,13 +137,15 @@ def diff(
     output: Annotated[DiffFormat, typer.Option("--format", help="Output format.")] = DiffFormat.TEXT,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a service.")] = 10.0,
     limit: Annotated[int, typer.Option(help="Rows of the text; 0 for all.")] = 30,
+    own_code: OwnCode = None,
 ) -> None:
     """Print what grew between two profiles of a service."""
     from leakwatch.cli.diff import DiffOptions, run
 
     check_positive("--timeout", timeout)
     _check_limit(limit)
-    run((old, new), DiffOptions(by=by, output=output.value, limit=limit, timeout=timeout))
+    options = DiffOptions(by=by, output=output.value, limit=limit, timeout=timeout, own_code=tuple(own_code or ()))
+    run((old, new), options)
 
 
 def _check_limit(limit: int) -> None:

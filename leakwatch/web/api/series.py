@@ -12,7 +12,7 @@ from leakwatch.errors import NotFoundError
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.reason import combined
 from leakwatch.leaks.target_state import Series, TargetState
-from leakwatch.model import Fingerprint
+from leakwatch.model import Fingerprint, Judgement
 from leakwatch.settings.units import format_duration
 from leakwatch.web.api.aggregate import Resolution, SeriesSum, columns_of, curve, interpolate, middles, summed
 from leakwatch.web.api.fleet import FleetView
@@ -23,6 +23,7 @@ from leakwatch.web.api.targets import find as find_target
 
 TARGETS: Final = 12  # plots of single targets
 MARKS: Final = 100
+ENDED: Final = 3  # blocks without a new maximum, after which the growth has ended
 EMPTY: Final = models.SeriesLine(seconds=0, times=[], mean=[], floor=[])
 
 
@@ -116,8 +117,7 @@ def _target(view: FleetView, state: TargetState, series: Series, key: Fingerprin
     recent, hours = lines(view, series)
     judgement, fit = state.judgement_of(key), None
     if judgement is not None:
-        since, per_hour = view.wall(judgement.since), hourly(judgement.grew)
-        fit = models.Fit(since=since, before=judgement.before, per_hour=per_hour)
+        fit = _fitted(view, summed([state], [key]), series.count, judgement.before, [judgement])
     return models.TargetSeries(
         target=state.target.name, goroutines=series.count, recent=recent, hours=hours, fit=fit
     )
@@ -146,8 +146,32 @@ def _fit(view: FleetView, leak: Leak, sums: Sequence[SeriesSum], now: float | No
     if np.isnan(before):  # a pooled judgement has only the growth of the sum, so the level is read from the sums
         times, levels = curve(sums, [leak.goroutines], now or since) if sums else (np.zeros(1), np.zeros((1, 1)))
         before = float(interpolate(times, levels, np.array([since]))[0, 0])
+    return _fitted(view, sums, leak.goroutines, before, judgements)
+
+
+def _fitted(
+    view: FleetView, sums: Sequence[SeriesSum], count: int, before: float, judgements: Sequence[Judgement]
+) -> models.Fit:
+    """Return a line with the rate of the growth that lies in the middle of the measured points.
+
+    `before`: its level if nothing was measured. The judgement's own level is a floor, and lies below the means.
+    """
     growth = combined([judgement.grew for judgement in judgements])
-    return models.Fit(since=view.wall(since), before=before, per_hour=hourly(growth))
+    since = min(judgement.since for judgement in judgements)
+    until = max(judgement.rose for judgement in judgements)
+    now = view.now
+    ended = until if sums and until < now - ENDED * sums[0].width else None
+    if sums:
+        times, levels = curve(sums, [count], now)
+        inside = (times >= since) & (times <= (ended or now))
+        if inside.any():
+            before = max(float(np.median(levels[0][inside] - growth.rate * (times[inside] - since))), 0.0)
+    return models.Fit(
+        since=view.wall(since),
+        until=None if ended is None else view.wall(ended),
+        before=before,
+        per_hour=hourly(growth),
+    )
 
 
 def _marks(view: FleetView, leak: Leak, states: Sequence[TargetState]) -> Iterator[models.Mark]:

@@ -11,6 +11,7 @@ LONGEST = 240
 UNKNOWN = "\N{EN DASH}"
 SECOND_UNIT = re.compile(r"(?<=[a-z])(?=\d)")
 """The position between "2h" and "10m"."""
+ISSUE = re.compile(r"https://github\.com/([^/]+/[^/]+)/(?:issues|pull)/(\d+)")
 SMALL = 10  # smaller rates have one decimal
 
 
@@ -79,10 +80,16 @@ def place(file: str, line: int = 0) -> str:
     return cut(end) + (f":{line}" if line else "")
 
 
+def reference(url: str) -> str:
+    """Return a short name of a reference: "golang/go#16953" of an issue on GitHub, else its host."""
+    issue = ISSUE.fullmatch(url)
+    return f"{issue[1]}#{issue[2]}" if issue else url.partition("://")[2].partition("/")[0]
+
+
 FILTERS = {
     "size": format_size,
     **{
         function.__name__: function
-        for function in (number, rate, percent, duration, moment, clock, iso, cut, short, place)
+        for function in (number, rate, percent, duration, moment, clock, iso, cut, short, place, reference)
     },
 }

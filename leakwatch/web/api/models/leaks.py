@@ -207,9 +207,11 @@ class SeriesLine(ApiModel):
 
 
 class Fit(ApiModel):
-    """The fitted growth: `before` goroutines until `since`, then `per_hour` more."""
+    """The fitted growth: a line from `before` goroutines at `since` to the end of the growth, `per_hour` more."""
 
     since: Number
+    until: Number
+    """End of the growth, null if it has not ended."""
     before: Number
     per_hour: Rate
 

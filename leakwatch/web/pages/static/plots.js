@@ -31,19 +31,14 @@
     return [join("times"), join("mean"), join("floor")];
   }
 
-  // Return the end of the fitted growth: the time of the verdict that ended it, or now.
-  function end(marks, now) {
-    const last = marks.filter((mark) => mark.kind === "verdict").at(-1);
-    return last && ["plateau", "recovered", "normal"].includes(last.text) ? last.time : now;
-  }
-
   // Add the fitted growth as three rows, which have values from its start to its end.
-  function fitted([times, mean, floor], fit, until) {
+  function fitted([times, mean, floor], fit) {
     if (!fit || fit.since == null || fit.before == null || fit.per_hour.value == null) {
       const none = times.map(() => null);
       return [times, mean, floor, none, none, none];
     }
     const since = Math.max(fit.since, times[0]);
+    const until = fit.until ?? times.at(-1);
     const all = [...new Set([...times, since, Math.min(until, times.at(-1))])].sort((a, b) => a - b);
     const index = new Map(times.map((time, i) => [time, i]));
     const measured = (row) => all.map((time) => (index.has(time) ? row[index.get(time)] : undefined));
@@ -219,12 +214,11 @@
     latest = series;
     for (const element of document.querySelectorAll("[data-plot]")) {
       if (element.dataset.plot === "leak") {
-        const until = end(series.marks, series.now);
-        draw(element, fitted(joined(series), series.fit, until), series.marks);
+        draw(element, fitted(joined(series), series.fit), series.marks);
         continue;
       }
       const target = series.targets.find((line) => line.target === element.dataset.target);
-      if (target) draw(element, fitted(joined(target), target.fit, end(series.marks, series.now)), []);
+      if (target) draw(element, fitted(joined(target), target.fit), []);
     }
     for (const element of plots.keys()) if (!element.isConnected) remove(element);
   }

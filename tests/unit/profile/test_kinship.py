@@ -1,0 +1,54 @@
+"""Kinship: which stacks that grow in step can belong to one leak."""
+
+import pytest
+
+from leakwatch.model import Stack
+from leakwatch.profile.kinship import are_kin
+from tests.support.stacks import IDENTIFIER, stack_of
+
+SERVE = "net/http.(*conn).serve"
+READ = stack_of("internal/poll.(*FD).Read", "net/http.(*persistConn).readLoop")
+WRITE = stack_of("net/http.(*persistConn).writeLoop")
+CHARGE = stack_of("net/http.(*persistConn).roundTrip", "net/http.(*Client).do", "main.(*Gateway).Charge", SERVE)
+PUSH = stack_of("example.com/shop/push.(*Hub).Send", "github.com/gin-gonic/gin.(*Engine).ServeHTTP", SERVE)
+STATS = stack_of("example.com/shop/stats.(*Sender).Put", "github.com/gin-gonic/gin.(*Engine).ServeHTTP", SERVE)
+NATS = stack_of("github.com/nats-io/nats%2ego.(*Conn).flusher")
+KAFKA = stack_of("github.com/twmb/franz-go/pkg/kgo.(*Client).reapConnectionsLoop")
+
+
+@pytest.mark.parametrize(
+    ("stack", "other", "expected"),
+    [
+        pytest.param(READ, WRITE, True, id="both ends of a connection"),
+        pytest.param(CHARGE, READ, True, id="a call and its connection"),
+        pytest.param(PUSH, STATS, False, id="handlers of different packages"),
+        pytest.param(PUSH, READ, False, id="a handler and a connection it does not use"),
+        pytest.param(NATS, KAFKA, False, id="different libraries"),
+        pytest.param(NATS, stack_of("github.com/nats-io/nats%2ego.(*Conn).readLoop"), True, id="one library"),
+        pytest.param(
+            NATS,
+            stack_of("main.handle", "github.com/nats-io/nats%2ego.(*Conn).waitForMsgs"),
+            True,
+            id="a callback",
+        ),
+        pytest.param(
+            stack_of("main.handle", "google.golang.org/grpc.(*Server).handleStream"),
+            stack_of("google.golang.org/grpc/internal/transport.(*http2Client).reader"),
+            False,
+            id="a gRPC handler and a gRPC client",
+        ),
+        pytest.param(PUSH, stack_of("net/http.(*connReader).backgroundRead"), True, id="a companion"),
+        pytest.param(
+            stack_of(
+                "golang.org/x/net/http2.(*Framer).ReadFrame", "k8s.io/client-go/tools/cache.(*Reflector).Run"
+            ),
+            stack_of("golang.org/x/net/http2.(*Framer).ReadFrame", "go.etcd.io/etcd/client/v3.(*lessor).recv"),
+            False,
+            id="libraries on the same basis",
+        ),
+    ],
+)
+def test_kinship(stack: Stack, other: Stack, *, expected: bool) -> None:
+    """Stacks are kin if they share own code, a dependency, or a part of the standard library."""
+    assert are_kin(stack, other, IDENTIFIER.is_own) is expected
+    assert are_kin(other, stack, IDENTIFIER.is_own) is expected
