@@ -24,6 +24,7 @@ ELSEWHERE = {  # test file -> modules without a file of their own; a package sta
     "pipeline/test_handover.py": "leaks.handover",
     "pipeline/test_judging.py": "leaks.reason pipeline",
     "pipeline/test_leaks.py": "leaks model",
+    "unit/causes/test_matching.py": "causes.model",
     "unit/cli/analyze/test_replay.py": "cli.analyze",
     "unit/cli/check/test_result.py": "cli.check",
     "unit/cli/test_diff.py": "profile.diff profile.grouping",

@@ -33,9 +33,14 @@ class Catalogue:
         causes = (*shipped(), *self.given) if self.with_shipped else self.given
         return sorted(causes, key=lambda cause: (cause.rank, cause.id))
 
-    def explain(self, stacks: Sequence[CountedStack], is_own: IsOwn) -> Cause | None:
-        """Return the most specific cause that matches a leak, None if none does; `stacks`: of the whole leak."""
-        return next(self.matches(stacks, is_own), None)
+    def explain(
+        self, stacks: Sequence[CountedStack], is_own: IsOwn, of: CountedStack | None = None
+    ) -> Cause | None:
+        """Return the most specific cause that matches a leak, None if none does; `stacks`: of the whole leak.
+
+        `of`: the stack that the cause must be recognised by, None for any.
+        """
+        return next(matches(self.causes, stacks, is_own, of), None)
 
     def matches(self, stacks: Sequence[CountedStack], is_own: IsOwn) -> Iterator[Cause]:
         """Yield all causes that match a leak, the most specific first."""

@@ -1,23 +1,23 @@
 """Files of causes: the shipped catalogue, and those of users."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from leakwatch.causes.model import OWN_CODE, Cause, FixedIn, Kind, StackPattern
 from leakwatch.errors import ConfigError, quote
 from leakwatch.profile.wait_reason import REASONS
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.file import read_settings
-from leakwatch.settings.globs import glob
+from leakwatch.settings.globs import any_of
 from leakwatch.settings.messages import line_number
 from leakwatch.settings.yaml_file import load_yaml
 
 LEAST_LETTERS: Final = 4  # in a pattern: "run" would match functions of many libraries
 KINDS: Final[tuple[Kind, ...]] = ("object", "call", "wait")
+T = TypeVar("T")
 BASIS: Final = 1.5  # rank of an object that libraries are built on: between calls and waits
 
 
@@ -25,7 +25,15 @@ def _listed(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Alternatives = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
+def _not_empty(values: tuple[T, ...]) -> tuple[T, ...]:
+    """Return `values`; unlike min_length, this leaves the message of an invalid value alone."""
+    if not values:
+        raise ValueError("must not be empty")
+    return values
+
+
+NotEmpty: Final = AfterValidator(_not_empty)
+Alternatives = Annotated[tuple[str, ...], BeforeValidator(_listed), NotEmpty]
 """One pattern, or a list of which one must match."""
 Text = Annotated[str, Field(min_length=1)]
 
@@ -33,7 +41,7 @@ Text = Annotated[str, Field(min_length=1)]
 class StackPatternConfig(BaseSettings):
     """A pattern of one stack."""
 
-    functions: Annotated[tuple[Alternatives, ...], Field(min_length=1)]
+    functions: Annotated[tuple[Alternatives, ...], NotEmpty]
     """Functions from the innermost to the outermost: globs, or `<own code>`. Other frames may lie between them."""
     wait: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
     """Wait reasons in the words of debug=2; without any, all match."""
@@ -69,12 +77,12 @@ class StackPatternConfig(BaseSettings):
     def pattern(self) -> StackPattern:
         """Return the pattern."""
         return StackPattern(
-            functions=tuple(None if OWN_CODE in names else _any_of(names) for names in self.functions),
+            functions=tuple(None if OWN_CODE in names else any_of(names) for names in self.functions),
             waits=frozenset(self.wait),
             leaf=self.leaf,
             root=self.root,
             direct=self.direct,
-            without=_any_of(self.without) if self.without else None,
+            without=any_of(self.without) if self.without else None,
             ratio=self.ratio,
         )
 
@@ -82,10 +90,6 @@ class StackPatternConfig(BaseSettings):
     def letters(self) -> int:
         """Number of letters of the patterns, a measure of how specific they are."""
         return sum(max(map(len, names)) for names in self.functions if OWN_CODE not in names)
-
-
-def _any_of(names: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{glob(name).pattern})" for name in names), re.DOTALL)
 
 
 class FixedInConfig(BaseSettings):
@@ -115,7 +119,7 @@ class CauseConfig(BaseSettings):
     references: tuple[str, ...] = ()
     goroutineleak: bool = False
     """Whether Go's leak profile can report these goroutines."""
-    match: Annotated[tuple[StackPatternConfig, ...], Field(min_length=1)]
+    match: Annotated[tuple[StackPatternConfig, ...], NotEmpty]
     """Patterns of which one stack of the leak must match one."""
     partners: tuple[StackPatternConfig, ...] = ()
     """Patterns that other stacks of the leak must match."""
@@ -162,7 +166,7 @@ class CauseConfig(BaseSettings):
 class CauseFile(BaseSettings):
     """A file of causes, of one library or one shape of code."""
 
-    causes: Annotated[tuple[CauseConfig, ...], Field(min_length=1)]
+    causes: Annotated[tuple[CauseConfig, ...], NotEmpty]
 
 
 def read_causes(path: Path, taken: Mapping[str, str]) -> dict[str, Cause]:

@@ -7,13 +7,15 @@ from typing import Final
 
 from leakwatch.causes.model import Cause, CountedStack, StackPattern
 from leakwatch.model import Stack
-from leakwatch.profile.blame import IsOwn
+from leakwatch.profile.blame import IsOwn, is_companion
 from leakwatch.profile.fingerprint import normalise
 from leakwatch.profile.packages import is_std
 
 VENDORED: Final = re.compile(r"^.*/vendor/")
 MAJOR_VERSION: Final = re.compile(r"(?:/v[0-9]{1,4}|(?:%2e|\.)v[0-9]{1,4})(?=[./])")
 """A major version in an import path: example.com/cache/v9.New and gopkg.in/cache%2ev9.New."""
+NIL: Final = " (nil chan)"
+"""The end of the wait reason of a nil channel in a dump; a profile does not have it."""
 LOCKS: Final = ("sync.", "runtime.")
 STARTERS: Final = ("runtime.goexit", "sync.(*WaitGroup).Go.func")
 """Functions that only start the function of a goroutine."""
@@ -34,7 +36,7 @@ class Shape:
     def __init__(self, stack: Stack, goroutines: int, is_own: IsOwn) -> None:
         self.names = [canonical(frame.function) for frame in stack.frames]
         self.own = [is_own(frame) for frame in stack.frames]
-        self.wait = stack.wait
+        self.wait = stack.wait.removesuffix(NIL)
         self.goroutines = goroutines
 
     def matches(self, pattern: StackPattern, *, needs_wait: bool) -> bool:
@@ -87,14 +89,25 @@ class Shape:
         return innermost is not None and all(map(is_std, self.names[:innermost]))
 
 
-def matches(causes: Iterable[Cause], stacks: Sequence[CountedStack], is_own: IsOwn) -> Iterator[Cause]:
-    """Yield the causes that match a leak, in the order of `causes`; `stacks`: all stacks of the leak."""
-    shapes = [Shape(counted.stack, counted.goroutines, is_own) for counted in stacks if not counted.stack.site]
+def matches(
+    causes: Iterable[Cause], stacks: Sequence[CountedStack], is_own: IsOwn, of: CountedStack | None = None
+) -> Iterator[Cause]:
+    """Yield the causes that match a leak, in the order of `causes`; `stacks`: all stacks of the leak.
+
+    `of`: the stack that a cause must be recognised by, None for any. Goroutines that may exist only because others
+    wait do not indicate a cause beside others.
+    """
+    counted = [each for each in stacks if not each.stack.site]
+    shapes = [Shape(each.stack, each.goroutines, is_own) for each in counted]
     has_own_code = any(True in shape.own for shape in shapes)
+    pairs = list(zip(counted, shapes, strict=True))
+    signs = [shape for each, shape in pairs if not is_companion(each.stack)] or shapes
+    if of is not None:
+        signs = [shape for each, shape in pairs if each is of]
     for cause in causes:
         if cause.unless_own_code and has_own_code:
             continue
-        if any(_explains(cause, shape, shapes) for shape in shapes):
+        if any(_explains(cause, shape, shapes) for shape in signs):
             yield cause
 
 

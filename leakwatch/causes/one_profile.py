@@ -1,12 +1,12 @@
 """Likely causes of the large stacks of one profile, without counts over time. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from leakwatch.causes.catalogue import Catalogue
 from leakwatch.causes.model import Cause, CountedStack
 from leakwatch.model import Fingerprint, Sample
-from leakwatch.profile.blame import IsOwn
+from leakwatch.profile.blame import IsOwn, distance, is_companion
 from leakwatch.profile.kinship import are_kin
 
 IN_STEP: Final = 0.5, 2.0
@@ -18,17 +18,36 @@ def explained(
 ) -> Mapping[Fingerprint, Cause]:
     """Return the likely causes of the stacks with at least `least` goroutines, those with a cause only.
 
-    Stacks that can have one cause and have a similar number of goroutines count as one leak.
+    Stacks that can have one cause and have a similar number of goroutines count as one leak. Own code has only the
+    cause that it was recognised by itself, because one profile does not show what grows in step. Goroutines that
+    may exist only because others wait have none beside others.
     """
     large = [CountedStack(sample.stack, sample.goroutines) for sample in samples if sample.goroutines >= least]
     causes = {}
     for counted in large:
-        low, high = (bound * counted.goroutines for bound in IN_STEP)
-        leak = [
-            other
-            for other in large
-            if low <= other.goroutines <= high and are_kin(counted.stack, other.stack, is_own)
-        ]
-        if cause := catalogue.explain(leak, is_own):
+        leak = _leak(counted, large, is_own)
+        if is_companion(counted.stack) and len(leak) > 1:
+            continue
+        of_itself = counted if any(map(is_own, counted.stack.frames)) else None
+        if cause := catalogue.explain(leak, is_own, of_itself):
             causes[counted.stack.fingerprint] = cause
     return causes
+
+
+def _leak(counted: CountedStack, large: Sequence[CountedStack], is_own: IsOwn) -> list[CountedStack]:
+    """Return the stacks of the leak that `counted` may belong to.
+
+    A connection of net/http is related to the Kubernetes watch that reads from it, and the watch to its informer.
+    So stacks that are related only to a dependency of the leak belong to it too, unless `counted` is own code.
+    """
+    low, high = (bound * counted.goroutines for bound in IN_STEP)
+    similar = [other for other in large if low <= other.goroutines <= high]
+    related = [other for other in similar if are_kin(counted.stack, other.stack, is_own)]
+    if not distance(counted.stack, is_own):
+        return related
+    dependencies = [other for other in related if distance(other.stack, is_own) == 1]
+    return related + [
+        other
+        for other in similar
+        if other not in related and any(are_kin(each.stack, other.stack, is_own) for each in dependencies)
+    ]

@@ -1,6 +1,7 @@
 """Globs of `*` and `?` over a whole text. Not regular expressions: Go names have brackets and dots."""
 
 import re
+from collections.abc import Iterable
 
 
 def glob(pattern: str) -> re.Pattern[str]:
@@ -11,3 +12,8 @@ def glob(pattern: str) -> re.Pattern[str]:
     first, *others = (".".join(map(re.escape, part.split("?"))) for part in (pattern or "*").split("*"))
     middle = "".join(f"(?>.*?{part})" for part in others[:-1])
     return re.compile(first + middle + "".join(f".*{part}" for part in others[-1:]), re.DOTALL)
+
+
+def any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+    """Return the regular expression of several globs, of which one must match."""
+    return re.compile("|".join(f"(?:{glob(pattern).pattern})" for pattern in patterns), re.DOTALL)

@@ -33,6 +33,7 @@ MESSAGES = {
     "float_parsing": "must be a number",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
+    "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "must match {pattern}",
     "extra_forbidden": "is not a valid key",
 }

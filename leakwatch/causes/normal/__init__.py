@@ -1,0 +1,1 @@
+"""The list of goroutines that a healthy process has."""
