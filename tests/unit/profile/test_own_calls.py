@@ -1,4 +1,4 @@
-"""Calls of own code into libraries: on allocation paths, in full dumps, in other stacks."""
+"""Calls of own code into libraries: on allocation paths and in full dumps."""
 
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from leakwatch.profile.own_calls import (
     PARENT_INSIDE,
     HeapCaller,
     HeapTally,
-    SeenCalls,
     Starter,
     starters,
 )
@@ -159,22 +158,3 @@ def test_starters_are_counted() -> None:
         (own("often"), 3),
         (own("rare"), 1),
     ]
-
-
-def test_calls_seen_in_other_stacks() -> None:
-    """The innermost own code counts if it calls the library itself; a new build of the stack has new lines."""
-    seen = SeenCalls()
-    direct = IDENTIFIER.stack(Trace((OPEN, own("dial", 4), SERVE, own("main"))))
-    indirect = IDENTIFIER.stack(Trace((LIBRARY, SERVE, own("main"))))
-    without = IDENTIFIER.stack(Trace((OPEN, SERVE)))
-    leaf = IDENTIFIER.stack(Trace((own("wait"), OPEN)))
-    rebuilt = IDENTIFIER.stack(Trace((OPEN, own("dial", 5), SERVE, own("main"))))
-    assert direct.fingerprint == rebuilt.fingerprint
-    for _ in range(2):
-        assert seen.call(direct, IDENTIFIER.is_own) == ("example.org/bus", own("dial", 4))
-    assert seen.call(rebuilt, IDENTIFIER.is_own) == ("example.org/bus", own("dial", 5))
-    assert seen.call(indirect, IDENTIFIER.is_own) == ("net/http", own("main"))
-    assert seen.call(without, IDENTIFIER.is_own) == ("", None)
-    assert seen.call(leaf, IDENTIFIER.is_own) == ("", None)
-    seen.clear()
-    assert seen.call(direct, lambda _: False) == ("", None)
