@@ -98,6 +98,13 @@ def test_each_blocked_primitive_has_its_cause(path: Path) -> None:
     assert causes_of(path)[1] == {}
 
 
+def test_blocked_own_code_has_only_causes_of_waits() -> None:
+    """In programs that block only in their own code, no cause of a library or of a call matches."""
+    samples, causes = causes_of(PROFILES / "kernels" / "dump.txt", 1)
+    assert {cause.kind for cause in causes.values()} == {"wait"}
+    assert len(causes) > 0.8 * len(samples)
+
+
 def test_recordings_have_neutral_paths() -> None:
     """No recording has a path of the machine where it was made."""
     for path in (*LEAKS, *HEALTHY):
