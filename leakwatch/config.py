@@ -211,6 +211,7 @@ class Config(BaseSettings):
             repositories=repositories,
             links=self.links.links(repositories),
             causes=self._catalogue,
+            redaction=self.evidence.redact.redaction(),
         )
 
     def interval(self, job: ScrapeConfig) -> float:

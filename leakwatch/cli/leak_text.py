@@ -7,6 +7,7 @@ from rich.text import Text
 from leakwatch.cli.terminal import styled
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.wording import (
+    caller_sentence,
     cause_sentence,
     file_and_line,
     fix_text,
@@ -58,8 +59,7 @@ def _explanation(leak: Leak) -> Iterator[Text]:
         yield Text(f"  {cause_sentence(leak)}", "bold")
         yield Text(f"  {leak.cause.explanation}")
         yield from (Text(f"  {line}") for line in f"Fix: {fix_text(leak)}".split("\n"))
-    if leak.holders:
-        yield styled(f"  {holder_sentence(leak)}")
+    yield from (styled(f"  {text}") for text in (caller_sentence(leak), holder_sentence(leak)) if text)
     for related in leak.related:
         yield styled(f"  related: {related_line(related)} ({related.stack.fingerprint})")
     for other in leak.in_step:

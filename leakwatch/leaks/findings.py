@@ -7,6 +7,7 @@ from leakwatch.leaks.memory import MemoryHistory
 from leakwatch.leaks.model import Findings
 from leakwatch.leaks.probe_schedule import ProbeSchedule
 from leakwatch.model import Fingerprint, Stack, Waiting
+from leakwatch.profile.own_calls import HeapPart, Starter
 from leakwatch.profile.wait_times import merge_waiting
 
 Suspects = Mapping[Fingerprint, Stack]
@@ -23,10 +24,14 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class FullDump:
-    """Wait times of the stacks and sites that were suspected at the `time` of a full dump."""
+    """Wait times of the stacks and sites that were suspected at the `time` of a full dump.
+
+    `starters`: the own code that started the goroutines of those without own code.
+    """
 
     time: float
     waiting: Mapping[Fingerprint, Waiting]
+    starters: Mapping[Fingerprint, tuple[Starter, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -38,6 +43,8 @@ class ProbeResults:
     convincing: set[Fingerprint] = field(default_factory=set)
     """Stacks and sites with a growth that the leaked goroutines explain."""
     full_dump: FullDump | None = None
+    heap: dict[str, HeapPart] = field(default_factory=dict)
+    """Module, or part of the standard library, with a leak -> the own code that it holds memory for."""
     memory: MemoryHistory = field(default_factory=MemoryHistory)
     unavailable: dict[str, str] = field(default_factory=dict)
     """Probe -> why it has no result."""
@@ -63,6 +70,7 @@ class ProbeResults:
     def restart(self) -> None:
         """Drop the results of a process that has ended. The pauses between requests still apply to the new one."""
         self.proof = self.first_proof = self.full_dump = None
+        self.heap.clear()
         self.memory.restart()
         self.convincing.clear()
         self.unavailable.clear()

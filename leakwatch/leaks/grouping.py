@@ -150,8 +150,8 @@ def _related(candidates: Candidates, key: Fingerprint) -> set[Fingerprint]:
 def _rank(candidate: Candidate, is_own: IsOwn) -> tuple[bool | float | str, ...]:
     """Return a sort key: own code first, then the reported stack, so that the head of an open leak stays.
 
-    A stack that has recovered does not represent others that have not. Then the stack nearest to the code to change, the task before those that wait for it, leaking before suspected,
-    the oldest, and the fastest.
+    A stack that has recovered does not represent others that have not. Then the stack nearest to the code to
+    change, the task before those that wait for it, leaking before suspected, the oldest, and the fastest.
     """
     stack = candidate.stack
     far = distance(stack, is_own)

@@ -4,8 +4,9 @@
 """
 
 from leakwatch.causes.model import Cause
-from leakwatch.leaks.model import Leak, MemoryCost, RelatedStack
+from leakwatch.leaks.model import Caller, Leak, MemoryCost, RelatedStack
 from leakwatch.leaks.wording import per_hour
+from leakwatch.model import Frame
 from leakwatch.profile.grouping import stack_fields, stack_json
 
 
@@ -45,6 +46,7 @@ def leak_json(leak: Leak) -> dict[str, object]:
         "related": [related_json(related) for related in leak.related],
         "in_step": [stack.fingerprint for stack in leak.in_step],
         "holders": [{**stack_fields(holder.stack), "goroutines": holder.goroutines} for holder in leak.holders],
+        "callers": [caller_json(caller) for caller in leak.callers],
         "cause": cause_json(leak.cause) if leak.cause else None,
     }
 
@@ -57,6 +59,21 @@ def related_json(related: RelatedStack) -> dict[str, object]:
         "verdict": related.verdict.word,
         "goroutines": related.goroutines,
         "growth_per_hour": per_hour(related.grew.rate),
+    }
+
+
+def caller_json(caller: Caller) -> dict[str, object]:
+    """Return the own code that opens a leak, or a label of its goroutines."""
+    frame = caller.function or Frame("")
+    return {
+        "way": caller.way,
+        "certainty": caller.certainty,
+        "function": frame.function,
+        "file": frame.file,
+        "line": frame.line,
+        "label": caller.label,
+        "value": caller.value,
+        "share": caller.share,
     }
 
 

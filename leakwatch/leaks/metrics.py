@@ -11,6 +11,7 @@ from leakwatch.leaks.labels import leak_labels, shown
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.past import past_of_service
 from leakwatch.leaks.service_state import ServiceState
+from leakwatch.leaks.wording import caller_sentence
 from leakwatch.model import Fingerprint, Stack
 from leakwatch.profile.wait_times import ages
 from leakwatch.settings.units import format_duration
@@ -57,6 +58,7 @@ def leak_metrics(leaks: Sequence[Leak], wall: Callable[[float], float]) -> Itera
     yield from (family.metric for family in (goroutines, growth, confidence, seen, detected))
     yield _related(leaks)
     yield _causes(leaks)
+    yield _callers(leaks)
     yield from _findings(labelled)
     yield from _costs(labelled)
 
@@ -136,6 +138,18 @@ def _causes(leaks: Sequence[Leak]) -> Metric:
             what = (cause.id, cause.title, cause.fix, cause.code)
             causes.add_metric((shown(leak.service), leak.stack.fingerprint, *what), 1)
     return causes
+
+
+def _callers(leaks: Sequence[Leak]) -> Metric:
+    callers = GaugeMetricFamily(
+        "leakwatch_leak_caller_info",
+        "Own code that opens a leak without own code, as a sentence. The value is 1.",
+        labels=("service", "stack", "caller"),
+    )
+    for leak in leaks:
+        if caller := caller_sentence(leak):
+            callers.add_metric((shown(leak.service), leak.stack.fingerprint, caller), 1)
+    return callers
 
 
 def past_metrics(

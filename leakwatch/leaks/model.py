@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from leakwatch.causes.model import Cause
-from leakwatch.model import Growth, Stack, Verdict, Waiting
+from leakwatch.model import Frame, Growth, Stack, Verdict, Waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,31 @@ class Findings:
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
+Way = Literal["ancestors", "creator", "heap", "seen", "labels"]
+"""How a caller was found: ancestors or creators in a full dump, heap profile, other stacks, labels."""
+Certainty = Literal["certain", "likely", "possible"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """The own code that opens what a leak holds, or a label of its goroutines.
+
+    `function`: None for a label. `share`: of the goroutines of the leak, or for the heap of the live bytes that
+    `part` has allocated for own code; None if unknown. `part`: the module that the function calls, or the part of
+    the standard library. `is_weak`: whether healthy code calls this part as well, which is likely for net/http.
+    `label`, `value`: of the goroutines.
+    """
+
+    way: Way
+    certainty: Certainty
+    function: Frame | None = None
+    share: float | None = None
+    part: str = ""
+    is_weak: bool = False
+    label: str = ""
+    value: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """The change to `verdict` at `time`, in unix seconds."""
@@ -132,6 +158,8 @@ class Leak:
     source: str = ""
     """URL of the source of the blamed frame, "" if unknown."""
     memory: MemoryCost | None = None
+    callers: tuple[Caller, ...] = ()
+    """The callers of a leak without own code: the best first, at most 5."""
 
 
 @dataclass(frozen=True, slots=True)

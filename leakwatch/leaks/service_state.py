@@ -20,6 +20,7 @@ from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.sites import Functions
 from leakwatch.leaks.target_state import DepartedTarget, TargetState
 from leakwatch.model import Fingerprint, JudgedStack, JudgedStacks, Stack, Target
+from leakwatch.profile.own_calls import SeenCalls
 
 NEVER: Final = float("-inf")
 AT_ONCE: Final = 1 << 30  # updates, more than any service has targets
@@ -86,6 +87,7 @@ class ServiceLeaks:
     """Updates since the last grouping."""
     causes: dict[Fingerprint, tuple[frozenset[Fingerprint], Cause | None]] = field(default_factory=dict)
     """Leak -> its stacks and their likely cause, a cache."""
+    seen_calls: SeenCalls = field(default_factory=SeenCalls)
     built: list[Leak] = field(default_factory=list)
     built_at: float = NEVER
 
@@ -119,6 +121,7 @@ class ServiceLeaks:
         """Group the candidates and build the leaks again at the next update, whatever its target."""
         self.updates, self.built_at = AT_ONCE, NEVER
         self.causes.clear()
+        self.seen_calls.clear()
 
     def rename(self, old: str, new: str) -> None:
         """Move the judgements of target `old` to its replacement `new`."""

@@ -7,6 +7,7 @@ from leakwatch.causes.catalogue import Catalogue
 from leakwatch.leaks.ignore import IgnoreRule
 from leakwatch.leaks.ownership.go_modules import Repository
 from leakwatch.leaks.ownership.source_links import Links
+from leakwatch.profile.redact import Redaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +16,8 @@ class DetectionSettings:
 
     `block`: seconds; `own_code`: prefixes of functions; `owners`: package, type or function -> team;
     `series_limit`: stacks per target that are judged one by one; `ignore`: rules; `repositories`: owners of the
-    code that `owners` does not cover; `links`: source links; `causes`: the catalogue of likely causes.
+    code that `owners` does not cover; `links`: source links; `causes`: the catalogue of likely causes;
+    `redaction`: of the labels that leaks show.
     """
 
     block: float = 300.0
@@ -26,3 +28,4 @@ class DetectionSettings:
     repositories: tuple[Repository, ...] = ()
     links: Links = field(default_factory=Links)
     causes: Catalogue = field(default_factory=Catalogue)
+    redaction: Redaction = field(default_factory=Redaction)

@@ -31,6 +31,7 @@ from leakwatch.model import (
     TargetHealth,
     Verdict,
 )
+from leakwatch.profile.label_counts import LabelCounts
 
 EXPLAINS: Final = (
     0.5  # share of the growth: proofs are a little older than the counts, and the runtime may miss some
@@ -80,6 +81,8 @@ class TargetState:
         self.mixed_since: float | None = None
         """Time since which several processes answer, None if one does."""
         self.probe_results = ProbeResults()
+        self.labels: LabelCounts = {}
+        """Labels of suspected stacks without own code in the latest profile, a cache."""
         self._lows: dict[Fingerprint, Lows] = {}
         self._lows_block = (0.0, 0.0, 0)
         self.forget(settings, functions)
@@ -214,6 +217,7 @@ class TargetState:
         """Begin a new lifetime."""
         self.restarts += 1
         self.probe_results.restart()
+        self.labels = {}
         self.history.restart()
         self.sites.restart()
         self.detector.restart(self.history)

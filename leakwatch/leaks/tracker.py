@@ -8,6 +8,7 @@ from typing import Final
 
 from leakwatch.causes.catalogue import Catalogue
 from leakwatch.causes.model import Cause, CountedStack
+from leakwatch.leaks.callers import callers
 from leakwatch.leaks.candidate import Candidate
 from leakwatch.leaks.findings import Suspects, findings
 from leakwatch.leaks.grouping import Group, groups
@@ -179,7 +180,7 @@ class LeakTracker:
 
     def _leak(self, service: ServiceState, group: Group) -> Leak:
         leaks, head, judgements, targets = service.leaks, group.head, group.head.deciding_judgements, group.targets
-        stack = head.stack
+        stack, stacks = head.stack, [member.stack for member in group.members]
         goroutines = service.count(stack.fingerprint)
         keys = [member.stack.fingerprint for member in group.members]
         states = service.select(targets)
@@ -205,11 +206,8 @@ class LeakTracker:
             related=_related(service, group),
             in_step=tuple(leaks.groups[key].head.stack for key in group.in_step if key in leaks.groups),
             cause=self._cause(service, group),
-            holders=holders(
-                [member.stack for member in group.members],
-                [state.history for state in states[:LINK_TARGETS]],
-                self._is_own,
-            ),
+            holders=holders(stacks, [state.history for state in states[:LINK_TARGETS]], self._is_own),
+            callers=callers(stacks, states, self._is_own, leaks.seen_calls),
             reason=with_proof(reason, group.verdict, results.proven),
             findings=results,
             source=self.source(service, targets, stack.blamed, stack.frames),
@@ -247,3 +245,10 @@ def suspects(leaks: Iterable[LeakOnTarget]) -> Suspects:
     return {
         stack.fingerprint: stack for leak in leaks if leak.verdict >= Verdict.SUSPECTED for stack in leak.members
     }
+
+
+def without_own_code(leaks: Iterable[LeakOnTarget], is_own: IsOwn) -> Suspects:
+    """Return the suspects that belong to a leak without own code; a stack with own code blames it."""
+    return suspects(
+        leak for leak in leaks if not any(is_own(stack.blamed) for stack in (leak.stack, *leak.members))
+    )

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from leakwatch.leaks.labels import shown
-from leakwatch.leaks.model import Findings, Leak, Limit, MemoryCost, RelatedStack
+from leakwatch.leaks.model import Caller, Findings, Leak, Limit, MemoryCost, RelatedStack
 from leakwatch.model import Frame, Growth, Stack
 from leakwatch.profile.escape import printable
 from leakwatch.profile.wait_times import ages
@@ -14,6 +14,17 @@ LEAST_STACK: Final = "at least 2 KiB each"
 AVERAGE_STACK: Final = "the average stack of the process"
 STACKS: Final = "by the growth of all stacks"
 HEAP: Final = "by the growth of resident memory"
+OPENED: Final = {"certain": "Opened", "likely": "Probably opened", "possible": "Perhaps opened"}
+CALLED: Final = {"certain": "Called", "likely": "Probably called", "possible": "Perhaps called"}
+LABEL_NOUNS: Final = {
+    "trace endpoint": "endpoint",
+    "span_name": "span",
+    "http.route": "route",
+    "http_route": "route",
+    "rpc.method": "method",
+    "grpc.method": "method",
+}
+"""Key of a label -> its noun, if that differs."""
 YEAR: Final = 365 * 86_400.0  # seconds; a longer forecast is of no use
 
 
@@ -112,6 +123,42 @@ def creator_sentence(findings: Findings) -> str:
     frame = next(iter(findings.waiting.creators))
     position = f" at {file_and_line(frame)}" if frame.file else ""
     return f"Created by {frame.function}{position}."
+
+
+def caller_sentence(leak: Leak) -> str:
+    """Return where a leak without own code is opened, and for which label it is called; "" if unknown."""
+    opened = next((_opened(caller, caller.function) for caller in leak.callers if caller.function), "")
+    called = next((_called(caller) for caller in leak.callers if caller.label), "")
+    return f"{opened} {called}".strip()
+
+
+def _opened(caller: Caller, frame: Frame) -> str:
+    place = f" ({printable(frame.file).rpartition('/')[2]}:{frame.line})" if frame.file else ""
+    share = _percent(caller.share)
+    match caller.way, caller.certainty:
+        case "ancestors", _:
+            reason = f"{share} of the goroutines in the full dump descend from this call"
+        case "creator", "certain":
+            reason = f"{share} of the goroutines in the full dump were started there"
+        case "creator", _:
+            reason = f"the goroutines that started {share} of them run there now"
+        case "heap", _:
+            reason = f"{share} of the heap that {caller.part} holds for own code was allocated there"
+        case _:
+            reason = f"other goroutines call {caller.part} there"
+    hint = f" (only a hint: much code calls {caller.part})" if caller.is_weak else ""
+    function = printable(short_function(frame.function))
+    return f"{OPENED[caller.certainty]} in {function}{place}: {reason}{hint}."
+
+
+def _called(caller: Caller) -> str:
+    noun = LABEL_NOUNS.get(caller.label, caller.label)
+    label = f"label {caller.label}, {_percent(caller.share)}"
+    return f"{CALLED[caller.certainty]} for {noun} {printable(caller.value)} ({label})."
+
+
+def _percent(share: float | None) -> str:
+    return "some" if share is None else f"{100 * share:.0f} %"
 
 
 def missing_findings(findings: Findings) -> str:

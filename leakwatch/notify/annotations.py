@@ -7,6 +7,7 @@ from typing import Final
 from leakwatch.leaks.labels import shown
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.wording import (
+    caller_sentence,
     cause_sentence,
     creator_sentence,
     fix_text,
@@ -131,7 +132,11 @@ def _facts(leak: Leak, first_seen: float) -> list[str]:
 
 def _cause(leak: Leak) -> Mapping[str, str]:
     explanation = leak.cause.explanation if leak.cause else ""
-    return {"likely_cause": _sentences([cause_sentence(leak), explanation]), "fix": fix_text(leak)}
+    return {
+        "likely_cause": _sentences([cause_sentence(leak), explanation]),
+        "caller": shown(caller_sentence(leak)),
+        "fix": fix_text(leak),
+    }
 
 
 def _related(leak: Leak) -> str:

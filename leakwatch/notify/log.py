@@ -6,6 +6,7 @@ import structlog
 
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.wording import (
+    caller_sentence,
     file_and_line,
     memory_sentence,
     missing_findings,
@@ -53,6 +54,7 @@ def log_event(event: Event) -> None:
         confidence=round(leak.confidence, 2),
         cause=leak.cause.title if leak.cause else "",
         fix=leak.cause.fix if leak.cause else "",
+        caller=caller_sentence(leak),
         memory=memory_sentence(leak.memory) if leak.memory else "",
         stack=leak.stack.fingerprint,
         age=waiting_sentence(leak.findings),

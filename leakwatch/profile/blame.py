@@ -71,6 +71,16 @@ def std_part(function: str) -> str:
     return next((part for part in STD_PARTS if package == part or package.startswith(part + "/")), "")
 
 
+def part_of(function: str) -> str:
+    """Return the module of a dependency, or the package or larger part of the standard library."""
+    return (std_part(function) or package_of(function)) if is_std(function) else module_of(function)
+
+
+def innermost_own(frames: Sequence[Frame], is_own: IsOwn) -> int | None:
+    """Return the index of the innermost frame of own code, None if there is none."""
+    return next((index for index, frame in enumerate(frames) if is_own(frame)), None)
+
+
 def is_companion(stack: Stack) -> bool:
     """Return whether the goroutines of `stack` may exist only because others wait."""
     return normalise(stack.frames[-1].function).startswith(COMPANIONS)

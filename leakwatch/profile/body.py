@@ -7,6 +7,7 @@ from typing import Literal
 from leakwatch.errors import ScrapeError
 from leakwatch.model import Fingerprint, Process, Sample
 from leakwatch.profile import proto, text
+from leakwatch.profile.label_counts import LabelTally
 from leakwatch.profile.limits import MAX_STACKS
 from leakwatch.profile.stacks import Identifier
 from leakwatch.profile.text import Group
@@ -29,6 +30,8 @@ class Body:
 
     def __init__(self, parser: text.Parser | proto.Parser, identifier: Identifier) -> None:
         self._parser = parser
+        self.labels: LabelTally | None = None
+        """Counts labels meanwhile, None if no stack needs it."""
         self.identifier = identifier
         self._samples: dict[Fingerprint, Sample] = {}
         self._end: Iterator[None] | None = None
@@ -56,6 +59,8 @@ class Body:
     def _merged(self, steps: Iterator[list[Group]]) -> Iterator[None]:
         for groups in steps:
             self.identifier.merge(groups, self._samples)
+            if self.labels is not None:
+                self.labels.add(groups, self.identifier)
             if len(self._samples) > MAX_STACKS:
                 raise ScrapeError("too_large", f"the body has more than {MAX_STACKS} different stacks")
             yield

@@ -8,6 +8,11 @@ r"""Parses full dumps, `/debug/pprof/goroutine?debug=2` and the output of a pani
     ...203 frames elided...                                                   the middle of a deep stack is missing
     created by main.main in goroutine 1                                       the goroutine since 1.21
     \t/src/main.go:97 +0x1d
+    [originating from goroutine 1]:                                           with GODEBUG=tracebackancestors=10:
+    main.main(...)                                                            the stack of the goroutine that
+    \t/src/main.go:97 +0x1d                                                   started it, then that of the
+    created by runtime.main                                                   before, and so on
+    \t/usr/local/go/src/runtime/proc.go:1
                                                                               a blank line between goroutines
 
 Argument words may be secrets, so they are removed before parsing. Nothing marks the end, and Go truncates a dump
@@ -23,7 +28,8 @@ from leakwatch.errors import MalformedProfile, NotAProfile, TruncatedProfile
 from leakwatch.model import Frame, Profile, Trace
 from leakwatch.profile.cache import GenerationCache
 from leakwatch.profile.dump_header import HEADER, labels_of, malformed, redacted
-from leakwatch.profile.limits import MAX_DEPTH, MAX_TEXT
+from leakwatch.profile.goroutine import Ancestor, Goroutine
+from leakwatch.profile.limits import MAX_ANCESTORS, MAX_DEPTH, MAX_TEXT
 from leakwatch.profile.quoting import decode
 from leakwatch.profile.text import NUMBER, PIECE_SIZE, UNKNOWN, first_visible
 from leakwatch.profile.wait_reason import wait_reason
@@ -46,27 +52,6 @@ NON_GO = b"non-Go function"
 ANCESTOR = b"[originating from goroutine "
 EXIT_STATUS = b"exit status "
 GOEXIT = "runtime.goexit"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goroutine:
-    """One goroutine of a dump.
-
-    `trace` has the frames that debug=1 would show, none before the goroutine first runs. `gap` is the number of
-    frames before the omitted middle of a deep stack, 0 if the stack is complete. `state` is in the words of Go
-    1.24. `minutes` is the time in this state, None if the dump omits it. `creator` is the call that started the
-    goroutine, in the goroutine `parent`, 0 if unknown.
-    """
-
-    number: int
-    trace: Trace
-    state: str
-    minutes: int | None = None
-    creator: Frame | None = None
-    parent: int = 0
-    gap: int = 0
-    locked: bool = False
-    leaked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +82,8 @@ class Parser:
     """Parses one dump, in pieces of any size."""
 
     __slots__ = (
-        "_calls", "_count", "_frames", "_line", "_open", "_pieces", "_size", "_traces", "ignored", "truncated",
+        "_ancestor_calls", "_calls", "_count", "_frames", "_line", "_open", "_pieces", "_size", "_traces",
+        "ignored", "truncated",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -106,6 +92,7 @@ class Parser:
         self.ignored = 0
         """Number of paragraphs that are not goroutines."""
         self._calls: GenerationCache[int, Calls] = GenerationCache(100_000)
+        self._ancestor_calls: GenerationCache[int, tuple[Frame, ...]] = GenerationCache(100_000)
         self._frames: GenerationCache[tuple[bytes, bytes], Frame] = GenerationCache(100_000)
         self._traces: GenerationCache[tuple[int, str, tuple[tuple[str, str], ...]], Trace] = GenerationCache(
             100_000
@@ -183,7 +170,8 @@ class Parser:
             raise malformed("expected `goroutine N [state]:`", header, line)
         number, words, notes = match.groups()
         labels = labels_of(header, match.end(), line)
-        text, _, created_by = (b"\n" + rest).partition(b"\n" + CREATED_BY)
+        own, _, ancestors = (b"\n" + rest).partition(b"\n" + ANCESTOR)
+        text, _, created_by = own.partition(b"\n" + CREATED_BY)
         key = hash(text)
         calls = self._calls.get(key)
         if calls is None:
@@ -208,7 +196,32 @@ class Parser:
             gap=calls.gap,
             locked=b", locked to thread" in notes,
             leaked=b" (leaked)" in words,
+            ancestors=self._ancestors(ancestors, line + 1 + own.count(b"\n")) if ancestors else (),
         )
+
+    def _ancestors(self, text: bytes, line: int) -> tuple[Ancestor, ...]:
+        """Return the nearest ancestors in `text`, which begins at line `line` with the number of the first one."""
+        ancestors = []
+        for ancestor in text.split(b"\n" + ANCESTOR, MAX_ANCESTORS)[:MAX_ANCESTORS]:
+            number, mark, calls = ancestor.partition(b"]:")
+            if not mark or not NUMBER.fullmatch(number):
+                raise malformed("expected the number of a goroutine", number.partition(b"\n")[0], line)
+            key = hash(calls)
+            frames = self._ancestor_calls.get(key)
+            if frames is None:
+                frames = self._ancestor_frames(calls, line)
+                self._ancestor_calls.put(key, frames, 1 + len(calls) // 1024)
+            ancestors.append(Ancestor(int(number), frames))
+            line += 1 + ancestor.count(b"\n")
+        return tuple(ancestors)
+
+    def _ancestor_frames(self, calls: bytes, line: int) -> tuple[Frame, ...]:
+        """Return the frames in `calls`, and the call that started the goroutine as the last one."""
+        text, _, created_by = calls.partition(b"\n" + CREATED_BY)
+        frames = self._read_calls(text, line).frames
+        if not created_by:
+            return frames
+        return (*frames, self._creator(created_by, line + 1 + text.count(b"\n"))[0])
 
     def _read_calls(self, text: bytes, line: int) -> Calls:
         """Return the calls in `text`. Its first line is empty, in place of the header at line `line`."""
@@ -219,7 +232,7 @@ class Parser:
         gap, truncated, i = 0, False, 1
         while i < len(lines):
             function = lines[i]
-            if function.startswith((EXIT_STATUS, ANCESTOR)):
+            if function.startswith(EXIT_STATUS):
                 break
             elided = ELIDED.fullmatch(function)
             if elided is not None:

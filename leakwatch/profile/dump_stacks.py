@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from leakwatch.model import Fingerprint, Frame, Stack, Trace, Waiting
-from leakwatch.profile.dump import Dump, Goroutine
+from leakwatch.profile.dump import Dump
 from leakwatch.profile.fingerprint import significant_names
+from leakwatch.profile.goroutine import Goroutine
 from leakwatch.profile.stacks import Identifier
 from leakwatch.profile.wait_times import merge_waiting
 
@@ -16,6 +17,7 @@ class DumpIndex:
     def __init__(self, dump: Dump, identifier: Identifier) -> None:
         self.by_stack: dict[Fingerprint, list[Goroutine]] = {}
         """The goroutines of each stack in the dump."""
+        self.by_number = {goroutine.number: goroutine for goroutine in dump.goroutines}
         self._by_trace: dict[Trace, list[Goroutine]] = {}
         self._stacks: dict[Trace, Stack] = {}
         for goroutine in dump.goroutines:

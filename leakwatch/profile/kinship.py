@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from leakwatch.model import Frame, Stack
-from leakwatch.profile.blame import BASIS, IsOwn, is_companion, module_of, package_of, std_part
+from leakwatch.profile.blame import BASIS, IsOwn, innermost_own, is_companion, module_of, package_of, std_part
 from leakwatch.profile.fingerprint import normalise
 from leakwatch.profile.packages import is_std
 
@@ -19,14 +19,10 @@ def are_kin(stack: Stack, other: Stack, is_own: IsOwn) -> bool:
     """Return whether two stacks that grow in step can have one cause."""
     if is_companion(stack) or is_companion(other):
         return True
-    own, other_own = (_innermost_own(each.frames, is_own) for each in (stack, other))
+    own, other_own = (innermost_own(each.frames, is_own) for each in (stack, other))
     if own is not None and other_own is not None:
         return not _inner(stack.frames, own).isdisjoint(_inner(other.frames, other_own))
     return not _parts(stack.frames, own).isdisjoint(_parts(other.frames, other_own))
-
-
-def _innermost_own(frames: Sequence[Frame], is_own: IsOwn) -> int | None:
-    return next((index for index, frame in enumerate(frames) if is_own(frame)), None)
 
 
 def _inner(frames: Sequence[Frame], own: int) -> set[str]:

@@ -11,6 +11,9 @@ MAX_GOROUTINES: Final = 10**12
 MAX_DEPTH: Final = 2_048
 """Calls, counters and lines of one stack. Go keeps 128 calls, and at most 1,024 with GODEBUG=profstackdepth."""
 
+MAX_ANCESTORS: Final = 20
+"""Ancestors of one goroutine that are parsed, the nearest first. Own code is among the first few."""
+
 MAX_LABELS: Final = 1_000
 """Labels of one group. Go has no limit; services set less than ten."""
 
@@ -22,6 +25,9 @@ MAX_GROUP: Final = 393_216
 
 MAX_STACKS: Final = 50_000
 """Different stacks of one body. A large service has 5,000; the default of detection.series_limit is 10,000."""
+
+MAX_RECORDS: Final = 100_000
+"""Records of one heap profile: call paths that allocate. A small gRPC service has 170."""
 
 MAX_ADDRESS_DIGITS: Final = 16
 """Hexadecimal digits of a program counter."""

@@ -15,10 +15,11 @@ from leakwatch.errors import FetcherClosed, ScrapeError
 from leakwatch.http.fetch import Feed, Fetched, Fetcher
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.target_state import TargetState
-from leakwatch.leaks.tracker import LeakOnTarget, suspects
+from leakwatch.leaks.tracker import LeakOnTarget, suspects, without_own_code
 from leakwatch.model import Process
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.body import Body, Format, ParsedBody
+from leakwatch.profile.label_counts import label_tally
 from leakwatch.scrape.budget import Cost, TargetBudget
 from leakwatch.scrape.interval import TargetInterval
 from leakwatch.scrape.probes import process as process_probe
@@ -124,6 +125,9 @@ class ScrapeLoop:
             return
         begin, late, time = self._clock.stopwatch(), self._lag(), self._clock.time()
         body = self._pipeline.body(self._form, self._fetcher.size_limit, self.state.target.service)
+        if self._leaks:
+            stacks = without_own_code(self._leaks, self._pipeline.is_own)
+            body.labels = label_tally(stacks, self._pipeline.settings.redaction)
         recording = (
             self._recorder.begin(self._form, self._fetcher.size_limit, self._leaks) if self._recorder else None
         )
@@ -133,6 +137,7 @@ class ScrapeLoop:
             profile = await self._parsed(body)
             await self._identify(profile, now, fetched)
             await self._name_waits(profile, now, fetched)
+            self.state.labels = body.labels.counts if body.labels else {}
             self._observe(time, profile, on_events)
             if recording:
                 names = self._symbols.names if self._symbols else {}
@@ -258,6 +263,7 @@ class ScrapeLoop:
                 total=total,
                 suspects=suspects(self._leaks),
                 identifier=self._pipeline.identifier,
+                without_own_code=without_own_code(self._leaks, self._pipeline.is_own),
                 start=self._process.start if self._process else "",
             )
             if state.process_tracker.mixed or not is_due(probe, context):

@@ -20,10 +20,11 @@ from leakwatch.discovery import http as http_sd
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.errors import LeakwatchError
 from leakwatch.leaks.ownership import codeowners
-from leakwatch.profile import dump, formats, proto, redact, symbols, text
+from leakwatch.profile import dump, formats, heap, proto, redact, symbols, text
 from leakwatch.profile.body import Body
 from leakwatch.profile.dump_stacks import DumpIndex, waiting
 from leakwatch.profile.grouping import GroupBy
+from leakwatch.profile.own_calls import HeapTally, starters
 from leakwatch.profile.redact import Redaction, TextRedactor
 from leakwatch.profile.stacks import Identifier
 from leakwatch.scrape.probes.go_metrics import GoMetricsParser
@@ -69,10 +70,21 @@ def _process(data: bytes) -> None:
 
 
 def _dump(data: bytes) -> None:
-    parsed = dump.parse(data)
-    for goroutines in DumpIndex(parsed, Identifier()).by_stack.values():
+    parsed, identifier = dump.parse(data), Identifier()
+    index = DumpIndex(parsed, identifier)
+    for goroutines in index.by_stack.values():
         waiting(goroutines)
+        stack = identifier.stack(goroutines[0].trace)
+        starters(stack, goroutines, index.by_number.get, identifier.is_own)
     redact.dump(data, Redaction())
+
+
+def _heap(data: bytes) -> None:
+    parser, tally = heap.Parser(), HeapTally(["google.golang.org/grpc"], Identifier().is_own)
+    for start in range(0, len(data), PIECE):
+        tally.add(parser.feed(data[start : start + PIECE]))
+    parser.close()
+    tally.parts({"google.golang.org/grpc": 1})
 
 
 def _saved(data: bytes) -> None:
@@ -130,7 +142,8 @@ TARGETS: Final[dict[str, tuple[Target, str]]] = {
     "text": (_text, "profiles/*/goroutine*.debug1.txt"),
     "proto": (_proto, "profiles/*/goroutine*.debug0.pb.gz"),
     "process": (_process, "profiles/*/goroutine.debug0.pb.gz"),
-    "dump": (_dump, "profiles/*/goroutine.debug2.txt"),
+    "dump": (_dump, "profiles/*/*.debug2.txt"),
+    "heap": (_heap, "profiles/callers/heap.debug1.txt"),
     "saved": (_saved, "profiles/*/goroutine*"),
     "symbol": (_symbol, "profiles/*/symbol.txt"),
     "metrics": (_metrics, ""),

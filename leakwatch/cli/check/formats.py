@@ -10,7 +10,15 @@ from leakwatch.cli.check.result import WORDS, Outcome, TargetResult, conclusion
 from leakwatch.cli.terminal import json_text
 from leakwatch.leaks.leak_json import leak_json
 from leakwatch.leaks.model import Leak
-from leakwatch.leaks.wording import cause_sentence, file_and_line, fix_text, headline, related_line
+from leakwatch.leaks.wording import (
+    caller_sentence,
+    cause_sentence,
+    file_and_line,
+    fix_text,
+    headline,
+    holder_sentence,
+    related_line,
+)
 from leakwatch.profile.escape import escaped, printable
 
 RepositoryPath = Callable[[str], str]
@@ -146,6 +154,7 @@ def _details(leak: Leak) -> str:
         lines.append(leak.source)
     if leak.cause:
         lines += [cause_sentence(leak), leak.cause.explanation, *f"Fix: {fix_text(leak)}".split("\n")]
+    lines += list(filter(None, [caller_sentence(leak), holder_sentence(leak)]))
     lines += [f"related: {related_line(related)}" for related in leak.related]
     for frame in leak.stack.frames:
         lines.append(frame.function)

@@ -8,11 +8,14 @@ from leakwatch.discovery.target_builder import Endpoint
 from leakwatch.http.fetch import Fetcher
 from leakwatch.scrape.probes.full_dump import FullDumpProbe, Keep
 from leakwatch.scrape.probes.full_dump import When as FullDumpWhen
+from leakwatch.scrape.probes.heap_profile import HeapProfileProbe
+from leakwatch.scrape.probes.heap_profile import When as HeapProfileWhen
 from leakwatch.scrape.probes.leak_profile import LeakProfileProbe
 from leakwatch.scrape.probes.leak_profile import When as LeakProofWhen
 from leakwatch.scrape.probes.memory_usage import memory_probe
 from leakwatch.scrape.probes.probe import Probe
 from leakwatch.settings.base import BaseSettings
+from leakwatch.settings.types import Size
 
 Goroutines = Annotated[int, Field(ge=0)]
 
@@ -28,6 +31,12 @@ class ProbeSettings(BaseSettings):
     """When to request a full dump, which has the wait time and the creator of each goroutine."""
     full_dump_goroutines: Goroutines = 1000
     """Largest number of goroutines of a process for a full dump, which stops the process meanwhile."""
+    heap_profile: HeapProfileWhen = "suspicion"
+    """When to request the heap profile, which shows for which own code a library holds memory."""
+    heap_profile_gc: bool = False
+    """Whether the process collects its garbage before the heap profile, which is then more exact."""
+    heap_profile_size_limit: Size = 32 << 20
+    """Largest size of a heap profile, decompressed."""
 
 
 def probes(settings: ProbeSettings, fetcher: Fetcher, endpoint: Endpoint, keep: Keep | None = None) -> list[Probe]:
@@ -37,8 +46,11 @@ def probes(settings: ProbeSettings, fetcher: Fetcher, endpoint: Endpoint, keep: 
     """
     leaked = fetcher.with_profile("goroutineleak", fetcher.size_limit, debug="1")
     dumped = fetcher.with_profile("goroutine", fetcher.size_limit, debug="2")
+    gc = {"gc": "1"} if settings.heap_profile_gc else {}
+    heap = fetcher.with_profile("heap", settings.heap_profile_size_limit, debug="1", **gc)
     return [
         memory_probe(fetcher, endpoint),
         LeakProfileProbe(leaked, settings.leak_proof, settings.leak_proof_goroutines),
         FullDumpProbe(dumped, settings.full_dump, settings.full_dump_goroutines, keep),
+        HeapProfileProbe(heap, settings.heap_profile),
     ]

@@ -9,10 +9,10 @@ from typing import Final, Literal
 
 from leakwatch.errors import TruncatedProfile
 from leakwatch.http.fetch import Fetcher
-from leakwatch.leaks.findings import FullDump, Suspects
-from leakwatch.model import Fingerprint, Waiting
+from leakwatch.leaks.findings import FullDump
 from leakwatch.profile import dump
 from leakwatch.profile.dump_stacks import DumpIndex, waiting
+from leakwatch.profile.own_calls import starters
 from leakwatch.profile.stacks import Identifier
 from leakwatch.scrape.probes.probe import ProbeContext
 
@@ -43,20 +43,28 @@ class FullDumpProbe:
         return self._when != "off" and bool(context.suspects) and context.total <= self._limit
 
     async def request(self, context: ProbeContext) -> None:
-        """Record the wait times of the suspects; raises ScrapeError."""
+        """Record the wait times of the suspects, and who started those without own code; raises ScrapeError."""
         body = bytearray()
         await self._fetcher.fetch(body.extend)
         parsed = await asyncio.to_thread(dump.parse, bytes(body))
         if parsed.truncated:
             raise TruncatedProfile(f"the dump ends early, after {len(parsed.goroutines)} goroutines")
-        times = await asyncio.to_thread(_waiting, parsed, context.identifier.empty_copy(), context.suspects)
-        context.state.probe_results.full_dump = FullDump(context.time, times)
+        identifier = context.identifier.empty_copy()
+        context.state.probe_results.full_dump = await asyncio.to_thread(_full_dump, parsed, identifier, context)
         if self._keep:
             await self._keep(bytes(body), context.time, len(parsed.goroutines))
 
 
-def _waiting(parsed: dump.Dump, identifier: Identifier, suspects: Suspects) -> dict[Fingerprint, Waiting]:
-    """Return the wait times of the suspects; runs in a thread, because stacks may be many and deep."""
+def _full_dump(parsed: dump.Dump, identifier: Identifier, context: ProbeContext) -> FullDump:
+    """Return the findings about the suspects; runs in a thread, because stacks may be many and deep."""
     index = DumpIndex(parsed, identifier)
-    goroutines = {key: index.goroutines_of(stack) for key, stack in suspects.items()}
-    return {key: waiting(members) for key, members in goroutines.items() if members}
+    goroutines = {key: index.goroutines_of(stack) for key, stack in context.suspects.items()}
+    return FullDump(
+        context.time,
+        {key: waiting(members) for key, members in goroutines.items() if members},
+        {
+            key: tuple(starters(stack, goroutines[key], index.by_number.get, identifier.is_own))
+            for key, stack in context.without_own_code.items()
+            if goroutines.get(key)
+        },
+    )

@@ -4,7 +4,7 @@ Each probe is one file. A probe that fails does not affect the leak; the leak re
 """
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
@@ -22,7 +22,8 @@ log = structlog.get_logger()
 class ProbeContext:
     """A target that was scraped at `time` (unix seconds) and may be probed at `now` (stopwatch).
 
-    `total`: its goroutines; `start`: start of its process, "" if unknown.
+    `total`: its goroutines; `without_own_code`: the suspects of leaks without own code; `start`: start of its
+    process, "" if unknown.
     """
 
     state: TargetState
@@ -31,6 +32,7 @@ class ProbeContext:
     total: int
     suspects: Suspects
     identifier: Identifier
+    without_own_code: Suspects = field(default_factory=dict)
     start: str = ""
 
     def schedule(self, probe: str) -> ProbeSchedule:

@@ -7,6 +7,7 @@ import yaml
 
 from leakwatch.detect.trend import slopes
 from leakwatch.leaks.labels import leak_labels, leak_url
+from leakwatch.leaks.leak_json import caller_json
 from leakwatch.leaks.model import Leak, RelatedStack
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Frame, Verdict
@@ -41,6 +42,7 @@ def leak_view(view: FleetView, alerts: AlertContext, leak: Leak) -> models.Leak:
         stacks_total=len(stacks),
         related_stacks=[_related(related) for related in leak.related],
         holders=[reference(holder.stack, holder.goroutines) for holder in leak.holders],
+        callers=[models.Caller.model_validate(caller_json(caller)) for caller in leak.callers],
         in_step=[reference(stack, view.pipeline.count(leak.service, stack.fingerprint)) for stack in leak.in_step],
         on=targets[:TARGETS],
         on_total=len(targets),

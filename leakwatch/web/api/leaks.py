@@ -7,6 +7,7 @@ from leakwatch.errors import NotFoundError
 from leakwatch.leaks.leak_json import cause_json, leak_fields
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.service_state import ServiceLeaks
+from leakwatch.leaks.wording import caller_sentence
 from leakwatch.leaks.wording import per_hour as hourly_rate
 from leakwatch.model import Fingerprint, Growth, Stack, Verdict
 from leakwatch.web.api import findings as closer
@@ -80,6 +81,7 @@ def summary(view: FleetView, leak: Leak, lines: Sparklines) -> dict[str, object]
         "targets_total": len(leak.targets),
         "related": [other.stack.blamed.function for other in leak.related[:NAMES]],
         "cause": None if leak.cause is None else models.Cause.model_validate(cause_json(leak.cause)),
+        "caller": caller_sentence(leak),
         "memory": closer.memory(leak.memory),
         "sparkline": levels,
         "sparkline_from": start,

@@ -24,7 +24,7 @@ def observe(stack: Stack, blocks: float, gone: float | None = None) -> Pipeline:
 
 
 def test_a_stuck_finalizer_is_a_leak_of_one_goroutine() -> None:
-    """A finalizer that is in all scrapes of three blocks is leaking; its cause and its reason say what follows."""
+    """A finalizer that is in all scrapes of three blocks is leaking; with its reason and its cause."""
     (leak,) = observe(STUCK, 5).open_leaks()
     assert (leak.verdict, leak.goroutines, leak.stack.blamed.function) == (
         Verdict.LEAKING,

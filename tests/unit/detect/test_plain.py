@@ -168,7 +168,7 @@ def test_other_values_are_rejected(kind: Any, value: Any, message: str) -> None:
     ("change", "message"),
     [
         (lambda _: None, "target has no 'version'"),
-        (lambda plain: {**plain, "version": 2}, "target.version is 2, not at most 1"),
+        (lambda plain: {**plain, "version": 3}, "target.version is 3, not at most 2"),
         (lambda plain: {**plain, "block": 60.0}, "target.block is '60.0', not 300.0"),
     ],
 )
@@ -211,7 +211,7 @@ def test_older_documents_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     document = PlainWriter(shared).document({"array": ARRAY, "latest": [7], "inner": {"number": 3}})
     with pytest.raises(StateError, match=r"^target.state.inner has no 'names'$"):
         reader(document, shared).read(Outer)
-    monkeypatch.setattr(plain, "VERSION", 2)
+    monkeypatch.setattr(plain, "VERSION", plain.VERSION + 1)
     outer = reader(document, shared).read(Outer)
     assert (outer.inner, list(outer.latest)) == (Inner(3), [7])
     del document["state"]["latest"], document["state"]["inner"]["number"]

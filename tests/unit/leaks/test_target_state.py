@@ -16,6 +16,7 @@ from leakwatch.leaks.sites import Functions
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Frame, Process, Target, Waiting
 from leakwatch.pipeline import Pipeline
+from leakwatch.profile.own_calls import HeapCaller, HeapPart, Starter
 from tests.support.plain import stored, text
 from tests.support.simulated import START, TARGET, samples, stack
 
@@ -67,7 +68,10 @@ def test_results_of_probes_come_back() -> None:
     results.add_proof(Proof(START + 60, {key: 5}))
     results.convincing.add(key)
     waiting = Waiting({None: 1, 7: 2}, {"chan send": 3}, {Frame("main.start", "/src/main.go", 4): 3})
-    results.full_dump = FullDump(START + 60, {key: waiting})
+    starter = Starter(Frame("main.dial", "/src/main.go", 7), "ancestor", 3)
+    results.full_dump = FullDump(START + 60, {key: waiting}, {key: (starter,)})
+    caller = HeapCaller(Frame("main.dial", "/src/main.go", 8), 4096.0, 2)
+    results.heap["example.org/bus"] = HeapPart(8192.0, 300, (caller,))
     results.unavailable["memory"] = "status 404"
     for i in range(6):
         usage = MemoryUsage(stacks=1e6 + 4096 * 10 * i, resident=2e6 + 9000 * 10 * i)
@@ -75,9 +79,22 @@ def test_results_of_probes_come_back() -> None:
     new = restored(to_plain(state)).probe_results
     assert (new.proof, new.first_proof, new.convincing) == (results.proof, results.first_proof, {key})
     assert (new.full_dump, new.unavailable) == (results.full_dump, results.unavailable)
+    assert new.heap == results.heap
     assert new.memory.measurements == results.memory.measurements
     assert new.memory.cost_of(key) == results.memory.cost_of(key)
     assert new.memory.cost_of(key).is_measured
+
+
+def test_results_of_the_first_version_come_back() -> None:
+    """A document of version 1 has no callers: all other results are restored."""
+    state, key = played(), stack("leak", "main.goleak").fingerprint
+    state.probe_results.full_dump = FullDump(START, {key: Waiting({None: 1}, {"select": 1}, {})})
+    plain = to_plain(state)
+    plain["target"]["version"] = 1
+    del plain["target"]["state"]["probe_results"]["heap"]
+    del plain["target"]["state"]["probe_results"]["full_dump"]["starters"]
+    new = restored(plain).probe_results
+    assert (new.full_dump, new.heap) == (state.probe_results.full_dump, {})
 
 
 def test_pauses_of_probes_go_by_the_new_stopwatch() -> None:
@@ -105,7 +122,7 @@ def test_lists_of_limited_length_stay_limited() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda plain: plain.update(version=0), "target.version is 0, not at most 1"),
+        (lambda plain: plain.update(version=0), "target.version is 0, not at most 2"),
         (lambda plain: plain.update(block=60.0), "target.block is '60.0', not 300.0"),
         (lambda plain: plain.update(series_limit=5), "target.series_limit is '5', not 1000"),
         (lambda plain: plain["state"].pop("target"), "target.state has no 'target'"),

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from leakwatch.leaks.model import Estimate, Findings, Limit, MemoryCost
+from leakwatch.leaks.model import Caller, Estimate, Findings, Limit, MemoryCost
 from leakwatch.leaks.wording import (
     AVERAGE_STACK,
     HEAP,
     LEAST_STACK,
+    caller_sentence,
     creator_sentence,
     file_and_line,
     format_figure,
@@ -149,3 +150,65 @@ def limit(soonest: float | None, latest: float) -> Limit:
 def test_memory_sentence(memory_cost: MemoryCost, sentence: str) -> None:
     """The sentence has bytes held, their source, their growth and the time until the limit, as far as known."""
     assert memory_sentence(memory_cost) == sentence
+
+
+DIAL = Frame("example.com/shop/supplier.(*Client).Stock", "C:/src/shop/supplier.go", 41)
+
+
+STOCK = "supplier.(*Client).Stock (supplier.go:41)"
+
+
+@pytest.mark.parametrize(
+    ("caller", "sentence"),
+    [
+        (
+            Caller(way="ancestors", certainty="certain", function=DIAL, share=0.984),
+            f"Opened in {STOCK}: 98 % of the goroutines in the full dump descend from this call.",
+        ),
+        (
+            Caller(way="creator", certainty="certain", function=Frame("main.start"), share=1.0),
+            "Opened in main.start: 100 % of the goroutines in the full dump were started there.",
+        ),
+        (
+            Caller(way="creator", certainty="possible", function=Frame("main.loop", "main.go", 7), share=0.4),
+            "Perhaps opened in main.loop (main.go:7): the goroutines that started 40 % of them run there now.",
+        ),
+        (
+            Caller(way="heap", certainty="likely", function=DIAL, share=0.83, part="a/b"),
+            f"Probably opened in {STOCK}: 83 % of the heap that a/b holds for own code was allocated there.",
+        ),
+        (
+            Caller(way="seen", certainty="possible", function=Frame("main.poll"), part="a/b"),
+            "Perhaps opened in main.poll: other goroutines call a/b there.",
+        ),
+        (
+            Caller(way="seen", certainty="possible", function=Frame("f"), part="a", is_weak=True),
+            "Perhaps opened in f: other goroutines call a there (only a hint: much code calls a).",
+        ),
+        (
+            Caller(way="labels", certainty="likely", share=0.96, label="trace endpoint", value="/stock"),
+            "Probably called for endpoint /stock (label trace endpoint, 96 %).",
+        ),
+        (
+            Caller(way="labels", certainty="possible", share=0.5, label="queue", value="a\x1b[31mb\n"),
+            "Perhaps called for queue a\\x1b[31mb\\n (label queue, 50 %).",
+        ),
+    ],
+)
+def test_caller_sentence(caller: Caller, sentence: str) -> None:
+    """The sentence has the function or value, the certainty and the evidence; text of the service is escaped."""
+    assert caller_sentence(replace(leak(), callers=(caller,))) == sentence
+
+
+def test_the_best_caller_and_the_best_label_are_shown() -> None:
+    """A function and a label complete each other; without callers the sentence is empty."""
+    callers = (
+        Caller(way="heap", certainty="likely", function=DIAL, share=0.83, part="example.org/bus"),
+        Caller(way="labels", certainty="likely", share=0.96, label="route", value="/stock"),
+        Caller(way="seen", certainty="possible", function=Frame("main.poll"), part="example.org/bus"),
+    )
+    sentence = caller_sentence(replace(leak(), callers=callers))
+    assert sentence.startswith("Probably opened in supplier.(*Client).Stock (supplier.go:41): 83 %")
+    assert sentence.endswith("there. Probably called for route /stock (label route, 96 %).")
+    assert "main.poll" not in sentence
+    assert caller_sentence(leak()) == ""

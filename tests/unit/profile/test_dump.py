@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from leakwatch.errors import MalformedProfile, NotAProfile, ProfileError, TruncatedProfile
 from leakwatch.model import Frame
-from leakwatch.profile import dump, text
+from leakwatch.profile import dump, redact, text
 from leakwatch.profile.dump import Dump
+from leakwatch.profile.goroutine import Ancestor
+from leakwatch.profile.limits import MAX_ANCESTORS, MAX_DEPTH, MAX_TEXT
+from leakwatch.profile.redact import Redaction
 from leakwatch.profile.stacks import Identifier
 
 RECORDED = sorted((Path(__file__).parents[2] / "profiles").glob("*/goroutine.debug2.txt"))
@@ -35,6 +38,23 @@ main.work.func1(0x3?)
 created by main.(*Pool).start in goroutine 17
 \t/src/main.go:97 +0x1d
 """
+ANCESTORS = b"""goroutine 5 [select]:
+example.org/bus.loop(0x1)
+\t/bus.go:7 +0x1
+created by example.org/bus.Open in goroutine 9
+\t/bus.go:3 +0x1
+[originating from goroutine 9]:
+example.org/bus.Open(...)
+\t/bus.go:3 +0x1
+main.(*Box[...]).dial(...)
+\t/m.go:4 +0x1
+created by net/http.(*Server).Serve
+\t/server.go:1 +0x1
+[originating from goroutine 1]:
+main.main(...)
+\t/m.go:1
+...additional frames elided...
+"""
 
 
 def offset_of(body: bytes, line: bytes) -> int:
@@ -46,7 +66,7 @@ def shape(parsed: Dump) -> list[object]:
     """Return the contents of a dump; traces compare by identity, so `==` is not enough."""
     goroutines = [
         (
-            *(g.number, g.state, g.minutes, g.creator, g.parent, g.gap, g.locked, g.leaked),
+            *(g.number, g.state, g.minutes, g.creator, g.parent, g.gap, g.locked, g.leaked, g.ancestors),
             *(g.trace.frames, g.trace.labels, g.trace.truncated, g.trace.wait),
         )
         for g in parsed.goroutines
@@ -79,6 +99,62 @@ def test_a_small_dump() -> None:
     assert (locked.parent, locked.trace.wait) == (17, "sync.Mutex.Lock")
     assert (parsed.truncated, parsed.ignored) == (False, 0)
     assert "deadbeef" not in repr(parsed)
+
+
+def test_ancestors() -> None:
+    """The stacks of the ancestors and what started them are parsed; the goroutine itself is as without them."""
+    (goroutine,) = dump.parse(ANCESTORS).goroutines
+    first, second = goroutine.ancestors
+    assert first == Ancestor(
+        9,
+        (
+            Frame("example.org/bus.Open", "/bus.go", 3),
+            Frame("main.(*Box[...]).dial", "/m.go", 4),
+            Frame("net/http.(*Server).Serve", "/server.go", 1),
+        ),
+    )
+    assert second == Ancestor(1, (Frame("main.main", "/m.go", 1),))
+    (without,) = dump.parse(ANCESTORS.partition(b"[orig")[0]).goroutines
+    assert (goroutine.trace.frames, goroutine.creator) == (without.trace.frames, without.creator)
+    assert goroutine.parent == without.parent == 9
+    assert without.ancestors == ()
+
+
+def test_ancestors_of_a_recorded_dump() -> None:
+    """All but the main goroutine have ancestors, the main one at last; redaction leaves them."""
+    body = (RECORDED[0].parents[1] / "callers" / "ancestors.debug2.txt").read_bytes()
+    parsed = dump.parse(body)
+    assert parsed.goroutines[0].number > 0
+    assert all(g.ancestors[-1].number == 1 for g in parsed.goroutines if g.number > 1 and g.ancestors)
+    assert sum(bool(g.ancestors) for g in parsed.goroutines) == body.count(b" in goroutine ")
+    assert shape(in_pieces(body, 999)) == shape(parsed)
+    assert shape(dump.parse(redact.dump(body, Redaction()))) == shape(parsed)
+
+
+def test_the_nearest_ancestors_are_parsed() -> None:
+    """Further ancestors are omitted, whatever is in them."""
+    head, mark, ancestor = ANCESTORS.partition(b"[originating from goroutine 9]:\n")
+    ancestor = mark + ancestor.partition(b"[orig")[0]
+    parsed = dump.parse(head + ancestor * MAX_ANCESTORS + mark + b"not a call\n")
+    assert [each.number for each in parsed.goroutines[0].ancestors] == [9] * MAX_ANCESTORS
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (b"goroutine 9]:", b"goroutine nine]:", "line 6: expected the number of a goroutine, found 'nine'"),
+        (b"goroutine 9]:", b"goroutine 9", "line 6: expected the number of a goroutine, found '9'"),
+        (b"\t/m.go:4", b"\t/m.go", "line 10: expected a call and its file:line"),
+        (b"\t/m.go:1", b"\t/m.go", "line 15: expected a call and its file:line"),
+        (b"main.main", b"m" * MAX_TEXT, "line 14: expected at most 65536 bytes in a call"),
+        (b"main.main(...)\n\t/m.go:1\n", b"a\n\tb:1\n" * (MAX_DEPTH + 1), "line 14: expected at most 2048 calls"),
+    ],
+)
+def test_malformed_ancestors(old: bytes, new: bytes, message: str) -> None:
+    """An invalid line of an ancestor is an error that quotes it and has its number."""
+    with pytest.raises(MalformedProfile) as error:
+        dump.parse(ANCESTORS.replace(old, new) + b"\n" + SMALL)
+    assert str(error.value).startswith(message)
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.parent.name)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from leakwatch.model import Frame, Stack, Trace, Waiting
 from leakwatch.profile import dump, text
-from leakwatch.profile.dump import Dump, Goroutine
+from leakwatch.profile.dump import Dump
 from leakwatch.profile.dump_stacks import DumpIndex, waiting
 from leakwatch.profile.fingerprint import fingerprint_of
+from leakwatch.profile.goroutine import Goroutine
 from leakwatch.profile.stacks import Identifier
 from leakwatch.profile.wait_times import Ages, ages, merge_waiting
 

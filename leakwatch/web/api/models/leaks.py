@@ -69,6 +69,20 @@ class Cause(ApiModel):
     references: list[Text]
 
 
+class Caller(ApiModel):
+    """The own code that opens what a leak holds, or a label of its goroutines. `share`: from 0 to 1."""
+
+    way: Literal["ancestors", "creator", "heap", "seen", "labels"]
+    """Where the caller was found: in a full dump, the heap profile, other stacks, or labels."""
+    certainty: Literal["certain", "likely", "possible"]
+    function: Text
+    file: Text
+    line: int
+    label: Text
+    value: Text
+    share: Number
+
+
 class Frame(ApiModel):
     """One frame of a stack; `own`: whether the function is own code."""
 
@@ -108,6 +122,8 @@ class LeakSummary(ApiModel):
     """Functions of related stacks."""
     reason: Text
     cause: Cause | None = None
+    caller: Text = ""
+    """The own code that opens a leak without own code, as a sentence; "" if unknown."""
     memory: MemoryCost | None
     source: Text
     """URL of the source of the blamed function, "" if no link is configured."""
@@ -180,7 +196,9 @@ class Leak(LeakSummary):
     stacks_total: int
     related_stacks: list[RelatedStack]
     holders: list[StackRef]
-    """What the goroutines probably wait for: the holder of a lock, or a receiver that stalls."""
+    """The stacks that the goroutines probably wait for: holders of a lock, or receivers that stall."""
+    callers: list[Caller]
+    """The own code that opens a leak without own code, the most certain first."""
     in_step: list[StackRef]
     """Other leaks of the service that grow in step."""
     on: list[OnTarget]

@@ -21,6 +21,7 @@ from leakwatch.profile.fingerprint import site_of
 from leakwatch.profile.stacks import Identifier
 from leakwatch.scrape.probes import process, symbols
 from leakwatch.scrape.probes.full_dump import FullDumpProbe
+from leakwatch.scrape.probes.heap_profile import HeapProfileProbe
 from leakwatch.scrape.probes.leak_profile import LeakProfileProbe, When
 from leakwatch.scrape.probes.memory_usage import METRICS, MemoryProbe
 from leakwatch.scrape.probes.probe import Probe, ProbeContext, is_due, record, run_probe
@@ -63,6 +64,7 @@ class Probed:
             total=total,
             suspects={LOST.fingerprint: LOST} if suspects is None else suspects,
             identifier=self.identifier,
+            without_own_code={LOST.fingerprint: LOST} if suspects is None else suspects,
         )
         due = is_due(self.probe, context)
         if due:
@@ -188,6 +190,19 @@ def test_a_full_dump_has_the_wait_times_of_suspects() -> None:
     (waiting,) = probed.results.full_dump.waiting.values()
     assert set(waiting.states) == {"chan send"}
     assert sum(waiting.creators.values()) == printed[some.fingerprint].goroutines
+
+
+def test_a_full_dump_has_who_started_the_suspects() -> None:
+    """The own code that started the goroutines is recorded for suspects of leaks without own code."""
+    body = (RECORDED.parent / "callers" / "ancestors.debug2.txt").read_bytes()
+    identifier = Identifier()
+    printed = identifier.identify(dump.parse(body).profile())
+    some = next(sample.stack for sample in printed.values() if "http2Client" in sample.stack.blamed.function)
+    probed = full_dump((200, body))
+    assert probed.run(0, suspects={some.fingerprint: some, LOST.fingerprint: LOST})
+    assert probed.results.full_dump is not None
+    (starters,) = probed.results.full_dump.starters.values()
+    assert [(each.function.function, each.goroutines) for each in starters] == [("main.(*supplier).Stock", 2)]
 
 
 @pytest.mark.parametrize("size", [1000, 100_003])
@@ -330,6 +345,7 @@ def test_an_internal_error_is_a_failed_probe() -> None:
     [
         lambda fetcher: LeakProfileProbe(fetcher, "suspicion", 1000),
         lambda fetcher: FullDumpProbe(fetcher, "suspicion", 1000),
+        lambda fetcher: HeapProfileProbe(fetcher, "suspicion"),
         lambda fetcher: MemoryProbe(fetcher, None),
     ],
 )
@@ -369,5 +385,6 @@ def test_bounds_of_age_of_a_leak() -> None:
 
 def test_names_are_unique() -> None:
     """Schedules and errors are recorded by the name of the probe, so all names differ."""
-    names = [LeakProfileProbe.name, FullDumpProbe.name, MemoryProbe.name, METRICS, process.NAME, symbols.NAME]
+    names = [LeakProfileProbe.name, FullDumpProbe.name, HeapProfileProbe.name, MemoryProbe.name]
+    names += [METRICS, process.NAME, symbols.NAME]
     assert len(set(names)) == len(names)
