@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from leakwatch.causes.catalogue import Catalogue, shipped
-from leakwatch.causes.model import Cause
+from leakwatch.causes.model import Cause, CountedStack
 from leakwatch.causes.one_profile import explained
 from leakwatch.cli.scrape_once import read
 from leakwatch.model import Fingerprint, Sample
@@ -54,6 +54,18 @@ def test_a_recorded_leak_has_its_cause(path: Path) -> None:
     ids = {cause.id for cause in causes.values()}
     assert name in ids
     assert ids - {name} <= ALSO.get(name, set()) or name == SINGLE
+
+
+@pytest.mark.parametrize("path", LEAKS, ids=lambda path: path.name.removesuffix(".txt"))
+def test_the_cause_of_a_whole_leak_comes_first(path: Path) -> None:
+    """If all large stacks of a recording are one leak, its cause is the most specific one."""
+    identifier = Identifier()
+    name = path.name.partition(".")[0]
+    least = 1 if name == SINGLE else LEAST
+    samples = [sample for sample in samples_of(path, identifier).values() if sample.goroutines >= least]
+    cause = CATALOGUE.explain([CountedStack(each.stack, each.goroutines) for each in samples], identifier.is_own)
+    assert cause is not None
+    assert cause.id == name
 
 
 def test_each_cause_has_a_recording() -> None:
