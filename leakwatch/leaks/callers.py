@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeVar, get_args
 
-from leakwatch.detect.columns import MEAN
 from leakwatch.leaks.findings import ProbeResults
 from leakwatch.leaks.model import Caller, Certainty, Way
+from leakwatch.leaks.seen_calls import SeenCalls
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Fingerprint, Frame, Stack
 from leakwatch.profile.blame import IsOwn, part_of
@@ -23,7 +23,6 @@ from leakwatch.profile.own_calls import (
     PARENT_INSIDE,
     HeapCaller,
     HeapPart,
-    SeenCalls,
 )
 from leakwatch.profile.packages import is_std
 
@@ -33,7 +32,6 @@ CLEAR_SHARE: Final = 0.6  # of the live bytes that a part has allocated for own 
 CLEAR_OBJECTS: Final = 5  # sampled objects; chance decides about fewer
 COMMON_LABEL: Final = 0.9  # share of the goroutines
 LEAST_SHARE: Final = 0.1  # of goroutines or bytes; a smaller one is one of many
-TARGETS: Final = 8  # targets with stacks to search: replicas run the same code
 Key = TypeVar("Key")
 CERTAINTIES: Final = get_args(Certainty)
 WAYS: Final = get_args(Way)
@@ -63,7 +61,7 @@ def callers(
         *_by_labels(keys, states),
         *_by_starters(keys, results),
         *_by_heap(parts, results),
-        *_by_stacks(parts[0], states, is_own, seen),
+        *_by_stacks(parts[0], seen.callers(parts[0], states, is_own)),
     ]
     found.sort(key=lambda caller: (CERTAINTIES.index(caller.certainty), WAYS.index(caller.way)))
     unique: dict[tuple[str, str], Caller] = {}
@@ -152,18 +150,10 @@ def _of_heap(caller: HeapCaller, part: str, size: float) -> Caller:
     )
 
 
-def _by_stacks(part: str, states: Sequence[TargetState], is_own: IsOwn, seen: SeenCalls) -> list[Caller]:
-    """Return the own code that was seen to call the part, most often in the latest blocks first."""
-    presence, frames = dict[str, float](), dict[str, Frame]()
-    for state in states[:TARGETS]:
-        means = state.history.blocks.values[MEAN]
-        for row, stack in enumerate(state.history.stacks):
-            called, function = seen.call(stack, is_own) if stack is not None else ("", None)
-            if called == part and function is not None:
-                name = function.function
-                frames[name] = function
-                presence[name] = presence.get(name, 0.0) + float(means[row].sum())
+def _by_stacks(part: str, frames: Sequence[Frame]) -> list[Caller]:
+    """Return the own code that was seen to call a part."""
+    is_weak = is_std(part)
     return [
-        Caller(way="seen", certainty="possible", function=frames[name], part=part, is_weak=is_std(part))
-        for name in sorted(frames, key=lambda name: -presence[name])[:PER_WAY]
+        Caller(way="seen", certainty="possible", function=frame, part=part, is_weak=is_weak)
+        for frame in frames[:PER_WAY]
     ]

@@ -16,11 +16,11 @@ from leakwatch.leaks.grouping import Group
 from leakwatch.leaks.ignore import IgnoreRule
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.ownership.source_links import LinkContext
+from leakwatch.leaks.seen_calls import SeenCalls
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.sites import Functions
 from leakwatch.leaks.target_state import DepartedTarget, TargetState
 from leakwatch.model import Fingerprint, JudgedStack, JudgedStacks, Stack, Target
-from leakwatch.profile.own_calls import SeenCalls
 
 NEVER: Final = float("-inf")
 AT_ONCE: Final = 1 << 30  # updates, more than any service has targets

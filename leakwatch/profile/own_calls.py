@@ -1,17 +1,16 @@
-"""Calls of own code into the module that a leak is in: on allocation paths, in full dumps, in other stacks."""
+"""Calls of own code into the module that a leak is in: on allocation paths and in full dumps."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from leakwatch.model import Fingerprint, Frame, Stack
-from leakwatch.profile.blame import IsOwn, innermost_own, part_of
+from leakwatch.model import Frame, Stack
+from leakwatch.profile.blame import IsOwn, innermost_own, is_written, part_of
 from leakwatch.profile.goroutine import Goroutine
 from leakwatch.profile.heap import HeapRecord
 
 MOST: Final = 5  # functions of one result
-KNOWN_STACKS: Final = 100_000  # stacks of one service in the cache of their calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class HeapTally:
         return parts
 
     def _look_up(self, frame: Frame) -> tuple[bool, str]:
-        is_own = self._is_own(frame)
+        is_own = is_written(frame) and self._is_own(frame)
         part = "" if is_own else part_of(frame.function)
         self._frames[frame] = result = is_own, part if part in self._parts else ""
         return result
@@ -135,28 +134,3 @@ def _starter(goroutine: Goroutine, part: str, by_number: ByNumber, is_own: IsOwn
 
 def _calls(frames: Sequence[Frame], parts: Collection[str]) -> bool:
     return any(part_of(frame.function) in parts for frame in frames)
-
-
-class SeenCalls:
-    """Stacks of a service in which own code calls directly into a dependency, by what it calls. A cache."""
-
-    def __init__(self) -> None:
-        self._calls: dict[Fingerprint, tuple[Stack, str, Frame | None]] = {}
-
-    def call(self, stack: Stack, is_own: IsOwn) -> tuple[str, Frame | None]:
-        """Return the part that the innermost own code of a stack calls directly, and its frame, if it has any."""
-        known = self._calls.get(stack.fingerprint)
-        if known is None or known[0] is not stack:  # a new build has new lines
-            if len(self._calls) >= KNOWN_STACKS:
-                self._calls.clear()
-            known = self._calls[stack.fingerprint] = (stack, *_direct_call(stack.frames, is_own))
-        return known[1:]
-
-    def clear(self) -> None:
-        """Forget all stacks, because another code is own code."""
-        self._calls.clear()
-
-
-def _direct_call(frames: Sequence[Frame], is_own: IsOwn) -> tuple[str, Frame | None]:
-    own = innermost_own(frames, is_own)
-    return (part_of(frames[own - 1].function), frames[own]) if own else ("", None)

@@ -19,6 +19,8 @@ _OUTCOMES = {
         threads-parts threads-endless threads-noise threads-silent
         symbol-endless symbol-other symbol-long symbol-silent
         dump-endless dump-line dump-labels dump-deep proof-endless proof-other
+        allocations-endless allocations-line allocations-statistics allocations-other allocations-sums
+        allocations-silent
         """,
     LATE: """
         silent head-then-silent half-then-silent drip head-drip head-slow endless-slow endless-continue
@@ -78,6 +80,7 @@ PROBES: Mapping[str, str] = {
     "symbol": "symbol",
     "dump": "goroutine?debug=2",
     "proof": "goroutineleak?debug=1",
+    "allocations": "heap?debug=1",
 }
 """First word of a kind -> the request that it answers badly. These kinds leak, so that leakwatch probes them."""
 

@@ -267,8 +267,8 @@ def test_an_invalid_value_adds_no_service() -> None:
     for service in ("shop", "mail"):
         pipeline.add_target(Target(service, "a"))
     shop, mail = pipeline.to_plain(0.0)
-    with pytest.raises(StateError, match=r"^target.version is 2, not at most 1$"):
-        new.restore([shop, replace(mail, targets=[{**mail.targets[0], "version": 2}])], 0.0)
+    with pytest.raises(StateError, match=r"^target.version is 3, not at most 2$"):
+        new.restore([shop, replace(mail, targets=[{**mail.targets[0], "version": 3}])], 0.0)
     assert (new.services, new.targets) == ({}, {})
 
 

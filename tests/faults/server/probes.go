@@ -40,6 +40,12 @@ var probeKinds = []kind{
 			repeat(w, frame, 1_000_000*len(frame))
 		})
 	})},
+	{name: "allocations-endless", format: text, about: "a heap profile for ever", serve: allocating(ever(heapHeader, dead))},
+	{name: "allocations-line", format: text, about: "a heap profile with a line that does not end", serve: allocating(ever(heapHeader+"1: 16 [1: 16] @", " 0x500000"))},
+	{name: "allocations-statistics", format: text, about: "statistics of a heap profile for ever", serve: allocating(ever(heapHeader+"\n\n# runtime.MemStats\n", "# Alloc = 1\n"))},
+	{name: "allocations-other", format: text, about: "a page in place of a heap profile", serve: allocating(once("<!doctype html>\n"))},
+	{name: "allocations-sums", format: text, about: "a heap profile without most of its records", serve: allocating(once(heapHeader + dead))},
+	{name: "allocations-silent", format: text, about: "no answer to heap", serve: allocating((*exchange).wait)},
 	{name: "proof-endless", format: text, about: "a goroutineleak profile for ever", serve: probed("goroutineleak?debug=1", ever("goroutineleak profile: total 1\n", group(1, 0, function(0))))},
 	{name: "proof-other", format: text, about: "a goroutineleak profile that is another one", serve: probed("goroutineleak?debug=1", once("goroutine profile: total 0\n"))},
 }
@@ -54,6 +60,28 @@ func probed(path string, serve func(*exchange)) func(*exchange) {
 			return
 		}
 		x.service(perCall * x.number)
+	}
+}
+
+const (
+	heapHeader = "heap profile: 9: 9216 [9: 9216] @ heap/1048576\n"
+	dead       = "0: 0 [1: 16] @ 0x500001\n#\t0x500000\texample.com/shop.Leak+0x28\t/src/shop/shop.go:22\n\n"
+)
+
+// allocating leaks in a library, which makes leakwatch look for own code in the heap profile, and answers that by `serve`.
+func allocating(serve func(*exchange)) func(*exchange) {
+	inLibrary := strings.NewReplacer("example.com/shop.Leak", "golang.org/x/shop.Leak")
+	return func(x *exchange) {
+		switch x.path {
+		case "heap?debug=1":
+			serve(x)
+		case "goroutine?debug=1":
+			x.answer("200 OK", inLibrary.Replace(x.profile(perCall*x.number)))
+		case "symbol":
+			x.answer("200 OK", inLibrary.Replace(names(x.request.URL.RawQuery)))
+		default:
+			x.service(perCall * x.number)
+		}
 	}
 }
 

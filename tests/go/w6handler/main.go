@@ -3,13 +3,20 @@
 //
 // No leaking goroutine has own code in its stack, and the goroutines that created them have ended. The place is in the
 // heap profile, and in a full dump with GODEBUG=tracebackancestors=10. The goroutines have the label `trace endpoint`,
-// as tracers set it.
+// as tracers set it. The gRPC server is another process, which ends with this one: only the client's side grows here.
 package main
 
 import (
+	"bufio"
 	"context"
+	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"os"
+	"os/exec"
 	"runtime/pprof"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -21,25 +28,49 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "-serve" {
+		serveGRPC()
+		return
+	}
 	options := serve.Flags()
+	client := &supplier{address: startServer()}
 	serve.Main(func(ctx context.Context, url string) {
-		options.Sockets(4) // both ends of a connection
-		client := &supplier{address: serveGRPC()}
+		options.Sockets(1)
 		http.HandleFunc("/stock", func(w http.ResponseWriter, r *http.Request) {
-			pprof.Do(r.Context(), pprof.Labels("trace endpoint", "/stock"), func(ctx context.Context) {
-				client.Stock(ctx)
-			})
+			pprof.Do(r.Context(), pprof.Labels("trace endpoint", "/stock"), client.Stock)
 		})
 		options.Each(ctx, func() { traffic.Request(ctx, http.DefaultClient, url+"/stock") })
 	})
 }
 
-func serveGRPC() string {
+// startServer returns the address of a gRPC server in a process of its own.
+func startServer() string {
+	command := exec.Command(os.Args[0], "-serve")
+	if _, err := command.StdinPipe(); err != nil {
+		log.Fatal(err)
+	}
+	output, err := command.StdoutPipe()
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		log.Fatal(err)
+	}
+	address, err := bufio.NewReader(output).ReadString('\n')
+	if err != nil {
+		log.Fatal(err)
+	}
+	return strings.TrimSpace(address)
+}
+
+// serveGRPC serves until standard input ends.
+func serveGRPC() {
 	listener := serve.Listen()
 	server := grpc.NewServer()
 	healthpb.RegisterHealthServer(server, health.NewServer())
 	go server.Serve(listener)
-	return listener.Addr().String()
+	fmt.Println(listener.Addr())
+	io.Copy(io.Discard, os.Stdin)
 }
 
 type supplier struct{ address string }

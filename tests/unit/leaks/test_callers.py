@@ -2,7 +2,7 @@
 
 import pytest
 
-from leakwatch.leaks.callers import CLEAR_OBJECTS, TARGETS, is_clear
+from leakwatch.leaks.callers import CLEAR_OBJECTS, is_clear
 from leakwatch.leaks.findings import FullDump
 from leakwatch.leaks.model import Caller, Certainty, Leak
 from leakwatch.leaks.settings import DetectionSettings
@@ -155,17 +155,6 @@ def test_calls_that_were_seen_in_passing() -> None:
     above = Trace((DO, own("poll"), OPEN))
     leak = leak_of(leaking(inside, beside, above))
     assert leak.callers == (Caller(way="seen", certainty="possible", function=own("dial"), part=BUS),)
-
-
-def test_the_stacks_of_some_targets_are_searched() -> None:
-    """Replicas run the same code, so that a large service does not cost more."""
-    pipeline = leaking(targets=TARGETS + 1)
-    late = pipeline.identifier.stack(Trace((OPEN, own("late"))))
-    last = pipeline.targets[Target("shop", f"10.0.0.{TARGETS + 1}:6060")]
-    last.history.admit([late])
-    assert leak_of(pipeline).callers == ()
-    state_of(pipeline).history.admit([late])
-    assert names(leak_of(pipeline)) == [("seen", "possible", "main.late")]
 
 
 def test_labels_of_the_goroutines() -> None:

@@ -123,7 +123,7 @@ NO_STATE: dict[str, set[str]] = {
     "SeriesTable": {"limit", "rows", "origins", "version", "_origin_numbers"},
     "ServiceState": {"name", "targets", "departed", "leaks", "_pooled"},
     "Sites": {"_configured_block", "_history", "_functions"},
-    "TargetState": {"_settings", "_lows", "_lows_block"},
+    "TargetState": {"_settings", "_lows", "_lows_block", "labels"},
 }
 """Class -> attributes outside STATE: configuration, caches, and attributes that other methods convert."""
 

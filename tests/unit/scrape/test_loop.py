@@ -16,6 +16,7 @@ from leakwatch.leaks.probe_schedule import ProbeSchedule
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Process
 from leakwatch.profile.body import Format
+from leakwatch.profile.redact import Redaction
 from leakwatch.scrape.budget import Cost, Limit
 from leakwatch.scrape.loop import OpenRecording
 from leakwatch.scrape.probes.process import ProcessProbe
@@ -434,3 +435,26 @@ def _varint(number: int) -> bytes:
         out.append(number & 0x7F | 0x80)
         number >>= 7
     return bytes([*out, number])
+
+
+LEAKING = b"goroutine profile: total %d\n" + b"".join(
+    (
+        b'%d @ 0x11 0x21\n# labels: {"trace endpoint":"/stock"}\n',
+        b"#\t0x10\texample.org/bus.(*Client).loop+0x1\t/go/pkg/mod/example.org/bus@v1.0.0/bus.go:7\n\n",
+    )
+)
+
+
+@pytest.mark.parametrize(("redaction", "shown"), [(Redaction(labels=None), True), (Redaction(), False)])
+def test_labels_of_a_leak_without_own_code(redaction: Redaction, shown: bool) -> None:
+    """The leak has the labels of its goroutines, from the scrape after the suspicion on, if not redacted."""
+    simulated = SimulatedTarget()
+    simulated.pipeline.configure(DetectionSettings(redaction=redaction))
+    for goroutines in range(0, 2400, 4):
+        simulated.body = LEAKING % (goroutines, goroutines)
+        simulated.tick(1)
+        assert not simulated.state.labels or simulated.events  # a service without leaks pays nothing
+    (leak,) = simulated.pipeline.open_leaks()
+    assert [(caller.label, caller.value, caller.share) for caller in leak.callers] == (
+        [("trace endpoint", "/stock", 1.0)] if shown else []
+    )
