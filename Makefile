@@ -75,8 +75,9 @@ soak: ## run leakwatch for two hours at 50 times the normal rate, and fail if it
 dashboards: venv ## generate deploy/grafana/*.json
 	python deploy/grafana/source
 
-docs: venv ## generate docs/configuration.md and docs/images/judging.svg
+docs: venv ## generate docs/configuration.md, docs/causes.md and docs/images/judging.svg
 	python docs/source/configuration.py
+	python docs/source/causes.py
 	python docs/source/judging.py
 
 vendor: ## download the npm packages of the web pages (leakwatch/web/pages/static/vendor)

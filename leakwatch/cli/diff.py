@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from leakwatch.causes.normal.stacks import is_normal
 from leakwatch.cli import terminal
 from leakwatch.cli.analyze.folders import BODY
 from leakwatch.cli.scrape_once import is_service, read
@@ -125,7 +126,9 @@ def text(
     """Return the profiles' names, the largest changes as a table, and a summary in one line."""
     console = terminal.recorder()
     console.print(_head("---", SHRANK, old), _head("+++", GREW, new), sep="\n", soft_wrap=True)
-    shown, by = largest(by_group, options.limit), options.by
+    by = options.by
+    listed = [row for row in by_group if not (options.limit and by is GroupBy.STACK and _is_normal(row))]
+    shown = largest(listed, options.limit)
     if shown:
         table = _stacks(shown) if by is GroupBy.STACK else _groups(shown, by)
         if not terminal.fits(console, table):
@@ -139,6 +142,11 @@ def text(
         later = f", {format_duration(abs(new.time - old.time))} {direction}"
     console.print("total ", _signed(new.total - old.total), f"{later}: {summary(stacks)}", sep="", soft_wrap=True)
     return terminal.recorded(console)
+
+
+def _is_normal(row: GroupChange) -> bool:
+    """Return whether a healthy process has the goroutines of a stack."""
+    return is_normal(row.stacks[0].stack, max(row.old, row.new))
 
 
 def _head(sign: str, style: str, profile: ComparedProfile) -> Text:

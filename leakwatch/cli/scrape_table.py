@@ -6,6 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from leakwatch.causes.normal.stacks import is_normal
 from leakwatch.cli import terminal
 from leakwatch.cli.terminal import short_cell, styled, with_position
 from leakwatch.leaks.wording import file_and_line, short_function
@@ -27,16 +28,25 @@ class ScrapeTable:
         self._waitings = waitings
 
     def render(self, rows: Sequence[Row], limit: int) -> str:
-        """Return the first `limit` rows, 0 for all; in a shorter form if the terminal is too narrow."""
+        """Return the first `limit` rows, in a shorter form if the terminal is too narrow.
+
+        Stacks that a healthy process has are counted in one line. A limit of 0 shows all rows.
+        """
         console = terminal.recorder()
-        shown = rows[:limit] if limit else rows
         by_stack = self._by is GroupBy.STACK
+        normal = [row for row in rows if limit and by_stack and is_normal(row.samples[0].stack, row.goroutines)]
+        rows = [row for row in rows if row not in normal]
+        shown = rows[:limit] if limit else rows
         table = self._stacks(shown) if by_stack else self._groups(shown, styled)
         if not terminal.fits(console, table):
             table = self._short_stacks(shown) if by_stack else self._groups(shown, short_cell)
         console.print(table)
         if len(shown) < len(rows):
             console.print(f"{len(rows) - len(shown)} more; --limit 0 shows all")
+        if normal:
+            goroutines = sum(row.goroutines for row in normal)
+            hidden = f"{goroutines} goroutines that a healthy process has are hidden, in {len(normal)} stacks"
+            console.print(f"{hidden}; --limit 0 shows all")
         return terminal.recorded(console)
 
     def _empty(self, *columns: str) -> Table:

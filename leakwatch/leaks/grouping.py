@@ -13,7 +13,7 @@ from typing import Final
 
 from leakwatch.leaks.candidate import Candidate
 from leakwatch.model import Fingerprint, Verdict
-from leakwatch.profile.blame import IsOwn, distance, is_companion, is_never_alone, waits_for_others
+from leakwatch.profile.blame import IsOwn, distance, is_companion, is_never_alone, is_vague, waits_for_others
 from leakwatch.profile.kinship import are_kin
 
 MOST: Final = 0.7  # share of the growth of a site
@@ -161,6 +161,7 @@ def _rank(candidate: Candidate, is_own: IsOwn) -> tuple[bool | float | str, ...]
         far > 0,
         candidate.reported is Verdict.NORMAL,
         far,
+        far > 0 and is_vague(stack),
         waits_for_others(stack),
         candidate.verdict < Verdict.LEAKING,
         candidate.opened_at,

@@ -9,6 +9,7 @@ from leakwatch.model import Growth, Judgement, Verdict
 from leakwatch.settings.units import format_duration
 
 NO_DEPARTURES = 0.05  # departures per minute that count as none
+STILL = 0.1  # share of the growth's duration without growth after which it has ended
 SAME = 1.5  # factor up to which departures are the same
 
 
@@ -38,7 +39,16 @@ def sentence(verdict: Verdict, judgements: Sequence[Judgement], goroutines: int,
         growth = f"grew from {before:.0f} to {goroutines}"
     if verdict is Verdict.PLATEAU:
         return f"{growth} by {grew}, and has not grown for {stood}"
-    return f"{growth} in {format_duration(max(time - began, 1.0))}{left}; {grew}"
+    return f"{growth} in {format_duration(max(_end(judgements, began, time) - began, 1.0))}{left}; {grew}"
+
+
+def _end(judgements: Sequence[Judgement], began: float, time: float) -> float:
+    """Return when the growth ended: a leak stays leaking for some blocks after its last growth.
+
+    Otherwise "grew from X to Y in T" would contradict the rate: by 43 % in a leak that had just ended.
+    """
+    rose = max(judgement.rose for judgement in judgements)
+    return rose if time - rose > STILL * (rose - began) > 0 else time
 
 
 def with_proof(reason: str, verdict: Verdict, proven: int | None) -> str:

@@ -133,6 +133,11 @@ def distance(stack: Stack, is_own: IsOwn) -> int:
     return 2 if _is_basis(blamed.function) else 1
 
 
+def is_vague(stack: Stack) -> bool:
+    """Return whether the blamed frame of a stack without own code is a closure, or a function that runs others."""
+    return _is_runner(stack.blamed.function) or _is_closure(stack.blamed.function)
+
+
 def waits_for_others(stack: Stack) -> int:
     """Return whether a stack waits for another goroutine of the process: 0 no, 1 perhaps, 2 surely."""
     return WAITS_FOR_TASK.get(stack.wait, 0)

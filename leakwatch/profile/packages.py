@@ -12,7 +12,9 @@ strconv strings structs sync syscall testing text time unicode unique unsafe ven
 STD = frozenset(STD_NAMES.split())
 """First path elements of Go's standard library; a test compares them with `go list std`."""
 
-DEPENDENCY = re.compile(r"/pkg/mod/|@v|/vendor/|(?:^|/execroot/[^/]{1,255}/|^bazel-out/[^/]{1,255}/bin/)external/")
+DEPENDENCY = re.compile(
+    r"/pkg/mod/|@v(?!0\.0\.0(?:-00010101000000-000000000000)?/)|/vendor/|(?:^|/execroot/[^/]{1,255}/|^bazel-out/[^/]{1,255}/bin/)external/"
+)
 """Files of dependencies: the module cache, vendor/, and the external repositories of Bazel."""
 LIBRARIES = (
     "cloud.google.com/go", "go.etcd.io/", "go.mongodb.org/", "go.opencensus.io/", "go.opentelemetry.io/",

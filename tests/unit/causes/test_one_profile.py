@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from leakwatch.causes.catalogue import Catalogue, shipped
-from leakwatch.causes.model import Cause
+from leakwatch.causes.model import Cause, CountedStack
 from leakwatch.causes.one_profile import explained
 from leakwatch.cli.scrape_once import read
 from leakwatch.model import Fingerprint, Sample
@@ -56,6 +56,18 @@ def test_a_recorded_leak_has_its_cause(path: Path) -> None:
     assert ids - {name} <= ALSO.get(name, set()) or name == SINGLE
 
 
+@pytest.mark.parametrize("path", LEAKS, ids=lambda path: path.name.removesuffix(".txt"))
+def test_the_cause_of_a_whole_leak_comes_first(path: Path) -> None:
+    """If all large stacks of a recording are one leak, its cause is the most specific one."""
+    identifier = Identifier()
+    name = path.name.partition(".")[0]
+    least = 1 if name == SINGLE else LEAST
+    samples = [sample for sample in samples_of(path, identifier).values() if sample.goroutines >= least]
+    cause = CATALOGUE.explain([CountedStack(each.stack, each.goroutines) for each in samples], identifier.is_own)
+    assert cause is not None
+    assert cause.id == name
+
+
 def test_each_cause_has_a_recording() -> None:
     """All causes have recordings, except a few that are listed, and no recording has an unknown name."""
     assert {path.name.partition(".")[0] for path in LEAKS} == IDS - UNRECORDED
@@ -96,6 +108,13 @@ def test_each_blocked_primitive_has_its_cause(path: Path) -> None:
         by_function.setdefault(sample.stack.blamed.function, set()).add(causes[key].id if key in causes else "")
     assert {name: by_function[name] for name in BLOCKED} == {name: {cause} for name, cause in BLOCKED.items()}
     assert causes_of(path)[1] == {}
+
+
+def test_blocked_own_code_has_only_causes_of_waits() -> None:
+    """In programs that block only in their own code, no cause of a library or of a call matches."""
+    samples, causes = causes_of(PROFILES / "kernels" / "dump.txt", 1)
+    assert {cause.kind for cause in causes.values()} == {"wait"}
+    assert len(causes) > 0.8 * len(samples)
 
 
 def test_recordings_have_neutral_paths() -> None:

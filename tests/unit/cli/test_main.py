@@ -55,7 +55,10 @@ def test_help_has_examples() -> None:
 
 def test_scrape_a_file() -> None:
     """The table has count, fingerprint, wait reason, function, position and origin of each stack."""
-    assert "30 more; --limit 0 shows all" in output_of("scrape", RECORDED)
+    assert (
+        "25 more; --limit 0 shows all\n7 goroutines that a healthy process has are hidden, in 5 stacks; --limit 0"
+        in (output_of("scrape", RECORDED))
+    )
     table = output_of("scrape", RECORDED, "--limit", "0")
     assert "183 goroutines in 60 stacks" in table
     assert "main.mutexLock" in table

@@ -3,6 +3,8 @@
 //	leaks -leak NAME [-times N]     leaks, then prints the address of its pprof handlers
 //	leaks -serve NAME               runs a server that leaks need, in a process of its own
 //	leaks -list                     prints the names of all leaks
+//
+// With -drop nothing keeps what leaks reachable: /debug/pprof/goroutineleak of Go 1.27 then reports what it can.
 package main
 
 import (
@@ -28,12 +30,16 @@ var leaks = map[string]func(){}
 var servers = map[string]func() (address string){}
 
 var (
-	heldMu sync.Mutex
-	held   []any
+	heldMu  sync.Mutex
+	held    []any
+	dropped bool
 )
 
 // hold keeps values reachable, so that no finalizer closes them.
 func hold(values ...any) {
+	if dropped {
+		return
+	}
 	heldMu.Lock()
 	defer heldMu.Unlock()
 	held = append(held, values...)
@@ -52,8 +58,11 @@ func check(err error) {
 	}
 }
 
-var startedMu sync.Mutex
-var started = map[string]string{}
+var (
+	startedMu sync.Mutex
+	started   = map[string]string{} // key -> first line of the output
+	inputs    []io.Closer           // the standard inputs of children, which run until theirs ends
+)
 
 // server returns the address of a server, which runs in another process. It is started once.
 func server(name string) string {
@@ -69,7 +78,7 @@ func child(key string, args ...string) string {
 	}
 	cmd := exec.Command(must(os.Executable()), args...)
 	cmd.Stderr = os.Stderr
-	hold(must(cmd.StdinPipe()), cmd)
+	inputs = append(inputs, must(cmd.StdinPipe()))
 	output := must(cmd.StdoutPipe())
 	check(cmd.Start())
 	line := strings.TrimSpace(must(bufio.NewReader(output).ReadString('\n')))
@@ -85,6 +94,7 @@ func main() {
 	clients := flag.String("clients", "", "address of a server whose clients leak")
 	kind := flag.String("kind", "", "kind of these clients")
 	times := flag.Int("times", 40, "number of calls")
+	flag.BoolVar(&dropped, "drop", false, "do not keep what leaks reachable")
 	list := flag.Bool("list", false, "print the names of all leaks")
 	flag.Parse()
 	switch {

@@ -59,6 +59,12 @@ func init() {
 		go http.Serve(listener, http.HandlerFunc(kubernetes))
 		return "http://" + listener.Addr().String()
 	}
+	servers["kubernetes-h2"] = func() string {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(kubernetes))
+		server.EnableHTTP2 = true
+		server.StartTLS()
+		return server.URL
+	}
 }
 
 // accept returns the address of a listener; each connection is served in a goroutine.

@@ -93,14 +93,16 @@ func init() {
 var folder = sync.OnceValue(func() string { return must(os.MkdirTemp("", "leaks")) })
 
 func initKubernetes() {
-	leaks["k8s-watch-not-stopped"] = func() {
-		hold(must(cluster().Resource(configMaps).Watch(background, metav1.ListOptions{})))
-	}
-	leaks["k8s-informer-not-stopped"] = func() {
-		go newInformer().Run(make(chan struct{}))
+	for suffix, cluster := range map[string]func() dynamic.Interface{"": cluster, ".http2": clusterOverTLS} {
+		leaks["k8s-watch-not-stopped"+suffix] = func() {
+			hold(must(cluster().Resource(configMaps).Watch(background, metav1.ListOptions{})))
+		}
+		leaks["k8s-informer-not-stopped"+suffix] = func() {
+			go newInformer(cluster()).Run(make(chan struct{}))
+		}
 	}
 	running := sync.OnceValue(func() toolscache.SharedIndexInformer {
-		informer := newInformer()
+		informer := newInformer(cluster())
 		go informer.Run(make(chan struct{}))
 		return informer
 	})
@@ -118,8 +120,14 @@ var cluster = sync.OnceValue(func() dynamic.Interface {
 	return must(dynamic.NewForConfig(&rest.Config{Host: server("kubernetes"), QPS: -1}))
 })
 
-func newInformer() toolscache.SharedIndexInformer {
-	resource := cluster().Resource(configMaps)
+var clusterOverTLS = sync.OnceValue(func() dynamic.Interface {
+	return must(dynamic.NewForConfig(&rest.Config{
+		Host: server("kubernetes-h2"), QPS: -1, TLSClientConfig: rest.TLSClientConfig{Insecure: true},
+	}))
+})
+
+func newInformer(cluster dynamic.Interface) toolscache.SharedIndexInformer {
+	resource := cluster.Resource(configMaps)
 	return toolscache.NewSharedIndexInformer(&toolscache.ListWatch{
 		ListFunc:  func(o metav1.ListOptions) (runtime.Object, error) { return resource.List(background, o) },
 		WatchFunc: func(o metav1.ListOptions) (watch.Interface, error) { return resource.Watch(background, o) },
