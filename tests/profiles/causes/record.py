@@ -1,20 +1,21 @@
 """Records the goroutine profiles of leaking programs: python -m tests.profiles.causes.record [NAME ...].
 
-Builds `programs`, runs each leak (or those with the given names), and writes NAME.txt beside this file: the
-response of /debug/pprof/goroutine?debug=1. The file `symbol` names the functions that these responses hide, and
-NAME.dump.txt is the response of debug=2 for the leaks in `DUMPS`.
+Builds `programs`, runs each leak (or those with the given names), and writes NAME.txt beside this file, or to the
+folder of `--to`: the response of /debug/pprof/goroutine?debug=1. The file `symbol` names the functions that these
+responses hide, and NAME.dump.txt is the response of debug=2 for the leaks in `DUMPS`.
 """
 
+import argparse
 import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -22,9 +23,8 @@ from leakwatch.profile import symbols, text
 
 FOLDER: Final = Path(__file__).parent
 PROGRAMS: Final = FOLDER / "programs"
-SYMBOL: Final = FOLDER / "symbol"
 TIMES: Final = 40
-"""Calls of each leak: more than leakwatch.causes.one_profile.LEAST, and the recordings stay small."""
+"""Calls of each leak: more than the 30 from which `leakwatch scrape` shows a cause, and few for small files."""
 SETTLED: Final = 3
 """Equal numbers of goroutines, half a second apart, after which a program is recorded."""
 DUMPS: Final = frozenset((
@@ -36,18 +36,31 @@ DUMPS: Final = frozenset((
 
 def main() -> None:
     """Record all leaks, or those that the command line names."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--to", default=".", help="folder beside this file")
+    parser.add_argument("names", nargs="*", help="leaks, all without any")
+    options = parser.parse_args()
+    folder: Path = FOLDER / options.to
+    folder.mkdir(exist_ok=True)
+    file = folder / "symbol"
+    names = symbols.parse(file.read_bytes()) if options.names and file.exists() else {}
+    for leak, address in leaking(options.names):
+        record(leak, address, folder, names)
+    file.write_bytes(symbols.encode(names))
+
+
+def leaking(names: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield each leak that has leaked, and the address of its pprof handlers; `names`: of leaks, empty for all."""
     with tempfile.TemporaryDirectory() as folder:
         program = Path(folder) / "leaks"
         subprocess.run(("go", "build", "-o", program, "."), cwd=PROGRAMS, check=True)
         listed = subprocess.run((program, "-list"), capture_output=True, text=True, check=True).stdout.split()
-        paths = rewritten()
-        names = dict[int, str]() if not sys.argv[1:] else symbols.parse(SYMBOL.read_bytes())
-        for leak in sys.argv[1:] or listed:
+        for leak in names or listed:
             with running(program, leak) as address:
-                record(leak, address, paths, names)
-        SYMBOL.write_bytes(symbols.encode(names))
+                yield leak, address
 
 
+@lru_cache(maxsize=1)
 def rewritten() -> list[tuple[bytes, bytes]]:
     """Return the paths of this machine, and what the recordings have instead."""
     output = subprocess.run(("go", "env", "-json", "GOROOT", "GOMODCACHE"), capture_output=True, check=True).stdout
@@ -75,17 +88,17 @@ def running(program: Path, leak: str) -> Iterator[str]:
         process.wait()
 
 
-def record(leak: str, address: str, paths: list[tuple[bytes, bytes]], names: dict[int, str]) -> None:
-    """Write the profile of a leak, and add the functions that it hides to `names`."""
+def record(leak: str, address: str, folder: Path, names: dict[int, str]) -> None:
+    """Write the profile of a leak to `folder`, and add the functions that it hides to `names`."""
     body = settled(f"{address}/goroutine?debug=1")
-    (FOLDER / f"{leak}.txt").write_bytes(without_paths(body, paths))
+    (folder / f"{leak}.txt").write_bytes(without_paths(body))
     parsed = text.parse(body)
     hidden = {trace.parked_at for trace, _ in parsed.groups if trace.parked_at} - names.keys()
     if hidden:
         names |= symbols.parse(fetched(f"{address}/symbol?{symbols.query(sorted(hidden)).decode()}"))
     if leak in DUMPS:
         dump = fetched(f"{address}/goroutine?debug=2")
-        (FOLDER / f"{leak}.dump.txt").write_bytes(without_paths(dump, paths))
+        (folder / f"{leak}.dump.txt").write_bytes(without_paths(dump))
 
 
 def settled(url: str) -> bytes:
@@ -105,9 +118,9 @@ def fetched(url: str) -> bytes:
         return bytes(response.read())
 
 
-def without_paths(body: bytes, paths: list[tuple[bytes, bytes]]) -> bytes:
+def without_paths(body: bytes) -> bytes:
     """Return `body` with the paths of `rewritten` replaced."""
-    for path, replacement in paths:
+    for path, replacement in rewritten():
         body = body.replace(path, replacement)
     return body
 

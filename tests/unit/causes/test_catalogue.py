@@ -124,7 +124,7 @@ def test_own_files_are_added(tmp_path: Path) -> None:
     assert cause is not None
     assert cause.id == "queue-not-closed"
     assert len(catalogue.causes) == len(CAUSES) + 1
-    assert list(Catalogue([cause], with_shipped=False).causes) == [cause]
+    assert list(Catalogue((cause,), with_shipped=False).causes) == [cause]
 
 
 def test_an_id_is_unique_across_files(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from leakwatch.profile.dump import Dump
 from leakwatch.profile.stacks import Identifier
 
 PROFILES = Path(__file__).parents[2] / "profiles"
-LEAKS = sorted((PROFILES / "causes").glob("*.txt"))
+LEAKS = sorted((PROFILES / "causes").rglob("*.txt"))
 HEALTHY = sorted((PROFILES / "healthy").glob("*/*.txt"))
 SHAPES = sorted(PROFILES.glob("*/goroutine.debug*.*"))
 LEAST = 30
@@ -46,7 +46,7 @@ def causes_of(path: Path, least: int = LEAST) -> tuple[Mapping[Fingerprint, Samp
     return samples, explained(samples.values(), CATALOGUE, identifier.is_own, least)
 
 
-@pytest.mark.parametrize("path", LEAKS, ids=lambda path: path.name.removesuffix(".txt"))
+@pytest.mark.parametrize("path", LEAKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_recorded_leak_has_its_cause(path: Path) -> None:
     """Each recorded leak has the cause of its name, and no other."""
     name = path.name.partition(".")[0]
@@ -56,7 +56,7 @@ def test_a_recorded_leak_has_its_cause(path: Path) -> None:
     assert ids - {name} <= ALSO.get(name, set()) or name == SINGLE
 
 
-@pytest.mark.parametrize("path", LEAKS, ids=lambda path: path.name.removesuffix(".txt"))
+@pytest.mark.parametrize("path", LEAKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_the_cause_of_a_whole_leak_comes_first(path: Path) -> None:
     """If all large stacks of a recording are one leak, its cause is the most specific one."""
     identifier = Identifier()
