@@ -51,6 +51,9 @@ class PastLeak:
 def past_of(history: History) -> dict[Fingerprint, StackPast]:
     """Return the past of each stack or site that has one."""
     drops, ceilings = history.known_drop, history.past_lifetimes.ceilings
+    # Each request for /metrics calls this for all targets. Most have no past: 5 us instead of 25 us.
+    if drops.max(initial=0.0) < min(MIN_KNOWN_DROP) and not ceilings.any():
+        return {}
     known: Floats = np.where(drops >= np.array(MIN_KNOWN_DROP, np.float32)[:, None], drops, np.float32(0))
     pasts = {}
     for row in np.flatnonzero(known.any(axis=0) | ceilings.any(axis=0)).tolist():
