@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 import leakwatch
-from leakwatch.leaks.ignore import glob
 from leakwatch.leaks.ownership import codeowners
+from leakwatch.settings.globs import glob
 
 codes: Any = import_module("re._constants")
 """The opcodes of parsed patterns, without types in typeshed, like the parser."""

@@ -17,6 +17,7 @@ from leakwatch.profile.wait_times import ages
 from leakwatch.settings.units import format_duration
 
 LEAK = ("service", "stack", "function", "wait", "verdict", "owner")
+RELATED = ("service", "stack", "related", "function", "wait")
 
 SPANS: Final = ("brief", "lasting")
 """Values of the label span, in the order of the known drops."""
@@ -56,7 +57,7 @@ def leak_metrics(leaks: Sequence[Leak], wall: Callable[[float], float]) -> Itera
         seen.add(labels, wall(leak.first_seen))
         detected.add(labels, None if leak.detected_at is None else wall(leak.detected_at))
     yield from (family.metric for family in (goroutines, growth, confidence, seen, detected))
-    yield _related(leaks)
+    yield from _related(leaks)
     yield _causes(leaks)
     yield _callers(leaks)
     yield from _findings(labelled)
@@ -113,18 +114,24 @@ def _costs(leaks: Labelled) -> Iterator[Metric]:
     yield from (family.metric for family in (stacks, resident, growth, until))
 
 
-def _related(leaks: Sequence[Leak]) -> Metric:
+def _related(leaks: Sequence[Leak]) -> Iterator[Metric]:
     related = GaugeMetricFamily(
         "leakwatch_leak_related_goroutines",
         "Goroutines of a stack that grows in step with a leak, and so belongs to it.",
-        labels=("service", "stack", "related", "function", "wait"),
+        labels=RELATED,
+    )
+    growth = GaugeMetricFamily(
+        "leakwatch_leak_related_growth_goroutines_per_second",
+        "Growth of such a stack, while it last grew.",
+        labels=RELATED,
     )
     for leak in leaks:
         for other in leak.related:
             stack = other.stack
             place = (shown(leak.service), leak.stack.fingerprint, stack.fingerprint, shown(stack.blamed.function))
             related.add_metric((*place, stack.wait), other.goroutines)
-    return related
+            growth.add_metric((*place, stack.wait), other.grew.rate)
+    yield from (related, growth)
 
 
 def _causes(leaks: Sequence[Leak]) -> Metric:

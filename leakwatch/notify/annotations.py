@@ -16,6 +16,7 @@ from leakwatch.leaks.wording import (
     holder_sentence,
     memory_sentence,
     related_line,
+    stack_line,
     waiting_sentence,
 )
 from leakwatch.model import Frame, Verdict
@@ -127,6 +128,9 @@ def _facts(leak: Leak, first_seen: float) -> list[str]:
         f"Confidence: {100 * leak.confidence:.0f} %.",
         memory_sentence(leak.memory) if leak.memory else "",
         f"Owner: {shown(leak.owner)}." if leak.owner else "",
+        f"Grows in step with: {', '.join(shown(stack_line(other)) for other in leak.in_step[:RELATED])}."
+        if leak.in_step
+        else "",
     ]
 
 

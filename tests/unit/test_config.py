@@ -269,6 +269,16 @@ def test_the_option_for_the_folder_of_evidence() -> None:
     assert (evidence.path, evidence.body_limit) == (Path("there"), 7)
 
 
+def test_the_redaction_of_evidence_applies_to_leaks() -> None:
+    """Labels that are redacted in stored profiles are not shown on leaks either: by default all of them."""
+    text = "evidence: {redact: {labels: [user*]}}"
+    default, some = (parse(each, "leakwatch.yml", Path()).judging().redaction.labels for each in ("", text))
+    assert default is not None
+    assert default.fullmatch("trace endpoint")
+    assert some is not None
+    assert (bool(some.fullmatch("user_id")), some.fullmatch("trace endpoint")) == (True, None)
+
+
 def test_an_empty_file_with_a_target(tmp_path: Path) -> None:
     """An empty file with a target on the command line gives the defaults and this target."""
     (tmp_path / "c.yml").write_text("")
