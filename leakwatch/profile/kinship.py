@@ -35,7 +35,7 @@ def are_kin(stack: Stack, other: Stack, is_own: IsOwn) -> bool:
 
 
 def is_built_on(stack: Stack, other: Stack, is_own: IsOwn) -> bool:
-    """Return whether `stack`, of a dependency, waits in the package that `other` belongs to, which many are built on.
+    """Return whether `stack`, of a dependency, waits in the package of `other`, which many libraries are built on.
 
     A Kubernetes watch reads from net/http or golang.org/x/net/http2, which run goroutines for its connection.
     """
