@@ -85,8 +85,10 @@ class ServiceLeaks:
     """Leak -> the rule that ignores it."""
     updates: int = 0
     """Updates since the last grouping."""
-    causes: dict[Fingerprint, tuple[frozenset[Fingerprint], Cause | None]] = field(default_factory=dict)
-    """Leak -> its stacks and their likely cause, a cache."""
+    causes: dict[Fingerprint, tuple[frozenset[tuple[Fingerprint, str]], Cause | None]] = field(
+        default_factory=dict
+    )
+    """Leak -> its stacks with their wait reasons, and their likely cause; a cache."""
     seen_calls: SeenCalls = field(default_factory=SeenCalls)
     built: list[Leak] = field(default_factory=list)
     built_at: float = NEVER

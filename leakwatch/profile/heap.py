@@ -1,4 +1,4 @@
-r"""Parses the text of `/debug/pprof/heap?debug=1`.
+r"""Parses the text of `/debug/pprof/heap?debug=1`, the same in Go 1.19, 1.26 and 1.27.
 
     heap profile: 269: 6965016 [332: 6986992] @ heap/1048576    header: sums of all records, 2 x sampling rate
     2: 2048 [3: 3072] @ 0x48c145 0x427585                       record: live objects: bytes [all ever allocated]
