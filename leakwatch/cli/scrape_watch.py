@@ -48,7 +48,7 @@ def run(url: str, options: TableOptions) -> None:
         interval=options.interval,
         timeout=options.timeout,
         cost_limit=options.cost_limit,
-        probes=ProbeSettings(leak_proof="off", full_dump="off"),
+        probes=ProbeSettings(leak_proof="off", full_dump="off", heap_profile="off"),
     )
     session = ScrapeSession([url], detection, settings)
     display = StackDisplay(session, options, terminal.console())

@@ -23,6 +23,8 @@ from leakwatch.leaks.target_state import DepartedTarget, TargetState
 from leakwatch.model import Fingerprint, JudgedStack, JudgedStacks, Stack, Target
 
 NEVER: Final = float("-inf")
+Explained = frozenset[tuple[Fingerprint, str]]
+"""Stacks with their wait reasons."""
 AT_ONCE: Final = 1 << 30  # updates, more than any service has targets
 STACKS_OF_SITE: Final = 20  # that the cause of a leak is looked for in
 
@@ -85,9 +87,7 @@ class ServiceLeaks:
     """Leak -> the rule that ignores it."""
     updates: int = 0
     """Updates since the last grouping."""
-    causes: dict[Fingerprint, tuple[frozenset[tuple[Fingerprint, str]], Cause | None]] = field(
-        default_factory=dict
-    )
+    causes: dict[Fingerprint, tuple[Explained, Cause | None]] = field(default_factory=dict)
     """Leak -> its stacks with their wait reasons, and their likely cause; a cache."""
     seen_calls: SeenCalls = field(default_factory=SeenCalls)
     built: list[Leak] = field(default_factory=list)

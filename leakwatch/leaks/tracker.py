@@ -215,7 +215,7 @@ class LeakTracker:
         return replace(leak, memory=memory_cost(service, leak))
 
     def _cause(self, service: ServiceState, group: Group) -> Cause | None:
-        """Return the likely cause of a leak, kept until its stacks or their wait reasons change: it takes 0.8 ms."""
+        """Return the likely cause of a leak; it takes 0.8 ms, and is kept until stacks or wait reasons change."""
         causes, key = service.leaks.causes, group.head.stack.fingerprint
         stacks = [stack for member in group.members for stack in service.stacks_of(member.stack)]
         members = frozenset((stack.fingerprint, stack.wait) for stack in stacks)

@@ -287,7 +287,7 @@ def reload(world: World) -> None:
     assert post(f"{world.daemon.url}/-/reload").status_code == 200
 
 
-def test_a_leak_that_vanishes_says_so(world: World, browser: Browser) -> None:
+def test_a_leak_that_ends_has_a_message(world: World, browser: Browser) -> None:
     """If a new rule hides the leak while its page is open, the page names the rule."""
     with Visit(browser, world.daemon.url, allowed="404") as page:
         page.goto(world.daemon.url + world.leak)

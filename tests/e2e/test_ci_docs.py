@@ -80,7 +80,7 @@ def filled(text: str, template: dict[str, Any], value: str) -> str:
     return text.replace(f"{{{{args.{argument['name']}}}}}", value)
 
 
-def test_the_query_tells_what_leaks(start: Programs, tmp_path: Path, leakwatch: Callable[..., Daemon]) -> None:
+def test_the_query_returns_the_leak(start: Programs, tmp_path: Path, leakwatch: Callable[..., Daemon]) -> None:
     """The query returns the number of leaking stacks: 0 for a healthy service, nothing for an unknown one."""
     (metric,) = BY_PROMETHEUS["spec"]["metrics"]
     query = metric["provider"]["prometheus"]["query"]

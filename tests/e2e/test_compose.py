@@ -97,7 +97,7 @@ PARTS = {
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_it_runs_and_its_health_check_tells(services: dict[str, Any], inside: Path, name: str) -> None:
+def test_it_runs_and_its_health_check_passes(services: dict[str, Any], inside: Path, name: str) -> None:
     """The real one starts with its configuration; its health check holds while it runs, and no longer."""
     debian, options, port = PARTS[name]
     command = [

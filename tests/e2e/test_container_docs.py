@@ -74,7 +74,7 @@ def run(section: str, path: str) -> str:
     return done.stdout
 
 
-def test_it_is_built_as_the_page_says(path: str) -> None:
+def test_the_page_describes_the_build(path: str) -> None:
     """The first command builds the image."""
     run("leakwatch in a container", path)
     assert podman("image", "exists", f"leakwatch:{__version__}") == ""

@@ -72,7 +72,7 @@ def prometheus(tmp_path: Path) -> Iterator[tuple[httpx.Client, list[int]]]:
     process.stop()
 
 
-def test_the_docs_say_it_as_it_is(leakwatch: Run, fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_docs_match_the_program(leakwatch: Run, fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command and the configuration of docs/scaling.md are such that a daemon runs with them."""
     monkeypatch.setenv("LEAKWATCH_PASSWORD", "secret")
     text = DOCS.read_text()

@@ -136,7 +136,7 @@ def test_what_does_not_run_is_not_healthy() -> None:
     assert done.stderr.startswith("leakwatch: no healthy leakwatch at 127.0.0.1, port 9979: ")
 
 
-def test_without_a_configuration_it_says_what_it_misses() -> None:
+def test_without_a_configuration_it_names_what_is_missing() -> None:
     """Run as it is, it looks for its configuration where it is to be mounted."""
     done = once()
     assert done.returncode == 1
@@ -160,7 +160,7 @@ def test_it_is_small(tmp_path: Path) -> None:
     assert sum(blob.stat().st_size for blob in (tmp_path / "pushed" / "blobs").rglob("*")) < PACKED_LIMIT
 
 
-def test_what_it_says_of_itself() -> None:
+def test_the_labels_of_the_image() -> None:
     """Labels, user, volume, port and signal are what deployments rely on."""
     found = image_config()
     config, labels = found["Config"], found["Labels"]

@@ -215,7 +215,7 @@ def test_it_reloads_as_documented(pod: Pod) -> None:
     wait_for(lambda: taken.findall(pod.metrics()) not in ([], before))
 
 
-def test_it_ends_when_told(pod: Pod) -> None:
+def test_it_ends_on_sigterm(pod: Pod) -> None:
     """After a stop, leakwatch ends without an error before a kubelet would kill it."""
     wait_for(lambda: "leakwatch_up{" in pod.metrics())
     pod.podman("stop", "--time", "300", f"{NAME}-0-leakwatch")

@@ -144,7 +144,7 @@ scrape_configs:
 LEAK = "main.FilterService"
 
 
-def test_a_leak_is_told_with_its_reason_from_the_first(
+def test_the_first_event_of_a_leak_has_its_wait_reason(
     start: Programs, leakwatch: Callable[..., Daemon], tmp_path: Path
 ) -> None:
     """In both formats `wait` is there when the leak is first suspected: no series without it comes before."""

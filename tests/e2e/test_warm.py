@@ -225,7 +225,7 @@ def test_scraping_goes_on_from_there(recorded: tuple[str, float]) -> None:
     assert len(leak.stack.frames) == 2
 
 
-def test_those_that_are_gone_have_heirs(recorded: tuple[str, float]) -> None:
+def test_removed_targets_have_replacements(recorded: tuple[str, float]) -> None:
     """A replacement gets the state of the pod before it; a removed pod without replacement is not a target."""
     url, begin = recorded
     now = begin + HOURS * HOUR
@@ -287,7 +287,7 @@ def test_a_new_pod_continues(recorded: tuple[str, float]) -> None:
     assert leak.detected_at < begin - 90 * HOUR
 
 
-def test_nothing_is_told_before_all_is_played(recorded: tuple[str, float]) -> None:
+def test_nothing_is_reported_before_the_replay_ends(recorded: tuple[str, float]) -> None:
     """Metrics and alerts do not show a leak before the backfill of its service is complete."""
     url, begin = recorded
 

@@ -224,7 +224,7 @@ def parts(wild: Wild, case: Case, name: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.service)
-def test_one_look_tells_all_of_it(wild: Wild, case: Case) -> None:
+def test_one_dump_shows_all_of_it(wild: Wild, case: Case) -> None:
     """Each leak has metrics with its origin, minimum age, memory and growth in bytes."""
     wait_for(lambda: parts(wild, case, "older_goroutines") and parts(wild, case, "bytes"))
     goroutines, older = parts(wild, case, "goroutines"), parts(wild, case, "older_goroutines")
@@ -237,7 +237,7 @@ def test_one_look_tells_all_of_it(wild: Wild, case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.service)
-def test_the_kept_evidence_tells_it_too(wild: Wild, case: Case) -> None:
+def test_the_stored_evidence_shows_it_too(wild: Wild, case: Case) -> None:
     """The evidence of each leak contains the function, its wait reason and its goroutines."""
     (leaking, *_) = case.leaks.items()
 
