@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Self, TypeVar
 
+import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from leakwatch.causes.model import OWN_CODE, Cause, FixedIn, Kind, StackPattern
@@ -167,6 +168,15 @@ class CauseFile(BaseSettings):
     """A file of causes, of one library or one shape of code."""
 
     causes: Annotated[tuple[CauseConfig, ...], NotEmpty]
+
+
+def load_shipped(path: Path) -> object:
+    """Return the content of a file that leakwatch ships, without the lines that errors name.
+
+    Tests read these files as strictly as those of users.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 20 times as fast, and not in every build of PyYAML
+    return yaml.load(path.read_bytes(), loader)  # noqa: S506  both loaders are safe
 
 
 def read_causes(path: Path, taken: Mapping[str, str]) -> dict[str, Cause]:

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from leakwatch.model import Frame, Stack
-from leakwatch.profile.blame import BASIS, IsOwn, innermost_own, is_companion, module_of, package_of, std_part
+from leakwatch.profile.blame import (
+    BASIS,
+    IsOwn,
+    distance,
+    innermost_own,
+    is_companion,
+    module_of,
+    package_of,
+    std_part,
+)
 from leakwatch.profile.fingerprint import normalise
 from leakwatch.profile.packages import is_std
 
@@ -23,6 +32,17 @@ def are_kin(stack: Stack, other: Stack, is_own: IsOwn) -> bool:
     if own is not None and other_own is not None:
         return not _inner(stack.frames, own).isdisjoint(_inner(other.frames, other_own))
     return not _parts(stack.frames, own).isdisjoint(_parts(other.frames, other_own))
+
+
+def is_built_on(stack: Stack, other: Stack, is_own: IsOwn) -> bool:
+    """Return whether `stack`, of a dependency, waits in the package of `other`, which many libraries are built on.
+
+    A Kubernetes watch reads from net/http or golang.org/x/net/http2, which run goroutines for its connection.
+    """
+    if distance(stack, is_own) != 1 or distance(other, is_own) != 2:
+        return False
+    package = package_of(other.blamed.function)
+    return any(package_of(frame.function) == package for frame in stack.frames)
 
 
 def _inner(frames: Sequence[Frame], own: int) -> set[str]:

@@ -8,11 +8,10 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from leakwatch.causes.file import Alternatives, NotEmpty
+from leakwatch.causes.file import Alternatives, NotEmpty, load_shipped
 from leakwatch.causes.matching import canonical
 from leakwatch.model import Stack
 from leakwatch.settings.base import BaseSettings
-from leakwatch.settings.file import read_settings
 from leakwatch.settings.globs import any_of
 
 FILE: Final = Path(__file__).with_name("goroutines.yml")
@@ -45,7 +44,7 @@ class Normal:
 @lru_cache(maxsize=1)
 def normal() -> tuple[Normal, ...]:
     """Return the kinds of normal goroutines; they are read when they are first needed."""
-    kinds = read_settings(FILE, NormalFile).goroutines
+    kinds = NormalFile.model_validate(load_shipped(FILE)).goroutines
     return tuple(Normal(any_of(kind.functions), kind.most) for kind in kinds)
 
 

@@ -38,7 +38,7 @@ def test_shipped_ids_differ() -> None:
 @pytest.mark.parametrize("cause", CAUSES.values(), ids=CAUSES)
 def test_shipped_texts(cause: Cause) -> None:
     """Each cause has a short title, an explanation, a fix in one sentence with code, calls, and references."""
-    assert len(cause.title) <= 100
+    assert len(cause.title) <= 90
     assert not cause.title.endswith(".")
     assert cause.explanation.endswith(".")
     assert cause.fix.endswith(".")

@@ -3,7 +3,7 @@
 import pytest
 
 from leakwatch.model import Stack
-from leakwatch.profile.kinship import are_kin
+from leakwatch.profile.kinship import are_kin, is_built_on
 from tests.support.stacks import IDENTIFIER, stack_of
 
 SERVE = "net/http.(*conn).serve"
@@ -52,3 +52,24 @@ def test_kinship(stack: Stack, other: Stack, *, expected: bool) -> None:
     """Stacks are kin if they share own code, a dependency, or a part of the standard library."""
     assert are_kin(stack, other, IDENTIFIER.is_own) is expected
     assert are_kin(other, stack, IDENTIFIER.is_own) is expected
+
+
+WATCH = stack_of(
+    "golang.org/x/net/http2.transportResponseBody.Read", "k8s.io/apimachinery/pkg/watch.(*StreamWatcher).receive"
+)
+STREAM = stack_of("golang.org/x/net/http2.(*clientStream).doRequest")
+
+
+@pytest.mark.parametrize(
+    ("stack", "other", "expected"),
+    [
+        pytest.param(WATCH, STREAM, True, id="a watch and its connection"),
+        pytest.param(STREAM, WATCH, False, id="in the other direction"),
+        pytest.param(WATCH, READ, False, id="a connection of another package"),
+        pytest.param(WATCH, NATS, False, id="another library"),
+        pytest.param(CHARGE, READ, False, id="own code"),
+    ],
+)
+def test_libraries_are_built_on_others(stack: Stack, other: Stack, *, expected: bool) -> None:
+    """A stack of a library is built on the stacks of the package of Go or of a basis that it waits in."""
+    assert is_built_on(stack, other, IDENTIFIER.is_own) is expected
