@@ -74,6 +74,14 @@ class StackPatternConfig(BaseSettings):
                 raise ValueError(f"{quote(wait)} is not a wait reason; valid are: {', '.join(sorted(REASONS))}")
         return waits
 
+    @field_validator("ratio")
+    @classmethod
+    def _is_range(cls, ratio: tuple[float, float]) -> tuple[float, float]:
+        low, high = ratio
+        if not 0 <= low <= high or not high:  # NaN fails as well
+            raise ValueError("must be the smallest and the largest multiple, such as [0.5, 2]")
+        return ratio
+
     def pattern(self) -> StackPattern:
         """Return the pattern."""
         return StackPattern(
