@@ -13,8 +13,8 @@ from typing import Final
 
 from leakwatch.leaks.candidate import Candidate
 from leakwatch.model import Fingerprint, Verdict
-from leakwatch.profile.blame import IsOwn, distance, is_companion, is_never_alone, is_vague, waits_for_others
-from leakwatch.profile.kinship import are_kin
+from leakwatch.profile.blame import IsOwn, distance, is_never_alone, is_vague, waits_for_others
+from leakwatch.profile.kinship import are_kin, relations
 
 MOST: Final = 0.7  # share of the growth of a site
 GROWS: Final = 0.5  # score below which a site does not grow now
@@ -95,21 +95,18 @@ def _members(
 
     `in_step`: the stacks that grow in step with each; `ordered`: the stacks, the one that is the first head first.
     """
-    free = dict.fromkeys(ordered)
+    free = {key: place for place, key in enumerate(ordered)}
+    kin = {key: relations(candidates[key].stack, is_own) for key in free}
     members = {}
     while free:
         head = next(iter(free))
         del free[head]
         found = members[head] = [head]
         for key in found:  # the list grows meanwhile
-            if key != head and is_companion(candidates[key].stack):
+            if key != head and kin[key].is_companion:
                 continue  # it is in step with everything that waits
-            near = [
-                other
-                for other in free
-                if other in in_step[key] and are_kin(candidates[head].stack, candidates[other].stack, is_own)
-            ]
-            found += near
+            near = [other for other in in_step[key] & free.keys() if are_kin(kin[head], kin[other])]
+            found += sorted(near, key=free.__getitem__)
             for other in near:
                 del free[other]
     return members

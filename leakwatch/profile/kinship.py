@@ -4,6 +4,7 @@ They can, if they share own code, a dependency, or a part of the standard librar
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from leakwatch.model import Frame, Stack
@@ -15,14 +16,33 @@ SERVERS: Final = ("net/http.(*conn).serve", "net/http.(*http2serverConn)", "goog
 """Callers that all handlers of a process share."""
 
 
-def are_kin(stack: Stack, other: Stack, is_own: IsOwn) -> bool:
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """What a stack can share with others.
+
+    `inner`: the package of its innermost own code and the dependencies that it waits in, None without own code;
+    `parts`: its dependencies, and the parts of the standard library that it waits in.
+    """
+
+    is_companion: bool
+    inner: frozenset[str] | None
+    parts: frozenset[str]
+
+
+def relations(stack: Stack, is_own: IsOwn) -> Relations:
+    """Return what `stack` can share with others: 40 us, while a comparison of two takes 0.3 us."""
+    own = innermost_own(stack.frames, is_own)
+    inner = None if own is None else frozenset(_inner(stack.frames, own))
+    return Relations(is_companion(stack), inner, frozenset(_parts(stack.frames, own)))
+
+
+def are_kin(one: Relations, other: Relations) -> bool:
     """Return whether two stacks that grow in step can have one cause."""
-    if is_companion(stack) or is_companion(other):
+    if one.is_companion or other.is_companion:
         return True
-    own, other_own = (innermost_own(each.frames, is_own) for each in (stack, other))
-    if own is not None and other_own is not None:
-        return not _inner(stack.frames, own).isdisjoint(_inner(other.frames, other_own))
-    return not _parts(stack.frames, own).isdisjoint(_parts(other.frames, other_own))
+    if one.inner is not None and other.inner is not None:
+        return not one.inner.isdisjoint(other.inner)
+    return not one.parts.isdisjoint(other.parts)
 
 
 def _inner(frames: Sequence[Frame], own: int) -> set[str]:
