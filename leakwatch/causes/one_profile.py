@@ -36,7 +36,7 @@ def explained(
 
 
 class _Kin:
-    """What the leak of a stack is found by; computed once per stack, because all pairs are compared."""
+    """Properties of a stack by which its leak is found, computed once, because all pairs are compared."""
 
     __slots__ = ("distance", "package", "packages", "relations")
 

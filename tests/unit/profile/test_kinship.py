@@ -39,6 +39,12 @@ KAFKA = stack_of("github.com/twmb/franz-go/pkg/kgo.(*Client).reapConnectionsLoop
         ),
         pytest.param(PUSH, stack_of("net/http.(*connReader).backgroundRead"), True, id="a companion"),
         pytest.param(
+            stack_of("github.com/spf13/viper.(*Viper).WatchConfig.func1"),
+            stack_of("github.com/fsnotify/fsnotify.(*inotify).readEvents"),
+            True,
+            id="a library and the goroutine it starts of another",
+        ),
+        pytest.param(
             stack_of(
                 "golang.org/x/net/http2.(*Framer).ReadFrame", "k8s.io/client-go/tools/cache.(*Reflector).Run"
             ),
