@@ -75,6 +75,14 @@ class StackPatternConfig(BaseSettings):
                 raise ValueError(f"{quote(wait)} is not a wait reason; valid are: {', '.join(sorted(REASONS))}")
         return waits
 
+    @field_validator("ratio")
+    @classmethod
+    def _is_range(cls, ratio: tuple[float, float]) -> tuple[float, float]:
+        low, high = ratio
+        if not 0 <= low <= high or not high:  # NaN fails as well
+            raise ValueError("must be the smallest and the largest multiple, such as [0.5, 2]")
+        return ratio
+
     def pattern(self) -> StackPattern:
         """Return the pattern."""
         return StackPattern(
@@ -117,7 +125,7 @@ class CauseConfig(BaseSettings):
     """Lines of Go that fix it."""
     fixed_in: dict[str, FixedInConfig] = Field(default_factory=dict)
     """Module -> version that fixes the cause."""
-    references: tuple[str, ...] = ()
+    references: tuple[Annotated[str, Field(pattern="^https?://")], ...] = ()
     goroutineleak: bool = False
     """Whether Go's leak profile can report these goroutines."""
     match: Annotated[tuple[StackPatternConfig, ...], NotEmpty]

@@ -133,7 +133,7 @@ def _by_heap(parts: Iterable[str], results: Sequence[ProbeResults]) -> list[Call
             merged[caller.function.function] = HeapCaller(other.function, size, objects)
         size = sum(profile.size for profile in profiles)
         largest = sorted(merged.values(), key=lambda caller: -caller.size)[:PER_WAY]
-        if largest:
+        if largest and size:
             return [_of_heap(caller, part, size) for caller in largest if caller.size >= LEAST_SHARE * size]
     return []
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from leakwatch.leaks.candidate import Candidate
-from leakwatch.model import Fingerprint, Stack, Verdict
-from leakwatch.profile.blame import IsOwn, distance, is_companion, is_never_alone, is_vague, waits_for_others
-from leakwatch.profile.kinship import are_kin, is_built_on
+from leakwatch.model import Fingerprint, Verdict
+from leakwatch.profile.blame import IsOwn, distance, is_never_alone, is_vague, waits_for_others
+from leakwatch.profile.kinship import are_kin, is_built_on, relations
 
 MOST: Final = 0.7  # share of the growth of a site
 GROWS: Final = 0.5  # score below which a site does not grow now
@@ -95,31 +95,25 @@ def _members(
 
     `in_step`: the stacks that grow in step with each; `ordered`: the stacks, the one that is the first head first.
     """
-    free = dict.fromkeys(ordered)
+    free = {key: place for place, key in enumerate(ordered)}
+    kin = {key: relations(candidates[key].stack, is_own) for key in free}
     members = {}
     while free:
         head = next(iter(free))
         del free[head]
         found = members[head] = [head]
         for key in found:  # the list grows meanwhile
-            if key != head and is_companion(candidates[key].stack):
+            if key != head and kin[key].is_companion:
                 continue  # it is in step with everything that waits
-            stack = candidates[key].stack
             near = [
                 other
-                for other in free
-                if other in in_step[key]
-                and _may_join(candidates[other].stack, stack, candidates[head].stack, is_own)
+                for other in in_step[key] & free.keys()
+                if are_kin(kin[head], kin[other]) or is_built_on(kin[key], kin[other])
             ]
-            found += near
+            found += sorted(near, key=free.__getitem__)
             for other in near:
                 del free[other]
     return members
-
-
-def _may_join(stack: Stack, member: Stack, head: Stack, is_own: IsOwn) -> bool:
-    """Return whether a stack in step with a member of a leak belongs to the leak."""
-    return are_kin(head, stack, is_own) or is_built_on(member, stack, is_own)
 
 
 def _representatives(candidates: Candidates) -> dict[Fingerprint, Fingerprint]:

@@ -128,7 +128,8 @@ def _facts(leak: Leak, first_seen: float) -> list[str]:
         f"Confidence: {100 * leak.confidence:.0f} %.",
         memory_sentence(leak.memory) if leak.memory else "",
         f"Owner: {shown(leak.owner)}." if leak.owner else "",
-        f"Grows in step with: {', '.join(shown(stack_line(other)) for other in leak.in_step[:RELATED])}."
+        f"Grows in step with: {', '.join(shown(stack_line(other)) for other in leak.in_step[:RELATED])}"
+        f"{_more(leak.in_step, RELATED)}."
         if leak.in_step
         else "",
     ]
@@ -163,7 +164,7 @@ def _listed(names: Sequence[str]) -> str:
     return "\n".join(names[:LISTED_TARGETS]) + _more(names, LISTED_TARGETS)
 
 
-def _more(names: Sequence[str], limit: int) -> str:
+def _more(names: Sequence[object], limit: int) -> str:
     return f" and {len(names) - limit:,} more" if len(names) > limit else ""
 
 

@@ -75,7 +75,8 @@ def check(  # noqa: PLR0913  each is an option
         str | None, typer.Option(metavar="DURATION", help="Unit of all windows (default: a 24th of --for).")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="File with own_code, series_limit, owners and ignore.")
+        Path | None,
+        typer.Option("--config", "-c", help="File with own_code, series_limit, owners, ignore and causes."),
     ] = None,
     output: Annotated[CheckFormat, typer.Option("--format", help="Output format.")] = CheckFormat.TABLE,
     fail_on: Annotated[FailOn, typer.Option(help="Exit with 1 from this verdict on.")] = FailOn.LEAKING,

@@ -94,6 +94,12 @@ def test_the_most_specific_cause_comes_first() -> None:
     assert all(first <= second for first, second in pairwise(kinds))
 
 
+def test_goroutines_of_redis_clients() -> None:
+    """Clients of go-redis 9 are recognised by the goroutine of their maintenance notifications."""
+    loop = "github.com/redis/go-redis/v9/maintnotifications.(*CircuitBreakerManager).cleanupLoop"
+    assert explained(loop) == ["redis-client-not-closed"]
+
+
 def test_explain_returns_the_first_match() -> None:
     """`explain` returns the most specific cause, and None if none matches."""
     catalogue = Catalogue()

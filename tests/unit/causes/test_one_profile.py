@@ -22,8 +22,6 @@ LEAST = 30
 CATALOGUE = Catalogue()
 IDS = {cause.id for cause in shipped()}
 
-ALSO = {"viper-watch-config-again": {"fsnotify-watcher-not-closed"}}
-"""Cause of a recording -> causes that are true as well, of stacks that share no library with the leak."""
 SINGLE = "finalizer-blocked"
 """The cause of a single goroutine: Go runs all finalizers in one."""
 UNRECORDED = {
@@ -53,7 +51,7 @@ def test_a_recorded_leak_has_its_cause(path: Path) -> None:
     _, causes = causes_of(path, 1 if name == SINGLE else LEAST)
     ids = {cause.id for cause in causes.values()}
     assert name in ids
-    assert ids - {name} <= ALSO.get(name, set()) or name == SINGLE
+    assert ids == {name} or name == SINGLE
 
 
 @pytest.mark.parametrize("path", LEAKS, ids=lambda path: f"{path.parent.name}-{path.stem}")

@@ -105,3 +105,11 @@ def test_of_many_leaks_few_are_compared_one_by_one(monkeypatch: pytest.MonkeyPat
     pairs = in_step(series(*levels), {key(row): onset(60) for row in range(101)})
     assert [(int(one, 16), int(other, 16)) for one in pairs for other in pairs[one]] == [(0, 100), (100, 0)]
     assert len(compared) < 101 * 100 / 2 / 10
+
+
+def test_of_very_many_leaks_the_fastest_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time to compare all pairs stays bounded; stacks beyond the limit are in step with none."""
+    monkeypatch.setattr(correlation, "MOST_COMPARED", 3)
+    levels = [ARRIVALS, 2 * ARRIVALS, 3 * ARRIVALS, ARRIVALS / 2]
+    pairs = in_step(series(*levels), {key(row): onset(80) for row in range(4)})
+    assert {one for one in pairs if pairs[one]} == {key(0), key(1), key(2)}

@@ -139,6 +139,13 @@ def test_heap_profiles_of_all_targets_are_added() -> None:
     assert leak.callers[0].share == 0.9
 
 
+def test_a_heap_profile_without_bytes_names_nobody() -> None:
+    """A record of live objects of zero bytes, which no Go process writes, has no shares."""
+    pipeline = leaking()
+    state_of(pipeline).probe_results.heap[BUS] = HeapPart(0.0, 5, (HeapCaller(own("dial"), 0.0, 9),))
+    assert names(leak_of(pipeline)) == []
+
+
 def test_net_http_is_called_by_healthy_code_too() -> None:
     """Memory and calls of parts of the standard library are only a hint."""
     pipeline = leaking(Trace((DO, own("poll"))), leaked=Trace(READ_LOOP.frames))

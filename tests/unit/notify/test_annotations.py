@@ -1,6 +1,7 @@
 """Annotations of alerts: texts, and their size limits."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -65,6 +66,15 @@ def test_an_ordinary_deep_stack_is_whole() -> None:
         Frame(f"example.com/shop/server.(*Conn).step{i}", f"/src/shop/server/conn{i}.go", i) for i in range(100)
     )
     assert text.stack(frames, 12_000).count("\n") == 199
+
+
+def test_leaks_in_step_are_counted() -> None:
+    """The description names some of the leaks that grow in step, and has the number of the others."""
+    one = leak()
+    many = text.leaking(replace(one, in_step=(one.stack,) * 12), "http://x/", float("nan"))
+    assert " and 7 more." in many["description"]
+    few = text.leaking(replace(one, in_step=(one.stack,) * 2), "http://x/", float("nan"))
+    assert "more." not in few["description"]
 
 
 def test_a_leak_of_unknown_age_has_no_date() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from leakwatch.model import Stack
-from leakwatch.profile.kinship import are_kin, is_built_on
+from leakwatch.profile.kinship import are_kin, is_built_on, relations
 from tests.support.stacks import IDENTIFIER, stack_of
 
 SERVE = "net/http.(*conn).serve"
@@ -39,6 +39,12 @@ KAFKA = stack_of("github.com/twmb/franz-go/pkg/kgo.(*Client).reapConnectionsLoop
         ),
         pytest.param(PUSH, stack_of("net/http.(*connReader).backgroundRead"), True, id="a companion"),
         pytest.param(
+            stack_of("github.com/spf13/viper.(*Viper).WatchConfig.func1"),
+            stack_of("github.com/fsnotify/fsnotify.(*inotify).readEvents"),
+            True,
+            id="a library and the goroutine it starts of another",
+        ),
+        pytest.param(
             stack_of(
                 "golang.org/x/net/http2.(*Framer).ReadFrame", "k8s.io/client-go/tools/cache.(*Reflector).Run"
             ),
@@ -50,8 +56,9 @@ KAFKA = stack_of("github.com/twmb/franz-go/pkg/kgo.(*Client).reapConnectionsLoop
 )
 def test_kinship(stack: Stack, other: Stack, *, expected: bool) -> None:
     """Stacks are kin if they share own code, a dependency, or a part of the standard library."""
-    assert are_kin(stack, other, IDENTIFIER.is_own) is expected
-    assert are_kin(other, stack, IDENTIFIER.is_own) is expected
+    one, two = (relations(each, IDENTIFIER.is_own) for each in (stack, other))
+    assert are_kin(one, two) is expected
+    assert are_kin(two, one) is expected
 
 
 WATCH = stack_of(
@@ -72,4 +79,5 @@ STREAM = stack_of("golang.org/x/net/http2.(*clientStream).doRequest")
 )
 def test_libraries_are_built_on_others(stack: Stack, other: Stack, *, expected: bool) -> None:
     """A stack of a library is built on the stacks of the package of Go or of a basis that it waits in."""
-    assert is_built_on(stack, other, IDENTIFIER.is_own) is expected
+    one, two = (relations(each, IDENTIFIER.is_own) for each in (stack, other))
+    assert is_built_on(one, two) is expected
