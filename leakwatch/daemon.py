@@ -106,6 +106,7 @@ class Daemon:
         log.info(
             "leakwatch runs", version=__version__, url=self.url, metrics=f"{self.url}/metrics", address=web.address
         )
+        await asyncio.to_thread(self.pipeline.settings.causes.load)  # the first leak would wait for it
         await self._stop.wait()
         log.info("leakwatch stops")
         await self._end_work(web.stop())

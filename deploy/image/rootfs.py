@@ -29,6 +29,7 @@ UNUSED_PACKAGES = (
     *("numpy/f2py", "numpy/fft", "numpy/polynomial", "numpy/random", "numpy/testing"),
     # rich imports pygments, but leakwatch highlights no source code
     *("pygments/lexers/[!_]*", "pygments/lexers/_*_builtins.py"),
+    *("pygments/styles/[!_]*", "pygments/formatters/[!_]*"),
     "pydantic/v1",  # for code that was written for pydantic 1
     "yaml/_yaml*.so",  # leakwatch reads YAML with the loader in Python
 )
