@@ -103,10 +103,13 @@ def test_the_last_groups_of_a_failing_server_stay(answer: Answer, message: str) 
         source = f"{server.url}/list"
     assert [group.targets for group in updates[-1]] == [("c:1",)]
     failures = [line for line in log if line["log_level"] == "error"]
-    assert [(line["kept"], line["source"], line["job"], line["mechanism"]) for line in failures] == [
+    assert {(line["kept"], line["source"], line["job"], line["mechanism"]) for line in failures} == {
         (3, source, "j", "http")
-    ]
-    assert message in failures[0]["error"]
+    }
+    # On a busy machine, a response may arrive without the beginning of its body, which the message quotes.
+    assert any(message in line["error"] for line in failures)
+    assert len({line["error"].partition(": '")[0] for line in failures}) == 1
+    assert len({line["error"] for line in failures}) == len(failures)
     assert [line["event"] for line in log if line["log_level"] == "info"] == ["discovery works again"]
     assert status.succeeded == 7.0
 
