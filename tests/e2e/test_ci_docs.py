@@ -137,7 +137,8 @@ def test_looks_of_the_page(line: str) -> None:
     """Every live table of the page is a command line that is understood."""
     words = [re.sub(r":6060$", f":{free_port()}", word) for word in shlex.split(line)[1:]]
     done = subprocess.run([*LEAKWATCH, *words, "--timeout", "0.3"], capture_output=True, text=True, check=False)
-    assert (done.returncode, "Connection refused" in done.stderr) == (1, True)
+    assert done.returncode == 1
+    assert "Connection refused" in done.stderr or "no connection within" in done.stderr  # on a busy machine
 
 
 def test_every_command_is_one_of_those() -> None:

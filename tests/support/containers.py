@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from leakwatch import __version__
-from tests.support.waiting import HANG
+from tests.support.waiting import HANG, wait_for
 
 ROOT = Path(__file__).parents[2]
 IMAGE = f"localhost/leakwatch:{__version__}"
@@ -120,4 +120,6 @@ def container(*arguments: str | Path, options: tuple[str, ...] = (), network: st
     try:
         yield Container(name)
     finally:
-        podman("--runtime=runc", "rm", "--force", "--volumes", "--time=1", name)
+        command = ["podman", "--runtime=runc", "rm", "--force", "--volumes", "--time=1", name]
+        # On a busy machine, a container may still run a second after it was killed.
+        wait_for(lambda: subprocess.run(command, check=False, capture_output=True).returncode == 0)
