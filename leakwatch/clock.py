@@ -19,7 +19,7 @@ BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 thread_cpu_seconds: Final = time.thread_time
-"""Returns the CPU seconds that this thread has used. No function: each step of a scrape calls it twice."""
+"""Returns the CPU seconds that this thread has used. An alias: each step of a scrape calls it twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,8 +127,9 @@ def text(
     console = terminal.recorder()
     console.print(_head("---", SHRANK, old), _head("+++", GREW, new), sep="\n", soft_wrap=True)
     by = options.by
-    listed = [row for row in by_group if not (options.limit and by is GroupBy.STACK and _is_normal(row))]
-    shown = largest(listed, options.limit)
+    shown = largest(by_group, options.limit)
+    if options.limit and by is GroupBy.STACK:
+        shown = [row for row in shown if not _is_normal(row)]
     if shown:
         table = _stacks(shown) if by is GroupBy.STACK else _groups(shown, by)
         if not terminal.fits(console, table):

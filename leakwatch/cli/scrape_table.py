@@ -30,19 +30,23 @@ class ScrapeTable:
     def render(self, rows: Sequence[Row], limit: int) -> str:
         """Return the first `limit` rows, in a shorter form if the terminal is too narrow.
 
-        Stacks that a healthy process has are counted in one line. A limit of 0 shows all rows.
+        Stacks among them that a healthy process has are counted in one line. A limit of 0 shows all rows.
         """
         console = terminal.recorder()
         by_stack = self._by is GroupBy.STACK
-        normal = [row for row in rows if limit and by_stack and is_normal(row.samples[0].stack, row.goroutines)]
-        rows = [row for row in rows if row not in normal]
-        shown = rows[:limit] if limit else rows
+        shown, normal = list[Row](), list[Row]()
+        for row in rows:  # to look up 50,000 small stacks would take seconds
+            if limit and len(shown) == limit:
+                break
+            is_hidden = limit and by_stack and is_normal(row.samples[0].stack, row.goroutines)
+            (normal if is_hidden else shown).append(row)
+        more = len(rows) - len(shown) - len(normal)
         table = self._stacks(shown) if by_stack else self._groups(shown, styled)
         if not terminal.fits(console, table):
             table = self._short_stacks(shown) if by_stack else self._groups(shown, short_cell)
         console.print(table)
-        if len(shown) < len(rows):
-            console.print(f"{len(rows) - len(shown)} more; --limit 0 shows all")
+        if more:
+            console.print(f"{more} more; --limit 0 shows all")
         if normal:
             goroutines = sum(row.goroutines for row in normal)
             hidden = f"{goroutines} goroutines that a healthy process has are hidden, in {len(normal)} stacks"

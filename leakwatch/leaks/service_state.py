@@ -26,7 +26,7 @@ NEVER: Final = float("-inf")
 Explained = frozenset[tuple[Fingerprint, str]]
 """Stacks with their wait reasons."""
 AT_ONCE: Final = 1 << 30  # updates, more than any service has targets
-STACKS_OF_SITE: Final = 20  # that the cause of a leak is looked for in
+STACKS_OF_SITE: Final = 20  # that are compared with the catalogue of causes
 
 
 @dataclass(frozen=True, slots=True)

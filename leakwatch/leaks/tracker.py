@@ -95,6 +95,7 @@ class LeakTracker:
         rules = {key: rule for key, candidate in candidates.items() if (rule := self._rule(service, candidate))}
         leaks.groups = groups(candidates, self._is_own, rules)
         leaks.rules = {key: rules[key] for key in leaks.groups.keys() & rules.keys()}
+        leaks.causes = {key: leaks.causes[key] for key in leaks.groups.keys() & leaks.causes.keys()}
         events = self._report(service, time)
         self.revision += len(events)
         for key in [key for key, candidate in candidates.items() if candidate.verdict is Verdict.NORMAL]:

@@ -87,7 +87,7 @@ def holder_sentence(leak: Leak) -> str:
     if not leak.holders:
         return ""
     stacks = ", ".join(stack_line(holder.stack) for holder in leak.holders)
-    return f"They probably wait for {stacks}, which has not moved."
+    return f"They probably wait for {stacks}, which {'has' if len(leak.holders) == 1 else 'have'} not moved."
 
 
 def cause_sentence(leak: Leak) -> str:

@@ -12,7 +12,7 @@ def frame(function: str) -> Frame:
     if function.startswith(("main.", "example.com/shop")):
         return Frame(function, f"/src/{package}/x.go", 7)
     has_host = "." in function.partition("/")[0]
-    file = f"/root/go/pkg/mod/{package}@v1.2.3/x.go" if has_host else f"/usr/local/go/src/{package}/x.go"
+    file = f"/go/pkg/mod/{package}@v1.2.3/x.go" if has_host else f"/usr/local/go/src/{package}/x.go"
     return Frame(function, file, 7)
 
 

@@ -12,7 +12,7 @@ GRPC = "google.golang.org/grpc.(*addrConn).run"
 @pytest.mark.parametrize(
     ("function", "file", "expected"),
     [
-        pytest.param(LIB, "/root/go/pkg/mod/example.com/shop/lib@v1.2.0/lib.go", True, id="module cache"),
+        pytest.param(LIB, "/go/pkg/mod/example.com/shop/lib@v1.2.0/lib.go", True, id="module cache"),
         pytest.param(LIB, "example.com/shop/lib@v1.2.0/lib.go", True, id="trimpath"),
         pytest.param(LIB, "/src/vendor/example.com/shop/lib/lib.go", True, id="vendor"),
         pytest.param(LIB, "example.com/shop/lib@v0.0.0/lib.go", False, id="replaced by a directory"),
@@ -29,7 +29,7 @@ GRPC = "google.golang.org/grpc.(*addrConn).run"
         pytest.param(GRPC, "/go/src/google.golang.org/grpc/clientconn.go", True, id="GOPATH"),
         pytest.param(LIB, "/go/src/example.com/shop/lib/lib.go", False, id="own code in GOPATH"),
         pytest.param(GRPC, "", True, id="a known library without a file"),
-        pytest.param("main.main", "/root/go/pkg/mod/example.com/cmd@v1.0.0/main.go", False, id="package main"),
+        pytest.param("main.main", "/go/pkg/mod/example.com/cmd@v1.0.0/main.go", False, id="package main"),
     ],
 )
 def test_dependencies(function: str, file: str, *, expected: bool) -> None:
