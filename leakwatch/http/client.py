@@ -3,14 +3,13 @@
 No other module makes HTTP clients.
 """
 
-import os
-import socket
 import ssl
 
 import httpx
 
 from leakwatch import __version__
 from leakwatch.http.settings import TlsConfig
+from leakwatch.http.transport import Transport
 
 USER_AGENT = f"leakwatch/{__version__}"
 
@@ -89,10 +88,6 @@ class Client:
             self._client, self._context = self._new_client(context), context
         return self._client
 
-    async def disconnect(self) -> None:
-        """Close the connection. The next request connects again."""
-        await self._drop()
-
     async def close(self) -> None:
         """Close the connection. The client does not connect again."""
         self._closed = True
@@ -104,24 +99,9 @@ class Client:
             await client.aclose()
 
     def _new_client(self, context: ssl.SSLContext) -> httpx.AsyncClient:
-        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None)
         return httpx.AsyncClient(
-            transport=self._transport
-            or httpx.AsyncHTTPTransport(verify=context, limits=limits, uds=self._socket, trust_env=False),
+            transport=self._transport or Transport(context, socket=self._socket),
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"},
             timeout=httpx.Timeout(self._timeout, connect=self._timeout / 2),
             trust_env=False,
         )
-
-
-def system_message(error: BaseException | None) -> str:
-    """Return the message of the operating system behind `error`, such as "Connection refused", or ""."""
-    if isinstance(error, socket.gaierror):
-        return f"{error.strerror or error}"
-    if isinstance(error, ssl.SSLError):  # its errno is OpenSSL's
-        return str(error)
-    if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
-    if isinstance(error, BaseExceptionGroup):  # one error per address of the host
-        return next(filter(None, map(system_message, error.exceptions)), "")
-    return system_message(error.__cause__ or error.__context__) if error else ""

@@ -25,22 +25,18 @@ class FakeFetcher(Fetcher):
 
     def reconnect(self) -> None:
         """Replace the connection. The next response comes over a new one."""
-        self._transport.socket = object()
+        self._transport.connection = object()
 
 
 class _Transport(httpx.AsyncBaseTransport):
     """Passes each request to `respond`."""
 
     def __init__(self, respond: Respond) -> None:
-        self.socket = object()
+        self.connection = object()
         self._respond = respond
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the response to one request."""
         status, body = self._respond(request)
         # httpx.MockTransport does not serve here: its responses are read already, and cannot be streamed raw.
-        return httpx.Response(status, stream=httpx.ByteStream(body), extensions={"network_stream": self})
-
-    def get_extra_info(self, _name: str) -> object:
-        """Return the simulated socket, as the network streams of httpcore do."""
-        return self.socket
+        return httpx.Response(status, stream=httpx.ByteStream(body), extensions={"connection": self.connection})

@@ -16,8 +16,10 @@ import httpx
 
 from leakwatch.clock import Turns
 from leakwatch.errors import MASK, QUOTE_LIMIT, FetcherClosed, NotAProfile, ScrapeError, quote
-from leakwatch.http.client import Client, TlsError, system_message
+from leakwatch.http.client import Client, TlsError
+from leakwatch.http.response import CLOSED
 from leakwatch.http.settings import HttpSettings
+from leakwatch.http.sockets import system_message
 
 MAX_REDIRECTS = 3
 PIECE_SIZE = 65_536
@@ -25,8 +27,6 @@ PIECE_SIZE = 65_536
 QUOTED_BODY_SIZE = 200
 NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"}
 """Reasons of OpenSSL for a response that is not TLS."""
-CLOSED = "peer closed connection"
-"""The beginning of the message of h11 for a body that ends early. Its other messages are about invalid HTTP."""
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
@@ -70,17 +70,20 @@ class Fetcher:
         self.size_limit = size_limit
         self._client = client
         self._settings = settings
-        self._socket: object = None
-        """The socket of the latest response."""
+        self._connection: object = None
+        """The connection of the latest response."""
         self._extensions = (
             {"sni_hostname": settings.tls_config.server_name} if settings.tls_config.server_name else {}
         )
 
     def with_profile(self, name: str, size_limit: int, **params: str) -> "Fetcher":
-        """Return a fetcher of another profile of the same process, over the same connection."""
-        return self._with_url(
-            self.url.copy_with(path=self.url.path.removesuffix("goroutine") + name, params=params), size_limit
-        )
+        """Return a fetcher of another profile of the same process, over the same connection.
+
+        `params` replace the parameter `debug`; the other parameters stay.
+        """
+        path = self.url.path.removesuffix("goroutine") + name
+        query = self.url.params.remove("debug").merge(params)
+        return self._with_url(self.url.copy_with(path=path, params=query or None), size_limit)
 
     def with_path(self, path: str, size_limit: int) -> "Fetcher":
         """Return a fetcher of another path of the same address, over the same connection."""
@@ -90,11 +93,15 @@ class Fetcher:
         return Fetcher(self._client, url, self._settings, timeout=self.timeout, size_limit=size_limit)
 
     async def fetch(self, feed: Feed, *, query: bytes | None = None) -> Fetched:
-        """Pass the body to `feed` in pieces; `query` replaces the query of the URL.
+        """Pass the body to `feed` in pieces; `query` is placed before the query of the URL.
 
         Raises ScrapeError, and FetcherClosed if the fetcher is closed.
         """
-        url = self.url if query is None else self.url.copy_with(query=query)
+        url = (
+            self.url
+            if query is None
+            else self.url.copy_with(query=b"&".join(filter(None, (query, self.url.query))))
+        )
         transfer = _Transfer()
         try:
             return await self._fetch(url, feed, transfer)
@@ -107,9 +114,6 @@ class Fetcher:
             async with asyncio.timeout(self.timeout):
                 await self._follow(url, feed, transfer)
         except TimeoutError as error:
-            # httpcore does not release a connection that is cancelled at certain steps, as in 1 of 900 timeouts.
-            # All later requests would wait for this connection, and the target would stay down.
-            await self._client.disconnect()
             raise ScrapeError("timeout", f"no complete response within {self.timeout:g} s") from error
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, UnicodeError, zlib.error) as error:
             if self._client.is_closed:
@@ -144,9 +148,9 @@ class Fetcher:
         client = await self._client.get()
         request = client.build_request("GET", url, headers=headers, extensions=self._extensions)
         response = await client.send(request, stream=True, follow_redirects=False)
-        socket = response.extensions["network_stream"].get_extra_info("socket")
-        transfer.new_connection |= socket is not self._socket
-        self._socket = socket
+        connection = response.extensions["connection"]
+        transfer.new_connection |= connection is not self._connection
+        self._connection = connection
         try:
             yield response
         finally:
@@ -155,7 +159,11 @@ class Fetcher:
     async def _read(self, response: httpx.Response, feed: Feed, transfer: _Transfer) -> None:
         if response.status_code != httpx.codes.OK:
             body = await _quoted_body(response)
-            raise ScrapeError("status", f"HTTP {response.status_code} for {response.url.path}{body}")
+            raise ScrapeError(
+                "status",
+                f"HTTP {response.status_code} for {response.url.path}{body}",
+                status=response.status_code,
+            )
         transfer.content_type = response.headers.get("Content-Type", "")
         turns, joined = Turns(), bytearray()
         async for piece in _pieces(response, turns):

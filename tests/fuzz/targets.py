@@ -3,6 +3,8 @@
 An input gives a result or one of leakwatch's own errors, within CPU time and memory that are linear in its length.
 """
 
+import contextlib
+import json
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -10,17 +12,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import httpx
 from pydantic import TypeAdapter
 
 from leakwatch import config
 from leakwatch.cli.analyze.csv_file import CsvRecording
-from leakwatch.cli.scrape_once import render
+from leakwatch.cli.scrape_once import document, render
 from leakwatch.discovery import file as file_sd
 from leakwatch.discovery import http as http_sd
 from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.errors import LeakwatchError
+from leakwatch.http.response import HEAD_LIMIT, Response
 from leakwatch.leaks.ownership import codeowners
-from leakwatch.profile import dump, formats, heap, proto, redact, symbols, text
+from leakwatch.pasted import reader
+from leakwatch.profile import dump, heap, proto, redact, symbols, text
 from leakwatch.profile.body import Body
 from leakwatch.profile.dump_stacks import DumpIndex, waiting
 from leakwatch.profile.grouping import GroupBy
@@ -88,9 +93,12 @@ def _heap(data: bytes) -> None:
 
 
 def _saved(data: bytes) -> None:
-    source = formats.read(data, pasted=True)
-    for output in ("json", "folded", "pprof"):
-        render(source, GroupBy.SITE, output, 0)
+    file = reader.read(data)
+    for index, profile in enumerate(file.profiles[:3]):
+        assert json.dumps(document(file, index, GroupBy.SITE))
+        for output in ("folded", "pprof"):
+            if not profile.is_difference:
+                render(profile, GroupBy.SITE, output, 0)
 
 
 def _metrics(data: bytes) -> None:
@@ -103,6 +111,19 @@ def _metrics(data: bytes) -> None:
 def _symbol(data: bytes) -> None:
     names = symbols.parse(data)
     assert symbols.parse(symbols.encode(names)) == names
+
+
+def _response(data: bytes) -> None:
+    bodies = []
+    for size in (len(data) or 1, PIECE, 1):
+        response = Response()
+        with contextlib.suppress(httpx.RemoteProtocolError):
+            for start in range(0, len(data), size):
+                response.feed(data[start : start + size])
+            response.feed_eof()
+        assert response.is_complete or not response.keeps_alive
+        bodies.append((response.status, response.headers, response.take()) if response.is_complete else None)
+    assert len(data) > HEAD_LIMIT or bodies[1:] == bodies[:-1]
 
 
 def _file_sd(data: bytes) -> None:
@@ -147,6 +168,7 @@ TARGETS: Final[dict[str, tuple[Target, str]]] = {
     "saved": (_saved, "profiles/*/goroutine*"),
     "symbol": (_symbol, "profiles/*/symbol.txt"),
     "metrics": (_metrics, ""),
+    "response": (_response, ""),
     "file_sd": (_file_sd, ""),
     "http_sd": (lambda data: http_sd.parse(data, "http://sd.example/"), ""),
     "config": (_config, "configs/*.yml"),

@@ -5,7 +5,8 @@
 //	farm -listeners 1000 -stacks 100
 //
 // prints a line "target URL" per listener and then "ready". With -distinct the addresses differ from listener to
-// listener, as if each ran a build of its own. With -real every listener asks the runtime instead.
+// listener, as if each ran a build of its own. With -real every listener asks the runtime instead. With -service
+// it runs one real service under load, see service.go.
 //
 // Each stack has fifteen functions: main.left0 or main.right0 at the root, one of main.left1 and main.right1 above
 // it and so on, and main.park at the leaf, in select (no cases).
@@ -34,8 +35,13 @@ func main() {
 	listeners := flag.Int("listeners", 1, "targets to serve")
 	stacks := flag.Int("stacks", 100, "different stacks in each profile")
 	distinct := flag.Bool("distinct", false, "different addresses on each listener")
+	service := flag.Int("service", 0, "run a service with so many parked goroutines under load instead of a fleet")
 	live := flag.Bool("real", false, "serve the runtime's own profile, the same on all listeners")
 	flag.Parse()
+	if *service > 0 {
+		serve(*service)
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 

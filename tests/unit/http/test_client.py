@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -46,7 +47,8 @@ def test_a_timeout_at_any_moment_does_not_block_the_next_scrape(monkeypatch: pyt
             client = Client(Tls(TlsConfig(), secure=False), timeout=5.0)
             fetcher = Fetcher(client, httpx.URL(url), HttpSettings(), timeout=5.0, size_limit=10**7)
             with monkeypatch.context() as patched:
-                patched.setattr(asyncio, "timeout", lambda _, turns=turns: timeout_after(turns))
+                timeout = SimpleNamespace(timeout=lambda _, turns=turns: timeout_after(turns))
+                patched.setattr("leakwatch.http.fetch.asyncio", timeout)  # not those of the transport
                 try:
                     await fetcher.fetch(lambda _: None)
                 except ScrapeError as error:
