@@ -44,7 +44,7 @@ START = re.compile(rb"^goroutine \d+ (?:[a-z]+=\S+ )*\[", re.MULTILINE)
 NOTE = re.compile(rb" \((leaked|scan|durable)\)")
 MINUTES = re.compile(rb", (\d{1,18}) minutes")
 ARGUMENT_WORDS = re.compile(rb"\([^()\n]*\)$", re.MULTILINE)
-PLACE = re.compile(rb"\t(.*):(\d{1,18})(?: \+0x[0-9a-f]+)?(?: [a-z]+=0x[0-9a-f]+)*")
+PLACE = re.compile(rb"\t(.*):(-?\d{1,18})(?: \+0x[0-9a-f]+)?(?: [a-z]+=0x[0-9a-f]+)*")
 ELIDED = re.compile(rb"\.\.\.(\d+|additional) frames elided\.\.\.")
 OTHER_THREAD = b"\tgoroutine running on other thread"
 CREATED_BY = b"created by "
@@ -263,7 +263,7 @@ class Parser:
                 invalid, number = (place, line + 1) if places and function.strip() else (function, line)
                 raise malformed("expected a call and its file:line", invalid, number)
             name = "runtime.gopanic" if function == b"panic" else decode(function)
-            frame = Frame(name, decode(match[1]), int(match[2]))
+            frame = Frame(name, decode(match[1]), max(int(match[2]), 0))  # Go prints -2 if it has no line
             self._frames.put((function, place), frame, 1 + (len(function) + len(place)) // 1024)
         return frame
 
@@ -283,14 +283,6 @@ def parse(body: bytes) -> Dump:
         goroutines += parser.feed(body[start : start + PIECE_SIZE])
     goroutines += parser.close()
     return Dump(tuple(goroutines), parser.truncated, parser.ignored)
-
-
-def unpaste(body: bytes) -> bytes:
-    """Return `body` without the changes of browsers and chats. An unchanged dump stays as it is."""
-    if b"\n\t" in body and b"\r\n" not in body:
-        return body
-    lines = [line.rstrip() for line in body.removeprefix(b"\xef\xbb\xbf").strip().split(b"\n")]
-    return b"".join((b"\t" if line[:1].isspace() else b"") + line.strip() + b"\n" for line in lines)
 
 
 def _has_root(goroutine: Goroutine) -> bool:

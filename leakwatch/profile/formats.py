@@ -21,28 +21,32 @@ CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a]")
 
 def parse(body: bytes, cache: ParseCache | None = None) -> Profile:
     """Return the profile in `body`; raises ProfileError, also for a truncated dump."""
+    result = read_complete(body, cache)
+    return result if isinstance(result, Profile) else result.profile()
+
+
+def read_complete(body: bytes, cache: ParseCache | None = None) -> Profile | dump.Dump:
+    """Return the profile or dump in `body`; raises ProfileError, also for a truncated dump."""
     result = read(body, cache)
-    if isinstance(result, Profile):
-        return result
-    if result.truncated:
+    if isinstance(result, dump.Dump) and result.truncated:
         raise TruncatedProfile(f"the dump ends early, after {len(result.goroutines)} goroutines")
-    return result.profile()
+    return result
 
 
-def read(body: bytes, cache: ParseCache | None = None, *, pasted: bool = False) -> Profile | dump.Dump:
-    """Return the profile or dump in `body`, of a truncated dump its complete goroutines; raises ProfileError.
-
-    `pasted`: text may come from a browser or a chat, with spaces instead of tabs.
-    """
-    plain, problem = _unzip(body) if body.startswith(GZIP) else (body, "")
+def read(body: bytes, cache: ParseCache | None = None) -> Profile | dump.Dump:
+    """Return the profile or dump in `body`, of a truncated dump its complete goroutines; raises ProfileError."""
+    plain, problem = unzip(body)
     if _is_dump(plain):
-        result = dump.parse(dump.unpaste(plain) if pasted else plain)
+        result = dump.parse(plain)
         return replace(result, truncated=True) if problem else result
     if problem:
         raise TruncatedProfile(f"gzip: {problem}")
-    if HEADER not in plain[:100] and CONTROL.search(plain[:100]):
-        return proto.parse(plain, cache=cache)
-    return text.parse(text.unpaste(plain) if pasted else plain, cache)
+    return proto.parse(plain, cache=cache) if is_binary(plain) else text.parse(plain, cache)
+
+
+def is_binary(plain: bytes) -> bool:
+    """Return whether `plain` is not text, such as a protobuf."""
+    return HEADER not in plain[:100] and CONTROL.search(plain[:100]) is not None
 
 
 def _is_dump(plain: bytes) -> bool:
@@ -51,8 +55,10 @@ def _is_dump(plain: bytes) -> bool:
     return dump.START.search(plain, 0, dump.MAX_PREFIX) is not None
 
 
-def _unzip(body: bytes) -> tuple[bytes, str]:
-    """Return the decompressed bytes, and the problem if they end early, else ""; raises MalformedProfile."""
+def unzip(body: bytes) -> tuple[bytes, str]:
+    """Return `body` without gzip, and the problem if it ends early, else ""; raises MalformedProfile."""
+    if not body.startswith(GZIP):
+        return body, ""
     pieces: list[bytes] = []
     size = 0
     try:

@@ -48,11 +48,6 @@ def group(samples: Iterable[Sample], by: GroupBy) -> list[Row]:
     return sorted(rows, key=lambda row: -row.goroutines)
 
 
-def folded(samples: Iterable[Sample]) -> str:
-    """Return `samples` in the folded format of flame graphs, root first."""
-    return "".join(f"{folded_stack(sample.stack)} {sample.goroutines}\n" for sample in samples)
-
-
 def folded_stack(stack: Stack) -> str:
     """Return `stack` in the folded format: one line, root first."""
     return ";".join(escaped(frame.function.replace(";", ":")) for frame in reversed(stack.frames))
@@ -63,22 +58,25 @@ def as_json(
     rows: Iterable[Row],
     waitings: Waitings,
     causes: Mapping[Fingerprint, object] = MappingProxyType({}),
+    proven: Mapping[Fingerprint, int] = MappingProxyType({}),
     *,
     truncated: bool,
 ) -> dict[str, object]:
     """Return the JSON of a profile.
 
-    `causes`: the likely causes of stacks, as JSON; `truncated`: whether goroutines at its end are missing.
+    `causes`: the likely causes of stacks, as JSON; `proven`: goroutines that Go's runtime reports as leaked;
+    `truncated`: whether goroutines at its end are missing.
     """
     return {
         "goroutines": total,
+        "proven": sum(proven.values()),
         "truncated": truncated,
         "groups": [
             {
                 "key": row.key,
                 "goroutines": row.goroutines,
                 "stacks": [
-                    {"goroutines": sample.goroutines}
+                    {"goroutines": sample.goroutines, "proven": proven.get(sample.stack.fingerprint, 0)}
                     | stack_json(sample.stack)
                     | {"cause": causes.get(sample.stack.fingerprint)}
                     | _waiting(waitings, sample)

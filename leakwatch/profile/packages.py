@@ -7,7 +7,7 @@ from leakwatch.model import Frame
 STD_NAMES = """
 archive bufio bytes cmp compress container context crypto database debug embed encoding errors expvar flag fmt go
 hash html image index internal io iter log maps math mime net os path plugin reflect regexp runtime slices sort
-strconv strings structs sync syscall testing text time unicode unique unsafe vendor weak
+strconv strings structs sync syscall testing text time unicode unique unsafe uuid vendor weak
 """
 STD = frozenset(STD_NAMES.split())
 """First path elements of Go's standard library; a test compares them with `go list std`."""

@@ -30,6 +30,8 @@ BOUNDS: Final = {
     STRINGS: ("strings", 1_000_000, MAX_TEXT),
 }
 """Part -> its name, and its largest number and size in bytes."""
+TIME: Final = 9
+"""Field with the time in nanoseconds."""
 TYPE_FIELD: Final = b"\x08"
 """The beginning of a sample type."""
 MAX_PARTS: Final = 1_000_000
@@ -44,6 +46,8 @@ class Parts:
         """Id of a location -> its address, and its message."""
         self.functions: dict[int, tuple[int, int]] = {}
         """Id of a function -> the strings with its name and file. Empty until `read_functions`."""
+        self.time: float | None = None
+        """When the profile was written, in unix seconds."""
         self._mappings: list[tuple[int, int, int]] = []
         """Address, and the strings with file and build, of each mapping."""
         self._texts: dict[int, str] = {}
@@ -170,6 +174,8 @@ class Parts:
         self._count += 1
         if self._count > MAX_PARTS:
             raise ScrapeError("too_large", f"the body has more than {MAX_PARTS} parts")
+        if number == TIME and isinstance(value, int) and value:
+            self.time = value / 1e9
         if number not in BOUNDS:
             return
         messages, message, (name, most, size) = self._messages[number], as_bytes(value), BOUNDS[number]

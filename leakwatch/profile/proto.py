@@ -39,14 +39,25 @@ Labels = tuple[tuple[str, str], ...]
 class Parser:
     """Parses one body, in pieces of any size. `close` returns all groups.
 
-    `size_limit`: bytes after decompression; `service`: bodies of one service share cached traces.
+    `size_limit`: bytes after decompression; `service`: bodies of one service share cached traces; `profile`: the
+    type of the samples; `is_difference`: whether counts may be negative.
     """
 
-    def __init__(self, cache: ParseCache | None = None, size_limit: int = 1 << 30, service: str = "") -> None:
+    def __init__(
+        self,
+        cache: ParseCache | None = None,
+        size_limit: int = 1 << 30,
+        service: str = "",
+        *,
+        profile: str = "goroutine",
+        is_difference: bool = False,
+    ) -> None:
         self.total = 0
         """The sum of all counts. Valid after `close`."""
         self._cache = cache or ParseCache()
         self._service = service
+        self._profile = profile
+        self._is_difference = is_difference
         self._parts = Parts(size_limit)
         self._calls: dict[int, list[Frame]] = {}
         """Id of a location -> its calls."""
@@ -64,9 +75,9 @@ class Parser:
         """Yield all groups, the largest first, in small steps; raises ProfileError if the body is incomplete."""
         parts, traces = self._parts, self._cache.traces
         parts.check_end()
-        if parts.sample_types != ["goroutine"]:
+        if parts.sample_types != [self._profile]:
             types = ", ".join(parts.sample_types) or "missing"
-            raise NotAProfile(f"not a goroutine profile: its samples are {types}")
+            raise NotAProfile(f"not a {self._profile} profile: its samples are {types}")
         binary = parts.binary(self._service)
         runs: list[list[Group]] = [[]]
         deepest = work = 0
@@ -120,7 +131,10 @@ class Parser:
                 break
         if len(ids) > MAX_DEPTH or len(labels) > MAX_LABELS:
             raise _malformed(index, f"expected at most {MAX_DEPTH} locations and {MAX_LABELS} labels")
-        if len(values) != 1 or not 0 <= values[0] < MAX_GOROUTINES:
+        if self._is_difference:
+            values = [value - (value >> 63 << 64) for value in values]
+        least = 1 - MAX_GOROUTINES if self._is_difference else 0
+        if len(values) != 1 or not least <= values[0] < MAX_GOROUTINES:
             raise _malformed(index, f"expected one count below {MAX_GOROUTINES}, found {values[:3]}")
         text, size = self._parts.text, self._parts.size
         if sum(size(key) + size(value) for key, value in labels) > MAX_TEXT:
@@ -209,12 +223,39 @@ class Parser:
         return truncated
 
 
-def parse(body: bytes, size_limit: int = 1 << 30, cache: ParseCache | None = None) -> Profile:
-    """Return the goroutine profile in `body`; `size_limit`: bytes after decompression. Raises ScrapeError."""
-    parser = Parser(cache, size_limit)
+def parse(
+    body: bytes,
+    size_limit: int = 1 << 30,
+    cache: ParseCache | None = None,
+    *,
+    profile: str = "goroutine",
+    is_difference: bool = False,
+) -> Profile:
+    """Return the goroutine profile in `body`; `size_limit`: bytes after decompression. Raises ScrapeError.
+
+    `profile`: the type of the samples; `is_difference`: whether counts may be negative.
+    """
+    parser = Parser(cache, size_limit, profile=profile, is_difference=is_difference)
     parser.feed(body)
     groups = parser.close()
     return Profile(parser.total, tuple(groups))
+
+
+def facts(body: bytes, size_limit: int = 1 << 30) -> tuple[list[str], bool, float | None]:
+    """Return the types of the samples in `body`, whether a count is negative, and the time; raises ScrapeError.
+
+    The time is in unix seconds, None if the body does not have it.
+    """
+    parts = Parts(size_limit)
+    for _ in parts.feed_steps(body):
+        pass
+    parts.check_end()
+    return parts.sample_types, any(map(_is_negative, parts.samples)), parts.time
+
+
+def _is_negative(sample: bytes) -> bool:
+    values = [value for number, value in fields(sample) if number == 2]
+    return any(count >> 63 for value in values for count in packed(value, MAX_DEPTH))
 
 
 def _malformed(sample: int, problem: str) -> MalformedProfile:

@@ -36,9 +36,6 @@ COUNTERS = re.compile(rb"(?: 0x[0-9a-f]{1,16})*+")
 ADDRESS = re.compile(rb"0x[0-9a-f]{1,16}")
 LABELS = b"# labels: {"
 LABEL = re.compile(rb'"((?:[^"\\]++|\\.)*+)":"((?:[^"\\]++|\\.)*+)"(?:, |\}$)')
-PASTED_FRAME = re.compile(
-    rb"^#[ \t]+(0x[0-9a-f]+)(?:[ \t]+(\S+\+0x[0-9a-f]+)[ \t]+(\S.*?:\d+))?[ \t]*$", re.MULTILINE
-)
 
 UNKNOWN = Frame("?")
 """The frame of a program counter without a function."""
@@ -263,21 +260,14 @@ class Parser:
         return MalformedProfile(f"line {number}: {expected}, found {quote(line)}")
 
 
-def parse(body: bytes, cache: ParseCache | None = None) -> Profile:
-    """Return the profile in `body`; raises ProfileError."""
-    parser = Parser(cache)
+def parse(body: bytes, cache: ParseCache | None = None, profile: bytes = b"goroutine") -> Profile:
+    """Return the profile in `body`, which is named `profile`; raises ProfileError."""
+    parser = Parser(cache, profile)
     groups: list[Group] = []
     for start in range(0, len(body), PIECE_SIZE):  # pieces that fit the processor's cache are parsed faster
         groups += parser.feed(body[start : start + PIECE_SIZE])
     parser.close()
     return Profile(parser.total or 0, tuple(groups))
-
-
-def unpaste(body: bytes) -> bytes:
-    """Return `body` without the changes of browsers and chats: spaces for tabs, CR LF, a missing last line."""
-    lines = body.removeprefix(b"\xef\xbb\xbf").strip().split(b"\n")
-    body = b"\n".join(line.rstrip() for line in lines) + b"\n\n"
-    return PASTED_FRAME.sub(lambda m: b"#\t" + b"\t".join(cell for cell in m.groups() if cell), body)
 
 
 def first_visible(frames: Sequence[Frame]) -> int:

@@ -112,14 +112,11 @@ def test_saved_profiles_of_any_kind_are_read() -> None:
     "path", sorted(PROFILES.glob("*/goroutine.debug2.txt")), ids=lambda path: path.parent.name
 )
 def test_saved_dumps_are_read(path: Path) -> None:
-    """Dumps may be gzipped, pasted, or after the message of a panic; of truncated dumps, a part is read."""
+    """Dumps may be gzipped, or after the message of a panic; of truncated dumps, a part is read."""
     body = path.read_bytes()
     total = formats.parse(body).total
     assert total in {177, 183, 185}
     assert formats.parse(gzip.compress(body)).total == formats.parse(b"panic: boom\n\n" + body).total == total
-    pasted = formats.read(body.replace(b"\t", b"  ").replace(b"\n", b"\r\n"), pasted=True)
-    assert isinstance(pasted, Dump)
-    assert len(pasted.goroutines) == total
     for truncated in (body[:-300], gzip.compress(body)[:-300]):
         part = formats.read(truncated)
         assert isinstance(part, Dump)
@@ -137,7 +134,7 @@ def test_saved_dumps_are_read(path: Path) -> None:
         (BODY[:-20], TruncatedProfile, "gzip ends early"),
         (BODY[:50] + b"xxxx" + BODY[54:], MalformedProfile, "gzip"),
         (PLAIN[:-3], TruncatedProfile, "the body ends after"),
-        (gzip.compress(b"\0" * 10**6), ScrapeError, "larger than 100000 bytes"),
+        (gzip.compress(b"\0" * 10**6, mtime=0), ScrapeError, "larger than 100000 bytes"),
         ((VERSIONS[-1].parent / "goroutineleak.debug0.pb.gz").read_bytes(), NotAProfile, "goroutineleak"),
     ],
 )

@@ -200,13 +200,6 @@ def test_different_lines_of_one_stack_use_bounded_memory(monkeypatch: pytest.Mon
     assert len(parser._frames) <= 100
 
 
-def test_pasted_text() -> None:
-    """`unpaste` restores a body that a browser or a chat changed, and leaves an intact body unchanged."""
-    pasted = BODY.replace(b"\t", b"    ").replace(b"\n", b"\r\n").rstrip()
-    assert shape(text.parse(text.unpaste(pasted))) == shape(text.parse(BODY))
-    assert shape(text.parse(text.unpaste(BODY))) == shape(text.parse(BODY))
-
-
 names = st.text(
     st.characters(blacklist_categories=["Cs", "Cc", "Zl", "Zp", "Zs"], blacklist_characters="\x85"),
     min_size=1,
@@ -241,9 +234,8 @@ def test_rendering_then_parsing(groups: list[tuple[Trace, int]], size: int) -> N
 @given(st.binary() | st.binary().map(lambda b: b"goroutine profile: total 1\n1 @ 0x1\n" + b))
 def test_arbitrary_bytes(body: bytes) -> None:
     """Arbitrary bytes give a profile or raise a ProfileError."""
-    for candidate in (body, text.unpaste(body)):
-        with suppress(ProfileError):
-            text.parse(candidate)
+    with suppress(ProfileError):
+        text.parse(body)
 
 
 @given(st.integers(0, len(BODY) - 2), st.integers(0, 255))
