@@ -20,6 +20,8 @@ BLOCK: Final = 300.0
 HOLMES_LEAST: Final = 3000
 HOLMES_MOST: Final = 200_000
 HOLMES_RISE: Final = 1.2
+RANDOM_PAUSE: Final = 72 * HOUR
+EVER_GREW: Final = 8
 
 
 def deriv(times: Floats, counts: Counts, window: float = HOUR) -> tuple[Floats, Floats]:
@@ -143,6 +145,24 @@ def holmes(times: Floats, counts: Counts) -> Fired:
     return times[10:], np.asarray(firing)
 
 
+def at_random(times: Floats, counts: Counts) -> Fired:
+    """Fire for an hour at random times, on average every three days; evaluated every 5 min."""
+    every = int(BLOCK / (times[1] - times[0]))
+    evaluations = times[::every]
+    rng = np.random.default_rng(int(counts.sum()))
+    begins = rng.random((len(evaluations), counts.shape[1])) < BLOCK / RANDOM_PAUSE
+    lasting = int(HOUR / BLOCK)
+    sums = np.cumsum(begins, axis=0, dtype=np.int64)
+    sums[lasting:] -= sums[:-lasting].copy()
+    return evaluations, np.asarray(sums > 0)
+
+
+def ever_grew(times: Floats, counts: Counts) -> Fired:
+    """Fire for ever as soon as the count has once been 8 above its lowest value so far."""
+    grown = counts - np.minimum.accumulate(counts, axis=0)
+    return times, np.asarray(np.maximum.accumulate(grown, axis=0) >= EVER_GREW)
+
+
 TOTAL_RULES: Final[Mapping[str, Rule]] = {
     "`deriv(total[1h]) > 60/h`": deriv_of_total,
     "holmes defaults (total)": holmes,
@@ -155,5 +175,7 @@ STACK_RULES: Final[Mapping[str, Rule]] = {
     "5 rises in a row": five_rises,
     "rolling minimum rises, 4 x 1 h": rising_minimum,
     "LeakProf: > 10,000 at one stack": leakprof,
+    "at random, an hour in three days": at_random,
+    "has ever grown by 8": ever_grew,
 }
 """Rules over each stack."""

@@ -13,6 +13,7 @@ import kinds
 import numpy as np
 from alarms import Alarms
 from play import START, Counted
+from population import beside
 from scenarios import HEALTHY, SERVICE, Length, Traces, seeded
 from scene import DAY, HOUR, Scene
 
@@ -53,9 +54,10 @@ def services(part: int, length: Length) -> Traces:
     for name, rows in [*stacks.items(), ("pure", TOGETHER)]:
         seeds = (length.seed, "deploys", part, name)
         scene = Scene(times, times % DAY, rows, seeded(*seeds, 0), seeded(*seeds, 1), part * rows)
-        columns.append(HEALTHY[name].make(scene) if name in stacks else kinds.pure(scene, RATE, onset))
+        stack = HEALTHY[name].make(scene) if name in stacks else kinds.pure(scene, RATE, onset)
+        columns.append(stack.without_parts())
     onsets = np.concatenate([np.full(healthy, inf), onset])
-    return Traces(times, times % DAY, np.concatenate(columns, axis=1), onsets, RATE)
+    return Traces(times, times % DAY, beside(columns), onsets, RATE)
 
 
 @dataclass

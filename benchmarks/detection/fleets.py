@@ -1,14 +1,16 @@
 """Traces of services: replicas under one load, and successive processes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 import kinds
 import numpy as np
+from arrivals import leaked, short
 from kinds import Kind, LeakKind
+from population import Population, beside
 from scenarios import HEALTHY, Length, Traces, ages, seeded
-from scene import HOUR, Counts, Floats, Scene, leaked, noise, short
+from scene import HOUR, Floats, Scene, noise
 
 ROWS: Final = 10
 """Stacks of each kind in one service."""
@@ -22,7 +24,7 @@ LIFETIMES: Final[Mapping[str, Kind]] = {
 }
 
 
-def in_quiet_busy(scene: Scene, rate: float, onset: Floats) -> Counts:
+def in_quiet_busy(scene: Scene, rate: float, onset: Floats) -> Population:
     """Count a leak in a stack of 20 to 100 short-lived goroutines."""
     return leaked(scene, rate, onset) + short(scene, scene.spread(20, 100) * noise(scene, 0.01, 0.05))
 
@@ -33,30 +35,47 @@ EACH: Final[Mapping[str, tuple[LeakKind, float]]] = {
     "2 a day each": (kinds.pure, 2 / 24),
     "busy (20-100), 3/h each": (in_quiet_busy, 3.0),
 }
+ONE_PER_HOUR: Final[Mapping[str, tuple[LeakKind, float]]] = {
+    "1/h each": (kinds.pure, 1.0),
+    "1/h each, beside rare jobs": (kinds.with_blips, 1.0),
+}
+SESSIONS: Final = ("sticky", "diurnal long", "pool")
+"""Healthy kinds of services that are asked for full dumps."""
 ON_ONE: Final = "as much as 1/h each, on one"
 
 
-def replicas(number: int, variant: str, length: Length, part: int) -> list[Traces]:
-    """Return the traces of `number` replicas that have ROWS stacks of every kind, in the order of `names`.
+def replicas(
+    number: int,
+    variant: str,
+    length: Length,
+    part: int,
+    names: Sequence[str] = (*POOLED, *EACH, ON_ONE),
+    *,
+    keeps_parts: bool = False,
+) -> list[Traces]:
+    """Return the traces of `number` replicas that have ROWS stacks of every kind in `names`, in this order.
 
     `variant`: staggered (each restarts every 10-14 h), rolling (every 12 h all restart within an hour), joining
     (each is removed after 10-14 h and another is added 1-4 h later). `part` is the number of the service.
+    `keeps_parts`: whether dumps can be drawn; this needs twice the memory.
     """
     onset = seeded(length.seed, "onset", part).uniform(2 * HOUR, 14 * HOUR, ROWS)
+    onsets = np.concatenate([np.full(ROWS, np.inf) if name in HEALTHY else onset for name in names])
     all_traces = []
     for replica in range(number):
         age = _ages(variant, length, part, replica)
         columns = []
-        for name in names():
+        for name in names:
             seeds = (length.seed, "fleet", number, part, name)
             scene = Scene(length.times, age, ROWS, seeded(*seeds), seeded(*seeds, replica), part * ROWS)
-            if name in POOLED:
-                columns.append(HEALTHY[name].make(scene))
+            if name in HEALTHY:
+                population = HEALTHY[name].make(scene)
             else:
-                leak, rate = EACH.get(name, (kinds.pure, 0.0 if replica else float(number)))
-                columns.append(leak(scene, rate, onset))
-        onsets = np.concatenate([np.full(ROWS * len(POOLED), np.inf), np.tile(onset, len(EACH) + 1)])
-        all_traces.append(Traces(length.times, age, np.concatenate(columns, axis=1), onsets))
+                rate = 0.0 if replica else float(number)
+                leak, rate = {**EACH, **ONE_PER_HOUR}.get(name, (kinds.pure, rate))
+                population = leak(scene, rate, onset)
+            columns.append(population if keeps_parts else population.without_parts())
+        all_traces.append(Traces(length.times, age, beside(columns), onsets))
     return all_traces
 
 
@@ -92,6 +111,6 @@ def lifetimes(name: str, length: Length) -> list[Traces]:
         )
         leaks = name not in LIFETIMES
         onset = np.full(scene.rows, 0.0 if leaks else np.inf)
-        counts = kinds.pure(scene, 10.0, onset) if leaks else LIFETIMES[name](scene)
-        processes.append(Traces(scene.times, age, counts, onset))
+        population = kinds.pure(scene, 10.0, onset) if leaks else LIFETIMES[name](scene)
+        processes.append(Traces(scene.times, age, population, onset))
     return processes

@@ -1,53 +1,54 @@
 """The kinds of stack: healthy ones, healthy ones that are designed to look like a leak, and leaks.
 
-A kind is a function from a scene to the counts of its stacks, shape (scrapes, rows). Sizes are spread evenly on a
+A kind is a function from a scene to the population of its stacks. Sizes are spread evenly on a
 logarithmic scale.
 """
 
 from collections.abc import Callable
 
 import numpy as np
-from scene import DAY, HOUR, Counts, Floats, Scene, daily, filled, leaked, long, noise, short
+import numpy.typing as npt
+from arrivals import filled, hanging, leaked, long, queue, short, stairs
+from population import Habit, Population
+from scene import DAY, HOUR, Floats, Scene, daily, noise
 
-Kind = Callable[[Scene], Counts]
-LeakKind = Callable[[Scene, float, Floats], Counts]
-"""Scene, leaked goroutines per hour, onset per row -> counts."""
+Kind = Callable[[Scene], Population]
+LeakKind = Callable[[Scene, float, Floats], Population]
+"""Scene, leaked goroutines per hour, onset per row -> population."""
 
 
-def const(scene: Scene) -> Counts:
+def const(scene: Scene) -> Population:
     """Count workers that were started once."""
-    return np.broadcast_to(scene.shared.integers(1, 50, scene.rows), (len(scene.times), scene.rows)) * _there(
-        scene
-    )
+    return _workers(scene, scene.shared.integers(1, 50, scene.rows))
 
 
-def _there(scene: Scene) -> Counts:
-    return (~np.isnan(scene.age)).astype(np.int32)[:, None]
+def _workers(scene: Scene, numbers: npt.NDArray[np.int64]) -> Population:
+    return stairs(scene, np.broadcast_to(numbers, (len(scene.times), scene.rows)))
 
 
-def steady_busy(scene: Scene) -> Counts:
+def steady_busy(scene: Scene) -> Population:
     """Count short-lived goroutines under the same load all day."""
     return short(scene, scene.spread(20, 500) * noise(scene, 0.01, 0.05))
 
 
-def diurnal_short(scene: Scene) -> Counts:
+def diurnal_short(scene: Scene) -> Population:
     """Count short-lived goroutines under a load that swings with the day."""
     return short(scene, scene.spread(50, 1000) * daily(scene))
 
 
-def diurnal_long(scene: Scene) -> Counts:
+def diurnal_long(scene: Scene) -> Population:
     """Count connections of 0.25 to 6 h that come with the day."""
     lifetime = scene.spread(0.25 * HOUR, 6 * HOUR)
     return long(scene, scene.spread(50, 1000) / lifetime * daily(scene), lifetime)
 
 
-def keep_alive(scene: Scene) -> Counts:
+def keep_alive(scene: Scene) -> Population:
     """Count idle connections that are closed after 90 s to 10 min."""
     lifetime = scene.spread(90, 600)
     return long(scene, scene.spread(20, 500) / lifetime * daily(scene), lifetime)
 
 
-def bursts(scene: Scene) -> Counts:
+def bursts(scene: Scene) -> Population:
     """Count 4 to 12 bursts a day of 50 to 1000 goroutines, which drain within minutes."""
     level = np.tile(scene.spread(5, 50), (len(scene.times), 1))
     per_day = scene.uniform(4, 12)
@@ -63,7 +64,7 @@ def bursts(scene: Scene) -> Counts:
     return short(scene, level)
 
 
-def slow_dependency(scene: Scene) -> Counts:
+def slow_dependency(scene: Scene) -> Population:
     """Count requests that wait 3 to 30 times as long for 0.5 to 3 h, once a day."""
     level = scene.spread(20, 200) * daily(scene, 0.1, 0.5)
     for day in range(int(scene.times[-1] // DAY) + 1):
@@ -74,47 +75,47 @@ def slow_dependency(scene: Scene) -> Counts:
     return short(scene, level)
 
 
-def step_up(scene: Scene) -> Counts:
+def step_up(scene: Scene) -> Population:
     """Count a load that goes up 1.3 to 4 times within minutes and stays there."""
     begin = scene.uniform(2 * HOUR, max(scene.times[-1] - 4 * HOUR, 3 * HOUR))
     up = 1 + scene.during(begin, scene.spread(30, 600)) * (scene.uniform(1.3, 4) - 1)
     return short(scene, scene.spread(20, 500) * up * noise(scene, 0.01, 0.05))
 
 
-def warm_up(scene: Scene) -> Counts:
+def warm_up(scene: Scene) -> Population:
     """Count 10 to 500 long-lived goroutines that are started when first needed, most of them early."""
     scale = scene.spread(0.1 * HOUR, 2 * HOUR)
     return filled(scene, scene.spread(10, 500), lambda u, row: -scale[row] * np.log1p(-u))
 
 
-def pool(scene: Scene) -> Counts:
+def pool(scene: Scene) -> Population:
     """Count a pool of 10 to 200 that takes 1 to 12 h to fill, in a straight line or ever more slowly."""
     length, bend = scene.spread(HOUR, 12 * HOUR), scene.uniform(1, 3)
     return filled(scene, scene.spread(10, 200), lambda u, row: length[row] * (1 - (1 - u) ** (1 / bend[row])))
 
 
-def running_max(scene: Scene) -> Counts:
+def running_max(scene: Scene) -> Population:
     """Count a pool that grows to the highest demand so far and does not shrink."""
     counts = scene.own.poisson(scene.spread(5, 200) * daily(scene)).astype(np.int32)
     for begin, end in scene.lifetimes():
         counts[begin:end] = np.maximum.accumulate(counts[begin:end], axis=0)
-    return counts * _there(scene)
+    return stairs(scene, counts)
 
 
-def sawtooth(scene: Scene) -> Counts:
+def sawtooth(scene: Scene) -> Population:
     """Count a batch of 20 to 500 that accumulates for 5 min to 2 h and is processed at once."""
     period, size = scene.spread(300, 2 * HOUR), scene.spread(20, 500)
     part = (scene.times[:, None] / period + scene.uniform(0, 1)) % 1
-    return (np.round(2 + size * part).astype(np.int32)) * _there(scene)
+    return stairs(scene, np.round(2 + size * part).astype(np.int32))
 
 
-def organic_growth(scene: Scene) -> Counts:
+def organic_growth(scene: Scene) -> Population:
     """Count load that grows by 10 to 60 % a day."""
     growth = 1 + scene.uniform(0.1, 0.6) * scene.times[:, None] / DAY
     return short(scene, scene.spread(20, 500) * growth * daily(scene, 0.0, 0.4))
 
 
-def staircase(scene: Scene) -> Counts:
+def staircase(scene: Scene) -> Population:
     """Count workers that follow the load of the day in 2 to 8 steps of 5 to 50, an autoscaler's minutes late."""
     steps, unit = scene.uniform(2, 8), np.round(scene.spread(5, 50))
     needed = np.ceil(steps * daily(scene))
@@ -122,16 +123,16 @@ def staircase(scene: Scene) -> Counts:
     workers = needed.copy()
     for lag in range(1, late + 1):
         workers[lag:] = np.maximum(workers[lag:], needed[:-lag])
-    return (workers * unit).astype(np.int32) * _there(scene)
+    return stairs(scene, (workers * unit).astype(np.int32))
 
 
-def sticky(scene: Scene) -> Counts:
+def sticky(scene: Scene) -> Population:
     """Count sessions of 8 to 48 h that begin with the day."""
     lifetime = scene.uniform(8 * HOUR, 48 * HOUR)
     return long(scene, scene.spread(50, 500) / lifetime * daily(scene), lifetime)
 
 
-def drifting(scene: Scene) -> Counts:
+def drifting(scene: Scene) -> Population:
     """Count a dependency that becomes 2 to 5 times as slow over 6 to 12 h: arrivals stay, lifetimes grow."""
     lifetime = scene.spread(0.1, 60)
     drift = scene.during(scene.uniform(HOUR, 10 * HOUR), scene.uniform(6 * HOUR, 12 * HOUR))
@@ -139,7 +140,7 @@ def drifting(scene: Scene) -> Counts:
     return long(scene, arrivals, lifetime * (1 + drift * (scene.uniform(2, 5) - 1)))
 
 
-def tenants(scene: Scene) -> Counts:
+def tenants(scene: Scene) -> Population:
     """Count one goroutine per tenant, never removed: 50 to 500 tenants, each added at its first request."""
     scale = scene.spread(2 * HOUR, 12 * HOUR)
     return filled(
@@ -149,14 +150,14 @@ def tenants(scene: Scene) -> Counts:
     )
 
 
-def mixed_sessions(scene: Scene) -> Counts:
+def mixed_sessions(scene: Scene) -> Population:
     """Count sessions of 4 to 12 h and a constant churn of short requests on one stack."""
     lifetime = scene.uniform(4 * HOUR, 12 * HOUR)
     sessions = long(scene, scene.spread(50, 500) / lifetime * daily(scene), lifetime)
     return sessions + short(scene, scene.spread(20, 200) * noise(scene, 0.01, 0.05))
 
 
-def semaphore(scene: Scene) -> Counts:
+def semaphore(scene: Scene) -> Population:
     """Count a queue in front of a semaphore that the busiest hours saturate; waiters give up after 2 to 30 min."""
     capacity = scene.spread(0.5, 5)  # per second
     arrivals = capacity * scene.uniform(0.75, 0.85) * daily(scene, 0.25, 0.35)
@@ -168,41 +169,79 @@ def semaphore(scene: Scene) -> Counts:
     for i in range(len(counts)):
         waiting = np.maximum(scene.own.binomial(waiting, stay) + arrived[i] - served[i], 0)
         counts[i] = waiting
-    return (counts + short(scene, arrivals)) * _there(scene)
+    return queue(scene, arrived.astype(np.int32), counts) + short(scene, arrivals)
 
 
-def pure(scene: Scene, rate: float, onset: Floats) -> Counts:
+def outage(scene: Scene) -> Population:
+    """Count 10 to 600 requests an hour, all of which hang for one hour and then continue."""
+    begin = scene.uniform(2 * HOUR, max(scene.times[-1] - 4 * HOUR, 3 * HOUR))
+    return hanging(scene, scene.spread(10, 600), begin, HOUR) + short(scene, scene.spread(1, 20) * daily(scene))
+
+
+def blips(scene: Scene) -> Population:
+    """Count workers that were started once, and 2 to 24 jobs a day of 1 to 30 min beside them."""
+    per_second, lifetime = scene.spread(2, 24) / DAY, scene.spread(60, 1800)
+    jobs = long(scene, np.tile(per_second, (len(scene.times), 1)), lifetime, Habit.QUEUED)
+    return _workers(scene, scene.shared.integers(0, 4, scene.rows)) + jobs
+
+
+def watchers(scene: Scene) -> Population:
+    """Count goroutines that wait for the end of sessions of 0.25 to 6 h, which come with the day."""
+    lifetime = scene.spread(0.25 * HOUR, 6 * HOUR)
+    return long(scene, scene.spread(50, 500) / lifetime * daily(scene), lifetime, Habit.WATCHING)
+
+
+def pure(scene: Scene, rate: float, onset: Floats) -> Population:
     """Count 0 to 3 healthy goroutines, and the leak."""
-    return (leaked(scene, rate, onset) + scene.shared.integers(0, 4, scene.rows) * _there(scene)).astype(np.int32)
+    return leaked(scene, rate, onset) + _workers(scene, scene.shared.integers(0, 4, scene.rows))
 
 
-def in_batches(scene: Scene, rate: float, onset: Floats) -> Counts:
+def ticking(scene: Scene, rate: float, onset: Floats) -> Population:
+    """Count a leak of loops that wake up each minute."""
+    return leaked(scene, rate, onset, habit=Habit.TICKING) + _workers(
+        scene, scene.shared.integers(0, 4, scene.rows)
+    )
+
+
+def retrying(scene: Scene, rate: float, onset: Floats) -> Population:
+    """Count a leak of loops that retry after a pause that doubles, up to ten minutes."""
+    return leaked(scene, rate, onset, habit=Habit.RETRYING) + _workers(
+        scene, scene.shared.integers(0, 4, scene.rows)
+    )
+
+
+def with_blips(scene: Scene, rate: float, onset: Floats) -> Population:
+    """Count a leak beside rare jobs."""
+    return leaked(scene, rate, onset) + blips(scene)
+
+
+def in_batches(scene: Scene, rate: float, onset: Floats) -> Population:
     """Count a leak of 20 at a time."""
-    return leaked(scene, rate, onset, batch=20) + const(scene) // 16
+    return leaked(scene, rate, onset, batch=20) + _workers(scene, scene.shared.integers(1, 50, scene.rows) // 16)
 
 
-def in_busy(scene: Scene, rate: float, onset: Floats) -> Counts:
+def in_busy(scene: Scene, rate: float, onset: Floats) -> Population:
     """Count a leak in a busy stack."""
     return leaked(scene, rate, onset) + steady_busy(scene)
 
 
-def in_diurnal(scene: Scene, rate: float, onset: Floats) -> Counts:
+def in_diurnal(scene: Scene, rate: float, onset: Floats) -> Population:
     """Count a leak in a stack that swings with the day."""
     return leaked(scene, rate, onset) + diurnal_short(scene)
 
 
-def with_load(scene: Scene, rate: float, onset: Floats) -> Counts:
+def with_load(scene: Scene, rate: float, onset: Floats) -> Population:
     """Count a leak of a share of the requests, which swing with the day."""
     load = daily(scene)
     return leaked(scene, rate, onset, load) + short(scene, scene.spread(5, 200) * load)
 
 
-def in_connections(scene: Scene, rate: float, onset: Floats) -> Counts:
+def in_connections(scene: Scene, rate: float, onset: Floats) -> Population:
     """Count a leak among connections of 1 to 4 h that come with the day."""
     lifetime = scene.spread(HOUR, 4 * HOUR)
     return leaked(scene, rate, onset) + long(scene, scene.spread(50, 500) / lifetime * daily(scene), lifetime)
 
 
-def in_noise(scene: Scene, rate: float, onset: Floats) -> Counts:
+def in_noise(scene: Scene, rate: float, onset: Floats) -> Population:
     """Count a leak in a large stack under a load that varies by 5 to 10 %."""
     return leaked(scene, rate, onset) + short(scene, scene.spread(1000, 5000) * noise(scene, 0.05, 0.1))

@@ -6,24 +6,25 @@ from typing import Final
 
 import numpy as np
 from alarms import Alarms
+from dumps import Dumps
 from scenarios import Traces
 from scene import HOUR
 
+from leakwatch.detect.dumped import DumpedStacks
 from leakwatch.leaks.model import Event
 from leakwatch.leaks.settings import DetectionSettings
-from leakwatch.model import Fingerprint, Frame, Sample, Stack, Target, Verdict
+from leakwatch.model import Fingerprint, Frame, Process, Sample, Stack, Target, Verdict
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.fingerprint import fingerprint_of
 
 START: Final = 1_700_000_000.0
 LATER: Final = 4 * HOUR
-"""Seconds after an alarm when the rate is read again."""
 
 
 class Counted(dict[int, Sample]):
     """Count -> sample of one stack, made at the first use."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, wait: str = "") -> None:
         super().__init__()
         blamed = Frame(f"example.com/shop/f{number}.wait", f"/src/f{number}.go", 7)
         origin = f"example.com/shop/f{number}.run"
@@ -33,7 +34,7 @@ class Counted(dict[int, Sample]):
             frames=frames,
             blamed=blamed,
             origin=origin,
-            wait="",
+            wait=wait,
         )
 
     def __missing__(self, count: int) -> Sample:
@@ -48,6 +49,12 @@ class Outcome:
 
     alarms: list[Alarms]
     rates: list[tuple[float, float]]
+    later: float = LATER
+    """Seconds after an alarm when the rate is read again."""
+    dumps: int = 0
+    """Full dumps of all replicas."""
+    seconds: float = 0.0
+    """Time that was played."""
     _open: dict[int, float] = field(default_factory=dict)
     _waiting: dict[int, float] = field(default_factory=dict)
 
@@ -58,12 +65,12 @@ class Outcome:
             self._open.setdefault(row, time)
             if time >= onset and np.isnan(self.rates[row][0]):
                 self.rates[row] = (event.leak.growth.rate * HOUR, np.nan)
-                self._waiting[row] = time + LATER
+                self._waiting[row] = time + self.later
         elif row in self._open:
             self.alarms[row].append((self._open.pop(row), time))
 
     def note_later_rates(self, pipeline: Pipeline, rows: dict[Fingerprint, int], time: float) -> None:
-        """Note the rates at `time` of the leaks that were found LATER seconds before."""
+        """Note the rates at `time` of the leaks that were found `later` seconds before."""
         due = {row for row, due_time in self._waiting.items() if due_time <= time}
         if not due:
             return
@@ -84,10 +91,31 @@ class Outcome:
             self.alarms[row].append((begin, time))
 
 
-class Replica:
-    """One replica of the service: passes every scrape to the pipeline."""
+@dataclass(frozen=True, slots=True)
+class Dumping:
+    """Full dumps beside the counts.
 
-    def __init__(self, pipeline: Pipeline, traces: Traces, stacks: Sequence[Counted], number: int) -> None:
+    `replicas`: the dumps of the first replicas; the others are not asked. `waits`: the wait reason of each row.
+    `most`: goroutines of a process above which it is not asked.
+    """
+
+    replicas: Sequence[Dumps]
+    waits: Sequence[str]
+    most: int
+
+
+class Replica:
+    """One replica of the service: passes every scrape to the pipeline, and the full dumps that the judge wants."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        traces: Traces,
+        stacks: Sequence[Counted],
+        *,
+        number: int,
+        dumping: Dumping | None = None,
+    ) -> None:
         self._pipeline = pipeline
         self._traces = traces
         self._stacks = stacks
@@ -95,6 +123,11 @@ class Replica:
         self._number = number
         self._names = 0
         self._target: Target | None = None
+        self._most = dumping.most if dumping else 0
+        self._dumps = dumping.replicas[number] if dumping and number < len(dumping.replicas) else None
+        self._identified = dumping is not None
+        self._processes = np.cumsum(np.diff(traces.age, prepend=0.0) < 0)
+        self.dumps = 0
 
     def scrape(self, i: int, time: float) -> list[Event]:
         """Pass scrape number `i` to the pipeline; after a time without a process the replica has a new name."""
@@ -106,16 +139,37 @@ class Replica:
         if self._target is None:
             self._names += 1
             self._target = Target("shop", f"10.0.{self._names}.{self._number}:6060")
-        elif age[i] < age[i - 1]:
+        elif age[i] < age[i - 1] and not self._identified:
             events = self._pipeline.restart(self._pipeline.add_target(self._target), time)
         counts = self._traces.counts[i].tolist()
         samples = {
             key: stack[count] for key, stack, count in zip(self._keys, self._stacks, counts, strict=True) if count
         }
-        return events + self._pipeline.observe(self._pipeline.add_target(self._target), time, sum(counts), samples)
+        state = self._pipeline.add_target(self._target)
+        process = Process(str(self._processes[i]), "") if self._identified else None
+        events += self._pipeline.observe(state, time, sum(counts), samples, process)
+        if self._dumps and sum(counts) <= self._most and self._pipeline.wants_dump(state, time):
+            self.dumps += 1
+            events += self._pipeline.observe_dump(state, time, self._dumped(self._dumps, i))
+        return events
+
+    def _dumped(self, dumps: Dumps, i: int) -> DumpedStacks:
+        """Return the stacks of a full dump at scrape `i`, with goroutines that no row has."""
+        stacks = {fingerprint_of([f"other {n}"]): other for n, other in enumerate(dumps.others(i))}
+        for row, dumped, creators in dumps.at(i):
+            stacks[self._keys[row]] = dumped
+            if creators is not None:
+                stacks[fingerprint_of([f"creators of {self._keys[row]}"])] = creators
+        return stacks
 
 
-def play(traces: Sequence[Traces], *, until_found: bool = False) -> Outcome:
+def play(
+    traces: Sequence[Traces],
+    *,
+    until_found: bool = False,
+    later: float = LATER,
+    dumping: Dumping | None = None,
+) -> Outcome:
     """Play the replicas of one service, which have the same stacks, in time order.
 
     A replica that is younger than at the scrape before has restarted. A replica without an age has no process.
@@ -123,11 +177,14 @@ def play(traces: Sequence[Traces], *, until_found: bool = False) -> Outcome:
     """
     pipeline = Pipeline(DetectionSettings())
     times, onset = traces[0].times, traces[0].onset
-    stacks = [Counted(number) for number in range(len(onset))]
+    waits = dumping.waits if dumping else [""] * len(onset)
+    stacks = [Counted(number, wait) for number, wait in enumerate(waits)]
     rows = {stack.stack.fingerprint: row for row, stack in enumerate(stacks)}
-    replicas = [Replica(pipeline, trace, stacks, number) for number, trace in enumerate(traces)]
+    replicas = [
+        Replica(pipeline, trace, stacks, number=number, dumping=dumping) for number, trace in enumerate(traces)
+    ]
     shift = float(times[1] - times[0]) / len(replicas)
-    outcome = Outcome([[] for _ in onset], [(np.nan, np.nan) for _ in onset])
+    outcome = Outcome([[] for _ in onset], [(np.nan, np.nan) for _ in onset], later)
     hour = 0.0
     for i, time in enumerate(times.tolist()):
         for number, replica in enumerate(replicas):
@@ -140,4 +197,6 @@ def play(traces: Sequence[Traces], *, until_found: bool = False) -> Outcome:
             if until_found and outcome.is_done():
                 break
     outcome.close(time)
+    outcome.dumps = sum(replica.dumps for replica in replicas)
+    outcome.seconds = time
     return outcome

@@ -1,14 +1,15 @@
 """Measures how well leakwatch distinguishes leaks from load, and the rules that people use instead.
 
-    python benchmarks/detection/run.py [--seed 1] [--traces 100] [--quick] [--jobs 1] [--only NAME...] [--write]
-                                      [--hours 48] [--interval 15]
+    python benchmarks/detection/run.py [--seed 1] [--traces 100] [--dumps] [--quick] [--jobs 1] [--only NAME...]
+                                      [--write] [--hours 48] [--interval 15]
     python benchmarks/detection/run.py --quick --check
 
 Plays simulated traces (scenarios.py, fleets.py) through leakwatch's own pipeline and prints Markdown tables.
---only selects studies by parts of their names ("leaks/pure", "healthy", "fleet/10"). --write writes the tables
-into docs/detection.md and the numbers into docs/detection.json; with --quick only the numbers, into quick.json;
-with --only it replaces only the selected studies. --quick --check prints what is clearly worse than in quick.json,
-and then exits with 1. Seeds 1-99 are for tuning, seeds from 100 on for reporting.
+--only selects studies by parts of their names ("leaks/pure", "healthy", "fleet/10"). --dumps runs the studies
+with full dumps instead (dumped.py, processes.py). --write writes the tables into docs/detection.md and the numbers
+into docs/detection.json, with --dumps into docs/detection-dumps.json; with --quick only the numbers, into
+quick.json; with --only it replaces only the selected studies. --quick --check prints what is clearly worse than in
+quick.json, and then exits with 1. Seeds 1-99 are for tuning, seeds from 100 on for reporting.
 """
 
 import argparse
@@ -23,10 +24,13 @@ from multiprocessing import Pool
 from pathlib import Path
 from typing import Final
 
+import dumped
 import fleets
+import processes
 import studies
 from check import worse
 from deploys import Start
+from dump_tables import dump_tables
 from report import tables
 from scenarios import HEALTHY, LEAKS, MADE_TO_FAIL, RATES, Length
 from studies import Numbers
@@ -35,15 +39,24 @@ HERE: Final = Path(__file__).parent
 QUICK: Final = HERE / "quick.json"
 PAGE: Final = HERE.parents[1] / "docs/detection.md"
 NUMBERS: Final = PAGE.with_suffix(".json")
+DUMP_NUMBERS: Final = PAGE.with_name("detection-dumps.json")
 BEGIN: Final = "<!-- made by benchmarks/detection/run.py -->"
+BEGIN_DUMPS: Final = "<!-- made by benchmarks/detection/run.py --dumps -->"
 END: Final = "<!-- end -->"
-QUICK_TRACES: Final = 24
+DUMPS: Final = "dumps/"
+"""Prefix of the studies with full dumps."""
+QUICK_TRACES: Final = 12
 QUICK_RATES: Final = (10.0, 60.0)
-QUICK_LEFT_OUT: Final = {
-    *(f"fleet/{name}" for name in ("4", "10 rolling", "10 joining", "20", "50")),
-    *(f"lifetimes/{name}" for name in ("warm-up", "staircase", "sticky", "running-max pool")),
-    *(f"deploys/{start.value}" for start in Start),
-}
+QUICK_INTERVAL: Final = 30.0
+QUICK_LEFT_OUT: Final = ("fleet/", "lifetimes/", "deploys/")
+"""Prefixes of studies that take longest: 280 s of 540 s, when --quick had some of them."""
+QUICK_DUMPS: Final = frozenset(
+    {
+        "dumps/leaks/pure/60",
+        "dumps/leaks/in a diurnal stack/60",
+        "dumps/leaks/fresh, pure/60",
+    }
+)
 
 Study = Callable[[Length], Numbers]
 
@@ -65,21 +78,43 @@ def all_studies() -> dict[str, Study]:
         by_name[f"lifetimes/{name}"] = partial(studies.lifetimes, name)
     for start in Start:
         by_name[f"deploys/{start.value}"] = partial(studies.deploys, start)
+    return by_name | dumped_studies()
+
+
+def dumped_studies() -> dict[str, Study]:
+    """Return the studies with full dumps by their names."""
+    by_name: dict[str, Study] = {}
+    for name in (*HEALTHY, *MADE_TO_FAIL):
+        by_name[f"dumps/healthy/{name}"] = partial(dumped.healthy, name)
+    for name in LEAKS:
+        for rate in dumped.RATES:
+            by_name[f"dumps/leaks/{name}/{rate:g}"] = partial(dumped.leak, name, rate)
+    for name, rate in studies.COMPACT:
+        by_name[f"dumps/no minutes/{name}/{rate:g}"] = partial(dumped.without_collections, name, rate)
+    by_name["dumps/fleet/10"] = partial(dumped.fleet, 10)
+    for name in ("pure 10/h", "sticky", "staircase"):
+        by_name[f"dumps/lifetimes/{name}"] = partial(dumped.lifetimes, name)
+    by_name["dumps/processes"] = processes.mixed
     return by_name
 
 
-def selected(only: Iterable[str], *, quick: bool) -> dict[str, Study]:
-    """Return the selected studies; `only`: parts of names, empty for all."""
+def selected(only: Iterable[str], *, quick: bool, dumps: bool) -> dict[str, Study]:
+    """Return the selected studies; `only`: parts of names, empty for all. `quick` includes a few with dumps."""
     candidates = all_studies()
     if quick:
-        rates = {f"/{rate:g}" for rate in RATES if rate not in QUICK_RATES}
-        candidates = {
-            name: study
-            for name, study in candidates.items()
-            if name not in QUICK_LEFT_OUT and not (name.startswith("leaks/") and any(map(name.endswith, rates)))
-        }
+        candidates = {name: study for name, study in candidates.items() if is_quick(name)}
+    else:
+        candidates = {name: study for name, study in candidates.items() if name.startswith(DUMPS) == dumps}
     parts = list(only)
     return {name: study for name, study in candidates.items() if not parts or any(part in name for part in parts)}
+
+
+def is_quick(name: str) -> bool:
+    """Return whether --quick runs a study."""
+    if name.startswith(DUMPS):
+        return name in QUICK_DUMPS
+    is_other_rate = name.startswith("leaks/") and float(name.rsplit("/", 1)[1]) not in QUICK_RATES
+    return not name.startswith(QUICK_LEFT_OUT) and not is_other_rate
 
 
 def measure(task: tuple[str, Study, Length]) -> tuple[str, Numbers]:
@@ -117,26 +152,28 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--traces", type=int)
     parser.add_argument("--hours", type=float, default=48.0)
-    parser.add_argument("--interval", type=float, default=15.0, help="seconds between two scrapes")
+    parser.add_argument("--interval", type=float, help="seconds between two scrapes")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME")
-    for flag in ("quick", "check", "write"):
+    for flag in ("dumps", "quick", "check", "write"):
         parser.add_argument(f"--{flag}", action="store_true")
     given = parser.parse_args()
     traces = given.traces or (QUICK_TRACES if given.quick else 100)
-    length = Length(given.seed, traces, given.hours, given.interval)
-    results = run(selected(given.only, quick=given.quick), length, given.jobs)
+    interval = given.interval or (QUICK_INTERVAL if given.quick else 15.0)
+    length = Length(given.seed, traces, given.hours, interval)
+    results = run(selected(given.only, quick=given.quick, dumps=given.dumps), length, given.jobs)
     if given.check:
         expected = json.loads(QUICK.read_text())
         lines = list(worse(expected["results"], results, length.traces))
         print("\n".join(lines) or "nothing is worse than in quick.json")
         return int(bool(lines))
     if given.write:
-        results = store(results, length, QUICK if given.quick else NUMBERS)
-    text = "\n".join(tables(results))
+        numbers = DUMP_NUMBERS if given.dumps else NUMBERS
+        results = store(results, length, QUICK if given.quick else numbers)
+    text = "\n".join(dump_tables(results) if given.dumps else tables(results))
     print(text)
     if given.write and not given.quick:
-        publish(text, length)
+        publish(text, length, BEGIN_DUMPS if given.dumps else BEGIN)
     return 0
 
 
@@ -154,12 +191,12 @@ def store(results: dict[str, Numbers], length: Length, path: Path) -> dict[str, 
     return ordered
 
 
-def publish(text: str, length: Length) -> None:
-    """Replace the tables of the page."""
-    before, rest = PAGE.read_text().split(BEGIN)
-    after = rest.split(END)[1]
+def publish(text: str, length: Length, begin: str) -> None:
+    """Replace the tables of the page that follow `begin`."""
+    before, rest = PAGE.read_text().split(begin)
+    _, after = rest.split(END, 1)
     size = f"Seed {length.seed}, {length.traces} traces of each kind and rate.\n"
-    PAGE.write_text("\n".join([before + BEGIN, size, text, END + after.removesuffix("\n")]) + "\n")
+    PAGE.write_text("\n".join([before + begin, size, text, END + after]))
 
 
 def rounded(value: object) -> object:

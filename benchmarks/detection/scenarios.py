@@ -1,13 +1,14 @@
 """Traces of every kind of stack, made from a seed; by default 48 hours at 15 s."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 from zlib import crc32
 
 import kinds
 import numpy as np
 from kinds import Kind, LeakKind
+from population import Population
 from scene import DAY, HOUR, Counts, Floats, Scene
 
 RATES: Final = (1.0, 10.0, 60.0, 1000.0)
@@ -77,6 +78,9 @@ MADE_TO_FAIL: Final[Mapping[str, Healthy]] = {
     "one per tenant": Healthy(kinds.tenants, fresh=True),
     "mixed sessions": Healthy(kinds.mixed_sessions),
     "saturated semaphore": Healthy(kinds.semaphore),
+    "an hour of hanging requests": Healthy(kinds.outage),
+    "rare blips": Healthy(kinds.blips),
+    "session watchers": Healthy(kinds.watchers),
 }
 LEAKS: Final[Mapping[str, Leaking]] = {
     "pure": Leaking(kinds.pure),
@@ -89,6 +93,8 @@ LEAKS: Final[Mapping[str, Leaking]] = {
     "in long connections": Leaking(kinds.in_connections),
     "in a large noisy stack": Leaking(kinds.in_noise),
     "busy, with restarts": Leaking(kinds.in_busy, restarts=(10, 14)),
+    "ticker loop": Leaking(kinds.ticking),
+    "retry with backoff": Leaking(kinds.retrying),
 }
 
 
@@ -101,15 +107,24 @@ def seeded(*parts: str | int) -> np.random.Generator:
 class Traces:
     """The stacks of one process.
 
-    `times` and `age` have shape (scrapes,), `counts` (scrapes, rows), `onset` (rows,), inf for healthy rows. Times
-    are seconds since the first scrape; `rate` is per hour.
+    `times` and `age` have shape (scrapes,), `onset` (rows,), inf for healthy rows. Times are seconds since the
+    first scrape; `rate` is per hour.
     """
 
     times: Floats
     age: Floats
-    counts: Counts
+    population: Population
     onset: Floats
     rate: float = 0.0
+
+    @property
+    def counts(self) -> Counts:
+        """Counts of shape (scrapes, rows)."""
+        return self.population.counts
+
+    def take(self, rows: Sequence[int]) -> "Traces":
+        """Return some rows, as the stacks of a process of their own."""
+        return replace(self, population=self.population.take(rows), onset=self.onset[list(rows)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +156,11 @@ def make(name: str, length: Length, rate: float = 0.0) -> list[Traces]:
         scene = Scene(length.times, age, min(rows, length.traces - first), shared, own, first)
         onset = scene.uniform(2 * HOUR, DAY) if isinstance(kind, Leaking) else np.full(scene.rows, np.inf)
         if isinstance(kind, Healthy):
-            counts = kind.make(scene)
+            population = kind.make(scene)
         else:
             onset = 0 * onset if kind.fresh else onset
-            counts = kind.make(scene, rate, onset)
-        processes.append(Traces(scene.times, age, counts, onset, rate))
+            population = kind.make(scene, rate, onset)
+        processes.append(Traces(scene.times, age, population, onset, rate))
     return processes
 
 

@@ -1,12 +1,12 @@
-"""The parts of traces: scrape times, uptime, load over the day, arrivals and departures of goroutines.
+"""The scene of traces: scrape times, uptime, load over the day.
 
 Arrays of a trace have shape (scrapes, rows): a row is one stack. Times are in seconds, rates per second, load is
 relative to its mean. Random numbers that the replicas of a service have in common (load, sizes, beginnings of
 incidents) come from `shared`, those of one process (arrivals, lifetimes) from `own`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -17,6 +17,8 @@ Counts = npt.NDArray[np.int32]
 
 HOUR: Final = 3600.0
 DAY: Final = 24 * HOUR
+FIRST: Final = 1.0
+"""Seconds from the start of a process to its first scrape, in which its first goroutines are started."""
 PHASES: Final = 12
 """Row i has its busiest hour 24 i / PHASES hours later than row 0. Stacks of one service have the same phase."""
 
@@ -47,6 +49,24 @@ class Scene:
         begins = there & np.concatenate([[True], ~there[:-1] | (np.diff(self.age) < 0)])
         ends = there & np.concatenate([~there[1:] | begins[1:], [True]])
         return list(zip(np.flatnonzero(begins).tolist(), (np.flatnonzero(ends) + 1).tolist(), strict=True))
+
+    @cached_property
+    def begins(self) -> npt.NDArray[np.intp]:
+        """Number of the first scrape of the process that answers at each scrape."""
+        begins = np.zeros(len(self.times), np.intp)
+        for begin, end in self.lifetimes():
+            begins[begin:end] = begin
+        return begins
+
+    @cached_property
+    def starts(self) -> Floats:
+        """When the process that answers at each scrape was started: FIRST seconds earlier than by its age."""
+        return self.times - self.age - FIRST
+
+    @cached_property
+    def steps(self) -> Floats:
+        """Seconds before each scrape in which the goroutines that are new at the scrape were started."""
+        return np.minimum(self.interval, self.age + FIRST)
 
     def uniform(self, low: float, high: float) -> Floats:
         """Return a random number per row, evenly distributed."""
@@ -79,67 +99,3 @@ def daily(scene: Scene, low: float = 0.3, high: float = 0.8) -> Floats:
     swing = scene.uniform(low, high)
     shape = np.cos(2 * np.pi * (scene.times[:, None] - peak) / DAY)
     return (1 + swing * shape) * noise(scene, 0.01, 0.05)
-
-
-def short(scene: Scene, level: Floats) -> Counts:
-    """Return counts of goroutines that live for less than a scrape interval, `level` at a time."""
-    counts = scene.own.poisson(level).astype(np.int32)
-    counts[np.isnan(scene.age)] = 0
-    return counts
-
-
-def long(scene: Scene, arrivals: Floats, lifetime: Floats) -> Counts:
-    """Return counts of goroutines with random arrivals, `arrivals` per second, and an average `lifetime`.
-
-    `lifetime` has shape (rows,) or (scrapes, rows). The count before the first scrape is drawn as if the load of
-    the same hours had been there the day before.
-    """
-    stay = np.broadcast_to(np.exp(-scene.interval / lifetime), arrivals.shape)
-    arriving = arrivals * lifetime * (1 - stay)
-    counts = np.zeros(arrivals.shape, np.int32)
-    starts = {begin for begin, _ in scene.lifetimes()}
-    count = scene.own.poisson(_before(scene, arriving, stay))
-    for i in range(len(counts)):
-        if i and i in starts:
-            count = np.zeros_like(count)
-        count = scene.own.binomial(count, stay[i]) + scene.own.poisson(arriving[i])
-        counts[i] = count
-    counts[np.isnan(scene.age)] = 0
-    return counts
-
-
-def _before(scene: Scene, arriving: Floats, stay: Floats) -> Floats:
-    """Return the expected count before the first scrape, from the age of the process."""
-    day = min(round(DAY / scene.interval), len(arriving))
-    age = round(float(np.nan_to_num(scene.age[0])) / scene.interval)
-    count = np.zeros(scene.rows) if age < day else arriving[:day].mean(axis=0) / (1 - stay[0])
-    for i in range(day - min(age, day), day):
-        count = count * stay[0] + arriving[i]
-    return count
-
-
-def filled(scene: Scene, slots: Floats, fills: Callable[[Floats, int], Floats]) -> Counts:
-    """Return counts of goroutines that arrive once and stay, `slots` per row.
-
-    `fills(u, row)` returns the ages of the process at which they arrive, for u uniform in 0 to 1.
-    """
-    counts = np.zeros((len(scene.times), scene.rows), np.int32)
-    for begin, end in scene.lifetimes():
-        for row, size in enumerate(slots):
-            ages = np.sort(fills(scene.own.random(round(size)), row))
-            counts[begin:end, row] = np.searchsorted(ages, scene.age[begin:end], side="right")
-    return counts
-
-
-def leaked(scene: Scene, rate: float, onset: Floats, weight: Floats | float = 1.0, batch: int = 1) -> Counts:
-    """Return the counts of leaked goroutines: `rate` per hour since `onset`, `batch` at a time, until a restart.
-
-    The rate is multiplied by `weight`, shape (scrapes, rows).
-    """
-    expected = (scene.times[:, None] >= onset) * (rate / HOUR * scene.interval / batch * weight)
-    expected[np.isnan(scene.age)] = 0
-    sums = np.cumsum(scene.own.poisson(expected) * batch, axis=0)
-    counts = np.zeros(sums.shape, np.int32)
-    for begin, end in scene.lifetimes():
-        counts[begin:end] = sums[begin:end] - (sums[begin - 1] if begin else 0)
-    return counts

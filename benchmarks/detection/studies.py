@@ -108,17 +108,23 @@ def lifetimes(name: str, length: Length) -> Numbers:
     Of a leak also the share of lifetimes with an alarm, which may have begun before the restart.
     """
     traces = fleets.lifetimes(name, length)
+    return later_alarms(name, traces, [play([trace]).alarms for trace in traces])
+
+
+def later_alarms(name: str, traces: Sequence[Traces], alarms_of_traces: Sequence[Sequence[Alarms]]) -> Numbers:
+    """Return the numbers of `lifetimes` from the alarms of each trace."""
     healthy = name in fleets.LIFETIMES
     delays: list[float] = []
-    lifetimes_played = 0
-    for trace in traces:
+    lifetimes_played = stacks = 0
+    for trace, rows in zip(traces, alarms_of_traces, strict=True):
         starts = trace.times[np.flatnonzero(np.diff(trace.age) < 0) + 1][1:]
         lifetimes_played += len(starts) * len(trace.onset)
-        for alarms in play([trace]).alarms:
+        stacks += len(trace.onset)
+        for alarms in rows:
             for start, end in zip(starts, [*starts[1:], np.inf], strict=True):
                 begins = [begin for begin, over in alarms if begin < end and (begin if healthy else over) >= start]
                 delays += [max(begin - start, 0.0) / HOUR for begin in begins[:1]]
-    result: Numbers = {"per_stack": len(delays) / length.traces, "median": percentile(np.array(delays), 50)}
+    result: Numbers = {"per_stack": len(delays) / stacks, "median": percentile(np.array(delays), 50)}
     return result if healthy else {**result, "found": len(delays) / lifetimes_played}
 
 

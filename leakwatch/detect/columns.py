@@ -1,7 +1,8 @@
 """Columns of closed blocks or hours: the numbers that a history holds of its series.
 
 A row is a series, a column is a block or an hour, the oldest first. All series of a target share their scrape
-times, so a missed scrape is a property of the column (`scrapes`) and never looks like a count of zero.
+times, so a missed scrape is a property of the column (`scrapes`) and never looks like a count of zero. A gap that
+has ended has the mean and floor of a straight line between the columns beside it.
 """
 
 from typing import ClassVar, Final
@@ -23,7 +24,8 @@ BRIEF, LASTING = range(2)
 """Rows of a known drop: the fall from the highest hourly floor, and from a floor held for LASTING_HOURS."""
 LASTING_HOURS: Final = 4  # an incident is over by then, a pool or a working day is not
 INTERVAL_RATIO: Final = 2.5  # turnover is not compared between scrape intervals that differ by this factor
-SCRAPES_PER_BLOCK: Final = 5  # with fewer scrapes in a block its turnover is too uncertain to use
+SCRAPES_PER_BLOCK: Final = 5  # that a block is planned for; its turnover is then known in full
+MIN_STEPS: Final = 3  # in a block; the turnover is the variance of its steps, and that of fewer is unknown
 
 MEAN, FLOOR, TURNOVER, FALLS, RISES, SQUARED_RISES = range(6)
 """The quantities of a column: mean of the count (of an hour: median of the means of its blocks), floor, turnover,
@@ -45,6 +47,26 @@ class Columns:
         self.regular: npt.NDArray[np.int32] = np.zeros(length, np.int32)
         """Column -> steps per block that the turnover is measured from: those without a missed scrape."""
 
+    @property
+    def has_level(self) -> Mask:
+        """Whether mean and floor of each column are known: it was scraped, or is a gap between such columns."""
+        has_level = np.zeros(len(self.scrapes), bool)
+        scraped = np.flatnonzero(self.scrapes)
+        if len(scraped):
+            has_level[scraped[0] : scraped[-1] + 1] = True
+        return has_level
+
+    @property
+    def has_turnover(self) -> Mask:
+        """Whether the turnover of each column is known."""
+        return self.regular >= MIN_STEPS
+
+    @property
+    def coverage(self) -> Floats:
+        """The share of the planned steps that the turnover of each column is measured from, at most 1."""
+        share = np.minimum(self.regular / np.float32(SCRAPES_PER_BLOCK), 1)
+        return np.asarray(np.where(self.has_turnover, share, 0), np.float32)
+
     def push(self, column: Sums | None, scrapes: int, regular: int) -> None:
         """Drop the oldest column and append `column`, shape (6, rows), or a gap."""
         values = self.values
@@ -52,6 +74,29 @@ class Columns:
         values[:, :, -1] = 0 if column is None else column
         self.scrapes[:-1], self.scrapes[-1] = self.scrapes[1:].copy(), scrapes
         self.regular[:-1], self.regular[-1] = self.regular[1:].copy(), regular
+        if scrapes and not self.scrapes[-2]:
+            self.bridge()
+
+    def turnover(self, rows: Rows, columns: Rows) -> Floats:
+        """Return the turnover of `rows` in all `columns` together, 0 if it is unknown.
+
+        A column counts by its steps, as in a pooled variance: each step but one is a degree of freedom.
+        """
+        columns = columns[self.has_turnover[columns]]
+        if not len(columns):
+            return np.zeros(len(rows), np.float32)
+        weights = self.regular[columns].astype(np.float32) - 1
+        return trimmed_mean(self.values[TURNOVER][np.ix_(rows, columns)], weights)
+
+    def bridge(self) -> None:
+        """Fill the gaps between scraped columns with straight lines of mean and floor."""
+        scraped = np.flatnonzero(self.scrapes)
+        for i in np.flatnonzero(np.diff(scraped) > 1):
+            first, last = scraped[i : i + 2]
+            share = np.arange(1, last - first, dtype=np.float32) / np.float32(last - first)
+            levels = self.values[[MEAN, FLOOR]]
+            start, rise = levels[:, :, first, None], (levels[:, :, last] - levels[:, :, first])[:, :, None]
+            self.values[[MEAN, FLOOR], :, first + 1 : last] = start + share * rise
 
     def merge_pairs(self, *, skip: int) -> None:
         """Merge columns in pairs, without the newest `skip`, which are dropped."""
@@ -64,8 +109,8 @@ class Columns:
         merged = a + b
         for quantity in (MEAN, TURNOVER):
             merged[quantity] = share * a[quantity] + (1 - share) * b[quantity]
-        low = np.minimum(a[FLOOR], b[FLOOR])
-        merged[FLOOR] = np.where(weights.min(axis=0) > 0, low, a[FLOOR] + b[FLOOR])  # the floor of a gap is 0
+        merged[FLOOR] = np.where(weights[1] > 0, b[FLOOR], a[FLOOR])  # a gap has no floor of its own
+        merged[FLOOR] = np.where(weights.min(axis=0) > 0, np.minimum(a[FLOOR], b[FLOOR]), merged[FLOOR])
         scrapes, regular = (
             self.scrapes[first] + self.scrapes[first + 1],
             self.regular[first] + self.regular[first + 1],
@@ -103,17 +148,24 @@ def median(values: Floats) -> Floats:
     return np.asarray((ordered[..., (length - 1) // 2] + ordered[..., length // 2]) / 2)
 
 
-def trimmed_mean(values: Floats) -> Floats:
-    """Return the mean of each row of `values` without its lowest and highest sixth."""
-    cut = values.shape[1] // 6
-    middle = np.sort(values, axis=1)[:, cut:-cut] if cut else values
-    return np.asarray(middle.mean(axis=1), np.float32)
+def trimmed_mean(values: Floats, weights: Floats) -> Floats:
+    """Return the mean of each row of `values` without its lowest and highest sixth; `weights`: of the columns."""
+    columns = values.shape[1]
+    cut = columns // 6
+    if (weights == weights[0]).all():  # no scrape was missed; this takes a quarter of the time
+        middle = np.sort(values, axis=1)[:, cut : columns - cut]
+        return np.asarray(middle.mean(axis=1), np.float32)
+    cut /= columns
+    order = np.argsort(values, axis=1)
+    ends = np.cumsum(weights[order], axis=1, dtype=np.float64) / weights.sum()
+    middle = np.diff(np.clip(ends, cut, 1 - cut), axis=1, prepend=cut)
+    return np.asarray((np.take_along_axis(values, order, 1) * middle).sum(axis=1) / (1 - 2 * cut), np.float32)
 
 
 def hour_column(blocks: Columns) -> tuple[Sums, int, int] | None:
-    """Return the column of the last hour of `blocks`, shape (6, rows), with the fewest scrapes and regular steps.
+    """Return the column of the last hour, shape (6, rows), and its scrapes and regular steps per block.
 
-    Return None if more than half of the blocks are gaps.
+    Blocks with missed scrapes count less. Return None if more than half of the blocks are gaps.
     """
     columns = np.flatnonzero(blocks.scrapes[-BLOCKS_PER_HOUR:]) + BLOCKS - BLOCKS_PER_HOUR
     if len(columns) < BLOCKS_PER_HOUR // 2:
@@ -122,9 +174,10 @@ def hour_column(blocks: Columns) -> tuple[Sums, int, int] | None:
     column = np.empty(values.shape[:2])
     column[MEAN] = median(values[MEAN])
     column[FLOOR] = values[FLOOR].min(axis=1)
-    column[TURNOVER] = trimmed_mean(values[TURNOVER])
+    column[TURNOVER] = blocks.turnover(np.arange(len(column[MEAN])), columns)
     column[FALLS:] = values[FALLS:].sum(axis=2)
-    return column, int(blocks.scrapes[columns].min()), int(blocks.regular[columns].min())
+    regular = int(blocks.regular[columns].sum()) // BLOCKS_PER_HOUR
+    return column, int(blocks.scrapes[columns].mean()), regular
 
 
 def update_known_drop(known_drop: Floats, hours: Columns) -> Floats:

@@ -10,24 +10,23 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from leakwatch.detect.columns import HOURS, SCRAPES_PER_BLOCK, Floats, Mask, Rows
+from leakwatch.detect.alive import min_growth_of
+from leakwatch.detect.columns import HOURS, Floats, Mask, Rows
 from leakwatch.detect.growth import (
     HALF,
     MIN_SCORE,
-    Quarters,
     Scores,
     WindowScores,
-    growing_rows,
     has_no_departures,
     highest,
     hour_scores,
     known_drop_of,
     moved_within_origin,
     score_c,
-    summarise,
     unexplained_growth,
 )
 from leakwatch.detect.history import History
+from leakwatch.detect.quarters import MIN_COVERAGE, Quarters, growing_rows, summarise
 from leakwatch.detect.windows import C24
 from leakwatch.model import Fingerprint
 
@@ -64,6 +63,8 @@ class DailyScorer:
         """Return the scores in C24, 0 for rows with too short a streak."""
         indices = _quarters(history, 0)
         rows = np.zeros(0, np.intp)
+        if indices is None and history.hours.has_level[HOURS - C24.columns]:
+            return C24, rows, np.zeros(0, np.float32)  # a gap does not end a streak
         if indices is not None:
             rows = growing_rows(history.hours, indices, MIN_SCORE * C24.min_growth)
         streaks, self._streaks = self._streaks, {}
@@ -90,10 +91,9 @@ def _quarters(history: History, ago: int) -> list[Rows] | None:
 
     In place of quarters: yesterday's span twice, then today's twice.
     """
-    usable = history.hours.scrapes >= SCRAPES_PER_BLOCK
     spans = []
     for end in (HOURS - DAY - ago, HOURS - ago):
-        columns = np.flatnonzero(usable[end - SPAN : end]) + end - SPAN
+        columns = np.flatnonzero(history.hours.scrapes[end - SPAN : end]) + end - SPAN
         if 2 * len(columns) <= SPAN:
             return None
         spans.append(columns)
@@ -102,9 +102,15 @@ def _quarters(history: History, ago: int) -> list[Rows] | None:
 
 
 def _compare(history: History, rows: Rows, indices: list[Rows]) -> tuple[Floats, Floats]:
-    """Return the C score of `rows`, 0 where a rule rejects the growth, and the growth that is not explained."""
+    """Return the C score of `rows`, 0 where a rule rejects the growth, and the growth that is not explained.
+
+    Without turnover the score is 0.
+    """
     quarters = summarise(history.hours, rows, indices)
-    scores = score_c(quarters, C24, known_drop_of(history, rows, C24), _evidence(history, rows))
+    scores = score_c(quarters, C24, known_drop_of(history, rows, C24), _min_growth(history, rows, indices))
+    coverage = history.hours.coverage
+    if min(coverage[indices[0]].sum(), coverage[indices[3]].sum()) < MIN_COVERAGE * SPAN:
+        scores[:] = 0
     return np.where(_is_rejected(history, rows, indices, quarters), 0, scores), unexplained_growth(quarters)
 
 
@@ -129,13 +135,14 @@ def _score_without_departures(history: History, rows: Rows, indices: list[Rows])
     Without departures the growth is known exactly, so neither turnover nor number of rises limits the score.
     """
     quarters = summarise(history.hours, rows, indices)
-    required = np.maximum(C24.min_growth * _evidence(history, rows), 1.5 * known_drop_of(history, rows, C24))
+    required = np.maximum(_min_growth(history, rows, indices), 1.5 * known_drop_of(history, rows, C24))
     scored = has_no_departures(quarters) & ~_is_rejected(history, rows, indices, quarters)
     return np.asarray(np.where(scored, quarters.growth / required, 0), np.float32)
 
 
-def _evidence(history: History, rows: Rows) -> Floats:
-    return np.where(history.past_lifetimes.leaked[rows], HALF, np.float32(1))
+def _min_growth(history: History, rows: Rows, indices: list[Rows]) -> Floats:
+    evidence = np.where(history.past_lifetimes.leaked[rows], HALF, np.float32(1))
+    return np.asarray(evidence * min_growth_of(history, rows, C24, history.hours, indices), np.float32)
 
 
 def _is_rejected(history: History, rows: Rows, indices: list[Rows], quarters: Quarters) -> Mask:

@@ -18,35 +18,28 @@ this, with measurements.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from leakwatch.detect.columns import (
-    BLOCKS_PER_HOUR,
-    FALLS,
-    FLOOR,
-    MEAN,
-    RISES,
-    SCRAPES_PER_BLOCK,
-    SQUARED_RISES,
-    TURNOVER,
-    Columns,
-    Floats,
-    Mask,
-    Rows,
-    median,
-    trimmed_mean,
-)
+from leakwatch.detect.alive import min_growth_of
+from leakwatch.detect.columns import BLOCKS_PER_HOUR, Columns, Floats, Mask, Rows, median
 from leakwatch.detect.history import History
+from leakwatch.detect.quarters import (
+    Levels,
+    Quarters,
+    growing_rows,
+    levels_of,
+    quarter_columns,
+    summarise,
+)
 from leakwatch.detect.series import Series
 from leakwatch.detect.windows import BLOCK_WINDOWS, HOUR_WINDOWS, Window
 
 MIN_SCORE: Final = 0.3  # lower scores have no effect, so series that cannot reach it are skipped
 MIN_STEP: Final = 0.1  # of the growth, in each quarter of a C window
 SIGMAS: Final = 3.5
-SAMPLING_VARIANCE: Final = 3.0  # relative variance of a measured turnover, times the number of steps
 YOUNG: Final = 16 * BLOCKS_PER_HOUR  # blocks of a lifetime in which pools fill up: growth must not slow down
 MAX_SLOWDOWN: Final = 1.5  # standard errors
 USUAL_BLOCK: Final = 300.0  # seconds; rules for young processes do not apply to a demo or a short recording
@@ -64,32 +57,6 @@ class Scores:
 
 WindowScores = tuple[Window, Rows, Floats]
 """The scores of some rows in one window."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quarters:
-    """Rows in the quarters of a window: count, floor and turnover have shape (rows, 4), the others (rows,)."""
-
-    count: Floats
-    floor: Floats
-    turnover: Floats
-    turnover_error: Floats
-    """Relative standard errors of the turnover in both halves, added in quadrature."""
-    sampling_error: np.float32
-    """The least turnover error that so few scrapes allow."""
-    falls: Floats
-    rises: Floats
-    squared_rises: Floats
-
-    @property
-    def growth(self) -> Floats:
-        """Growth of the count from the first to the last quarter."""
-        return np.asarray(self.count[:, 3] - self.count[:, 0])
-
-    def select(self, rows: Mask) -> "Quarters":
-        """Return the selected rows."""
-        arrays = {name: getattr(self, name)[rows] for name in self.__slots__ if name != "sampling_error"}
-        return replace(self, **arrays)
 
 
 def score_blocks(history: History) -> Scores:
@@ -129,20 +96,22 @@ def score_window(history: History, columns: Columns, window: Window) -> WindowSc
         rows = growing_rows(columns, indices, float(MIN_SCORE * HALF * window.min_growth))
     if indices is None or not len(rows):
         return window, rows, np.zeros(0, np.float32)
-    quarters = summarise(columns, rows, indices)
-    linear = is_linear(quarters, window)
-    rows, quarters = rows[linear], quarters.select(linear)
+    rows = rows[is_linear(levels_of(columns, rows, indices), window)]
     if not len(rows):
         return window, rows, np.zeros(0, np.float32)
+    quarters = summarise(columns, rows, indices)
     known_drop = known_drop_of(history, rows, window)
     evidence = np.where(history.past_lifetimes.leaked[rows], HALF, 1)
+    min_growth = evidence * min_growth_of(history, rows, window, columns, indices)
     usual_block = history.block >= USUAL_BLOCK
     factor = window.young_factor(history.closed) if usual_block else 1.0
     no_departures = has_no_departures(quarters)
     if window.needs_turnover:
-        scores = score_c(quarters, window, known_drop, evidence * np.where(no_departures, factor, 1))
+        scores = score_c(quarters, window, known_drop, min_growth * np.where(no_departures, factor, 1))
     else:
-        scores = score_p(quarters, window, known_drop, evidence, factor)
+        scores = score_p(
+            quarters, known_drop, np.float32(factor) * min_growth, evidence * np.float32(window.min_rises)
+        )
     scores[history.past_lifetimes.is_below_ceiling(rows, quarters.floor[:, 3])] = 0
     if usual_block and history.closed < YOUNG:
         scores[no_departures & (slowdown(quarters) > MAX_SLOWDOWN)] = 0
@@ -150,70 +119,17 @@ def score_window(history: History, columns: Columns, window: Window) -> WindowSc
     return window, rows, scores
 
 
-def quarter_columns(columns: Columns, window: Window) -> list[Rows] | None:
-    """Return the usable columns of each quarter, or None if a quarter has half of them or fewer."""
-    usable = columns.scrapes > 0
-    if window.needs_turnover:
-        usable = (columns.scrapes >= SCRAPES_PER_BLOCK) & (columns.regular >= SCRAPES_PER_BLOCK - 1)
-    length = len(columns.scrapes)
-    width = window.columns // 4
-    indices = []
-    for start in range(length - window.columns, length, width):
-        inside = usable[start : start + width].nonzero()[0] + start
-        if 2 * len(inside) <= width:
-            return None
-        indices.append(inside)
-    return indices
-
-
-def growing_rows(columns: Columns, indices: list[Rows], min_growth: float) -> Rows:
-    """Return the rows that may have grown by `min_growth`: from the lowest first to the highest last column."""
-    mean = columns.values[MEAN]
-    return np.flatnonzero(mean[:, indices[3]].max(axis=1) - mean[:, indices[0]].min(axis=1) >= min_growth)
-
-
-def summarise(columns: Columns, rows: Rows, indices: list[Rows]) -> Quarters:
-    """Return the quarters of `rows`; `indices`: the columns of each quarter."""
-    values = columns.values[:, rows]
-    regular = columns.blocks * min(int(columns.regular[quarter].sum()) for quarter in (indices[0], indices[3]))
-    halves = [_union(*indices[:2]), _union(*indices[2:])]
-    all_columns = _union(*halves)
-    return Quarters(
-        count=np.stack([median(values[MEAN][:, quarter]) for quarter in indices], axis=1),
-        floor=np.stack([values[FLOOR][:, quarter].min(axis=1) for quarter in indices], axis=1),
-        turnover=np.stack([trimmed_mean(values[TURNOVER][:, quarter]) for quarter in indices], axis=1),
-        turnover_error=np.hypot(*(relative_error(values[TURNOVER][:, half]) for half in halves)),
-        sampling_error=np.float32(np.sqrt(2 * SAMPLING_VARIANCE / max(regular, 1))),
-        falls=values[FALLS][:, all_columns].sum(axis=1),
-        rises=values[RISES][:, all_columns].sum(axis=1),
-        squared_rises=values[SQUARED_RISES][:, all_columns].sum(axis=1),
-    )
-
-
-def _union(columns: Rows, others: Rows) -> Rows:
-    """Return the columns that are in either, in order; equal to np.union1d, but much faster for a few columns."""
-    return np.array(sorted({*columns.tolist(), *others.tolist()}), np.intp)
-
-
-def relative_error(values: Floats) -> Floats:
-    """Return the relative standard error of each row's mean, estimated from the median absolute deviation."""
-    deviation = median(np.abs(values - median(values)[:, None]))
-    mean = values.mean(axis=1)
-    error = np.divide(deviation, mean, out=np.zeros_like(mean), where=mean > 0)
-    return np.asarray(1.25 * 1.4826 * error / np.sqrt(values.shape[1]), np.float32)
-
-
-def is_linear(quarters: Quarters, window: Window) -> Mask:
+def is_linear(levels: Levels, window: Window) -> Mask:
     """Return which rows rose in a straight line, and by at least half as much in their floors."""
-    growth = quarters.growth
-    steps = np.diff(quarters.count, axis=1)
+    count, growth = levels.count, levels.growth
+    steps = count[:, 1:] - count[:, :-1]  # np.diff takes three times as long
     linear = (growth > 0) & (steps.max(axis=1) <= window.max_step * growth)
     linear &= steps[:, 2] >= window.min_last_step * growth
     if window.min_step is not None:
         linear &= steps.min(axis=1) >= window.min_step * growth
     if window.needs_turnover:
         linear &= steps.min(axis=1) > MIN_STEP * growth
-    return np.asarray(linear & (quarters.floor[:, 3] - quarters.floor[:, 0] >= 0.5 * growth))
+    return np.asarray(linear & (levels.floor[:, 3] - levels.floor[:, 0] >= 0.5 * growth))
 
 
 def known_drop_of(series: Series, rows: Rows, window: Window) -> Floats:
@@ -223,27 +139,20 @@ def known_drop_of(series: Series, rows: Rows, window: Window) -> Floats:
     return np.asarray(series.known_drop[window.known_drop, rows])
 
 
-def score_p(
-    quarters: Quarters, window: Window, known_drop: Floats, evidence: Floats, factor: float = 1.0
-) -> Floats:
-    """Return the scores of growth without departures; 0 for rows with departures.
-
-    `evidence`: the share of the usual evidence that each row needs; `factor`: of the minimum growth.
-    """
-    rises = effective_rises(quarters) / (window.min_rises * evidence)
-    min_growth = factor * window.min_growth * evidence
+def score_p(quarters: Quarters, known_drop: Floats, min_growth: Floats, min_rises: Floats) -> Floats:
+    """Return the scores of growth without departures; 0 for rows with departures."""
+    rises = effective_rises(quarters) / min_rises
     scores = np.minimum(quarters.growth / np.maximum(min_growth, 1.5 * known_drop), rises)
     return np.asarray(np.where(has_no_departures(quarters), scores, 0), np.float32)
 
 
-def score_c(quarters: Quarters, window: Window, known_drop: Floats, evidence: Floats) -> Floats:
-    """Return the scores of growth that turnover does not explain; `evidence` as in `score_p`."""
+def score_c(quarters: Quarters, window: Window, known_drop: Floats, min_growth: Floats) -> Floats:
+    """Return the scores of growth that turnover does not explain."""
     count = quarters.count[:, 0]
     error = np.sqrt(np.maximum(quarters.turnover_error, quarters.sampling_error) ** 2 + 1 / (quarters.falls + 1))
     sigma = np.maximum(turnover_ratio(quarters), 1) * (count + 1) * error
-    min_growth = np.maximum(window.min_growth * evidence, (window.count_share or 0) * count)
-    required = np.maximum(min_growth, np.maximum(SIGMAS * sigma, known_drop))
-    return np.asarray(unexplained_growth(quarters) / required, np.float32)
+    required = np.maximum(np.maximum(min_growth, (window.count_share or 0) * count), known_drop)
+    return np.asarray(unexplained_growth(quarters) / np.maximum(required, SIGMAS * sigma), np.float32)
 
 
 def has_no_departures(quarters: Quarters) -> Mask:
@@ -289,6 +198,6 @@ def moved_within_origin(
     """Return which rows grew more than twice as much as all stacks of their origin together."""
     growth = np.zeros(len(rows), np.float32)
     for i, row in enumerate(rows.tolist()):
-        counts = series.origin_counts(columns, row)
+        counts = series.sum_counts(columns, row)
         growth[i] = median(counts[indices[3]]) - median(counts[indices[0]])
     return np.asarray(growth < 0.5 * quarters.growth)

@@ -26,7 +26,9 @@ from leakwatch.detect.columns import (
     is_other_interval,
     update_known_drop,
 )
+from leakwatch.detect.dump_history import DumpHistory
 from leakwatch.detect.lifetimes import PastLifetimes, hourly_floors
+from leakwatch.detect.liveness import Liveness
 from leakwatch.detect.open_block import OpenBlock
 from leakwatch.detect.plain import PlainReader
 from leakwatch.detect.series_table import SeriesTable
@@ -57,8 +59,10 @@ class History:
         "folded_stacks": int,
         "open_block": OpenBlock,
         "_closed_interval": float,
+        "dumps": DumpHistory,
     }
     rebased = False
+    processes = 1
 
     def __init__(self, block: float, series_limit: int = 1000) -> None:
         self.block = block
@@ -83,6 +87,9 @@ class History:
         self._table = SeriesTable(series_limit)
         self._configured_block = block
         self.open_block = OpenBlock()
+        self.dumps = DumpHistory()
+        self.liveness = Liveness()
+        """The liveness of its stacks, also as dumps of other targets show it."""
         self._closed_interval = 0.0
         """Usual seconds between scrapes when the newest block closed."""
 
@@ -121,9 +128,10 @@ class History:
         """The usual seconds between scrapes; 0 if unknown."""
         return self.open_block.interval
 
-    def origin_counts(self, columns: Columns, row: int) -> Floats:
-        """Return the mean count of all stacks with the origin of `row`, per column of `blocks` or `hours`."""
-        counts: Floats = columns.values[MEAN][self.origins == self.origins[row]].sum(axis=0)
+    def sum_counts(self, columns: Columns, row: int | None = None) -> Floats:
+        """Return the mean count of all stacks, or of those with the origin of `row`, per column."""
+        rows = slice(None) if row is None else self.origins == self.origins[row]
+        counts: Floats = columns.values[MEAN][rows].sum(axis=0)
         return counts
 
     def record(self, time: float, samples: Samples, protected: Collection[Fingerprint] = ()) -> int:
@@ -154,17 +162,19 @@ class History:
         self.past_lifetimes.end_lifetime()
         self.blocks.clear()
         self.hours.clear()
+        self.dumps.restart()
         self.time = self.since = None
         self.closed = 0
         self.block = self._configured_block
-        self.open_block.begin(0.0)
-        self.open_block.clear_steps()
+        self.open_block.restart()
 
     def restore(self, plain: PlainReader) -> None:
         """Restore the state of another history into this new one."""
         self._table.restore(plain["_table"])
         self._resize(len(self.stacks))  # the arrays must have as many rows
         plain.fill(self)
+        for columns in (self.blocks, self.hours):
+            columns.bridge()  # earlier versions of leakwatch left gaps at zero
         if not self._configured_block <= self.block < math.inf:  # no time would be in the open block
             raise plain["block"].error(f"is {self.block}, not {self._configured_block} or more")
 
@@ -172,16 +182,14 @@ class History:
         """Take over stacks, known drops and past lifetimes of `other`, which has ended its lifetime."""
         self.admit(stack for stack in other.stacks if stack is not None)
         for fingerprint, other_row in other.rows.items():
-            row = self.rows.get(fingerprint)
-            if row is not None:
+            if (row := self.rows.get(fingerprint)) is not None:
                 self.past_lifetimes.take_over(row, other.past_lifetimes, other_row)
                 self.known_drop[:, row] = np.maximum(self.known_drop[:, row], other.known_drop[:, other_row])
 
     def admit(self, stacks: Iterable[Stack]) -> None:
         """Give rows to stacks without goroutines, while there is room."""
         new = [Sample(stack, 0) for stack in stacks if stack.fingerprint not in self.rows]
-        room = self.series_limit - len(self.rows)
-        if new[:room]:
+        if room := self.series_limit - len(self.rows):
             self._admit(new[:room], {}, ())
 
     def fit(self, interval: float) -> bool:
@@ -190,11 +198,10 @@ class History:
         Closed blocks and hours are merged in pairs.
         """
         needed = SCRAPES_PER_BLOCK * interval
-        if needed <= self.block:
-            return False
+        grew = self.block < needed
         while self.block < needed:
             self._double()
-        return True
+        return grew
 
     def shrink(self) -> None:
         """Return to the configured block, and begin a new lifetime if the block was longer."""
@@ -244,8 +251,7 @@ class History:
         self.blocks.values[:, row] = self.hours.values[:, row] = 0
         self.open_block.clear(row)
         self.past_lifetimes.clear(row)
-        self.last[row] = 0
-        self.known_drop[:, row] = 0
+        self.last[row] = self.known_drop[:, row] = 0
 
     def _resize(self, rows: int) -> None:
         more = rows - len(self.last)
@@ -289,8 +295,6 @@ class History:
 
     def _close_hour(self) -> None:
         column = hour_column(self.blocks)
-        if column is None:
-            self.hours.push(None, 0, 0)
-            return
-        self.hours.push(*column)
-        self.known_drop = update_known_drop(self.known_drop, self.hours)
+        self.hours.push(*(column or (None, 0, 0)))
+        if column is not None:
+            self.known_drop = update_known_drop(self.known_drop, self.hours)

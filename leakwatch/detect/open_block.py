@@ -60,8 +60,9 @@ class OpenBlock:
         self.scrapes = self.regular = 0
         self.start = start
 
-    def clear_steps(self) -> None:
-        """Make the usual interval unknown."""
+    def restart(self) -> None:
+        """Begin an empty block with a start to be set, and make the usual interval unknown."""
+        self.begin(0.0)
         self._steps.clear()
         self._usual = None
 

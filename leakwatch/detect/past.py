@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
+from leakwatch.detect.case import CONFIRM, Case
 from leakwatch.detect.columns import FLOOR, Floats
-from leakwatch.detect.detector import CONFIRM, Case
 from leakwatch.detect.history import History
 from leakwatch.detect.trend import all_points, growth_since
 from leakwatch.detect.windows import P24

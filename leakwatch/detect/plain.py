@@ -20,7 +20,7 @@ import numpy as np
 from leakwatch.detect.plain_type import SHARED, Form, PlainType, scalar_of, state_of, type_of
 from leakwatch.errors import StateError, quote
 
-VERSION: Final = 2
+VERSION: Final = 4
 """Version of the format. Increase it when a class gets another attribute in its STATE, or changes one.
 
 Documents of older versions are read: an attribute that they do not have keeps the value of a new object. Convert

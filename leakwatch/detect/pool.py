@@ -26,6 +26,7 @@ from leakwatch.detect.columns import (
     update_known_drop,
 )
 from leakwatch.detect.history import History
+from leakwatch.detect.liveness import Liveness, merged_liveness
 from leakwatch.detect.plain import Plain, PlainReader, PlainWriter
 from leakwatch.detect.pool_member import PoolMember
 from leakwatch.detect.pooled_columns import PooledColumns, Step
@@ -68,9 +69,17 @@ class Pool:
         self.last: Sums = np.zeros(0)
         """Zeros: a pool has no counts."""
         self.interval = 0.0
+        self.liveness = Liveness()
+        """The liveness of the stacks in the full dumps of all members."""
+        self.dumps = None
         self._stack_pool = stack_pool
         self._capacity = MIN_CAPACITY
         """Rows above which unused rows are dropped."""
+
+    @property
+    def processes(self) -> int:
+        """The number of members."""
+        return len(self.members)
 
     @property
     def blocks(self) -> Columns:
@@ -95,6 +104,8 @@ class Pool:
         """Restore the state of another pool into this new one; members without one of `histories` are dropped."""
         self._resize(len(plain["stacks"].elements()))
         plain.fill(self)
+        for columns in (self.blocks, self.hours):
+            columns.bridge()  # earlier versions of leakwatch left gaps at zero
         self.rows = {stack.fingerprint: row for row, stack in enumerate(self.stacks)}
         for name, member in plain["members"].items():
             if name in histories:
@@ -109,6 +120,8 @@ class Pool:
             member = self.members.get(name)
             if member is None or member.history is not history:
                 self.members[name] = PoolMember(history, len(self.stacks))
+        dumps = [history.dumps for history in histories.values()]
+        self.liveness = merged_liveness(Liveness(), (each.liveness_at(self.block_start) for each in dumps))
 
     def is_due(self, time: float) -> bool:
         """Return whether the open block has ended at `time`."""
@@ -126,8 +139,12 @@ class Pool:
             self._close_block()
         self.block_start = max(self.block_start, time - (time - self.block_start) % self.block)
 
-    def origin_counts(self, columns: Columns, row: int) -> Floats:
-        """Return the growth of all stacks with an origin of `row`, per column of `blocks` or `hours`."""
+    def sum_counts(self, columns: Columns, row: int | None = None) -> Floats:
+        """Return the goroutines of all members, or the growth of stacks with an origin of `row`, per column."""
+        if row is None:
+            pool = self._stack_pool or self
+            pooled = pool.pooled_blocks if columns is self.blocks else pool.pooled_hours
+            return np.asarray(pooled.levels.sum(axis=0))
         pool, rows = self, [row]
         if self._stack_pool is not None:
             pool, site = self._stack_pool, self.stacks[row].blamed.function
@@ -206,7 +223,7 @@ class Pool:
             column = np.zeros((6, len(member.history_rows)))
             level = blocks.values[MEAN, member.history_rows, -1]
             return Step(pool_rows=member.pool_rows, column=column, level=level, scrapes=scrapes, regular=regular)
-        if not scrapes or not blocks.scrapes[-1 - new]:
+        if not scrapes or not blocks.has_level[-1 - new]:
             return None
         values = blocks.values[:, member.history_rows, -1 - new :].astype(np.float64)
         column = values[:, :, -1].copy()

@@ -58,6 +58,7 @@ class PoolMember:
             self.floors[self.pool_rows, -1] = column[FLOOR]
             self.uptimes[-1] = self.history.closed * self.history.block / (BLOCKS_PER_HOUR * block)
             self.lifetimes[-1] = self.history.lifetime
+            self._bridge()
 
     def valid_steps(self, hours: int = HOURS) -> Mask:
         """Return for each hour whether the step from the hour before counts, for the last `hours` only.
@@ -69,3 +70,15 @@ class PoolMember:
         valid[1:] = (uptimes[1:] > 0) & (uptimes[:-1] > 1) & (lifetimes[1:] == lifetimes[:-1])
         valid[: HOURS - hours] = False
         return valid
+
+    def _bridge(self) -> None:
+        """Fill a gap before the newest hour with straight lines, if it is within a lifetime."""
+        scraped = np.flatnonzero(self.uptimes)
+        if len(scraped) < 2 or self.lifetimes[scraped[-2]] != self.lifetimes[-1]:
+            return
+        before, gap = int(scraped[-2]), HOURS - 2 - int(scraped[-2])
+        share = np.arange(1, gap + 1, dtype=np.float32) / np.float32(gap + 1)
+        for hours in (self.means, self.floors, self.uptimes):
+            start, end = hours[..., before, None], hours[..., -1, None]
+            hours[..., before + 1 : -1] = start + share * (end - start)
+        self.lifetimes[before + 1 : -1] = self.lifetimes[-1]

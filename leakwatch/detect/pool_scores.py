@@ -17,20 +17,17 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.detect.columns import BLOCKS_PER_HOUR, FLOOR, HOURS, Floats, Rows, median
+from leakwatch.detect.alive import min_growth_of
+from leakwatch.detect.columns import BLOCKS_PER_HOUR, FLOOR, HOURS, Floats, median
 from leakwatch.detect.growth import (
     MIN_SCORE,
-    Quarters,
     Scores,
     WindowScores,
     effective_rises,
-    growing_rows,
     highest,
     is_linear,
     known_drop_of,
     moved_within_origin,
-    quarter_columns,
-    summarise,
     turnover_ratio,
     unexplained_growth,
 )
@@ -39,7 +36,9 @@ from leakwatch.detect.lifetimes import CEILING_FACTOR, MIN_RISE, shapes
 from leakwatch.detect.pool import Pool
 from leakwatch.detect.pool_member import PoolMember
 from leakwatch.detect.pooled_columns import PooledColumns
-from leakwatch.detect.windows import BLOCK_WINDOWS, POOLED_HOUR_WINDOWS, Window
+from leakwatch.detect.quarters import Quarters, growing_rows, quarter_columns, summarise
+from leakwatch.detect.stuck import NO_SCORES, scores_of
+from leakwatch.detect.windows import BLOCK_WINDOWS, P8, POOLED_HOUR_WINDOWS, Window
 from leakwatch.model import Fingerprint
 
 MIN_SIBLINGS: Final = 2
@@ -49,6 +48,7 @@ SIGMAS: Final = 6.0
 PLAUSIBLE_HOURS: Final = 8  # that the checks look back at least
 YOUNG: Final = 6.0  # hours
 MIN_BALANCE: Final = 0.7  # growth of old targets over that of young targets
+HOUR: Final = 3600.0
 CONTRAST_HOURS: Final = 3
 MIN_LIFETIME: Final = 6  # hours; shorter lifetimes are not counted
 MIN_LIFETIMES: Final = 3
@@ -83,6 +83,18 @@ def score_hours(pool: Pool) -> Scores:
     return highest(score_window(pool, pool.pooled_hours, window) for window in POOLED_HOUR_WINDOWS)
 
 
+def score_dumps(pool: Pool) -> Scores:
+    """Return the scores in the window W: of the stuck goroutines in the full dumps of several targets."""
+    histories = [member.history for member in pool.members.values()]
+    dumped = [history for history in histories if not history.dumps.is_stale(pool.block_start)]
+
+    def is_leak_on_replicas(row: int, growth: int, span: float) -> bool:
+        total = growth * len(histories) / len(dumped) * P8.hours * HOUR / span
+        return is_plausible(pool, row, P8, total, falls=0.0, rises=total)
+
+    return scores_of(pool, dumped, is_leak_on_replicas) if len(dumped) > 1 else NO_SCORES
+
+
 def score_window(pool: Pool, pooled: PooledColumns, window: Window) -> WindowScores:
     """Return the scores of all rows that grew, 0 where a rule rejects the growth."""
     columns = pooled.columns
@@ -92,13 +104,18 @@ def score_window(pool: Pool, pooled: PooledColumns, window: Window) -> WindowSco
     if indices is None or not len(rows):
         return window, rows, np.zeros(0, np.float32)
     quarters = summarise(columns, rows, indices)
+    scraped = indices[0][columns.scrapes[indices[0]] > 0]
+    min_growth = min_growth_of(pool, rows, window, columns, indices)
+    known_drop = known_drop_of(pool, rows, window)
     if window.needs_turnover:
-        scores = _score_c(pool, rows, quarters, pooled.levels[rows][:, indices[0]], window)
+        count = median(pooled.levels[rows][:, scraped])
+        scores = _score_c(quarters, count, len(pool.members), window, min_growth, known_drop)
     else:
         floor_falls = np.zeros(len(rows), np.float32)
         if window.hourly:
             floor_falls = pooled.falls[rows, -window.hours :].sum(axis=1)
-        scores = _score_p(pool, rows, quarters, floor_falls, window)
+        required = np.maximum(min_growth, 1.5 * known_drop)
+        scores = _score_p(quarters, required, floor_falls, len(pool.members), window)
     scores[~is_linear(quarters, window)] = 0
     scores[moved_within_origin(pool, columns, rows, indices, quarters)] = 0
     for i in np.flatnonzero(scores >= MIN_SCORE).tolist():
@@ -108,27 +125,26 @@ def score_window(pool: Pool, pooled: PooledColumns, window: Window) -> WindowSco
     return window, rows, scores
 
 
-def _score_p(pool: Pool, rows: Rows, quarters: Quarters, floor_falls: Floats, window: Window) -> Floats:
+def _score_p(quarters: Quarters, required: Floats, floor_falls: Floats, members: int, window: Window) -> Floats:
     """Return the scores of growth without departures, apart from a few goroutines per target and hour."""
     growth = quarters.growth
-    min_growth = np.maximum(window.min_growth, 1.5 * known_drop_of(pool, rows, window))
-    scores = np.minimum(growth / min_growth, effective_rises(quarters) / window.min_rises)
-    passing = np.minimum(0.3 * len(pool.members) * window.hours, 0.10 * growth + 2)
+    scores = np.minimum(growth / required, effective_rises(quarters) / window.min_rises)
+    passing = np.minimum(0.3 * members * window.hours, 0.10 * growth + 2)
     no_departures = (quarters.falls <= 0.05 * growth + 0.5 + passing) & (floor_falls <= 0.10 * growth + 0.5)
     return np.asarray(np.where(no_departures, scores, 0), np.float32)
 
 
-def _score_c(pool: Pool, rows: Rows, quarters: Quarters, levels: Floats, window: Window) -> Floats:
-    """Return the scores of growth that turnover does not explain; `levels`: counts in the first quarter."""
-    count = median(levels)
-    sampling_error = quarters.sampling_error / np.sqrt(len(pool.members))  # each member was scraped as often
+def _score_c(
+    quarters: Quarters, count: Floats, members: int, window: Window, min_growth: Floats, known_drop: Floats
+) -> Floats:
+    """Return the scores of growth that turnover does not explain; `count`: in the first quarter."""
+    sampling_error = quarters.sampling_error / np.sqrt(members)  # each member was scraped as often
     error = np.sqrt(np.maximum(quarters.turnover_error, sampling_error) ** 2 + 1 / (quarters.falls + 1))
     sigma = np.maximum(turnover_ratio(quarters), 1) * (count + 1) * error
-    min_growth = np.maximum(window.min_growth, (window.count_share or 0) * count)
+    required = np.maximum(np.maximum(min_growth, (window.count_share or 0) * count), known_drop)
     # Turnover explains growth in proportion to the count, so shift the rebased series to begin at the count.
     shifted = replace(quarters, count=quarters.count + (count - quarters.count[:, 0])[:, None])
-    required = np.maximum(min_growth, np.maximum(SIGMAS * sigma, known_drop_of(pool, rows, window)))
-    return np.asarray(unexplained_growth(shifted) / required, np.float32)
+    return np.asarray(unexplained_growth(shifted) / np.maximum(required, SIGMAS * sigma), np.float32)
 
 
 def is_plausible(pool: Pool, row: int, window: Window, growth: float, *, falls: float, rises: float) -> bool:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from leakwatch.detect.columns import FLOOR, MEAN, Columns, Floats, Rows, Sums
+from leakwatch.detect.columns import FLOOR, MEAN, MIN_STEPS, TURNOVER, Columns, Floats, Rows, Sums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,10 @@ class PooledColumns:
         self.levels, self.falls = self.levels[rows], self.falls[rows]
 
     def push(self, steps: Sequence[Step | None]) -> None:
-        """Append the sum of the `steps` of all members, scaled up for the members without one."""
+        """Append the sum of the `steps` of all members, scaled up for the members without one.
+
+        Likewise, the turnover is scaled up for the members without one.
+        """
         counted = [step for step in steps if step is not None]
         columns, rows = self.columns, len(self.levels)
         scraped = np.flatnonzero(columns.scrapes)
@@ -61,11 +64,16 @@ class PooledColumns:
             return
         total = np.zeros((6, rows))
         scale = len(steps) / len(counted)
+        known = [step for step in counted if step.regular >= MIN_STEPS]
         for step in counted:
             total[:, step.pool_rows] += step.column
             self.levels[step.pool_rows, -1] += scale * step.level
             self.falls[step.pool_rows, -1] += scale * np.maximum(-step.column[FLOOR], 0)
         total *= scale
+        total[TURNOVER] = 0
+        for step in known:
+            total[TURNOVER, step.pool_rows] += len(steps) / len(known) * step.column[TURNOVER]
         total[MEAN] += previous[MEAN]
         total[FLOOR] += previous[FLOOR]
-        columns.push(total, min(step.scrapes for step in counted), min(step.regular for step in counted))
+        regular = sum(step.regular for step in known) // len(counted)
+        columns.push(total, sum(step.scrapes for step in counted) // len(counted), regular)

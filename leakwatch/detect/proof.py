@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Mapping
 
+from leakwatch.detect.case import Case, onset_of
 from leakwatch.detect.columns import FLOOR
-from leakwatch.detect.detector import Case, Detector, onset_of
+from leakwatch.detect.detector import Detector
 from leakwatch.detect.history import History
 from leakwatch.detect.trend import block_points, growth_since
 from leakwatch.model import Fingerprint, Verdict

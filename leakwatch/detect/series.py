@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from leakwatch.detect.columns import Columns, Floats, Sums
+from leakwatch.detect.dump_history import DumpHistory
+from leakwatch.detect.liveness import Liveness
 from leakwatch.model import Fingerprint, Stack
 
 
@@ -54,5 +56,20 @@ class Series(Protocol):
     def rebased(self) -> bool:
         """Whether levels are sums of growth: only their differences have a meaning."""
 
-    def origin_counts(self, columns: Columns, row: int) -> Floats:
-        """Return the mean count of all stacks with the origin of `row`, per column of `blocks` or `hours`."""
+    @property
+    def liveness(self) -> Liveness:
+        """The liveness of the stacks in full dumps."""
+
+    @property
+    def processes(self) -> int:
+        """The number of processes that are added up."""
+
+    @property
+    def dumps(self) -> DumpHistory | None:
+        """The full dumps of the process; None for a service, which has several processes."""
+
+    def sum_counts(self, columns: Columns, row: int | None = None) -> Floats:
+        """Return the mean count of all stacks, or of those with the origin of `row`, per column.
+
+        `columns`: `blocks` or `hours`.
+        """

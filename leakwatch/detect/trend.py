@@ -8,12 +8,13 @@ Onset: the knee of the least-squares line that is flat first and straight after.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from leakwatch.detect.columns import BLOCKS_PER_HOUR, MEAN, Columns
+from leakwatch.detect.columns import BLOCKS_PER_HOUR, MEAN, Columns, Rows
 from leakwatch.detect.series import Series
 from leakwatch.model import NO_GROWTH, Growth
 
@@ -52,17 +53,25 @@ def _points(columns: Columns, quantity: int, row: int, end: float, width: float)
     return times, columns.values[quantity, row, scraped].astype(np.float64)
 
 
-def theil_sen(times: Points, levels: Points) -> Growth:
-    """Return the median slope between all pairs of points, per second, with its 10-90 % band; needs two points."""
+@lru_cache(maxsize=8)
+def _pairs(size: int) -> tuple[Rows, Rows]:
+    """Return the numbers of the earlier and the later point of each pair."""
+    return np.triu_indices(size, 1)
+
+
+def theil_sen(times: Points, levels: Points, quantile: float = Z_90) -> Growth:
+    """Return the median slope between all pairs of points, per second, with its 10-90 % band; needs two points.
+
+    `quantile`: of the normal distribution, for another band.
+    """
     size = len(times)
-    earlier, later = np.triu_indices(size, 1)
+    earlier, later = _pairs(size)
     sorted_slopes = np.sort((levels[later] - levels[earlier]) / (times[later] - times[earlier]))
     pairs = len(sorted_slopes)
-    reach = Z_90 * np.sqrt(size * (size - 1) * (2 * size + 5) / 18)
+    reach = quantile * np.sqrt(size * (size - 1) * (2 * size + 5) / 18)
     low = max(int((pairs - reach) / 2), 0)
-    return Growth(
-        float(np.median(sorted_slopes)), float(sorted_slopes[low]), float(sorted_slopes[pairs - 1 - low])
-    )
+    median = (sorted_slopes[(pairs - 1) // 2] + sorted_slopes[pairs // 2]) / 2
+    return Growth(float(median), float(sorted_slopes[low]), float(sorted_slopes[pairs - 1 - low]))
 
 
 def growth_since(times: Points, levels: Points, onset: float) -> Growth:

@@ -9,6 +9,9 @@ from typing import Final
 
 from leakwatch.detect.columns import BLOCKS, BLOCKS_PER_HOUR, BRIEF, LASTING
 
+SPANS: Final = (8, BLOCKS, 8 * BLOCKS_PER_HOUR, 24 * BLOCKS_PER_HOUR)
+"""The lengths of all windows, in blocks."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
@@ -43,8 +46,13 @@ class Window:
 
     @property
     def needs_turnover(self) -> bool:
-        """Whether this is a C window, which needs at least 5 scrapes in each block."""
+        """Whether this is a C window, which needs the turnover of most blocks."""
         return self.count_share is not None
+
+    @property
+    def span(self) -> int:
+        """Length in blocks; that of C24 is the day between the hours that it compares."""
+        return min(self.columns * (BLOCKS_PER_HOUR if self.hourly else 1), SPANS[-1])
 
     @property
     def hours(self) -> int:
@@ -89,6 +97,9 @@ P24: Final = Window(
     warm_up=12.0,
 )
 C24: Final = Window(name="C24", columns=27, hourly=True, min_growth=8, count_share=0.25, known_drop=LASTING)
+
+STUCK_WINDOW: Final = Window(name="W", columns=0, min_growth=10, must_stand_out=False)
+"""The window of full dumps: detect/stuck.py has its spans."""
 
 BLOCK_WINDOWS: Final = (P0, P2, C2)
 HOUR_WINDOWS: Final = (P8, C8, P24)

@@ -29,6 +29,8 @@ class Candidate:
     highest: Verdict = Verdict.NORMAL
     proofs: dict[str, int] = field(default_factory=dict)
     """Target -> goroutines that the runtime reports as leaked."""
+    builds: dict[str, str] = field(default_factory=dict)
+    """Target -> its build, if the stack grows there and not on older targets of another build."""
     reported: Verdict = Verdict.NORMAL
     """The verdict of the last event; normal while another stack represents the leak or a rule ignores it."""
     detected_at: float | None = None
@@ -39,6 +41,10 @@ class Candidate:
     transitions: deque[Transition] = field(default_factory=lambda: deque(maxlen=TRANSITIONS))
     exceeded: dict[int, float] = field(default_factory=dict)
     """Ceiling -> time until which it counts as exceeded."""
+    is_page: bool = False
+    """Whether the leak that the stack represents is a page."""
+    onsets: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Target -> the onset of the growth, and the goroutines of the process then."""
     _verdicts: Counter[Verdict] = field(default_factory=Counter)
     """Judgements per verdict: thousands of targets may judge the stack, one at a time."""
 
@@ -52,6 +58,7 @@ class Candidate:
             self._verdicts[judgement.verdict] += 1
         elif old is not None:
             del self.judgements[target]
+            self.builds.pop(target, None)
         before, now = (each.related if each else frozenset() for each in (old, judgement))
         return before != now
 

@@ -19,6 +19,9 @@ class DetectionConfig(BaseSettings):
     """Prefixes of functions that are own code, wherever their files are."""
     series_limit: Annotated[int, Field(ge=10)] = 1000
     """Stacks, and sites, that are judged one by one per target; smaller stacks are summed up."""
+    page_within: Duration = 7 * 86_400.0
+    """A leak has the severity `page` if, at its rate, a process will have ten times the goroutines that it had at
+    the onset, or reach its memory limit, within this time. All other leaks are a `ticket`."""
 
 
 def _parse_time(value: Any) -> Any:
@@ -33,6 +36,10 @@ def _parse_time(value: Any) -> Any:
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     return datetime.combine(value, time(), UTC) if isinstance(value, date) else value
+
+
+Moment = Annotated[datetime, BeforeValidator(_parse_time)]
+"""A date, which is its midnight in UTC, or a time with its zone."""
 
 
 class IgnoreConfig(BaseSettings):
@@ -50,7 +57,7 @@ class IgnoreConfig(BaseSettings):
     """Owner of the rule."""
     reason: str = ""
     """Reason of the rule, for its readers."""
-    until: Annotated[datetime | None, BeforeValidator(_parse_time)] = None
+    until: Moment | None = None
     """Time at which the rule expires; a date is its midnight in UTC."""
     at_most: Annotated[int | None, Field(ge=0)] = None
     """Goroutines over all targets of the service above which the leak is reported."""

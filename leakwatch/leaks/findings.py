@@ -1,15 +1,18 @@
 """Results of the probes of one process, and the findings about a leak that follow from them. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from leakwatch.leaks.memory import MemoryHistory
 from leakwatch.leaks.model import Findings
 from leakwatch.leaks.probe_schedule import ProbeSchedule
-from leakwatch.model import Fingerprint, Stack, Waiting
+from leakwatch.model import Fingerprint, JudgedStacks, Stack, Waiting
 from leakwatch.profile.own_calls import HeapPart, Starter
 from leakwatch.profile.wait_times import merge_waiting
 
+EXPLAINS: Final = 0.5
+"""Share of the growth: proofs are a little older than the counts, and the runtime may miss some."""
 Suspects = Mapping[Fingerprint, Stack]
 """The suspected stacks and sites of a target."""
 
@@ -43,6 +46,8 @@ class ProbeResults:
     convincing: set[Fingerprint] = field(default_factory=set)
     """Stacks and sites with a growth that the leaked goroutines explain."""
     full_dump: FullDump | None = None
+    longest_pause: float = 0.0
+    """Longest time in seconds that a full dump may have stopped the process."""
     heap: dict[str, HeapPart] = field(default_factory=dict)
     """Module, or part of the standard library, with a leak -> the own code that it holds memory for."""
     memory: MemoryHistory = field(default_factory=MemoryHistory)
@@ -63,6 +68,19 @@ class ProbeResults:
         first = self.first_proof.goroutines
         return [key for key, goroutines in self.proof.goroutines.items() if goroutines > first.get(key, 0)]
 
+    def select_convincing(self, judged: JudgedStacks, count: Callable[[Fingerprint], int]) -> None:
+        """Mark the stacks with enough leaked goroutines to explain their growth; a single old one does not.
+
+        `count`: returns the goroutines of a stack that is not in `judged`.
+        """
+        if self.proof is None:
+            return
+        self.convincing |= set(self.more_proven)
+        for key, goroutines in self.proof.goroutines.items():
+            grown = judged[key].judgement.gained if key in judged else count(key)
+            if goroutines and goroutines >= EXPLAINS * grown:
+                self.convincing.add(key)
+
     def add_proof(self, proof: Proof) -> None:
         """Record a proof of the runtime."""
         self.proof, self.first_proof = proof, self.first_proof or proof
@@ -70,6 +88,7 @@ class ProbeResults:
     def restart(self) -> None:
         """Drop the results of a process that has ended. The pauses between requests still apply to the new one."""
         self.proof = self.first_proof = self.full_dump = None
+        self.longest_pause = 0.0
         self.heap.clear()
         self.memory.restart()
         self.convincing.clear()

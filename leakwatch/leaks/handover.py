@@ -6,6 +6,7 @@ A rolling deploy is a restart under another name. The new process may start befo
 from typing import Final
 
 from leakwatch.leaks.service_state import ServiceState
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import DepartedTarget, TargetState
 
 RETENTION: Final = 86400.0  # seconds that the state of a removed target is kept
@@ -45,3 +46,16 @@ def replace_removed(service: ServiceState, old: TargetState, time: float) -> Tar
     replacement = min(younger, key=lambda pair: pair[0])[1]
     replacement.take_over(old)
     return replacement
+
+
+def adopt(service: ServiceState, other: ServiceState, settings: DetectionSettings) -> None:
+    """Continue a service with the state of `other`, which becomes invalid; see Pipeline.adopt."""
+    for name, state in service.targets.items():
+        if name in other.targets:
+            state.adopt(other.targets[name])
+        else:
+            state.forget(settings, other.functions)
+    for name in other.targets.keys() - service.targets.keys():
+        state = other.targets[name]
+        other.departed[state.target] = DepartedTarget(other.time, state)
+    service.adopt(other)

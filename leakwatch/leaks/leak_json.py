@@ -17,6 +17,7 @@ def leak_fields(leak: Leak) -> dict[str, object]:
         **stack_fields(leak.stack),
         "site": leak.stack.site,
         "verdict": leak.verdict.word,
+        "severity": leak.severity,
         "goroutines": leak.goroutines,
         "confidence": leak.confidence,
         "owner": leak.owner,

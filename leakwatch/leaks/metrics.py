@@ -1,6 +1,6 @@
-"""Metrics of leaks. All series of one leak have the same labels."""
+"""Metrics of leaks. All series of one leak have the same labels, which stay the same when its verdict changes."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import nlargest
 from operator import itemgetter
 from typing import Final
@@ -12,51 +12,47 @@ from leakwatch.leaks.model import Leak
 from leakwatch.leaks.past import past_of_service
 from leakwatch.leaks.service_state import ServiceState
 from leakwatch.leaks.wording import caller_sentence
-from leakwatch.model import Fingerprint, Stack
+from leakwatch.model import Fingerprint, Stack, Verdict
 from leakwatch.profile.wait_times import ages
 from leakwatch.settings.units import format_duration
 
-LEAK = ("service", "stack", "function", "wait", "verdict", "owner")
 RELATED = ("service", "stack", "related", "function", "wait")
 
 SPANS: Final = ("brief", "lasting")
 """Values of the label span, in the order of the known drops."""
+VERDICTS: Final = [verdict for verdict in Verdict if verdict is not Verdict.NORMAL]
 LIFETIMES: Final = ("1", "2", "3")
 """Values of the label lifetime, the latest first."""
 
-LabelValues = tuple[str, ...]
-"""The values of the labels of LEAK, in that order."""
-Labelled = Sequence[tuple[Leak, LabelValues]]
-"""Leaks with their label values, which are built once for all metrics."""
+Labels = Mapping[str, str]
+Labelled = Sequence[tuple[Leak, Labels]]
+"""Leaks with their labels, which are built once for all metrics."""
 
 
 class LeakFamily:
-    """One metric of leaks; `more`: names of additional labels."""
+    """One metric of leaks."""
 
-    def __init__(self, name: str, text: str, *more: str) -> None:
-        self.metric = GaugeMetricFamily(f"leakwatch_leak_{name}", text, labels=(*LEAK, *more))
+    def __init__(self, name: str, text: str) -> None:
+        self.metric = GaugeMetricFamily(f"leakwatch_leak_{name}", text)
 
-    def add(self, labels: LabelValues, value: float | None, *more: str) -> None:
-        """Add the series of one leak, unless its value is unknown; `more`: values of the additional labels."""
+    def add(self, labels: Labels, value: float | None, **more: str) -> None:
+        """Add the series of one leak, unless its value is unknown; `more`: additional labels."""
         if value is not None:
-            self.metric.add_metric((*labels, *more), value)
+            self.metric.add_sample(self.metric.name, {**labels, **more}, value)
 
 
-def leak_metrics(leaks: Sequence[Leak], wall: Callable[[float], float]) -> Iterator[Metric]:
-    """Yield all metrics of `leaks`; `wall`: converts the daemon's time to the wall clock's."""
-    goroutines = LeakFamily("goroutines", "Goroutines of the leak, over all targets of the service.")
-    growth = LeakFamily("growth_goroutines_per_second", "Growth of the leak, over all targets of the service.")
-    confidence = LeakFamily("confidence_ratio", "Confidence that it is a leak, from 0 to 1; not a probability.")
-    seen = LeakFamily("first_seen_timestamp_seconds", "Time at which the growth began.")
-    detected = LeakFamily("detected_timestamp_seconds", "Time at which the leak was found; absent before.")
-    labelled = [(leak, _label_values(leak)) for leak in leaks]
-    for leak, labels in labelled:
-        goroutines.add(labels, leak.goroutines)
-        growth.add(labels, leak.growth.rate)
-        confidence.add(labels, leak.confidence)
-        seen.add(labels, wall(leak.first_seen))
-        detected.add(labels, None if leak.detected_at is None else wall(leak.detected_at))
-    yield from (family.metric for family in (goroutines, growth, confidence, seen, detected))
+def leak_metrics(
+    leaks: Sequence[Leak], wall: Callable[[float], float], *, verdict_label: bool = False
+) -> Iterator[Metric]:
+    """Yield all metrics of `leaks`; `wall`: converts the daemon's time to the wall clock's.
+
+    `verdict_label`: whether all metrics have the label verdict, as in earlier versions.
+    """
+    labelled = [(leak, leak_labels(leak)) for leak in leaks]
+    yield _verdicts(labelled)
+    if verdict_label:
+        labelled = [(leak, {**labels, "verdict": leak.verdict.word}) for leak, labels in labelled]
+    yield from _judgements(labelled, wall)
     yield from _related(leaks)
     yield _causes(leaks)
     yield _callers(leaks)
@@ -64,19 +60,64 @@ def leak_metrics(leaks: Sequence[Leak], wall: Callable[[float], float]) -> Itera
     yield from _costs(labelled)
 
 
-def _label_values(leak: Leak) -> LabelValues:
-    labels = {**leak_labels(leak), "verdict": leak.verdict.word}
-    return tuple(labels[name] for name in LEAK)
+def _judgements(leaks: Labelled, wall: Callable[[float], float]) -> Iterator[Metric]:
+    """Yield the numbers of the judgements; `wall`: as in `leak_metrics`."""
+    goroutines = LeakFamily(
+        "goroutines", "Goroutines in a leaking or suspected stack, summed over all targets of the service."
+    )
+    growth = LeakFamily(
+        "growth_goroutines_per_second",
+        "Growth of a leaking or suspected stack in goroutines per second, summed over all targets of the service.",
+    )
+    confidence = LeakFamily(
+        "confidence_ratio",
+        "Confidence of the verdict on a leak, from 0 to 1; it orders leaks and is not a probability.",
+    )
+    seen = LeakFamily("first_seen_timestamp_seconds", "Unix time at which the growth of a leak began.")
+    detected = LeakFamily(
+        "detected_timestamp_seconds",
+        "Unix time at which a stack was first judged as leaking; absent while it is only suspected.",
+    )
+    page = LeakFamily(
+        "page", "Severity of a leak: 1 for page, 0 for ticket; absent if the stack was never leaking."
+    )
+    for leak, labels in leaks:
+        goroutines.add(labels, leak.goroutines)
+        growth.add(labels, leak.growth.rate)
+        confidence.add(labels, leak.confidence)
+        seen.add(labels, wall(leak.first_seen))
+        detected.add(labels, None if leak.detected_at is None else wall(leak.detected_at))
+        page.add(labels, float(leak.severity == "page") if leak.severity else None)
+    yield from (family.metric for family in (goroutines, growth, confidence, seen, detected, page))
+
+
+def _verdicts(leaks: Labelled) -> Metric:
+    """Return the verdicts as a state set: a changed verdict ends no series."""
+    verdicts = LeakFamily(
+        "verdict", "Verdict of a leak: 1 for the current value of the label verdict, 0 for the others."
+    )
+    for leak, labels in leaks:
+        for verdict in VERDICTS:
+            verdicts.add(labels, float(leak.verdict is verdict), verdict=verdict.word)
+    return verdicts.metric
 
 
 def _findings(leaks: Labelled) -> Iterator[Metric]:
     """Yield the results of probes, without the leaks that have none."""
     proven = LeakFamily(
-        "proven_goroutines", "Goroutines of the leak of which Go's runtime reports that nothing can wake them."
+        "proven_goroutines",
+        "Goroutines of a leak of which Go's runtime reports that nothing can wake them; absent if not probed.",
     )
-    oldest = LeakFamily("oldest_seconds", "Wait time of the oldest goroutine, by the latest full dump.")
-    median = LeakFamily("median_wait_seconds", "Median wait time of the goroutines, by the latest full dump.")
-    older = LeakFamily("older_goroutines", "Goroutines that are at least this old, as their counts prove.", "age")
+    oldest = LeakFamily(
+        "oldest_seconds", "Wait time of the oldest goroutine of a leak in the latest full dump, in seconds."
+    )
+    median = LeakFamily(
+        "median_wait_seconds", "Median wait time of the goroutines of a leak in the latest full dump, in seconds."
+    )
+    older = LeakFamily(
+        "older_goroutines",
+        "Lower bound of the number of goroutines of a leak that are older than the label age, by their counts.",
+    )
     for leak, labels in leaks:
         findings = leak.findings
         proven.add(labels, findings.proven)
@@ -85,21 +126,27 @@ def _findings(leaks: Labelled) -> Iterator[Metric]:
             oldest.add(labels, None if minutes.oldest is None else 60 * minutes.oldest)
             median.add(labels, None if minutes.median is None else 60 * minutes.median)
         for seconds, goroutines in findings.older.items():
-            older.add(labels, goroutines, format_duration(seconds))
+            older.add(labels, goroutines, age=format_duration(seconds))
     yield from (family.metric for family in (proven, oldest, median, older))
 
 
 def _costs(leaks: Labelled) -> Iterator[Metric]:
     """Yield the memory cost of the leaks."""
-    stacks = LeakFamily("bytes", "Memory of the stacks of the leak, at least 2 KiB per goroutine.")
-    resident = LeakFamily("resident_bytes", "Memory of the stacks and the heap of the leak, if the heap is known.")
+    stacks = LeakFamily(
+        "bytes", "Memory held by the stacks of the goroutines of a leak, in bytes; at least 2 KiB per goroutine."
+    )
+    resident = LeakFamily(
+        "resident_bytes",
+        "Estimated resident memory held by the goroutines of a leak, stacks and heap, in bytes; "
+        "absent if unknown.",
+    )
     growth = LeakFamily(
-        "growth_bytes_per_second", "Growth of the memory of the leak, with its heap if it is known."
+        "growth_bytes_per_second",
+        "Growth of the memory held by a leak in bytes per second, with its heap if that is known.",
     )
     until = LeakFamily(
         "until_memory_limit_seconds",
-        "Time until the first target reaches its memory limit at the current growth.",
-        "bound",
+        "Time until the first target of a leak reaches its memory limit at the current growth, in seconds.",
     )
     for leak, labels in leaks:
         memory = leak.memory
@@ -109,20 +156,20 @@ def _costs(leaks: Labelled) -> Iterator[Metric]:
         resident.add(labels, memory.resident.value * memory.goroutines if memory.resident else None)
         growth.add(labels, memory.per_second.value)
         if memory.limit:
-            until.add(labels, memory.limit.soonest, "soonest")
-            until.add(labels, memory.limit.latest, "latest")
+            until.add(labels, memory.limit.soonest, bound="soonest")
+            until.add(labels, memory.limit.latest, bound="latest")
     yield from (family.metric for family in (stacks, resident, growth, until))
 
 
 def _related(leaks: Sequence[Leak]) -> Iterator[Metric]:
     related = GaugeMetricFamily(
         "leakwatch_leak_related_goroutines",
-        "Goroutines of a stack that grows in step with a leak, and so belongs to it.",
+        "Goroutines in a stack that grows in step with a leak, and so belongs to the leak.",
         labels=RELATED,
     )
     growth = GaugeMetricFamily(
         "leakwatch_leak_related_growth_goroutines_per_second",
-        "Growth of such a stack, while it last grew.",
+        "Growth in goroutines per second of a stack that belongs to a leak, while it last grew.",
         labels=RELATED,
     )
     for leak in leaks:
@@ -137,7 +184,7 @@ def _related(leaks: Sequence[Leak]) -> Iterator[Metric]:
 def _causes(leaks: Sequence[Leak]) -> Metric:
     causes = GaugeMetricFamily(
         "leakwatch_leak_cause_info",
-        "Likely cause of a leak, with what fixes it. The value is 1.",
+        "Likely cause of a leak, with its fix; always 1.",
         labels=("service", "stack", "cause", "title", "fix", "code"),
     )
     for leak in leaks:
@@ -150,7 +197,7 @@ def _causes(leaks: Sequence[Leak]) -> Metric:
 def _callers(leaks: Sequence[Leak]) -> Metric:
     callers = GaugeMetricFamily(
         "leakwatch_leak_caller_info",
-        "Own code that opens a leak without own code, as a sentence. The value is 1.",
+        "Own code that probably opens a leak without own code, as a sentence; always 1.",
         labels=("service", "stack", "caller"),
     )
     for leak in leaks:

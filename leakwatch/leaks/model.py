@@ -73,6 +73,9 @@ class Findings:
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
+Severity = Literal["page", "ticket", ""]
+"""How urgent a leak is; "" for a stack that was never leaking."""
+
 Way = Literal["ancestors", "creator", "heap", "seen", "labels"]
 """How a caller was found: ancestors or creators in a full dump, heap profile, other stacks, labels."""
 Certainty = Literal["certain", "likely", "possible"]
@@ -160,6 +163,9 @@ class Leak:
     memory: MemoryCost | None = None
     callers: tuple[Caller, ...] = ()
     """The callers of a leak without own code: the best first, at most 5."""
+    severity: Severity = ""
+    target_labels: Mapping[str, str] = field(default_factory=dict)
+    """The labels of `metrics.target_labels`, "" if the targets of the service differ."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from leakwatch.detect.finalizers import WINDOW as FINALIZER
-from leakwatch.leaks.wording import format_figure, format_growth
+from leakwatch.leaks.wording import RateUnit, format_figure, format_growth
 from leakwatch.model import Growth, Judgement, Verdict
 from leakwatch.settings.units import format_duration
 
@@ -13,33 +13,52 @@ STILL = 0.1  # share of the growth's duration without growth after which it has 
 SAME = 1.5  # factor up to which departures are the same
 
 
-def sentence(verdict: Verdict, judgements: Sequence[Judgement], goroutines: int, since: float, time: float) -> str:
+def sentence(
+    verdict: Verdict,
+    judgements: Sequence[Judgement],
+    goroutines: int,
+    since: float,
+    time: float,
+    unit: RateUnit = "h",
+) -> str:
     """Return the reason of a verdict.
 
     `judgements`: of the targets behind the verdict; `goroutines`: current number; `since`: beginning of the state
-    that the verdict describes; `time`: now.
+    that the verdict describes; `time`: now; `unit`: of the rate.
     """
-    before = sum(judgement.before for judgement in judgements)
     began = min(judgement.since for judgement in judgements)
-    pairs = [judgement.left for judgement in judgements if judgement.left is not None]
-    left = departures(sum(before for before, _ in pairs), sum(now for _, now in pairs)) if pairs else ""
-    grew = format_growth(combined([judgement.grew for judgement in judgements]))
+    grew = format_growth(combined([judgement.grew for judgement in judgements]), unit)
     stood = format_duration(max(time - since, 1.0))
     if all(judgement.window == FINALIZER for judgement in judgements):
         return (
             f"has been in every scrape for {format_duration(max(time - began, 1.0))}: no finalizer runs any more"
         )
     if verdict is Verdict.RECOVERED:
-        return f"grew by {grew}, and has been back at {goroutines} for {stood}"
+        return f"grew by {grew}, and has been back at {goroutines:,} for {stood}"
     if all(judgement.restarted for judgement in judgements):
         return f"grew by {grew} until the process ended; watching whether the next does the same"
-    if math.isnan(before):
-        growth = f"grew by {sum(judgement.gained for judgement in judgements):.0f} on all targets"
-    else:
-        growth = f"grew from {before:.0f} to {goroutines}"
+    end = _end(judgements, began, time)
+    took = format_duration(max(end - began, 1.0))
+    stuck = [judgement.stuck for judgement in judgements if judgement.stuck is not None]
+    if len(stuck) == len(judgements):
+        growth = f"has {sum(stuck):,} stuck goroutines of {goroutines:,}, and none has moved on: {grew}"
+        return f"{growth}, but not for {stood}" if verdict is Verdict.PLATEAU else f"{growth} for {took}"
+    growth, left = _growth(judgements, goroutines)
     if verdict is Verdict.PLATEAU:
         return f"{growth} by {grew}, and has not grown for {stood}"
-    return f"{growth} in {format_duration(max(_end(judgements, began, time) - began, 1.0))}{left}; {grew}"
+    # The window of a pooled judgement may begin after the growth, so it must not read as all of the growth.
+    recent = end == time and any(math.isnan(judgement.before) for judgement in judgements)
+    return f"{growth} in {'the last ' if recent else ''}{took}{left}; {grew}"
+
+
+def _growth(judgements: Sequence[Judgement], goroutines: int) -> tuple[str, str]:
+    """Return the clause about counts, and the clause about departures, "" if they are unknown."""
+    before = sum(judgement.before for judgement in judgements)
+    pairs = [judgement.left for judgement in judgements if judgement.left is not None]
+    left = departures(sum(before for before, _ in pairs), sum(now for _, now in pairs)) if pairs else ""
+    if math.isnan(before):
+        return f"grew by {sum(judgement.gained for judgement in judgements):,.0f} on all targets", left
+    return f"grew from {before:,.0f} to {goroutines:,}", left
 
 
 def _end(judgements: Sequence[Judgement], began: float, time: float) -> float:

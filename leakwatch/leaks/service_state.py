@@ -1,26 +1,25 @@
 """State of one service: its targets, pooled history and judgements, and its leaks."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from leakwatch.causes.model import Cause
-from leakwatch.detect.detector import Detector
 from leakwatch.detect.history import History
 from leakwatch.detect.plain import Plain, PlainReader, PlainWriter, SharedValues
 from leakwatch.detect.pool import Pool
-from leakwatch.detect.pool_scores import grown_targets, score_blocks, score_hours
 from leakwatch.errors import StateError, quote
 from leakwatch.leaks.candidate import Candidate
 from leakwatch.leaks.grouping import Group
 from leakwatch.leaks.ignore import IgnoreRule
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.ownership.source_links import LinkContext
+from leakwatch.leaks.pooled_detector import PooledDetector
 from leakwatch.leaks.seen_calls import SeenCalls
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.sites import Functions
 from leakwatch.leaks.target_state import DepartedTarget, TargetState
-from leakwatch.model import Fingerprint, JudgedStack, JudgedStacks, Stack, Target
+from leakwatch.model import Fingerprint, JudgedStacks, Stack, Target
 
 NEVER: Final = float("-inf")
 Explained = frozenset[tuple[Fingerprint, str]]
@@ -36,45 +35,6 @@ class ServicePlain:
     shared: Plain
     service: Plain
     targets: Sequence[Plain]
-
-
-class PooledDetector:
-    """Judges the stacks, or the sites, of all targets of a service as one."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._detector = Detector(score_blocks, score_hours)
-
-    def to_plain(self, writer: PlainWriter, histories: Mapping[str, History]) -> Plain:
-        """Return the state; `histories`: of all targets, by name."""
-        return {"pool": self._pool.to_plain(writer, histories), "detector": writer.state(self._detector)}
-
-    def restore(self, plain: PlainReader, histories: Mapping[str, History]) -> None:
-        """Restore the state of another detector into this new one; `histories`: of all targets, by name."""
-        self._pool.restore(plain["pool"], histories)
-        plain["detector"].fill(self._detector)
-        if not self._detector.cases.keys() <= self._pool.rows.keys():
-            raise plain["detector"].error("has cases without a series")
-
-    def is_due(self, time: float) -> bool:
-        """Return whether a block has ended."""
-        return self._pool.is_due(time)
-
-    def judge(self, time: float, histories: Mapping[str, History]) -> JudgedStacks:
-        """Return the judgements of all `histories`, by target name, after a block has ended."""
-        self._pool.set_members(histories)
-        self._pool.advance(time, protected=self._detector.cases)
-        self._detector.judge(self._pool)
-        judgements = self._detector.judgements(self._pool)
-        return {key: self._on_targets(key, judged, histories) for key, judged in judgements.items()}
-
-    def _on_targets(self, key: Fingerprint, judged: JudgedStack, histories: Mapping[str, History]) -> JudgedStack:
-        targets = grown_targets(self._pool, self._pool.rows[key], 24)
-        stack = judged.stack
-        for history in histories.values():  # the histories have the lines of the latest build
-            if key in history.rows:
-                stack = history.stacks[history.rows[key]] or stack
-        return JudgedStack(stack, replace(judged.judgement, targets=tuple(targets)))
 
 
 @dataclass(slots=True)
@@ -234,6 +194,11 @@ class ServiceState:
         """The states of departed and current targets."""
         return [*(departed.state for departed in self.departed.values()), *self.targets.values()]
 
+    @property
+    def current_states(self) -> list[TargetState]:
+        """The states of current targets, those of departed targets if there are no others."""
+        return [*self.targets.values()] or self.states
+
     def select(self, names: Iterable[str]) -> list[TargetState]:
         """Return the states of the named targets, without those that were removed."""
         return [self.targets[name] for name in names if name in self.targets]
@@ -282,6 +247,14 @@ class ServiceState:
             return None
         histories, sites = _histories(list(observed.values()))
         self.judged = {**of_stacks.judge(time, histories), **of_sites.judge(time, sites)}
+        return self.judged
+
+    def judge_dump(self) -> JudgedStacks:
+        """Return the pooled judgements after a full dump of a target."""
+        if self._pooled is not None:
+            histories, sites = _histories(list(self.observed.values()))
+            of_stacks, of_sites = self._pooled
+            self.judged = {**of_stacks.judge_dump(histories), **of_sites.judge_dump(sites)}
         return self.judged
 
 

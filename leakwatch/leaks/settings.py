@@ -7,6 +7,7 @@ from leakwatch.causes.catalogue import Catalogue
 from leakwatch.leaks.ignore import IgnoreRule
 from leakwatch.leaks.ownership.go_modules import Repository
 from leakwatch.leaks.ownership.source_links import Links
+from leakwatch.leaks.wording import RateUnit
 from leakwatch.profile.redact import Redaction
 
 
@@ -17,7 +18,9 @@ class DetectionSettings:
     `block`: seconds; `own_code`: prefixes of functions; `owners`: package, type or function -> team;
     `series_limit`: stacks per target that are judged one by one; `ignore`: rules; `repositories`: owners of the
     code that `owners` does not cover; `links`: source links; `causes`: the catalogue of likely causes;
-    `redaction`: of the labels that leaks show.
+    `redaction`: of the labels that leaks show; `page_within`: seconds within which a page would be in danger;
+    `target_labels`: names of the labels of targets that metrics and alerts have; `rate_unit`: of the rates in
+    reasons.
     """
 
     block: float = 300.0
@@ -29,3 +32,6 @@ class DetectionSettings:
     links: Links = field(default_factory=Links)
     causes: Catalogue = field(default_factory=Catalogue)
     redaction: Redaction = field(default_factory=Redaction)
+    page_within: float = 7 * 86_400.0
+    target_labels: tuple[str, ...] = ()
+    rate_unit: RateUnit = "h"

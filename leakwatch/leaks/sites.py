@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from leakwatch.detect.columns import MEAN, Columns, Floats
+from leakwatch.detect.dumped import DumpedStack, DumpedStacks, merged
 from leakwatch.detect.history import History
 from leakwatch.model import Fingerprint, Sample, Samples, Stack
 from leakwatch.profile.fingerprint import site_of
@@ -94,9 +95,21 @@ class Sites(History):
             if stack is not None and stack.blamed.function == site.blamed.function
         ]
 
-    def origin_counts(self, columns: Columns, row: int) -> Floats:
-        """Return the mean count of all stacks with an origin of the site, per column of `blocks` or `hours`."""
-        history, site = self._history, self.stacks[row]
+    def dumped(self, stacks: DumpedStacks) -> DumpedStacks:
+        """Return the goroutines of each site in a full dump."""
+        members: dict[Fingerprint, list[DumpedStack]] = {}
+        for stack in self._history.stacks:
+            site = self._functions.sites.get(stack.blamed.function) if stack else None
+            if stack and site and stack.fingerprint in stacks:
+                members.setdefault(site.fingerprint, []).append(stacks[stack.fingerprint])
+        return {fingerprint: merged(parts) for fingerprint, parts in members.items()}
+
+    def sum_counts(self, columns: Columns, row: int | None = None) -> Floats:
+        """Return the mean count of all stacks, or of those with an origin of the site, per column."""
+        history = self._history
+        if row is None:
+            return history.sum_counts(history.blocks if columns is self.blocks else history.hours)
+        site = self.stacks[row]
         origins = history.origins[self.stack_rows(site) if site else []]
         same_origin = np.isin(history.origins, origins)
         of_history = history.blocks if columns is self.blocks else history.hours

@@ -3,19 +3,25 @@
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
+from leakwatch.detect.case import grace_period
 from leakwatch.detect.columns import BLOCKS, SCRAPES_PER_BLOCK
 from leakwatch.detect.daily import DailyScorer
-from leakwatch.detect.detector import Detector, grace_period
+from leakwatch.detect.detector import Detector
+from leakwatch.detect.dump_history import all_goroutines
+from leakwatch.detect.dump_judge import observe_dump
+from leakwatch.detect.dumped import DumpedStacks
 from leakwatch.detect.finalizers import stuck_finalizers
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.history import History
+from leakwatch.detect.liveness import merged_liveness
 from leakwatch.detect.min_age import Lows, lows, older
 from leakwatch.detect.plain import Plain, PlainReader, PlainWriter, SharedObjects, SharedValues
 from leakwatch.detect.pool_scores import stands_out
 from leakwatch.detect.proof import confirm
 from leakwatch.detect.restarts import ProcessTracker
+from leakwatch.detect.stuck import grown_within
 from leakwatch.detect.windows import Window
 from leakwatch.errors import quote
 from leakwatch.leaks.findings import ProbeResults
@@ -32,10 +38,6 @@ from leakwatch.model import (
     Verdict,
 )
 from leakwatch.profile.label_counts import LabelCounts
-
-EXPLAINS: Final = (
-    0.5  # share of the growth: proofs are a little older than the counts, and the runtime may miss some
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class TargetState:
         self.probe_results = ProbeResults()
         self.labels: LabelCounts = {}
         """Labels of suspected stacks without own code in the latest profile, a cache."""
+        self.grown_within = math.inf
+        """The shortest span in which a stack grew by so much that a full dump may confirm a leak, in seconds."""
         self._lows: dict[Fingerprint, Lows] = {}
         self._lows_block = (0.0, 0.0, 0)
         self.forget(settings, functions)
@@ -136,11 +140,21 @@ class TargetState:
         """Judge all stacks and sites after a block has closed; `siblings`: the other targets of the service."""
         _judge(self.detector, self.history, [sibling.history for sibling in siblings])
         _judge(self.site_detector, self.sites, [sibling.sites for sibling in siblings])
+        self.grown_within = min(
+            grown_within(self.history, self.detector.leaking), grown_within(self.sites, self.site_detector.leaking)
+        )
         self.apply_proof()
+
+    def observe_dump(self, time: float, stacks: DumpedStacks) -> None:
+        """Record a full dump, and judge the stacks and sites with stuck goroutines."""
+        everyone = all_goroutines(stacks)
+        observe_dump(self.detector, self.history, time, stacks, everyone)
+        observe_dump(self.site_detector, self.sites, time, self.sites.dumped(stacks), everyone)
+        self.update_judgements()
 
     def apply_proof(self) -> None:
         """Confirm the stacks and sites that the runtime proves to leak."""
-        self._select_convincing()
+        self.probe_results.select_convincing(self.judgements, self.count)
         if self.proven:
             confirm(self.detector, self.history, self.proven, self.probe_results.more_proven)
             confirm(self.site_detector, self.sites, self.proven)
@@ -168,18 +182,6 @@ class TargetState:
         if proof is None:
             return {}
         return {key: proof.goroutines.get(key, 0) for key in self.probe_results.convincing}
-
-    def _select_convincing(self) -> None:
-        """Mark the stacks with enough leaked goroutines to explain their growth; a single old one does not."""
-        results, judgements = self.probe_results, self.judgements
-        if results.proof is None:
-            return
-        results.convincing |= set(results.more_proven)
-        for key, goroutines in results.proof.goroutines.items():
-            judged = judgements.get(key)
-            grown = judged.judgement.gained if judged else self.count(key)
-            if goroutines and goroutines >= EXPLAINS * grown:
-                results.convincing.add(key)
 
     def series(self, fingerprint: Fingerprint) -> Series | None:
         """Return the series of a stack or site, None if there is none."""
@@ -282,6 +284,10 @@ class DepartedTarget:
 
 
 def _judge(detector: Detector[History], history: History, siblings: Sequence[History]) -> None:
+    time = history.block_start
+    others = (sibling.dumps.liveness_at(time) for sibling in siblings)
+    history.liveness = merged_liveness(history.dumps.liveness_at(time), others)
+
     def is_explained(fingerprint: Fingerprint, window: Window) -> bool:
         return window.must_stand_out and not stands_out(history, siblings, fingerprint)
 

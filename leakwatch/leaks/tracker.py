@@ -14,13 +14,16 @@ from leakwatch.leaks.findings import Suspects, findings
 from leakwatch.leaks.grouping import Group, groups
 from leakwatch.leaks.holders import holders
 from leakwatch.leaks.ignore import IgnoreRule
+from leakwatch.leaks.labels import OWNER, agreed_labels
 from leakwatch.leaks.memory_cost import memory_cost
-from leakwatch.leaks.model import Event, Leak, RelatedStack
+from leakwatch.leaks.model import Event, Leak, RelatedStack, Severity
 from leakwatch.leaks.ownership.owners import Owners
 from leakwatch.leaks.ownership.source_links import Links
 from leakwatch.leaks.reason import combined, sentence, with_proof
+from leakwatch.leaks.rollout import build_growth, record_builds, with_build
 from leakwatch.leaks.service_state import ServiceState
 from leakwatch.leaks.settings import DetectionSettings
+from leakwatch.leaks.severity import is_page, process_growths
 from leakwatch.model import Fingerprint, Frame, JudgedStacks, Stack, Verdict
 from leakwatch.profile.blame import IsOwn
 from leakwatch.profile.stacks import Identifier
@@ -52,11 +55,16 @@ class LeakTracker:
         self._owners, self._rules, self._links = Owners(), tuple[IgnoreRule, ...](), Links()
         self._is_own: IsOwn = Identifier().is_own
         self._causes = Catalogue()
+        default = DetectionSettings()
+        self._page_within, self._rate_unit = default.page_within, default.rate_unit
+        self._target_labels = default.target_labels
 
     def configure(self, owners: Owners, settings: DetectionSettings, is_own: IsOwn) -> None:
         """Use these owners and settings, and this predicate for own code, from now on."""
         self._owners, self._is_own = owners, is_own
         self._rules, self._links, self._causes = settings.ignore, settings.links, settings.causes
+        self._page_within, self._rate_unit = settings.page_within, settings.rate_unit
+        self._target_labels = settings.target_labels
 
     def update(
         self,
@@ -79,6 +87,8 @@ class LeakTracker:
             candidate = leaks.candidates.setdefault(fingerprint, Candidate(pair.stack, time))
             candidate.stack = pair.stack
             changed |= candidate.set_judgement(target, pair.judgement)
+        if target in service.targets:
+            record_builds(service.targets[target], service.targets.values(), leaks.candidates)
         for fingerprint, candidate in leaks.candidates.items():
             if fingerprint not in judged:
                 changed |= candidate.set_judgement(target, None)
@@ -111,7 +121,7 @@ class LeakTracker:
             hidden = key not in leaks.groups or key in leaks.rules
             verdict = Verdict.NORMAL if hidden else group.verdict
             if verdict is not candidate.reported:
-                leak = replace(self._leak(service, group), verdict=verdict)
+                leak = replace(self._leak(service, group, self._labels(service)), verdict=verdict)
                 events.append(Event(time, candidate.reported, leak))
                 candidate.reported = verdict
         return events
@@ -134,16 +144,19 @@ class LeakTracker:
         return None
 
     def leaks(self, services: Iterable[ServiceState]) -> list[Leak]:
-        """Return the open leaks, the most urgent first, then the fastest."""
+        """Return the open leaks, by verdict, pages before tickets, then the fastest."""
         leaks = [leak for service in services for leak in self._of_service(service)]
-        return sorted(leaks, key=lambda leak: (leak.verdict, leak.growth.rate), reverse=True)
+        return sorted(
+            leaks, key=lambda leak: (leak.verdict, leak.severity == "page", leak.growth.rate), reverse=True
+        )
 
     def _of_service(self, service: ServiceState) -> Sequence[Leak]:
         """Return the leaks of a service; new counts appear after at most FRESH seconds."""
         leaks = service.leaks
         if leaks.groups and service.time - leaks.built_at >= FRESH:
+            labels = self._labels(service)
             leaks.built = [
-                self._leak(service, group) for key, group in leaks.groups.items() if key not in leaks.rules
+                self._leak(service, group, labels) for key, group in leaks.groups.items() if key not in leaks.rules
             ]
             leaks.built_at = service.time
         return leaks.built if leaks.groups else []
@@ -179,7 +192,11 @@ class LeakTracker:
         names = targets or sorted(service.labels())  # a leak that has ended is on no target
         return self._links.link(frame, frames, [service.link_context(name) for name in names[:LINK_TARGETS]])
 
-    def _leak(self, service: ServiceState, group: Group) -> Leak:
+    def _labels(self, service: ServiceState) -> Mapping[str, str]:
+        """Return the labels that the targets of a service have in common: the owner and the target labels."""
+        return agreed_labels([state.target for state in service.current_states], (OWNER, *self._target_labels))
+
+    def _leak(self, service: ServiceState, group: Group, labels: Mapping[str, str]) -> Leak:
         leaks, head, judgements, targets = service.leaks, group.head, group.head.deciding_judgements, group.targets
         stack, stacks = head.stack, [member.stack for member in group.members]
         goroutines = service.count(stack.fingerprint)
@@ -188,8 +205,10 @@ class LeakTracker:
         results = findings(
             keys, [state.probe_results for state in states], [state.older(keys[0]) for state in states]
         )
-        reason = sentence(group.verdict, judgements, goroutines, head.since, service.time) if judgements else ""
+        times = head.since, service.time
+        reason = sentence(group.verdict, judgements, goroutines, *times, self._rate_unit) if judgements else ""
         proven = group.verdict is Verdict.PROVEN
+        build = build_growth(head, service.targets.values())
         leak = Leak(
             service=service.name,
             stack=stack,
@@ -200,7 +219,8 @@ class LeakTracker:
             first_seen=head.earliest(judgement.first_seen for judgement in judgements),
             detected_at=head.detected_at,
             targets=targets,
-            owner=self._owners.owner(stack),
+            owner=self._owners.owner(stack, labels[OWNER]),
+            target_labels={name: labels[name] for name in self._target_labels},
             highest=head.highest,
             grew=combined([judgement.grew for judgement in judgements]),
             transitions=tuple(head.transitions),
@@ -209,11 +229,23 @@ class LeakTracker:
             cause=self._cause(service, group),
             holders=holders(stacks, [state.history for state in states[:LINK_TARGETS]], self._is_own),
             callers=callers(stacks, states, self._is_own, leaks.seen_calls),
-            reason=with_proof(reason, group.verdict, results.proven),
+            reason=with_build(with_proof(reason, group.verdict, results.proven), build),
             findings=results,
             source=self.source(service, targets, stack.blamed, stack.frames),
         )
-        return replace(leak, memory=memory_cost(service, leak))
+        leak = replace(leak, memory=memory_cost(service, leak))
+        return replace(leak, severity=self._severity(service, head, leak))
+
+    def _severity(self, service: ServiceState, head: Candidate, leak: Leak) -> Severity:
+        """Return the severity of a leak. Whether it is a page is kept in `head`, as the onsets are."""
+        if leak.highest < Verdict.LEAKING:
+            return ""
+        states = service.select(leak.targets)
+        limit = leak.memory.limit if leak.memory else None
+        head.is_page = leak.verdict >= Verdict.LEAKING and is_page(
+            process_growths(states, head, leak), limit, self._page_within, was_page=head.is_page
+        )
+        return "page" if head.is_page else "ticket"
 
     def _cause(self, service: ServiceState, group: Group) -> Cause | None:
         """Return the likely cause of a leak; it takes 0.8 ms, and is kept until stacks or wait reasons change."""

@@ -1,7 +1,7 @@
 """Words and number formats of a leak, for the log, alerts, pages, the API and the commands. Pure."""
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Literal
 
 from leakwatch.leaks.labels import shown
 from leakwatch.leaks.model import Caller, Findings, Leak, Limit, MemoryCost, RelatedStack
@@ -25,6 +25,11 @@ LABEL_NOUNS: Final = {
     "grpc.method": "method",
 }
 """Key of a label -> its noun, if that differs."""
+MEDIUM: Final = 0.5  # the score that confirms a leak, and the largest confidence in the first two hours
+HIGH: Final = 0.8  # twice this score
+RateUnit = Literal["min", "h"]
+"""Unit of the rates in sentences: goroutines per minute or per hour."""
+UNIT_SECONDS: Final[dict[RateUnit, int]] = {"min": 60, "h": 3600}
 YEAR: Final = 365 * 86_400.0  # seconds; a longer forecast is of no use
 
 
@@ -50,11 +55,16 @@ def format_figure(value: float) -> str:
     return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
 
 
-def format_growth(growth: Growth) -> str:
-    """Return a growth per hour, or per day if it is below 1 per hour, with its band: "+152/h (140 to 163)"."""
-    unit, seconds = ("h", 3600) if abs(growth.rate) * 3600 >= 1 else ("d", 86400)
+def format_growth(growth: Growth, unit: RateUnit = "h") -> str:
+    """Return a growth with its band: "+152/h (140 to 163)"; per day if it is below 1 per hour."""
+    name, seconds = ("d", 86400) if unit == "h" and abs(growth.rate) * 3600 < 1 else (unit, UNIT_SECONDS[unit])
     rate, low, high = (format_figure(seconds * value) for value in (growth.rate, growth.low, growth.high))
-    return f"{'' if rate.startswith('-') else '+'}{rate}/{unit} ({low} to {high})"
+    return f"{'' if rate.startswith('-') else '+'}{rate}/{name} ({low} to {high})"
+
+
+def confidence_word(confidence: float) -> str:
+    """Return "low", "medium" or "high": a confidence is not a probability, so texts do not show it as a number."""
+    return "high" if confidence >= HIGH else "medium" if confidence >= MEDIUM else "low"
 
 
 def per_hour(rate: float, digits: int = 3) -> float:
@@ -75,10 +85,10 @@ def stack_line(stack: Stack) -> str:
     return f"{stack.blamed.function}{place}" + (f" [{stack.wait}]" if stack.wait else "")
 
 
-def related_line(related: RelatedStack) -> str:
+def related_line(related: RelatedStack, unit: RateUnit = "h") -> str:
     """Return a stack that belongs to a leak, with its goroutines and its rate."""
-    each = 3600 * related.grew.rate
-    rate = f", {'+' if each > 0 else ''}{format_figure(each)}/h" if each else ""
+    each = UNIT_SECONDS[unit] * related.grew.rate
+    rate = f", {'+' if each > 0 else ''}{format_figure(each)}/{unit}" if each else ""
     return f"{stack_line(related.stack)}: {related.goroutines:,} goroutines{rate}"
 
 

@@ -10,9 +10,9 @@ from leakwatch.errors import ConfigError, redacted
 from leakwatch.leaks.ownership.codeowners import CodeOwners, parse
 from leakwatch.leaks.ownership.go_modules import Repository
 from leakwatch.leaks.ownership.owners import scope_of
-from leakwatch.leaks.ownership.source_links import Links, LinkTemplate
+from leakwatch.leaks.ownership.source_links import FIELD, Links, LinkTemplate
 from leakwatch.settings.base import BaseSettings
-from leakwatch.settings.types import ConfigFile
+from leakwatch.settings.types import ConfigFile, ConfigFolder, public_url
 
 LARGEST = 3 << 20
 """Bytes of a CODEOWNERS file, as on GitHub."""
@@ -78,6 +78,14 @@ def read(path: Path) -> CodeOwners:
         raise ValueError(str(error)) from error
 
 
+def _check_template(text: str) -> None:
+    """Raise ValueError, which quotes the template, if it is invalid."""
+    try:
+        LinkTemplate.of(text)
+    except ValueError as error:
+        raise ValueError(f"{redacted(text)!r} {error}") from error
+
+
 Sources = Annotated[
     dict[str, str],
     WithJsonSchema(
@@ -87,10 +95,18 @@ Sources = Annotated[
 
 
 class LinksConfig(BaseSettings):
-    """`links`: links from a leak to its source."""
+    """`links`: links from a leak to its source, Alertmanager and a dashboard, and directories with the source."""
 
     source: Sources = Field(default_factory=dict)
     """Module or prefix of modules -> URL template. A single text, or the key "", applies to all other code."""
+    alertmanager: (
+        Annotated[str, AfterValidator(public_url("https://alertmanager.example.com", "pages"))] | None
+    ) = None
+    """URL of Alertmanager for browsers. The page of a leak then links to a new silence for its alert."""
+    dashboard: str = ""
+    """URL of a dashboard, with {service} in place of the name of the service. Alerts link to it."""
+    checkout: dict[str, ConfigFolder] = Field(default_factory=dict)
+    """Module -> directory of its go.mod on this machine. The page of a leak then shows the lines of its source."""
 
     @field_validator("source", mode="before")
     @classmethod
@@ -101,11 +117,17 @@ class LinksConfig(BaseSettings):
     @classmethod
     def _templates(cls, value: dict[str, str]) -> dict[str, str]:
         for text in _unique(value).values():
-            try:
-                LinkTemplate.of(text)
-            except ValueError as error:
-                raise ValueError(f"{redacted(text)!r} {error}") from error
+            _check_template(text)
         return value
+
+    @field_validator("dashboard")
+    @classmethod
+    def _dashboard_template(cls, text: str) -> str:
+        if others := set(FIELD.findall(text)) - {"service"}:
+            raise ValueError(f"{{{min(others)}}} is not a field of a dashboard; its only field is {{service}}")
+        if text:
+            _check_template(text)
+        return text
 
     @property
     def needs_module(self) -> bool:

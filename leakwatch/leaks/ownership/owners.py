@@ -29,17 +29,19 @@ class Owners:
         self._repositories = sorted(repositories, key=lambda repository: len(repository.module), reverse=True)
         self._cache: GenerationCache[tuple[Frame, tuple[Frame, ...]], str] = GenerationCache(REMEMBERED)
 
-    def owner(self, stack: Stack) -> str:
+    def owner(self, stack: Stack, of_targets: str = "") -> str:
         """Return the owner of the blamed function of a stack, "" if it has none.
 
         If the blamed function belongs to a dependency or to the standard library and has no owner, return the
-        owner of the nearest caller that has one, else of the nearest dependency that it calls.
+        owner of the nearest caller that has one, else of the nearest dependency that it calls. `of_targets`: the
+        owner by the label of the targets, "" without one. It precedes only the key "" of `teams`.
         """
+        default = of_targets or self._teams.get("", "")
         for frame in _candidates(stack):
             owner = self._owner(frame, stack.frames)
             if owner != UNKNOWN:
-                return owner or self._teams.get("", "")
-        return self._teams.get("", "")
+                return owner or default
+        return default
 
     def _owner(self, frame: Frame, frames: tuple[Frame, ...]) -> str:
         """Return the owner of a frame, "" if it has none, UNKNOWN if it is unknown."""

@@ -35,11 +35,40 @@ def columns(length: int, values: list[float], *, gaps: tuple[int, ...] = ()) -> 
 
 
 def test_the_newest_column_is_the_last() -> None:
-    """A push drops the oldest column; a gap has no scrapes and the value 0."""
+    """A push drops the oldest column; a gap has no scrapes."""
     window = columns(3, [1, 2, 3, 4], gaps=(2,))
-    assert window.values[MEAN, 0].tolist() == [2, 0, 4]
     assert window.scrapes.tolist() == [5, 0, 5]
     assert window.regular.tolist() == [4, 0, 4]
+
+
+@pytest.mark.parametrize(
+    ("gaps", "means", "has_level"),
+    [
+        pytest.param((), [1, 3, 5, 9], [True] * 4, id="no gap"),
+        pytest.param((1, 2), [1, 11 / 3, 19 / 3, 9], [True] * 4, id="two blocks"),
+        pytest.param((0,), [0, 3, 5, 9], [False, True, True, True], id="before the first scrape"),
+        pytest.param((2, 3), [1, 3, 0, 0], [True, True, False, False], id="not ended yet"),
+        pytest.param((0, 1, 2, 3), [0, 0, 0, 0], [False] * 4, id="never scraped"),
+    ],
+)
+def test_a_gap_is_bridged(gaps: tuple[int, ...], means: list[float], has_level: list[bool]) -> None:
+    """A gap between two scraped columns has the mean and floor of a straight line, and no falls or turnover."""
+    window = columns(4, [1, 3, 5, 9], gaps=gaps)
+    for quantity in (MEAN, FLOOR):
+        assert window.values[quantity, 0].tolist() == pytest.approx(means)
+    assert not window.values[TURNOVER:, 0, list(gaps)].any()
+    assert window.has_level.tolist() == has_level
+
+
+def test_the_turnover_of_columns_with_missed_scrapes() -> None:
+    """A column counts by its steps; a column with fewer than three is left out."""
+    window = Columns(4)
+    window.resize(1)
+    for turnover, regular in [(9.0, 2), (4.0, 5), (1.0, 3), (50.0, 0)]:
+        window.push(np.full((6, 1), turnover), 5, regular)
+    assert window.turnover(np.array([0]), np.arange(4)).tolist() == [pytest.approx((4 * 4 + 2 * 1) / 6)]
+    assert window.turnover(np.array([0]), np.array([0, 3])).tolist() == [0]
+    assert window.coverage.tolist() == pytest.approx([0, 1, 0.6, 0])
 
 
 def test_a_new_row_was_zero() -> None:
@@ -84,8 +113,11 @@ def test_intervals_that_differ_much(old: float, new: float, expected: bool) -> N
 
 
 def test_a_trimmed_mean_ignores_the_extremes() -> None:
-    """A sixth at both ends is left out."""
-    assert trimmed_mean(floats([[100, 1, 2, 3, 4, -100], [1, 2, 3, 4, 5, 6]])).tolist() == [2.5, 3.5]
+    """A sixth of the weight at both ends is left out; of fewer than six columns, nothing is."""
+    rows, weights = floats([[100, 1, 2, 3, 4, -100], [1, 2, 3, 4, 5, 6]]), np.ones(6, np.float32)
+    assert trimmed_mean(rows, weights).tolist() == pytest.approx([2.5, 3.5])
+    assert trimmed_mean(rows[:, :5], weights[:5]).tolist() == pytest.approx([22, 3])
+    assert trimmed_mean(rows[:1], floats([2, 1, 1, 1, 1, 0])).tolist() == pytest.approx([109 / 4])
 
 
 def test_an_hour_is_made_of_twelve_blocks() -> None:
@@ -93,8 +125,21 @@ def test_an_hour_is_made_of_twelve_blocks() -> None:
     hour = hour_column(columns(BLOCKS, [100.0] * BLOCKS_PER_HOUR + [float(i) for i in range(BLOCKS_PER_HOUR)]))
     assert hour is not None
     column, scrapes, regular = hour
-    assert (column[MEAN, 0], column[FLOOR, 0], column[TURNOVER, 0], column[FALLS, 0]) == (5.5, 0, 5.5, 66)
+    assert (column[MEAN, 0], column[FLOOR, 0], column[FALLS, 0]) == (5.5, 0, 66)
+    assert column[TURNOVER, 0] == pytest.approx(5.5)
     assert (scrapes, regular) == (5, 4)
+
+
+def test_an_hour_with_missed_scrapes() -> None:
+    """A block with missed scrapes does not hide the turnover of its hour; an hour has the steps of all blocks."""
+    blocks = columns(BLOCKS, [6.0] * BLOCKS)
+    blocks.scrapes[-2:], blocks.regular[-2:] = 2, 1
+    blocks.values[TURNOVER, 0, -2:] = 99
+    hour = hour_column(blocks)
+    assert hour is not None
+    column, scrapes, regular = hour
+    assert column[TURNOVER, 0] == pytest.approx(6)
+    assert (scrapes, regular) == (4, 3)  # 54 scrapes and 42 steps in 12 blocks
 
 
 @pytest.mark.parametrize(("gaps", "known"), [(6, True), (7, False)])

@@ -1,6 +1,7 @@
 """The window C24: a table of counts over days, with the hour of the first score and the latest score."""
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 import pytest
@@ -22,11 +23,13 @@ def leak(base: int, rate: float, begin: int, hours: int, swing: int = 0) -> Coun
     ]
 
 
-def scores(history: History, counts: Counts, churn: int = 0) -> list[float]:
-    """Return the scores of row 0 in C24, one per hour."""
+def scores(history: History, counts: Counts, churn: int = 0, missing: Collection[int] = ()) -> list[float]:
+    """Return the scores of row 0 in C24, one per hour that ends with a scrape; `missing`: numbers of scrapes."""
     scorer = DailyScorer()
     by_hour = []
     for i, count in enumerate(counts):
+        if i in missing:
+            continue
         closed = history.record(START + i * BLOCK / SCRAPES, samples({"a": count + churn * (i % 2)}))
         if closed and history.closed % 12 == 0:
             result = scorer.score_hours(history)
@@ -60,6 +63,21 @@ def test_a_rise_must_last_for_three_hours() -> None:
     """Growth since yesterday scores in the third hour in which it is a fifth above six hours ago."""
     counts = leak(200, 60, 30, 36, 50)
     assert [hour for hour, score in enumerate(scores(History(BLOCK), counts, 20), 1) if score] == [35, 36]
+
+
+@pytest.mark.parametrize(
+    ("missing", "first"),
+    [
+        pytest.param(range(33 * PER_HOUR + 7, 33 * PER_HOUR + 8), 35, id="one scrape"),
+        pytest.param(range(20, 36 * PER_HOUR, PER_HOUR), 35, id="one per hour"),
+        pytest.param(range(8 * PER_HOUR + 1, 9 * PER_HOUR), 36, id="an hour yesterday"),
+    ],
+)
+def test_missed_scrapes(missing: range, first: int) -> None:
+    """Missed scrapes delay a score at most by their duration."""
+    counts = leak(200, 60, 30, 38, 50)
+    scored = [hour for hour, score in enumerate(scores(History(BLOCK), counts, 20, missing), 1) if score]
+    assert scored[0] == first
 
 
 def test_a_rise_must_be_a_fifth() -> None:

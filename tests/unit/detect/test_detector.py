@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from leakwatch.detect.detector import GRACE_BLOCKS, Case, Detector, grace_period
+from leakwatch.detect.case import GRACE_BLOCKS, Case, grace_period
+from leakwatch.detect.detector import Detector
 from leakwatch.detect.growth import Scores
 from leakwatch.detect.history import History
 from leakwatch.detect.windows import P0, P2, P24, Window

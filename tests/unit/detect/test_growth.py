@@ -1,45 +1,25 @@
 """Scores of growth: one table of counts and scores per window, and the rules that reject growth."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pytest
 
 from leakwatch.detect import windows
 from leakwatch.detect.growth import (
-    Quarters,
     effective_rises,
-    growing_rows,
     has_no_departures,
     highest,
     is_linear,
-    quarter_columns,
-    relative_error,
     score_blocks,
     score_hours,
     score_window,
     slowdown,
-    summarise,
     turnover_ratio,
     unexplained_growth,
 )
 from leakwatch.detect.history import History
+from leakwatch.detect.quarters import Quarters
 from leakwatch.detect.windows import C2, C8, C24, P0, P2, P8, P24, Window
-from tests.support.blocks import BLOCK, DAY, Counts, curve, floats, line, record, stairs, strength
-
-
-def recorded(
-    counts: Counts,
-    churn: int = 0,
-    *,
-    block: float = BLOCK,
-    others: Mapping[str, Counts] | None = None,
-    origin: str | None = None,
-) -> History:
-    """Return a history of stack "a" in row 0, and of `others`."""
-    history = History(block)
-    record(history, {"a": counts, **(others or {})}, churn, origin)
-    return history
+from tests.support.blocks import DAY, Counts, curve, floats, line, recorded, stairs, strength
 
 
 def score(window: Window, history: History) -> float:
@@ -230,25 +210,6 @@ def test_other_origins_have_no_influence() -> None:
     assert score(P2, recorded(line(3, 5, 24), others={"b": line(500, -5, 24)})) == pytest.approx(3)
 
 
-def test_few_scrapes_disable_c_windows() -> None:
-    """With four scrapes in a block there is no turnover to compare."""
-    history = recorded(line(20, 5, 24), 10)
-    assert quarter_columns(history.blocks, C2) is not None
-    history.blocks.scrapes[:] = 4
-    assert quarter_columns(history.blocks, C2) is None
-    assert quarter_columns(history.blocks, P2) is not None
-
-
-@pytest.mark.parametrize(
-    ("gaps", "judged"), [((), True), ((0, 1), True), ((0, 1, 2), False), ((9, 10, 11), False)]
-)
-def test_each_quarter_needs_most_of_its_blocks(gaps: tuple[int, ...], judged: bool) -> None:
-    """A window is scored if more than half of the blocks of each quarter were scraped."""
-    history = recorded(line(3, 5, 24))
-    history.blocks.scrapes[list(gaps)] = 0
-    assert (quarter_columns(history.blocks, P2) is not None) is judged
-
-
 def test_the_highest_score_of_a_row_counts() -> None:
     """Of several windows, a row has the score and the window of the highest; low scores are left out."""
     rows, first, second = np.arange(3), floats([0.2, 0.5, 2.0]), floats([0.1, 0.6, 2.0])
@@ -349,32 +310,8 @@ def test_slowdown(counts: tuple[float, ...], errors: float) -> None:
     assert slowdown(quarters(counts, rises=90.0, squared_rises=90.0))[0] == pytest.approx(errors)
 
 
-def test_the_relative_error_is_robust() -> None:
-    """One outlier does not change the error; constant values have none."""
-    values = floats([[10, 11, 9, 10, 11, 9], [10, 11, 9, 10, 11, 40], [7, 7, 7, 7, 7, 7]])
-    errors = relative_error(values)
-    assert errors[0] == pytest.approx(1.25 * 1.4826 * 1 / 10 / 6**0.5)
-    assert errors[1] < errors[0]
-    assert errors[2] == 0
-
-
-def test_quarters_are_summed_up() -> None:
-    """Count, floor and sums of a window come from the columns of its quarters."""
-    history = recorded(line(10, 5, 24))
-    indices = quarter_columns(history.blocks, P2)
-    assert indices is not None
-    row = summarise(history.blocks, np.array([0]), indices)
-    assert row.growth[0] == 90
-    assert row.count[0].tolist() == [10 + 2 + 5 * middle for middle in (2.5, 8.5, 14.5, 20.5)]
-    assert row.floor[0].tolist() == [10, 40, 70, 100]
-    assert (row.falls[0], row.rises[0], row.squared_rises[0]) == (0, 119, 119)
-    assert row.select(np.array([False])).count.shape == (0, 4)
-    assert growing_rows(history.blocks, indices, 115).tolist() == [0]
-    assert growing_rows(history.blocks, indices, 116).tolist() == []
-
-
 def test_every_window_has_a_table() -> None:
-    """A new window needs a table of counts and scores here; C24 has its own in test_daily.py."""
+    """A new window needs a table of counts and scores here; those of C24 and W are elsewhere."""
     tables = {name.removeprefix("test_").upper() for name in globals() if name.startswith("test_")}
     every = {value.name for value in vars(windows).values() if isinstance(value, Window)}
-    assert every - {C24.name} <= tables
+    assert every - {C24.name, windows.STUCK_WINDOW.name} <= tables

@@ -96,7 +96,7 @@ def test_the_usual_interval_is_a_median() -> None:
     """Single late scrapes do not change the usual interval; it can be made unknown."""
     block = filled([1] * 6, [0.0, 15.0, 15.0, 60.0, 15.0, 15.0])
     assert block.interval == 15.0
-    block.clear_steps()
+    block.restart()
     assert block.interval == 0.0
 
 

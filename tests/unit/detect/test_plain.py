@@ -168,7 +168,7 @@ def test_other_values_are_rejected(kind: Any, value: Any, message: str) -> None:
     ("change", "message"),
     [
         (lambda _: None, "target has no 'version'"),
-        (lambda plain: {**plain, "version": 3}, "target.version is 3, not at most 2"),
+        (lambda plain: {**plain, "version": 99}, f"target.version is 99, not at most {plain.VERSION}"),
         (lambda plain: {**plain, "block": 60.0}, "target.block is '60.0', not 300.0"),
     ],
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from leakwatch.detect.columns import FALLS, FLOOR, MEAN, RISES, Columns
+from leakwatch.detect.columns import FALLS, FLOOR, MEAN, RISES, TURNOVER, Columns
 from leakwatch.detect.history import History
 from leakwatch.detect.pool import MIN_CAPACITY, Pool
 from leakwatch.detect.pooled_columns import PooledColumns, Step
@@ -36,7 +36,7 @@ def pushed(*columns: list[Step | None]) -> PooledColumns:
     [
         pytest.param([[step(2), step(3)], [step(1), step(1)]], [0, 0, 5, 7], id="growth is added up"),
         pytest.param([[step(2), None]], [0, 0, 0, 4], id="scaled up for a member without a step"),
-        pytest.param([[step(2)], [None], [step(1)]], [0, 2, 0, 3], id="a gap"),
+        pytest.param([[step(2)], [None], [step(1)]], [0, 2, 2.5, 3], id="a gap"),
         pytest.param([[step(2)], [step(-5)]], [0, 0, 2, -3], id="falls"),
         pytest.param([[]], [0, 0, 0, 0], id="no members"),
     ],
@@ -49,12 +49,24 @@ def test_growth_is_added_up(columns: list[list[Step | None]], means: list[float]
 
 
 def test_scrapes_levels_and_falls_of_a_column() -> None:
-    """A column has the fewest scrapes, the sum of the levels, and the falls of each member's floor."""
-    pooled = pushed([step(4, 10, 5), step(-3, 20, 6), None])
-    assert (pooled.columns.scrapes[-1], pooled.columns.regular[-1]) == (5, 4)
+    """A column has the usual scrapes, the sum of the levels, and the falls of each member's floor."""
+    pooled = pushed([step(4, 10, 5), step(-3, 20, 7), None])
+    assert (pooled.columns.scrapes[-1], pooled.columns.regular[-1]) == (6, 5)
     assert pooled.levels[0, -1] == 45
     assert pooled.falls[0, -1] == 4.5
     assert pooled.columns.values[RISES, 0, -1] == 6
+
+
+def test_the_turnover_of_a_column() -> None:
+    """The turnover is scaled up for the members without one, and less certain by their share."""
+    steps = [step(1), step(1, scrapes=2), step(1, scrapes=6), None]
+    for each, turnover in zip(steps[:3], (2.0, 50.0, 4.0), strict=True):
+        assert each is not None
+        each.column[TURNOVER] = turnover
+    pooled = pushed(steps)
+    assert pooled.columns.values[TURNOVER, 0, -1] == 12
+    assert pooled.columns.regular[-1] == 3
+    assert pushed([step(1, scrapes=2)]).columns.regular[-1] == 0
 
 
 def test_rows_of_pooled_columns() -> None:
@@ -174,7 +186,7 @@ def test_a_long_gap_closes_few_blocks() -> None:
     assert not pool.is_due(START + 1e9)
 
 
-def test_origin_counts() -> None:
+def test_counts_of_an_origin() -> None:
     """The growth of an origin is that of all its stacks."""
     history, pool = History(BLOCK), Pool(BLOCK, START)
     for i in range(24 * 5 + 1):
@@ -183,11 +195,11 @@ def test_origin_counts() -> None:
         if pool.is_due(START + i * BLOCK / 5):
             pool.set_members({"target": history})
             pool.advance(START + i * BLOCK / 5)
-    assert pool.origin_counts(pool.blocks, 0)[-1] == pytest.approx(12 * 0.5, abs=0.1)
-    assert pool.origin_counts(pool.blocks, 2)[-1] == pytest.approx(12 * 5)
+    assert pool.sum_counts(pool.blocks, 0)[-1] == pytest.approx(12 * 0.5, abs=0.1)
+    assert pool.sum_counts(pool.blocks, 2)[-1] == pytest.approx(12 * 5)
 
 
-def test_origin_counts_of_a_site() -> None:
+def test_counts_of_an_origin_of_a_site() -> None:
     """The growth of the origins of a site is that of the stacks, which are in another pool."""
     history, functions = History(BLOCK), Functions()
     sites = Sites(history, functions)
@@ -204,4 +216,4 @@ def test_origin_counts_of_a_site() -> None:
                 pool.advance(time)
     assert [stack.site for stack in site_pool.stacks] == [True]
     assert site_pool.blocks.values[MEAN, 0, -1] == pytest.approx(12)
-    assert site_pool.origin_counts(site_pool.blocks, 0)[-1] == pytest.approx(0)
+    assert site_pool.sum_counts(site_pool.blocks, 0)[-1] == pytest.approx(0)

@@ -53,6 +53,26 @@ def test_an_hour_is_pushed() -> None:
     assert (member.uptimes[-1], member.lifetimes[-1]) == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("lifetime", "means", "valid"),
+    [
+        pytest.param(0, [10, 20, 30, 40], [True, True, True], id="within a lifetime"),
+        pytest.param(1, [10, 0, 0, 40], [False, False, False], id="over a restart"),
+    ],
+)
+def test_a_gap_is_bridged(lifetime: int, means: list[float], valid: list[bool]) -> None:
+    """The hours of a gap within a lifetime are on a straight line between the hours beside it."""
+    member = PoolMember(History(BLOCK), 1)
+    member.pool_rows = np.array([0])
+    for level, closed in [(10.0, 48), (None, 60), (None, 72), (40.0, 84)]:
+        member.history.closed = closed
+        member.history.lifetime = lifetime if closed == 84 else 0
+        member.push(None if level is None else np.full((6, 1), level), BLOCK)
+    assert member.means[0, -4:].tolist() == pytest.approx(means)
+    assert member.floors[0, -4:].tolist() == pytest.approx(means)
+    assert member.valid_steps()[-3:].tolist() == valid
+
+
 def test_uptime_is_in_hours_of_the_pool() -> None:
     """A target with longer blocks has been up for more hours of the pool."""
     member = PoolMember(History(4 * BLOCK), 0)

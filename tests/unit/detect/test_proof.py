@@ -2,7 +2,8 @@
 
 import pytest
 
-from leakwatch.detect.detector import Case, Detector
+from leakwatch.detect.case import Case
+from leakwatch.detect.detector import Detector
 from leakwatch.detect.growth import score_blocks, score_hours
 from leakwatch.detect.history import History
 from leakwatch.detect.proof import confirm

@@ -53,4 +53,4 @@ def test_a_series(make: Callable[[], Series]) -> None:
         stack = series.stacks[row]
         assert stack is not None
         assert stack.fingerprint == key
-        assert (series.origin_counts(series.blocks, row) >= series.blocks.values[MEAN, row]).all()
+        assert (series.sum_counts(series.blocks, row) >= series.blocks.values[MEAN, row]).all()

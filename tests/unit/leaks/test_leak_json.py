@@ -13,6 +13,7 @@ LEAK = replace(leak(Verdict.PLATEAU), highest=Verdict.LEAKING, transitions=(Tran
 def test_the_verdict_is_the_current_one() -> None:
     """The API and the commands have the current verdict as `verdict`; `highest` has the highest so far."""
     assert leak_fields(LEAK)["verdict"] == "plateau"
+    assert leak_fields(LEAK)["severity"] == "ticket"
     found = leak_json(LEAK)
     assert (found["verdict"], found["now"], found["highest"]) == ("plateau", "plateau", "leaking")
     assert found.items() >= leak_fields(LEAK).items()

@@ -116,14 +116,14 @@ def test_other_values_are_rejected(pipeline: Pipeline, change: Callable[[Any, An
 NO_STATE: dict[str, set[str]] = {
     "Columns": {"blocks"},
     "Detector": {"_score_blocks", "_score_hours"},
-    "History": {"_configured_block"},
+    "History": {"_configured_block", "liveness"},
     "OpenBlock": {"_usual", "_before", "_batch", "_batch_changes", "_batch_regular"},
-    "Pool": {"block", "members", "rows", "last", "_stack_pool"},
+    "Pool": {"block", "members", "rows", "last", "liveness", "dumps", "_stack_pool"},
     "PoolMember": {"history", "history_rows", "pool_rows", "version"},
     "SeriesTable": {"limit", "rows", "origins", "version", "_origin_numbers"},
     "ServiceState": {"name", "targets", "departed", "leaks", "_pooled"},
-    "Sites": {"_configured_block", "_history", "_functions"},
-    "TargetState": {"_settings", "_lows", "_lows_block", "labels"},
+    "Sites": {"_configured_block", "liveness", "_history", "_functions"},
+    "TargetState": {"_settings", "_lows", "_lows_block", "labels", "grown_within"},
 }
 """Class -> attributes outside STATE: configuration, caches, and attributes that other methods convert."""
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leakwatch.detect.plain import Plain, PlainReader, SharedValues
+from leakwatch.detect.plain import VERSION, Plain, PlainReader, SharedValues
 from leakwatch.errors import ScrapeError, StateError
 from leakwatch.leaks.findings import FullDump, Proof
 from leakwatch.leaks.memory import MemoryMeasurement, MemoryUsage
@@ -122,7 +122,7 @@ def test_lists_of_limited_length_stay_limited() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda plain: plain.update(version=0), "target.version is 0, not at most 2"),
+        (lambda plain: plain.update(version=0), f"target.version is 0, not at most {VERSION}"),
         (lambda plain: plain.update(block=60.0), "target.block is '60.0', not 300.0"),
         (lambda plain: plain.update(series_limit=5), "target.series_limit is '5', not 1000"),
         (lambda plain: plain["state"].pop("target"), "target.state has no 'target'"),

@@ -12,6 +12,7 @@ from leakwatch.leaks.wording import (
     HEAP,
     LEAST_STACK,
     caller_sentence,
+    confidence_word,
     creator_sentence,
     file_and_line,
     format_figure,
@@ -62,6 +63,15 @@ def test_format_growth() -> None:
     assert format_growth(Growth(152 / 3600, 140 / 3600, 163 / 3600)) == "+152/h (140 to 163)"
     assert format_growth(Growth(0.5 / 3600, 0.0, 1 / 3600)) == "+12/d (0 to 24)"
     assert format_growth(Growth(-2 / 3600, -3 / 3600, 0.0)) == "-2/h (-3 to 0)"
+
+
+@pytest.mark.parametrize(
+    ("confidence", "word"),
+    [(0.0, "low"), (0.49, "low"), (0.5, "medium"), (0.79, "medium"), (0.8, "high"), (1, "high")],
+)
+def test_confidence_word(confidence: float, word: str) -> None:
+    """A confidence is a word in texts, because a number would look like a probability."""
+    assert confidence_word(confidence) == word
 
 
 def test_per_hour() -> None:

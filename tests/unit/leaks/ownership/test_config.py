@@ -22,7 +22,8 @@ LINKS = f"links: {{source: {{{SHOP}: 'https://git.example/{{commit}}/{{path}}#L{
 
 
 def configured(text: str, folder: Path, codeowners: bytes | str = b"") -> Config:
-    """Return the configuration in `text`, beside a CODEOWNERS file; raises ConfigError."""
+    """Return the configuration in `text`, beside a CODEOWNERS file and a directory; raises ConfigError."""
+    (folder / "shop").mkdir(exist_ok=True)
     body = codeowners.encode() if isinstance(codeowners, str) else codeowners
     (folder / "CODEOWNERS").write_bytes(body)
     return parse(text, "f.yml", folder)
@@ -33,7 +34,8 @@ def test_the_documented_configurations_load(number: int, tmp_path: Path) -> None
     """Each example of the docs is a valid configuration."""
     config = configured(SNIPPETS[number], tmp_path, "* @acme/all\n")
     assert config.scrape_configs
-    assert config.owners or config.codeowners or config.links.source
+    labels = [group.labels for job in config.scrape_configs for group in job.static_configs]
+    assert config.owners or config.codeowners or config.links.source or all("owner" in each for each in labels)
 
 
 def test_the_example_of_the_docs(tmp_path: Path) -> None:
@@ -180,3 +182,12 @@ def test_a_template_for_all_needs_a_module(tmp_path: Path) -> None:
         configured(text, tmp_path)
     assert configured(f"{text}codeowners: [{{file: CODEOWNERS, module: a}}]", tmp_path).links.needs_module
     assert not configured("links: {source: 'https://x/{function}'}", tmp_path).links.needs_module
+
+
+def test_checkouts_are_directories(tmp_path: Path) -> None:
+    """A checkout is relative to the configuration file, and an error names a path that is not a directory."""
+    text = f"links: {{checkout: {{{SHOP}: src}}}}\n"
+    with pytest.raises(ConfigError, match=rf"links\.checkout.*{SHOP}.*src' is not a directory"):
+        configured(text, tmp_path)
+    (tmp_path / "src").mkdir()
+    assert configured(text, tmp_path).links.checkout == {SHOP: tmp_path / "src"}
