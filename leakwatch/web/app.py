@@ -61,7 +61,7 @@ def build_web(
     own_collectors = (
         EvidenceCollector(state.evidence),
         NotificationCollector(state.own.alertmanagers),
-        DaemonCollector(last_reload, file.is_in_force),
+        DaemonCollector(lambda: state.alerts.links, last_reload, file.is_in_force),
     )
     registry = make_registry(*collectors, *own_collectors)
     endpoints = Endpoints(Exposition(registry), state.own.ready, reload, config.enable_lifecycle)

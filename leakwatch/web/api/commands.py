@@ -17,11 +17,11 @@ def commands(view: FleetView, leak: Leak) -> list[Command]:
     if target is None:
         return []
     socket = f" --unix-socket {quote(target.endpoint.socket)}" if target.endpoint.socket else ""
-    url, profile = str(target.endpoint.url), str(target.endpoint.url.copy_with(query=None))
+    url = target.endpoint.shown_url
+    profile = target.endpoint.shown_profile_url
     get, function = f"curl -s{socket}", quote(valid_text(leak.stack.blamed.function))
-    secret = (
-        ", with the credentials of the job" if target.job.http.basic_auth or target.job.http.authorization else ""
-    )
+    needs_secret = target.job.http.basic_auth or target.job.http.authorization or url != str(target.endpoint.url)
+    secret = ", with the credentials of the job" if needs_secret else ""
     body = f"{get} {quote(url)}"
     return [
         Command(title=f"the stack and its count{secret}", command=f"{body} | grep -F -B3 -A{LINES} -- {function}"),

@@ -1,7 +1,7 @@
 """Differences between two snapshots of one target or of two targets."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from leakwatch.evidence.store import Store
@@ -74,6 +74,15 @@ class SnapshotSource:
         return await self.reader.read(self.evidence, key, tuple(self.view.pipeline.settings.own_code))
 
 
+async def snapshot_pair(source: SnapshotSource, old: str, new: str) -> tuple[ProfileSnapshot, ProfileSnapshot]:
+    """Return two snapshots with times of the wall clock; raise NotFoundError if one of them does not exist."""
+    before = await source.read(old)
+    if new != NOW:
+        return before, await source.read(new)
+    after = latest(source.view.pipeline, before.target)
+    return before, replace(after, time=source.view.wall(after.time))
+
+
 async def difference(
     source: SnapshotSource, old: str, new: str, by: GroupBy = GroupBy.STACK, *, limit: int = 100, offset: int = 0
 ) -> Difference:
@@ -81,27 +90,19 @@ async def difference(
 
     Raise NotFoundError if one of them does not exist.
     """
-    before = await source.read(old)
-    after = latest(source.view.pipeline, before.target) if new == NOW else await source.read(new)
-    after_time = source.view.wall(after.time) if new == NOW else after.time
-    sides = _side(before, before.time), _side(after, after_time)
+    before, after = await snapshot_pair(source, old, new)
     # In a thread: two profiles of thousands of stacks would delay scrapes.
-    return await asyncio.to_thread(_difference, before, after, sides, by, limit, offset)
+    return await asyncio.to_thread(_difference, before, after, by, limit, offset)
 
 
 def _difference(
-    before: ProfileSnapshot,
-    after: ProfileSnapshot,
-    sides: tuple[DiffSide, DiffSide],
-    by: GroupBy,
-    limit: int,
-    offset: int,
+    before: ProfileSnapshot, after: ProfileSnapshot, by: GroupBy, limit: int, offset: int
 ) -> Difference:
     stack_changes = compare(before.samples, after.samples)
     rows = changes(stack_changes, by)
     return Difference(
-        old=sides[0],
-        new=sides[1],
+        old=_side(before),
+        new=_side(after),
         change=after.total - before.total,
         summary=summary(stack_changes),
         by=by,
@@ -110,13 +111,13 @@ def _difference(
     )
 
 
-def _side(snapshot: ProfileSnapshot, time: float) -> DiffSide:
+def _side(snapshot: ProfileSnapshot) -> DiffSide:
     target = snapshot.target
     return DiffSide(
         id=snapshot.id,
         service=target.service,
         target=target.name,
-        time=time,
+        time=snapshot.time,
         goroutines=snapshot.total,
         left_out=snapshot.left_out,
     )

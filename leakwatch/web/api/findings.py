@@ -1,9 +1,10 @@
 """Memory cost and results of probes of a leak. Pure: state in, models out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from leakwatch.leaks.model import Estimate, Findings, MemoryCost
 from leakwatch.leaks.wording import creator_sentence, memory_sentence, missing_findings, waiting_sentence
+from leakwatch.model import Frame
 from leakwatch.profile.wait_times import ages
 from leakwatch.web.api.models import findings as models
 
@@ -30,11 +31,11 @@ def memory(cost: MemoryCost | None) -> models.MemoryCost | None:
     )
 
 
-def findings(results: Findings) -> models.Findings:
-    """Return the results of all probes."""
+def findings(results: Findings, source: Callable[[Frame], str] = lambda _: "") -> models.Findings:
+    """Return the results of all probes; `source` returns the URL of the source of a frame."""
     return models.Findings(
         proven=results.proven,
-        ages=_ages(results),
+        ages=_ages(results, source),
         older=_older(results.older),
         missing=dict(results.unavailable),
         text=" ".join(
@@ -43,7 +44,7 @@ def findings(results: Findings) -> models.Findings:
     )
 
 
-def _ages(results: Findings) -> models.Ages | None:
+def _ages(results: Findings, source: Callable[[Frame], str]) -> models.Ages | None:
     waiting = results.waiting
     times = ages(waiting) if waiting else None
     if waiting is None or times is None:
@@ -54,7 +55,13 @@ def _ages(results: Findings) -> models.Ages | None:
         median_minutes=times.median,
         states=dict(waiting.states),
         creators=[
-            models.Creator(function=frame.function, file=frame.file, line=frame.line, goroutines=number)
+            models.Creator(
+                function=frame.function,
+                file=frame.file,
+                line=frame.line,
+                goroutines=number,
+                source=source(frame),
+            )
             for frame, number in list(waiting.creators.items())[:CREATORS]
         ],
     )

@@ -1,4 +1,4 @@
-"""The latest profile of a target as a flame graph, in the format of d3-flame-graph. Pure."""
+"""Profiles and differences of profiles as flame graphs, in the format of d3-flame-graph. Pure."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -7,10 +7,12 @@ import numpy as np
 
 from leakwatch.detect.trend import slopes
 from leakwatch.model import Frame
+from leakwatch.profile.diff import compare
 from leakwatch.profile.stacks import Identifier
 from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.models.targets import FlameGraph, FlameNode
 from leakwatch.web.api.models.types import valid_text
+from leakwatch.web.api.snapshots import ProfileSnapshot
 from leakwatch.web.api.targets import find
 
 STACKS: Final = 1000
@@ -47,6 +49,7 @@ class CallTree:
     scraped_at: float | None
     left_out: int
     root: CallNode
+    since: float | None = None
 
     def model(self) -> FlameGraph:
         """Return the flame graph."""
@@ -54,6 +57,7 @@ class CallTree:
             service=self.service,
             target=self.target,
             scraped_at=self.scraped_at,
+            since=self.since,
             left_out=self.left_out,
             root=self.root.model(f"{valid_text(self.service)} {valid_text(self.target)}"),
         )
@@ -77,6 +81,26 @@ def call_tree(view: FleetView, path: str) -> CallTree:
     left_out = total - root.value
     return CallTree(
         service=target.service, target=target.name, scraped_at=scraped_at, left_out=left_out, root=root
+    )
+
+
+def change_tree(view: FleetView, before: ProfileSnapshot, after: ProfileSnapshot) -> CallTree:
+    """Return the calls in a later profile, with the change of their goroutines since an earlier one.
+
+    A call that has ended has a change and no goroutines. Times are as in the snapshots.
+    """
+    changes = sorted(compare(before.samples, after.samples), key=lambda change: -max(change.old, change.new))
+    root = CallNode()
+    for change in changes[:STACKS]:
+        _add(root, view.pipeline.identifier, change.stack.frames, change.new, float(change.change))
+    left_out = after.total - root.value
+    return CallTree(
+        service=after.target.service,
+        target=after.target.name,
+        scraped_at=after.time,
+        since=before.time,
+        left_out=left_out,
+        root=root,
     )
 
 

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 
 import yaml
 
+from leakwatch.detect.alive import uptime
 from leakwatch.detect.trend import slopes
-from leakwatch.leaks.labels import leak_labels, leak_url
 from leakwatch.leaks.leak_json import caller_json
 from leakwatch.leaks.model import Leak, RelatedStack
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Frame, Verdict
 from leakwatch.notify import annotations as text
-from leakwatch.notify.rules import LEAK, SUSPECTED, alert_labels
+from leakwatch.notify.rules import LEAK, SUSPECTED, leak_alert_labels
 from leakwatch.web.api import findings as closer
 from leakwatch.web.api.commands import commands
 from leakwatch.web.api.fleet import FleetView
@@ -36,7 +36,7 @@ def leak_view(view: FleetView, alerts: AlertContext, leak: Leak) -> models.Leak:
         highest=leak.highest.word,
         grew_per_hour=hourly(leak.grew),
         truncated=leak.stack.truncated,
-        findings=closer.findings(leak.findings),
+        findings=closer.findings(leak.findings, lambda frame: view.pipeline.source_link(leak, frame)),
         frames=[_frame(view, leak, frame) for frame in leak.stack.frames],
         stacks=stacks[:STACKS],
         stacks_total=len(stacks),
@@ -65,6 +65,7 @@ def _on_target(view: FleetView, leak: Leak, state: TargetState) -> models.OnTarg
     """Return the count and the judgement of a leak on one target."""
     key = leak.stack.fingerprint
     series, judgement, health = state.series(key), state.judgement_of(key), view.health.get(state.target)
+    process = state.process_tracker.process
     slope = float(slopes(series.history, [series.row])[0]) if series and not judgement else 0.0
     return models.OnTarget(
         target=state.target.name,
@@ -76,6 +77,8 @@ def _on_target(view: FleetView, leak: Leak, state: TargetState) -> models.OnTarg
         first_seen=view.wall(judgement.first_seen) if judgement else None,
         restarted=judgement.restarted if judgement else False,
         up=health.up if health else None,
+        build=process.build if process else "",
+        uptime_seconds=uptime(state.history) if state.history.since is not None else None,
     )
 
 
@@ -140,10 +143,10 @@ def _ceiling(goroutines: int) -> int:
 
 def alert(view: FleetView, alerts: AlertContext, leak: Leak) -> models.Alert:
     """Return the alert of a leak as leakwatch sends it to Alertmanager."""
-    url, first_seen = leak_url(alerts.url, leak), view.wall(leak.first_seen)
+    links, first_seen = alerts.links, view.wall(leak.first_seen)
     if leak.detected_at is None:
-        rule, annotations = SUSPECTED, text.suspected(leak, url, first_seen)
+        rule, annotations = SUSPECTED, text.suspected(leak, links, first_seen)
     else:
-        rule, annotations = LEAK, text.leaking(leak, url, first_seen)
-    labels = {**alerts.external_labels(), **dict(alert_labels(rule, leak_labels(leak)))}
+        rule, annotations = LEAK, text.leaking(leak, links, first_seen)
+    labels = {**alerts.external_labels(), **dict(leak_alert_labels(rule, leak))}
     return models.Alert(labels=labels, annotations=dict(annotations))

@@ -21,6 +21,10 @@ NAMES = 20  # targets and related stacks of a leak in a list
 Sparklines = Mapping[Fingerprint, SparklineLevels]
 
 
+class UnknownLeakError(NotFoundError):
+    """No stack of the service with this fingerprint leaks or leaked, as far as this leakwatch has recorded."""
+
+
 def leak_list(
     view: FleetView,
     *,
@@ -110,8 +114,9 @@ def find(view: FleetView, service: str, stack: str) -> Leak:
             raise NotFoundError(
                 f"stack {stack} is part of the leak in {function!r}", reported_as=_id(service, key)
             )
-    raise NotFoundError(
-        f"there is no leak {stack} of service {service!r}; a recovered leak is removed after a day"
+    raise UnknownLeakError(
+        f"there is no leak {stack} of service {service!r}: it recovered more than a day ago, or this leakwatch"
+        " started without its history"
     )
 
 

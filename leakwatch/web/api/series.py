@@ -13,7 +13,7 @@ from leakwatch.leaks.model import Leak
 from leakwatch.leaks.reason import combined
 from leakwatch.leaks.target_state import Series, TargetState
 from leakwatch.model import Fingerprint, Judgement
-from leakwatch.settings.units import format_duration
+from leakwatch.settings.units import format_duration, format_size
 from leakwatch.web.api.aggregate import Resolution, SeriesSum, columns_of, curve, interpolate, middles, summed
 from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.leaks import hourly
@@ -23,6 +23,7 @@ from leakwatch.web.api.targets import find as find_target
 
 TARGETS: Final = 12  # plots of single targets
 MARKS: Final = 100
+BUILD: Final = 12  # characters of a build
 ENDED: Final = 3  # blocks without a new maximum, after which the growth has ended
 EMPTY: Final = models.SeriesLine(seconds=0, times=[], mean=[], floor=[])
 
@@ -47,6 +48,7 @@ def leak_series(view: FleetView, leak: Leak, targets: int = TARGETS) -> models.L
         targets=[_target(view, state, found[state], key) for state in fastest[:targets]],
         others=max(len(fastest) - targets, 0),
         fit=_fit(view, leak, sums, newest),
+        forecast=_forecast(view, leak),
         marks=sorted(_marks(view, leak, states), key=lambda mark: mark.time)[-MARKS:],
     )
 
@@ -174,6 +176,17 @@ def _fitted(
     )
 
 
+def _forecast(view: FleetView, leak: Leak) -> models.Forecast | None:
+    limit = leak.memory.limit if leak.memory else None
+    if limit is None or not leak.growth.rate:
+        return None
+    soonest, latest = (
+        None if time is None else view.wall(view.now + time) for time in (limit.soonest, limit.latest)
+    )
+    text = f"{limit.target} reaches its memory limit of {format_size(limit.size)}"
+    return models.Forecast(text=text, soonest=soonest, latest=latest, per_hour=hourly(leak.growth))
+
+
 def _marks(view: FleetView, leak: Leak, states: Sequence[TargetState]) -> Iterator[models.Mark]:
     if not np.isnan(leak.first_seen):
         yield models.Mark(time=view.wall(leak.first_seen), kind="first_seen", text="growth starts")
@@ -187,7 +200,9 @@ def _marks(view: FleetView, leak: Leak, states: Sequence[TargetState]) -> Iterat
         if (state.restarts or state.replacement) and state.history.since is not None:
             name, since = state.target.name, view.wall(state.history.since)
             if state.process_tracker.rebuilt:
-                yield models.Mark(time=since, kind="deploy", text=f"{name} runs another build", target=name)
+                process = state.process_tracker.process
+                build = f"build {process.build[:BUILD]}" if process and process.build else "another build"
+                yield models.Mark(time=since, kind="deploy", text=f"{name} runs {build}", target=name)
             else:
                 text = f"{name} restarted" if state.restarts else f"{name} replaced another target"
                 yield models.Mark(time=since, kind="restart", text=text, target=name)

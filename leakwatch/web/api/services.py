@@ -58,7 +58,7 @@ def waiting(view: FleetView, not_ready: str) -> str:
     seconds = min((time for time in times if time is not None), default=None)
     if seconds is None:
         return "No target has been scraped yet."
-    return f"The first verdict is possible in {format_duration(seconds)}." if seconds else ""
+    return f"Collecting data: first verdict in {format_duration(seconds)}." if seconds else ""
 
 
 def _by_service(view: FleetView) -> dict[str, dict[Target, TargetHealth]]:

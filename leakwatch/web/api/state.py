@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from leakwatch.clock import Lag
 from leakwatch.discovery.status import DiscovererStatus
 from leakwatch.discovery.target_builder import RelabeledTargets
 from leakwatch.evidence.store import Store
 from leakwatch.notify.alertmanager import AlertmanagerClient
+from leakwatch.notify.links import AlertLinks
 from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.storage.storage import StorageStatus
 from leakwatch.web.api.fleet import Fleet
@@ -17,10 +19,20 @@ from leakwatch.web.api.snapshots import SnapshotReader
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertContext:
-    """Settings of alerts: the URL of the overview, and a function that returns the external labels."""
+    """Settings of alerts. Functions return the current values."""
 
     url: str
+    """URL of the overview."""
     external_labels: Callable[[], Mapping[str, str]]
+    alertmanager: Callable[[], str]
+    """URL of Alertmanager's pages, "" if it is not configured."""
+    dashboard: Callable[[], str]
+    """Template of the URL of the dashboard of a service, "" if it is not configured."""
+
+    @property
+    def links(self) -> AlertLinks:
+        """The addresses that alerts link to."""
+        return AlertLinks(self.url, self.dashboard())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,5 +66,7 @@ class AppState:
     own: OwnState
     alerts: AlertContext
     evidence: Store
+    checkouts: Callable[[], Mapping[str, Path]]
+    """Module -> directory of its source on this machine."""
     stop: asyncio.Event
     snapshots: SnapshotReader = field(default_factory=SnapshotReader, init=False)

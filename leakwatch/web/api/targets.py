@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from leakwatch.detect.columns import Mask, Sums
+from leakwatch.detect.history import History
 from leakwatch.detect.trend import slopes
 from leakwatch.detect.windows import BLOCK_WINDOWS
 from leakwatch.errors import NotFoundError
@@ -19,6 +21,8 @@ FIRST = min(window.columns for window in BLOCK_WINDOWS)
 """Blocks of the shortest window: no verdict is possible before."""
 
 State = Literal["up", "down", "unknown"]
+LEAST_CHANGE, NOISE = 5.0, 3.0
+"""Goroutines, and standard deviations of random arrivals, by which the count of a steady stack may change."""
 UNREACHED = frozenset({"connection", "tls"})
 """Reasons for failed scrapes that cost the target nothing."""
 STATES: dict[bool | None, State] = {True: "up", False: "down", None: "unknown"}
@@ -100,9 +104,7 @@ def summary(view: FleetView, target: Target, health: TargetHealth) -> dict[str, 
 
 def cost_ratio(health: TargetHealth) -> float | None:
     """Return the largest share of one core that scrapes of a target may take; None if it could not be reached."""
-    if health.up is False and health.reason in UNREACHED:
-        return None
-    return health.duration / health.interval if health.interval else 0.0
+    return None if health.up is False and health.reason in UNREACHED else health.cost
 
 
 def judged_in(state: TargetState | None) -> float | None:
@@ -131,7 +133,7 @@ def target_view(
         **summary(view, target, health),
         now=view.wall(view.now),
         job=scrape_target.job.name if scrape_target else "",
-        url=str(scrape_target.endpoint.url) if scrape_target else "",
+        url=scrape_target.endpoint.shown_url if scrape_target else "",
         configured_interval_seconds=scrape_target.endpoint.interval if scrape_target else None,
         labels=dict(target.labels),
         process=models.Process(start=process.start, build=process.build) if process else None,
@@ -139,6 +141,8 @@ def target_view(
         watched_since=view.wall(history.since) if history and history.since else None,
         block_seconds=history.block if history else 0.0,
         blocks_closed=history.closed if history else 0,
+        full_dump_at=view.wall(history.dumps.time) if history and history.dumps.time else None,
+        full_dump_pause_seconds=(state.probe_results.longest_pause or None) if state else None,
         folded_stacks=history.folded_stacks if history else 0,
         folded_goroutines=history.folded if history else 0,
         sort=sort,
@@ -151,6 +155,7 @@ def stack_rows(state: TargetState, sort: models.Sort, q: str = "") -> list[model
     """Return the stacks of a target that have goroutines or a verdict, sorted."""
     history, text, rows = state.history, valid_text(q).casefold(), []
     slope = slopes(history)
+    steady = _steady(history, slope)
     for key, row in history.rows.items():
         stack, count = history.stacks[row], int(history.last[row])
         judgement = state.judgement_of(key)
@@ -167,15 +172,27 @@ def stack_rows(state: TargetState, sort: models.Sort, q: str = "") -> list[model
                 line=blamed.line,
                 goroutines=count,
                 growth_per_hour=hourly(judgement.growth) if judgement else per_hour(float(slope[row])),
+                steady=judgement is None and bool(steady[row]),
                 verdict=(judgement.verdict if judgement else Verdict.NORMAL).word,
+                liveness=history.liveness.word(key),
             )
         )
     orders = {
-        "growth": lambda row: (-(row.growth_per_hour.value or 0.0), -row.goroutines, row.stack),
+        "growth": lambda row: (
+            0.0 if row.steady else -(row.growth_per_hour.value or 0.0),
+            -row.goroutines,
+            row.stack,
+        ),
         "count": lambda row: (-row.goroutines, row.stack),
         "name": lambda row: (row.function, row.stack),
     }
     return sorted(rows, key=orders[sort])
+
+
+def _steady(history: History, slope: Sums) -> Mask:
+    """Return whether the count of each row has changed over the latest blocks by at most the noise."""
+    change = np.abs(slope) * np.count_nonzero(history.blocks.scrapes) * history.block
+    return np.asarray(change <= np.maximum(NOISE * np.sqrt(history.last), LEAST_CHANGE), np.bool_)
 
 
 def _searched(target: Target, health: TargetHealth) -> str:

@@ -25,10 +25,14 @@ from leakwatch.web.api.status import status
 from leakwatch.web.pages.assets import Assets
 from leakwatch.web.pages.compare import compare_snapshots
 from leakwatch.web.pages.filters import FILTERS
+from leakwatch.web.pages.help import help_page
 from leakwatch.web.pages.leak import leak_page
 from leakwatch.web.pages.overview import overview
+from leakwatch.web.pages.source_lines import read_source
 from leakwatch.web.pages.sparkline import sparkline
 from leakwatch.web.pages.target import target_page
+from leakwatch.web.pages.terms import TERMS
+from leakwatch.web.pages.unknown_leak import explanation
 from leakwatch.web.path_params import register
 
 log = structlog.get_logger()
@@ -49,10 +53,29 @@ async def _status_page(state: AppState, _: Request) -> Values:
     return {"active": "status", "status": status(state.fleet.view(), state.own, state.alerts.url)}
 
 
+async def _help_page(_: AppState, request: Request) -> Values:
+    return help_page(request.path_params["name"])
+
+
 async def _leak_page(state: AppState, request: Request) -> Values:
-    view = state.fleet.view()
-    leak = find(view, request.path_params["service"], request.path_params["stack"])
-    return leak_page(view, state.alerts, state.evidence, leak)
+    view, service, stack = state.fleet.view(), request.path_params["service"], request.path_params["stack"]
+    try:
+        leak = find(view, service, stack)
+    except NotFoundError as error:
+        reason = explanation(error, view, state.own.started(), service, stack)
+        raise MissingPage(reason.detail, error.reported_as, reason.query) from error
+    values, checkouts = leak_page(view, state.alerts, state.evidence, leak), state.checkouts()
+    frames = [leak.stack.blamed, *leak.stack.frames]
+    lines = await asyncio.to_thread(read_source, checkouts, leak.stack.blamed, frames) if checkouts else None
+    return {**values, "source_lines": lines}
+
+
+class MissingPage(NotFoundError):  # noqa: N818  the reason of a page, not of a failure
+    """A page does not exist; `query`: what to ask Prometheus instead."""
+
+    def __init__(self, message: str, reported_as: str, query: str) -> None:
+        super().__init__(message, reported_as)
+        self.query = query
 
 
 async def _target_page(state: AppState, request: Request) -> Values:
@@ -80,6 +103,7 @@ class PageRoute:
 PAGES = (
     PageRoute(path="/", template="overview.html", page=_overview_page, depth=0),
     PageRoute(path="/status", template="status.html", page=_status_page, depth=0),
+    PageRoute(path="/docs/{name}", template="help.html", page=_help_page, depth=1),
     PageRoute(path="/services/{service:name}", template="overview.html", page=_overview_page, depth=1),
     PageRoute(path="/leaks/{service:name}/{stack:fingerprint}", template="leak.html", page=_leak_page, depth=2),
     PageRoute(path="/targets/{service:name}/{target:name}", template="target.html", page=_target_page, depth=2),
@@ -123,7 +147,12 @@ class PageRenderer:
             auto_reload=False,
         )
         self._templates.filters |= FILTERS
-        self._templates.globals |= {"version": __version__, "assets": assets.version, "sparkline": sparkline}
+        self._templates.globals |= {
+            "version": __version__,
+            "assets": assets.version,
+            "sparkline": sparkline,
+            "terms": TERMS,
+        }
 
     def endpoint(self, route: PageRoute) -> Callable[[Request], Awaitable[Response]]:
         """Return the endpoint of a page."""
@@ -133,7 +162,8 @@ class PageRenderer:
                 values = await route.page(self._state, request)
                 return await self._render(route.template, route.depth, values)
             except NotFoundError as error:
-                return await self._error(404, _sentence(str(error)), _depth(request), error.reported_as)
+                query = error.query if isinstance(error, MissingPage) else ""
+                return await self._error(404, _sentence(str(error)), _depth(request), error.reported_as, query)
             except Exception:
                 log.exception("internal error: a page failed", path=request.url.path)
                 return await self._error(500, "Internal error, see leakwatch's log.", route.depth)
@@ -145,8 +175,8 @@ class PageRenderer:
         status = error.status_code if isinstance(error, HTTPException) else 500
         return await self._error(status, "There is no such page." if status == 404 else "", _depth(request))
 
-    async def _error(self, status: int, detail: str, depth: int, leak: str = "") -> Response:
-        values = {"active": "", "title": HTTPStatus(status).phrase, "detail": detail, "leak": leak}
+    async def _error(self, status: int, detail: str, depth: int, leak: str = "", query: str = "") -> Response:
+        values = {"active": "", "title": HTTPStatus(status).phrase, "detail": detail, "leak": leak, "query": query}
         return await self._render("error.html", depth, values, status)
 
     async def _render(self, template: str, depth: int, values: Values, status: int = 200) -> Response:

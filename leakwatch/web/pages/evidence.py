@@ -10,12 +10,11 @@ from leakwatch.web.api.fleet import FleetView
 
 
 @dataclass(frozen=True, slots=True)
-class ProfileSpan:
-    """The first and the last stored profile of a target."""
+class FirstProfile:
+    """The first stored profile of a target."""
 
     target: str
-    first: StoredProfile
-    last: StoredProfile
+    id: str
 
 
 def offered_profiles(
@@ -30,17 +29,18 @@ def offered_profiles(
     return [profile for profile in profiles if set(profile.kinds) != {"last"} or not _is_running(view, profile)]
 
 
-def spans(view: FleetView, profiles: Sequence[StoredProfile]) -> list[ProfileSpan]:
-    """Return the span of each target that has several of `profiles`, which are sorted, newest first."""
-    by_target: dict[str, list[StoredProfile]] = {}
-    for profile in profiles:
-        if Target(profile.service, profile.target) in view.pipeline.targets:
-            by_target.setdefault(profile.target, []).append(profile)
-    return [ProfileSpan(target, group[-1], group[0]) for target, group in by_target.items() if len(group) > 1]
+def first_profiles(view: FleetView, profiles: Sequence[StoredProfile]) -> list[FirstProfile]:
+    """Return the first of `profiles` of each target; `profiles` are sorted, newest first."""
+    ids = {profile.target: profile.id for profile in profiles if _target(profile) in view.pipeline.targets}
+    return [FirstProfile(target, key) for target, key in ids.items()]
+
+
+def _target(profile: StoredProfile) -> Target:
+    return Target(profile.service, profile.target)
 
 
 def _is_running(view: FleetView, profile: StoredProfile) -> bool:
     """Return whether the process of a profile still runs."""
-    state = view.pipeline.targets.get(Target(profile.service, profile.target))
+    state = view.pipeline.targets.get(_target(profile))
     since = state.history.since if state else None
     return since is not None and profile.time > view.wall(since)

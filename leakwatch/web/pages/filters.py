@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 
-from leakwatch.leaks.wording import format_time, short_function
+from leakwatch.leaks.wording import format_figure, format_time, short_function
 from leakwatch.settings.units import format_duration, format_size
 
 LONGEST = 240
@@ -11,6 +11,8 @@ LONGEST = 240
 UNKNOWN = "\N{EN DASH}"
 SECOND_UNIT = re.compile(r"(?<=[a-z])(?=\d)")
 """The position between "2h" and "10m"."""
+DURATION = re.compile(r"(?<=\b\d[dhm])(?=\d+(?:h|m|s)\b)|(?<=\b\d\d[dhm])(?=\d+(?:h|m|s)\b)")
+"""The position between the two parts of a duration inside a text."""
 ISSUE = re.compile(r"https://github\.com/([^/]+/[^/]+)/(?:issues|pull)/(\d+)")
 SMALL = 10  # smaller rates have one decimal
 
@@ -28,6 +30,11 @@ def rate(value: float | None) -> str:
     return (f"{value:+,.0f}" if value == int(value) else f"{value:+,.1f}").replace("-", "\N{MINUS SIGN}")
 
 
+def figure(value: float) -> str:
+    """Return a growth per hour of a short time, rounded to three significant digits: "+2,550"."""
+    return f"+{format_figure(value)}"
+
+
 def percent(ratio: float | None) -> str:
     """Return a ratio: "97 %", "0.4 %"."""
     if ratio is None:
@@ -41,6 +48,11 @@ def duration(seconds: float | None) -> str:
         return UNKNOWN
     text = format_duration(max(seconds, 0.0))
     return text if text.endswith("ms") else SECOND_UNIT.sub(" ", text)
+
+
+def spaced(text: str) -> str:
+    """Return a text with its durations as pages show them: "7m 29s" instead of "7m29s"."""
+    return DURATION.sub(" ", text)
 
 
 def moment(time: float | None) -> str:
@@ -90,6 +102,20 @@ FILTERS = {
     "size": format_size,
     **{
         function.__name__: function
-        for function in (number, rate, percent, duration, moment, clock, iso, cut, short, place, reference)
+        for function in (
+            number,
+            rate,
+            figure,
+            percent,
+            duration,
+            spaced,
+            moment,
+            clock,
+            iso,
+            cut,
+            short,
+            place,
+            reference,
+        )
     },
 }

@@ -7,15 +7,17 @@ from hashlib import blake2b
 from leakwatch.evidence.store import Store
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.wording import format_time
+from leakwatch.notify.links import wait_help
 from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.leak_detail import leak_view
 from leakwatch.web.api.models import leaks as models
 from leakwatch.web.api.series import leak_series
 from leakwatch.web.api.state import AlertContext
-from leakwatch.web.pages.evidence import offered_profiles, spans
+from leakwatch.web.pages.evidence import first_profiles, offered_profiles
+from leakwatch.web.pages.wording import fact, issue, memory, silence_url, stack_text
 
-SPANS = 3
-"""Targets with a link to the difference between their first and last stored profile."""
+COMPARED = 3
+"""Targets with a link to the difference between their first stored profile and now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +33,36 @@ def leak_page(view: FleetView, alerts: AlertContext, evidence: Store, leak: Leak
     """Return the values of the template."""
     details, series = leak_view(view, alerts, leak), leak_series(view, leak)
     profiles = offered_profiles(view, evidence, leak.service, stack=leak.stack.fingerprint)
+    creator = creator_of(details)
+    stack = stack_text(details.frames, creator)
     return {
         "leak": details,
+        "fact": fact(details),
+        "creator": creator,
+        "stack_text": stack,
+        "issue": issue(details, stack, alerts.links.page(leak)),
+        "silence": silence_url(alerts.alertmanager(), details.alert.labels),
+        "memory": memory(details.memory) if details.memory else "",
+        "wait_help": wait_help(details.wait),
         "series": series,
         "plots": plots(details, series),
         "blamed": blamed(details.frames, details.function),
         "numbers": numbers(series),
         "profiles": profiles,
-        "spans": spans(view, profiles)[:SPANS],
+        "first_profiles": first_profiles(view, profiles)[:COMPARED],
     }
+
+
+def creator_of(leak: models.Leak) -> models.Frame | None:
+    """Return the `go` statement that started most of the goroutines, None if no full dump shows it."""
+    creators = leak.findings.ages.creators if leak.findings.ages else []
+    if not creators:
+        return None
+    creator = creators[0]
+    own = creator.function in {frame.function for frame in leak.frames if frame.own}
+    return models.Frame(
+        function=creator.function, file=creator.file, line=creator.line, own=own, source=creator.source
+    )
 
 
 def plots(leak: models.Leak, series: models.LeakSeries) -> list[TargetPlot]:

@@ -14,6 +14,7 @@ from leakwatch.web.api.models import targets as target_models
 from leakwatch.web.api.models.types import valid_text
 from leakwatch.web.api.services import service_list
 from leakwatch.web.api.targets import target_list
+from leakwatch.web.pages.growing import growing_stacks
 from leakwatch.web.pages.pagination import LONGEST, Pagination, page_number
 
 LEAKS, SERVICES, TARGETS, DOWN = 50, 50, 50, 10
@@ -93,6 +94,7 @@ def overview(view: FleetView, not_ready: str, service: str, parameters: Mapping[
         "all_down": bool(selected) and all(summary.down == summary.targets for summary in selected),
         "scraped": any(summary.judged_in_seconds is not None for summary in selected),
         "waiting": all_services.waiting,
+        "growing": growing_stacks(view, query.service),
         "leaks": leaks,
         "leak_pages": leak_pages,
         "down": target_list(view, service=query.service, states=("down",), limit=DOWN),

@@ -1,14 +1,16 @@
 """The page of a target. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self, get_args
 from urllib.parse import urlencode
 
 from leakwatch.evidence.store import Store
+from leakwatch.model import Fingerprint, Frame, Target
 from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.models import targets as models
 from leakwatch.web.api.models.types import valid_text
+from leakwatch.web.api.series import lines
 from leakwatch.web.api.targets import target_view
 from leakwatch.web.pages.evidence import offered_profiles
 from leakwatch.web.pages.pagination import LONGEST, Pagination, page_number
@@ -51,6 +53,29 @@ class TargetQuery:
 DEFAULT = TargetQuery()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedStack:
+    """The frames of a stack, leaf first, and its levels over time; `start`: time of the first level."""
+
+    frames: Sequence[Frame]
+    levels: Sequence[float | None]
+    start: float | None
+
+
+def opened(view: FleetView, target: models.Target) -> Mapping[str, OpenedStack]:
+    """Return the details of each stack that the page shows, by fingerprint."""
+    state = view.pipeline.targets.get(Target(target.service, target.target))
+    stacks = {}
+    for row in target.stacks_shown:
+        series = state.series(Fingerprint(row.stack)) if state else None
+        stack = series.history.stacks[series.row] if series else None
+        if series and stack:
+            recent, _ = lines(view, series)
+            start = recent.times[0] if recent.times else None
+            stacks[row.stack] = OpenedStack(frames=stack.frames, levels=recent.mean, start=start)
+    return stacks
+
+
 def target_page(
     view: FleetView, evidence: Store, path: str, parameters: Mapping[str, str]
 ) -> Mapping[str, object]:
@@ -62,6 +87,7 @@ def target_page(
         "query": query,
         "stack_pages": Pagination(name="stacks", page=query.stacks, size=ROWS, total=target.stacks_found),
         "sorts": SORTS,
+        "opened": opened(view, target),
         "verdicts": {
             leak.stack.fingerprint: leak.verdict.word
             for leak in view.leaks

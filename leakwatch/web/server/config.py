@@ -7,10 +7,13 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, model_validator
 
 from leakwatch.settings.base import BaseSettings
-from leakwatch.settings.types import unquoted_error
+from leakwatch.settings.types import public_url
 
 HOST_NAME = re.compile(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+
+
+_external_url = public_url("https://example.com/leakwatch", "alerts")
 
 
 def _listen(text: str) -> str:
@@ -28,15 +31,6 @@ def _prefix(text: str) -> str:
     if not PREFIX.fullmatch(prefix) or {".", ".."} & set(prefix.split("/")):
         raise ValueError(f"{text!r} must be a path such as /leakwatch, of letters, digits and . _ ~ -")
     return prefix
-
-
-def _external_url(text: str) -> str:
-    parts = urlsplit(text)
-    if "@" in parts.netloc:
-        raise unquoted_error("must not contain a user or password, because alerts show it")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("must be like https://example.com/leakwatch, without ? and #")
-    return text.rstrip("/")
 
 
 def _host_name(text: str) -> str:

@@ -8,25 +8,10 @@ import structlog
 
 from leakwatch.errors import ConfigError
 from leakwatch.settings.file import read_settings
+from leakwatch.settings.file_changes import Version, version
 from leakwatch.web.server.web_config import WebSettings
 
 log = structlog.get_logger()
-
-Version = tuple[tuple[int, int, int] | None, ...]
-"""Modification time, size and inode of each file, None for a missing file."""
-
-
-def version(*paths: Path) -> Version:
-    """Return a value that changes when one of the files changes."""
-    return tuple(_version(path) for path in paths)
-
-
-def _version(path: Path) -> tuple[int, int, int] | None:
-    try:
-        state = path.stat()
-    except OSError:
-        return None
-    return state.st_mtime_ns, state.st_size, state.st_ino
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

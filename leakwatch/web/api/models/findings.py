@@ -47,6 +47,8 @@ class Creator(ApiModel):
     file: Text
     line: int
     goroutines: int
+    source: Text = ""
+    """URL of the source, "" if no link is configured."""
 
 
 class Ages(ApiModel):

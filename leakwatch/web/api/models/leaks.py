@@ -10,6 +10,9 @@ from leakwatch.web.api.models.types import ApiModel, Levels, Number, Text
 VerdictWord = Literal["normal", "recovered", "plateau", "suspected", "leaking", "proven"]
 
 
+SeverityWord = Literal["page", "ticket", ""]
+"""Severity of a leak; "" for a stack that was never leaking."""
+
 Fingerprint = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
 
 
@@ -107,6 +110,7 @@ class LeakSummary(ApiModel):
     origin: Text
     wait: Text
     verdict: VerdictWord
+    severity: SeverityWord
     goroutines: int
     growth_per_hour: Rate
     confidence: float
@@ -157,6 +161,10 @@ class OnTarget(ApiModel):
     first_seen: Number
     restarted: bool
     up: bool | None
+    build: Text
+    """Build of the process, "" if unknown."""
+    uptime_seconds: Number
+    """Age of the process, at least; null before the first scrape."""
 
 
 class Command(ApiModel):
@@ -234,6 +242,16 @@ class Fit(ApiModel):
     per_hour: Rate
 
 
+class Forecast(ApiModel):
+    """The growth of a leak if it continues from now on, and when the first target reaches its memory limit."""
+
+    text: Text
+    soonest: Number
+    """Earliest and latest time of the limit; null if unknown."""
+    latest: Number
+    per_hour: Rate
+
+
 class TargetSeries(ApiModel):
     """The goroutines of a leak on one target."""
 
@@ -266,4 +284,6 @@ class LeakSeries(ApiModel):
     targets: list[TargetSeries]
     others: int
     fit: Fit | None
+    forecast: Forecast | None
+    """Null if the leak does not grow, or no memory limit is known."""
     marks: list[Mark]

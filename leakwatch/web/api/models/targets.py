@@ -41,7 +41,7 @@ class TargetSummary(ApiModel):
     much; `overload` of leakwatch.
     """
     cost_ratio: Number
-    """Share of one core that scrapes take on the target, at most: duration / interval. Null if the target could
+    """Share of one core that scrapes take on the target, at most, averaged over minutes. Null if the target could
     not be reached."""
     goroutines: int
     stacks: int
@@ -74,7 +74,14 @@ class StackRow(ApiModel):
     wait: Text
     goroutines: int
     growth_per_hour: Rate
+    steady: bool
+    """Whether the stack has no judgement, and its count has changed by at most the noise."""
     verdict: VerdictWord
+    liveness: Literal["alive", "stuck", "mixed", ""]
+    """Whether the goroutines that the stack gained run now and then; "" if unknown.
+
+    The latest full dump of the target, or of another one of its service, shows it.
+    """
 
 
 class Target(TargetSummary):
@@ -94,6 +101,10 @@ class Target(TargetSummary):
     """First scrape of the current lifetime."""
     block_seconds: float
     blocks_closed: int
+    full_dump_at: Number
+    """Time of the latest full dump of this process; null if there was none."""
+    full_dump_pause_seconds: Number
+    """Longest time for which a full dump may have stopped this process; null if there was none."""
     folded_stacks: int
     """Stacks beyond detection.series_limit, which have no history; `folded_goroutines`: their goroutines."""
     folded_goroutines: int
@@ -116,7 +127,7 @@ class StackSeries(ApiModel):
 
 
 class FlameNode(ApiModel):
-    """A call in a flame graph: its goroutines, their growth per hour, and the calls below it."""
+    """A call in a flame graph: its goroutines, their growth per hour or their change, and the calls below it."""
 
     name: Text
     value: int
@@ -126,14 +137,16 @@ class FlameNode(ApiModel):
 
 
 class FlameGraph(ApiModel):
-    """The latest profile of a target, root first; `left_out`: goroutines of stacks beyond the limit of a graph.
+    """A profile of a target, root first; `left_out`: goroutines of stacks beyond the limit of a graph.
 
-    `scraped_at`: time of the profile, null if there is none.
+    `scraped_at`: time of the profile, null if there is none. `since`: time of an earlier profile, from which on
+    `growth` is the change; null without one.
     """
 
     service: Text
     target: Text
     scraped_at: Number
+    since: Number = None
     left_out: int
     root: FlameNode
 

@@ -1,5 +1,6 @@
 """Endpoints of evidence and differences."""
 
+import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -8,8 +9,10 @@ from starlette.responses import Response
 from leakwatch.evidence.record import Kind
 from leakwatch.profile.grouping import GroupBy
 from leakwatch.web.api.dependencies import Evidence, Snapshots
-from leakwatch.web.api.diff import Difference, difference
+from leakwatch.web.api.diff import Difference, difference, snapshot_pair
 from leakwatch.web.api.evidence import StoredProfiles, download, download_pprof, stored_profiles
+from leakwatch.web.api.flame_graph import change_tree
+from leakwatch.web.api.models.targets import FlameGraph
 from leakwatch.web.api.params import ExactName, Limit, Offset, problems
 from leakwatch.web.api.responses import answer
 
@@ -49,3 +52,11 @@ async def diff(
 ) -> Response:
     """Compare two stored profiles, or a stored profile with the latest scrape of its target."""
     return answer(await difference(snapshots, old, new, by, limit=limit, offset=offset))
+
+
+@router.get("/diff/flame", response_model=FlameGraph, responses=problems(404))
+async def diff_flame(snapshots: Snapshots, old: Id, new: IdOrNow) -> Response:
+    """Return the later of two profiles as a flame graph, with the change since the earlier one."""
+    before, after = await snapshot_pair(snapshots, old, new)
+    tree = change_tree(snapshots.view, before, after)
+    return answer(await asyncio.to_thread(tree.model))

@@ -4,8 +4,9 @@
 
   async function copy(button) {
     const text = document.getElementById(button.dataset.copy).textContent;
+    button.dataset.label ??= button.textContent;
     button.textContent = (await written(text)) ? "Copied" : "Select the text to copy it";
-    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    setTimeout(() => { button.textContent = button.dataset.label; }, 2000);
   }
 
   // Browsers have no clipboard API over plain HTTP, but they can copy a selection.

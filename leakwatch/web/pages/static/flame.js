@@ -1,7 +1,9 @@
-// A flame graph of the latest profile of a target: width is goroutines, colour is growth. Needs d3 and
-// d3-flame-graph.
+// A flame graph of a profile of a target: width is goroutines, colour is growth, or the change since an earlier
+// profile. Needs d3 and d3-flame-graph.
 //
 //   <div class="flame" data-flame="../../api/v1/targets/shop/10.0.0.1%3A6060/flame">
+//
+// Arrow keys move between frames, Enter zooms, Escape shows everything.
 //
 // The graph is drawn after the page has loaded, and again on "leakwatch:refreshed" at the document. data-calls is the
 // number of calls, data-found the number of calls that match the search.
@@ -25,9 +27,10 @@
   const number = (value) => Math.round(value).toLocaleString("en-US");
 
   function growth(value) {
-    if (value == null || Math.abs(value) < 0.05) return "not growing";
-    const digits = Math.abs(value) < 10 ? 1 : 0;
-    return `${value > 0 ? "+" : "−"}${Math.abs(value).toLocaleString("en-US", { maximumFractionDigits: digits })} an hour`;
+    const unit = graph.since == null ? "/h" : " since then";
+    if (value == null || Math.abs(value) < 0.05) return graph.since == null ? "not growing" : "unchanged";
+    const digits = Math.abs(value) < 10 && graph.since == null ? 1 : 0;
+    return `${value > 0 ? "+" : "−"}${Math.abs(value).toLocaleString("en-US", { maximumFractionDigits: digits })}${unit}`;
   }
 
   let shades = {};
@@ -110,7 +113,7 @@
 
   function overall() {
     const left = graph.left_out ? `; ${number(graph.left_out)} more are in stacks that are too small to show` : "";
-    return `${number(graph.root.value)} goroutines, ${growth(graph.root.growth)}${left}. Click a call to see the calls below it.`;
+    return `${number(graph.root.value)} goroutines, ${growth(graph.root.growth)}${left}. Click a frame to zoom in.`;
   }
 
   function draw(profile) {
@@ -139,6 +142,44 @@
     else showSummary();
     countCalls();
   }
+
+  // --- keyboard ---
+
+  let current = null; // the frame that the arrow keys have reached
+
+  function moved(key) {
+    const all = d3.select(element).datum();
+    if (!current || !all.descendants().includes(current)) return zoomed.length ? (callAt(all, zoomed) ?? all) : all;
+    const siblings = (current.parent?.children ?? [current]).filter(({ data }) => data.value);
+    const place = siblings.indexOf(current);
+    const largest = (current.children ?? []).filter(({ data }) => data.value).sort((a, b) => b.data.value - a.data.value)[0];
+    return {
+      ArrowUp: current.parent, ArrowDown: largest, ArrowLeft: siblings[place - 1], ArrowRight: siblings[place + 1],
+    }[key] ?? current;
+  }
+
+  function markCurrent() {
+    d3.select(element).selectAll("g.frame").classed("current", (d) => d === current);
+  }
+
+  element.tabIndex = 0;
+  element.addEventListener("keydown", (event) => {
+    if (!chart) return;
+    if (event.key.startsWith("Arrow")) {
+      current = moved(event.key);
+      show(describe(current));
+      markCurrent();
+    } else if (event.key === "Enter" && current) {
+      chart.zoomTo(current);
+      setTimeout(markCurrent, pace() + 50);
+    } else if (event.key === "Escape") {
+      current = null;
+      chart.resetZoom();
+      markCurrent();
+      showSummary();
+    } else return;
+    event.preventDefault();
+  });
 
   const countCalls = () => { element.dataset.calls = element.querySelectorAll("g.frame").length; };
 

@@ -11,6 +11,7 @@
   const LANES = 3; // of labels above each other
   const LANE = 15; // pixels
   const NEAR = 26; // pixels: restarts that are closer are one mark
+  const STEPS = 60; // points of a forecast
   const KEY = ["none", "line", "floor", "fit"]; // colours in the legend
   const plots = new Map();
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -20,16 +21,32 @@
   const count = (value) => (value == null ? "–" : Math.round(value).toLocaleString("en-US"));
   const clock = new Intl.DateTimeFormat("en-GB", {
     weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit",
+    timeZone: "UTC",
   });
 
-  // Return the hours followed by the blocks, which are more precise: [times, mean, floor].
-  function joined({ hours, recent }) {
+  // Return the hours followed by the blocks, which are more precise: [times, mean, floor]. Lines connect the middles
+  // of hours. In place of the hour in which the growth began, there is a point at its beginning: otherwise the line
+  // would rise up to an hour too early.
+  function joined({ hours, recent, fit, marks }) {
     const begin = recent.times[0] ?? Infinity;
-    const older = hours.times.findIndex((time) => time + hours.seconds / 2 > begin);
-    const number = older < 0 ? hours.times.length : older;
-    const join = (name) => [...hours[name].slice(0, number), ...recent[name]];
-    return [join("times"), join("mean"), join("floor")];
+    const half = hours.seconds / 2;
+    // The growth of a service may be fitted to a later part than the beginning.
+    const since = (fit && marks?.find(({ kind }) => kind === "first_seen")?.time) ?? fit?.since ?? -Infinity;
+    const whole = hours.times.flatMap((time, i) => (time + half <= begin ? [i] : []));
+    const before = whole.filter((i) => hours.times[i] + half <= since);
+    const after = whole.filter((i) => hours.times[i] - half > since);
+    const knee = hours.times[0] - half <= since && since < begin ? [since] : [];
+    const row = (name) => {
+      const of = (indices) => indices.map((i) => hours[name][i]);
+      return [...of(before), ...knee.map(() => of(before).at(-1) ?? fittedAt(fit, since)), ...of(after), ...recent[name]];
+    };
+    const time = (indices) => indices.map((i) => hours.times[i]);
+    return [[...time(before), ...knee, ...time(after), ...recent.times], row("mean"), row("floor")];
   }
+
+  // Return the level of the fitted growth at a time.
+  const fittedAt = ({ since, before, per_hour: { value } }, time) =>
+    Math.max(before + ((value ?? 0) * (time - since)) / 3600, 0);
 
   // Add the fitted growth as three rows, which have values from its start to its end.
   function fitted([times, mean, floor], fit) {
@@ -52,13 +69,30 @@
     return [all, measured(mean), measured(floor), grown(value), grown(low), grown(high)];
   }
 
+  // Append the forecast as three rows, which have values from the last point until the memory limit.
+  function foreseen(rows, forecast) {
+    const now = rows[0].at(-1);
+    const until = forecast?.latest ?? forecast?.soonest;
+    if (now == null || until == null || until <= now) return [...rows, ...[0, 1, 2].map(() => rows[0].map(() => null))];
+    // Many points, the first ones close to each other: the y axis fits the points inside the time range.
+    const times = Array.from({ length: STEPS }, (_, i) => now + ((i + 1) / STEPS) ** 2 * (until - now));
+    const padded = rows.map((row, i) => [...row, ...(i ? times.map(() => null) : times)]);
+    const { value, low, high } = forecast.per_hour;
+    const count = rows[1].at(-1);
+    const ahead = (rate) => [
+      ...rows[0].map((time) => (time === now ? count : null)),
+      ...times.map((time) => Math.max(count + ((rate ?? value) * (time - now)) / 3600, 0)),
+    ];
+    return [...padded, ahead(value), ahead(low), ahead(high)];
+  }
+
   // Merge restarts with overlapping labels.
   function clustered(marks, u) {
     const merged = [];
     for (const mark of marks) {
       const x = u.valToPos(mark.time, "x", true);
       const last = merged.findLast((other) => other.kind === mark.kind);
-      const many = ["restart", "deploy"].includes(mark.kind);
+      const many = ["restart", "deploy", "pause"].includes(mark.kind);
       if (many && last && x - last.x < NEAR * devicePixelRatio) last.times += 1;
       else merged.push({ ...mark, x, times: 1 });
     }
@@ -66,7 +100,9 @@
   }
 
   function label(mark) {
-    const text = mark.times > 1 ? `${mark.times} ${mark.kind}s` : mark.text;
+    const build = mark.text.split(" runs ").at(-1); // of a deploy
+    const several = mark.kind === "deploy" ? `${mark.times} targets run ${build}` : `${mark.times} ${mark.kind}s`;
+    const text = mark.times > 1 ? several : mark.text;
     return text.length > 42 ? `${text.slice(0, 41)}…` : text;
   }
 
@@ -100,6 +136,24 @@
     ctx.restore();
   }
 
+  // Shade and label the time in which the memory limit is reached.
+  function drawLimit(u, forecast) {
+    if (forecast?.soonest == null || forecast.latest == null) return;
+    const { left, width, top, height } = u.bbox;
+    const ratio = devicePixelRatio;
+    const [from, to] = [forecast.soonest, forecast.latest].map((time) =>
+      Math.min(Math.max(u.valToPos(time, "x", true), left), left + width));
+    u.ctx.fillStyle = color("band");
+    u.ctx.fillRect(from, top, to - from, height);
+    if (to - from < NEAR * ratio) return;
+    u.ctx.save();
+    u.ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+    u.ctx.textAlign = "right";
+    u.ctx.fillStyle = color("text");
+    u.ctx.fillText(forecast.text, to - 4 * ratio, top + height - 8 * ratio, to - left - 8 * ratio);
+    u.ctx.restore();
+  }
+
   // Start at zero unless all values are far above zero.
   function range(_, low, high) {
     if (low == null) return [0, 1];
@@ -114,13 +168,16 @@
       return raw == null ? "–" : `${count(raw)} (${count(low)} to ${count(high)})`;
     };
     return [
-      { label: "time", value: (_, raw) => (raw == null ? "–" : clock.format(raw * 1000)) },
+      { label: "time (UTC)", value: (_, raw) => (raw == null ? "–" : clock.format(raw * 1000)) },
       { label: "goroutines", stroke: () => color("line"), width: wide ? 2 : 1.5, points: { show: false }, value },
-      { label: "floor", stroke: () => color("floor"), width: 1, points: { show: false }, value },
+      { label: "floor", stroke: () => color("floor"), width: 1, points: { show: false }, show: false, value },
       {
         label: "fitted growth (10–90 %)", stroke: () => color("fit"), width: 1.5, dash: [6, 4],
         points: { show: false }, value: band,
       },
+      { label: "low", stroke: "transparent", points: { show: false } },
+      { label: "high", stroke: "transparent", points: { show: false } },
+      { label: "forecast", stroke: () => color("fit"), width: 1, dash: [2, 4], points: { show: false } },
       { label: "low", stroke: "transparent", points: { show: false } },
       { label: "high", stroke: "transparent", points: { show: false } },
     ];
@@ -150,40 +207,50 @@
     ];
   }
 
-  function options(element, wide, marks) {
+  function options(element, wide, plot) {
     return {
       width: element.clientWidth, height: height(element, wide), ms: 1e-3,
+      tzDate: (time) => uPlot.tzDate(new Date(time * 1000), "Etc/UTC"),
       padding: wide ? [LANES * LANE + 2, 26, 0, 0] : [6, 4, 4, 0],
       scales: { x: { time: true }, y: { range } },
       series: lines(wide),
-      bands: [{ series: [5, 4], fill: () => color("band") }],
+      bands: [[5, 4], [8, 7]].map((series) => ({ series, fill: () => color("band") })),
       axes: axes(wide),
       legend: { show: wide, live: true, markers: { width: 0, fill: (_, i) => color(KEY[i]) } },
       cursor: {
-        show: wide, drag: { x: wide, y: false }, points: { size: 7 },
+        show: wide, drag: { x: wide, y: false, setScale: false }, points: { size: 7 },
+        bind: { dblclick: () => () => zoom(null) },
       },
-      hooks: { draw: [(u) => drawMarks(u, wide ? marks() : [])], setCursor: [(u) => u.cursor.idx ?? present(u)] },
+      hooks: {
+        drawAxes: [(u) => wide && drawLimit(u, plot.forecast)],
+        draw: [(u) => drawMarks(u, wide ? plot.marks : [])],
+        setCursor: [(u) => u.cursor.idx ?? present(u)],
+        setSelect: [selected],
+      },
     };
   }
 
   // Show the latest values in the legend while the cursor is outside of the plot.
-  const present = (u) => wideEnough(u) && u.setLegend({ idx: u.data[0].length - 1 }, false);
+  const present = (u) => wideEnough(u) && u.setLegend({ idx: measured(u).length - 1 }, false);
+  const measured = (u) => u.data[0].slice(0, u.data[1].findLastIndex((value) => value != null) + 1);
   const wideEnough = (u) => u.legend.show && u.data[0].length > 0;
 
   const height = (element, wide) => (wide ? (element.clientWidth < 560 ? 260 : 330) : 92);
 
-  function draw(element, rows, marks) {
+  function draw(element, rows, marks, forecast) {
     const wide = element.dataset.plot === "leak";
     let plot = plots.get(element);
     if (plot) {
-      plot.marks = marks;
-      plot.u.setData(rows);
-      present(plot.u);
+      Object.assign(plot, { marks, forecast });
+      plot.u.setData(rows, false);
+      scale(plot, wide);
+      if (plot.u.cursor.idx == null) present(plot.u); // a reader's place in the line stays
     } else {
       element.replaceChildren();
-      plot = { marks };
-      plot.u = new uPlot(options(element, wide, () => plot.marks), rows, element);
+      plot = { marks, forecast };
+      plot.u = new uPlot(options(element, wide, plot), rows, element);
       plots.set(element, plot);
+      scale(plot, wide);
       present(plot.u);
       if (wide) byKeyboard(element, plot.u);
       new ResizeObserver(() => resize(element, plot.u, wide)).observe(element);
@@ -191,6 +258,70 @@
     element.dataset.points = rows[0].length;
     element.dataset.lines = rows.slice(1).map((row) => row.filter((value) => value != null).length).join(" ");
   }
+
+  // --- time ranges ---
+  //
+  // The query of the page has `range`, in seconds until now, "all" or "limit", or `from` and `to` in unix seconds.
+
+  const ranges = document.getElementById("ranges");
+
+  // Return the first and the last time to show.
+  function shown(plot, wide) {
+    const times = measured(plot.u);
+    const [begin, now] = [times[0], times.at(-1)];
+    if (!wide || now == null) return [begin, now];
+    const limit = plot.forecast?.latest ?? plot.forecast?.soonest ?? now;
+    const query = new URLSearchParams(location.search);
+    const [from, to] = ["from", "to"].map((name) => Number(query.get(name)));
+    if (from && to > from) return [from, to];
+    const range = query.get("range") ?? "all";
+    if (range === "limit") return [begin, limit + 0.02 * (limit - begin)];
+    if (Number(range) > 0) return [now - Number(range), now];
+    return [begin, Math.min(limit, now + (now - begin) / 3)];
+  }
+
+  function scale(plot, wide) {
+    const [min, max] = shown(plot, wide);
+    if (min == null) return;
+    plot.u.setScale("x", { min, max: Math.max(max, min + 1) });
+    if (wide) mark(plot, min, max);
+  }
+
+  // Show which range is selected, and hide ranges that are longer than the history.
+  function mark(plot, min, max) {
+    const query = new URLSearchParams(location.search);
+    const times = measured(plot.u);
+    const chosen = query.has("from") ? "zoom" : (query.get("range") ?? "all");
+    for (const button of ranges.querySelectorAll("button")) {
+      const { range } = button.dataset;
+      button.setAttribute("aria-pressed", range === chosen);
+      if (range === "zoom") button.hidden = chosen !== "zoom";
+      else if (range === "limit") button.hidden = !plot.forecast;
+      else if (Number(range)) button.hidden = Number(range) > times.at(-1) - times[0] && range !== chosen;
+    }
+    Object.assign(plot.u.root.parentElement.dataset, { from: Math.round(min), to: Math.round(max) });
+  }
+
+  // Store a range in the address of the page, and apply it; null for everything.
+  function zoom(parameters) {
+    const address = new URL(location.href);
+    address.search = parameters ? new URLSearchParams(parameters).toString() : "";
+    history.replaceState(null, "", address);
+    for (const [element, plot] of plots) if (element.dataset.plot === "leak") scale(plot, true);
+  }
+
+  function selected(u) {
+    const { left, width } = u.select;
+    if (width < 3) return;
+    const [from, to] = [left, left + width].map((x) => Math.round(u.posToVal(x, "x")));
+    u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    if (to > from) zoom({ from, to });
+  }
+
+  ranges?.addEventListener("click", (event) => {
+    const { range } = event.target.closest("button")?.dataset ?? {};
+    if (range) zoom(range === "all" || range === "zoom" ? null : { range });
+  });
 
   function resize(element, u, wide) {
     const width = element.clientWidth;
@@ -204,7 +335,7 @@
       const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
       if (!step) return;
       event.preventDefault();
-      const last = u.data[0].length - 1;
+      const last = measured(u).length - 1;
       const next = Math.min(Math.max((u.cursor.idx ?? (step < 0 ? last + 1 : -1)) + step, 0), last);
       u.setCursor({ left: u.valToPos(u.data[0][next], "x"), top: 10 });
     });
@@ -214,11 +345,11 @@
     latest = series;
     for (const element of document.querySelectorAll("[data-plot]")) {
       if (element.dataset.plot === "leak") {
-        draw(element, fitted(joined(series), series.fit), series.marks);
+        draw(element, foreseen(fitted(joined(series), series.fit), series.forecast), series.marks, series.forecast);
         continue;
       }
       const target = series.targets.find((line) => line.target === element.dataset.target);
-      if (target) draw(element, fitted(joined(target), target.fit), []);
+      if (target) draw(element, foreseen(fitted(joined(target), target.fit), null), [], null);
     }
     for (const element of plots.keys()) if (!element.isConnected) remove(element);
   }

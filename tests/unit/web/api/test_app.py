@@ -149,9 +149,9 @@ def test_one_leak() -> None:
         "stack": SHOP[-16:],
         "function": "main.leak",
         "owner": "team <shop>",
-        "severity": "warning",
+        "severity": "page",
     }
-    assert leak["alert"]["annotations"]["summary"].startswith("shop leaks goroutines in main.leak")
+    assert leak["alert"]["annotations"]["summary"].startswith("shop: goroutine leak in main.leak, ")
 
 
 def test_library_frames_are_not_own() -> None:
@@ -219,6 +219,8 @@ def test_a_restart_into_another_build_is_a_deploy(build: str, kind: str) -> None
     (leak,) = pipeline.open_leaks()
     marks = leak_series(view(pipeline=pipeline), leak, 12).marks
     assert [mark.kind for mark in marks if mark.target] == [kind]
+    (text,) = [mark.text for mark in marks if mark.target]
+    assert text == f"{ONE.name} {'restarted' if kind == 'restart' else 'runs build b2'}"
 
 
 def test_a_leak_over_time() -> None:
@@ -365,7 +367,7 @@ def test_services() -> None:
     assert shop["sparkline"][-1] == sum(small_world().targets[target].history.last.sum() for target in (ONE, TWO))
     young = {target: state for target, state in view().health.items() if target == NEW}
     assert get("/api/v1/services", app_state(health=lambda: young)).json()["waiting"] == (
-        "The first verdict is possible in 21m."
+        "Collecting data: first verdict in 21m."
     )
     assert get("/api/v1/services", app_state(health=dict)).json()["waiting"] == "There are no targets."
     never = {DOWN: TargetHealth()}

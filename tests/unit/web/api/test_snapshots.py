@@ -71,6 +71,33 @@ def difference(store: Store, old: str, new: str, more: str = "") -> dict[str, An
     return body
 
 
+def test_a_difference_as_a_flame_graph(store: Store, two: tuple[str, str]) -> None:
+    """Each call has its later goroutines and its change; a call that has ended has a change and no goroutines."""
+    state = app_state(evidence=store)
+    graph = get(f"/api/v1/diff/flame?old={two[0]}&new={two[1]}", state).json()
+    assert (graph["since"], graph["scraped_at"], graph["left_out"]) == (START, START + 3600, 0)
+    root = graph["root"]
+    assert (root["value"], root["growth"]) == (371, 350)
+    (serve,) = root["children"]
+    calls = {call["name"]: (call["value"], call["growth"]) for call in serve["children"]}
+    assert calls["main.grows"] == (340, 335)
+    assert calls["main.shrinks"] == (8, -1)
+    assert calls["main.ends"] == (0, -4)
+    assert get(f"/api/v1/diff/flame?old={two[0]}&new=0123456789abcdef", state).status_code == 404
+
+
+def test_the_page_shows_the_changes_as_a_flame_graph(store: Store, two: tuple[str, str]) -> None:
+    """The page of a target links to the changes; the selected ones replace the latest profile."""
+    state = app_state(evidence=store)
+    page = ParsedPage(get(path_of(ONE), state).text)
+    assert f"?old={two[0]}&new=now#flame" in page.links()
+    (address,) = [flame for flame in page.attributes("data-flame") if flame]
+    assert address.endswith("/flame")
+    page = ParsedPage(get(f"{path_of(ONE)}?old={two[0]}&new={two[1]}", state).text)
+    (address,) = [flame for flame in page.attributes("data-flame") if flame]
+    assert address.endswith(f"api/v1/diff/flame?old={two[0]}&new={two[1]}")
+
+
 def test_the_largest_growth_comes_first(store: Store, two: tuple[str, str]) -> None:
     """A difference has each changed stack with both counts, the largest growth first, and no unchanged stack."""
     body = difference(store, *two)
@@ -261,7 +288,8 @@ def test_other_links_keep_the_difference(store: Store, two: tuple[str, str]) -> 
     """Links that sort or filter stacks keep the comparison, and the form of the comparison keeps the filter."""
     selected = f"old={two[0]}&new={two[1]}"
     page = page_of(app_state(evidence=store), f"?{selected}&q=leak&sort=count")
-    assert [link for link in page.attributes("href") if link.startswith("?") and selected not in link] == []
+    others = [link for link in page.attributes("href") if link.startswith("?") and selected not in link]
+    assert others == ["?q=leak&sort=count#flame"]  # back to the latest profile
     hidden = [
         (attributes["name"], attributes["value"])
         for _, attributes in page.elements
@@ -316,7 +344,7 @@ def test_stacks_beyond_the_series_limit(store: Store) -> None:
 
 
 def test_the_page_of_a_leak_links_to_the_difference(store: Store) -> None:
-    """The page links to the difference between the first and last profile of a target that still exists."""
+    """The page links to the difference between the first profile of a target that still exists, and now."""
     (leak,) = [leak for leak in view().leaks if leak.service == HOSTILE and leak.stack.wait][:1]
     for target in (ODD, Target(HOSTILE, "removed")):
         for at in range(3):
@@ -327,8 +355,10 @@ def test_the_page_of_a_leak_links_to_the_difference(store: Store) -> None:
             )
     state = app_state(evidence=store)
     path = f"/leaks/{leak_id(leak)}"
-    (link,) = [link for link in ParsedPage(get(path, state).text).attributes("href") if "#difference" in link]
+    links = [link for link in ParsedPage(get(path, state).text).attributes("href") if "new=now#flame" in link]
+    (link,) = set(links)
     keys = [body.key for body in store.bodies if body.record.target == ODD.name]
-    assert link.endswith(f"?old={keys[-1]}&new={keys[0]}#difference")
+    assert link.endswith(f"?old={keys[-1]}&new=now#flame")
     assert link.startswith(f"../..{path_of(ODD)}?")
-    assert "4 stayed" in words(ParsedPage(get(link.removeprefix("../.."), state).text))
+    text = words(ParsedPage(get(link.removeprefix("../.."), state).text))
+    assert "From 2023-11-14 22:13:20 UTC to " in text

@@ -37,6 +37,7 @@ OTHERS = [
     "scrape_configs: [{job_name: a, http_sd_configs: [{url: 'http://x/y?token=hunter2#hunter2'}]}]",
     """scrape_configs: [{job_name: a, relabel_configs: [{action: labeldrop, regex: b}],
     static_configs: [{targets: ['me:hunter2@a:1', 'http://me:hunter2@a:1']}]}]""",
+    "scrape_configs: [{job_name: a, params: {token: [hunter2]}, static_configs: [{targets: ['a:1']}]}]",
 ]
 
 
@@ -65,7 +66,7 @@ def test_no_url_shows_a_secret(text: str) -> None:
 
 def test_every_key_for_a_secret_is_tried() -> None:
     """A new key for a secret fails this test until it is added above."""
-    tried = {name for _, name in HTTP}
+    tried = {name for _, name in HTTP} | {"scrape_configs.params"}  # in OTHERS
     assert {path for path in secrets(Config) if path not in tried} == set()
     assert {name for name in tried if name != "http_headers.values"} == set(secrets(Config))
 

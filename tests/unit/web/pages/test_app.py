@@ -280,8 +280,8 @@ def test_a_new_or_empty_installation() -> None:
     assert "not scraped yet" in page.text
     young = {target: health for target, health in view().health.items() if target.service == "young"}
     text = " ".join(page_at("/", app_state(health=lambda: young)).text.split())
-    assert re.search(r"The first verdict is possible in \d+m", text)
-    assert re.search(r"judged in \d+m", text)
+    assert re.search(r"Collecting data: first verdict in \d+m", text)
+    assert len(re.findall(r"first verdict in \d+m", text)) == 2
 
 
 def test_status() -> None:
@@ -354,6 +354,7 @@ def test_other_filters() -> None:
     assert [filters.percent(ratio) for ratio in (0.97, 0.004, 0, None)] == ["97 %", "0.4 %", "0 %", "\N{EN DASH}"]
     assert filters.place("/go/src/shop/internal/run.go", 7) == "shop/internal/run.go:7"
     assert filters.place("") == ""
+    assert filters.spaced("in 7m29s and 12h5m; build c7d12ab") == "in 7m 29s and 12h 5m; build c7d12ab"
     assert filters.clock(0, 3600) == "00:00 UTC"
     assert filters.clock(0, 90000) == "Jan 01 00:00 UTC"
 

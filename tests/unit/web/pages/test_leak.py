@@ -2,8 +2,10 @@
 
 import asyncio
 import re
+from dataclasses import replace
 from functools import cache
 from hashlib import sha256
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
@@ -22,13 +24,13 @@ from leakwatch.web.api.flame_graph import call_tree
 from leakwatch.web.api.leaks import find, leak_id
 from leakwatch.web.api.models.types import valid_text
 from leakwatch.web.api.series import leak_series
-from leakwatch.web.api.targets import target_list
+from leakwatch.web.api.targets import stack_rows, target_list
 from leakwatch.web.pages import assets
 from leakwatch.web.pages.app import build_pages
 from leakwatch.web.pages.leak import numbers
 from tests.support.api_world import DOWN, END, HOSTILE, LONG, NEW, ODD, ONE, app_state, small_world, view
 from tests.support.seen_pages import ParsedPage
-from tests.support.simulated import play
+from tests.support.simulated import START, play, samples
 
 VENDOR = assets.FOLDER / "vendor"
 
@@ -92,17 +94,41 @@ def test_hostile_names_are_text() -> None:
 
 
 def test_the_headline_of_a_leak() -> None:
-    """The headline has service, verdict, function, count, rate with its band, owner, and the reason."""
+    """The headline has service, verdict, owner, function, place, and one sentence; the reason is below."""
     (path,) = [path for path in leaks_of("shop") if "main.leak" in ParsedPage(get(path).text).text]
     text = " ".join(ParsedPage(get(path).text).text.split())
-    for part in ("leaking in shop", "owner team <shop>", "main.leak", "goroutines894 ", "/src/leak.go:7"):
+    for part in ("leaking page in shop", "owner team <shop>", "main.leak", "/src/leak.go:7"):
         assert part in text
-    assert re.search(r"an hour, \+\d+ to \+\d+\+\d+ ", text)
+    assert re.search(r"shop leaks about \d+ goroutines per hour in main.leak since .* ago, with build b1", text)
+    assert "894 goroutines are there now." in text
+    assert "Do this" in text
+    assert "confidence" not in text.partition("Alert as sent")[0]
     (leak,) = [leak for leak in view().leaks if leak.stack.blamed.function == "main.leak"]
     assert leak.reason in text
     assert "started with go" in text
     assert "at_most:" in text
     assert "On 2 targets" in text
+
+
+def test_the_source_of_the_blamed_line(tmp_path: Path) -> None:
+    """The stack shows the lines around the blamed frame if a checkout is configured, with text as it is."""
+    leak = next(leak for leak in view().leaks if leak.service == ONE.service)
+    path, name = f"/leaks/{leak_id(leak)}", leak.stack.blamed.file.rpartition("/")[2]
+    (tmp_path / name).write_text("".join(f"<line {i}>\n" for i in range(1, 20)))
+    app = build_pages(app_state(checkouts={"main": tmp_path}))
+    text = get(path, app).text
+    assert '<code class="marked"><span class="line">7</span><bdi>&lt;line 7&gt;</bdi></code>' in text
+    assert 'class="source"' not in get(path).text
+
+
+def test_a_silence_needs_alertmanager() -> None:
+    """The page links to a new silence if the URL of Alertmanager is configured."""
+    (path,) = [path for path in leaks_of("shop") if "main.leak" in get(path).text]
+    url = "https://am.example.com/#/silences/new?filter="
+    assert url not in get(path).text
+    app = build_pages(app_state(alertmanager="https://am.example.com"))
+    links = ParsedPage(get(path, app).text).attributes("href")
+    assert [link for link in links if link and link.startswith(url)]
 
 
 def test_times_without_leakwatch() -> None:
@@ -153,9 +179,7 @@ def test_stacks_are_sorted_and_filtered() -> None:
 
     def functions(query: str) -> list[str]:
         text = get(path_of(ONE) + query).text
-        return re.findall(
-            r"<th scope=\"row\" data-name=\"Function\"><code class=\"function\" title=\"([^\"]*)\"", text
-        )
+        return re.findall(r"<details class=\"frames\"><summary><code class=\"function\" title=\"([^\"]*)\"", text)
 
     assert functions("")[0] == functions("?sort=count")[0] == "main.leak"
     names = functions("?sort=name")
@@ -165,20 +189,72 @@ def test_stacks_are_sorted_and_filtered() -> None:
     assert functions("?q=nowhere") == []
 
 
+def test_a_stack_can_be_opened() -> None:
+    """Each stack of a target has its frames and a sparkline in a closed part."""
+    page = ParsedPage(get(path_of(ONE)).text)
+    parts = [
+        attributes for tag, attributes in page.elements if tag == "details" and attributes.get("class") == "frames"
+    ]
+    assert len(parts) == page.rows("stacks") > 3
+    text = " ".join(ParsedPage(get(f"{path_of(ONE)}?q=path0").text).text.split())
+    assert "main.wait /src/wait.go:9main.path0 /src/path.go" in text
+
+
+def test_stacks_without_growth_are_steady() -> None:
+    """A stack with a count that changes by at most the noise has no rate."""
+    text = " ".join(ParsedPage(get(f"{path_of(ONE)}?q=main.worker").text).text.split())
+    assert "steady" in text
+    assert "/h" not in text.partition("Sorted by")[2].partition("Scraping")[0]
+
+
+def test_growth_without_a_judgement() -> None:
+    """A stack that has grown by more than noise has its rate, and comes first; steady stacks come by count."""
+
+    def load(time: float) -> dict[str, int]:
+        swing = int(time / 60) % 3
+        return {"many": 400 + 10 * swing, "few": 4 + swing, "fills": 50 + 90 * (time > 1800)}
+
+    pipeline, _ = play(load, 0.9)
+    (state,) = pipeline.targets.values()
+    rows = stack_rows(state, "growth")
+    assert [(row.function, row.steady) for row in rows] == [
+        ("main.fills", False),
+        ("main.many", True),
+        ("main.few", True),
+    ]
+    assert all(row.growth_per_hour.low is None for row in rows)
+
+
+def test_a_history_from_prometheus() -> None:
+    """Until a scrape finds the stack, the page does not present the blamed function as the one started with go."""
+    (path,) = [path for path in leaks_of("shop") if "main.leak" in get(path).text]
+    assert "started with go" in get(path).text
+    whole = samples({"refilled": 1}, "main.main")
+    blamed = {
+        key: replace(one, stack=replace(one.stack, frames=one.stack.frames[:1])) for key, one in whole.items()
+    }
+    pipeline = Pipeline(DetectionSettings())
+    for minute in range(90):
+        found = {key: replace(one, goroutines=5 * minute) for key, one in blamed.items()}
+        pipeline.observe(pipeline.add_target(ONE), START + 60.0 * minute, 500, found)
+    path = f"/leaks/shop/{next(iter(blamed))}"
+    text = " ".join(ParsedPage(get(path, build_pages(app_state(pipeline=pipeline))).text).text.split())
+    assert "started with go" not in text
+    assert "The history is from Prometheus, which has only the blamed function." in text
+
+
 def test_a_target_that_is_down_or_new() -> None:
     """A target that is down has the reason; a new target has the time until its first verdict."""
     assert "connection" in ParsedPage(get(path_of(DOWN)).text).text
     assert "no <way>" in ParsedPage(get(path_of(DOWN)).text).text
-    assert "The first verdict is possible in" in ParsedPage(get(path_of(NEW)).text).text
+    assert "Collecting data: first verdict in" in ParsedPage(get(path_of(NEW)).text).text
 
 
 def test_the_cost_of_an_unreachable_target() -> None:
     """The cost of an unreachable target is unknown; the cost of a target that fails slowly is known."""
 
     def cost(reason: str) -> tuple[float | None, str]:
-        health = TargetHealth(
-            up=False, reason=reason, error="no", since=1.0, time=2.0, duration=0.3, interval=15.0
-        )
+        health = TargetHealth(up=False, reason=reason, error="no", since=1.0, time=2.0, interval=15.0, cost=0.02)
         state = app_state(health=lambda: {DOWN: health})
         text = " ".join(ParsedPage(get(path_of(DOWN), build_pages(state)).text).text.split())
         (shown,) = re.findall(r"Cost ?(.*?) ?Results", text)
@@ -186,7 +262,7 @@ def test_the_cost_of_an_unreachable_target() -> None:
 
     for reason in ("connection", "tls"):
         assert cost(reason) == (None, "\N{EN DASH}")
-    assert cost("timeout") == (0.3 / 15.0, "2 % of one core at most")
+    assert cost("timeout") == (0.02, "2 % of one core at most, averaged over minutes")
 
 
 def test_a_target_without_a_scrape_has_no_numbers() -> None:
@@ -212,7 +288,7 @@ def test_frames_link_to_their_source() -> None:
     (leak,) = pipeline.open_leaks()
     page = ParsedPage(get(f"/leaks/{leak_id(leak)}", build_pages(app_state(pipeline=pipeline))).text)
     links = [link for link in page.attributes("href") if link.startswith("https:")]
-    assert len(links) == 1 + len(leak.stack.frames)
+    assert len(links) == 2 + len(leak.stack.frames)  # the place below the name, and a button
     assert {link.rpartition("#")[2] for link in links} == {f"L{frame.line}" for frame in leak.stack.frames}
     assert all(link.startswith('https://git.example/x?a="b"&file=') for link in links)
 

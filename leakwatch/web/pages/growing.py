@@ -1,0 +1,90 @@
+"""Stacks that grow on services that are too young for a verdict. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from leakwatch.detect.columns import FLOOR, MEAN, Floats, Mask
+from leakwatch.detect.history import History
+from leakwatch.leaks.target_state import TargetState
+from leakwatch.model import Stack
+from leakwatch.web.api.fleet import FleetView
+from leakwatch.web.api.leaks import quoted
+from leakwatch.web.api.models.types import valid_text
+from leakwatch.web.api.targets import judged_in
+
+ROWS: Final = 10
+LEAST: Final = 5.0
+"""Goroutines that a stack has gained at least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowingStack:
+    """A stack of one target that has grown since the first block; `gained` in `seconds`."""
+
+    target: str
+    path: str
+    """Path of the target's page, with the stack selected."""
+    service: str
+    stack: Stack
+    goroutines: int
+    gained: float
+    seconds: float
+
+    @property
+    def per_hour(self) -> float:
+        """Goroutines per hour."""
+        return 3600 * self.gained / self.seconds
+
+
+def growing_stacks(view: FleetView, service: str) -> list[GrowingStack]:
+    """Return the stacks that have grown most on services without a target that can be judged.
+
+    `service`: restricts the result to one service, "" for all.
+    """
+    by_service: dict[str, list[TargetState]] = {}
+    for target, state in view.pipeline.targets.items():
+        if target in view.health and service in {"", valid_text(target.service)}:
+            by_service.setdefault(target.service, []).append(state)
+    rows = [
+        row
+        for states in by_service.values()
+        if all(judged_in(state) != 0.0 for state in states)
+        for state in states
+        for row in _of_target(state)
+    ]
+    return sorted(rows, key=lambda row: (-row.gained, row.target, row.stack.fingerprint))[:ROWS]
+
+
+def _of_target(state: TargetState) -> Iterator[GrowingStack]:
+    history, target = state.history, state.target
+    columns = np.flatnonzero(history.blocks.scrapes)
+    if not len(columns) or history.time is None:
+        return
+    first = history.blocks.values[MEAN][:, columns[0]]
+    gained = history.last - first
+    middle = history.block_start - (len(history.blocks.scrapes) - columns[0] - 0.5) * history.block
+    for row in np.flatnonzero((gained >= LEAST) & _rises(history, first)).tolist():
+        stack = history.stacks[row]
+        if stack is not None and not stack.site:
+            yield GrowingStack(
+                target=target.name,
+                path=f"targets/{quoted(target.service)}/{quoted(target.name)}?q={stack.fingerprint}#stacks",
+                service=target.service,
+                stack=stack,
+                goroutines=int(history.last[row]),
+                gained=float(gained[row]),
+                seconds=history.time - middle,
+            )
+
+
+def _rises(history: History, first: Floats) -> Mask:
+    """Return whether the floor of each row rose in each block, and is above `first`, the mean of the first block.
+
+    Load moves counts by more than many leaks, but seldom each floor.
+    """
+    floors = history.blocks.values[FLOOR][:, history.blocks.scrapes > 0]
+    rose = (np.diff(floors, axis=1) > 0).all(axis=1)
+    return np.asarray(rose & (floors[:, -1] > first) & (history.last >= floors[:, -1]), np.bool_)
