@@ -12,8 +12,9 @@ import structlog
 
 from leakwatch.clock import Clock
 from leakwatch.errors import DeliveryError, RejectedError, quote
-from leakwatch.http.client import Client, system_message
+from leakwatch.http.client import Client
 from leakwatch.http.fetch import without_secrets
+from leakwatch.http.sockets import system_message
 from leakwatch.notify.alerts import Alert
 from leakwatch.notify.config import AlertmanagerConfig
 from leakwatch.notify.queue import AlertQueue

@@ -1,4 +1,4 @@
-"""Annotations of alerts: summary, description, whole stack and next step. Pure."""
+"""Annotations of alerts: summary, description, whole stack, next step and links. Pure."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,26 +16,31 @@ from leakwatch.leaks.wording import (
     holder_sentence,
     memory_sentence,
     related_line,
+    short_function,
     stack_line,
     waiting_sentence,
 )
 from leakwatch.model import Frame, Verdict
+from leakwatch.notify.links import TARGET_DOWN, AlertLinks, wait_help
 
 LIMIT: Final = 16_000  # bytes of all annotations of an alert together
 PART_LIMIT: Final = 2_500  # bytes of each annotation except the stack
 LISTED_TARGETS: Final = 20
 RELATED: Final = 5  # stacks
 
-LEAKING_STEP: Final = (
-    "Open {url} for its numbers. Then find out why {function} does not return: a send or receive without a"
-    " partner, a lock, a missing cancel, close or timeout. Restarting the targets frees the goroutines until they"
-    " leak again."
+UNKNOWN_CAUSE: Final = (
+    "No known cause fits. Find out why {function} does not return. Usual causes: a channel without a sender or"
+    " receiver, a lock that is never released, a missing cancel, close or timeout."
 )
-FIX_STEP: Final = (
-    "Open {url} for its numbers. {fix}. Restarting the targets frees the goroutines until they leak again."
+LEAKING_STEP: Final = (
+    "Open {page} for the whole stack, its growth and its targets. Restarting the targets frees the goroutines"
+    " until they leak again. If the growth is intended, add the ignore rule of that page."
+)
+STOPPED: Final = (
+    "The stack was leaking within the last day. It does not leak now, but the leaked goroutines are still there."
 )
 SUSPECTED_STEP: Final = (
-    "Not urgent: leakwatch continues to judge this stack ({url}), and GoroutineLeak fires if it is a leak. If the"
+    "Not urgent: leakwatch continues to judge this stack ({page}), and GoroutineLeak fires if it is a leak. If the"
     " growth is intended (a pool that fills up, one goroutine per tenant), silence this stack in Alertmanager or"
     " add it to `ignore`. The suspicion ends when the growth ends."
 )
@@ -47,71 +52,92 @@ DOWN_STEP: Final = (
 )
 
 
-def leaking(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
+def leaking(leak: Leak, links: AlertLinks, first_seen: float) -> Mapping[str, str]:
     """Return the annotations of a leak; `first_seen`: by the wall clock, in unix seconds, NaN if unknown."""
-    where, grows = _where(leak), leak.verdict >= Verdict.LEAKING
-    rate = f", {format_figure(3600 * leak.growth.rate)} more per hour" if grows else ", not growing now"
-    rate = "" if grows and not leak.growth.rate else rate  # a finalizer that never returns
     parts = [
-        f"{leak.goroutines} goroutines of service {shown(leak.service)} are in {where} and do not leave.",
+        _cause_and_fix(leak),
+        f"{_located(leak)}.",
         _why(leak),
-        "" if grows else "The stack was leaking within the last day, and the leaked goroutines are still there.",
+        "" if leak.verdict >= Verdict.LEAKING else STOPPED,
         "Proven: Go's runtime reports that nothing can wake them." if leak.verdict is Verdict.PROVEN else "",
         *_facts(leak, first_seen),
     ]
-    annotations = {
-        "summary": f"{shown(leak.service)} leaks goroutines in {where}: {leak.goroutines}{rate}",
-        "description": _sentences(parts),
-        **_cause(leak),
-        "related": _related(leak),
-        "targets": _listed([shown(name) for name in leak.targets]),
-        "source": leak.source,
-        "next_step": _step(leak, url),
-    }
-    return _with_stack(annotations, leak)
+    summary = f"{shown(leak.service)}: goroutine leak in {_place(leak)}, {leak.goroutines:,} now{_rate(leak)}"
+    return _annotations(leak, links, summary, parts, LEAKING_STEP)
 
 
-def suspected(leak: Leak, url: str, first_seen: float) -> Mapping[str, str]:
+def suspected(leak: Leak, links: AlertLinks, first_seen: float) -> Mapping[str, str]:
     """Return the annotations of a suspected leak; `first_seen`: as in `leaking`."""
-    where = _where(leak)
     parts = [
-        f"{leak.goroutines} goroutines of service {shown(leak.service)} are in {where}.",
+        f"Not certain yet: {_located(leak)}.",
         "More goroutines arrive there than leave, but not clearly enough to call it a leak.",
+        _cause_and_fix(leak),
         _why(leak),
         *_facts(leak, first_seen),
     ]
+    place, count = _place(leak), f"{leak.goroutines:,} now{_rate(leak)}"
+    summary = f"{shown(leak.service)}: possible goroutine leak in {place}, {count}"
+    return _annotations(leak, links, summary, parts, SUSPECTED_STEP)
+
+
+def _annotations(
+    leak: Leak, links: AlertLinks, summary: str, parts: Iterable[str], step: str
+) -> Mapping[str, str]:
+    page = links.page(leak)
     annotations = {
-        "summary": f"{shown(leak.service)} may leak goroutines in {where}: {leak.goroutines}",
-        "description": _sentences(parts),
+        "summary": summary,
+        "description": _sentences([*parts, f"Page: {page}"]),
         **_cause(leak),
         "related": _related(leak),
         "targets": _listed([shown(name) for name in leak.targets]),
         "source": leak.source,
-        "next_step": SUSPECTED_STEP.format(url=url),
+        "next_step": step.format(page=page),
+        "page_url": page,
+        "runbook_url": links.docs(wait_help(leak.stack.wait)),
+        "dashboard_url": links.dashboard_of(shown(leak.service)),
     }
     return _with_stack(annotations, leak)
 
 
-def down(service: str, lines: Sequence[str], scraped: int) -> Mapping[str, str]:
+def down(service: str, lines: Sequence[str], scraped: int, links: AlertLinks) -> Mapping[str, str]:
     """Return the annotations of a service with targets that are down.
 
     `lines`: a line per such target with the reason; `scraped`: the number of targets of the service that have been
     scraped, successfully or not.
     """
     annotations = {
-        "summary": f"leakwatch cannot scrape {len(lines)} of {scraped} targets of {service}",
+        "summary": f"{service}: leakwatch cannot scrape {len(lines):,} of {scraped:,} targets",
         "description": (
             "No profile for 5m: leakwatch does not detect new leaks there and judges known leaks by old data."
         ),
         "targets": _listed(lines),
         "next_step": DOWN_STEP,
+        "page_url": links.first_page(),
+        "runbook_url": links.docs(TARGET_DOWN),
+        "dashboard_url": links.dashboard_of(service),
     }
-    return {name: _cut(part, PART_LIMIT) for name, part in annotations.items()}
+    return {name: _cut(part, PART_LIMIT) for name, part in annotations.items() if part}
 
 
-def _where(leak: Leak) -> str:
-    wait = f" ({leak.stack.wait})" if leak.stack.wait else ""
-    return f"{shown(leak.stack.blamed.function)}{wait}"
+def _wait(leak: Leak) -> str:
+    return f" ({leak.stack.wait})" if leak.stack.wait else ""
+
+
+def _place(leak: Leak) -> str:
+    """Return function and wait reason, short enough for the screen of a phone."""
+    return f"{shown(short_function(leak.stack.blamed.function))}{_wait(leak)}"
+
+
+def _located(leak: Leak) -> str:
+    return f"{leak.goroutines:,} goroutines are in {shown(leak.stack.blamed.function)}{_wait(leak)}"
+
+
+def _rate(leak: Leak) -> str:
+    """Return the growth per hour, after a comma."""
+    if leak.verdict <= Verdict.PLATEAU:
+        return ", not growing"
+    rate = leak.growth.rate  # 0 for a finalizer that never returns
+    return f", {'+' if rate > 0 else ''}{format_figure(3600 * rate)}/h" if rate else ""
 
 
 def _why(leak: Leak) -> str:
@@ -125,7 +151,6 @@ def _facts(leak: Leak, first_seen: float) -> list[str]:
         shown(waiting_sentence(leak.findings)),
         shown(creator_sentence(leak.findings)),
         shown(holder_sentence(leak)),
-        f"Confidence: {100 * leak.confidence:.0f} %.",
         memory_sentence(leak.memory) if leak.memory else "",
         f"Owner: {shown(leak.owner)}." if leak.owner else "",
         f"Grows in step with: {', '.join(shown(stack_line(other)) for other in leak.in_step[:RELATED])}"
@@ -150,10 +175,11 @@ def _related(leak: Leak) -> str:
     return "\n".join(lines[:RELATED]) + _more(lines, RELATED)
 
 
-def _step(leak: Leak, url: str) -> str:
+def _cause_and_fix(leak: Leak) -> str:
+    """Return the likely cause and its fix, else the usual causes."""
     if leak.cause is None:
-        return LEAKING_STEP.format(url=url, function=shown(leak.stack.blamed.function))
-    return FIX_STEP.format(url=url, fix=leak.cause.fix.rstrip("."))
+        return UNKNOWN_CAUSE.format(function=shown(short_function(leak.stack.blamed.function)))
+    return f"{cause_sentence(leak)} Fix: {leak.cause.fix}"
 
 
 def _sentences(parts: Iterable[str]) -> str:

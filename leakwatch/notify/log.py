@@ -40,6 +40,7 @@ def log_event(event: Event) -> None:
         MESSAGES[event.kind],
         verdict=leak.verdict.word,
         before=event.before.word,
+        severity=leak.severity,
         reason=leak.reason,
         service=leak.service,
         function=frame.function,

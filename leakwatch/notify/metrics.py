@@ -23,23 +23,29 @@ class NotificationCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all series."""
         sent = CounterMetricFamily(
-            "leakwatch_notifications_sent", "Alerts delivered to the Alertmanager.", labels=ALERTMANAGER
+            "leakwatch_notifications_sent",
+            "Alerts that leakwatch delivered to an Alertmanager.",
+            labels=ALERTMANAGER,
         )
         failed = CounterMetricFamily(
             "leakwatch_notifications_failed",
-            "Alerts in failed requests; the alerts stay queued.",
+            "Alerts in requests to an Alertmanager that failed; the alerts stay queued.",
             labels=ALERTMANAGER,
         )
         dropped = CounterMetricFamily(
             "leakwatch_notifications_dropped",
-            "Alerts dropped because the Alertmanager refused them.",
+            "Alerts that leakwatch dropped because an Alertmanager rejected them as invalid.",
             labels=ALERTMANAGER,
         )
         due = GaugeMetricFamily(
-            "leakwatch_notifications_due", "Alerts queued for the Alertmanager.", labels=ALERTMANAGER
+            "leakwatch_notifications_due",
+            "Alerts that are queued for an Alertmanager and not delivered yet.",
+            labels=ALERTMANAGER,
         )
         latency = SummaryMetricFamily(
-            "leakwatch_notifications_latency_seconds", "Duration of requests.", labels=ALERTMANAGER
+            "leakwatch_notifications_latency_seconds",
+            "Duration of the requests that deliver alerts to an Alertmanager, in seconds.",
+            labels=ALERTMANAGER,
         )
         for name, client in self._clients.items():
             queue = client.queue
@@ -49,6 +55,8 @@ class NotificationCollector(Collector):
             due.add_metric((name,), len(queue))
             latency.add_metric((name,), client.requests, client.seconds)
         yield GaugeMetricFamily(
-            "leakwatch_alertmanagers_discovered", "Alertmanagers that alerts are sent to.", len(self._clients)
+            "leakwatch_alertmanagers_discovered",
+            "Number of Alertmanagers that leakwatch sends alerts to.",
+            len(self._clients),
         )
         yield from (sent, failed, dropped, due, latency)

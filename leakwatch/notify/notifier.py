@@ -19,6 +19,7 @@ from leakwatch.notify import saved_alerts
 from leakwatch.notify.alertmanager import AlertmanagerAddress, AlertmanagerClient
 from leakwatch.notify.alerts import Alerts
 from leakwatch.notify.config import AlertingConfig, AlertmanagerConfig
+from leakwatch.notify.links import AlertLinks
 from leakwatch.notify.queue import AlertQueue
 from leakwatch.notify.rules import AlertRules
 
@@ -51,12 +52,12 @@ class Notifier:
         self._woken = asyncio.Event()
         self._evaluating: tuple[asyncio.Task[None], ...] = ()
 
-    def configure(self, config: AlertingConfig, external_url: str) -> None:
+    def configure(self, config: AlertingConfig, links: AlertLinks, target_labels: tuple[str, ...] = ()) -> None:
         """Apply a configuration. An Alertmanager that stays keeps its queue.
 
-        `external_url`: the URL of leakwatch's first page.
+        `target_labels`: names of the labels of targets that alerts have.
         """
-        self._config, self._rules.external_url = config, external_url
+        self._config, self._rules.links, self._rules.target_labels = config, links, target_labels
         self._alerts.resend = config.resend_delay
         self._alerts.interval = min(INTERVAL, config.resend_delay)
         self._discovery.configure({_job(i): settings for i, settings in enumerate(config.alertmanagers)})

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from leakwatch.leaks.labels import leak_labels, leak_url, shown
+from leakwatch.leaks.labels import labels_of_target, leak_labels, shown
 from leakwatch.leaks.model import Leak
 from leakwatch.model import Target, TargetHealth, Verdict
 from leakwatch.notify import annotations as text
+from leakwatch.notify.links import AlertLinks
 
 LOOKBACK: Final = 86_400.0  # seconds; a plateau keeps the alert if the stack was leaking within them
 DOWN_FOR: Final = 300.0  # seconds
@@ -29,6 +30,7 @@ class AlertRule:
 
     `hold_for`: seconds for which the condition holds before the alert fires (`for` in Prometheus).
     `keep_firing_for`: seconds for which the alert fires after the condition no longer holds.
+    `severity`: "" if each leak has its own.
     """
 
     name: str
@@ -37,7 +39,7 @@ class AlertRule:
     keep_firing_for: float
 
 
-LEAK: Final = AlertRule(name="GoroutineLeak", severity="warning", hold_for=0, keep_firing_for=300)
+LEAK: Final = AlertRule(name="GoroutineLeak", severity="", hold_for=0, keep_firing_for=300)
 SUSPECTED: Final = AlertRule(name="GoroutineLeakSuspected", severity="info", hold_for=900, keep_firing_for=0)
 TARGET_DOWN: Final = AlertRule(name="LeakwatchTargetDown", severity="warning", hold_for=0, keep_firing_for=300)
 RULES: Final = (LEAK, SUSPECTED, TARGET_DOWN)
@@ -62,8 +64,9 @@ class AlertRules:
     """Evaluates the rules. `wall` converts the daemon's time to the wall clock's."""
 
     def __init__(self, wall: Callable[[float], float]) -> None:
-        self.external_url = ""
-        """The URL of leakwatch's first page, for the links of alerts."""
+        self.links = AlertLinks()
+        self.target_labels: tuple[str, ...] = ()
+        """Names of the labels of targets that the alert of targets that are down has."""
         self.leaked_at: dict[tuple[str, ...], float] = {}
         """The labels of each leak of the last day, and service and stack alone -> the last time it was leaking."""
         self._wall = wall
@@ -81,7 +84,7 @@ class AlertRules:
             all_labels, stack = tuple(labels.values()), (labels["service"], labels["stack"])
             if leak.verdict >= Verdict.LEAKING:
                 self.leaked_at[all_labels] = self.leaked_at[stack] = time
-            url, first_seen = leak_url(self.external_url, leak), self._wall(leak.first_seen)
+            first_seen = self._wall(leak.first_seen)
             # A leak that stopped growing still holds its goroutines.
             if leak.verdict >= Verdict.PLATEAU and all_labels in self.leaked_at:
                 rule, annotations = LEAK, text.leaking
@@ -92,34 +95,42 @@ class AlertRules:
                 continue
             yield ActiveCondition(
                 rule=rule,
-                labels=alert_labels(rule, labels),
+                labels=leak_alert_labels(rule, leak),
                 since=since,
                 verdict=leak.verdict.word,
-                url=url,
-                make_annotations=partial(annotations, leak, url, first_seen),
+                url=self.links.page(leak),
+                make_annotations=partial(annotations, leak, self.links, first_seen),
             )
 
     def _targets_down(self, health: Mapping[Target, TargetHealth], time: float) -> Iterator[ActiveCondition]:
-        scraped: dict[str, int] = defaultdict(int)
-        down: dict[str, list[tuple[Target, TargetHealth]]] = defaultdict(list)
+        scraped: dict[Labels, int] = defaultdict(int)
+        down: dict[Labels, list[tuple[Target, TargetHealth]]] = defaultdict(list)
         for target, target_health in health.items():
+            more = labels_of_target(target, self.target_labels)
+            labels = alert_labels(TARGET_DOWN, {"service": shown(target.service), **more})
             if target_health.up is not None:
-                scraped[shown(target.service)] += 1
+                scraped[labels] += 1
             if target_health.up is False and time - target_health.since >= DOWN_FOR:
-                down[shown(target.service)].append((target, target_health))
-        for service, targets in down.items():
+                down[labels].append((target, target_health))
+        for labels, targets in down.items():
             lines = [f"{shown(target.name)}: {state.reason}, {shown(state.error)}" for target, state in targets]
+            service = shown(targets[0][0].service)
             yield ActiveCondition(
                 rule=TARGET_DOWN,
-                labels=alert_labels(TARGET_DOWN, {"service": service}),
+                labels=labels,
                 since=min(state.since for _, state in targets) + DOWN_FOR,
                 verdict="",
-                url=f"{self.external_url.rstrip('/')}/",
-                make_annotations=partial(text.down, service, lines, scraped[service]),
+                url=self.links.first_page(),
+                make_annotations=partial(text.down, service, lines, scraped[labels], self.links),
             )
+
+
+def leak_alert_labels(rule: AlertRule, leak: Leak) -> Labels:
+    """Return the labels of an alert of a leak."""
+    return alert_labels(rule, {**leak_labels(leak), "severity": leak.severity or "ticket"})
 
 
 def alert_labels(rule: AlertRule, labels: Mapping[str, str]) -> Labels:
     """Return the labels of an alert. A label with an empty value is left out, as in Prometheus."""
-    all_labels = {**labels, "alertname": rule.name, "severity": rule.severity}
+    all_labels = {**labels, "alertname": rule.name, **({"severity": rule.severity} if rule.severity else {})}
     return tuple(sorted((name, value) for name, value in all_labels.items() if value))

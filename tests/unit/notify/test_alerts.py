@@ -24,7 +24,7 @@ def test_a_leak_fires_at_once_and_is_sent_again() -> None:
     (alert,) = play.at(20, [leak()])
     assert dict(alert.labels) == {
         "alertname": "GoroutineLeak",
-        "severity": "warning",
+        "severity": "ticket",
         "service": "shop",
         "stack": leak().stack.fingerprint,
         "function": "example.com/shop/pipeline.Filter",
@@ -37,6 +37,17 @@ def test_a_leak_fires_at_once_and_is_sent_again() -> None:
     (again,) = play.at(80, [leak(goroutines=400)])
     assert (again.starts_at, again.ends_at) == (START, START + 80 + 900)
     assert "400" in again.annotations["summary"]
+
+
+def test_a_ticket_that_becomes_a_page_is_another_alert() -> None:
+    """The page is sent at once; the ticket is resolved after five minutes without it, and two of silence."""
+    play, sent = Play(), list[tuple[float, str, bool]]()
+    for minute in range(12):
+        for alert in play.at(minute * MINUTE, [leak(severity="ticket" if minute < 2 else "page")]):
+            sent.append((minute, dict(alert.labels)["severity"], alert.resolved))
+    assert [minute for minute, severity, _ in sent if severity == "page"] == [*range(2, 12)]
+    assert [minute for minute, severity, resolved in sent if severity == "ticket" and not resolved] == [*range(7)]
+    assert [minute for minute, _, resolved in sent if resolved] == [9, 10, 11]
 
 
 def test_an_alert_that_is_rarely_sent_is_valid_longer() -> None:
@@ -63,7 +74,7 @@ def test_a_changed_verdict_is_sent_at_once() -> None:
     (still,) = play.at(10, [leak(Verdict.PLATEAU)])
     assert first.labels == proven.labels == still.labels
     assert "Proven" in proven.annotations["description"]
-    assert "not growing now" in still.annotations["summary"]
+    assert "not growing" in still.annotations["summary"]
 
 
 def test_the_end_of_a_leak() -> None:

@@ -29,7 +29,7 @@ def test_each_change_of_a_verdict_has_a_message(
         log_event(Event(START, before, leak(verdict)))
     (line,) = lines
     assert (line["event"], line["log_level"]) == (message, level)
-    assert (line["before"], line["verdict"]) == (before.word, verdict.word)
+    assert (line["before"], line["verdict"], line["severity"]) == (before.word, verdict.word, "ticket")
     assert (line["service"], line["function"]) == ("shop", "example.com/shop/pipeline.Filter")
     assert (line["at"], line["wait"], line["goroutines"]) == ("/src/pipeline.go:42", "chan send", 340)
     assert (line["per_hour_low"], line["per_hour"], line["per_hour_high"]) == (140.0, 152.0, 163.0)

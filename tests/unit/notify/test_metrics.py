@@ -2,25 +2,14 @@
 
 from prometheus_client import CollectorRegistry
 
-from leakwatch.clock import Clock
-from leakwatch.http.client import Client, Tls
-from leakwatch.notify.alertmanager import AlertmanagerAddress, AlertmanagerClient
-from leakwatch.notify.config import AlertmanagerConfig
 from leakwatch.notify.metrics import NotificationCollector
-from leakwatch.notify.queue import AlertQueue
+from tests.support.all_metrics import alertmanager_client
 from tests.support.leaking import START, Play, leak
 
 
 def test_deliveries_are_counted_per_alertmanager() -> None:
     """Sent, failed, dropped and queued alerts and requests are exported from the start."""
-    config = AlertmanagerConfig.model_validate({"static_configs": [{"targets": ["am:9093"]}]})
-    client = AlertmanagerClient(
-        AlertmanagerAddress("http://am:9093/api/v2/alerts"),
-        config,
-        Client(Tls(config.tls_config, secure=False), timeout=1),
-        AlertQueue(),
-        Clock(),
-    )
+    client = alertmanager_client()
     registry = CollectorRegistry()
     registry.register(NotificationCollector({client.address.name: client}))
 

@@ -15,12 +15,14 @@ from leakwatch.discovery.target_group import TargetGroup
 from leakwatch.leaks.model import Leak
 from leakwatch.notify.alertmanager import AlertmanagerClient
 from leakwatch.notify.config import AlertingConfig, AlertmanagerConfig
+from leakwatch.notify.links import AlertLinks
 from leakwatch.notify.notifier import INTERVAL, PAUSE, Notifier, addresses
 from tests.support.alertmanagers import ACCEPTED, Answer, Receiver, receiving
 from tests.support.clock import START, ManualClock, until
 from tests.support.leaking import leak
 
 BASE = "http://leakwatch.example.com"
+LINKS = AlertLinks(BASE)
 BUSY: Answer = (503, "", b"")
 
 
@@ -84,7 +86,7 @@ def test_a_new_alert_is_sent_at_once_to_every_alertmanager() -> None:
 
         async def steps(running: Running) -> None:
             settings = config(one.address, two.address, outer=", external_labels: {cluster: east}")
-            running.notifier.configure(settings, BASE)
+            running.notifier.configure(settings, LINKS)
             await running.evaluated()
             running.leaks.append(leak())
             running.notifier.wake()
@@ -102,7 +104,7 @@ def test_a_firing_alert_is_sent_again_at_an_interval() -> None:
     with receiving() as receiver:
 
         async def steps(running: Running) -> None:
-            running.notifier.configure(config(receiver.address, outer=", resend_delay: 10s"), BASE)
+            running.notifier.configure(config(receiver.address, outer=", resend_delay: 10s"), LINKS)
             await running.evaluated()
             running.leaks.append(leak())
             queue = (await running.client(receiver)).queue
@@ -122,14 +124,14 @@ def test_a_reload_keeps_queued_alerts() -> None:
 
         async def steps(running: Running) -> None:
             notifier = running.notifier
-            notifier.configure(config(stays.address, removed.address), BASE)
+            notifier.configure(config(stays.address, removed.address), LINKS)
             running.leaks += [leak(function="main.a"), leak(function="main.b")]
             notifier.wake()
             old, other = await running.client(stays), await running.client(removed)
             await until(lambda: other.queue.sent == old.queue.failed == 2)
             running.leaks.clear()
             assert len(old.queue) == 2
-            notifier.configure(config(added.address, stays.address, more=", timeout: 3m"), BASE)
+            notifier.configure(config(added.address, stays.address, more=", timeout: 3m"), LINKS)
             other = await running.client(added)
             await until(lambda: len(notifier.clients) == 2 and other.queue.sent == 2)
             new = await running.client(stays)
@@ -163,7 +165,7 @@ def test_alertmanagers_from_a_file(tmp_path: Path) -> None:
 
         async def steps(running: Running) -> None:
             text = "alerting: {alertmanagers: [{file_sd_configs: [{files: [am.json], refresh_interval: 20ms}]}]}"
-            running.notifier.configure(parse(text, "f.yml", tmp_path).alerting, BASE)
+            running.notifier.configure(parse(text, "f.yml", tmp_path).alerting, LINKS)
             running.leaks.append(leak())
             running.notifier.wake()
             await until(lambda: one.posted)
@@ -184,10 +186,10 @@ def test_an_empty_configuration_removes_all_alertmanagers() -> None:
 
         async def steps(running: Running) -> None:
             running.leaks.append(leak())
-            running.notifier.configure(config(receiver.address), BASE)
+            running.notifier.configure(config(receiver.address), LINKS)
             await until(lambda: receiver.posted)
             await running.evaluated()
-            running.notifier.configure(AlertingConfig(), BASE)
+            running.notifier.configure(AlertingConfig(), LINKS)
             running.leaks.append(leak(function="main.later"))
             running.notifier.wake()
             await running.evaluated()
@@ -202,7 +204,7 @@ def test_an_internal_error_does_not_end_the_evaluation() -> None:
     with receiving() as receiver:
 
         async def steps(running: Running) -> None:
-            running.notifier.configure(config(receiver.address), BASE)
+            running.notifier.configure(config(receiver.address), LINKS)
             running.leaks.append("not a leak")  # type: ignore[arg-type]  # on purpose
             running.notifier.wake()
             await until(lambda: running.events().count("internal error while evaluating alert rules") == 1)
