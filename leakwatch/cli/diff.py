@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich import box
 from rich.table import Table
@@ -11,13 +10,11 @@ from rich.text import Text
 
 from leakwatch.causes.normal.stacks import is_normal
 from leakwatch.cli import terminal
-from leakwatch.cli.analyze.folders import BODY
-from leakwatch.cli.scrape_once import is_service, read
+from leakwatch.cli.compared import ComparedProfile, read_both
 from leakwatch.cli.terminal import json_text, print_message, short_cell, styled, with_position
-from leakwatch.clock import Clock
-from leakwatch.errors import ConfigError, UsageError, without_credentials
 from leakwatch.leaks.wording import file_and_line, format_time, short_function
-from leakwatch.model import Samples
+from leakwatch.model import Profile
+from leakwatch.pasted.report import counted
 from leakwatch.profile.diff import (
     GroupChange,
     StackChange,
@@ -29,7 +26,6 @@ from leakwatch.profile.diff import (
     largest,
     summary,
 )
-from leakwatch.profile.dump import Dump
 from leakwatch.profile.escape import printable
 from leakwatch.profile.grouping import KEYS, GroupBy
 from leakwatch.profile.stacks import Identifier
@@ -38,82 +34,78 @@ from leakwatch.settings.units import format_duration
 GREW, SHRANK = "red", "green"
 NUMBERS = {"change", "old", "new"}
 """Columns that are aligned to the right."""
+LISTED = 10  # groups in messages
 YEAR_10000 = 253402300800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ComparedProfile:
-    """One of the two profiles; `time` in unix seconds, None if it is unknown."""
-
-    name: str
-    time: float | None
-    total: int
-    samples: Samples
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DiffOptions:
-    """How to print a diff; `output`: "text", "json" or "folded"; `limit`: rows of the text, 0 for all."""
+    """How to print a diff; `output`: "text", "json" or "folded"; `limit`: rows of the text, 0 for all.
+
+    `fail_over`: the growth of a stack, or of another group of `by`, above which the comparison fails; None: never.
+    """
 
     by: GroupBy
     output: str
     limit: int
     timeout: float
     own_code: tuple[str, ...] = ()
+    fail_over: int | None = None
 
 
-def run(sources: tuple[str, str | None], options: DiffOptions) -> None:
-    """Print the changes between two sources, or in a folder of profiles; raises ConfigError and ScrapeError."""
-    first, second = sources
-    if second is None and not Path(first).is_dir():
-        raise UsageError(f"{without_credentials(first)}: without NEW, OLD must be a folder of profiles")
-    if first == second == "-":
-        raise UsageError("only one of OLD and NEW can be standard input")
-    identifier = Identifier(options.own_code)
-    old = _read(_body(first, 0), options.timeout, identifier)
-    new = _read(_body(second or first, -1), options.timeout, identifier)
-    stacks = compare(old.samples, new.samples)
-    if are_unrelated(stacks):
+def run(sources: tuple[str, str | None], options: DiffOptions) -> int:
+    """Print the changes between two sources, or in a series of profiles, and return the exit status.
+
+    Raises ConfigError and ScrapeError.
+    """
+    old, new = read_both(sources, options.timeout, Identifier(options.own_code))
+    if are_unrelated(compare(old.samples, new.samples)):
         print_message("no stack of own code is in both profiles: are they of the same service?")
+    sys.stdout.buffer.write(_printed(old, new, options).encode("utf-8", "replace"))
+    sys.stdout.buffer.flush()
+    return _status(old, new, options)
+
+
+def _status(old: ComparedProfile, new: ComparedProfile, options: DiffOptions) -> int:
+    """Return 1, and print the groups, if some grew by more than the options allow; 0 otherwise."""
+    if options.fail_over is None:
+        return 0
+    groups = changes(compare(old.samples, new.samples), options.by)
+    failing = [group for group in groups if group.change > options.fail_over]
+    for group in failing[:LISTED]:
+        name = group.stacks[0].stack.blamed.function if options.by is GroupBy.STACK else group.key
+        change = f"grew by {group.change:,}, which is more than {options.fail_over:,}"
+        print_message(f"{printable(name)}: {change} (--fail-over)")
+    if len(failing) > LISTED:
+        print_message(f"{len(failing) - LISTED} more grew by more than {options.fail_over:,} (--fail-over)")
+    return 1 if failing else 0
+
+
+def _printed(old: ComparedProfile, new: ComparedProfile, options: DiffOptions) -> str:
+    """Return the changes in the format of the options."""
+    stacks = compare(old.samples, new.samples)
     by_group = changes(stacks, options.by)
     if options.output == "folded":
-        printed = folded(stacks)
-    elif options.output == "json":
-        printed = json_text(as_json(old.total, new.total, by_group))
-    else:
-        printed = text(old, new, by_group, stacks, options)
-    sys.stdout.buffer.write(printed.encode("utf-8", "replace"))
-    sys.stdout.buffer.flush()
+        return folded(stacks)
+    if options.output == "json":
+        return json_text(as_json(old.total, new.total, by_group))
+    return text(old, new, by_group, stacks, options)
 
 
-def _body(source: str, index: int) -> str:
-    """Return the first (0) or last (-1) body of a folder; return any other source unchanged."""
-    path = Path(source)
-    if is_service(source) or not path.is_dir():
-        return source
-    try:
-        bodies = [file for file in path.iterdir() if BODY.fullmatch(file.name)]
-    except OSError as error:
-        raise ConfigError(f"{source}: {error.strerror or error}") from error
-    if not bodies:
-        raise ConfigError(f"{source}: has no file named <unix seconds>.txt or .pb, with or without .gz")
-    return str(sorted(bodies, key=lambda file: _time(file.name) or 0.0)[index])
-
-
-def _time(name: str) -> float | None:
-    match = BODY.fullmatch(name)
-    return float(match[1]) if match else None
-
-
-def _read(source: str, timeout: float, identifier: Identifier) -> ComparedProfile:
-    body = read(source, timeout)
-    profile = body.profile() if isinstance(body, Dump) else body
-    if isinstance(body, Dump) and body.truncated:
-        print_message(f"{source}: the dump is truncated")
-    time = Clock().time() if is_service(source) else _time(Path(source).name)
-    return ComparedProfile(
-        name=without_credentials(source), time=time, total=profile.total, samples=identifier.identify(profile)
+def difference(source: str, profile: Profile, options: DiffOptions) -> str:
+    """Return the changes in a difference of two profiles."""
+    identifier = Identifier(options.own_code)
+    old, new = (
+        ComparedProfile(name=f"{name} in {source}", time=None, total=part.total, samples=identifier.identify(part))
+        for name, part in (("decreases", _part(profile, -1)), ("increases", _part(profile, 1)))
     )
+    return _printed(old, new, options)
+
+
+def _part(profile: Profile, sign: int) -> Profile:
+    """Return the groups of a difference with counts of one sign, as positive counts."""
+    groups = tuple((trace, sign * count) for trace, count in profile.groups if sign * count > 0)
+    return Profile(sum(count for _, count in groups), groups)
 
 
 def text(
@@ -151,7 +143,7 @@ def _is_normal(row: GroupChange) -> bool:
 
 
 def _head(sign: str, style: str, profile: ComparedProfile) -> Text:
-    facts = f"  {profile.total} goroutines in {len(profile.samples)} stacks"
+    facts = f"  {counted(profile.total, 'goroutine')} in {counted(len(profile.samples), 'stack')}"
     if profile.time is not None and profile.time < YEAR_10000:
         facts += f", {format_time(profile.time)}"
     return Text.assemble((f"{sign} ", style), (printable(profile.name), f"bold {style}"), facts)

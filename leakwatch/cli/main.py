@@ -1,25 +1,41 @@
 """Entry point of the command line. Commands import their modules when they run, which keeps the daemon small."""
 
 import contextlib
+import re
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from leakwatch import __version__
-from leakwatch.cli.commands import causes, check, config, run, scrape, storage
+from leakwatch.cli.commands import causes, check, config, discover, run, scrape, storage, targets, testing
 from leakwatch.cli.terminal import print_message
 from leakwatch.errors import LeakwatchError, UsageError
 
+
+class _Group(TyperGroup):
+    """The commands, with messages about invalid values as in the rest of leakwatch."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; raises BadParameter."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = re.sub("^Input should be", "must be", error.message.removeprefix("Value error, "))
+            raise
+
+
 app = typer.Typer(
     name="leakwatch",
+    cls=_Group,
     help="Detects goroutine leaks in Go services, and reports where they are.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (run, scrape, check, causes, config, storage):
+for module in (run, scrape, check, testing, discover, targets, causes, config, storage):
     app.add_typer(module.commands)
 
 

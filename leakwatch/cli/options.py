@@ -1,19 +1,37 @@
 """Parts that several commands share: files in the package, and checks of option values."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from leakwatch.errors import UsageError
+from leakwatch.cli.terminal import print_message
+from leakwatch.errors import LeakwatchError, UsageError
 from leakwatch.settings.units import parse_duration
 
 OwnCode = Annotated[
     list[str] | None,
     typer.Option("--own-code", metavar="PREFIX", help="Prefix of functions that are own code; repeatable."),
 ]
+
+
+@contextlib.contextmanager
+def errors_exit_with_2() -> Iterator[None]:
+    """Report an expected error and exit with 2: status 1 is a result of the command."""
+    try:
+        yield
+    except UsageError:
+        raise  # exits with 2 in any command
+    except (LeakwatchError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        for line in str(error).splitlines():
+            print_message(line)
+        raise typer.Exit(2) from error
 
 
 def shipped(name: str) -> Path:

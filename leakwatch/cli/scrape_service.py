@@ -46,7 +46,9 @@ async def _hidden_functions(probe: SymbolProbe, profile: Profile) -> dict[int, s
 
 def _endpoint(job: ScrapeConfig, url: str) -> Endpoint:
     (target_group,) = job.static_configs
-    defaults = TargetDefaults(job=job.job_name, scheme=job.scheme, path=job.profile_path)
+    defaults = TargetDefaults(
+        job=job.job_name, scheme=job.scheme, path=job.profile_path, params=job.query_params()
+    )
     try:
         return endpoint({"__address__": target_group.targets[0]}, defaults)
     except DiscoveryError as error:

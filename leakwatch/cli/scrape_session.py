@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from leakwatch.cli.stack_table import Refresh
@@ -94,12 +94,22 @@ class ScrapeSession:
             raise UsageError("a target is given twice")
 
     @property
+    def scrape_targets(self) -> list[ScrapeTarget]:
+        """How the targets are scraped."""
+        return list(self._scrape_targets.values())
+
+    @property
     def targets(self) -> list[Target]:
         """The targets."""
         return list(self._scrape_targets)
 
-    async def run(self, is_over: IsOver, refresh: Refresh = lambda: None) -> None:
-        """Scrape each target until `is_over` returns true for it, or until SIGINT or SIGTERM.
+    async def run(
+        self,
+        is_over: IsOver,
+        refresh: Refresh = lambda: None,
+        finish: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Scrape each target until `is_over` returns true for it, then call `finish`; or until SIGINT or SIGTERM.
 
         `refresh` is called every `REFRESH` seconds and at the end.
         """
@@ -113,7 +123,7 @@ class ScrapeSession:
             SessionTarget(self._loop(scrape_target, lag, starts), now)
             for scrape_target in self._scrape_targets.values()
         ]
-        scraping = asyncio.gather(*(self._scrape(target, is_over) for target in self.session_targets))
+        scraping = asyncio.ensure_future(self._scrape_all(is_over, finish))
         try:
             with self._stopped_by_signals(scraping):
                 while not scraping.done():
@@ -128,8 +138,13 @@ class ScrapeSession:
             await asyncio.gather(*(target.loop.close() for target in self.session_targets))
         refresh()
 
+    async def _scrape_all(self, is_over: IsOver, finish: Callable[[], Awaitable[None]] | None) -> None:
+        await asyncio.gather(*(self._scrape(target, is_over) for target in self.session_targets))
+        if finish:
+            await finish()
+
     @contextlib.contextmanager
-    def _stopped_by_signals(self, scraping: "asyncio.Future[list[None]]") -> Iterator[None]:
+    def _stopped_by_signals(self, scraping: "asyncio.Future[None]") -> Iterator[None]:
         """Cancel `scraping` on SIGINT or SIGTERM."""
 
         def stop() -> None:

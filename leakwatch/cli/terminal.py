@@ -41,13 +41,17 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=False)
 
 
-def recorder(piped_width: int = PIPED_WIDTH) -> Console:
-    """Return a console that records its output for `recorded`, with the width and colours of standard output."""
+def recorder(piped_width: int = PIPED_WIDTH, *, plain: bool = False) -> Console:
+    """Return a console that records its output for `recorded`, with the width and colours of standard output.
+
+    `plain`: for a file, which has neither.
+    """
     from rich.console import Console
 
-    terminal = sys.stdout.isatty()
+    terminal = sys.stdout.isatty() and not plain
     width = None if terminal else piped_width
-    return Console(file=io.StringIO(), force_terminal=terminal or None, width=width, highlight=False)
+    forced = False if plain else terminal or None
+    return Console(file=io.StringIO(), force_terminal=forced, width=width, highlight=False)
 
 
 def recorded(console: Console) -> str:

@@ -75,7 +75,8 @@ class CsvRecording:
                 before = samples.get(stack.fingerprint)
                 samples[stack.fingerprint] = Sample(stack, count + (before.goroutines if before else 0))
             recorded.count_profile(time)
-            yield time, recorded.target, sum(sample.goroutines for sample in samples.values()), samples
+            total = sum(sample.goroutines for sample in samples.values())
+            yield Observation(time=time, target=recorded.target, total=total, samples=samples)
 
     def _rows(self, file: Iterator[str]) -> Iterator[tuple[float, int, int, int]]:
         """Yield time, target number, stack number and count of each valid row."""

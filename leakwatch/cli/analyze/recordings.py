@@ -7,6 +7,7 @@ from typing import Protocol
 
 from leakwatch.cli.analyze.spacing import Spacing, spacing
 from leakwatch.cli.symbol_files import Warn
+from leakwatch.detect.dumped import DumpedStacks
 from leakwatch.errors import quote
 from leakwatch.model import Samples, Target
 
@@ -14,8 +15,19 @@ YEAR_10000 = 253_402_300_800.0
 """Unix seconds. A later time is in another unit."""
 UNITS = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}
 
-Observation = tuple[float, Target, int, Samples]
-"""Time in unix seconds, target, total, samples."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One profile of a recording: its time in unix seconds, target, total and samples.
+
+    `dumps`: the full dumps from then until the next profile, with their times.
+    """
+
+    time: float
+    target: Target
+    total: int
+    samples: Samples
+    dumps: Sequence[tuple[float, DumpedStacks]] = ()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from leakwatch.cli.analyze.csv_file import CsvRecording
-from leakwatch.cli.analyze.folders import find
+from leakwatch.cli.analyze.folders import find_all
 from leakwatch.cli.analyze.recordings import (
     Observation,
     ProfileRecording,
@@ -15,8 +15,8 @@ from leakwatch.cli.analyze.recordings import (
 )
 from leakwatch.cli.symbol_files import Warn
 from leakwatch.cli.terminal import json_text
-from leakwatch.detect.growth import quarter_columns
 from leakwatch.detect.history import History
+from leakwatch.detect.quarters import quarter_columns
 from leakwatch.detect.windows import BLOCK_WINDOWS, HOUR_WINDOWS
 from leakwatch.errors import ConfigError
 from leakwatch.leaks.ignore import IgnoreRule, unmatched
@@ -79,7 +79,7 @@ def read(paths: Sequence[Path], own_code: Sequence[str], warn: Warn) -> list[Pro
                 raise ConfigError(f"{path}: {error.strerror}") from error
         else:
             folders.append(path)
-    recordings += find(folders, identifier, warn)
+    recordings += find_all(folders, identifier, warn)
     rename_overlapping(recordings, warn)
     return recordings
 
@@ -124,12 +124,14 @@ class Analyzer:
         )
 
     def _observe(self, observation: Observation) -> None:
-        time, target, total, samples = observation
+        time, target = observation.time, observation.target
         while self._removals and self._removals[-1][0] <= time:
             _, removed = self._removals.pop()
             self._record(self._pipeline.remove_target(removed, time))
         state = self._states[target] = self._pipeline.add_target(target)
-        self._record(self._pipeline.observe(state, time, total, samples))
+        self._record(self._pipeline.observe(state, time, observation.total, observation.samples))
+        for dumped_at, stacks in observation.dumps:
+            self._record(self._pipeline.observe_dump(state, dumped_at, stacks))
         history = state.history
         if target not in self._judged and _has_judged_window(history):
             self._judged.add(target)

@@ -12,11 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from leakwatch.cli import terminal
 from leakwatch.cli.analyze.replay import Advance, Analysis, Analyzer, read, to_json
 from leakwatch.cli.analyze.spacing import DEFAULT_BLOCK, Spacing, choose_block
+from leakwatch.cli.archives import unpacked
 from leakwatch.cli.leak_text import leak_lines
 from leakwatch.cli.symbol_files import Warn
 from leakwatch.cli.terminal import print_message
 from leakwatch.config import Config, read_config
-from leakwatch.detect.columns import SCRAPES_PER_BLOCK
+from leakwatch.detect.columns import MIN_STEPS, SCRAPES_PER_BLOCK
 from leakwatch.errors import ConfigError, UsageError
 from leakwatch.leaks.wording import format_time
 from leakwatch.model import Verdict
@@ -57,10 +58,10 @@ def run(
     paths: Sequence[Path], block: str | None, config_file: Path | None, *, as_json: bool, fail_on: str | None
 ) -> int:
     """Print the leaks in the recordings at `paths`, and return the exit status; raises ConfigError."""
-    with _warnings() as warn:
+    with _warnings() as warn, unpacked(paths) as folders:
         config = read_config(config_file) if config_file else Config()
         settings = config.judging()
-        recordings = read(paths, settings.own_code, warn)
+        recordings = read(folders, settings.own_code, warn)
         spacings = [target.spacing for recording in recordings for target in recording.targets]
         block_is_given = block is not None or "block" in config.detection.model_fields_set
         if block is not None:
@@ -114,10 +115,10 @@ def _print_sparse(analysis: Analysis) -> None:
     """Print the number of targets with too few profiles per block to see departures."""
     unjudged = {target.target for target, _ in analysis.unjudged}
     steps = [target.spacing.step for target in analysis.targets if target.target not in unjudged]
-    sparse = sum(SCRAPES_PER_BLOCK * step > analysis.block for step in steps)
+    sparse = sum(MIN_STEPS * step > analysis.block for step in steps)
     if sparse:
         print_message(
-            f"blocks of {format_duration(analysis.block)} hold fewer than {SCRAPES_PER_BLOCK} profiles of {sparse}"
+            f"blocks of {format_duration(analysis.block)} hold fewer than {MIN_STEPS} profiles of {sparse}"
             f" {'target' if sparse == 1 else 'targets'}: only stacks without departures could be judged there"
         )
 

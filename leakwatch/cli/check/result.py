@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from leakwatch.cli.check.regressions import BaselineComparison, Regression
+from leakwatch.detect.case import CONFIRM_BLOCKS
 from leakwatch.detect.columns import BLOCKS, SCRAPES_PER_BLOCK
-from leakwatch.detect.detector import CONFIRM_BLOCKS
-from leakwatch.detect.growth import quarter_columns
+from leakwatch.detect.comparison import MIN_GAIN
 from leakwatch.detect.history import History
+from leakwatch.detect.quarters import quarter_columns
 from leakwatch.detect.windows import BLOCK_WINDOWS
 from leakwatch.leaks.model import Leak
 from leakwatch.leaks.target_state import TargetState
+from leakwatch.leaks.wording import RateUnit
 from leakwatch.model import Target, Verdict
 from leakwatch.settings.units import exact_duration, format_duration
 
@@ -21,6 +24,17 @@ WHOLE: Final = next(window for window in BLOCK_WINDOWS if window.columns == BLOC
 GROWN: Final = 1.01  # ratio of block lengths; a doubled block is above it whatever rounding did
 RISE: Final = 0.75  # share of a window between the middles of its first and its last quarter
 NAMED: Final = 3  # services in the line about the plan
+UNIT: Final[RateUnit] = "min"
+"""Unit of all rates in sentences: a check takes minutes."""
+FASTEST: Final = 0.1  # seconds; at a shorter interval, even small services exceed the default cost limit
+STEP: Final = 0.01  # seconds; suggested intervals are multiples
+ENDED_EARLY: Final = "another target leaks, and --fail-fast ended the check"
+"""Why a target was not judged, which is not an error."""
+DUMP: Final = "age"  # the probe that shows how long goroutines wait, and their creators
+
+
+class TooShort(ValueError):  # noqa: N818  it is not an error of the check
+    """The duration of a check is too short to judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +49,11 @@ class CheckPlan:
     def slowest_rate(self) -> float:
         """The slowest leak that the check can detect, in goroutines per second."""
         return WHOLE.min_growth / (RISE * BLOCKS * self.block)
+
+    @property
+    def slowest_regression(self) -> float:
+        """The slowest growth that a comparison with a baseline can detect, in goroutines per second."""
+        return MIN_GAIN / (RISE * BLOCKS * self.block)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +93,10 @@ class Outcome:
     """Whether a signal ended the check early."""
     strict: bool = False
     """Whether a suspicion fails the check."""
+    comparison: BaselineComparison | None = None
+    """The comparison with the baseline, None without one."""
+    ended_early: bool = False
+    """Whether --fail-fast ended the check at the first leak."""
 
     @property
     def unjudged(self) -> list[TargetResult]:
@@ -83,20 +106,47 @@ class Outcome:
     @property
     def failures(self) -> list[Leak]:
         """The leaks that fail the check."""
-        return [*self.leaks, *(self.suspects if self.strict else ())]
+        if self.comparison is None:
+            return [*self.leaks, *(self.suspects if self.strict else ())]
+        return [leak for leak in (*self.leaks, *self.suspects) if self.comparison.fails(leak, strict=self.strict)]
+
+    @property
+    def regressions(self) -> list[Regression]:
+        """The stacks that fail the check without a verdict, the fastest first."""
+        return self.comparison.regressions((*self.leaks, *self.suspects)) if self.comparison else []
+
+    def failures_on(self, result: TargetResult) -> list[Leak]:
+        """Return the leaks on a target that fail the check."""
+        service, name = result.target.service, result.target.name
+        return [leak for leak in self.failures if leak.service == service and name in leak.targets]
+
+    def regressions_on(self, result: TargetResult) -> list[Regression]:
+        """Return the stacks of a target that fail the check without a verdict."""
+        return [regression for regression in self.regressions if regression.target == result.target]
+
+    @property
+    def word(self) -> str:
+        """The result in one word."""
+        return WORDS[self.status]
+
+    @property
+    def lacks_baseline(self) -> bool:
+        """Whether the baseline was not judged, so that no comparison is possible."""
+        comparison = self.comparison
+        return comparison is not None and any(target.target == comparison.baseline for target in self.unjudged)
 
     @property
     def status(self) -> int:
         """The exit status."""
-        if self.stopped:
+        if self.stopped or self.lacks_baseline:
             return UNKNOWN
-        if self.failures:
+        if self.failures or self.regressions:
             return LEAKS
         return UNKNOWN if self.unjudged else CLEAN
 
 
 def choose_plan(span: float, interval: float, block: float | None) -> CheckPlan:
-    """Return the plan of a check; raises ValueError if `span` is too short.
+    """Return the plan of a check; raises ValueError if a block is too short, and TooShort if `span` is.
 
     A verdict needs 24 blocks, and departures are visible only with 5 scrapes per block.
     """
@@ -107,13 +157,25 @@ def choose_plan(span: float, interval: float, block: float | None) -> CheckPlan:
             f" --interval {exact_duration(interval)} take {exact_duration(shortest)}"
         )
     needed = BLOCKS * (block or shortest)
-    if span < needed:
+    if span < round(needed, 3):
         given = f"--block {exact_duration(block)}" if block else f"--interval {exact_duration(interval)}"
-        raise ValueError(
+        raise TooShort(
             f"--for {exact_duration(span)}: too short to judge: {given} needs at least {exact_duration(needed)}"
             f" ({BLOCKS} blocks)"
         )
     return CheckPlan(span, interval, block or min(span / BLOCKS, max(LONGEST, shortest)))
+
+
+def sooner(span: float) -> tuple[float, float]:
+    """Return the duration and the interval of the check that is closest to `span` seconds."""
+    interval = max(STEP * int(span / (BLOCKS * SCRAPES_PER_BLOCK * STEP) + GROWN - 1), FASTEST)
+    return max(span, round(BLOCKS * SCRAPES_PER_BLOCK * interval, 3)), interval
+
+
+def missing_dump(leak: Leak) -> str:
+    """Return why the creators of a leak are unknown, "" if they are known or no dump was requested."""
+    reason = leak.findings.unavailable.get(DUMP, "")
+    return f"Creators are unknown: {reason}" if reason and not leak.findings.waiting else ""
 
 
 class WindowCoverage:
@@ -184,18 +246,36 @@ def conclusion(outcome: Outcome) -> str:
         parts.append(f"{len(outcome.unjudged)} of {len(outcome.targets)} targets not judged")
     if not outcome.leaks and judged:
         parts.insert(0, "no leak")
+    if outcome.comparison:
+        parts.insert(0, _regressions(outcome))
     scrapes = sum(target.scrapes for target in outcome.targets)
-    slowest = f"; leaks below {60 * plan.slowest_rate:.0f} goroutines a minute are not detected" if judged else ""
+    slowest_rate = plan.slowest_regression if outcome.comparison else plan.slowest_rate
+    slowest = f"; leaks below {60 * slowest_rate:.0f} goroutines a minute are not detected" if judged else ""
+    if outcome.ended_early:
+        slowest = "; ended at the first leak by --fail-fast"
     return (
         f"{', '.join(parts)}; checked for {exact_duration(round(span))}, {scrapes} scrapes,"
-        f" blocks of {exact_duration(plan.block)}{slowest}"
+        f" blocks of {seconds_text(plan.block)}{slowest}"
     )
+
+
+def _regressions(outcome: Outcome) -> str:
+    if outcome.lacks_baseline:
+        return "not compared: the baseline was not judged"
+    number = len(outcome.failures) + len(outcome.regressions)
+    return "1 regression" if number == 1 else f"{number or 'no'} regression{'s' if number else ''}"
+
+
+def seconds_text(seconds: float) -> str:
+    """Return a duration as people write it: "1.25s", not "1s250ms"; one below a second or of minutes is exact."""
+    exact = exact_duration(seconds)
+    return f"{seconds:.4g}s" if exact.endswith("ms") and seconds >= 1 else exact
 
 
 def plan_text(plan: CheckPlan, targets: Sequence[Target]) -> str:
     """Return the plan in one line."""
     names = ", ".join(target.service for target in targets[:NAMED]) + (" ..." if len(targets) > NAMED else "")
     return (
-        f"checking {names} for {exact_duration(plan.span)}, every {exact_duration(plan.interval)},"
-        f" in {int(plan.span / plan.block + 0.01)} blocks of {exact_duration(plan.block)}"
+        f"checking {names} for {exact_duration(plan.span)}, every {seconds_text(plan.interval)},"
+        f" in {int(plan.span / plan.block + 0.01)} blocks of {seconds_text(plan.block)}"
     )

@@ -1,49 +1,46 @@
-"""Runs `leakwatch check`: scrapes services for a limited time, shows progress, prints the outcome."""
+"""Runs `leakwatch check`: scrapes services for a limited time, shows progress, writes the outcome."""
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.text import Text
+from pathlib import Path
 
 from leakwatch.cli import terminal
-from leakwatch.cli.check.formats import to_github, to_json, to_junit
+from leakwatch.cli.check.dumps import request_dumps
+from leakwatch.cli.check.outputs import Output, check_writable, write
+from leakwatch.cli.check.progress import Progress
+from leakwatch.cli.check.regressions import BaselineComparison, compare_with
 from leakwatch.cli.check.result import (
-    CLEAN,
+    ENDED_EARLY,
+    LEAKS,
+    UNIT,
     UNKNOWN,
     CheckPlan,
     Outcome,
     TargetResult,
+    TooShort,
     WindowCoverage,
     choose_plan,
-    conclusion,
-    plan_text,
+    sooner,
     split_by_verdict,
     why_unjudged,
 )
-from leakwatch.cli.leak_text import COLOURS, leak_lines
 from leakwatch.cli.logging import configure
 from leakwatch.cli.scrape_session import ScrapeSession, SessionSettings, SessionTarget
-from leakwatch.cli.stack_table import Refresh, stack_table
 from leakwatch.config import Config, read_config
-from leakwatch.detect.detector import CONFIRM_BLOCKS
-from leakwatch.errors import UsageError
-from leakwatch.leaks.model import Event
+from leakwatch.detect.case import CONFIRM_BLOCKS
+from leakwatch.errors import UsageError, quote, without_credentials
+from leakwatch.leaks.model import Event, Leak
+from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.wording import headline
 from leakwatch.model import Verdict
-from leakwatch.profile.escape import escaped, printable
+from leakwatch.profile.escape import escaped
 from leakwatch.scrape.probes.config import ProbeSettings
 from leakwatch.settings.units import exact_duration
 
-ROWS = 12
 SILENT = 3  # blocks without a successful scrape, after which too few blocks are left to judge
-DEPTH = 12  # folders at the start of a path that may not be in the repository
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,42 +53,58 @@ class CheckOptions:
     timeout: float
     cost_limit: float
     config: Path | None
-    output: str
+    outputs: Sequence[Output]
     strict: bool
+    fail_fast: bool = False
+    """Whether the first leak ends the check."""
+    dump_limit: int | None = 1000
+    """Largest number of goroutines of a leaking process for a full dump, None for no dump."""
     own_code: tuple[str, ...] = ()
+    against: str | None = None
+    """The URL of the baseline, written as those of the checked services."""
 
 
 def run(urls: Sequence[str], options: CheckOptions) -> int:
-    """Check the services at `urls`, print the outcome, and return the exit status; raises ConfigError."""
+    """Check the services at `urls`, write the outcome, and return the exit status; raises ConfigError."""
     configure("error")
-    try:
-        plan = choose_plan(options.span, options.interval, options.block)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    plan = _plan(urls, options)
+    check_writable(options.outputs)
     config = read_config(options.config) if options.config else Config()
     detection = config.judging()
-    detection = replace(detection, block=plan.block, own_code=(*detection.own_code, *options.own_code))
+    own_code = (*detection.own_code, *options.own_code)
+    detection = replace(detection, block=plan.block, own_code=own_code, rate_unit=UNIT)
     settings = SessionSettings(
         interval=options.interval,
         timeout=options.timeout,
         cost_limit=options.cost_limit,
         probes=ProbeSettings(full_dump="off"),
     )
-    check = Check(ScrapeSession(urls, detection, settings, _print_events), plan, options)
+    check = Check(_session(urls, options.against, detection, settings), plan, options)
     outcome = asyncio.run(check.run())
-    sys.stdout.buffer.write(_formatted(outcome, options.output).encode("utf-8", "replace"))
-    sys.stdout.buffer.flush()
-    return outcome.status
+    return outcome.status if write(outcome, options.outputs) else outcome.status or UNKNOWN
 
 
-def _formatted(outcome: Outcome, output: str) -> str:
-    if output == "json":
-        return to_json(outcome)
-    if output == "junit":
-        return to_junit(outcome)
-    if output == "github":
-        return to_github(outcome, _repository_path)
-    return text(outcome)
+def _plan(urls: Sequence[str], options: CheckOptions) -> CheckPlan:
+    """Return the plan; raises UsageError, with the command of a check that has about the wanted duration."""
+    try:
+        return choose_plan(options.span, options.interval, options.block)
+    except TooShort as error:
+        span, interval = map(exact_duration, sooner(options.span))
+        words = ["leakwatch", "check", *map(without_credentials, urls), "--for", span, "--interval", interval]
+        raise UsageError(f"{error}; for a result after {span}: {shlex.join(words)}") from error
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _session(
+    urls: Sequence[str], against: str | None, detection: DetectionSettings, settings: SessionSettings
+) -> ScrapeSession:
+    """Return the session of all targets, the baseline last; raises UsageError if it has the service of another."""
+    session = ScrapeSession([*urls, *([against] if against else [])], detection, settings, _print_events)
+    if against and session.targets[-1].service in {target.service for target in session.targets[:-1]}:
+        service = session.targets[-1].service  # verdicts of a service would be those of both builds
+        raise UsageError(f"--against: {quote(service)} is also the service of a checked URL: use another name")
+    return session
 
 
 class Check:
@@ -100,30 +113,62 @@ class Check:
     def __init__(self, session: ScrapeSession, plan: CheckPlan, options: CheckOptions) -> None:
         self._session = session
         self._plan = plan
-        self._strict = options.strict
-        self._timeout = options.timeout
+        self._options = options
         self._patience = max(options.timeout, SILENT * plan.block)
+        self._baseline = session.targets[-1] if options.against else None
         self._coverage = {target: WindowCoverage() for target in session.targets}
+        self._ended_early = False
 
     async def run(self) -> Outcome:
         """Return the outcome."""
-        with self._live() as refresh:
-            await self._session.run(self._is_over, refresh)
-        leaks, suspects = split_by_verdict(self._session.pipeline.open_leaks())
+        with Progress(self._session, self._plan).live() as refresh:
+            await self._session.run(self._is_over, refresh, self._request_dumps)
+        return self._outcome()
+
+    def _outcome(self) -> Outcome:
+        leaks, suspects = self._leaks()
         return Outcome(
             plan=self._plan,
             targets=[self._result(target) for target in self._session.session_targets],
             leaks=leaks,
             suspects=suspects,
             stopped=self._session.stopped,
-            strict=self._strict,
+            strict=self._options.strict,
+            comparison=self._comparison(),
+            ended_early=self._ended_early,
         )
+
+    def _leaks(self) -> tuple[list[Leak], list[Leak]]:
+        """Return the confirmed and the suspected leaks, without those of the baseline."""
+        baseline = self._baseline.service if self._baseline else None
+        return split_by_verdict([leak for leak in self._session.pipeline.open_leaks() if leak.service != baseline])
+
+    async def _request_dumps(self) -> None:
+        """Request full dumps of the targets that fail the check."""
+        outcome, limit = self._outcome(), self._options.dump_limit
+        if outcome.status == LEAKS and limit is not None:
+            await request_dumps(self._session, outcome.failures, limit)
+
+    def _is_certain(self) -> bool:
+        """Return whether --fail-fast ends the check now: a leak fails it, whatever follows."""
+        if self._options.fail_fast and not self._ended_early:
+            leaks, suspects = self._leaks()
+            self._ended_early = bool(leaks or (self._options.strict and suspects))
+        return self._ended_early
+
+    def _comparison(self) -> BaselineComparison | None:
+        if self._baseline is None:
+            return None
+        *states, baseline = (self._session.pipeline.add_target(target) for target in self._session.targets)
+        return compare_with(baseline, states)
 
     def _is_over(self, target: SessionTarget) -> bool:
         now, coverage = self._session.clock.stopwatch(), self._coverage[target.loop.state.target]
         coverage.update(self._session.pipeline.add_target(target.loop.state.target).history)
+        if self._is_certain():
+            return True
         if target.first_success is None:
-            return now - target.start >= self._timeout
+            return now - target.start >= self._options.timeout
         if now - target.last_success >= self._patience:
             return True
         span = now - target.first_success
@@ -139,6 +184,9 @@ class Check:
             why = f"no scrape succeeded: {error or 'the check was stopped before the first response'}"
         elif self._coverage[state.target].is_sufficient and not state.process_tracker.mixed:
             why = ""
+        elif self._ended_early and not state.process_tracker.mixed:
+            leaking = self._session.pipeline.leaks_on(state.target)
+            why = "" if leaking else ENDED_EARLY
         else:
             why = why_unjudged(
                 state,
@@ -161,31 +209,6 @@ class Check:
             notes=tuple(_notes(state.restarts, failed, state.history.folded_stacks)),
         )
 
-    @contextmanager
-    def _live(self) -> Iterator[Refresh]:
-        """Return a function that updates the progress display."""
-        console = Console(stderr=True, highlight=False)
-        if not console.is_terminal:
-            terminal.print_message(plan_text(self._plan, self._session.targets))
-            yield lambda: None
-            return
-        with Live(console=console, auto_refresh=False, transient=True) as display:
-            yield lambda: display.update(self._picture(console.width), refresh=True)
-
-    def _picture(self, width: int) -> Group:
-        targets, span = self._session.session_targets, self._plan.span
-        starts = [target.first_success for target in targets if target.first_success is not None]
-        done = min(max(self._session.clock.stopwatch() - min(starts), 0.0), span) if starts else 0.0
-        bar = ProgressBar(total=span, completed=done, width=min(width, 40))
-        progress = Text(f"{exact_duration(int(done))} of {exact_duration(span)}")
-        errors = [
-            terminal.styled(f"{target.loop.state.target.name}: {target.loop.state.health.error}", "yellow")
-            for target in targets
-            if target.loop.state.health.error
-        ]
-        plan = Text(printable(plan_text(self._plan, self._session.targets)), "dim")
-        return Group(plan, bar, progress, *errors, stack_table(self._session.pipeline.targets.values(), ROWS))
-
 
 def _notes(restarts: int, failed: int, folded: int) -> Iterator[str]:
     if restarts:
@@ -203,40 +226,3 @@ def _print_events(events: list[Event]) -> None:
     for event in events:
         if event.leak.verdict is not Verdict.NORMAL:
             terminal.print_message(headline(event.leak))
-
-
-def text(outcome: Outcome) -> str:
-    """Return each target, each leak with its reason and its stack, and the conclusion."""
-    console = terminal.recorder(160)
-    for result in outcome.targets:
-        line = terminal.styled(result.name, "bold")
-        span = exact_duration(round(result.span))
-        line.append(f": {result.goroutines} goroutines, {result.scrapes} scrapes in {span}")
-        line.append(f"; not judged: {result.why_unjudged}" if result.why_unjudged else "", "yellow")
-        console.print(line, soft_wrap=True)
-        for note in result.notes:
-            console.print(Text(f"  {note}"), soft_wrap=True)
-    for leak in (*outcome.leaks, *outcome.suspects):
-        console.print()
-        for row in leak_lines(leak, leak.verdict):
-            console.print(row, soft_wrap=True)
-    if outcome.suspects:
-        console.print()
-        console.print("A longer --for confirms or clears a suspicion.", soft_wrap=True)
-    console.print()
-    style = {CLEAN: "bold green", UNKNOWN: "bold yellow"}.get(outcome.status, COLOURS[Verdict.LEAKING])
-    console.print(Text(conclusion(outcome), style), soft_wrap=True)
-    return terminal.recorded(console)
-
-
-def _repository_path(file: str) -> str:
-    """Return the part of a path that exists below the current folder, "" if none does.
-
-    A build usually runs in another folder than the check.
-    """
-    parts = PurePosixPath(file.replace("\\", "/")).parts
-    for start in range(min(len(parts), DEPTH)):
-        path = PurePosixPath(*parts[start:])
-        if not path.is_absolute() and ".." not in path.parts and Path(path).is_file():
-            return str(path)
-    return ""

@@ -27,7 +27,7 @@ def list_causes(*, file: Added = None) -> None:
 def show(
     name: Annotated[str, typer.Argument(metavar="ID", help="The id of a cause.")], *, file: Added = None
 ) -> None:
-    """Print one cause: how it is recognised, what to look for, and the fix."""
+    """Print one cause with its rules and its fix."""
     from leakwatch.causes.catalogue import read
     from leakwatch.cli.cause_text import described, find
 
@@ -43,14 +43,14 @@ def run_test(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="File of causes.")],
     profile: Annotated[str, typer.Argument(metavar="PROFILE", help="Saved profile or URL, or - for stdin.")],
     *,
-    least: Annotated[int, typer.Option(min=1, help="Goroutines of a stack from which it counts.")] = 1,
+    least: Annotated[int, typer.Option(min=1, help="Smallest number of goroutines of a stack.")] = 1,
 ) -> None:
-    """Print which stacks of a profile the causes of a file match, and which other causes match there.
+    """Print the stacks that the causes of a file match.
 
-    The exit status is 1 if no cause of the file matches.
+    Other causes that match the same stacks are printed, too. The exit status is 1 if no cause of the file matches.
     """
     from leakwatch.cli.cause_text import tested
-    from leakwatch.cli.scrape_once import read
+    from leakwatch.cli.sources import read
 
     text, has_match = tested(file, read(profile, timeout=10.0), least)
     typer.echo(text, nl=False)

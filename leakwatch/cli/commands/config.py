@@ -12,10 +12,18 @@ commands = typer.Typer()
 
 @commands.command(epilog="\b\nExamples:\n  leakwatch check-config leakwatch.yml")
 def check_config(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
-    """Check a configuration file."""
+    """Check a configuration file.
+
+    A pattern of file_sd_configs that matches no file is a warning: the file may be written later.
+    """
+    from leakwatch.cli.terminal import print_message
     from leakwatch.config import load
 
-    typer.echo(f"{file}: good: {load(file).summary}")
+    config = load(file)
+    typer.echo(f"{file}: good: {config.summary}")
+    for job in config.scrape_configs:
+        for pattern in (pattern for files in job.file_sd_configs for pattern in files.unmatched()):
+            print_message(f"{file}: warning: job {job.job_name}: file_sd_configs: {pattern} matches no file")
 
 
 @commands.command(epilog="\b\nExamples:\n  leakwatch check-web-config web.yml")

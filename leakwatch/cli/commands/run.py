@@ -69,7 +69,7 @@ StoragePath = Annotated[
         "--storage.path",
         metavar="DIR",
         envvar="LEAKWATCH_STORAGE_PATH",
-        help='Folder for the state over restarts; "" keeps it in memory.',
+        help='Folder in which the state is saved; "" keeps it in memory.',
     ),
 ]
 ShardOption = Annotated[
@@ -78,7 +78,7 @@ ShardOption = Annotated[
 ]
 WarmFrom = Annotated[
     str | None,
-    typer.Option("--warm-from", metavar="URL", help="Prometheus that fills the histories at the start."),
+    typer.Option("--warm-from", metavar="URL", help="Prometheus from which to load the histories."),
 ]
 
 
@@ -94,7 +94,8 @@ class Level(StrEnum):
 @commands.command(
     epilog="\b\nExamples:\n  leakwatch run --target shop=http://127.0.0.1:6060\n"
     "  leakwatch run --target shop=http://10.0.0.1:6060 --target shop=http://10.0.0.2:6060\n"
-    "  leakwatch run --config leakwatch.yml --listen 0.0.0.0:9979"
+    "  leakwatch run --config leakwatch.yml --listen 0.0.0.0:9979\n"
+    "  leakwatch run    # in a sidecar: the services of the pod"
 )
 def run(  # noqa: PLR0913  each is an option
     *,
@@ -112,9 +113,11 @@ def run(  # noqa: PLR0913  each is an option
     storage_path: StoragePath = None,
     log_level: Annotated[Level, typer.Option(help="Lowest level of the logged events.")] = Level.INFO,
 ) -> None:
-    """Run the daemon."""
-    if config is None and not target:
-        raise UsageError("nothing to watch: give --config FILE or --target URL")
+    """Run the daemon.
+
+    Without a configuration and a target, it probes the listening ports of this host or pod, with one GET request
+    each, and watches the services with net/http/pprof that respond.
+    """
     values: dict[tuple[str, str], str | bool | list[str] | None] = {
         ("web", "listen"): listen,
         ("web", "external_url"): external_url,
@@ -142,16 +145,34 @@ def _serve(
         from leakwatch.cli.logging import configure
         from leakwatch.config import Config, Overrides, load
         from leakwatch.daemon import Daemon
+        from leakwatch.settings.file_changes import FileChanges
         from leakwatch.web.server.web_config_file import WebFile
 
     configure(level)
+    if file is None and not targets:
+        targets = _local_targets(values["web", "listen"])
     options = Overrides(targets, values)
 
     def read_config() -> Config:
         return load(file, options) if file else Config().override(options).with_storage(None)
 
     gc.set_threshold(*GC_THRESHOLDS)
-    asyncio.run(Daemon(read_config, WebFile(web_config), _own_shard(shard)).run())
+    changes = FileChanges(file)  # before the file is read
+    daemon = Daemon(read_config, WebFile(web_config), _own_shard(shard))
+    daemon.reload_when_changed(changes)
+    asyncio.run(daemon.run())
+
+
+def _local_targets(listen: "Value | None") -> list[str]:
+    """Return the URLs of the services at the listening ports; raises UsageError if there is none."""
+    import asyncio
+
+    from leakwatch.cli.local_services import local_targets
+    from leakwatch.scrape.local_sockets import listening_sockets
+    from leakwatch.web.server.config import WebConfig
+
+    port = str(listen or WebConfig().listen).rpartition(":")[2]
+    return asyncio.run(local_targets(int(port) if port.isdigit() else 0, listening_sockets))
 
 
 @contextlib.contextmanager

@@ -1,12 +1,13 @@
 """Commands that print profiles: `scrape` and `diff`."""
 
+import contextlib
 import sys
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from leakwatch.cli.options import OwnCode, check_positive, check_share, seconds
+from leakwatch.cli.options import OwnCode, check_share, errors_exit_with_2, seconds
 from leakwatch.errors import UsageError
 from leakwatch.profile.grouping import GroupBy
 
@@ -37,12 +38,15 @@ class ScrapeFormat(StrEnum):
     PPROF = "pprof"
 
 
+Timeout = Annotated[str, typer.Option(metavar="DURATION", help="Time to wait for a service.")]
 FullDump = Annotated[
     bool, typer.Option("--full-dump", help="Fetch debug=2, which has waiting times and creators.")
 ]
 FullDumpLimit = Annotated[
     int, typer.Option(help="With --full-dump: largest number of goroutines; the service stops meanwhile.")
 ]
+WhichDump = Annotated[str, typer.Option(metavar="N|all|last", help="Dump to print, if a file has several.")]
+Span = Annotated[str | None, typer.Option("--for", metavar="DURATION", help="With --watch: time until the end.")]
 CostLimit = Annotated[
     float, typer.Option(metavar="SHARE", help="With --watch: limit, as a share of one core of the service.")
 ]
@@ -53,57 +57,65 @@ CostLimit = Annotated[
     "  curl -s 'http://127.0.0.1:6060/debug/pprof/goroutine?debug=1' | leakwatch scrape -\n"
     "  leakwatch scrape http://127.0.0.1:6060 --format folded | flamegraph.pl > goroutines.svg\n"
     "  curl -s 'http://127.0.0.1:6060/debug/pprof/goroutine?debug=2' > dump.txt; leakwatch scrape dump.txt\n"
+    "  journalctl -u shop | leakwatch scrape -    # the last dump in a log; --dump all shows each\n"
     "  leakwatch scrape http://127.0.0.1:6060 --full-dump\n"
     "  leakwatch scrape http://127.0.0.1:6060 --watch --sort count\n"
     "  leakwatch scrape old.txt --format pprof > old.pb.gz; go tool pprof -top old.pb.gz"
 )
 def scrape(  # noqa: PLR0913  each is an option
-    source: Annotated[str, typer.Argument(metavar="URL|FILE", help="Service, saved profile, or - for stdin.")],
+    source: Annotated[
+        str, typer.Argument(metavar="URL|FILE", help="Service, saved profile, dump or log, or - for stdin.")
+    ],
     *,
     by: Annotated[GroupBy, typer.Option(help="Grouping of the stacks.")] = GroupBy.STACK,
     output: Annotated[ScrapeFormat, typer.Option("--format", help="Output format.")] = ScrapeFormat.TABLE,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the service.")] = 10.0,
+    timeout: Timeout = "10s",
     limit: Annotated[int, typer.Option(help="Rows of the table; 0 for all.")] = 30,
     own_code: OwnCode = None,
+    dump: WhichDump = "last",
     full_dump: FullDump = False,
     full_dump_limit: FullDumpLimit = 1000,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Scrape repeatedly, until Ctrl-C.")] = False,
     interval: Annotated[str, typer.Option(metavar="DURATION", help="With --watch: interval.")] = "1s",
-    span: Annotated[
-        str | None, typer.Option("--for", metavar="DURATION", help="With --watch: time until the end.")
-    ] = None,
+    span: Span = None,
     sort: Annotated[TableOrder, typer.Option(help="With --watch: order of the rows.")] = TableOrder.GROWTH,
     cost_limit: CostLimit = 0.05,
 ) -> None:
-    """Print the stacks of a service or a saved profile."""
-    check_positive("--timeout", timeout)
+    """Print the stacks of a service, or of a dump or log."""
+    patience = seconds("--timeout", timeout)
     _check_limit(limit)
     if watch:
-        if full_dump:
-            raise UsageError("--full-dump cannot be combined with --watch: a full dump is too expensive to repeat")
-        if output is not ScrapeFormat.TABLE or by is not GroupBy.STACK:
-            raise UsageError("--watch shows a table of stacks: it cannot be combined with --by or --format")
-        _watch(source, span, interval, timeout, cost_limit, limit, sort)
+        _check_watch(full_dump=full_dump, is_table=output is ScrapeFormat.TABLE and by is GroupBy.STACK)
+        _watch(source, span, interval, patience, cost_limit, limit, sort)
         return
     if span is not None:
         raise UsageError("--for needs --watch")
-    from leakwatch.cli import scrape_once
+    from leakwatch.cli.scrape_once import ScrapeOptions, printed
+    from leakwatch.cli.sources import is_service, load
 
-    if full_dump and not scrape_once.is_service(source):
+    if full_dump and not is_service(source):
         raise UsageError("--full-dump needs the URL of a service; a saved dump needs no option")
-    profile = scrape_once.read(source, timeout, full_dump_limit if full_dump else None)
     if output is ScrapeFormat.PPROF and sys.stdout.isatty():
         raise UsageError("pprof format is binary: redirect it to a file")
-    sys.stdout.buffer.write(scrape_once.render(profile, by, output.value, limit, own_code or ()))
+    file = load(source, patience, full_dump_limit if full_dump else None)
+    options = ScrapeOptions(by=by, output=output.value, limit=limit, own_code=tuple(own_code or ()))
+    sys.stdout.buffer.write(printed(source, file, dump, options))
     sys.stdout.buffer.flush()
+
+
+def _check_watch(*, full_dump: bool, is_table: bool) -> None:
+    if full_dump:
+        raise UsageError("--full-dump cannot be combined with --watch: a full dump is too expensive to repeat")
+    if not is_table:
+        raise UsageError("--watch shows a table of stacks: it cannot be combined with --by or --format")
 
 
 def _watch(
     source: str, span: str | None, interval: str, timeout: float, cost_limit: float, limit: int, sort: TableOrder
 ) -> None:
     """Show a live table; raises UsageError."""
-    from leakwatch.cli.scrape_once import is_service
     from leakwatch.cli.scrape_watch import TableOptions, run
+    from leakwatch.cli.sources import is_service
 
     if not is_service(source):
         raise UsageError("--watch needs the URL of a service")
@@ -123,29 +135,51 @@ def _watch(
     epilog="\b\nExamples:\n  leakwatch diff old.txt new.txt\n"
     "  leakwatch diff yesterday.pb.gz http://127.0.0.1:6060 --by site\n"
     "  leakwatch diff shop/10.0.0.1/    # the first and the last profile in a folder\n"
-    "  leakwatch diff old.txt new.txt --format folded | flamegraph.pl > grown.svg"
+    "  leakwatch diff vault-debug.tar.gz    # or in an archive, or in a file with several dumps\n"
+    "  leakwatch diff old.txt new.txt --format folded | flamegraph.pl > grown.svg\n"
+    "  leakwatch diff before.txt after.txt --fail-over 20\n\n"
+    "\b\nExit status with --fail-over: 0 nothing grew by more, 1 a stack did, 2 a profile could not be read."
 )
-def diff(
+def diff(  # noqa: PLR0913  each is an option
     old: Annotated[
-        str, typer.Argument(metavar="OLD", help="Service, saved profile, folder of profiles, or - for stdin.")
+        str,
+        typer.Argument(
+            metavar="OLD", help="Service, saved profile, dump or log, folder, archive, or - for stdin."
+        ),
     ],
     new: Annotated[
-        str | None, typer.Argument(metavar="NEW", help="The same; not needed if OLD is a folder.")
+        str | None,
+        typer.Argument(metavar="NEW", help="The same; not needed if OLD has several profiles."),
     ] = None,
     *,
     by: Annotated[GroupBy, typer.Option(help="Grouping of the stacks.")] = GroupBy.STACK,
     output: Annotated[DiffFormat, typer.Option("--format", help="Output format.")] = DiffFormat.TEXT,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for a service.")] = 10.0,
+    timeout: Timeout = "10s",
     limit: Annotated[int, typer.Option(help="Rows of the text; 0 for all.")] = 30,
     own_code: OwnCode = None,
+    fail_over: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Exit with 1 if a stack (or group of --by) grew by more than N goroutines."
+        ),
+    ] = None,
 ) -> None:
     """Print what grew between two profiles of a service."""
     from leakwatch.cli.diff import DiffOptions, run
 
-    check_positive("--timeout", timeout)
     _check_limit(limit)
-    options = DiffOptions(by=by, output=output.value, limit=limit, timeout=timeout, own_code=tuple(own_code or ()))
-    run((old, new), options)
+    if fail_over is not None and fail_over < 0:
+        raise UsageError(f"--fail-over {fail_over}: must be 0 or more")
+    options = DiffOptions(
+        by=by,
+        output=output.value,
+        limit=limit,
+        timeout=seconds("--timeout", timeout),
+        own_code=tuple(own_code or ()),
+        fail_over=fail_over,
+    )
+    with errors_exit_with_2() if fail_over is not None else contextlib.nullcontext():
+        sys.exit(run((old, new), options))
 
 
 def _check_limit(limit: int) -> None:

@@ -74,7 +74,7 @@ def import_(
 ) -> None:
     """Copy the services of a file into a folder that no daemon uses.
 
-    Of two states of a service the one that was saved later stays.
+    If both have a state of a service, the state that was saved later stays.
     """
     from leakwatch.cli.storage_info import imported_lines
     from leakwatch.clock import Clock

@@ -22,6 +22,8 @@ from tests.support.terminals import Terminal
 
 RECORDED = Path(__file__).parents[2] / "profiles"
 ESCAPES = "main.\x1b]0;owned\x07\x1b[31m\u202e\x9b2J\n::error::x;y"
+HERE = Path(__file__).parent
+ALONE = RECORDED / "1.27" / "goroutine.debug2.txt"
 COMMAND = [sys.executable, "-m", "leakwatch", "diff"]
 
 
@@ -93,6 +95,26 @@ def test_groups(two: tuple[Path, Path], by: str, key: str) -> None:
     assert key in diff(*two, "--by", by)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "messages"),
+    [
+        (("--fail-over", "335"), 0, []),
+        (("--fail-over", "334"), 1, ["main.grows: grew by 335, which is more than 334"]),
+        (("--fail-over", "0"), 1, ["main.grows: grew by 335", "main.comes: grew by 20, which is more than 0"]),
+        (("--fail-over", "345", "--by", "origin"), 1, ["main.serve: grew by 350, which is more than 345"]),
+        (("--fail-over", "10", "--format", "json", "--limit", "1"), 1, ["main.grows: ", "main.comes: grew by 20"]),
+    ],
+)
+def test_fail_over(two: tuple[Path, Path], arguments: tuple[str, ...], status: int, messages: list[str]) -> None:
+    """The status is 1 if a group of --by grew by more than N; standard error has each such group."""
+    completed = run_command("diff", *two, *arguments)
+    lines = completed.stderr.decode().splitlines()
+    assert (completed.returncode, len(lines)) == (status, len(messages))
+    for line, message in zip(lines, messages, strict=True):
+        assert line.startswith(f"leakwatch: {message}")
+    assert completed.stdout
+
+
 def test_json_has_every_change(two: tuple[Path, Path]) -> None:
     """The JSON has marks, counts and frames of each stack that changed."""
     found = json.loads(diff(*two, "--format", "json"))
@@ -153,7 +175,7 @@ def test_a_folder_is_its_first_and_last_profile(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not a profile")
     printed = diff(tmp_path)
     assert "total +4, 1h later: 1 stack grew by 4" in printed
-    assert f"--- {tmp_path}/999999999.pb.gz  1 goroutines in 1 stacks, 2001-09-09 01:46:39 UTC" in printed
+    assert f"--- {tmp_path}/999999999.pb.gz  1 goroutine in 1 stack, 2001-09-09 01:46:39 UTC" in printed
     assert "total -4, 1h earlier" in diff(tmp_path / "1000003599.pb.gz", tmp_path / "999999999.pb.gz")
 
 
@@ -231,17 +253,34 @@ def test_many_stacks() -> None:
     ("arguments", "status", "message"),
     [
         (["none.txt", "none.txt"], 1, "none.txt: No such file or directory"),
-        (["none.txt"], 2, "none.txt: without NEW, OLD must be a folder of profiles"),
+        (
+            [ALONE],
+            2,
+            "goroutine.debug2.txt: without NEW, OLD must be a folder of profiles, or a file with several",
+        ),
         (["-", "-"], 2, "only one of OLD and NEW can be standard input"),
-        (["/", "/"], 1, "/: has no file named <unix seconds>.txt or .pb, with or without .gz"),
+        ([HERE, HERE], 1, "cli: has no file named <unix seconds>.txt or .pb, with or without .gz"),
         (["http://user:hunter2@127.0.0.1:1", "-"], 1, "http://127.0.0.1:1: Connection refused"),
         (["127.0.0.1:1", "-"], 1, "127.0.0.1:1: Connection refused"),
         (["a", "b", "--limit", "-1"], 2, "--limit -1: must be 0 or more"),
-        (["a", "b", "--timeout", "0"], 2, "--timeout 0: must be"),
+        (["a", "b", "--timeout", "0s"], 2, "--timeout 0: must be"),
+        (["a", "b", "--fail-over", "-1"], 2, "--fail-over -1: must be 0 or more"),
+        (["a", "b", "--fail-over", "1"], 2, "a: No such file or directory; for a service, add its port: a:6060"),
     ],
-    ids=["missing", "alone", "stdin twice", "folder", "refused", "no scheme", "limit", "timeout"],
+    ids=[
+        "missing",
+        "alone",
+        "stdin twice",
+        "folder",
+        "refused",
+        "no scheme",
+        "limit",
+        "timeout",
+        "gate",
+        "gate missing",
+    ],
 )
-def test_invalid_sources(arguments: list[str], status: int, message: str) -> None:
+def test_invalid_sources(arguments: list[str | Path], status: int, message: str) -> None:
     """The error is one line that names the source, without traceback, secret or output."""
     done = run_command("diff", *arguments)
     assert (done.returncode, done.stdout) == (status, b"")

@@ -49,7 +49,7 @@ def test_tables_in_a_pipe(loop: VirtualLoop) -> None:
         (["file.txt"], "--watch needs the URL of a service"),
         (["http://x:1", "--format", "json"], "it cannot be combined with --by or --format"),
         (["http://x:1", "--for", "x"], "--for: 'x' is not a duration"),
-        (["http://127.0.0.1:1", "--timeout", "5"], "127.0.0.1:1: Connection refused"),
+        (["http://127.0.0.1:1", "--timeout", "5s"], "127.0.0.1:1: Connection refused"),
     ],
     ids=["file", "format", "for", "down"],
 )

@@ -533,7 +533,7 @@ def test_too_few_profiles(tmp_path: Path) -> None:
     (folder / f"{START + 4800}.txt").write_bytes(render(body({"leak": 50_010})))
     status, _, said = run(folder)
     assert status == 0
-    few = "blocks of 10m hold fewer than 5 profiles of 1 target"
+    few = "blocks of 10m hold fewer than 3 profiles of 1 target"
     assert said == [f"leakwatch: {few}: only stacks without departures could be judged there"]
 
 

@@ -10,19 +10,23 @@ import pytest
 
 from leakwatch.cli.check.formats import to_github, to_json, to_junit
 from leakwatch.cli.check.result import (
+    ENDED_EARLY,
     Outcome,
     TargetResult,
     WindowCoverage,
     choose_plan,
     conclusion,
+    plan_text,
+    sooner,
     split_by_verdict,
     why_unjudged,
 )
-from leakwatch.cli.check.session import text
+from leakwatch.cli.check.text import text
 from leakwatch.detect.history import History
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.model import Frame, Target, Verdict
 from leakwatch.pipeline import Pipeline
+from leakwatch.settings.units import exact_duration, parse_duration
 from tests.support.leaking import leak
 
 PLAN = choose_plan(120, 1, None)
@@ -75,6 +79,22 @@ def test_a_plan_that_is_too_short(span: float, interval: float, block: float | N
     """The error names the option, and the time that a check needs."""
     with pytest.raises(ValueError, match=re.escape(message)):
         choose_plan(span, interval, block)
+
+
+@pytest.mark.parametrize("span", [*range(12, 120), 34.8, 1000])
+def test_the_suggested_check_is_valid(span: float) -> None:
+    """The suggested interval makes the duration sufficient, as the command line reads it."""
+    suggested, interval = sooner(span)
+    assert suggested == span
+    assert choose_plan(span, parse_duration(exact_duration(interval)), None).span == span
+
+
+def test_durations_of_blocks() -> None:
+    """The plan and the conclusion write seconds with decimals."""
+    plan = choose_plan(30, 0.25, None)
+    assert plan_text(plan, [JUDGED.target]) == "checking shop for 30s, every 250ms, in 24 blocks of 1.25s"
+    assert "blocks of 1.25s; leaks below 80 goroutines a minute" in conclusion(replace(CLEAN, plan=plan))
+    assert "in 24 blocks of 1m15s" in plan_text(choose_plan(1800, 1, None), [])
 
 
 def test_the_status() -> None:
@@ -152,19 +172,34 @@ def test_json() -> None:
 
 
 def test_junit() -> None:
-    """Each target and leak is a test: failed for a leak, skipped for a suspicion, error for an unjudged target."""
+    """Each target is a case: it fails with leaks in its body, or is an error. A suspicion is a skipped case."""
     suites = junitparser.JUnitXml.fromstring(to_junit(LEAKING).encode())
     (suite,) = suites
-    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (4, 1, 1, 1)
+    assert (suite.tests, suite.failures, suite.errors, suite.skipped) == (3, 1, 1, 1)
     kinds = [[type(result).__name__ for result in case.result] for case in suite]
-    assert kinds == [[], ["Error"], ["Failure"], ["Skipped"]]
-    failed = list(suite)[2]
-    assert r"main.\x1b[31m<script>" in failed.name
+    assert kinds == [["Failure"], ["Error"], ["Skipped"]]
+    failed = next(iter(suite))
+    assert (failed.name, failed.classname) == ("shop (10.0.0.1:6060)", "shop")
+    assert r"main.\x1b[31m<script>" in failed.result[0].message
     assert "grew from 5 to 340" in failed.result[0].message
     assert "/src/pipeline.go:42" in failed.result[0].text
     strict = next(iter(junitparser.JUnitXml.fromstring(to_junit(replace(LEAKING, strict=True)).encode())))
-    assert (strict.failures, strict.skipped) == (2, 0)
+    assert (strict.failures, strict.skipped) == (1, 0)
+    assert "main.maybe" in next(iter(strict)).result[0].message
+    unjudged = replace(LEAKING, targets=[replace(JUDGED, why_unjudged="its process restarted")])
+    (failed, _) = next(iter(junitparser.JUnitXml.fromstring(to_junit(unjudged).encode())))
+    assert failed.result[0].text.endswith("not judged: its process restarted")
     assert next(iter(junitparser.JUnitXml.fromstring(to_junit(CLEAN).encode()))).failures == 0
+
+
+def test_a_target_that_fail_fast_left_out() -> None:
+    """A target without a result, because another one leaks, is skipped in JUnit and is not an annotation."""
+    left_out = replace(UNJUDGED, why_unjudged=ENDED_EARLY)
+    outcome = replace(LEAKING, targets=[JUDGED, left_out], suspects=[], ended_early=True)
+    (suite,) = junitparser.JUnitXml.fromstring(to_junit(outcome).encode())
+    assert (suite.failures, suite.errors, suite.skipped) == (1, 0, 1)
+    assert [line.split(" ")[0] for line in to_github(outcome, str).splitlines()] == ["::error", "::notice"]
+    assert conclusion(outcome).endswith("; ended at the first leak by --fail-fast")
 
 
 def test_github_commands() -> None:
@@ -209,3 +244,14 @@ def test_text() -> None:
     assert "SUSPECTED  main.maybe" in shown
     assert "A longer --for confirms or clears a suspicion." in shown
     assert shown.endswith(conclusion(LEAKING) + "\n")
+
+
+def test_the_severity_is_in_each_format() -> None:
+    """Text, JSON, JUnit and GitHub commands have the severity of leaks, and none for suspected stacks."""
+    suspect = replace(SUSPECT, severity="")
+    outcome = replace(CLEAN, leaks=[leak(severity="page")], suspects=[suspect])
+    assert "severity page, service shop" in str(text(outcome))
+    document = json.loads(to_json(outcome))
+    assert [entry["severity"] for entry in (*document["leaks"], *document["suspects"])] == ["page", ""]
+    assert "severity page" in to_junit(outcome)
+    assert to_github(outcome, lambda _: "").count("severity") == 1

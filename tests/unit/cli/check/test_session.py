@@ -12,7 +12,8 @@ import pytest
 
 from leakwatch.clock import Lag
 from leakwatch.errors import UsageError
-from tests.support.virtual_service import VirtualService, invoke
+from leakwatch.settings.units import parse_duration
+from tests.support.virtual_service import Load, VirtualService, invoke
 from tests.support.virtual_time import VirtualClock, VirtualLoop
 
 
@@ -55,7 +56,8 @@ def test_a_leak_fails_the_check(loop: VirtualLoop) -> None:
     result = invoke(loop, [service], "check", f"shop={service.url}")
     assert result.exit_code == 1
     assert "LEAKING  main.Leak  /src/Leak.go:7" in result.stdout
-    assert "; +7,200/h (" in result.stdout
+    assert "; +120/min (" in result.stdout
+    assert "/h" not in result.output
     assert "1 leak; checked for 2m, 122 scrapes, blocks of 5s; leaks below 20 goroutines a minute" in result.stdout
     assert "leakwatch: checking shop for 2m, every 1s, in 24 blocks of 5s\n" in result.stderr
     assert "leakwatch: leaking: main.Leak: grew from" in result.stderr
@@ -135,12 +137,174 @@ def test_a_target_that_is_down(loop: VirtualLoop) -> None:
     assert "hunter2" not in result.output
 
 
+def against(loop: VirtualLoop, new: VirtualService, baseline: VirtualService) -> tuple[int, Any]:
+    """Check a service against a baseline; return the exit status and the JSON."""
+    urls = (f"canary={new.url}", "--against", f"stable={baseline.url}")
+    result = invoke(loop, [new, baseline], "check", *urls, "--format", "json")
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_a_leak_of_the_new_build(loop: VirtualLoop) -> None:
+    """A leak that the baseline does not have fails the check, and the baseline is one of the judged targets."""
+    status, report = against(loop, VirtualService(leaking), VirtualService(busy))
+    (leak,) = report["leaks"]
+    assert (status, leak["service"], leak["regression"]) == (1, "canary", True)
+    assert leak["comparisons"][0]["result"] == "grows more"
+    assert [(target["service"], target["judged"]) for target in report["targets"]] == [
+        ("canary", True),
+        ("stable", True),
+    ]
+
+
+def test_a_leak_of_both_builds(loop: VirtualLoop) -> None:
+    """A leak that both builds have does not fail the check, and the baseline's own verdict is not listed."""
+    status, report = against(loop, VirtualService(leaking), VirtualService(leaking))
+    (leak,) = report["leaks"]
+    assert (status, leak["service"], leak["regression"]) == (0, "canary", False)
+    assert leak["comparisons"][0]["result"] == "grows on both"
+
+
+def test_growth_without_a_confirmed_leak(loop: VirtualLoop) -> None:
+    """A stack that gains too little to be confirmed fails the check if the baseline does not gain it."""
+
+    def slow(seconds: float) -> Mapping[str, int]:
+        return {**busy(seconds), "Leak": 3 + int(seconds / 6)}
+
+    status, report = against(loop, VirtualService(slow), VirtualService(busy))
+    (regression,) = report["regressions"] + report["suspects"]
+    assert (status, report["leaks"]) == (1, [])
+    assert regression["function"] == "main.Leak"
+
+
+@pytest.mark.parametrize("new", [busy, leaking], ids=["healthy", "leaking"])
+def test_a_baseline_that_restarts(loop: VirtualLoop, new: Load) -> None:
+    """The status is 2 if the baseline restarts, whatever the new build does."""
+    status, report = against(loop, VirtualService(new), VirtualService(busy, restart=60.0))
+    assert status == 2
+    assert report["targets"][1]["why_not"] == "its process restarted: a check needs 2m of one process"
+
+
+def test_a_baseline_that_is_down(loop: VirtualLoop) -> None:
+    """The status is 2 if the baseline does not respond, and the conclusion has the reason."""
+    service = VirtualService(leaking)
+    arguments = (f"canary={service.url}", "--against", "stable=http://127.0.0.1:1")
+    result = invoke(loop, [service], "check", *arguments)
+    assert result.exit_code == 2
+    assert "not judged: no scrape succeeded: " in result.stdout
+    assert "not compared: the baseline was not judged, 1 leak, 1 of 2 targets not judged" in result.stdout
+
+
 def test_a_leak_in_junit(loop: VirtualLoop) -> None:
     """Standard output has only the report, in which the leak is a failure."""
     service = VirtualService(leaking)
     result = invoke(loop, [service], "check", service.url, "--format", "junit")
     (suite,) = junitparser.JUnitXml.fromstring(result.stdout.encode())
-    assert (result.exit_code, suite.tests, suite.failures) == (1, 2, 1)
+    assert (result.exit_code, suite.tests, suite.failures) == (1, 1, 1)
+
+
+def test_the_creator_of_a_leak(loop: VirtualLoop) -> None:
+    """A leaking target receives one request for a full dump, at the end; the output has creator and wait times."""
+    leaky, healthy = VirtualService(leaking), VirtualService(busy)
+    result = invoke(loop, [leaky, healthy], "check", f"shop={leaky.url}", f"cart={healthy.url}")
+    assert (result.exit_code, leaky.dumps, healthy.dumps) == (1, 1, 0)
+    assert "  Created by main.start at /src/start.go:9.\n" in result.stdout
+    assert "  The oldest has waited for 2m" in result.stdout
+
+
+def test_the_creator_in_json(loop: VirtualLoop) -> None:
+    """The JSON of a leak has the functions that created its goroutines."""
+    _, report = check(loop, VirtualService(leaking))
+    (creator,) = report["leaks"][0]["creators"]
+    assert (creator["function"], creator["file"], creator["line"]) == ("main.start", "/src/start.go", 9)
+    assert creator["goroutines"] > 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--no-full-dump",), None),
+        (("--full-dump-limit", "100"), r"the process has \d+ goroutines and would stop meanwhile; .*limit \d+"),
+    ],
+)
+def test_no_full_dump(loop: VirtualLoop, arguments: tuple[str, ...], reason: str | None) -> None:
+    """Without permission, and of a large process, no full dump is requested; the output states the limit."""
+    service = VirtualService(leaking)
+    result = invoke(loop, [service], "check", service.url, *arguments)
+    assert (result.exit_code, service.dumps) == (1, 0)
+    assert ("Creators are unknown" in result.stdout) == bool(reason)
+    assert re.search(reason or "", result.stdout)
+
+
+def fast(seconds: float) -> Mapping[str, int]:
+    """Return the busy load and a leak of 20 per second."""
+    return {**busy(seconds), "Leak": 3 + int(20 * seconds)}
+
+
+def test_fail_fast(loop: VirtualLoop) -> None:
+    """The first leak ends the check with 1. The other target has no result, and the slowest leak is not stated."""
+    leaky, healthy = VirtualService(fast), VirtualService(busy)
+    arguments = (f"shop={leaky.url}", f"cart={healthy.url}", "--fail-fast", "--full-dump-limit", "9000")
+    result = invoke(loop, [leaky, healthy], "check", *arguments)
+    assert (result.exit_code, leaky.dumps) == (1, 1)
+    assert 40 <= loop.time() < 90
+    assert "not judged: another target leaks, and --fail-fast ended the check" in result.stdout
+    assert "1 leak, 1 of 2 targets not judged; checked for " in result.stdout
+    assert result.stdout.endswith("; ended at the first leak by --fail-fast\n")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--fail-on", "suspected")])
+def test_fail_fast_without_a_leak(loop: VirtualLoop, arguments: tuple[str, ...]) -> None:
+    """A check without a leak takes the whole time."""
+    service = VirtualService(busy)
+    status, report = check(loop, service, arguments=("--fail-fast", *arguments))
+    assert (status, report["ended_early"]) == (0, False)
+    assert report["targets"][0]["seconds"] == pytest.approx(121, abs=2)
+
+
+def test_fail_fast_at_a_suspicion(loop: VirtualLoop) -> None:
+    """With --fail-on suspected, a suspicion ends the check before the leak is confirmed."""
+    status, report = check(loop, VirtualService(leaking), arguments=("--fail-fast", "--fail-on", "suspected"))
+    assert (status, report["ended_early"], report["leaks"], len(report["suspects"])) == (1, True, [], 1)
+
+
+def test_progress(loop: VirtualLoop) -> None:
+    """Without a terminal, standard error has a line every 30 seconds with scrapes, goroutines and errors."""
+    service = VirtualService(leaking)
+    down = "http://127.0.0.1:1"
+    result = invoke(loop, [service], "check", f"shop={service.url}", f"cart={down}", "--timeout", "200s")
+    lines = [line for line in result.stderr.splitlines() if " of 2m: " in line]
+    seconds = [parse_duration(line.split(" of ")[0].removeprefix("leakwatch: ")) for line in lines[:4]]
+    assert seconds == pytest.approx([30, 60, 90, 120], abs=2)
+    assert re.search(r"\d+s of 2m: \d+ scrapes, \d+ goroutines, 127.0.0.1:1: .*[Cc]onnection refused", lines[0])
+    assert "1 suspected" in lines[3]
+
+
+def test_several_outputs(loop: VirtualLoop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One check writes a table, annotations, files, and the summary of the step on GitHub."""
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    (tmp_path / "summary.md").write_text("before\n")
+    service = VirtualService(leaking)
+    outputs = ("table", "github", f"junit={tmp_path / 'leaks.xml'}", f"json={tmp_path / 'leaks.json'}")
+    arguments = [word for output in outputs for word in ("--output", output)]
+    result = invoke(loop, [service], "check", f"shop={service.url}", *arguments)
+    assert result.exit_code == 1
+    table, _, annotations = result.stdout.partition("::error title=goroutine leak in main.Leak")
+    assert "LEAKING  main.Leak" in table
+    assert "::notice title=leakwatch check::" in annotations
+    assert json.loads((tmp_path / "leaks.json").read_text())["result"] == "leaking"
+    (suite,) = junitparser.JUnitXml.fromfile(str(tmp_path / "leaks.xml"))
+    assert suite.failures == 1
+    assert (tmp_path / "summary.md").read_text().startswith("before\n### leakwatch check: leaking\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["leaks.json", "leaks.xml", "summary.md"]
+
+
+def test_an_invalid_configuration_is_not_a_leak(loop: VirtualLoop, tmp_path: Path) -> None:
+    """The status is 2 if the configuration is invalid: 1 would mean a leak."""
+    (tmp_path / "leakwatch.yml").write_text("ignore: 7")
+    result = invoke(loop, [], "check", "http://x:1", "--config", str(tmp_path / "leakwatch.yml"))
+    assert result.exit_code == 2
+    assert "leakwatch.yml" in result.stderr
+    loop.close()
 
 
 @pytest.mark.parametrize(
@@ -151,7 +315,27 @@ def test_a_leak_in_junit(loop: VirtualLoop) -> None:
         (["http://x:1", "--cost-limit", "2"], "--cost-limit 2: must be above 0 and at most 1"),
         (["http://x:1", "--cost-limit", "nan"], "--cost-limit nan: must be"),
         (["http://x:1", "http://x:1"], "a target is given twice"),
+        (["http://x:1", "--against", "http://x:1"], "a target is given twice"),
+        (["a=http://x:1", "--against", "a=http://y:1"], "--against: 'a' is also the service of a checked URL"),
         (["ftp://x"], "target 'ftp://x': must be 'http' or 'https'"),
+        (["http://x:1", "--format", "json", "--output", "json=x"], "--format cannot be combined with --output"),
+        (
+            ["http://x:1", "--output", "json=/no/x.json"],
+            "--output json=/no/x.json: cannot be written: No such file",
+        ),
+        (
+            ["http://x:1", "--fail-fast", "--against", "http://y:1"],
+            "--fail-fast cannot be combined with --against",
+        ),
+        (["http://x:1", "--full-dump-limit", "-1"], "--full-dump-limit -1: must be 0 or more"),
+        (
+            ["shop=http://me:secret@x:1", "--for", "30s"],
+            "(24 blocks); for a result after 30s: leakwatch check shop=http://x:1 --for 30s --interval 250ms",
+        ),
+        (
+            ["http://x:1", "--for", "5s"],
+            "for a result after 12s: leakwatch check http://x:1 --for 12s --interval 100ms",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -1,0 +1,1 @@
+"""`leakwatch test`: files of made-up counts and expected verdicts, played through the daemon's pipeline."""
