@@ -32,19 +32,26 @@ from tests.support.manifests import (
     ROOT,
     VALUES,
     Document,
+    config_text,
+    configuration,
     containers,
     documents,
     first,
     kustomized,
+    leakwatches,
+    of_all_shards,
     pods,
     rendered,
     resources,
+    selects,
     validate,
 )
 
 SIDECARS = sorted((KUBERNETES / "sidecar").glob("*.yaml"))
 FOLDERS = ["base", *OVERLAYS]
 RULES = yaml.safe_load((ROOT / "deploy" / "prometheus" / "leakwatch.rules.yml").read_text())
+RECORDING = yaml.safe_load((ROOT / "deploy" / "prometheus" / "leakwatch.recording.yml").read_text())
+DASHBOARDS = {file.name: file.read_text() for file in (ROOT / "deploy" / "grafana").glob("*.json")}
 
 ACCEPTED = {
     "CKV_K8S_11": "a CPU limit would throttle leakwatch and delay its scrapes",
@@ -104,21 +111,6 @@ def fleets(everything: dict[str, list[Document]]) -> dict[str, list[Document]]:
         for name, manifests in everything.items()
         if any(manifest["kind"] == "StatefulSet" for manifest in manifests)
     }
-
-
-def leakwatches(manifests: list[Document]) -> list[Document]:
-    """Return the containers that run leakwatch."""
-    return [part for pod in pods(manifests) for part in containers(pod) if part["name"] == "leakwatch"]
-
-
-def config_text(manifests: list[Document]) -> str:
-    """Return the leakwatch.yml of the ConfigMap."""
-    return str(first(manifests, "ConfigMap")["data"]["leakwatch.yml"])
-
-
-def configuration(manifests: list[Document]) -> Any:
-    """Return the parsed leakwatch.yml of the ConfigMap."""
-    return yaml.safe_load(config_text(manifests))
 
 
 def test_every_manifest_is_valid(everything: dict[str, list[Document]], tools: Path) -> None:
@@ -355,22 +347,16 @@ def test_the_number_of_shards_is_the_number_of_pods(everything: dict[str, list[D
     assert (counts["fleet/base"], counts["fleet/overlays/three-shards"], counts["chart/shards"]) == (1, 3, 3)
 
 
-def selects(selector: Document, labels: dict[str, str]) -> bool:
-    """Return whether `selector`, with or without matchLabels, selects `labels`."""
-    required = selector.get("matchLabels", selector)
-    return bool(required) and required.items() <= labels.items()
-
-
 def test_selectors_select(everything: dict[str, list[Document]]) -> None:
     """Services, monitors, disruption budgets and network policies select the pods, and monitors existing ports."""
     for name, manifests in fleets(everything).items():
         template = first(manifests, "StatefulSet")["spec"]["template"]
         labels = template["metadata"]["labels"]
         ports = {port["name"] for container in containers(template) for port in container["ports"]}
-        service = first(manifests, "Service")
+        service = first(of_all_shards(manifests), "Service")
         assert first(manifests, "StatefulSet")["spec"]["serviceName"] == service["metadata"]["name"], name
         kinds = set()
-        for document in manifests:
+        for document in of_all_shards(manifests):
             spec = document.get("spec", {})
             kind = document["kind"]
             if kind in {"Service", "StatefulSet", "PodDisruptionBudget", "PodMonitor"}:
@@ -403,21 +389,31 @@ def test_selectors_select(everything: dict[str, list[Document]]) -> None:
             assert endpoint["port"] in {port["name"] for c in containers(template) for port in c["ports"]}
 
 
+def is_profiles(rule: Document) -> bool:
+    """Return whether an egress rule permits profiles: it selects pods, but not those of DNS."""
+    dns = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+    peers = rule.get("to", ())
+    return dns not in peers and any("ipBlock" not in peer for peer in peers)
+
+
 def test_the_network_policy_permits_the_required_traffic(everything: dict[str, list[Document]]) -> None:
-    """The fleet can reach DNS, the API server and port 6060 of pods, and Prometheus can reach the fleet."""
+    """The fleet can reach DNS, the API server and all ports of pods, and Prometheus can reach the fleet."""
     for name, manifests in fleets(everything).items():
         policy = first(manifests, "NetworkPolicy")["spec"]
         egress = {port["port"] for rule in policy["egress"] for port in rule.get("ports", ())}
         api_server = {443} if configuration(manifests)["scrape_configs"][0]["job_name"] == "pods" else set()
-        assert {53, 6060} | api_server <= egress, name
+        assert {53} | api_server <= egress, name
+        ports = [rule.get("ports") for rule in policy["egress"] if is_profiles(rule)]
+        restricted = [[{"port": 6060, "protocol": "TCP"}, {"port": 8080, "protocol": "TCP"}]]
+        assert ports == (restricted if name == "chart/everything" else [None]), name
         assert all(port["port"] == 9979 for rule in policy["ingress"] for port in rule["ports"]), name
         peers = [peer for rule in policy["ingress"] for peer in rule["from"] if "namespaceSelector" in peer]
-        assert peers == [
-            {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
-                "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
-            }
-        ], name
+        prometheus = {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
+        }
+        nginx = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}
+        assert peers == ([prometheus, nginx] if name == "chart/pages" else [prometheus]), name
 
 
 def test_probes_do_not_need_a_password(everything: dict[str, list[Document]]) -> None:
@@ -448,11 +444,10 @@ def test_the_monitor_of_a_secured_chart(everything: dict[str, list[Document]]) -
 
 def test_the_dashboards_are_a_config_map(tools: Path) -> None:
     """deploy/grafana is a ConfigMap of the dashboards, with the label that the sidecar of Grafana selects."""
-    source = ROOT / "deploy" / "grafana"
-    (config_map,) = kustomized(tools, str(source))
+    (config_map,) = kustomized(tools, str(ROOT / "deploy" / "grafana"))
     assert config_map["kind"] == "ConfigMap"
     assert config_map["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert config_map["data"] == {file.name: file.read_text() for file in source.glob("*.json")}
+    assert config_map["data"] == DASHBOARDS
     assert sum(map(len, config_map["data"].values())) < 900_000  # a ConfigMap is limited to 1 MiB
 
 
@@ -460,6 +455,7 @@ def test_copies_are_up_to_date(everything: dict[str, list[Document]]) -> None:
     """All copies of rules and configuration equal their source; .ci/copies.sh updates them."""
     source = ROOT / "deploy" / "prometheus" / "leakwatch.rules.yml"
     assert (CHART / "files" / source.name).read_text() == source.read_text()
+    assert {file.name: file.read_text() for file in (CHART / "files" / "dashboards").iterdir()} == DASHBOARDS
     assert (CHART / "files" / "leakwatch.yml").read_text() == (FLEET / "base" / "leakwatch.yml").read_text()
     copies = [
         manifest
@@ -467,8 +463,9 @@ def test_copies_are_up_to_date(everything: dict[str, list[Document]]) -> None:
         for manifest in manifests
         if manifest["kind"] == "PrometheusRule"
     ]
-    assert len(copies) == 5
-    assert all(rule["spec"] == RULES for rule in copies)
+    recording = [rule for rule in copies if rule["metadata"]["name"].endswith("-recording")]
+    assert [rule["spec"] for rule in recording] == [RECORDING]
+    assert [rule["spec"] for rule in copies if rule not in recording] == [RULES] * 6
     base = configuration(everything["fleet/base"])
     assert configuration(everything["chart/default"]) == base
     namespace_only = configuration(everything["fleet/overlays/namespace-only"])
@@ -498,7 +495,7 @@ def test_replicas_with_sidecars_have_different_series(everything: dict[str, list
 def test_the_network_policy_permits_the_backfill(url: str, port: int) -> None:
     """The egress rules have the port of `warmFrom`."""
     policy = first(resources({"warmFrom": url, "networkPolicy": {"enabled": True}}), "NetworkPolicy")
-    assert port in [entry["port"] for rule in policy["spec"]["egress"] for entry in rule["ports"]]
+    assert port in [entry["port"] for rule in policy["spec"]["egress"] for entry in rule.get("ports", ())]
 
 
 def test_the_versions_are_current(everything: dict[str, list[Document]]) -> None:
@@ -582,6 +579,12 @@ def test_the_chart_lints(name: str) -> None:
         ({"web": {"allowedHosts": ["https://lw.example.com"]}}, "'/web/allowedHosts/0'"),
         ({"networkPolicy": {"pprofPorts": ["pprof"]}}, "'/networkPolicy/pprofPorts/0': got string, want integer"),
         ({"config": {"web": {"listen": ":80"}}}, "config.web: use the values web.externalUrl"),
+        ({"config": {"owner": {"example.com/": "team"}}}, "'/config': additional properties 'owner' not allowed"),
+        ({"config": {"detection": {"block": "5"}}}, "'/config/detection/block': '5' does not match pattern"),
+        ({"config": {"storage": {"size_limit": "1 gigabyte"}}}, "'/config/storage/size_limit'"),
+        ({"config": {"warm_from": {"uri": "http://a"}}}, "additional properties 'uri' not allowed"),
+        ({"scrapeConfigs": [{"job_name": "shop", "static_config": []}]}, "additional properties 'static_config'"),
+        ({"scrapeConfigs": [{"static_configs": []}]}, "'/scrapeConfigs/0': missing property 'job_name'"),
         ({"podMonitor": {"interval": "30"}}, "'/podMonitor/interval'"),
         ({"discovery": {"namespaces": ["Shop"]}}, "'/discovery/namespaces/0'"),
         (
@@ -594,6 +597,14 @@ def test_the_chart_lints(name: str) -> None:
             "both would scrape leakwatch twice",
         ),
         ({"mode": "sidecar", "serviceMonitor": {"enabled": True}}, "sidecars have no Service"),
+        ({"ingress": {"enabled": True}}, "'/ingress/hosts': minItems: got 0, want 1"),
+        ({"ingress": {"hosts": ["a.example.com"]}}, "'/ingress/hosts/0': got string, want object"),
+        ({"ingress": {"hosts": [{"host": "https://a"}]}}, "'/ingress/hosts/0/host'"),
+        (
+            {"shards": 3, "ingress": {"enabled": True, "hosts": [{"host": "a.example.com"}]}},
+            "ingress.hosts: each shard has its own pages, so 3 shards need 3 hosts",
+        ),
+        ({"grafana": {"dashboards": {"folder": "x"}}}, "'/grafana/dashboards': additional properties 'folder'"),
     ],
 )
 def test_invalid_values_are_rejected(values: Document, message: str) -> None:
@@ -625,15 +636,16 @@ def test_host_names_are_passed_on() -> None:
 
 
 def test_a_change_of_configuration_restarts_the_pods(everything: dict[str, list[Document]]) -> None:
-    """The checksum in the pod template changes with the configuration, unless `restartOnConfigChange` is false."""
+    """With `restartOnConfigChange`, the checksum in the pod template changes with the configuration."""
 
     def annotations(values: Document) -> Any:
         return first(resources(values), "StatefulSet")["spec"]["template"]["metadata"]["annotations"]
 
-    owners = {"config": {"owners": {"example.com/": "team"}}}
-    assert annotations({})["checksum/config"] != annotations(owners)["checksum/config"]
+    restart = {"restartOnConfigChange": True}
+    owners = {**restart, "config": {"owners": {"example.com/": "team"}}}
+    assert annotations(restart)["checksum/config"] != annotations(owners)["checksum/config"]
     assert annotations(owners) == annotations(owners)
-    assert "checksum/config" not in annotations({"restartOnConfigChange": False})
+    assert "checksum/config" not in annotations({})
     assert first(everything["fleet/base"], "ConfigMap")["metadata"]["name"] == "leakwatch"
 
 
@@ -648,6 +660,7 @@ def test_a_change_of_configuration_restarts_the_pods(everything: dict[str, list[
         ("namespaces", ["annotated pods of shop, cart"]),
         ("static", ["the targets of scrapeConfigs"]),
         ("secured", ["https://127.0.0.1:9979/leakwatch/"]),
+        ("pages", ["https://leaks-1.example.com/leakwatch/", "leakwatch has no login: everyone"]),
         (
             "sidecars",
             ['{{- include "leakwatch.sidecar" .Subcharts.leakwatch | nindent 8 }}', "does not run a pod"],
@@ -670,6 +683,7 @@ ANNOTATED = {"pod_annotation_leakwatch_io_scrape": "true"}
     [
         (POD, None),
         (POD | {"pod_annotation_leakwatch_io_scrape": "false"}, None),
+        (POD | ANNOTATED | {"pod_phase": "Pending"}, None),
         (
             POD | ANNOTATED | {"pod_label_app_kubernetes_io_name": "shop", "pod_controller_name": "s-5f"},
             ("10.0.0.1:6060", "http", None, "prod/shop"),
@@ -711,17 +725,7 @@ def test_the_annotations_of_pods(
 ) -> None:
     """In promtool, the relabel rules produce one target per annotated pod, for any number of ports."""
     (job,) = configuration(everything["fleet/base"])["scrape_configs"]
-    labels = {f"__meta_kubernetes_{name}": value for name, value in pod.items()}
-    host = f"[{pod['pod_ip']}]" if ":" in pod["pod_ip"] else pod["pod_ip"]
-    (tmp_path / "pods.json").write_text(
-        json.dumps([{"targets": [f"{host}:{port}"], "labels": labels} for port in (80, 6060, 9090)])
-    )
-    del job["kubernetes_sd_configs"]
-    job["file_sd_configs"] = [{"files": ["pods.json"]}]
-    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
-    command = ["promtool", "check", "service-discovery", "--timeout=1s", "prometheus.yml", "pods"]
-    completed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path)
-    targets = [target["labels"] for target in json.loads(completed.stdout)]
+    targets = relabeled(job, pod, tmp_path)
     if expected is None:
         assert not any(targets)
         return
@@ -731,6 +735,48 @@ def test_the_annotations_of_pods(
     names = ("__address__", "__scheme__", "__profile_path__", "service")
     assert tuple(map(first_target.get, names)) == expected
     assert (first_target["target"], first_target["namespace"]) == ("shop-1", "prod")
+
+
+def relabeled(job: Document, pod: dict[str, str], folder: Path) -> list[dict[str, str]]:
+    """Return the labels of the targets that promtool makes of a pod with three declared ports; {} if dropped."""
+    labels = {f"__meta_kubernetes_{name}": value for name, value in pod.items()}
+    host = f"[{pod['pod_ip']}]" if ":" in pod["pod_ip"] else pod["pod_ip"]
+    (folder / "pods.json").write_text(
+        json.dumps([{"targets": [f"{host}:{port}"], "labels": labels} for port in (80, 6060, 9090)])
+    )
+    del job["kubernetes_sd_configs"]
+    job["file_sd_configs"] = [{"files": ["pods.json"]}]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
+    command = ["promtool", "check", "service-discovery", "--timeout=1s", "prometheus.yml", "pods"]
+    completed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder)
+    return [target["labels"] for target in json.loads(completed.stdout)]
+
+
+METRICS = {
+    "pod_annotation_prometheus_io_scrape": "true",
+    "pod_annotation_prometheus_io_port": "8443",
+    "pod_annotation_prometheus_io_scheme": "https",
+}
+
+
+@pytest.mark.parametrize(
+    ("enabled", "pod", "address", "scheme"),
+    [
+        (False, POD | METRICS, None, None),
+        (True, POD | METRICS, "10.0.0.1:8443", "https"),
+        (True, POD | METRICS | ANNOTATED, "10.0.0.1:6060", "http"),
+        (True, POD | METRICS | {"pod_annotation_leakwatch_io_scrape": "false"}, None, None),
+        (True, POD, None, None),
+    ],
+)
+def test_the_annotations_of_prometheus_are_an_option(
+    tmp_path: Path, *, enabled: bool, pod: dict[str, str], address: str | None, scheme: str | None
+) -> None:
+    """The chart watches pods with prometheus.io annotations only if enabled; the other annotations come first."""
+    manifests = resources({"discovery": {"prometheusAnnotations": enabled}})
+    (job,) = configuration(manifests)["scrape_configs"]
+    for labels in relabeled(job, pod, tmp_path):
+        assert (labels.get("__address__"), labels.get("__scheme__")) == (address, scheme)
 
 
 def test_documented_manifests_are_valid(tools: Path, tmp_path: Path) -> None:
@@ -754,7 +800,7 @@ def test_documented_manifests_are_valid(tools: Path, tmp_path: Path) -> None:
                 file.write_text(document["data"]["leakwatch.yml"])
                 assert load(file, Overrides(["shop=http://127.0.0.1:6060"])).owners
         counts.append(len(manifests))
-    assert len(counts) == 6
+    assert len(counts) == 9
     assert all(counts)
 
 

@@ -4,7 +4,22 @@ from frame import Frame
 from frame import dashboard as framed
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from parts import PER_HOUR, VERDICTS, Ask, Column, Look, Marks, Panels, bars, choice, figure, lines, number, rows
+from parts import (
+    PER_HOUR,
+    SEVERITY,
+    VERDICTS,
+    Ask,
+    Column,
+    Look,
+    Marks,
+    Panels,
+    bars,
+    choice,
+    figure,
+    lines,
+    number,
+    rows,
+)
 
 FLEET = Frame(
     uid="leakwatch-fleet",
@@ -42,7 +57,7 @@ TO_SERVICE = (
     "/d/leakwatch-service?var-datasource=${datasource}&var-service=${__data.fields.service:percentencode}"
     "&var-leak=${__data.fields.stack:percentencode}&${__url_time_range}"
 )
-TO_PAGE = "${page}/leaks/${__data.fields.service:percentencode}/${__data.fields.stack:percentencode}"
+TO_PAGE = "${page}leaks/${__data.fields.service:percentencode}/${__data.fields.stack:percentencode}"
 ONE_SERVICE = (
     "/d/leakwatch-service?var-datasource=${datasource}&var-service=${__field.labels.service:percentencode}"
     "&${__url_time_range}"
@@ -113,7 +128,10 @@ LEAKS: Panels = [
             column("leakwatch_leak_goroutines:max", "goroutines"),
             column("leakwatch_leak_growth_goroutines_per_second:max", "growth", "3600 * "),
             column("leakwatch_leak_first_seen_timestamp_seconds:min", "since", "1000 * "),
-            column("leakwatch_leak_confidence_ratio:max", "confidence"),
+            column("leakwatch_leak_page:max", "severity"),
+            column("leakwatch_leak_resident_bytes:max", "memory"),
+            column("leakwatch_leak_growth_bytes_per_second:max", "memory growth per hour", "3600 * "),
+            column("leakwatch_leak_until_memory_limit_seconds:min", "limit reached in"),
         ],
         ["service", "function", "wait", "verdict", "owner"],
         [
@@ -125,7 +143,10 @@ LEAKS: Panels = [
             Column("goroutines", "short", 110),
             Column("growth", PER_HOUR, 110),
             Column("since", "dateTimeFromNow", 140),
-            Column("confidence", "percentunit", 100),
+            SEVERITY,
+            Column("memory", "bytes", 100),
+            Column("memory growth per hour", "bytes", 110),
+            Column("limit reached in", "dtdurations", 130),
             Column("stack", width=160),
         ],
         "growth",

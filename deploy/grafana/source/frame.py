@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import dashboard as model
-from parts import TAG, Marks, Panels
+from parts import TAG, Marks, Panels, choice
 
 Variable = Builder[model.VariableModel]
 
@@ -30,7 +30,7 @@ def _links(frame: Frame) -> list[build.DashboardLink]:
     others = build.DashboardLink("leakwatch").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
     others.tooltip("Other leakwatch dashboards").include_vars(include_vars=True).keep_time(keep_time=True)
     page = build.DashboardLink("leakwatch's page").type(model.DashboardLinkType.LINK).icon("external link")
-    page.url("${page}/").tooltip("Leaks and targets on leakwatch's own page").target_blank(target_blank=True)
+    page.url("${page}").tooltip("Leaks and targets on leakwatch's own page").target_blank(target_blank=True)
     return [others, page] if frame.page else [others]
 
 
@@ -42,9 +42,8 @@ def dashboard(frame: Frame, rows: dict[str, Panels]) -> model.Dashboard:
     for variable in frame.variables:
         made.with_variable(variable)
     if frame.page:
-        page = build.TextBoxVariable("page").label("leakwatch's page").default_value("http://127.0.0.1:9979")
-        page.description("URL of leakwatch for your browser, used in links; without a trailing slash")
-        made.with_variable(page)
+        address = choice("page", "label_values(leakwatch_web_info, url)", "web.external_url", several=False)
+        made.with_variable(address.label("leakwatch's page"))
     made.links([*_links(frame)])
     for title, panels in rows.items():
         made.with_row(build.Row(title))

@@ -189,15 +189,15 @@ OTHERS: Panels = [
         "Discovered targets",
         "Discovered addresses per job: kept, dropped by relabel_configs, or invalid.",
         Look(span=8),
-        Ask(f"sum by (job, state) (leakwatch_discovered_targets{CHOSEN})", "{{job}} {{state}}"),
+        Ask(f"sum by (scrape_job, state) (leakwatch_discovered_targets{CHOSEN})", "{{scrape_job}} {{state}}"),
     ),
     lines(
         "Discovery failures",
         "Failed reads of a source of targets. The last targets stay.",
         Look("cpm", span=8),
         Ask(
-            f"60 * sum by (job, mechanism) (rate(leakwatch_discovery_failures_total{CHOSEN}[{RATE}]))",
-            "{{job}} {{mechanism}}",
+            f"60 * sum by (scrape_job, mechanism) (rate(leakwatch_discovery_failures_total{CHOSEN}[{RATE}]))",
+            "{{scrape_job}} {{mechanism}}",
         ),
     ),
     lines(

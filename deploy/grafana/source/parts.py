@@ -144,13 +144,14 @@ def timeline(title: str, about: str, look: Look, ask: Ask) -> statetimeline.Pane
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Display options of a table column; `links`: title -> URL."""
+    """Display options of a table column; `links`: title -> URL; `texts`: value -> text, if they differ."""
 
     name: str
     unit: str = ""
     width: int = 0
     links: dict[str, str] = field(default_factory=dict)
     colors: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
 
     def properties(self) -> list[model.DynamicConfigValue]:
         """Return the overrides of the panel's defaults."""
@@ -162,13 +163,17 @@ class Column:
             found.append(model.DynamicConfigValue("links", links))
         if self.colors:
             named = {
-                value: model.ValueMappingResult(text=value, color=color, index=place)
+                value: model.ValueMappingResult(text=self.texts.get(value, value), color=color, index=place)
                 for place, (value, color) in enumerate(self.colors.items())
             }
             cell = {"type": shapes.TableCellDisplayMode.COLOR_TEXT}
             found.append(model.DynamicConfigValue("mappings", [model.ValueMap(options=named)]))
             found.append(model.DynamicConfigValue("custom.cellOptions", cell))
         return found
+
+
+SEVERITY = Column("severity", width=90, colors={"1": "red", "0": "yellow"}, texts={"1": "page", "0": "ticket"})
+"""The column of leakwatch_leak_page."""
 
 
 def rows(

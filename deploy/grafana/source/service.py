@@ -6,6 +6,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from parts import (
     PER_HOUR,
     PROCESS,
+    SEVERITY,
     VERDICTS,
     Ask,
     Column,
@@ -24,8 +25,17 @@ from parts import (
 ALL = '{service="$service"}'
 EACH = '{service="$service",target=~"$target"}'
 CHOSEN = '{service="$service",stack=~"$leak"}'
-CERTAIN = '{service="$service",verdict=~"leaking|proven"}'
-HELD = '{service="$service",verdict=~"leaking|proven|plateau"}'
+CERTAIN = "leaking|proven"
+HELD = "leaking|proven|plateau"
+
+
+def judged(metric: str, verdicts: str) -> str:
+    """Return the series of a metric of the leaks of the service that have one of these verdicts."""
+    return (
+        f"leakwatch_leak_{metric}{ALL}"
+        f' and ignoring (verdict) leakwatch_leak_verdict{{service="$service",verdict=~"{verdicts}"}} == 1'
+    )
+
 
 SERVICE = Frame(
     uid="leakwatch-service",
@@ -57,10 +67,10 @@ SERVICE = Frame(
         Marks(
             "Verdicts",
             "red",
-            f"group by (function, stack, verdict) (leakwatch_leak_goroutines{CHOSEN})"
+            f"group by (function, stack, verdict) (leakwatch_leak_verdict{CHOSEN} == 1)"
             # A gap of up to ten minutes, such as a restart of leakwatch, is not a new verdict.
             " unless group by (function, stack, verdict)"
-            f" (max_over_time(leakwatch_leak_goroutines{CHOSEN}[10m] offset $__interval))",
+            f" (max_over_time(leakwatch_leak_verdict{CHOSEN}[10m] offset $__interval) == 1)",
             "{{verdict}}",
             "{{function}}, stack {{stack}}",
         ),
@@ -87,20 +97,20 @@ NUMBERS: Panels = [
         "Leaks",
         "Leaking stacks.",
         figure(levels={1: "red"}),
-        Ask(f"count(group by (stack) (leakwatch_leak_goroutines{CERTAIN})) or vector(0)", "leaks"),
+        Ask(f"count(group by (stack) ({judged('goroutines', CERTAIN)})) or vector(0)", "leaks"),
     ),
     number(
         "Held by leaks",
         "Goroutines in leaks, including leaks that stopped growing.",
         figure(levels={1: "orange"}),
-        Ask(f"sum(max by (stack) (leakwatch_leak_goroutines{HELD})) or vector(0)", "goroutines"),
+        Ask(f"sum(max by (stack) ({judged('goroutines', HELD)})) or vector(0)", "goroutines"),
     ),
     number(
         "Growth",
         "Growth of all leaks, in goroutines per hour.",
         figure(PER_HOUR, {1: "orange"}),
         Ask(
-            f"3600 * sum(max by (stack) (leakwatch_leak_growth_goroutines_per_second{CERTAIN})) or vector(0)",
+            f"3600 * sum(max by (stack) ({judged('growth_goroutines_per_second', CERTAIN)})) or vector(0)",
             "growth",
         ),
     ),
@@ -116,10 +126,14 @@ NUMBERS: Panels = [
 ]
 
 
+MEMORY = f"leakwatch_leak_resident_bytes{ALL} or leakwatch_leak_bytes{ALL}"
+MEMORY_CHOSEN = f"leakwatch_leak_resident_bytes{CHOSEN} or leakwatch_leak_bytes{CHOSEN}"
+
+
 def column(metric: str, name: str, scale: str = "", of: str = "max") -> Ask:
-    """Return the query for a column in the table of leaks."""
+    """Return the query for a column in the table of leaks, from a metric with the labels of leaks."""
     return Ask(
-        f"{scale}{of} by (function, wait, verdict, owner, stack) (leakwatch_leak_{metric}{ALL})"
+        f"{scale}{of} by (function, wait, owner, stack) ({metric})"
         # One place per stack, even if two builds of the service or of leakwatch report different places.
         " * on (stack) group_left (file, line, origin)"
         f" topk by (stack) (1, leakwatch_stack_info and on (stack) leakwatch_leak_goroutines{ALL})",
@@ -128,21 +142,25 @@ def column(metric: str, name: str, scale: str = "", of: str = "max") -> Ask:
 
 
 VERDICT = " or ".join(
-    f'{place} * group by (function, stack, verdict) (leakwatch_leak_goroutines{{service="$service",'
-    f'stack=~"$leak",verdict="{verdict}"}})'
+    f'{place} * group by (function, stack, verdict) (leakwatch_leak_verdict{{service="$service",'
+    f'stack=~"$leak",verdict="{verdict}"}} == 1)'
     for place, verdict in enumerate(VERDICTS, 1)
 )
-TO_PAGE = "${page}/leaks/${service:percentencode}/${__data.fields.stack:percentencode}"
+TO_PAGE = "${page}leaks/${service:percentencode}/${__data.fields.stack:percentencode}"
 LEAKS: Panels = [
     rows(
         "Leaks",
-        "All leaks, with place in the code, goroutines, growth and start.",
+        "All leaks, with place in the code, goroutines, growth, start, memory, and the time until a memory limit.",
         Look(span=24, height=7, empty="no leak"),
         [
-            column("goroutines", "goroutines"),
-            column("growth_goroutines_per_second", "growth", "3600 * "),
-            column("first_seen_timestamp_seconds", "since", "1000 * ", "min"),
-            column("confidence_ratio", "confidence"),
+            column(f"leakwatch_leak_goroutines{ALL}", "goroutines"),
+            column(f"leakwatch_leak_growth_goroutines_per_second{ALL}", "growth", "3600 * "),
+            column(f"leakwatch_leak_first_seen_timestamp_seconds{ALL}", "since", "1000 * ", "min"),
+            column(f"leakwatch_leak_page{ALL}", "severity"),
+            column(MEMORY, "memory"),
+            column(f"leakwatch_leak_growth_bytes_per_second{ALL}", "memory growth per hour", "3600 * "),
+            column(f"leakwatch_leak_until_memory_limit_seconds{ALL}", "limit reached in", of="min"),
+            Ask(f"max by (function, wait, owner, stack, verdict) (leakwatch_leak_verdict{ALL} == 1)", ""),
         ],
         ["function", "file", "line", "wait", "verdict", "owner"],
         [
@@ -154,7 +172,10 @@ LEAKS: Panels = [
             Column("goroutines", "short", 110),
             Column("growth", PER_HOUR, 110),
             Column("since", "dateTimeFromNow", 140),
-            Column("confidence", "percentunit", 100),
+            SEVERITY,
+            Column("memory", "bytes", 100),
+            Column("memory growth per hour", "bytes", 110),
+            Column("limit reached in", "dtdurations", 130),
             Column("stack", width=160),
         ],
         "growth",
@@ -164,6 +185,34 @@ LEAKS: Panels = [
         "Verdict of each leak over time.",
         Look(span=24, height=6, empty="no leak"),
         Ask(f"max by (function, stack) ({VERDICT})", "{{function}} {{stack}}"),
+    ),
+]
+
+
+MEMORY_PANELS: Panels = [
+    lines(
+        "Memory held by each leak",
+        "Memory of stacks and heap, only of stacks if the heap is unknown. Absent until it is measured.",
+        Look("bytes", span=8, empty="no leak"),
+        Ask(f"max by (function, stack) ({MEMORY_CHOSEN})", "{{function}} {{stack}}"),
+    ),
+    lines(
+        "Memory growth of each leak",
+        "Growth of this memory per hour, over all targets of the service.",
+        Look("bytes", span=8, empty="no leak"),
+        Ask(
+            f"3600 * max by (function, stack) (leakwatch_leak_growth_bytes_per_second{CHOSEN})",
+            "{{function}} {{stack}}",
+        ),
+    ),
+    lines(
+        "Time until the memory limit",
+        "Time until the first target reaches its memory limit at the current growth. Absent if no limit is known.",
+        Look("dtdurations", span=8, empty="no leak with a memory limit"),
+        Ask(
+            f"min by (function, stack, bound) (leakwatch_leak_until_memory_limit_seconds{CHOSEN})",
+            "{{function}} {{stack}} {{bound}}",
+        ),
     ),
 ]
 
@@ -196,7 +245,7 @@ STACKS: Panels = [
         "Goroutines in leaks as a share of all goroutines of the service.",
         Look("percentunit", empty="no leak"),
         Ask(
-            f"sum(max by (stack) (leakwatch_leak_goroutines{HELD})) / sum({once(f'leakwatch_goroutines{ALL}')})",
+            f"sum(max by (stack) ({judged('goroutines', HELD)})) / sum({once(f'leakwatch_goroutines{ALL}')})",
             "leaked",
         ),
     ),
@@ -271,4 +320,5 @@ TARGETS: Panels = [
 
 def dashboard() -> Dashboard:
     """Return the dashboard."""
-    return framed(SERVICE, {"Now": NUMBERS, "Leaks": LEAKS, "Stacks over time": STACKS, "Targets": TARGETS})
+    stacks = {"Stacks over time": STACKS, "Memory": MEMORY_PANELS}
+    return framed(SERVICE, {"Now": NUMBERS, "Leaks": LEAKS, **stacks, "Targets": TARGETS})

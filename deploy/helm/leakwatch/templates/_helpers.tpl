@@ -48,6 +48,24 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and .Values.web.configSecret.name .Values.web.configSecret.tls }}https{{ else }}http{{ end -}}
 {{- end }}
 
+{{- /* Path of the pages at a host of the Ingress; parameters: root, host. */}}
+{{- define "leakwatch.ingressPath" -}}
+{{ .host.path | default .root.Values.web.routePrefix | default "/" }}
+{{- end }}
+
+{{- /* URL of the pages for links in alerts: web.externalUrl, else the first host of the Ingress. With several shards, the host
+differs between the pods, which have the same arguments. */}}
+{{- define "leakwatch.externalUrl" -}}
+{{- if .Values.web.externalUrl -}}
+{{ .Values.web.externalUrl }}
+{{- else if and .Values.ingress.enabled (eq (int .Values.shards) 1) -}}
+{{- $host := first .Values.ingress.hosts -}}
+{{- if not (hasPrefix "*" $host.host) -}}
+{{ ternary "https" "http" (not (empty .Values.ingress.tls)) }}://{{ $host.host }}{{ include "leakwatch.ingressPath" (dict "root" . "host" $host) | trimSuffix "/" }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{- /* Security context of a leakwatch container, as required by the Pod Security Standard "restricted". */}}
 {{- define "leakwatch.containerSecurityContext" -}}
 allowPrivilegeEscalation: false
@@ -87,6 +105,10 @@ httpGet: {path: {{ printf "%s%s" .root.Values.web.routePrefix .path }}, port: we
 {{- $job := first (.Files.Get "files/leakwatch.yml" | fromYaml).scrape_configs -}}
 {{- with .Values.discovery.namespaces -}}
 {{- $_ := set (first $job.kubernetes_sd_configs) "namespaces" (dict "names" .) -}}
+{{- end -}}
+{{- if .Values.discovery.prometheusAnnotations -}}
+{{- $rule := dict "target_label" "__tmp_prometheus_io" "replacement" "true" -}}
+{{- $_ := set $job "relabel_configs" (prepend $job.relabel_configs $rule) -}}
 {{- end -}}
 {{- $jobs = append $jobs $job -}}
 {{- end -}}
