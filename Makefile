@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 QUICK = tests/unit tests/pipeline tests/fuzz tests/test_layout.py tests/test_structure.py tests/docs/test_wording.py
 
-.PHONY: help setup venv test test-quick test-slow test-faults fuzz demo lint types detection kills soak dashboards docs vendor bench image image-lock audit fmt clean
+.PHONY: help setup venv test test-quick test-slow test-faults fuzz demo lint types detection kills soak dashboards docs pictures vendor bench image image-lock audit fmt clean
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
@@ -37,10 +37,11 @@ test-quick: ## run the linters, the type checker and the tests without services
 	pytest -n 2 --dist worksteal $(QUICK) || failed="$$failed pytest"; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
-# The tests wait for a quarter of the time, so there are more workers than cores: 6 take 398 s, 4 take 560 s (2 cores, another
-# load of 0). The longest modules come first (tests/e2e/conftest.py).
+# The tests wait for a part of the time, so there are more workers than cores: with 3 of them, two cores were idle for 38 % of
+# the time. With 6, programs and daemons that run in real time get too little CPU (load 22 on 2 cores). The longest modules come
+# first (tests/e2e/conftest.py).
 test-slow: setup ## run the tests with real services, Prometheus, Alertmanager, Chromium and containers
-	pytest -n 6 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(QUICK))
+	pytest -n 4 --dist loadfile --no-loadscope-reorder $(addprefix --ignore=,$(QUICK))
 
 test-faults: setup ## run only the tests of test-slow with bad targets of all kinds
 	pytest tests/faults
@@ -60,7 +61,7 @@ lint: venv ## run ruff (rules and format), hadolint and zizmor
 	zizmor --quiet --offline --pedantic --strict-collection .
 
 types: venv ## run mypy --strict
-	mypy --strict leakwatch tests benchmarks deploy/grafana/source deploy/image docs/source
+	mypy --strict leakwatch tests benchmarks deploy/grafana/source deploy/helm deploy/image docs/source
 
 detection: venv ## fail if detection is clearly worse than benchmarks/detection/quick.json
 	python benchmarks/detection/run.py --quick --check --jobs 2
@@ -75,10 +76,17 @@ soak: ## run leakwatch for two hours at 50 times the normal rate, and fail if it
 dashboards: venv ## generate deploy/grafana/*.json
 	python deploy/grafana/source
 
-docs: venv ## generate docs/configuration.md, docs/causes.md and docs/images/judging.svg
+docs: venv ## generate docs/configuration.md, docs/causes.md, the docs of the pages, the plots in docs/images and the chart's schema
 	python docs/source/configuration.py
+	python deploy/helm/values_schema.py
 	python docs/source/causes.py
+	python docs/source/help.py
 	python docs/source/judging.py
+	python docs/source/stuck.py
+
+pictures: ## take the pictures of the pages in docs/images, from a real run of about three minutes
+	@.ci/tools.sh venv go chromium
+	python docs/source/screenshots.py
 
 vendor: ## download the npm packages of the web pages (leakwatch/web/pages/static/vendor)
 	@.ci/vendor.sh

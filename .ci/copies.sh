@@ -21,5 +21,6 @@ YAML
   sed 's/^./  &/' "$rules"
 } >kubernetes/fleet/components/prometheus-rule/prometheusrule.yaml
 # A chart must contain all files that it uses.
-mkdir -p helm/leakwatch/files
-cp "$rules" kubernetes/fleet/base/leakwatch.yml helm/leakwatch/files/
+mkdir -p helm/leakwatch/files/dashboards
+cp "$rules" prometheus/leakwatch.recording.yml kubernetes/fleet/base/leakwatch.yml helm/leakwatch/files/
+cp grafana/*.json helm/leakwatch/files/dashboards/

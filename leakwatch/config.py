@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, Final, Self
 
 import yaml
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
 
 from leakwatch.causes.catalogue import Catalogue
 from leakwatch.causes.catalogue import read as read_catalogue
 from leakwatch.detect.columns import SCRAPES_PER_BLOCK
+from leakwatch.discovery.target_group import LabelName
 from leakwatch.errors import ConfigError, UsageError
 from leakwatch.evidence.config import EvidenceConfig
 from leakwatch.leaks.config import DetectionConfig, IgnoreConfig
@@ -22,7 +23,7 @@ from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.notify.config import AlertingConfig
 from leakwatch.scrape.config import GlobalConfig, ScrapeConfig, ScrapeJob, too_long
 from leakwatch.scrape.prometheus_api import PrometheusConfig
-from leakwatch.scrape.target_url import target_job
+from leakwatch.scrape.target_url import with_targets
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.file import parse_settings, read_settings
 from leakwatch.settings.messages import Location, cross_field_error, friendly_message
@@ -71,13 +72,37 @@ class Overrides:
         return OPTIONS[max(given, key=lambda key: (key == location[:2], key[:1] == location[:1]))]
 
 
+OF_TARGETS: Final = ("service", "target", "stack", "function", "wait", "verdict", "owner", "bound", "age")
+OF_ALERTS: Final = ("severity", "alertname", "alertstate")
+OF_PROCESS: Final = ("instance", "job", "pod", "container", "endpoint")
+"""Labels of a process of leakwatch, which the alert rules remove."""
+
+
+def _target_labels(names: tuple[str, ...]) -> tuple[str, ...]:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise ValueError(f"{name!r} is named twice")
+        if name.startswith("__"):
+            raise ValueError(f"{name!r}: labels that begin with __ do not exist after relabeling")
+        if name in {*OF_TARGETS, *OF_ALERTS, *OF_PROCESS}:
+            hint = "; leaks have it without this key" if name == "owner" else ""
+            raise ValueError(f"{name!r} is a label of leakwatch's own metrics or alerts{hint}")
+    return names
+
+
 class MetricsConfig(BaseSettings):
-    """`metrics`: limits that protect Prometheus."""
+    """`metrics`: limits that protect Prometheus, and labels of targets."""
 
     stacks_per_target: Annotated[int, Field(ge=0)] = 50
     """Exported series of stacks per target, besides those of judged stacks; the rest is `stack="other"`."""
     series_limit: Annotated[int, Field(ge=0)] = 10_000
     """Series of leakwatch_stack_goroutines over all targets."""
+    target_labels: Annotated[tuple[LabelName, ...], AfterValidator(_target_labels)] = ()
+    """Labels of targets that leakwatch_up, the metrics of leaks, and alerts have. A leak has those labels that are
+    equal on all targets of its service."""
+    verdict_label: bool = False
+    """Whether all metrics of leaks have the label `verdict`, for rules and dashboards that need it. The version
+    after 0.1 removes this key; use leakwatch_leak_verdict."""
 
 
 class Config(BaseSettings):
@@ -100,7 +125,7 @@ class Config(BaseSettings):
     storage: StorageConfig = StorageConfig()
     web: WebConfig = WebConfig()
     warm_from: PrometheusConfig | None = None
-    """Prometheus that fills the histories at the start."""
+    """Prometheus from which leakwatch loads the histories at the start."""
 
     _catalogue: Catalogue = PrivateAttr(default_factory=Catalogue)
 
@@ -156,7 +181,7 @@ class Config(BaseSettings):
     def override(self, options: Overrides) -> "Config":
         """Return the configuration with the values of command line options; raises UsageError."""
         keys = {field.alias or name: getattr(self, name) for name, field in type(self).model_fields.items()}
-        keys["scrape_configs"] = (*self.scrape_configs, *map(target_job, options.targets))
+        keys["scrape_configs"] = with_targets(self.scrape_configs, options.targets)
         for (section, key), value in options.given.items():
             if isinstance(keys[section], BaseSettings):
                 keys[section] = keys[section].model_dump(exclude_unset=True)
@@ -207,11 +232,13 @@ class Config(BaseSettings):
             own_code=self.detection.own_code,
             owners=self.owners,
             series_limit=self.detection.series_limit,
+            page_within=self.detection.page_within,
             ignore=tuple(rule.rule() for rule in self.ignore),
             repositories=repositories,
             links=self.links.links(repositories),
             causes=self._catalogue,
             redaction=self.evidence.redact.redaction(),
+            target_labels=self.metrics.target_labels,
         )
 
     def interval(self, job: ScrapeConfig) -> float:

@@ -16,6 +16,7 @@ from leakwatch.discovery.shard import Shard
 from leakwatch.errors import ConfigError, LeakwatchError
 from leakwatch.evidence.recorder import EvidenceRecorder
 from leakwatch.leaks.model import Event
+from leakwatch.notify.links import AlertLinks
 from leakwatch.notify.log import log_event
 from leakwatch.notify.notifier import Notifier
 from leakwatch.pipeline import Pipeline
@@ -26,6 +27,7 @@ from leakwatch.scrape.metrics import LoadCollector, TargetCollector
 from leakwatch.scrape.scheduler import Scheduler
 from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.scrape.target_set import TargetSet
+from leakwatch.settings.file_changes import FileChanges
 from leakwatch.storage.metrics import StorageCollector
 from leakwatch.storage.storage import Storage
 from leakwatch.web.api.fleet import Fleet
@@ -36,7 +38,8 @@ from leakwatch.web.server.web_config_file import WebFile
 log = structlog.get_logger()
 
 HOUR = 3600.0
-RULES, EXPIRE, OVERLOAD = "ignore", "expire", "overload"  # names of scheduled jobs
+CONFIG_CHECK = 5.0  # seconds between two checks whether the configuration file changed, as for file_sd_configs
+RULES, EXPIRE, OVERLOAD, CONFIG = "ignore", "expire", "overload", "config"  # names of scheduled jobs
 
 
 class Daemon:
@@ -47,6 +50,7 @@ class Daemon:
     """
 
     def __init__(self, load: Callable[[], Config], web: WebFile | None = None, shard: Shard | None = None) -> None:
+        self._file = FileChanges(None)
         self.config = load()
         self._web_file = web or WebFile()
         self.url = ""
@@ -82,6 +86,7 @@ class Daemon:
             per_target=self.config.metrics.stacks_per_target,
             limit=self.config.metrics.series_limit,
         )
+        self._target_collector.verdict_label = self.config.metrics.verdict_label
 
     async def run(self, reload_on: signal.Signals | None = signal.SIGHUP) -> None:
         """Serve and scrape until stopped; raises ConfigError if it cannot start.
@@ -134,8 +139,14 @@ class Daemon:
                 alertmanagers=self._notifier.clients,
                 storage=self.storage.status,
             ),
-            alerts=AlertContext(url=url, external_labels=lambda: self.config.alerting.external_labels),
+            alerts=AlertContext(
+                url=url,
+                external_labels=lambda: self.config.alerting.external_labels,
+                alertmanager=lambda: self.config.links.alertmanager or "",
+                dashboard=lambda: self.config.links.dashboard,
+            ),
             evidence=self.evidence.store,
+            checkouts=lambda: self.config.links.checkout,
             stop=self._stop,
         )
 
@@ -158,8 +169,13 @@ class Daemon:
             self._backfill.skip(self.pipeline.services)
             self._backfilling = asyncio.create_task(self._backfill.run())
         await self._targets.configure(self.config.jobs())
-        self._notifier.configure(self.config.alerting, self.url)
+        self._configure_notifier()
         self._notifier.start()
+        self._scheduler.every(CONFIG, CONFIG_CHECK, CONFIG_CHECK, self._reload_if_changed)
+
+    def _configure_notifier(self) -> None:
+        links = AlertLinks(self.url, self.config.links.dashboard)
+        self._notifier.configure(self.config.alerting, links, self.config.metrics.target_labels)
 
     async def _end_work(self, web_stop: Coroutine[Any, Any, None]) -> None:
         if self._backfilling:
@@ -217,16 +233,27 @@ class Daemon:
         self.config = config
         self._target_collector.per_target = config.metrics.stacks_per_target
         self._target_collector.limit = config.metrics.series_limit
+        self._target_collector.verdict_label = config.metrics.verdict_label
         if self.pipeline.configure(config.judging()):
             log.warning("all histories were dropped: detection.block or detection.series_limit changed")
         self.evidence.store.configure(config.evidence)
         self.storage.configure(config.storage)
         self._loops.reload()
         await self._targets.configure(config.jobs())
-        self._notifier.configure(config.alerting, self.url)
+        self._configure_notifier()
         log.info("configuration reloaded")
 
+    def reload_when_changed(self, file: FileChanges) -> None:
+        """Reload the configuration after each change of its file; to be called before `run`."""
+        self._file = file
+
+    async def _reload_if_changed(self) -> None:
+        if self._file.check():
+            log.info("configuration file changed", path=str(self._file.path))
+            await self._reload_quietly()
+
     def _read(self) -> Config:
+        self._file.reading()
         try:
             return self._load()
         except LeakwatchError:

@@ -80,11 +80,12 @@ class QueryError(LeakwatchError):
 class ScrapeError(LeakwatchError):
     """A scrape failed for `reason`; `charged`: whether the request may have cost the target CPU time.
 
-    `body_bytes`: size of the part of the body that arrived.
+    `body_bytes`: size of the part of the body that arrived; `status`: of the HTTP response, if it is the reason.
     """
 
-    def __init__(self, reason: Reason, message: str, *, charged: bool = True) -> None:
+    def __init__(self, reason: Reason, message: str, *, charged: bool = True, status: int | None = None) -> None:
         super().__init__(message)
+        self.status = status
         self.reason = reason
         self.charged = charged
         self.body_bytes = 0

@@ -161,6 +161,8 @@ class Judgement:
     """Increase of goroutines since then."""
     left: tuple[float, float] | None
     """Departures per second, when the growth began and now; None if there are too few scrapes."""
+    stuck: int | None = None
+    """Stuck goroutines in the latest full dump, if it confirmed the leak; the growth is then that of these."""
     restarted: bool = False
     """Whether the series leaked before the process restarted, and has not grown since."""
     related: frozenset[Fingerprint] = frozenset()
@@ -188,6 +190,8 @@ class TargetHealth:
     """Seconds between two scrapes, stretched if scrapes cost too much or leakwatch is overloaded."""
     stretched_by: str = ""
     """The cost that stretches the interval, or "overload"; "" if it is not stretched."""
+    cost: float = 0.0
+    """Mean share of one core that scrapes cost the service, at most, over the last minutes."""
 
     def after_restart(self) -> "TargetHealth":
         """Return the health that a new process of leakwatch begins with.

@@ -5,7 +5,7 @@
     parse(pieces) -> groups of traces          pure   profile/text.py, profile/proto.py
     identify(groups) -> samples                pure   profile/stacks.py: one sample per fingerprint
     history.record(time, samples)              state  detect/history.py: fixed memory per series
-    detector.judge(history) -> judgements      pure   detect/detector.py: stacks and sites, when a block closes
+    detector.judge(history) -> judgements      pure   detect/detector.py: stacks and sites; by full dumps too
     tracker.update(service, judgements) -> events     leaks/tracker.py: opened, leaking, plateau, recovered, closed
     metrics, alerts, pages                     I/O    scrape/metrics.py, notify/, web/: read states, change nothing
 
@@ -14,18 +14,20 @@ Both convert to plain values and back (detect/plain.py), a form that can be stor
 Callers pass the time, so a year of profiles replays in seconds through the code that watches a live service.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
+from leakwatch.detect.dumped import DumpedStacks
 from leakwatch.leaks import handover
 from leakwatch.leaks.candidate import POOLED
+from leakwatch.leaks.dump_schedule import wants_dump
 from leakwatch.leaks.ignore import IgnoreRule, unmatched
 from leakwatch.leaks.model import Event, Leak
 from leakwatch.leaks.ownership.owners import Owners
 from leakwatch.leaks.service_state import NEVER, ServicePlain, ServiceState
 from leakwatch.leaks.settings import DetectionSettings
-from leakwatch.leaks.target_state import DepartedTarget, TargetState
+from leakwatch.leaks.target_state import TargetState
 from leakwatch.leaks.tracker import LeakOnTarget, LeakTracker
-from leakwatch.model import Fingerprint, Frame, Process, Samples, Stack, Target, TargetHealth
+from leakwatch.model import Fingerprint, Frame, Process, Samples, Target, TargetHealth
 from leakwatch.profile import proto, text
 from leakwatch.profile.body import Body, Format
 from leakwatch.profile.cache import ParseCache
@@ -116,7 +118,6 @@ class Pipeline:
         return service
 
     def _end(self, service: ServiceState, time: float) -> list[Event]:
-        """Drop a service without targets."""
         if service.targets or service.departed:
             return []
         del self.services[service.name]
@@ -183,6 +184,19 @@ class Pipeline:
         if self.targets.get(state.target) is state:
             self.services[state.target.service].leaks.built_at = NEVER
 
+    def wants_dump(self, state: TargetState, time: float) -> bool:
+        """Return whether a full dump of a target would help to judge it."""
+        service = self.services.get(state.target.service)
+        return service is not None and wants_dump(state, service, self.leaks_on(state.target), time)
+
+    def observe_dump(self, state: TargetState, time: float, stacks: DumpedStacks) -> list[Event]:
+        """Record a full dump of a target; return the verdicts that changed."""
+        if self.targets.get(state.target) is not state or not state.is_observed:
+            return []
+        state.observe_dump(time, stacks)
+        events, service = self.update(state, time), self.services[state.target.service]
+        return events + self._tracker.update(service, POOLED, service.judge_dump(), time)
+
     def apply_proof(self, state: TargetState, time: float) -> list[Event]:
         """Judge a target again after its runtime reported leaked goroutines; return the verdicts that changed."""
         if self.targets.get(state.target) is not state:
@@ -234,14 +248,9 @@ class Pipeline:
 
     def unmatched(self) -> list[IgnoreRule]:
         """Return the ignore rules that match no stack of a current or departed target."""
-        return unmatched(self.settings.ignore, self._labelled_stacks())
-
-    def _labelled_stacks(self) -> Iterator[tuple[Stack, Mapping[str, str]]]:
-        for service in self.services.values():
-            for state in service.states:
-                yield from (
-                    (stack, state.target.all_labels) for stack in state.history.stacks if stack is not None
-                )
+        states = (state for service in self.services.values() for state in service.states)
+        stacks = ((stack, state.target.all_labels) for state in states for stack in state.history.stacks if stack)
+        return unmatched(self.settings.ignore, stacks)
 
     def configure(self, settings: DetectionSettings) -> bool:
         """Use new settings; return whether all history was dropped, which a new block or series limit requires."""
@@ -287,14 +296,5 @@ class Pipeline:
         target that only `other` has was removed at the time of its latest profile.
         """
         own, adopted = self.services.get(service), other.services.get(service)
-        if own is None or adopted is None:
-            return
-        for name, state in own.targets.items():
-            if name in adopted.targets:
-                state.adopt(adopted.targets[name])
-            else:
-                state.forget(self.settings, adopted.functions)
-        for name in adopted.targets.keys() - own.targets.keys():
-            state = adopted.targets[name]
-            adopted.departed[state.target] = DepartedTarget(adopted.time, state)
-        own.adopt(adopted)
+        if own is not None and adopted is not None:
+            handover.adopt(own, adopted, self.settings)

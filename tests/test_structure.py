@@ -16,7 +16,7 @@ MODULES = {
 LAYERS = (  # the lowest first
     {"errors", "model", "clock", "settings"},
     {"profile", "detect", "http", "causes"},
-    {"pipeline", "leaks", "discovery"},
+    {"pipeline", "leaks", "discovery", "pasted"},
     {"scrape", "notify", "evidence", "storage"},
     {"web"},
     {"daemon", "config"},
@@ -32,7 +32,7 @@ WITHIN = {
     ("model", "errors"),
 }
 
-PURE = {"profile", "detect", "leaks", "pipeline", "model", "errors"}
+PURE = {"profile", "pasted", "detect", "leaks", "pipeline", "model", "errors"}
 PURE_MODULES = {
     *(f"evidence.{name}" for name in ("record", "index")),
     *(f"notify.{name}" for name in ("rules", "annotations", "alerts", "queue", "saved_alerts")),
@@ -47,7 +47,8 @@ PURE_MODULES = {
         f"web.pages.{name}"
         for name in ("evidence", "filters", "leak", "overview", "pagination", "sparkline", "target")
     ),
-    *("cli.check.result", "cli.check.formats", "discovery.shard", "scrape.budget"),
+    *(f"cli.judge_tests.{name}" for name in ("notation", "result", "junit")),
+    *("cli.check.result", "cli.check.formats", "cli.check.markdown", "discovery.shard", "scrape.budget"),
 }
 READS_PATHS = {"leaks.ownership.config"}  # the path of CODEOWNERS
 IO = {
@@ -79,7 +80,19 @@ ONLY_IN = {
 }
 ONLY_BELOW = {
     "prometheus_client": ("metrics", "app"),
-    "typer": ("main", "run", "scrape", "check", "causes", "config", "storage", "options"),
+    "typer": (
+        "main",
+        "run",
+        "scrape",
+        "check",
+        "causes",
+        "config",
+        "storage",
+        "discover",
+        "targets",
+        "testing",
+        "options",
+    ),
 }
 
 

@@ -172,8 +172,8 @@ class Visitor:
         return sum(value for _, value in self._series("leakwatch_scrapes_total"))
 
     def _leak_page(self) -> str:
-        for labels, _ in self._series("leakwatch_leak_goroutines"):
-            if labels["verdict"] == "leaking":
+        for labels, value in self._series("leakwatch_leak_verdict"):
+            if labels["verdict"] == "leaking" and value:
                 return f"/leaks/{labels['service']}/{labels['stack']}"
         return ""
 

@@ -64,6 +64,8 @@ No cause is shown if none matches. {recorded} of the causes are tested with reco
     leakwatch causes show http-body-not-closed     # one cause, with its fix
     leakwatch causes test own.yml goroutines.txt   # which stacks of a profile the causes of a file match
 
+A [test of the judge](testing.md) checks which cause a leak with certain stacks gets.
+
 ## Own causes
 
 Causes of your own libraries go to files that the [configuration](configuration.md) names under `causes`:

@@ -98,14 +98,14 @@ def _keep_block(kept: Kept, hour: float, column: Sequence[float]) -> None:
 
 
 class Panel:
-    """One of the plots; `x` and `y`: its upper left corner, `most`: the maximum of its scale."""
+    """A plot; `x` and `y`: its upper left corner, `most`: the maximum of its scale, `hours`: its range."""
 
-    def __init__(self, x: float, y: float, most: float) -> None:
-        self.x, self.y, self.most = x, y, most
+    def __init__(self, x: float, y: float, most: float, hours: tuple[float, float] = (FIRST, LAST)) -> None:
+        self.x, self.y, self.most, self.hours = x, y, most, hours
         self.parts = [f'<rect class="frame" x="{x:g}" y="{y:g}" width="{WIDTH:g}" height="{HEIGHT:g}"/>']
         for share in (0.0, 0.5, 1.0):
             self.text(x - 6, y + HEIGHT * (1 - share) + 4, f"{most * share:,.0f}", "dim", "end")
-        for hour in range(int(FIRST), int(LAST) + 1, 2):
+        for hour in range(int(hours[0]), int(hours[1]) + 1, 2):
             self.text(self._across(hour), y + HEIGHT + 15, f"{hour % 24:02}:00", "dim", "middle")
 
     def line(self, hours: Sequence[float], values: Sequence[float], style: str) -> None:
@@ -113,7 +113,7 @@ class Panel:
         points = " ".join(
             f"{self._across(hour):.1f},{self.y + HEIGHT * (1 - min(value / self.most, 1)):.1f}"
             for hour, value in zip(hours, values, strict=True)
-            if hour >= FIRST
+            if hour >= self.hours[0]
         )
         self.parts.append(f'<polyline class="{style}" points="{points}"/>')
 
@@ -131,7 +131,8 @@ class Panel:
         self.parts.append(f'<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>')
 
     def _across(self, hour: float) -> float:
-        return self.x + WIDTH * (hour - FIRST) / (LAST - FIRST)
+        first, last = self.hours
+        return self.x + WIDTH * (hour - first) / (last - first)
 
 
 def draw(kept: Mapping[str, Kept]) -> str:
@@ -158,7 +159,7 @@ def draw(kept: Mapping[str, Kept]) -> str:
             count.mark(BEGINS, "", "", 0)
             left.mark(BEGINS, "", "", 0)
             count.text(x, TOP - 8, "goroutines", "dim")
-        _mark_verdicts(count, one)
+        mark_verdicts(count, one.verdicts)
         panels += [*count.parts, *left.parts]
     width, height = LEFT_EDGE + 2 * WIDTH + GAP + 20, TOP + ROW + HEIGHT + 28
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}">'
@@ -166,10 +167,11 @@ def draw(kept: Mapping[str, Kept]) -> str:
     return "\n".join([head, f"<style>{STYLE}\n</style>", page, *panels, "</svg>"]) + "\n"
 
 
-def _mark_verdicts(panel: Panel, kept: Kept) -> None:
-    for up, word in enumerate(dict.fromkeys(word for _, word in kept.verdicts), 1):
-        hour = next(hour for hour, that in kept.verdicts if that == word)
-        if hour >= FIRST:
+def mark_verdicts(panel: Panel, verdicts: Sequence[tuple[float, str]]) -> None:
+    """Mark the first time of each verdict."""
+    for up, word in enumerate(dict.fromkeys(word for _, word in verdicts), 1):
+        hour = next(hour for hour, that in verdicts if that == word)
+        if hour >= panel.hours[0]:
             said = f"{word} {int(hour) % 24:02}:{int(hour * 60) % 60:02}"
             panel.mark(hour, said, "leaking" * (word == "leaking"), 14 * up)
 

@@ -1,7 +1,8 @@
-"""Takes docs/images/*.png of the pages: python docs/source/screenshots.py.
+"""Takes docs/images/*.png of the pages: `make pictures`.
 
 Runs `leakwatch run` beside the service of the demo (three processes, of which two leak) and a target that is down,
-until the leak is reported. It takes about three minutes and needs Go and Chromium (`make setup`).
+until the leak is reported. It takes about three minutes and needs Go and Chromium. Times and counts differ between
+two runs, so `make docs` does not take pictures.
 """
 
 import re
@@ -30,8 +31,9 @@ CONFIG: Final = """
 global: {{scrape_interval: 800ms, scrape_timeout: 800ms, scrape_cost_limit: 1}}
 detection: {{block: 4s}}
 owners: {{example.com/shop/pipeline: team-ingest}}
+links: {{source: "https://git.example.com/{{file}}#L{{line}}", alertmanager: "https://alertmanager.example.com"}}
 scrape_configs:
-  - {{job_name: shop, static_configs: [{{targets: ["{0}", "{1}"]}}]}}
+  - {{job_name: shop, memory_limit: 32MB, static_configs: [{{targets: ["{0}", "{1}"]}}]}}
   - {{job_name: billing, static_configs: [{{targets: ["{2}", "127.0.0.1:1"]}}]}}
 """
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Self, TypeVar
+from typing import Annotated, Final, Self
 
 import yaml
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from leakwatch.causes.model import OWN_CODE, Cause, FixedIn, Kind, StackPattern
 from leakwatch.errors import ConfigError, quote
@@ -14,27 +14,15 @@ from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.file import read_settings
 from leakwatch.settings.globs import any_of
 from leakwatch.settings.messages import line_number
+from leakwatch.settings.types import Listed, NotEmpty
 from leakwatch.settings.yaml_file import load_yaml
 
 LEAST_LETTERS: Final = 4  # in a pattern: "run" would match functions of many libraries
 KINDS: Final[tuple[Kind, ...]] = ("object", "call", "wait")
-T = TypeVar("T")
 BASIS: Final = 1.5  # rank of an object that libraries are built on: between calls and waits
 
 
-def _listed(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-def _not_empty(values: tuple[T, ...]) -> tuple[T, ...]:
-    """Return `values`; unlike min_length, this leaves the message of an invalid value alone."""
-    if not values:
-        raise ValueError("must not be empty")
-    return values
-
-
-NotEmpty: Final = AfterValidator(_not_empty)
-Alternatives = Annotated[tuple[str, ...], BeforeValidator(_listed), NotEmpty]
+Alternatives = Annotated[tuple[str, ...], Listed, NotEmpty]
 """One pattern, or a list of which one must match."""
 Text = Annotated[str, Field(min_length=1)]
 
@@ -44,7 +32,7 @@ class StackPatternConfig(BaseSettings):
 
     functions: Annotated[tuple[Alternatives, ...], NotEmpty]
     """Functions from the innermost to the outermost: globs, or `<own code>`. Other frames may lie between them."""
-    wait: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    wait: Annotated[tuple[str, ...], Listed] = ()
     """Wait reasons in the words of debug=2; without any, all match."""
     leaf: bool = False
     """The first function must be the innermost one outside package sync."""
@@ -52,7 +40,7 @@ class StackPatternConfig(BaseSettings):
     """The last function must be the outermost one, which was started with `go`."""
     direct: bool = False
     """All frames inside own code belong to the standard library."""
-    without: Annotated[tuple[str, ...], BeforeValidator(_listed)] = ()
+    without: Annotated[tuple[str, ...], Listed] = ()
     """Functions that must not be in the stack."""
     ratio: tuple[float, float] = (0.0, float("inf"))
     """For partners: smallest and largest number of goroutines, as a multiple of the matched stack."""

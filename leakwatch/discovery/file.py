@@ -43,6 +43,10 @@ class FileConfig(BaseSettings):
     group: ClassVar[type[TargetGroup]] = TargetGroup
     """The type that each group is validated as."""
 
+    def unmatched(self) -> list[Path]:
+        """Return the patterns that match no file now."""
+        return [pattern for pattern in self.files if not _matching_paths(pattern)]
+
     def discoverer(self, status: DiscoveryStatus, clock: Clock) -> "FileDiscoverer":
         """Return the discoverer of these files."""
         return FileDiscoverer(self, status, clock)

@@ -2,12 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from leakwatch.discovery.status import DiscovererStatus
 from leakwatch.discovery.target_builder import RelabeledTargets
+
+SCRAPE_JOB: Final = "scrape_job"
+"""Label with the `job_name` of a job of leakwatch. The label `job` is that of leakwatch's own scrape."""
 
 
 class DiscoveryCollector(Collector):
@@ -35,8 +39,8 @@ class DiscoveryCollector(Collector):
         """Yield all metrics."""
         discovered = GaugeMetricFamily(
             "leakwatch_discovered_targets",
-            "Discovered addresses by state: kept, dropped by a rule, or invalid.",
-            labels=("job", "state"),
+            "Addresses that discovery returns for a job, by state: kept, dropped by a relabel rule, or invalid.",
+            labels=(SCRAPE_JOB, "state"),
         )
         for job, built in self._targets().items():
             discovered.add_metric((job, "kept"), len(built.endpoints))
@@ -44,13 +48,13 @@ class DiscoveryCollector(Collector):
             discovered.add_metric((job, "invalid"), built.invalid)
         failures = CounterMetricFamily(
             "leakwatch_discovery_failures",
-            "Failed updates of the targets.",
-            labels=("job", "mechanism"),
+            "Failed reads of a source of targets (file, server or name) by discovery; the last targets stay.",
+            labels=(SCRAPE_JOB, "mechanism"),
         )
         success = GaugeMetricFamily(
             "leakwatch_discovery_last_success_timestamp_seconds",
-            "Time of the last successful update; of several discoverers of a mechanism, the oldest.",
-            labels=("job", "mechanism"),
+            "Unix time at which discovery last read all sources of a mechanism of a job successfully; 0 if never.",
+            labels=(SCRAPE_JOB, "mechanism"),
         )
         number: Counter[tuple[str, str]] = Counter()
         succeeded: dict[tuple[str, str], float] = {}

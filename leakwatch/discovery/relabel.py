@@ -136,12 +136,30 @@ def _rule(config: RelabelConfig) -> RelabelRule:
 
 def relabel(labels: Mapping[str, str], rules: Rules) -> dict[str, str] | None:
     """Apply `rules` to a copy of `labels`. Return the result, or None if a rule drops the target."""
+    result, drop = _apply(labels, rules)
+    return result if drop is None else None
+
+
+def dropping_rule(labels: Mapping[str, str], rules: Rules) -> "Drop | None":
+    """Return the rule that drops the target, None if no rule does."""
+    return _apply(labels, rules)[1]
+
+
+def _apply(labels: Mapping[str, str], rules: Rules) -> "tuple[dict[str, str], Drop | None]":
     result = {name: value for name, value in labels.items() if value}
-    for rule in rules:
+    for number, rule in enumerate(rules):
         source = rule.separator.join([result.get(name, "") for name in rule.source_labels])
         if not rule.apply(rule, result, source):
-            return None
-    return result
+            return result, Drop(number, source)
+    return result, None
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The index of the rule that dropped a target, and the joined values of its source labels."""
+
+    rule: int
+    source: str
 
 
 def _set(labels: dict[str, str], name: str, value: str) -> None:

@@ -5,13 +5,13 @@ address with the same labels. New addresses are processed in slices, so that the
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
 import structlog
 
-from leakwatch.discovery.relabel import RelabelConfig, relabel, rules
+from leakwatch.discovery.relabel import Drop, RelabelConfig, dropping_rule, relabel, rules
 from leakwatch.discovery.target_group import HOST, TargetGroup, check_address
 from leakwatch.errors import DiscoveryError, redacted
 from leakwatch.model import Target
@@ -23,6 +23,9 @@ log = structlog.get_logger()
 PORTS = {"http": 80, "https": 443}
 SLICE = 0.01  # seconds of work before other tasks of the event loop run
 MAX_LOGGED = 10  # invalid addresses that are logged one by one
+PARAM = "__param_"
+OWN_PARAMS = frozenset({"debug", "gc", "seconds"})
+"""Query parameters of net/http/pprof that leakwatch sets by itself."""
 
 Labels = Mapping[str, str]
 
@@ -42,6 +45,8 @@ class TargetDefaults:
     rules: tuple[RelabelConfig, ...] = ()
     metrics_path: str = ""
     memory_limit: int | None = None
+    params: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Query parameters of profiles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,7 @@ class Endpoint:
 
     target: Target
     url: httpx.URL
+    """Its query has the parameters of the job, which may be secrets. Show `shown_url` instead."""
     interval: float
     timeout: float
     socket: str | None = None
@@ -58,6 +64,17 @@ class Endpoint:
     """Path of the service's own metrics; "" if leakwatch must not request them."""
     memory_limit: int | None = None
     """Bytes."""
+
+    @property
+    def shown_url(self) -> str:
+        """The URL for pages and commands, without the values of the job's parameters."""
+        hidden = dict.fromkeys(self.url.params.keys() - OWN_PARAMS, "hidden")
+        return str(self.url.copy_merge_params(hidden)) if hidden else str(self.url)
+
+    @property
+    def shown_profile_url(self) -> str:
+        """The URL of the protobuf profile for commands, without the values of the job's parameters."""
+        return str(httpx.URL(self.shown_url).copy_remove_param("debug")).removesuffix("?")
 
 
 @dataclass(slots=True)
@@ -85,6 +102,7 @@ class TargetBuilder:
             **({"__memory_limit__": f"{defaults.memory_limit}B"} if defaults.memory_limit else {}),
             "__scrape_interval__": exact_duration(defaults.interval),
             "__scrape_timeout__": exact_duration(defaults.timeout),
+            **{f"{PARAM}{name}": values[0] for name, values in defaults.params.items() if values},
         }
         self._results: dict[tuple[_LabelsKey, str], Endpoint | DiscoveryError | None] = {}
 
@@ -126,6 +144,10 @@ class TargetBuilder:
             return None if result is None else endpoint(result, self.defaults)
         except DiscoveryError as error:
             return error
+
+    def drop(self, address: str, labels: Labels) -> Drop | None:
+        """Return the rule that drops an address, None if no rule does."""
+        return dropping_rule(self.initial_labels(address, labels), self._rules)
 
     def _log_errors(self, errors: list[tuple[str, DiscoveryError]]) -> None:
         for address, error in errors[:MAX_LOGGED]:
@@ -174,7 +196,7 @@ def endpoint(labels: Labels, defaults: TargetDefaults) -> Endpoint:
     socket = address.removeprefix("unix://") if address.startswith("unix://") else None
     return Endpoint(
         target=Target(service, shown.get("target") or address, shown),
-        url=_url(scheme, "localhost" if socket else address, path),
+        url=_url(scheme, "localhost" if socket else address, path, _params(labels, defaults)),
         interval=interval,
         timeout=timeout,
         socket=socket,
@@ -235,9 +257,21 @@ def _memory_limit(labels: Labels, defaults: TargetDefaults) -> int | None:
     return limit
 
 
-def _url(scheme: str, host: str, path: str) -> httpx.URL:
+def _params(labels: Labels, defaults: TargetDefaults) -> dict[str, Sequence[str]]:
+    """Return the query parameters of a target. As in Prometheus, a label sets the first value of its parameter."""
+    params = {name: list(values) for name, values in defaults.params.items() if values}
+    for label in sorted(labels):
+        if label.startswith(PARAM):
+            name = label.removeprefix(PARAM)
+            if name in OWN_PARAMS:
+                raise DiscoveryError(f"{label}: leakwatch sets this parameter")
+            params[name] = [labels[label], *params.get(name, ())[1:]]
+    return {"debug": ["1"], **params}
+
+
+def _url(scheme: str, host: str, path: str, params: Mapping[str, Sequence[str]]) -> httpx.URL:
     try:
-        url = httpx.URL(f"{scheme}://{host}{path}/goroutine", params={"debug": "1"})
+        url = httpx.URL(f"{scheme}://{host}{path}/goroutine", params=params)
         # httpx decodes an international host name only here, and raises an error if it is invalid.
         if url.host:
             return url

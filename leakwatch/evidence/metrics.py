@@ -21,15 +21,23 @@ class EvidenceCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all series."""
         store = self._store
-        yield GaugeMetricFamily("leakwatch_evidence_bodies", "Profiles stored as evidence.", len(store))
         yield GaugeMetricFamily(
-            "leakwatch_evidence_bytes", "Size of the stored profiles, compressed, in bytes.", store.size
+            "leakwatch_evidence_bodies",
+            "Number of profiles of leaking targets that are stored as evidence.",
+            len(store),
+        )
+        yield GaugeMetricFamily(
+            "leakwatch_evidence_bytes",
+            "Compressed size of the profiles that are stored as evidence, in bytes.",
+            store.size,
         )
         yield CounterMetricFamily(
             "leakwatch_evidence_dropped",
-            "Profiles removed because of a limit, or not stored because of an error.",
+            "Profiles of the evidence that were removed because of a limit, or not stored because of an error.",
             store.dropped,
         )
         yield CounterMetricFamily(
-            "leakwatch_evidence_write_failures", "Failed writes to evidence.path.", store.write_failures
+            "leakwatch_evidence_write_failures",
+            "Failed attempts to write evidence to the folder evidence.path.",
+            store.write_failures,
         )

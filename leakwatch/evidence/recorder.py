@@ -82,8 +82,10 @@ class TargetRecorder:
             self._store.save(self._latest)
 
     async def dump(self, body: bytes, time: float, goroutines: int) -> None:
-        """Store a full dump (debug=2) of the process that was scraped last."""
+        """Store a full dump (debug=2) of the process that was scraped last, if it has a leak."""
         leaks = self._pipeline.leaks_on(self._target)
+        if not leaks:
+            return
         packer = self._store.packer("dump", len(body))
         packer.feed(body)
         try:
@@ -91,7 +93,7 @@ class TargetRecorder:
         except EvidenceError as error:
             self._reject(error)
             return
-        verdict = max((leak.verdict for leak in leaks), default=Verdict.SUSPECTED)
+        verdict = max(leak.verdict for leak in leaks)
         kinds = (KINDS.get(verdict, "suspected"),)
         record = self._record("dump", len(packed), kinds, time=time, goroutines=goroutines, leaks=leaks)
         self._store.save(self._store.add(record, {SUFFIXES["dump"]: packed}, self._lifetime))

@@ -42,7 +42,10 @@ RETRY: Final = 60.0  # seconds between a failed query and the next one
 PATIENCE: Final = 12  # blocks after which the history of a waiting service is better than the exported one
 LOST: Final = 3  # steps without a profile after which a former target counts as removed
 
-LEAKING = 'group by (service) (last_over_time(leakwatch_leak_goroutines{verdict=~"leaking|proven"}[1h]))'
+LEAKING = (
+    'group by (service) (max_over_time(leakwatch_leak_verdict{verdict=~"leaking|proven"}[1h]) == 1'
+    ' or last_over_time(leakwatch_leak_goroutines{verdict=~"leaking|proven"}[1h]))'  # of earlier versions
+)
 GOROUTINES = "max by (target, stack) (leakwatch_stack_goroutines{%s})"
 OTHER = "max by (target) (leakwatch_stacks_other{%s})"
 PROCESS = "max by (target, start, build) (leakwatch_process_info{%s})"

@@ -33,6 +33,7 @@ class Limit:
 
 
 SAVED: Final = 900.0  # seconds of saving that count for the service
+MEAN_HALF_LIFE: Final = 300.0  # seconds; the mean hides a single slow response
 OWN_LIMITS: Final = {
     Cost.CPU: Limit(0.1, 60.0),
     Cost.BYTES: Limit(128 * 1024**2 / 60, 60.0),
@@ -62,18 +63,27 @@ class CostBudget:
         # Half a call of debt does not count, so that a call that comes a little early is allowed.
         self._slack = limit * call / 2
         self._time: float | None = None
+        self._spent = self._elapsed = 0.0  # cost and seconds; older ones count less
+
+    @property
+    def mean(self) -> float:
+        """The mean cost per second, over the last minutes and until the next call."""
+        return self._spent / (self._elapsed + self._call)
 
     def allows(self, time: float) -> bool:
         """Return whether the target may be scraped at `time`, in seconds of a clock that does not step."""
         if self._time is not None:
-            paid = self._limit * (time - self._time)
-            self._debt = max(self._debt - paid, -self._limit * self._saved)
+            elapsed = time - self._time
+            self._debt = max(self._debt - self._limit * elapsed, -self._limit * self._saved)
+            decay = 0.5 ** (elapsed / MEAN_HALF_LIFE)
+            self._spent, self._elapsed = decay * self._spent, decay * (self._elapsed + elapsed)
         self._time = time
         return self._debt <= self._slack
 
     def charge(self, cost: float) -> None:
         """Add the cost of a scrape."""
         self._debt += cost
+        self._spent += cost
         share = self._limit * self._call
         self.interval = self._call * max(1, -(-(self._debt - self._slack) // share))
 
@@ -97,6 +107,11 @@ class TargetBudget:
     def interval(self) -> float:
         """Seconds until the next scrape, a multiple of the seconds between calls."""
         return max(budget.interval for budget in self._budgets.values())
+
+    @property
+    def mean(self) -> float:
+        """The mean share of one core that scrapes cost the service, at most."""
+        return self._budgets[Cost.DURATION].mean
 
     @property
     def stretched_by(self) -> Cost | None:

@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from leakwatch.discovery.runner import DiscoverySettings
-from leakwatch.discovery.target_builder import TargetDefaults
+from leakwatch.discovery.target_builder import OWN_PARAMS, TargetDefaults
 from leakwatch.http.settings import HttpSettings
 from leakwatch.profile.body import Format
 from leakwatch.scrape.probes.config import ProbeSettings
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.messages import cross_field_error
-from leakwatch.settings.types import Duration, Size
+from leakwatch.settings.types import Duration, Secret, Size, unquoted_error
 from leakwatch.settings.units import format_duration
 
 DEFAULT_PATH = "/debug/pprof"
@@ -66,6 +66,8 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
     """Scheme of the URL; the label `__scheme__` overrides it."""
     profile_path: Annotated[str, Field(pattern="^/[^?#]*$")] = DEFAULT_PATH
     """Path of net/http/pprof; the label `__profile_path__` overrides it."""
+    params: dict[Annotated[str, Field(min_length=1)], tuple[Secret, ...]] = Field(default_factory=dict)
+    """Query parameters of profiles, such as `authKey`. A label `__param_<name>` overrides the first value."""
     profile_format: Format = "text"
     """`text` is `debug=1`; `proto` is `debug=0`, which is smaller and contains wait reasons."""
     metrics_path: Annotated[str, Field(pattern=r"^(/[^?#]*)?$")] = DEFAULT_METRICS
@@ -74,6 +76,13 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
     """Memory limit of each target; default: the limit of the cgroup, for a process on the same machine."""
     target_limit: Annotated[int, Field(ge=0)] = 0
     """Largest number of targets after relabeling, 0 for no limit. Above it, the previous targets stay."""
+
+    @field_validator("params")
+    @classmethod
+    def _has_no_own_params(cls, params: dict[str, tuple[SecretStr, ...]]) -> dict[str, tuple[SecretStr, ...]]:
+        if own := sorted(OWN_PARAMS & params.keys()):
+            raise unquoted_error(f"leakwatch sets the parameter {own[0]}; profile_format is the format")
+        return params
 
     @field_validator("metrics_path")
     @classmethod
@@ -106,6 +115,7 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
                 rules=self.relabel_configs,
                 metrics_path=self.metrics_path,
                 memory_limit=self.memory_limit,
+                params=self.query_params(),
             ),
             http=HttpSettings.model_construct(**self._part(HttpSettings)),
             probes=ProbeSettings.model_construct(**self._part(ProbeSettings)),
@@ -115,6 +125,10 @@ class ScrapeConfig(DiscoverySettings, HttpSettings, ProbeSettings):
             target_limit=self.target_limit,
             discovery=self,
         )
+
+    def query_params(self) -> dict[str, list[str]]:
+        """Return the values of `params`, which may be secrets."""
+        return {name: [value.get_secret_value() for value in values] for name, values in self.params.items()}
 
     def _part(self, kind: type[BaseSettings]) -> dict[str, Any]:
         """Return the keys that belong to one of the base classes."""

@@ -18,7 +18,9 @@ STEP: Final = 60.0
 
 KNOWN_DROPS: Final = "max by (stack, span) (last_over_time(leakwatch_stack_known_drop_goroutines{%s}[1d]))"
 CEILINGS: Final = "max by (stack, lifetime) (last_over_time(leakwatch_stack_ceiling_goroutines{%s}[1d]))"
-VERDICTS: Final = "max by (stack, verdict) (leakwatch_leak_goroutines{%s})"
+VERDICTS: Final = """
+max by (stack, verdict) (leakwatch_leak_verdict{%s} == 1 or leakwatch_leak_goroutines{%s,verdict!=""})
+"""  # earlier versions exported the verdict as a label of the goroutines
 RATES: Final = "max by (stack) (max_over_time(leakwatch_leak_growth_goroutines_per_second{%s}[1h]))"
 FIRST_SEEN: Final = "min by (stack) (last_over_time(leakwatch_leak_first_seen_timestamp_seconds{%s}[1h]))"
 DETECTED: Final = "min by (stack) (last_over_time(leakwatch_leak_detected_timestamp_seconds{%s}[1h]))"
@@ -60,7 +62,7 @@ async def _by_stack(
 async def _leaks(prometheus: PrometheusApi, labels: str, now: float, shift: float) -> dict[Fingerprint, PastLeak]:
     """Return the leaks that were open when they were last exported."""
     latest: dict[str, tuple[float, Verdict]] = {}
-    for series in await prometheus.range(VERDICTS % labels, now - OPEN, now, STEP):
+    for series in await prometheus.range(VERDICTS.strip() % (labels, labels), now - OPEN, now, STEP):
         stack, word = series.labels.get("stack", ""), series.labels.get("verdict", "")
         verdict = series.points[-1][0], VERDICT.get(word, Verdict.NORMAL)
         latest[stack] = max(latest.get(stack, verdict), verdict)

@@ -33,7 +33,7 @@ def build_loop(  # noqa: PLR0913  parts that all loops share, and those of one l
     """
     endpoint, job = scrape_target.endpoint, scrape_target.job
     client = Client(tls, timeout=endpoint.timeout, socket=endpoint.socket)
-    url = endpoint.url.copy_with(params={"debug": "0"}) if job.form == "proto" else endpoint.url
+    url = endpoint.url.copy_merge_params({"debug": "0"}) if job.form == "proto" else endpoint.url
     fetcher = Fetcher(client, url, job.http, timeout=endpoint.timeout, size_limit=job.size_limit)
     is_text = job.form == "text"
     return ScrapeLoop(
@@ -47,6 +47,6 @@ def build_loop(  # noqa: PLR0913  parts that all loops share, and those of one l
         form=job.form,
         processes=ProcessProbe(fetcher.with_profile("threadcreate", SIZE_LIMIT, debug="0")) if is_text else None,
         symbols=SymbolProbe(fetcher.with_profile("symbol", SIZE_LIMIT)) if is_text else None,
-        probes=probes(job.probes, fetcher, endpoint, recorder.dump if recorder else None),
+        probes=probes(job.probes, fetcher, endpoint, clock.stopwatch, recorder.dump if recorder else None),
         recorder=recorder,
     )

@@ -29,7 +29,7 @@ class TargetInterval:
         """
         budget, health, cost = self._budget, self._health, self._budget.stretched_by
         overloaded = budget.call * (1 + missed)
-        health.interval = max(budget.interval, overloaded)
+        health.interval, health.cost = max(budget.interval, overloaded), budget.mean
         health.stretched_by = "overload" if overloaded > budget.interval else cost or ""
         if cost and self._calm >= CALM:
             self._log.info(

@@ -138,11 +138,12 @@ class ScrapeLoop:
             await self._identify(profile, now, fetched)
             await self._name_waits(profile, now, fetched)
             self.state.labels = body.labels.counts if body.labels else {}
+            closed = self.state.history.closed
             self._observe(time, profile, on_events)
             if recording:
                 names = self._symbols.names if self._symbols else {}
                 await recording.end(time, profile.total, self._process, names)
-            if self._leaks or self._scheduled:
+            if self._leaks or (self._scheduled and self.state.history.closed != closed):
                 await self._run_probes(time, profile.total, on_events)
         except FetcherClosed:
             return
@@ -265,6 +266,8 @@ class ScrapeLoop:
                 identifier=self._pipeline.identifier,
                 without_own_code=without_own_code(self._leaks, self._pipeline.is_own),
                 start=self._process.start if self._process else "",
+                wants_dump=partial(self._pipeline.wants_dump, state, time),
+                on_dump=lambda stacks: on_events(self._pipeline.observe_dump(state, time, stacks)),
             )
             if state.process_tracker.mixed or not is_due(probe, context):
                 continue

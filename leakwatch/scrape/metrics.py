@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from leakwatch.clock import Delays
 from leakwatch.detect.trend import slopes
-from leakwatch.leaks.labels import shown
+from leakwatch.leaks.labels import labels_of_target, shown
 from leakwatch.leaks.metrics import leak_metrics, past_metrics
 from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Fingerprint, Stack, Target, TargetHealth
@@ -45,6 +45,8 @@ class TargetCollector(Collector):
     ) -> None:
         self.per_target = per_target
         self.limit = limit
+        self.verdict_label = False
+        """Whether all metrics of leaks have the label verdict, as in earlier versions."""
         self._pipeline = pipeline
         self._health = health
         self._wall = wall
@@ -59,20 +61,23 @@ class TargetCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics."""
         health = self._health()
+        yield from _loops(health, self._pipeline.settings.target_labels)
         yield from _targets(health, self._pipeline.targets)
         yield from _processes(health, self._pipeline.targets)
         leaks = self._pipeline.open_leaks()
         stacks = {leak.stack.fingerprint: leak.stack for leak in leaks}
         yield from self._stacks(stacks, {target for target, state in health.items() if state.up})
         yield from past_metrics(self._pipeline.services.values(), stacks, self._series_per_target)
-        yield from leak_metrics(leaks, self._wall)
-        ignored = GaugeMetricFamily("leakwatch_ignored_leaks", "Leaks that a rule ignores.", labels=("rule",))
+        yield from leak_metrics(leaks, self._wall, verdict_label=self.verdict_label)
+        ignored = GaugeMetricFamily(
+            "leakwatch_ignored_leaks", "Number of leaks that a rule of ignore hides.", labels=("rule",)
+        )
         for rule, count in self._pipeline.ignored().items():
             ignored.add_metric((shown(rule),), count)
         yield ignored
         info = GaugeMetricFamily(
             "leakwatch_stack_info",
-            "Frame, origin and wait reason of a stack, for joins; always 1.",
+            "Position, origin and wait reason of a stack, for joins on the label stack; always 1.",
             labels=("stack", "function", "file", "line", "origin", "wait"),
         )
         for fingerprint, stack in stacks.items():
@@ -84,16 +89,16 @@ class TargetCollector(Collector):
     def _stacks(self, stacks: dict[Fingerprint, Stack], up: set[Target]) -> Iterator[Metric]:
         goroutines = GaugeMetricFamily(
             "leakwatch_stack_goroutines",
-            "Goroutines of a stack; the smaller stacks are summed up as stack=other.",
+            "Goroutines in a stack of a target; the smaller stacks are summed up as stack=other.",
             labels=STACK,
         )
         growth = GaugeMetricFamily(
-            "leakwatch_stack_growth_goroutines_per_second", "Growth of the goroutines of a stack.", labels=STACK
+            "leakwatch_stack_growth_goroutines_per_second",
+            "Growth of a stack of a target in goroutines per second.",
+            labels=STACK,
         )
-        number = GaugeMetricFamily("leakwatch_stacks", "Different stacks in the latest profile.", labels=TARGET)
-        other = GaugeMetricFamily(
-            "leakwatch_stacks_other", "Stacks that are summed up as stack=other.", labels=TARGET
-        )
+        number = GaugeMetricFamily("leakwatch_stacks", "Different stacks in a target's profile.", labels=TARGET)
+        other = GaugeMetricFamily("leakwatch_stacks_other", "Stacks of a target in stack=other.", labels=TARGET)
         states = self._pipeline.targets
         self._shown = {target: rows for target, rows in self._shown.items() if target in states}
         sharing = sum(state.is_observed for state in states.values()) + len(self._pipeline.services)
@@ -133,59 +138,82 @@ class TargetCollector(Collector):
         return chosen | {history.rows[key] for key in state.judged if key in history.rows}
 
 
-def _targets(health: Mapping[Target, TargetHealth], states: Mapping[Target, TargetState]) -> Iterator[Metric]:
-    up = GaugeMetricFamily("leakwatch_up", "Whether the latest scrape succeeded.", labels=TARGET)
-    total = GaugeMetricFamily("leakwatch_goroutines", "Goroutines in the latest profile.", labels=TARGET)
-    scrapes = CounterMetricFamily(
-        "leakwatch_scrapes",
-        "Scrapes by result: success, or the reason of the failure.",
-        labels=(*TARGET, "result"),
+def _loops(health: Mapping[Target, TargetHealth], names: tuple[str, ...]) -> Iterator[Metric]:
+    """Yield whether each target is up, and its interval; `names`: labels of targets that leakwatch_up has, too."""
+    up = GaugeMetricFamily(
+        "leakwatch_up",
+        "Whether the latest scrape of a target succeeded: 1 if so, otherwise 0.",
+        labels=(*TARGET, *names),
     )
-    duration = GaugeMetricFamily(
-        "leakwatch_scrape_duration_seconds", "Duration of the latest scrape.", labels=TARGET
-    )
-    size = GaugeMetricFamily("leakwatch_scrape_body_bytes", "Size of the latest body.", labels=TARGET)
     interval = GaugeMetricFamily(
         "leakwatch_scrape_interval_seconds",
-        "Time between scrapes, which is stretched if scrapes cost too much.",
+        "Current time between two scrapes of a target, in seconds; stretched if scrapes cost too much.",
         labels=TARGET,
     )
     stretched = GaugeMetricFamily(
         "leakwatch_scrape_interval_stretched",
-        "Always 1, while the interval is stretched; the reason is a cost, or overload of leakwatch.",
+        "Reason why the scrape interval of a target is stretched; always 1, absent if it is not.",
         labels=(*TARGET, "reason"),
     )
     for target, target_health in health.items():
         labels = (shown(target.service), shown(target.name))
+        interval.add_metric(labels, target_health.interval)
         if target_health.stretched_by:
             stretched.add_metric((*labels, target_health.stretched_by), 1)
+        if target_health.up is not None:
+            up.add_metric((*labels, *labels_of_target(target, names).values()), target_health.up)
+    yield from (up, interval, stretched)
+
+
+def _targets(health: Mapping[Target, TargetHealth], states: Mapping[Target, TargetState]) -> Iterator[Metric]:
+    total = GaugeMetricFamily(
+        "leakwatch_goroutines", "Goroutines in the latest profile of a target.", labels=TARGET
+    )
+    scrapes = CounterMetricFamily(
+        "leakwatch_scrapes",
+        "Scrapes of a target by result: success, or the reason of the failure.",
+        labels=(*TARGET, "result"),
+    )
+    duration = GaugeMetricFamily(
+        "leakwatch_scrape_duration_seconds",
+        "Duration of the latest scrape of a target, in seconds.",
+        labels=TARGET,
+    )
+    size = GaugeMetricFamily(
+        "leakwatch_scrape_body_bytes", "Size of the latest profile of a target, in bytes.", labels=TARGET
+    )
+    for target, target_health in health.items():
+        labels = (shown(target.service), shown(target.name))
         for result, count in target_health.results.items():
             if count or result == "success":  # thousands of targets would have nine series each
                 scrapes.add_metric((*labels, result), count)
-        interval.add_metric(labels, target_health.interval)
         if target_health.up is None:
             continue
-        up.add_metric(labels, target_health.up)
         duration.add_metric(labels, target_health.duration)
         size.add_metric(labels, target_health.body_bytes)
         state = states.get(target)
         if state is not None and target_health.up:
             total.add_metric(labels, state.total)
-    yield from (up, total, scrapes, duration, size, interval, stretched)
+    yield from (total, scrapes, duration, size)
 
 
 def _processes(health: Mapping[Target, TargetHealth], states: Mapping[Target, TargetState]) -> Iterator[Metric]:
     restarts = CounterMetricFamily(
-        "leakwatch_process_restarts", "Restarts: number of times that another process answered.", labels=TARGET
+        "leakwatch_process_restarts", "Restarts of the process of a target that leakwatch detected.", labels=TARGET
     )
     process = GaugeMetricFamily(
         "leakwatch_process_info",
-        "Always 1; the label start changes with each start of the process, build with each build.",
+        "Process of a target: the label start changes with each start, build with each build; always 1.",
         labels=(*TARGET, "start", "build"),
     )
     mixed = GaugeMetricFamily(
         "leakwatch_target_mixed",
-        "Whether several processes answer in turn, so that the target is not judged.",
+        "Whether several processes answer in turn at the address of a target, which is then not judged.",
+        labels=TARGET,
+    )
+    pause = GaugeMetricFamily(
+        "leakwatch_full_dump_pause_seconds",
+        "Longest time for which a full dump may have stopped the current process of a target, in seconds.",
         labels=TARGET,
     )
     for target, target_health in health.items():
@@ -193,12 +221,14 @@ def _processes(health: Mapping[Target, TargetHealth], states: Mapping[Target, Ta
         if state is None or not state.is_observed or target_health.up is None:
             continue
         labels = (shown(target.service), shown(target.name))
+        if state.probe_results.longest_pause:
+            pause.add_metric(labels, state.probe_results.longest_pause)
         restarts.add_metric(labels, state.restarts)
         mixed.add_metric(labels, state.process_tracker.mixed)
         current = state.process_tracker.process
         if current is not None and target_health.up:
             process.add_metric((*labels, shown(current.start), shown(current.build)), 1)
-    yield from (restarts, process, mixed)
+    yield from (restarts, process, mixed, pause)
 
 
 class LoadCollector(Collector):
@@ -226,20 +256,22 @@ class LoadCollector(Collector):
         )
         yield CounterMetricFamily(
             "leakwatch_scrapes_missed",
-            "Due scrapes that were skipped, because the previous one of the target waited to start.",
+            "Due scrapes that leakwatch skipped, because the previous scrape of the target still waited to start.",
             starts.missed,
         )
         yield HistogramMetricFamily(
             "leakwatch_scrape_start_delay_seconds",
-            "Time between due and start of a scrape.",
+            "Time between the due time and the start of a scrape, in seconds.",
             **_values(starts.delays),
         )
         yield HistogramMetricFamily(
             "leakwatch_event_loop_lag_seconds",
-            "Time by which the event loop was late, measured every 0.1 s.",
+            "Time by which leakwatch's event loop was late, measured every 0.1 s, in seconds.",
             **_values(self._lags),
         )
-        yield GaugeMetricFamily("leakwatch_asyncio_tasks", "Tasks of the event loop.", self._tasks())
+        yield GaugeMetricFamily(
+            "leakwatch_asyncio_tasks", "Number of tasks of leakwatch's event loop.", self._tasks()
+        )
 
 
 class _Values(TypedDict):

@@ -40,7 +40,6 @@ MESSAGES = {
 """Messages for users of YAML, by the type of pydantic's error. Other types keep pydantic's message."""
 
 PROMETHEUS_KEYS = {
-    "params": "leakwatch sets the parameters; profile_path is the path, profile_format the format",
     "honor_labels": "profiles have no labels; set it in Prometheus, in the job that scrapes leakwatch",
     "honor_timestamps": "profiles have no timestamps",
     "metric_relabel_configs": "relabel_configs changes targets, ignore hides stacks",

@@ -1,10 +1,11 @@
 """Types of settings: durations, sizes, text, secrets, and paths relative to the configuration file."""
 
-import math
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -17,9 +18,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from leakwatch.errors import redacted
+from leakwatch.errors import QUOTE_LIMIT, redacted
 from leakwatch.settings.units import exact_duration, exact_size, parse_duration, parse_size
 
+T = TypeVar("T")
+LONGEST: Final = 1e12  # seconds; a longer number is not missing its unit
 UNQUOTED = "unquoted"
 """Type of the errors that must not quote the value."""
 VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
@@ -40,10 +43,10 @@ def expand(text: str) -> str:
 def _duration(value: Any) -> Any:
     if isinstance(value, str):
         return parse_duration(value)
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < LONGEST:
         suggestion = f"{value}s" if isinstance(value, int) else f"{value * 1000:.0f}ms"
         raise ValueError(f"{value} has no unit; write {suggestion}")
-    raise ValueError(f"{value} is not a duration; write for example 15s, 5m, 1h30m or 200ms")
+    raise ValueError(f"{str(value)[:QUOTE_LIMIT]} is not a duration; write for example 15s, 5m, 1h30m or 200ms")
 
 
 def _text(value: Any) -> Any:
@@ -59,6 +62,30 @@ def _size(value: Any) -> Any:
 def unquoted_error(message: str) -> PydanticCustomError:
     """Return an error for validators to raise. Its message does not quote the value."""
     return PydanticCustomError(UNQUOTED, "{message}", {"message": message})
+
+
+def public_url(example: str, shown_by: str) -> Callable[[str], str]:
+    """Return a validator of URLs that browsers open; `shown_by`: what shows the URL to everyone."""
+
+    def validate(text: str) -> str:
+        parts = urlsplit(text)
+        if "@" in parts.netloc:
+            raise unquoted_error(f"must not contain a user or password, because {shown_by} show it")
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"must be like {example}, without ? and #")
+        return text.rstrip("/")
+
+    return validate
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _not_empty(values: tuple[T, ...]) -> tuple[T, ...]:
+    if not values:
+        raise ValueError("must not be empty")
+    return values
 
 
 def _secret(value: Any) -> Any:
@@ -83,6 +110,12 @@ def _readable(path: Path) -> Path:
     return path
 
 
+def _directory(path: Path) -> Path:
+    if not os.path.isdir(path):  # noqa: PTH112  as in _readable
+        raise ValueError(f"{redacted(str(path))!r} is not a directory")
+    return path
+
+
 Duration = Annotated[
     float,
     BeforeValidator(_duration),
@@ -93,6 +126,15 @@ Duration = Annotated[
     PlainSerializer(exact_duration, when_used="json"),
 ]
 """Seconds above 0, written as in Prometheus."""
+
+Offset = Annotated[float, BeforeValidator(_duration), Field(ge=0, allow_inf_nan=False)]
+"""Seconds after a time, 0 or more, written as in Prometheus."""
+
+Listed: Final = BeforeValidator(_listed)
+"""Accepts a text in place of a list with this text only."""
+
+NotEmpty: Final = AfterValidator(_not_empty)
+"""Rejects an empty list. Unlike min_length, it adds no message to that of an invalid element."""
 
 Text = Annotated[
     str,
@@ -106,7 +148,14 @@ Size = Annotated[
     int,
     BeforeValidator(_size),
     Field(gt=0),
-    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?\s*([KMGTPE]i?)?B?$", "examples": ["64MB"]}),
+    WithJsonSchema(
+        {
+            "type": ["string", "integer"],
+            "pattern": r"^\d+(\.\d+)?\s*([KMGTPEkmgtpe][Ii]?)?[Bb]?$",
+            "exclusiveMinimum": 0,
+            "examples": ["64MB"],
+        }
+    ),
     PlainSerializer(exact_size, when_used="json"),
 ]
 """Bytes, written as in Prometheus."""
@@ -116,6 +165,9 @@ Secret = Annotated[SecretStr, BeforeValidator(_secret)]
 
 ConfigPath = Annotated[Path, AfterValidator(_absolute)]
 """A path, relative to the configuration file."""
+
+ConfigFolder = Annotated[ConfigPath, AfterValidator(_directory)]
+"""The path of an existing directory, relative to the configuration file."""
 
 ConfigFile = Annotated[ConfigPath, AfterValidator(_readable)]
 """The path of an existing file, relative to the configuration file."""

@@ -26,11 +26,11 @@ class StorageCollector(Collector):
             return
         yield GaugeMetricFamily(
             "leakwatch_storage_up",
-            "Whether the latest attempt to save the state succeeded.",
+            "Whether the latest attempt to save leakwatch's state succeeded.",
             float(not status.error),
         )
         yield GaugeMetricFamily(
-            "leakwatch_storage_bytes", "Size of the saved state in bytes, without evidence.", status.size
+            "leakwatch_storage_bytes", "Size of leakwatch's saved state, without evidence, in bytes.", status.size
         )
         yield GaugeMetricFamily(
             "leakwatch_storage_full",
@@ -40,11 +40,11 @@ class StorageCollector(Collector):
         saved_at = status.saved_at
         yield GaugeMetricFamily(
             "leakwatch_storage_last_save_timestamp_seconds",
-            "Time of the latest successful save, in unix seconds; 0 if there was none.",
+            "Unix time at which leakwatch last saved its state; 0 if it never did.",
             0.0 if saved_at is None else self._wall(saved_at),
         )
         yield CounterMetricFamily(
             "leakwatch_storage_failures",
-            "Failed attempts to open the storage or to save the state.",
+            "Failed attempts to open leakwatch's storage or to save the state.",
             status.failures,
         )

@@ -17,7 +17,8 @@ SNIPPETS = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
 def test_snippets_load(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each snippet is a complete configuration."""
-    monkeypatch.setenv("INVENTORY_TOKEN", "x")
+    for variable in ("INVENTORY_TOKEN", "PPROF_AUTH_KEY"):
+        monkeypatch.setenv(variable, "x")
     assert parse(SNIPPETS[number], "discovery.md", PAGE.parent).scrape_configs
 
 

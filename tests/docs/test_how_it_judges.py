@@ -1,10 +1,12 @@
-"""The plot of docs/how-it-judges.md shows the current verdicts of the pipeline."""
+"""The plots of docs/how-it-judges.md show the current verdicts of the pipeline."""
 
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
@@ -14,11 +16,12 @@ def texts(picture: Path) -> list[str]:
     return re.findall(r">([^<>]+)</text>", picture.read_text())
 
 
-def test_the_plot_is_up_to_date(tmp_path: Path) -> None:
-    """The script draws the texts of the committed plot, and the verdict of the leak is `leaking` from 11:30 on."""
-    drawn = tmp_path / "judging.svg"
+@pytest.mark.parametrize(("name", "leaking"), [("judging", "leaking 11:30"), ("stuck", "leaking 10:35")])
+def test_the_plot_is_up_to_date(tmp_path: Path, name: str, leaking: str) -> None:
+    """The script draws the texts of the committed plot, and only the leak is `leaking`, from that time on."""
+    drawn, committed = tmp_path / f"{name}.svg", ROOT / f"docs/images/{name}.svg"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, ROOT / "docs/source/judging.py", drawn], check=True, env=environment)
-    stale = "docs/images/judging.svg is stale: run `make docs`, then correct docs/how-it-judges.md"
-    assert texts(drawn) == texts(ROOT / "docs/images/judging.svg"), stale
-    assert [text for text in texts(drawn) if text.startswith("leaking")] == ["leaking 11:30"]
+    subprocess.run([sys.executable, ROOT / f"docs/source/{name}.py", drawn], check=True, env=environment)
+    stale = f"{committed} is stale: run `make docs`, then correct docs/how-it-judges.md"
+    assert texts(drawn) == texts(committed), stale
+    assert [text for text in texts(drawn) if text.startswith("leaking")] == [leaking]

@@ -46,6 +46,18 @@ def annotated(name: str, ip: str, **more: Any) -> Object:
     return pod(name, ip, annotations=annotations, **more)
 
 
+def grafana(**values: str) -> dict[str, str]:
+    """Return the annotations of a pod that Grafana Alloy scrapes."""
+    return {f"profiles.grafana.com/goroutine.{key}": value for key, value in {"scrape": "true", **values}.items()}
+
+
+PYROSCOPE = {
+    "pyroscope.io/scrape": "true",
+    "pyroscope.io/port": "4041",
+    "pyroscope.io/profile-goroutine-path": "/p/goroutine",
+}
+
+
 async def first_update(config: dict[str, Any]) -> Sequence[TargetGroup]:
     """Return the target groups of the first update of discovery."""
     async with discovering(config) as discovery:
@@ -101,7 +113,23 @@ def test_the_rules_for_annotated_pods(tmp_path: Path) -> None:
             annotated("odd", "10.0.0.6", annotations={"leakwatch.io/port": "pprof", "leakwatch.io/scheme": "ftp"}),
             pod("silent", "10.0.0.7"),
             pod("no", "10.0.0.8", annotations={"leakwatch.io/scrape": "false"}),
-            annotated("done", "10.0.0.9", phase="Succeeded"),
+            pod(
+                "alloy-1",
+                "10.0.0.12",
+                annotations=grafana(port="4040", path="/admin/pprof/goroutine", scheme="https"),
+            ),
+            pod("alloy-2", "10.0.0.13", containers=pair, annotations=grafana(port_name="http")),
+            pod("alloy-3", "10.0.0.14", containers=pair, annotations=grafana(port_name="none")),
+            pod("alloy-off", "10.0.0.15", annotations={"leakwatch.io/scrape": "false", **grafana(port="1")}),
+            pod("pyroscope", "10.0.0.16", annotations=PYROSCOPE),
+            annotated("both", "10.0.0.17", annotations={"leakwatch.io/port": "7000", **PYROSCOPE}),
+            annotated(
+                "otel", "10.0.0.18", labels=name, annotations={"resource.opentelemetry.io/service.name": "x"}
+            ),
+            pod("metrics", "10.0.0.19", annotations={"prometheus.io/scrape": "true", "prometheus.io/port": "9"}),
+            annotated("starting", "10.0.0.9", phase="Pending"),
+            annotated("done", "10.0.0.10", phase="Succeeded"),
+            annotated("crashed", "10.0.0.11", phase="Failed"),
         ):
             server.apply("pods", item)
         (job_config,) = RECIPE["scrape_configs"]
@@ -126,6 +154,11 @@ def test_the_rules_for_annotated_pods(tmp_path: Path) -> None:
         ("shop/agent", "agent-q7x", "10.0.0.4:6060", "http", "", "node-1"),
         ("shop/alone", "alone", "[fd00::5]:6060", "http", "", "node-2"),
         ("shop/odd", "odd", "10.0.0.6:6060", "http", "", "node-1"),
+        ("shop/alloy-1", "alloy-1", "10.0.0.12:4040", "https", "/admin/pprof", "node-1"),
+        ("shop/alloy-2", "alloy-2", "10.0.0.13:8080", "http", "", "node-1"),
+        ("shop/pyroscope", "pyroscope", "10.0.0.16:4041", "http", "/p", "node-1"),
+        ("shop/both", "both", "10.0.0.17:7000", "http", "/p", "node-1"),
+        ("shop/x", "otel", "10.0.0.18:6060", "http", "", "node-1"),
     }
     assert len(targets) == len(rows)
     for labels in targets:

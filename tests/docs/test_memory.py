@@ -17,6 +17,7 @@ from leakwatch.leaks.metrics import leak_metrics
 from leakwatch.leaks.model import Limit, MemoryCost
 from leakwatch.leaks.wording import AVERAGE_STACK, HEAP, LEAST_STACK, STACKS, memory_sentence
 from leakwatch.notify import annotations as text
+from leakwatch.notify.links import AlertLinks
 from tests.support.leaking import START, leak
 from tests.unit.leaks.test_memory import COST as GOROUTINE
 from tests.unit.leaks.test_memory import GROWTH, LEAK, MIB, process
@@ -90,8 +91,8 @@ def test_alerts_have_the_sentence() -> None:
     """The description of a leak and of a suspicion has the memory cost, unless it is unknown."""
     costly = replace(leak(), memory=COST)
     for annotations in (text.leaking, text.suspected):
-        assert memory_sentence(COST) in annotations(costly, "https://x", START)["description"]
-        assert "They hold" not in annotations(leak(), "https://x", START)["description"]
+        assert memory_sentence(COST) in annotations(costly, AlertLinks("https://x"), START)["description"]
+        assert "They hold" not in annotations(leak(), AlertLinks("https://x"), START)["description"]
 
 
 def test_recordings_have_the_smallest_cost(tmp_path: Path) -> None:

@@ -1,9 +1,14 @@
-"""docs/metrics.md has a row for every metric that leakwatch can export, and for no other."""
+"""docs/metrics.md has a row for every metric that leakwatch can export; the metrics are valid."""
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+
+from prometheus_client import generate_latest
+
+from tests.support.all_metrics import complete_registry
 
 ROOT = Path(__file__).parents[2]
 ENDINGS = {
@@ -49,3 +54,29 @@ def test_every_metric_has_a_row() -> None:
     rows = list(documented())
     assert len(rows) > 40
     assert sorted(rows) == sorted(set(exported()))
+
+
+def test_the_metrics_of_a_busy_daemon() -> None:
+    """Every metric has a series, none has a label of Prometheus's own scrape, and promtool reports nothing."""
+    registry = complete_registry()
+    found = [sample for family in registry.collect() for sample in family.samples]
+    names = {sample.name for sample in found}
+    assert set(exported()) - names == set()
+    assert [sample for sample in found if {"job", "instance"} & sample.labels.keys()] == []
+    linted = subprocess.run(
+        ["promtool", "check", "metrics"], input=generate_latest(registry), capture_output=True, check=False
+    )
+    assert (linted.returncode, linted.stdout + linted.stderr) == (0, b"")
+
+
+def test_the_help_texts_stand_alone() -> None:
+    """Each is a noun phrase or clause of its own: it does not refer to another metric, and no two are alike."""
+    texts = {
+        family.name: family.documentation
+        for family in complete_registry().collect()
+        if family.name.startswith("leakwatch_")
+    }
+    assert len(set(texts.values())) == len(texts) > 60
+    referring = re.compile(r"(Their|Its|The same|Of them|Such|Always|How|What|It|They|Those)\b|.*\bsuch a\b")
+    assert [text for text in texts.values() if referring.match(text)] == []
+    assert [text for text in texts.values() if not re.fullmatch(r"[A-Z].*\.", text) or len(text.split()) < 4] == []

@@ -73,7 +73,7 @@ def watched(browser: Browser, daemon: Daemon) -> dict[str, str]:
 
 def test_a_leak_appears_by_itself(world: World) -> None:
     """The page that announced the first verdict shows the leak without a reload; the focus stays."""
-    assert "The first verdict is possible in" in world.seen["before"] or "No target has" in world.seen["before"]
+    assert "Collecting data: first verdict in" in world.seen["before"] or "No target has" in world.seen["before"]
     assert "main.FilterService" not in world.seen["before"]
     assert "main.FilterService" in world.seen["after"]
     assert SERVICE in world.seen["after"]

@@ -68,6 +68,10 @@ def checks(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         for form in ("table", "github"):
             checks.start(form, f"shop={start('w5pipeline')}", *QUICK, "--format", form)
         checks.start("healthy", start("healthy", "-period", "90s"), *QUICK, "--format", "json")
+        without_leak, baseline = (start("w5pipeline", "-rate", "0") for _ in range(2))
+        for name, url in (("regression", start("w5pipeline", "-rate", "1")), ("no regression", without_leak)):
+            against = ("--against", f"stable={baseline}", "--format", "json")
+            checks.start(name, f"canary={url}", *against, *QUICK)
         try:
             yield checks
         finally:
@@ -145,7 +149,11 @@ def test_a_leak_fails_the_check(checks: Checks) -> None:
     assert status == 1, out + err
     assert "LEAKING  main.FilterService" in out
     assert "waits in chan send" in out
-    assert re.search(r"grew from \d+ to \d+ in .* without departures; \+\d+,\d{3}/h", out)
+    assert re.search(r"grew from [\d,]+ to [\d,]+ in .* without departures; \+[\d,]+/min", out)
+    assert re.search(
+        r"Created by main\.\S+ at \S+/w5pipeline/main\.go:\d+\.|Creators are unknown: the process has", out
+    )
+    assert re.search(r"leakwatch: (29|3\d)s of 1m12s: \d+ scrapes, [\d,]+ goroutines", err)
     assert re.search(r"1 leak; checked for 1m1\ds, 1\d\d scrapes, blocks of 3s; leaks below", out)
     assert "leakwatch: checking shop for 1m12s, every 550ms, in 24 blocks of 3s\n" in err
     assert "leakwatch: leaking: main.FilterService: grew from" in err
@@ -168,3 +176,22 @@ def test_a_busy_service_passes(checks: Checks) -> None:
     assert (report["result"], report["leaks"], report["suspects"]) == ("clean", [], [])
     (target,) = report["targets"]
     assert target["judged"]
+
+
+def test_a_regression_fails_the_check(checks: Checks) -> None:
+    """A leak of one goroutine a second, which the baseline does not have, exits with 1."""
+    status, out, err = checks.done("regression")
+    assert status == 1, out + err
+    report = json.loads(out)
+    assert all(target["judged"] for target in report["targets"])
+    failing = [leak for leak in report["leaks"] + report["suspects"] if leak["regression"]]
+    functions = {each["function"] for each in (*failing, *report["regressions"])}
+    assert functions == {"main.FilterService"}
+
+
+def test_equal_builds_pass(checks: Checks) -> None:
+    """Two processes of a build without a leak exit with 0."""
+    status, out, err = checks.done("no regression")
+    assert status == 0, out + err
+    report = json.loads(out)
+    assert (report["result"], report["regressions"]) == ("clean", [])

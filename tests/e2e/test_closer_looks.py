@@ -39,7 +39,7 @@ def leaks(daemon: Daemon, name: str) -> dict[str, tuple[str, float]]:
     """Return service -> verdict and value of one metric of the leak in its package main."""
     return {
         labels["service"]: (labels["verdict"], n)
-        for labels, n in daemon.series(f"leakwatch_leak_{name}")
+        for labels, n in daemon.leak_series(name)
         if labels["function"].startswith("main.")
     }
 

@@ -47,6 +47,29 @@ def test_no_file_no_tuning(start: Start, leakwatch: Run) -> None:
     assert daemon.stop() == 0
 
 
+def test_a_changed_file_is_reloaded(leakwatch: Run, tmp_path: Path) -> None:
+    """A changed file takes effect without a signal. The metric and the log report an invalid file."""
+    path = config(tmp_path, "shop=http://127.0.0.1:1")
+    daemon = leakwatch("--config", path)
+
+    def rename(text: str) -> None:
+        (tmp_path / "new").write_text(text)
+        (tmp_path / "new").rename(path)
+
+    valid = path.read_text()
+    rename(valid.replace("job_name: shop", "job_name: cart"))
+    wait_for(lambda: {labels["service"] for labels, _ in daemon.series("leakwatch_up")} == {"cart"})
+    rename("global: {scrape_intervall: 1s}\n")
+    wait_for(lambda: daemon.series("leakwatch_config_last_reload_successful") == [({}, 0.0)])
+    assert {labels["service"] for labels, _ in daemon.series("leakwatch_up")} == {"cart"}
+    rename(valid)
+    wait_for(lambda: {labels["service"] for labels, _ in daemon.series("leakwatch_up")} == {"shop"})
+    assert daemon.series("leakwatch_config_last_reload_successful") == [({}, 1.0)]
+    assert [event["path"] for event in daemon.events() if event["event"] == "configuration file changed"] == [
+        str(path)
+    ] * 3
+
+
 def test_a_reload_keeps_history_and_a_bad_file_keeps_all(start: Start, leakwatch: Run, tmp_path: Path) -> None:
     """SIGHUP and POST /-/reload apply a valid file; targets that stay keep their history."""
     leaking, healthy = start("w5pipeline"), start("healthy")

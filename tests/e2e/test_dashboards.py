@@ -35,6 +35,7 @@ SECONDS = {"$__rate_interval": "8s", "$__interval": "1s", "$__range": "300s"}
 CONFIG = """
 scrape_configs:
   - job_name: pipeline
+    memory_limit: 8GiB
     static_configs: [{{targets: [{targets}]}}]
   - job_name: healthy
     static_configs: [{{targets: ["{healthy}", "127.0.0.1:1"]}}]

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from tests.support.discovering import IDENTITY
+
 ROOT = Path(__file__).parents[2]
 VALUES = [
     "",
@@ -240,9 +242,6 @@ def jobs(rng: random.Random) -> list[dict[str, Any]]:
 def key(labels: dict[str, str]) -> str:
     """Return labels as a text that identifies them."""
     return json.dumps(labels, sort_keys=True, ensure_ascii=False)
-
-
-IDENTITY = ("__id", "__meta_id", "__tmp_id")
 
 
 def identity(labels: dict[str, str]) -> str:

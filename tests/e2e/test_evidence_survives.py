@@ -65,6 +65,7 @@ def test_the_evidence_survives_the_kill(start: Programs, leakwatch: Run, tmp_pat
     folder = tmp_path / "evidence"
     wait_for(lambda: daemon.leaks().get(LEAK, 0))
     wait_for(lambda: kept(folder, "leaking"))
+    wait_for(lambda: [*folder.glob("*/*/*.dump.gz")])
     before = daemon.leaks()[LEAK]
     killed(start, url)
     wait_for(lambda: ({"service": "team/pipeline", "target": url[7:]}, 0.0) in daemon.series("leakwatch_up"))

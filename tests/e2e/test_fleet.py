@@ -107,7 +107,7 @@ def test_shards_that_die_and_grow_lose_no_leak(
         """Return service -> number of leaks that the shards report for it."""
         found: Counter[str] = Counter()
         for daemon in shards:
-            for labels, _ in daemon.series("leakwatch_leak_goroutines"):
+            for labels, _ in daemon.leak_series():
                 if labels["verdict"] == "leaking":
                     assert "await" in labels["function"]
                     found[labels["service"]] += 1
@@ -125,7 +125,7 @@ def test_shards_that_die_and_grow_lose_no_leak(
     wait_for(lambda: told(shards) == once, show=lambda: told(shards))
     assert len(scraped(shards)) == TARGETS
     assert set(scraped(shards).values()) == {1}
-    wait_for(lambda: len(ask(client, 'leakwatch_leak_goroutines{verdict="leaking"}')) == len(LEAKING))
+    wait_for(lambda: len(ask(client, 'leakwatch_leak_verdict{verdict="leaking"} == 1')) == len(LEAKING))
 
     victim = next(i for i in range(3) if any(Shard(i, 3).owns(service) for service in LEAKING))
     shards[victim].popen.send_signal(signal.SIGKILL)
@@ -150,4 +150,4 @@ def test_shards_that_die_and_grow_lose_no_leak(
     assert told(four) == once
     wait_for(lambda: len(ask(client, "count by (target) (leakwatch_up)")) == TARGETS)
     assert ask(client, "count by (target) (leakwatch_up) > 1") == []
-    assert ask(client, 'count by (service) (leakwatch_leak_goroutines{verdict="leaking"}) > 1') == []
+    assert ask(client, 'count by (service) (leakwatch_leak_verdict{verdict="leaking"} == 1) > 1') == []

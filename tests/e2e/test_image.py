@@ -21,7 +21,7 @@ from tests.support.waiting import wait_for
 
 Start = Callable[..., str]
 
-SIZE_LIMIT, PACKED_LIMIT = 100_000_000, 40_000_000
+SIZE_LIMIT, PACKED_LIMIT = 110_000_000, 40_000_000
 PROBE = """
 import os
 status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
@@ -71,7 +71,7 @@ def test_it_names_a_leak_with_nothing_allowed(start: Start, mounted: str) -> Non
         wait_for(lambda: "leakwatch runs" in running.log())
         assert health(running) == 0
 
-        leaking = re.compile(r'leakwatch_leak_goroutines{function="main.FilterService".*verdict="leaking"')
+        leaking = re.compile(r'leakwatch_leak_verdict{function="main.FilterService".*verdict="leaking".*} 1')
         wait_for(lambda: leaking.search(get(f"{url}/metrics").text))
         assert running.execute("python3", "-c", PROBE).stdout.splitlines() == [
             "65532 65532 0 0 1",

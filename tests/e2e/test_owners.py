@@ -113,7 +113,7 @@ def test_the_owner_of_a_real_leak(
     files = {"owned": "owned/pool.v3/pool.go", "w5pipeline": "w5pipeline/main.go"}
 
     def told() -> dict[str, str]:
-        series = daemon.series("leakwatch_leak_goroutines")
+        series = daemon.leak_series()
         return {labels["service"]: labels["owner"] for labels, _ in series if labels["verdict"] == "leaking"}
 
     wait_for(lambda: told() == TEAMS, show=lambda: (told(), daemon.events()))

@@ -157,7 +157,7 @@ def test_the_first_event_of_a_leak_has_its_wait_reason(
     def leaking() -> bool:
         now = {
             (labels["service"], labels["wait"], labels["verdict"])
-            for labels, _ in daemon.series("leakwatch_leak_goroutines")
+            for labels, _ in daemon.leak_series()
             if labels["function"] == LEAK
         }
         seen.update(now)

@@ -126,7 +126,12 @@ def exported_past(begin: float) -> Iterator[str]:
     yield from all_pods(drop, f'stack="{stacks["rare"].fingerprint}",span="lasting"', 40, 50)
     yield from all_pods(ceiling, f'stack="{stacks["rare"].fingerprint}",lifetime="2"', 200, 100)
     for name, verdict, rate in (("stuck", "plateau", 0.0), ("busy", "leaking", 3 / HOUR)):
-        leak = f'stack="{stacks[name].fingerprint}",verdict="{verdict}"'
+        leak = f'stack="{stacks[name].fingerprint}"'
+        if name == "stuck":  # exported by an earlier version
+            leak += f',verdict="{verdict}"'
+        else:
+            yield from all_pods("leakwatch_leak_verdict", f'{leak},verdict="{verdict}"', 1, 1)
+            yield from all_pods("leakwatch_leak_verdict", f'{leak},verdict="plateau"', 0, 0)
         yield from all_pods("leakwatch_leak_goroutines", leak, 7, 7)
         yield from all_pods("leakwatch_leak_growth_goroutines_per_second", leak, rate, rate)
         for date, hours in (("first_seen", 100), ("detected", 99)):

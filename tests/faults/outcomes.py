@@ -11,7 +11,7 @@ LATE = "timeout"
 _OUTCOMES = {
     UP: """
         healthy healthy-leak healthy-proto healthy-http10 jitter tls-healthy gzip
-        head-folded head-no-reason head-cookies head-clock early-hints length-and-chunks keep-alive-lie
+        head-no-reason head-cookies head-clock early-hints keep-alive-lie
         redirect-within
         names-escapes names-markup names-metrics names-paths
         identity-starts identity-builds identity-two identity-none
@@ -23,12 +23,12 @@ _OUTCOMES = {
         allocations-silent
         """,
     LATE: """
-        silent head-then-silent half-then-silent drip head-drip head-slow endless-slow endless-continue
-        endless-continue-slow never-accepts tls-silent
+        silent head-then-silent half-then-silent drip head-drip head-slow endless-slow endless-continue-slow
+        never-accepts tls-silent
         """,
     "connection": """
-        head-1g head-100k-lines head-endless head-no-colon head-nul garbage ssh http09 http2 upgrade
-        length-negative length-words length-two status-letters redirect-invalid
+        head-1g head-100k-lines head-endless head-no-colon head-nul head-folded garbage ssh http09 http2 upgrade
+        endless-continue length-negative length-words length-two length-and-chunks status-letters redirect-invalid
         close-at-request reset-at-request close-in-head refused close-at-accept reset-at-accept tls-closed
         tls-on-plain
         """,

@@ -111,7 +111,7 @@ class Faults:
 
     def leaking(self) -> set[str]:
         """Return the services with a confirmed leak."""
-        leaks = self.daemon.series("leakwatch_leak_goroutines")
+        leaks = self.daemon.leak_series()
         return {labels["service"] for labels, _ in leaks if labels["verdict"] == "leaking"}
 
     def resident(self) -> int:

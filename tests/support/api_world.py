@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -140,6 +141,8 @@ def app_state(
     starts: StartQueue | None = None,
     storage: StorageStatus | None = None,
     pauses: Pauses | None = None,
+    alertmanager: str = "",
+    checkouts: Mapping[str, Path] | None = None,
 ) -> AppState:
     """Return the state of the small world, with other parts where they are given."""
     own = OwnState(
@@ -164,8 +167,9 @@ def app_state(
             pauses=pauses or Pauses(),
         ),
         own=own,
-        alerts=AlertContext(url=url, external_labels=dict),
+        alerts=AlertContext(url=url, external_labels=dict, alertmanager=lambda: alertmanager, dashboard=str),
         evidence=Store(EvidenceConfig(), Clock()) if evidence is None else evidence,
+        checkouts=lambda: checkouts or {},
         stop=stop or asyncio.Event(),
     )
 

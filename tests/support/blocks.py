@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from leakwatch.detect.case import CONFIRM, SUSPECT
 from leakwatch.detect.columns import Floats
-from leakwatch.detect.detector import CONFIRM, SUSPECT
 from leakwatch.detect.history import History
 from leakwatch.detect.pool import Pool
 from tests.support.simulated import START, samples
@@ -85,3 +85,17 @@ class Fleet:
             if self.pool.is_due(self.time):
                 self.pool.set_members(self.histories)
                 self.pool.advance(self.time)
+
+
+def recorded(
+    counts: Counts,
+    churn: int = 0,
+    *,
+    block: float = BLOCK,
+    others: Mapping[str, Counts] | None = None,
+    origin: str | None = None,
+) -> History:
+    """Return a history of stack "a" in row 0, and of `others`."""
+    history = History(block)
+    record(history, {"a": counts, **(others or {})}, churn, origin)
+    return history

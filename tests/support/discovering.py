@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,8 @@ from tests.support.waiting import HANG, wait_for
 
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 HTTP, PROMETHEUS = 8080, 9090
+IDENTITY = ("__id", "__meta_id", "__tmp_id")
+"""Labels that identify a target; each starts with the name of its job and a space."""
 PATHS = ("__profile_path__", "__metrics_path__")
 """The label of the path in leakwatch and in Prometheus."""
 
@@ -110,17 +113,35 @@ async def leakwatch_targets(config: Config) -> list[dict[str, Any]]:
     return rows
 
 
-def prometheus_targets(number: int) -> dict[str, Any]:
-    """Return the targets of Prometheus when there are `number`."""
+def job_of(labels: Mapping[str, str]) -> str:
+    """Return the name of the job of a target by its labels before the rules.
+
+    Prometheus 2.42 returns these labels with changes of some rules, also of `job`. The labels of IDENTITY start
+    with the name of the job too.
+    """
+    return next((labels[name] for name in IDENTITY if name in labels), labels.get("job", "")).split(" ")[0]
+
+
+def prometheus_targets(expected: Counter[str]) -> dict[str, Any]:
+    """Return the targets of Prometheus when each job has at least as many as `expected`.
+
+    One number for all jobs is not enough: Prometheus may have more targets than expected in one job, and none yet
+    in another.
+    """
 
     def fetch() -> dict[str, Any]:
         url = f"http://127.0.0.1:{PROMETHEUS}/api/v1/targets"
         with contextlib.suppress(httpx.HTTPError):
             latest.update(httpx.get(url, trust_env=False, timeout=30).json()["data"])
-        return latest if len(latest["activeTargets"]) + len(latest["droppedTargets"]) >= number else {}
+        return latest if not missing() else {}
+
+    def missing() -> Counter[str]:
+        active = (target["scrapePool"] for target in latest["activeTargets"])
+        dropped = (job_of(target["discoveredLabels"]) for target in latest["droppedTargets"])
+        return expected - Counter([*active, *dropped])
 
     latest: dict[str, Any] = {"activeTargets": [], "droppedTargets": []}
-    return wait_for(fetch, show=lambda: {kind: len(targets) for kind, targets in latest.items()})
+    return wait_for(fetch, show=missing)
 
 
 def main(folder: Path) -> None:
@@ -145,11 +166,14 @@ def main(folder: Path) -> None:
                 leakwatch_targets(parse(yaml.safe_dump(common, allow_unicode=True), "common.json", folder))
             )
             # Prometheus merges equal targets within a job, but not between jobs.
-            distinct = {
-                json.dumps([r["before"]["job"], r["labels"], r["url"]], sort_keys=True) for r in rows if "url" in r
+            active = {
+                (r["before"]["job"], json.dumps([r["labels"], r["url"]], sort_keys=True))
+                for r in rows
+                if "url" in r
             }
-            dropped = sum("url" not in r and "error" not in r for r in rows)
-            targets = prometheus_targets(len(distinct) + dropped)
+            dropped = [r["before"]["job"] for r in rows if "url" not in r and "error" not in r]
+            expected = Counter([*(job for job, _ in active), *dropped])
+            targets = prometheus_targets(expected)
         finally:
             process.stop()
     results = {"leakwatch": rows, "prometheus": targets, "log": process.said}

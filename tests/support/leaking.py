@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from leakwatch.leaks.model import Leak
+from leakwatch.leaks.model import Leak, Severity
 from leakwatch.model import Frame, Growth, Stack, Target, TargetHealth, Verdict
 from leakwatch.notify.alerts import Alert, Alerts
+from leakwatch.notify.links import AlertLinks
 from leakwatch.notify.rules import AlertRules
 from leakwatch.profile.fingerprint import fingerprint_of
 
@@ -22,6 +23,8 @@ def leak(
     targets: tuple[str, ...] = ("10.0.0.1:6060", "10.0.0.2:6060"),
     detected_at: float | None = START,
     goroutines: int = 340,
+    severity: Severity = "ticket",
+    target_labels: Mapping[str, str] | None = None,
 ) -> Leak:
     """Return a leak of `function`, called by main.main unless `frames` are given."""
     frames = frames or (Frame(function, "/src/pipeline.go", 42), Frame("main.main", "/src/main.go", 7))
@@ -45,6 +48,8 @@ def leak(
         transitions=(),
         related=(),
         reason="grew from 5 to 340 in 2h without departures; +152/h (140 to 163)",
+        severity=severity,
+        target_labels=target_labels or {},
     )
 
 
@@ -53,7 +58,7 @@ class Play:
 
     def __init__(self, resend: float = 60.0) -> None:
         self.rules = AlertRules(lambda time: time)
-        self.rules.external_url = "https://leakwatch.example.com"
+        self.rules.links = AlertLinks("https://leakwatch.example.com")
         self.alerts = Alerts(resend)
 
     def at(

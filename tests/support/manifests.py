@@ -29,7 +29,7 @@ VALUES: Mapping[str, Document] = {
     "shards": {
         "shards": 3,
         "warmFrom": "http://prometheus-operated.monitoring.svc:9090",
-        "restartOnConfigChange": False,
+        "restartOnConfigChange": True,
         "web": {"externalUrl": "https://example.com/leakwatch"},
         "podMonitor": {"enabled": True, "labels": {"release": "kube-prometheus-stack"}, "interval": "30s"},
         "prometheusRule": {"enabled": True, "labels": {"release": "kube-prometheus-stack"}},
@@ -101,6 +101,19 @@ VALUES: Mapping[str, Document] = {
         "serviceAccount": {"create": False, "name": "watcher"},
         "rbac": {"create": False},
         "networkPolicy": {"pprofPorts": [6060, 8080], "apiServer": {"cidrs": ["10.96.0.1/32"], "ports": [443]}},
+    },
+    "pages": {
+        "shards": 2,
+        "ingress": {
+            "enabled": True,
+            "className": "nginx",
+            "annotations": {"nginx.ingress.kubernetes.io/auth-url": "https://oauth2.example.com/oauth2/auth"},
+            "hosts": [{"host": "leaks-0.example.com"}, {"host": "leaks-1.example.com", "path": "/leakwatch"}],
+            "tls": [{"secretName": "leaks-tls", "hosts": ["leaks-0.example.com", "leaks-1.example.com"]}],
+        },
+        "serviceMonitor": {"enabled": True},
+        "prometheusRule": {"enabled": True, "recording": True},
+        "grafana": {"dashboards": {"enabled": True, "namespace": "grafana"}},
     },
     "sidecars": {
         "mode": "sidecar",
@@ -186,3 +199,30 @@ def first(those: list[Document], kind: str) -> Document:
     """Return the only resource of a kind."""
     (found,) = (document for document in those if document["kind"] == kind)
     return found
+
+
+def leakwatches(manifests: list[Document]) -> list[Document]:
+    """Return the containers that run leakwatch."""
+    return [part for pod in pods(manifests) for part in containers(pod) if part["name"] == "leakwatch"]
+
+
+def selects(selector: Document, labels: dict[str, str]) -> bool:
+    """Return whether `selector`, with or without matchLabels, selects `labels`."""
+    required = selector.get("matchLabels", selector)
+    return bool(required) and required.items() <= labels.items()
+
+
+def of_all_shards(manifests: list[Document]) -> list[Document]:
+    """Return the resources without the Services of single shards, which have a cluster IP."""
+    return [m for m in manifests if m["kind"] != "Service" or m["spec"].get("clusterIP") == "None"]
+
+
+def config_text(manifests: list[Document]) -> str:
+    """Return the leakwatch.yml of its ConfigMap; another one can have the dashboards."""
+    (text,) = (m["data"]["leakwatch.yml"] for m in manifests if "leakwatch.yml" in m.get("data", ()))
+    return str(text)
+
+
+def configuration(manifests: list[Document]) -> Any:
+    """Return the parsed leakwatch.yml of the ConfigMap."""
+    return yaml.safe_load(config_text(manifests))

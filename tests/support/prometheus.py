@@ -15,16 +15,23 @@ global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: [{rules}]
 scrape_configs:
   - job_name: leakwatch
-    static_configs: [{{targets: ["{leakwatch}"]}}]
+    honor_labels: true
+    static_configs: [{{targets: ["{leakwatch}"], labels: {{{labels}}}}}]
 {more}
 """
 
 
 @contextlib.contextmanager
-def prometheus(folder: Path, port: int, leakwatch: str, more: str = "", *flags: str) -> Iterator[httpx.Client]:
-    """Run Prometheus over one leakwatch; `more`: of its configuration. Give a client of its API."""
+def prometheus(
+    folder: Path, port: int, leakwatch: str, more: str = "", *flags: str, labels: str = ""
+) -> Iterator[httpx.Client]:
+    """Run Prometheus over one leakwatch. Give a client of its API.
+
+    `more`: of its configuration; `labels`: of its scrape of leakwatch, as a flow mapping in YAML without braces.
+    """
     file = folder / "prometheus.yml"
-    file.write_text(CONFIG.format(rules=RULES, leakwatch=leakwatch.removeprefix("http://"), more=more))
+    address = leakwatch.removeprefix("http://")
+    file.write_text(CONFIG.format(rules=RULES, leakwatch=address, more=more, labels=labels))
     listen = f"--web.listen-address=127.0.0.1:{port}"
     process = Process(
         ["prometheus", f"--config.file={file}", f"--storage.tsdb.path={folder / 'tsdb'}", listen, *flags]

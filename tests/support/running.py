@@ -159,10 +159,19 @@ class Daemon(Process):
         """Return the series of a metric."""
         return series(self.get("/metrics").text, name)
 
+    def leak_series(self, name: str = "goroutines") -> list[Series]:
+        """Return the series of a metric of leaks, with the current verdict as a further label."""
+        text = self.get("/metrics").text
+        verdicts = {
+            (labels["service"], labels["stack"]): labels["verdict"]
+            for labels, value in series(text, "leakwatch_leak_verdict")
+            if value
+        }
+        return [
+            ({**labels, "verdict": verdicts[labels["service"], labels["stack"]]}, value)
+            for labels, value in series(text, f"leakwatch_leak_{name}")
+        ]
+
     def leaks(self, verdict: str = "leaking") -> dict[str, float]:
         """Return function -> goroutines of the leaks with this verdict."""
-        return {
-            labels["function"]: value
-            for labels, value in self.series("leakwatch_leak_goroutines")
-            if labels["verdict"] == verdict
-        }
+        return {labels["function"]: value for labels, value in self.leak_series() if labels["verdict"] == verdict}

@@ -38,6 +38,16 @@ def body(counts: Mapping[str, int]) -> bytes:
     return render(Profile(sum(counts.values()), tuple(traces)))
 
 
+def full_dump(counts: Mapping[str, int]) -> bytes:
+    """Return a full dump of the same stacks; main.start created all goroutines, for example for requests."""
+    goroutines = [name for name in sorted(counts) for _ in range(counts[name])]
+    return b"\n".join(
+        b"goroutine %d [select, 2 minutes]:\nmain.%s()\n\t/src/%s.go:7 +0x1\nmain.main()\n\t/src/main.go:3 +0x1\n"
+        b"created by main.start in goroutine 1\n\t/src/start.go:9 +0x1\n" % (number, name.encode(), name.encode())
+        for number, name in enumerate(goroutines, 1)
+    )
+
+
 class VirtualService:
     """A service on loopback.
 
@@ -48,6 +58,8 @@ class VirtualService:
     def __init__(self, load: Load, duration: float = 0.0, restart: float = 0.0) -> None:
         self.requests = 0
         """Requests for a profile."""
+        self.dumps = 0
+        """Requests for a full dump."""
         self._load = load
         self._duration = duration
         self._restart = restart
@@ -86,6 +98,10 @@ class VirtualService:
             return gzip.decompress((PROFILES / version / "goroutine.debug0.pb.gz").read_bytes())
         if not path.startswith("/debug/pprof/goroutine?"):
             return NOT_FOUND
+        if path.endswith("debug=2"):
+            self.dumps += 1
+            load = self._load(time)
+            return full_dump(load) if isinstance(load, Mapping) else load
         self.requests += 1
         load = self._load(time)
         return body(load) if isinstance(load, Mapping) else load

@@ -104,7 +104,7 @@ def test_an_invalid_option_is_named(options: dict[tuple[str, str], str], message
 def test_a_target_that_conflicts_with_the_file_is_named() -> None:
     """The error of a target names --target if other options are given too."""
     config = parse("detection: {block: 1m}", "f.yml", Path())
-    with pytest.raises(UsageError, match=r"^--target: job 'shop=http://h:1': detection\.block 1m is shorter than"):
+    with pytest.raises(UsageError, match=r"^--target: job 'shop': detection\.block 1m is shorter than"):
         config.override(Overrides(["shop=http://h:1"]))
 
 
@@ -346,6 +346,44 @@ def test_targets_of_the_command_line(text: str, service: str, address: str, sche
         scheme,
         path,
     )
+
+
+@pytest.mark.parametrize(
+    ("texts", "jobs"),
+    [
+        (["shop=http://a:1"], {"shop": ["a:1"]}),
+        (["http://a:1"], {"http://a:1": ["a:1"]}),
+        (["shop=http://a:1", "shop=http://b:1", "cart=http://c:1"], {"shop": ["a:1", "b:1"], "cart": ["c:1"]}),
+        (["shop=http://a:1", "shop=https://b:1"], {"shop": ["a:1"], "shop=https://b:1": ["b:1"]}),
+        (
+            ["shop=http://a:1", "shop=http://me:hunter2@b:1?x=1"],
+            {"shop": ["a:1"], "shop=http://b:1": ["b:1"]},
+        ),
+        (
+            ["file=http://a:1", "file=http://b:1"],
+            {"file": ["f:1"], "file=http://a:1": ["a:1"], "file=http://b:1": ["b:1"]},
+        ),
+    ],
+)
+def test_jobs_of_the_command_line(texts: list[str], jobs: dict[str, list[str]]) -> None:
+    """A job has the name of its service, and all targets of the same settings; or else that of the target."""
+    config = parse("scrape_configs: [{job_name: file, static_configs: [{targets: ['f:1']}]}]", "f.yml", Path())
+    scrape_configs = (config if "file" in jobs else Config()).override(Overrides(texts)).scrape_configs
+    found = {job.job_name: [group.targets[0] for group in job.static_configs] for job in scrape_configs}
+    assert found == jobs
+
+
+def test_a_target_that_is_given_twice() -> None:
+    """The error names the job."""
+    with pytest.raises(UsageError, match="--target: job_name 'shop' is used twice"):
+        Config().override(Overrides(["shop=http://a:1", "shop=http://a:1"]))
+
+
+def test_query_parameters_in_the_url() -> None:
+    """Parameters of the URL become `params`, except those that leakwatch sets; the name of the job has none."""
+    job = target_job("http://h:1/debug/pprof/goroutine?debug=1&authKey=a%20b&seconds=3")
+    assert job.query_params() == {"authKey": ["a b"]}
+    assert job.job_name == "http://h:1/debug/pprof/goroutine"
 
 
 def test_a_user_in_the_url() -> None:

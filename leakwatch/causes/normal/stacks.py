@@ -8,11 +8,12 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from leakwatch.causes.file import Alternatives, NotEmpty, load_shipped
+from leakwatch.causes.file import Alternatives, load_shipped
 from leakwatch.causes.matching import canonical
 from leakwatch.model import Stack
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.globs import any_of
+from leakwatch.settings.types import NotEmpty
 
 FILE: Final = Path(__file__).with_name("goroutines.yml")
 

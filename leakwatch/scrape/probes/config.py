@@ -1,5 +1,6 @@
 """Settings of the probes, and the probes of one target."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import Field
@@ -27,8 +28,9 @@ class ProbeSettings(BaseSettings):
     """When to request proofs from Go's runtime (1.27): while a stack is suspected, or also at this interval."""
     leak_proof_goroutines: Goroutines = 100_000
     """Largest number of goroutines of a process for this request, which costs the process a garbage collection."""
-    full_dump: FullDumpWhen = "suspicion"
-    """When to request a full dump, which has the wait time and the creator of each goroutine."""
+    full_dump: FullDumpWhen = "growth"
+    """When to request a full dump, which shows the stuck goroutines: never, while a stack is suspected, also when
+    one grows and every two hours, or while one is suspected and at an interval."""
     full_dump_goroutines: Goroutines = 1000
     """Largest number of goroutines of a process for a full dump, which stops the process meanwhile."""
     heap_profile: HeapProfileWhen = "suspicion"
@@ -39,10 +41,16 @@ class ProbeSettings(BaseSettings):
     """Largest size of a heap profile, decompressed."""
 
 
-def probes(settings: ProbeSettings, fetcher: Fetcher, endpoint: Endpoint, keep: Keep | None = None) -> list[Probe]:
+def probes(
+    settings: ProbeSettings,
+    fetcher: Fetcher,
+    endpoint: Endpoint,
+    stopwatch: Callable[[], float],
+    keep: Keep | None = None,
+) -> list[Probe]:
     """Return the probes of the target at `endpoint`, in their order.
 
-    `fetcher`: of the profile of the target; `keep`: stores a full dump.
+    `fetcher`: of the profile of the target; `stopwatch`: returns seconds; `keep`: stores a full dump.
     """
     leaked = fetcher.with_profile("goroutineleak", fetcher.size_limit, debug="1")
     dumped = fetcher.with_profile("goroutine", fetcher.size_limit, debug="2")
@@ -51,6 +59,6 @@ def probes(settings: ProbeSettings, fetcher: Fetcher, endpoint: Endpoint, keep: 
     return [
         memory_probe(fetcher, endpoint),
         LeakProfileProbe(leaked, settings.leak_proof, settings.leak_proof_goroutines),
-        FullDumpProbe(dumped, settings.full_dump, settings.full_dump_goroutines, keep),
+        FullDumpProbe(dumped, settings.full_dump, settings.full_dump_goroutines, stopwatch, keep),
         HeapProfileProbe(heap, settings.heap_profile),
     ]

@@ -7,16 +7,14 @@ unknown.
 
 import ipaddress
 import re
-import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from leakwatch.leaks.memory import MemoryUsage
+from leakwatch.scrape.local_sockets import PROC, listening_sockets
 
-PROC: Final = Path("/proc")
-LISTENS: Final = "0A"  # state of a listening socket
 RESIDENT: Final = re.compile(r"^VmRSS:\s+(\d+) kB$", re.MULTILINE)
 VDSO: Final = re.compile(r"^([0-9a-f]+)-.*\[vdso\]$", re.MULTILINE)
 UNLIMITED: Final = 1 << 60
@@ -83,16 +81,10 @@ class LocalProcesses:
     def _sockets(self, host: str, port: int) -> Iterator[str]:
         """Yield the inodes of the sockets that listen at a local address, or at all local addresses."""
         wanted = None if host == "localhost" else ipaddress.ip_address(host)
-        for name in ("net/tcp", "net/tcp6"):
-            for line in _text(self._proc / name).splitlines()[1:]:
-                words = line.split()
-                if len(words) < 10 or words[3] != LISTENS:
-                    continue
-                address, _, number = words[1].partition(":")
-                local = _address(address)
-                is_same = local == wanted if wanted else local.is_loopback
-                if int(number, 16) == port and (local.is_unspecified or is_same):
-                    yield words[9]
+        for socket in listening_sockets(self._proc):
+            is_same = socket.address == wanted if wanted else socket.address.is_loopback
+            if socket.port == port and (socket.address.is_unspecified or is_same):
+                yield socket.inode
 
     def _vdso(self, process: Path) -> int | None:
         match = VDSO.search(_text(process / "maps"))
@@ -143,10 +135,3 @@ def _text(path: Path) -> str:
         return path.read_text("utf-8", "replace")
     except OSError:
         return ""
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Return the address that the kernel prints as words in native byte order."""
-    words = [int(text[i : i + 8], 16) for i in range(0, len(text), 8)]
-    address = ipaddress.ip_address(struct.pack(f"={len(words)}I", *words))
-    return (isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped) or address

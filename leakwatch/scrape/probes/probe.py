@@ -3,12 +3,13 @@
 Each probe is one file. A probe that fails does not affect the leak; the leak reports what is missing.
 """
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
 
+from leakwatch.detect.dumped import DumpedStacks
 from leakwatch.errors import FetcherClosed, ScrapeError
 from leakwatch.leaks.findings import Suspects
 from leakwatch.leaks.probe_schedule import LASTING, ProbeSchedule
@@ -23,7 +24,8 @@ class ProbeContext:
     """A target that was scraped at `time` (unix seconds) and may be probed at `now` (stopwatch).
 
     `total`: its goroutines; `without_own_code`: the suspects of leaks without own code; `start`: start of its
-    process, "" if unknown.
+    process, "" if unknown; `wants_dump`: returns whether a full dump would help to judge the target; `on_dump`:
+    receives the stacks of a full dump.
     """
 
     state: TargetState
@@ -34,6 +36,8 @@ class ProbeContext:
     identifier: Identifier
     without_own_code: Suspects = field(default_factory=dict)
     start: str = ""
+    wants_dump: Callable[[], bool] = lambda: False
+    on_dump: Callable[[DumpedStacks], None] = lambda _: None
 
     def schedule(self, probe: str) -> ProbeSchedule:
         """Return the schedule of a probe for this target."""

@@ -71,7 +71,12 @@ class SymbolProbe:
         visible = next((trace for trace in traces if trace.frames[0] is not UNKNOWN), None)
         checked = [visible_at(visible)] if visible else []
         body = bytearray()
-        await self._fetcher.fetch(body.extend, query=symbol.query(addresses + checked))
+        query = symbol.query(addresses + checked)
+        if self._fetcher.url.query:
+            query += (
+                b"+"  # Go splits the query at each plus; without it, the last address would include "&name=value"
+            )
+        await self._fetcher.fetch(body.extend, query=query)
         names = symbol.parse(bytes(body))
         if visible and names.get(checked[0]) != visible.frames[0].function:
             raise MalformedProfile(

@@ -108,7 +108,9 @@ def test_the_last_groups_of_a_failing_server_stay(answer: Answer, message: str) 
     }
     # On a busy machine, a response may arrive without the beginning of its body, which the message quotes.
     assert any(message in line["error"] for line in failures)
-    assert len({line["error"].partition(": '")[0] for line in failures}) == 1
+    # The server may close a connection that is in use, which is a second kind of error.
+    kinds = {line["error"].partition(": '")[0] for line in failures}
+    assert len([kind for kind in kinds if not kind.startswith("connection: ")]) <= 1
     assert len({line["error"] for line in failures}) == len(failures)
     assert [line["event"] for line in log if line["log_level"] == "info"] == ["discovery works again"]
     assert status.succeeded == 7.0

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 
@@ -109,6 +110,34 @@ def test_times_of_one_target() -> None:
     first, second = build(groups, defaults()).endpoints
     assert (first.interval, first.timeout) == (90.0, 0.2)
     assert (second.interval, second.timeout) == (15.0, 10.0)
+
+
+def test_query_parameters() -> None:
+    """As in Prometheus, the first value is a label that groups and rules can change; the other values stay."""
+    job = TargetDefaults(
+        job="j",
+        scheme="http",
+        path="/p",
+        params={"authKey": ["a b+c"], "x": ["1", "2"], "none": []},
+        rules=(
+            RelabelConfig.model_validate(
+                {"regex": "__tmp_(.+)", "replacement": "__param_$1", "action": "labelmap"}
+            ),
+        ),
+    )
+    groups = [
+        TargetGroup(targets=("a:1",)),
+        TargetGroup(targets=("b:1",), labels={"__param_x": "9", "__tmp_tenant": "ü"}),
+        TargetGroup(targets=("c:1",), labels={"__param_debug": "2"}),
+    ]
+    with capture_logs() as log:
+        targets = build(groups, job)
+    first, second = targets.endpoints
+    assert first.url.params.multi_items() == [("debug", "1"), ("authKey", "a b+c"), ("x", "1"), ("x", "2")]
+    assert second.url.params.multi_items()[1:] == [("authKey", "a b+c"), ("x", "9"), ("x", "2"), ("tenant", "ü")]
+    assert log[0]["error"] == "__param_debug: leakwatch sets this parameter"
+    assert dict(httpx.URL(first.shown_profile_url).params) == {"authKey": "hidden", "x": "hidden"}
+    assert dict(httpx.URL(first.shown_url).params) == {"debug": "1", "authKey": "hidden", "x": "hidden"}
 
 
 def test_rules_run_once_per_address(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,3 +65,21 @@ def test_only_limited_costs_count() -> None:
     budget.allows(0.0)
     budget.charge(Cost.BYTES, 1e12)
     assert budget.interval == 15.0
+
+
+def test_the_mean_cost() -> None:
+    """Equal scrapes cost duration / interval from the first one on; one slow response changes the mean little."""
+    budget = TargetBudget(15.0, 0.5)
+    means = []
+    for i in range(60):
+        assert budget.allows(15.0 * i)
+        budget.charge(Cost.DURATION, 0.15)
+        means.append(budget.mean)
+    assert means == pytest.approx([0.01] * 60)
+    assert budget.allows(900.0)
+    budget.charge(Cost.DURATION, 3.0)
+    assert 0.01 < budget.mean < 0.02
+    for i in range(61, 241):
+        assert budget.allows(15.0 * i)
+        budget.charge(Cost.DURATION, 0.03)
+    assert budget.mean == pytest.approx(0.002, rel=0.1)

@@ -8,14 +8,17 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import choose_encoder
 
 from leakwatch.clock import Delays
+from leakwatch.leaks.metrics import leak_metrics
 from leakwatch.leaks.settings import DetectionSettings
-from leakwatch.model import Frame, Sample, Stack, Target, TargetHealth
+from leakwatch.model import Frame, Sample, Stack, Target, TargetHealth, Verdict
+from leakwatch.notify.links import AlertLinks
 from leakwatch.notify.metrics import NotificationCollector
 from leakwatch.pipeline import Pipeline
 from leakwatch.profile.fingerprint import fingerprint_of
 from leakwatch.scrape.metrics import LoadCollector, TargetCollector
 from leakwatch.scrape.start_queue import StartQueue
 from leakwatch.web.metrics import DaemonCollector, make_registry
+from tests.support.leaking import leak
 from tests.support.simulated import HOUR, START, TARGET, play, samples, stack
 
 
@@ -26,7 +29,7 @@ def registry(pipeline: Pipeline, *, per_target: int = 50, limit: int = 50_000) -
     lags = Delays()
     lags.add(0.2)
     load = LoadCollector(StartQueue(lambda: 0.0, idle=lambda: 0.0, cpu=lambda: 0.0), lags, lambda: 7)
-    daemon = DaemonCollector(lambda: (True, START), lambda: None)
+    daemon = DaemonCollector(lambda: AlertLinks("http://leakwatch"), lambda: (True, START), lambda: None)
     return make_registry(stacks, load, daemon, NotificationCollector({}))
 
 
@@ -53,15 +56,20 @@ def test_a_leak_and_its_numbers() -> None:
         "stack": stack("leak", "main.goleak").fingerprint,
         "function": "main.leak",
         "wait": "",
-        "verdict": "leaking",
         "owner": "shop-team",
     }
+    verdicts = {
+        word: metrics.get_sample_value("leakwatch_leak_verdict", {**labels, "verdict": word})
+        for word in ("suspected", "leaking", "proven", "plateau", "recovered")
+    }
+    assert verdicts == {"suspected": 0, "leaking": 1, "proven": 0, "plateau": 0, "recovered": 0}
     assert metrics.get_sample_value("leakwatch_leak_goroutines", labels) == 239
     rate = metrics.get_sample_value("leakwatch_leak_growth_goroutines_per_second", labels)
     assert rate == pytest.approx(60 / HOUR, rel=0.05)
     confidence = metrics.get_sample_value("leakwatch_leak_confidence_ratio", labels)
     assert confidence is not None
     assert 0.5 < confidence <= 1
+    assert metrics.get_sample_value("leakwatch_leak_page", labels) == 1
     seen = metrics.get_sample_value("leakwatch_leak_first_seen_timestamp_seconds", labels)
     assert seen == pytest.approx(START + 100, abs=HOUR)
     detected = metrics.get_sample_value("leakwatch_leak_detected_timestamp_seconds", labels)
@@ -72,6 +80,36 @@ def test_a_leak_and_its_numbers() -> None:
     assert metrics.get_sample_value("leakwatch_scrapes_total", target | {"result": "success"}) == 3
     info = {"stack": labels["stack"], "function": "main.leak", "file": "/src/leak.go", "line": "7"}
     assert metrics.get_sample_value("leakwatch_stack_info", info | {"origin": "main.goleak", "wait": ""}) == 1
+
+
+def exported(verdict: Verdict, *, verdict_label: bool = False) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+    """Return the names and labels of all series of a leak."""
+    metrics = leak_metrics([leak(verdict)], lambda time: time, verdict_label=verdict_label)
+    return {(each.name, tuple(each.labels.items())) for metric in metrics for each in metric.samples}
+
+
+def test_a_changed_verdict_ends_no_series() -> None:
+    """The series of a leak are the same with each verdict, unless `verdict_label` asks for the label."""
+    assert exported(Verdict.SUSPECTED) == exported(Verdict.LEAKING) == exported(Verdict.RECOVERED)
+    old = exported(Verdict.LEAKING, verdict_label=True)
+    assert len(old) == len(exported(Verdict.LEAKING))
+    assert all(dict(labels)["verdict"] == "leaking" for name, labels in old if name != "leakwatch_leak_verdict")
+
+
+def test_labels_of_targets() -> None:
+    """leakwatch_up has the labels of its target, and leaks those that all targets have in common."""
+    pipeline = Pipeline(DetectionSettings(target_labels=("namespace", "team")))
+    targets = [Target("shop", f"t:{i}", {"namespace": "eu", "team": team}) for i, team in enumerate("ab")]
+    for i in range(int(2 * HOUR / 15)):
+        for target in targets:
+            pipeline.observe(pipeline.add_target(target), START + 15 * i, 9, samples({"leak": i // 4, "idle": 7}))
+    metrics = registry(pipeline)
+    up = {"service": "shop", "target": "t:1", "namespace": "eu", "team": "b"}
+    assert metrics.get_sample_value("leakwatch_up", up) == 1
+    families = [m for m in metrics.collect() if m.name.startswith("leakwatch_leak_") and m.samples]
+    labels = [sample.labels for family in families for sample in family.samples]
+    assert len(labels) >= 12
+    assert {(each["namespace"], each["team"]) for each in labels} == {("eu", "")}
 
 
 def test_small_stacks_are_summed_up() -> None:

@@ -160,11 +160,13 @@ def test_metrics_of_discovery(tmp_path: Path) -> None:
             lines = generate_latest(registry).decode().splitlines()
             return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line[0] != "#"}
 
-        await until(lambda: values().get('leakwatch_discovery_failures_total{job="j",mechanism="file"}', 0) > 1)
+        failures = 'leakwatch_discovery_failures_total{mechanism="file",scrape_job="j"}'
+        await until(lambda: values().get(failures, 0) > 1)
         metrics = values()
         states = ("kept", "dropped", "invalid")
-        assert [metrics[f'leakwatch_discovered_targets{{job="j",state="{s}"}}'] for s in states] == [2, 2, 1]
-        success = 'leakwatch_discovery_last_success_timestamp_seconds{job="j",mechanism="file"}'
+        numbers = [metrics[f'leakwatch_discovered_targets{{scrape_job="j",state="{s}"}}'] for s in states]
+        assert numbers == [2, 2, 1]
+        success = 'leakwatch_discovery_last_success_timestamp_seconds{mechanism="file",scrape_job="j"}'
         assert metrics[success] == 0
         (tmp_path / "bad.json").write_text("[]")
         await until(lambda: values()[success] > 0)

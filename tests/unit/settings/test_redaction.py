@@ -52,6 +52,8 @@ INVALID = [
     *(job(f"http_headers: {{X: {{{key}: hunter2}}}}") for key in ("secrets", "values", "files", "secret")),
     *(job(f"http_headers: {{X: {{{key}: [hunter2ü]}}}}") for key in ("values", "files")),
     job("http_headers: {'X Y hunter2': {values: [a]}}"),
+    *(job(f"params: {text}") for text in ("hunter2", "[hunter2]", "{key: hunter2}", "{key: [[hunter2]]}")),
+    job("params: {key: {hunter2: 1}}"),
     job("password: hunter2"),
     job("bearer_token: hunter2"),
     job("basic_auth: &hunter2 x, x: *hunter3"),
@@ -210,8 +212,10 @@ def test_invalid_targets_of_the_command_line(url: str) -> None:
 
 
 def test_a_valid_target_of_the_command_line() -> None:
-    """The name of the job, which pages show, has neither password nor query."""
-    assert target_job("a=http://me:p@hunter2@h:1/x?token=hunter2").job_name == "a=http://h:1/x"
+    """The name of the job, which pages show, is the service, or the URL without password and query."""
+    url = "http://me:p@hunter2@h:1/x?token=hunter2"
+    assert target_job(f"a={url}").job_name == "a"
+    assert target_job(url).job_name == "http://h:1/x"
 
 
 @pytest.mark.parametrize("option", [("web", "listen"), ("web", "external_url"), ("warm_from", "url")])
@@ -284,7 +288,7 @@ def _all_models(root: type[BaseSettings]) -> set[type[BaseSettings]]:
 def test_secret_keys_are_complete() -> None:
     """The keys are derived from the models: each key of a secret, and each model in which any value may be one."""
     assert secret_keys(Config) == {
-        *("password", "credentials", "secrets", "basic_auth", "authorization", "http_headers")
+        *("password", "credentials", "secrets", "basic_auth", "authorization", "http_headers", "params")
     }
     assert secret_keys(WebSettings) == {"key", "basic_auth_users"}
     with_secret = {
@@ -293,4 +297,4 @@ def test_secret_keys_are_complete() -> None:
         if any(str(SecretStr.__name__) in repr(field.annotation) for field in fields(model).values())
     }
     credentials = {model.__name__ for model in _all_models(Config) if issubclass(model, CredentialSettings)}
-    assert with_secret == credentials
+    assert with_secret - {"ScrapeConfig"} == credentials  # of a job, only `params` may have secrets

@@ -6,7 +6,7 @@ import pytest
 
 from leakwatch.causes.matching import canonical
 from leakwatch.causes.normal.stacks import FILE, NormalFile, is_normal
-from leakwatch.cli.scrape_once import read
+from leakwatch.cli.sources import read
 from leakwatch.model import Fingerprint, Frame, Stack
 from leakwatch.profile.dump import Dump
 from leakwatch.profile.stacks import Identifier

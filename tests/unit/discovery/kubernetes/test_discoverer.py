@@ -149,7 +149,7 @@ def test_an_outage_of_the_api_server() -> None:
     with serving() as server, capture_logs() as log:
         asyncio.run(run(server))
     assert [line["log_level"] for line in log] == ["error", "info"]
-    assert errors(log) == [f"cannot reach the API server at {server.url}: All connection attempts failed"]
+    assert errors(log) == [f"cannot reach the API server at {server.url}: Connection refused"]
 
 
 def test_an_api_server_that_starts_late() -> None:

@@ -137,7 +137,7 @@ def test_garbage_is_collected_only_if_configured() -> None:
     ):
         fetcher = FakeFetcher(lambda _: (200, b""))
         with patch("leakwatch.scrape.probes.config.memory_probe"):
-            *_, probe = probes(settings, fetcher, endpoint=None)  # type: ignore[arg-type]
+            *_, probe = probes(settings, fetcher, None, lambda: 0.0)  # type: ignore[arg-type]
         assert isinstance(probe, HeapProfileProbe)
         assert probe._fetcher.url.query.decode() == query
         assert probe._fetcher.size_limit == settings.heap_profile_size_limit

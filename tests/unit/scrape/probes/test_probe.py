@@ -8,6 +8,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from leakwatch.detect.dumped import UNKNOWN, DumpedStacks
 from leakwatch.errors import FetcherClosed
 from leakwatch.http.fake import FakeFetcher
 from leakwatch.http.fetch import Fetcher
@@ -21,6 +22,7 @@ from leakwatch.profile.fingerprint import site_of
 from leakwatch.profile.stacks import Identifier
 from leakwatch.scrape.probes import process, symbols
 from leakwatch.scrape.probes.full_dump import FullDumpProbe
+from leakwatch.scrape.probes.full_dump import When as DumpWhen
 from leakwatch.scrape.probes.heap_profile import HeapProfileProbe
 from leakwatch.scrape.probes.leak_profile import LeakProfileProbe, When
 from leakwatch.scrape.probes.memory_usage import METRICS, MemoryProbe
@@ -44,6 +46,7 @@ class Probed:
         self.probe = make(self.fetcher)
         self.state = Pipeline(DetectionSettings()).add_target(TARGET)
         self.identifier = Identifier()
+        self.dumps: list[DumpedStacks] = []
 
     @property
     def results(self) -> ProbeResults:
@@ -55,7 +58,14 @@ class Probed:
             raise self.answer
         return self.answer
 
-    def run(self, now: float, *, total: int = 10, suspects: Mapping[Fingerprint, Stack] | None = None) -> bool:
+    def run(
+        self,
+        now: float,
+        *,
+        total: int = 10,
+        suspects: Mapping[Fingerprint, Stack] | None = None,
+        wants_dump: bool = False,
+    ) -> bool:
         """Run the probe if it is due at `now`; return whether it was."""
         context = ProbeContext(
             state=self.state,
@@ -65,6 +75,8 @@ class Probed:
             suspects={LOST.fingerprint: LOST} if suspects is None else suspects,
             identifier=self.identifier,
             without_own_code={LOST.fingerprint: LOST} if suspects is None else suspects,
+            wants_dump=lambda: wants_dump,
+            on_dump=self.dumps.append,
         )
         due = is_due(self.probe, context)
         if due:
@@ -79,9 +91,9 @@ def proof(answer: Answer = LEAKED, when: When = "suspicion", limit: int = 1000) 
     )
 
 
-def full_dump(answer: Answer, limit: int = 1000) -> Probed:
+def full_dump(answer: Answer, limit: int = 1000, when: DumpWhen = "suspicion") -> Probed:
     """Return a target with a probe for full dumps."""
-    return Probed(answer, lambda fetcher: FullDumpProbe(fetcher, "suspicion", limit))
+    return Probed(answer, lambda fetcher: FullDumpProbe(fetcher, when, limit, lambda: 0.0))
 
 
 def test_a_probe_runs_on_suspicion_and_rarely() -> None:
@@ -175,6 +187,39 @@ def test_proof_of_every_stack_and_site() -> None:
     assert all(proven[key] <= sample.goroutines for key, sample in known.items())
     by_site = {site_of(sample.stack.blamed.function) for sample in known.values()}
     assert sum(proven[site] for site in by_site) == 135
+
+
+def test_when_a_full_dump_is_requested() -> None:
+    """By default when the judge wants one, else on suspicion once an hour, or also at an interval."""
+    body = 200, (RECORDED / "goroutine.debug2.txt").read_bytes()
+    growth = full_dump(body, when="growth")
+    assert [growth.run(now, wants_dump=now != 2) for now in (0, 1, 2, 3)] == [True, True, False, True]
+    suspicion = full_dump(body)
+    assert not suspicion.run(0, suspects={}, wants_dump=True)
+    assert [suspicion.run(now) for now in (0, 3599, 3600)] == [True, False, True]
+    scheduled = full_dump(body, when=7200.0)
+    assert [scheduled.run(now, suspects={}) for now in (0, 7199, 7200)] == [True, False, True]
+    assert scheduled.run(7200 + 3600), "on suspicion"
+    assert not full_dump(body, when="off").run(0, wants_dump=True)
+
+
+def test_a_full_dump_is_passed_to_the_judge() -> None:
+    """The judge gets ID, wait time and creator of each goroutine, and the longest pause is kept."""
+    body = (RECORDED / "goroutine.debug2.txt").read_bytes()
+    readings = iter((10.0, 10.25, 11.0, 12.0, 13.0, 14.0))
+    probed = Probed((200, body), lambda fetcher: FullDumpProbe(fetcher, "suspicion", 1000, lambda: next(readings)))
+    assert probed.run(0)
+    (stacks,) = probed.dumps
+    goroutines = [goroutine for goroutine in dump.parse(body).goroutines if goroutine.trace.frames]
+    assert sorted(number for stack in stacks.values() for number in stack.ids.tolist()) == sorted(
+        goroutine.number for goroutine in goroutines
+    )
+    waits = [minutes for stack in stacks.values() for minutes in stack.minutes.tolist()]
+    assert sorted(waits) == sorted(UNKNOWN if g.minutes is None else g.minutes for g in goroutines)
+    assert {parent for stack in stacks.values() for parent in stack.parents.tolist()} == {
+        goroutine.parent for goroutine in goroutines
+    }
+    assert probed.results.longest_pause == 0.25
 
 
 def test_a_full_dump_has_the_wait_times_of_suspects() -> None:
@@ -344,7 +389,7 @@ def test_an_internal_error_is_a_failed_probe() -> None:
     "make",
     [
         lambda fetcher: LeakProfileProbe(fetcher, "suspicion", 1000),
-        lambda fetcher: FullDumpProbe(fetcher, "suspicion", 1000),
+        lambda fetcher: FullDumpProbe(fetcher, "suspicion", 1000, lambda: 0.0),
         lambda fetcher: HeapProfileProbe(fetcher, "suspicion"),
         lambda fetcher: MemoryProbe(fetcher, None),
     ],

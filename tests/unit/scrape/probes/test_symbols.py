@@ -6,6 +6,7 @@ import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
@@ -288,6 +289,26 @@ def response(answer: Answer, timeout: float = 5.0) -> tuple[SymbolProbe, ProbeSc
             b"GET /prefix/debug/pprof/symbol?0x400100+0x400200+0x500010 HTTP/1.1"
         ]
     return result
+
+
+def test_query_parameters_follow_the_addresses() -> None:
+    """Go splits the query at each plus, so a plus separates the last address from the parameters of the job."""
+
+    async def run(url: str) -> None:
+        client = Client(Tls(TlsConfig(), secure=False), timeout=5)
+        profile = httpx.URL(f"{url}/debug/pprof/goroutine?debug=1&authKey=a%20b")
+        fetcher = Fetcher(client, profile, HttpSettings(), timeout=5, size_limit=1 << 20)
+        probe = SymbolProbe(fetcher.with_profile("symbol", 1 << 16))
+        await probe.request(ProbeSchedule(), probe.hidden(samples_of(), ()), 0.0)
+        await fetcher.close()
+
+    with answering(http(body=b"num_symbols: 1\n")) as server:
+        asyncio.run(run(server.url))
+    (request,) = server.requests
+    path, _, query = request.split()[1].decode().partition("?")
+    assert path == "/debug/pprof/symbol"
+    assert query.split("+")[:3] == ["0x400100", "0x400200", "0x500010"]
+    assert parse_qs(query)["authKey"] == ["a b"]
 
 
 def silent(_: bytes, connection: socket.socket) -> None:
