@@ -11,6 +11,8 @@ from typing import Final
 PROFILES: Final = Path(__file__).parents[2] / "tests/profiles/1.26"
 STACKS: Final = 21
 LEAKS_IN: Final = b"main.chanSend"
+FIRST_LEAKED: Final = 1_000_000
+"""The ID of the first leaked goroutine, above those of the recording."""
 
 
 class Service(ThreadingHTTPServer):
@@ -33,7 +35,7 @@ class Service(ThreadingHTTPServer):
                 self._scrapes += 1
                 return self._profile()
             case "/debug/pprof/goroutine", "2":
-                return (PROFILES / "goroutine.debug2.txt").read_bytes()
+                return self._dump()
             case "/debug/pprof/threadcreate", _:
                 return (PROFILES / "goroutine.debug0.pb.gz").read_bytes()  # every profile has the mappings
             case "/debug/pprof/symbol", _:
@@ -42,6 +44,15 @@ class Service(ThreadingHTTPServer):
                 total = self._profile().split(b"\n", 1)[0].rpartition(b" ")[2].decode()
                 return f"go_goroutines {total}\nprocess_resident_memory_bytes 3e7\n".encode()
         return None
+
+    def _dump(self) -> bytes:
+        """Return the recorded dump, with the leaked goroutines: a dump without them would veto the leak."""
+        recorded = (PROFILES / "goroutine.debug2.txt").read_bytes()
+        if not self._leaks:
+            return recorded
+        _, _, stack = next(part for part in recorded.split(b"\n\n") if LEAKS_IN in part).split(b" ", 2)
+        leaked = (b"goroutine %d %s" % (FIRST_LEAKED + number, stack) for number in range(self._scrapes))
+        return b"\n\n".join((recorded.rstrip(b"\n"), *leaked)) + b"\n"
 
     def _profile(self) -> bytes:
         groups = list(self._groups)

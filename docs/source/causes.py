@@ -6,7 +6,7 @@ from pathlib import Path
 
 from leakwatch.causes.catalogue import FOLDER
 from leakwatch.causes.file import CauseConfig, CauseFile, StackPatternConfig
-from leakwatch.causes.model import OWN_CODE
+from leakwatch.causes.model import OWN_CODE, is_code
 from leakwatch.settings.file import read_settings
 
 DOCS = Path(__file__).parents[1]
@@ -194,7 +194,7 @@ def _code(text: str) -> str:
 
 def _call(text: str) -> str:
     """Return what to look for: code, or words."""
-    return text if " " in text and not text.endswith("{}") else _code(text)
+    return _code(text) if is_code(text) else text
 
 
 def _joined(text: str) -> str:

@@ -47,6 +47,11 @@ class FixedIn:
     reference: str = ""
 
 
+def is_code(look_for: str) -> bool:
+    """Return whether an entry of `look_for` is Go code, such as "make(chan T)", and not words."""
+    return " " not in look_for or look_for.endswith((")", "}"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
     """An entry of the catalogue.

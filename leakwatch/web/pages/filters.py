@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 
+from leakwatch.causes.model import is_code
 from leakwatch.leaks.wording import format_figure, format_time, short_function
 from leakwatch.settings.units import format_duration, format_size
 
@@ -116,6 +117,7 @@ FILTERS = {
             short,
             place,
             reference,
+            is_code,
         )
     },
 }

@@ -1,4 +1,4 @@
-"""Stacks that grow on services that are too young for a verdict. Pure."""
+"""Stacks that grow on young services, before they are suspected. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,14 +6,13 @@ from typing import Final
 
 import numpy as np
 
-from leakwatch.detect.columns import FLOOR, MEAN, Floats, Mask
+from leakwatch.detect.columns import BLOCKS, FLOOR, MEAN, Floats, Mask
 from leakwatch.detect.history import History
 from leakwatch.leaks.target_state import TargetState
-from leakwatch.model import Stack
+from leakwatch.model import Stack, Verdict
 from leakwatch.web.api.fleet import FleetView
 from leakwatch.web.api.leaks import quoted
 from leakwatch.web.api.models.types import valid_text
-from leakwatch.web.api.targets import judged_in
 
 ROWS: Final = 10
 LEAST: Final = 5.0
@@ -40,8 +39,9 @@ class GrowingStack:
 
 
 def growing_stacks(view: FleetView, service: str) -> list[GrowingStack]:
-    """Return the stacks that have grown most on services without a target that can be judged.
+    """Return the stacks that have grown most on young services, without the suspected ones.
 
+    A service is young until one of its targets has been scraped for 24 blocks, the longest window without hours.
     `service`: restricts the result to one service, "" for all.
     """
     by_service: dict[str, list[TargetState]] = {}
@@ -51,7 +51,7 @@ def growing_stacks(view: FleetView, service: str) -> list[GrowingStack]:
     rows = [
         row
         for states in by_service.values()
-        if all(judged_in(state) != 0.0 for state in states)
+        if all(state.history.closed < BLOCKS for state in states)
         for state in states
         for row in _of_target(state)
     ]
@@ -68,7 +68,8 @@ def _of_target(state: TargetState) -> Iterator[GrowingStack]:
     middle = history.block_start - (len(history.blocks.scrapes) - columns[0] - 0.5) * history.block
     for row in np.flatnonzero((gained >= LEAST) & _rises(history, first)).tolist():
         stack = history.stacks[row]
-        if stack is not None and not stack.site:
+        judged = state.judged.get(stack.fingerprint) if stack else None
+        if stack and not stack.site and (judged is None or judged.judgement.verdict is Verdict.NORMAL):
             yield GrowingStack(
                 target=target.name,
                 path=f"targets/{quoted(target.service)}/{quoted(target.name)}?q={stack.fingerprint}#stacks",

@@ -10,7 +10,7 @@ import pytest
 from leakwatch.causes.catalogue import FOLDER, Catalogue, read, shipped
 from leakwatch.causes.file import KINDS, CauseConfig, CauseFile, read_causes
 from leakwatch.causes.matching import canonical
-from leakwatch.causes.model import OWN_CODE, Cause, CountedStack
+from leakwatch.causes.model import OWN_CODE, Cause, CountedStack, is_code
 from leakwatch.errors import ConfigError
 from leakwatch.model import Fingerprint, Frame, Stack
 from leakwatch.settings.file import read_settings
@@ -50,6 +50,23 @@ def test_shipped_texts(cause: Cause) -> None:
     assert all(fixed.reference.startswith("https://") for fixed in cause.fixed_in.values())
     texts = f"{cause.title} {cause.explanation} {cause.fix}"
     assert UNWANTED.search(texts) is None
+
+
+@pytest.mark.parametrize(
+    ("look_for", "code"),
+    [
+        ("http.NewRequest", True),
+        ("make(chan T)", True),
+        ("select {}", True),
+        ("(*http.Client).Do", True),
+        ("make(chan T) in the function that starts the closure", False),
+        ("http.NewRequest without a context", False),
+        ("generated client methods", False),
+    ],
+)
+def test_code_and_words(look_for: str, *, code: bool) -> None:
+    """Docs and pages set Go expressions as code, and descriptions as text."""
+    assert is_code(look_for) is code
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
