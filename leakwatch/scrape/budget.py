@@ -1,13 +1,14 @@
 """Budgets of one target: what its scrapes may cost the service and leakwatch. Pure.
 
-Each scrape adds its cost to a debt, which shrinks by `limit` per second. A target that is always expensive is
-scraped every cost / limit seconds in the long run. A target that is expensive occasionally spends what it saved,
-so that a single expensive scrape does not cause a gap.
+Each scrape adds cost / limit seconds to a debt, which time pays off. A target that is always expensive is scraped
+every cost / limit seconds in the long run. A target that is expensive occasionally spends what it saved, so that a
+single expensive scrape does not cause a gap.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import ceil
 from typing import Final
 
 
@@ -33,6 +34,7 @@ class Limit:
 
 
 SAVED: Final = 900.0  # seconds of saving that count for the service
+SLACK: Final = 0.5  # calls of debt that do not count, so that a call that comes a little early is allowed
 MEAN_HALF_LIFE: Final = 300.0  # seconds; the mean hides a single slow response
 OWN_LIMITS: Final = {
     Cost.CPU: Limit(0.1, 60.0),
@@ -46,50 +48,8 @@ its first scrape and none later.
 """
 
 
-class CostBudget:
-    """The debt of one target for one kind of cost.
-
-    `call`: configured interval in seconds; `limit`: cost per second that pays the debt off; `saved`: seconds of
-    saving that count.
-    """
-
-    def __init__(self, call: float, limit: float, saved: float = SAVED) -> None:
-        self.interval = call
-        """Seconds until the next scrape, a multiple of the seconds between calls."""
-        self._call = call
-        self._limit = limit
-        self._saved = saved
-        self._debt = 0.0
-        # Half a call of debt does not count, so that a call that comes a little early is allowed.
-        self._slack = limit * call / 2
-        self._time: float | None = None
-        self._spent = self._elapsed = 0.0  # cost and seconds; older ones count less
-
-    @property
-    def mean(self) -> float:
-        """The mean cost per second, over the last minutes and until the next call."""
-        return self._spent / (self._elapsed + self._call)
-
-    def allows(self, time: float) -> bool:
-        """Return whether the target may be scraped at `time`, in seconds of a clock that does not step."""
-        if self._time is not None:
-            elapsed = time - self._time
-            self._debt = max(self._debt - self._limit * elapsed, -self._limit * self._saved)
-            decay = 0.5 ** (elapsed / MEAN_HALF_LIFE)
-            self._spent, self._elapsed = decay * self._spent, decay * (self._elapsed + elapsed)
-        self._time = time
-        return self._debt <= self._slack
-
-    def charge(self, cost: float) -> None:
-        """Add the cost of a scrape."""
-        self._debt += cost
-        self._spent += cost
-        share = self._limit * self._call
-        self.interval = self._call * max(1, -(-(self._debt - self._slack) // share))
-
-
 class TargetBudget:
-    """The budgets of one target for all costs.
+    """The debts of one target, one for each cost.
 
     `call`: configured interval in seconds; `limit`: seconds of a core per second that scrapes may cost the
     service; `own_limits`: what they may cost leakwatch.
@@ -98,33 +58,42 @@ class TargetBudget:
     def __init__(self, call: float, limit: float, own_limits: Mapping[Cost, Limit] = OWN_LIMITS) -> None:
         self.call = call
         """Seconds between calls."""
-        self._budgets = {Cost.DURATION: CostBudget(call, limit)}
-        for cost, own in own_limits.items():
-            self._budgets[cost] = CostBudget(call, own.per_second, own.saved)
-            self.charge(cost, -own.per_second * own.saved)  # the first scrape parses each stack for the first time
+        self._limits = {Cost.DURATION: Limit(limit, SAVED), **own_limits}
+        # Leakwatch's own budgets begin with savings: the first scrape parses each stack for the first time.
+        self._debts = {cost: -own_limits[cost].saved if cost in own_limits else 0.0 for cost in self._limits}
+        """Cost -> seconds that pay the debt off."""
+        self._time: float | None = None
+        self._spent = self._elapsed = 0.0  # duration and seconds; older ones count less
 
     @property
     def interval(self) -> float:
         """Seconds until the next scrape, a multiple of the seconds between calls."""
-        return max(budget.interval for budget in self._budgets.values())
+        return self.call * max(1, ceil(max(self._debts.values()) / self.call - SLACK))
 
     @property
     def mean(self) -> float:
-        """The mean share of one core that scrapes cost the service, at most."""
-        return self._budgets[Cost.DURATION].mean
+        """The mean share of one core that scrapes cost the service, at most: over minutes, until the next call."""
+        return self._spent / (self._elapsed + self.call)
 
     @property
     def stretched_by(self) -> Cost | None:
         """The cost that stretches the interval most, None if it is not stretched."""
-        longest = max(self._budgets, key=lambda cost: self._budgets[cost].interval)
-        return longest if self._budgets[longest].interval > self.call else None
+        return max(self._debts, key=self._debts.__getitem__) if self.interval > self.call else None
 
     def allows(self, time: float) -> bool:
         """Return whether the target may be scraped at `time`, in seconds of a clock that does not step."""
-        return all([budget.allows(time) for budget in self._budgets.values()])  # noqa: C419  each must know the time
+        if self._time is not None:
+            elapsed = time - self._time
+            for cost, limit in self._limits.items():
+                self._debts[cost] = max(self._debts[cost] - elapsed, -limit.saved)
+            decay = 0.5 ** (elapsed / MEAN_HALF_LIFE)
+            self._spent, self._elapsed = decay * self._spent, decay * (self._elapsed + elapsed)
+        self._time = time
+        return max(self._debts.values()) <= SLACK * self.call
 
     def charge(self, cost: Cost, amount: float) -> None:
         """Add a cost of a scrape."""
-        budget = self._budgets.get(cost)
-        if budget:
-            budget.charge(amount)
+        if cost in self._debts:
+            self._debts[cost] += amount / self._limits[cost].per_second
+        if cost is Cost.DURATION:
+            self._spent += amount

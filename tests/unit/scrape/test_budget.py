@@ -6,19 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leakwatch.scrape.budget import OWN_LIMITS, SAVED, Cost, CostBudget, TargetBudget
+from leakwatch.scrape.budget import OWN_LIMITS, SAVED, Cost, TargetBudget
 
 
 @given(st.lists(st.floats(0, 10), min_size=50, max_size=50), st.floats(0.001, 0.5))
 def test_the_cost_limit_holds_in_the_long_run(costs: list[float], limit: float) -> None:
     """All scrapes together cost at most the limit, plus one scrape and the saving of 15 minutes."""
-    budget = CostBudget(15.0, limit)
+    budget = TargetBudget(15.0, limit)
     spent, time = 0.0, 0.0
     for cost in costs:
         while not budget.allows(time):
             time += 15.0
         spent += cost
-        budget.charge(cost)
+        budget.charge(Cost.DURATION, cost)
         time += 15.0
     assert spent <= limit * (time + SAVED) + max(costs) + limit * 15.0
 
@@ -32,8 +32,9 @@ def test_each_cost_stretches_the_interval(cost: Cost) -> None:
         if budget.allows(time):
             times.append(time)
             budget.charge(cost, 4 * 15 * OWN_LIMITS[cost].per_second)
+            stretched = budget.interval, budget.stretched_by
         time += 15
-    assert (budget.interval, budget.stretched_by) == (60.0, cost)
+    assert stretched == (60.0, cost)
     late = [time for time in times if time > 900]
     assert {after - before for before, after in pairwise(late)} == {60.0}
 
