@@ -4,9 +4,8 @@ from leakwatch.detect.alive import liveness_of
 from leakwatch.detect.detector import Detector
 from leakwatch.detect.dumped import DumpedStack, DumpedStacks
 from leakwatch.detect.history import History
-from leakwatch.detect.liveness import Liveness
+from leakwatch.detect.liveness import Liveness, living
 from leakwatch.detect.stuck import score_stuck
-from leakwatch.detect.windows import SPANS
 
 
 def observe_dump(
@@ -24,6 +23,6 @@ def observe_dump(
             fingerprint: liveness_of(history, history.rows[fingerprint], stack, time)
             for fingerprint, stack in known.items()
         }
-        | {fingerprint: dict.fromkeys(SPANS, True) for fingerprint in history.dumps.living}
+        | {fingerprint: living(len(history.dumps.waits[fingerprint])) for fingerprint in history.dumps.living}
     )
     detector.judge_dump(history, score_stuck(history))

@@ -1,6 +1,7 @@
 """StackLiveness of full dumps: whether the goroutines that a stack gained are alive."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from leakwatch.detect.alive import liveness_of, min_growth_of
 from leakwatch.detect.columns import MEAN
 from leakwatch.detect.dumped import DumpedStack
 from leakwatch.detect.history import History
-from leakwatch.detect.liveness import Liveness, StackLiveness, merged_liveness
+from leakwatch.detect.liveness import Gained, Liveness, StackLiveness, merged_liveness
 from leakwatch.detect.windows import C2, P2, P8, P24, SPANS, Window
 from leakwatch.model import Fingerprint
 from tests.support.blocks import Counts, line, record
@@ -17,9 +18,11 @@ from tests.support.simulated import stack
 
 KEY = stack("a", "main.goa").fingerprint
 OTHER = Fingerprint("00000000000000bb")
+ALIVE = Gained(before=10, growth=40, expected=30, waiting=5)
+STUCK = Gained(before=10, growth=40, expected=30, waiting=29)
 
 
-def liveness(counts: Counts, minutes: Callable[[int], int]) -> StackLiveness:
+def liveness(counts: Counts, minutes: Callable[[int], int]) -> Mapping[int, bool]:
     """Return the liveness in a dump after `counts`; `minutes`: wait time by the age of a goroutine in minutes."""
     history = History(300.0)
     end = record(history, {"a": counts})
@@ -28,7 +31,8 @@ def liveness(counts: Counts, minutes: Callable[[int], int]) -> StackLiveness:
     ages = [(len(counts) - 1 - i) * scrape for i in births]
     waits = np.array([minutes(int(age)) for age in ages] + [600] * counts[0], np.int64)
     ids = np.arange(len(waits))
-    return liveness_of(history, history.rows[KEY], DumpedStack(ids, waits, np.zeros_like(ids)), end)
+    found = liveness_of(history, history.rows[KEY], DumpedStack(ids, waits, np.zeros_like(ids)), end)
+    return Liveness({KEY: found}).spans(KEY)
 
 
 def late(age: int) -> int:
@@ -59,7 +63,7 @@ def test_older_goroutines_that_woke_up() -> None:
     waits = np.array([60] * 40 + [late(int(5 * i)) for i in range(30)], np.int64)
     ids = np.arange(len(waits))
     found = liveness_of(history, history.rows[KEY], DumpedStack(ids, waits, np.zeros_like(ids)), end)
-    assert found[SPANS[1]] is True
+    assert found[SPANS[1]].is_alive
 
 
 def test_growth_that_is_too_young_or_too_small_is_unknown() -> None:
@@ -88,11 +92,11 @@ def test_alive_goroutines_must_be_many() -> None:
         return [float(min_growth_of(history, rows, window, history.blocks, quarters)[0]) for window in windows]
 
     assert needed({}, P2, P8, P24) == [30, 12, 8]
-    assert needed({SPANS[1]: False}, P2, P8, P24) == [30, 12, 8]
-    half = needed({SPANS[1]: True}, P2, P8, P24)
+    assert needed({SPANS[1]: STUCK}, P2, P8, P24) == [30, 12, 8]
+    half = needed({SPANS[1]: ALIVE}, P2, P8, P24)
     assert half[0] == half[1] == pytest.approx(507, abs=20)
     assert half[2] == 24
-    assert needed({SPANS[1]: True, SPANS[2]: False}, P2, P8, P24) == [half[0], 12, 8], "stuck in another window"
+    assert needed({SPANS[1]: ALIVE, SPANS[2]: STUCK}, P2, P8, P24) == [half[0], 12, 8], "stuck in another window"
 
 
 def test_alive_goroutines_that_also_leave_must_be_many_now() -> None:
@@ -100,7 +104,7 @@ def test_alive_goroutines_that_also_leave_must_be_many_now() -> None:
     history = History(300.0)
     record(history, {"a": line(0, 200, 30)})
     rows = np.array([history.rows[KEY]])
-    history.liveness = Liveness({KEY: {SPANS[1]: True}})
+    history.liveness = Liveness({KEY: {SPANS[1]: ALIVE}})
     quarters = [np.array([0, 1]), np.array([6, 7]), np.array([12, 13]), np.array([22, 23])]
     before, after = (float(np.median(history.blocks.values[MEAN][rows[0], quarters[i]])) for i in (0, 3))
     needed = [min_growth_of(history, rows, window, history.blocks, quarters)[0] for window in (P2, C2)]
@@ -109,17 +113,27 @@ def test_alive_goroutines_that_also_leave_must_be_many_now() -> None:
 
 
 def test_liveness_on_other_targets() -> None:
-    """The dump of one target counts for all; stuck goroutines on one outweigh others; the own dump goes first."""
-    alive, stuck = {SPANS[1]: True}, {SPANS[1]: False}
-    own = Liveness({KEY: stuck})
+    """The goroutines of other targets are added up, and count where the own dump shows nothing."""
+    alive, stuck = {SPANS[1]: ALIVE}, {SPANS[1]: STUCK}
     one, two = Liveness({KEY: alive, OTHER: alive}), Liveness({OTHER: stuck})
     assert merged_liveness(Liveness({KEY: {}}), [one]).by_stack == {KEY: alive, OTHER: alive}
-    assert merged_liveness(own, [one]).by_stack == {KEY: stuck, OTHER: alive}
-    assert merged_liveness(Liveness(), [one, two]).by_stack == {KEY: alive, OTHER: stuck}
+    assert merged_liveness(Liveness({KEY: stuck}), [one]).by_stack == {KEY: stuck, OTHER: alive}
+    assert merged_liveness(Liveness(), [one, two]).spans(OTHER) == {}, "half of them are stuck"
+    assert merged_liveness(Liveness(), [*[one] * 7, two]).spans(OTHER) == {SPANS[1]: True}
+
+
+def test_replicas_that_gain_few_goroutines() -> None:
+    """Three are too few to know, those of three replicas are not; with goroutines that wait they are stuck."""
+    few = Gained(before=2, growth=3, expected=3, waiting=0)
+    alone = Liveness({KEY: {SPANS[1]: few}})
+    assert alone.spans(KEY) == {}
+    assert merged_liveness(alone, [alone, alone]).word(KEY) == "alive"
+    stuck = Liveness({KEY: {SPANS[1]: replace(few, waiting=3)}})
+    assert merged_liveness(stuck, [stuck, stuck]).word(KEY) == "stuck"
 
 
 def test_words() -> None:
     """The API has one word per stack."""
-    found = Liveness({KEY: {8: True, 24: True}, OTHER: {8: True, 24: False}})
+    found = Liveness({KEY: {8: ALIVE, 24: ALIVE}, OTHER: {8: ALIVE, 24: STUCK}})
     assert [found.word(key) for key in (KEY, OTHER, Fingerprint("other"))] == ["alive", "mixed", ""]
-    assert Liveness({KEY: {8: False}}).word(KEY) == "stuck"
+    assert Liveness({KEY: {8: STUCK}}).word(KEY) == "stuck"
