@@ -1,17 +1,17 @@
 """Data flow from one scraped profile to events. Read this first.
 
-    discovery -> {Target}                      I/O    scrape/target_set.py, scrape/loop.py: one loop per target
+    discovery -> {Target}                      I/O    discovery/, scrape/target_set.py, scrape/loop.py (one each)
     fetch(target) -> pieces of a body          I/O    http/fetch.py: limits, authentication, reason of a failure
     parse(pieces) -> groups of traces          pure   profile/text.py, profile/proto.py
     identify(groups) -> samples                pure   profile/stacks.py: one sample per fingerprint
     history.record(time, samples)              state  detect/history.py: fixed memory per series
     detector.judge(history) -> judgements      pure   detect/detector.py: stacks and sites; by full dumps too
     tracker.update(service, judgements) -> events     leaks/tracker.py: opened, leaking, plateau, recovered, closed
-    metrics, alerts, pages                     I/O    scrape/metrics.py, notify/, web/: read states, change nothing
+    probe a suspected target                   I/O    scrape/probes/: full dumps and proofs return to the pipeline
+    metrics, alerts, pages, files              I/O    scrape/metrics.py, notify/, web/, evidence/, storage/
 
-All state is in one TargetState per target and one ServiceState per service (leaks/). One event loop, no locks.
-Both convert to plain values and back (detect/plain.py), a form that can be stored.
-Callers pass the time, so a year of profiles replays in seconds through the code that watches a live service.
+All state is in a TargetState per target and a ServiceState per service (leaks/). One event loop uses it, without
+locks. Callers pass the time, so a year of profiles replays in seconds through the code that watches live services.
 """
 
 from collections.abc import Iterable, Mapping
@@ -74,7 +74,7 @@ class Pipeline:
         return {target: state.health for target, state in self.targets.items()}
 
     def remove_target(self, target: Target, time: float) -> list[Event]:
-        """Stop watching a target that discovery no longer returns; return the verdicts that changed.
+        """Remove a target that discovery no longer returns; return the verdicts that changed.
 
         Its state goes to a replacement, or is kept for 24 hours in case the target or a replacement appears.
         """
@@ -90,8 +90,8 @@ class Pipeline:
             return self.update(replacement, time)
         return self._tracker.update(service, target.name, service.departed[target].judgements(time), time)
 
-    def forget_target(self, target: Target, time: float) -> list[Event]:
-        """Stop watching a target and drop its state; return the verdicts that changed."""
+    def drop_target(self, target: Target, time: float) -> list[Event]:
+        """Remove a target and drop its state; return the verdicts that changed."""
         service = self.services.get(target.service)
         if service is None:
             return []
@@ -180,7 +180,7 @@ class Pipeline:
         return self.update(state, time)
 
     def probe_recorded(self, state: TargetState) -> None:
-        """Build the leaks of a service anew after a probe has changed the results of a target."""
+        """Build the leaks of a service again after a probe has changed the results of a target."""
         if self.targets.get(state.target) is state:
             self.services[state.target.service].leaks.built_at = NEVER
 
@@ -261,9 +261,9 @@ class Pipeline:
         if (settings.block, settings.series_limit) == (old.block, old.series_limit):
             return False
         for service in self.services.values():
-            service.forget()
+            service.clear()
             for state in service.targets.values():
-                state.forget(settings, service.functions)
+                state.clear(settings, service.functions)
         self._tracker.revision += 1
         return True
 

@@ -135,7 +135,7 @@ class Replica:
         events: list[Event] = []
         if np.isnan(age[i]):
             removed, self._target = self._target, None
-            return self._pipeline.forget_target(removed, time) if removed else []
+            return self._pipeline.drop_target(removed, time) if removed else []
         if self._target is None:
             self._names += 1
             self._target = Target("shop", f"10.0.{self._names}.{self._number}:6060")

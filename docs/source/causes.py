@@ -29,9 +29,9 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """Heading -> names of files of the catalogue."""
 KINDS = {
-    "object": "a library runs these goroutines as long as something is open",
+    "object": "a library runs these goroutines as long as an object is open",
     "call": "own code waits in a known call",
-    "wait": "own code waits on a channel, a lock or a select; true, but general",
+    "wait": "own code waits for a channel, a lock or a `select`; correct, but general",
 }
 HEAD = """\
 # Likely causes
@@ -41,21 +41,21 @@ HEAD = """\
 leakwatch compares the stacks of each leak with a catalogue of {count} causes. If one matches, the page of the
 leak, its alert, the API and `leakwatch scrape` show it as *looks like*, with the fix in Go.
 
-**A cause explains a verdict, it never creates one.** The counts alone decide whether a stack leaks
-([how it judges](how-it-judges.md)); a healthy process has many of these stacks. If the verdict is wrong, the cause
-may be wrong too.
+**A cause explains a verdict, but does not affect it.** Only counts, full dumps and proofs decide whether a stack
+leaks ([how it judges](how-it-judges.md)); a healthy process has many of these stacks. If the verdict is wrong, the
+cause may be wrong too.
 
-A cause is matched against the whole leak, that is all stacks that grow in step. If several match, the most
+A cause is compared with all stacks of the leak. If several causes match, the most
 specific one is shown: the cause of a library comes before the cause of what the library is built on. There are
 three kinds:
 
 | kind | evidence |
 |---|---|
-| object | {object}. That they grow *is* the cause |
+| object | {object}. Their growth shows that such objects are not closed |
 | call | {call} |
 | wait | {wait} |
 
-No cause is shown if none matches. {recorded} of the causes are tested with recorded profiles of real programs
+If no cause matches, none is shown. {recorded} of the causes are tested with recorded profiles of real programs
 ([tests/profiles/causes](../tests/profiles/causes)), and none matches in the recorded profiles of healthy daemons.
 
 ## Commands
@@ -90,7 +90,7 @@ causes:
 
 | key | meaning |
 |---|---|
-| `match` | patterns of which one stack of the leak must match one |
+| `match` | patterns; a stack of the leak must match one of them |
 | `partners`, `absent` | patterns that other stacks of the leak must match, and that no stack may match |
 | `unless_own_code` | true: a stack of own code in the leak rules the cause out, because it explains more |
 | `basis` | true: other libraries are built on this one, and their causes come first |
@@ -109,8 +109,8 @@ Keys of a pattern:
 | `without` | functions that must not be in the stack |
 | `ratio` | `[0.5, 2]`: a partner has half to twice as many goroutines as the matched stack |
 
-Other frames may lie between the functions. Instead of one glob, a list of globs is given of which one must match.
-Names of functions have no major version, no vendor directory and no type arguments: write
+Other frames may lie between the functions. In place of a glob, there may be a list of globs, of which one must
+match. Names of functions have no major version, no vendor directory and no type arguments: write
 `example.com/pool.(*Pool).reap` for `example.com/pool/v2.(*Pool[...]).reap`. In the standard library the numbers of
 closures are omitted too: `iter.Pull.func`.
 

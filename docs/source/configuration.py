@@ -26,9 +26,10 @@ HEAD = """\
 
 <!-- Written by `make docs` from the models in leakwatch/; edit the docstrings there. -->
 
-All keys of the file of `leakwatch run --config`, and of the file of `--web.config.file`. A commented file to start
-from is [config/leakwatch.yml](../config/leakwatch.yml). `leakwatch check-config` reports each invalid key and
-value with its line. `leakwatch config-schema` prints a JSON Schema for editors. An unknown key is an error.
+This page lists all keys of the file of `leakwatch run --config`, and of the file of `--web.config.file`. Start
+with the commented file [config/leakwatch.yml](../config/leakwatch.yml). `leakwatch check-config` reports each
+invalid key and value with its line. `leakwatch config-schema` prints a JSON Schema for editors. An unknown key is
+an error.
 
 | type | format |
 |---|---|
@@ -39,7 +40,7 @@ value with its line. `leakwatch config-schema` prints a JSON Schema for editors.
 | time | `2027-01-31` (midnight UTC) or `2027-01-31T08:00:00Z` |
 | text | some keys also accept an integer or a boolean |
 
-[] stands for each entry of a list.
+`[]` in the name of a key stands for each entry of a list.
 """
 OWN_NAME = re.compile(r"^(One of )?`\w+`(: |\.$)")
 """The name of its key, with which the docstring of a model may begin."""

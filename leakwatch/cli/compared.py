@@ -50,7 +50,7 @@ def read_both(
     both = [_pick(first, timeout, 0), _pick(second, timeout, -1)] if second else _series(first, timeout)
     for picked in both:
         if picked.profile.is_difference:
-            raise UsageError(f"{picked.name}: this is a difference already; `leakwatch scrape` prints it")
+            raise UsageError(f"{picked.name}: this is already a difference; print it with `leakwatch scrape`")
     report_missing_waits([picked.profile for picked in both])
     old, new = (_compared(picked, identifier) for picked in both)
     return old, new
@@ -63,7 +63,7 @@ def _series(source: str, timeout: float) -> list[Picked]:
     if _is_folder(source):
         first, last = (_pick(source, timeout, index) for index in (0, -1))
         if (first.name, first.time) == (last.name, last.time):
-            raise UsageError(f"{source}: has only one profile, or several with the same time: give two files")
+            raise UsageError(f"{source}: has only one profile, or several with the same time: pass two files")
         return [first, last]
     file = load(source, timeout)
     if len(file.profiles) < 2:

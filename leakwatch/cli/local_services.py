@@ -12,9 +12,9 @@ from leakwatch.scrape.local_sockets import ListeningSocket
 log = structlog.get_logger()
 
 PATIENCE = 30.0  # seconds; a native sidecar starts before the service
-PAUSE = 1.0  # seconds between two looks at the sockets
+PAUSE = 1.0  # seconds between two reads of the sockets
 TIMEOUT = 2.0  # seconds of a request
-ADVICE = "give --target URL or --config FILE"
+ADVICE = "use --target URL or --config FILE"
 
 Sockets = Callable[[], Iterable[ListeningSocket]]
 
@@ -22,12 +22,12 @@ Sockets = Callable[[], Iterable[ListeningSocket]]
 async def local_targets(own_port: int, sockets: Sockets, patience: float = PATIENCE) -> list[str]:
     """Return the URLs of the services with pprof at listening ports, other than leakwatch's own port.
 
-    Until there is one, for `patience` seconds, new ports are probed too; no port is probed twice.
-    Raises UsageError if there is none.
+    Until a service is found, new ports are probed for up to `patience` seconds; no port is probed twice.
+    Raises UsageError if no service is found.
     """
     clock, found, probed = asyncio.get_running_loop(), list[DiscoveredAddress](), {own_port}
     end = clock.time() + patience
-    log.info("looking for services with pprof at the listening ports", seconds=patience)
+    log.info("probing the listening ports for services with pprof", seconds=patience)
     while True:
         addresses = local_addresses(socket for socket in sockets() if socket.port not in probed)
         probed |= {int(address.rpartition(":")[2]) for address in addresses}
@@ -44,5 +44,5 @@ async def local_targets(own_port: int, sockets: Sockets, patience: float = PATIE
 def _reason(found: Iterable[DiscoveredAddress]) -> str:
     results = [f"{each.address}: {each.finding if each.finding != 'none' else each.detail}" for each in found]
     if not results:
-        return f"nothing to watch: no port listens on this host or in this pod: {ADVICE}"
+        return f"nothing to watch: no process listens on a port of this host or pod: {ADVICE}"
     return f"nothing to watch: no listening port serves net/http/pprof ({'; '.join(results)}): {ADVICE}"

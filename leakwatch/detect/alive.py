@@ -14,7 +14,7 @@ from leakwatch.detect.windows import SPANS, Window
 
 SHORTEST: Final = 1200.0  # seconds; a quarter of a shorter span is less than the error of wait times, 2.5 minutes
 OLD: Final = 57600.0  # seconds; W judges all wait reasons from then on too
-KNOWN: Final = 0.75  # of a span; a window of 8 h is judged as soon as it is full, and the dump is older
+KNOWN: Final = 0.75  # share of a span that the levels must cover: a dump may come before the window is full
 ALIVE_FACTOR: Final = 10  # of the minimum growth, for goroutines that are alive
 ALIVE_FACTOR_DAY: Final = 3  # in windows of a day: with 10, a ticker loop that leaks 10 per hour is never found
 ALIVE_SHARE: Final = 0.5  # of all goroutines of the process, which growth that is alive must reach too
@@ -35,7 +35,7 @@ def liveness_of(series: Series, row: int, stack: DumpedStack, time: float) -> St
 
 
 def _gained(stack: DumpedStack, span: float, ages: Points, levels: Points) -> Gained:
-    """Return the goroutines that came within `span` seconds; `ages`: negative seconds."""
+    """Return the goroutines that a stack gained in the last `span` seconds; `ages`: of `levels`, negative."""
     before, quarter, now = np.interp([-span, -span / 4, 0.0], ages, levels).tolist()
     seconds = 60 * stack.minutes
     waiting = int(((seconds >= span / 4) & (seconds < span)).sum())
@@ -43,7 +43,7 @@ def _gained(stack: DumpedStack, span: float, ages: Points, levels: Points) -> Ga
 
 
 def uptime(series: Series) -> float:
-    """Return for how many seconds the process has run, at least: watched by leakwatch, or by its longest wait."""
+    """Return a lower bound of the uptime in seconds: the time of the closed blocks, or the longest wait."""
     watched = series.closed * series.block
     return watched if series.dumps is None else max(watched, series.dumps.uptime_at(series.block_start))
 
@@ -51,8 +51,8 @@ def uptime(series: Series) -> float:
 def _is_old(series: Series) -> bool:
     """Return whether the process is so old that its pools have filled: growth without departures is then a leak.
 
-    Without dumps, all false alarms of pools in windows P came in the first 8 hours of a process. Leaked goroutines
-    that wake up, as in a ticker loop, are found as soon as by counts.
+    Without dumps, all false alarms of pools in P windows were in the first 8 hours of a process. So leaked
+    goroutines that wake up, as in a ticker loop, are found as early as by counts alone.
     """
     return series.dumps is not None and uptime(series) >= OLD
 
@@ -60,9 +60,11 @@ def _is_old(series: Series) -> bool:
 def min_growth_of(series: Series, rows: Rows, window: Window, columns: Columns, indices: Sequence[Rows]) -> Floats:
     """Return the minimum growth of each of `rows` in a window; `indices`: the columns of each quarter.
 
-    Goroutines that are alive must be many in each process, compared with the window and with all goroutines: with
-    those before the growth, or in windows C with those after it: before the sessions of a young process there were
-    few, which gave 0.17 false alarms per stack in five days with a restart every 16 h.
+    If the goroutines are alive, it is ALIVE_FACTOR times that of the window, and at least ALIVE_SHARE of all
+    goroutines of the process: in P windows of those before the growth, in C windows of those after it. With those
+    before it, C windows had 0.17 false alarms per stack in five days with a restart every 16 h, because a young
+    process has few goroutines before its sessions begin. In windows of a day, it is ALIVE_FACTOR_DAY times that of
+    the window.
     """
     min_growth = np.full(len(rows), window.min_growth, np.float32)
     liveness = series.liveness

@@ -2,7 +2,7 @@
 
 The verdict changes with hysteresis, because alerts wake people.
 
-normal --0.5--> suspected --1.0 in three blocks running, in one hourly window, or in one full dump--> leaking
+normal --0.5--> suspected --1.0 in three consecutive blocks, in one hourly window, or in one full dump--> leaking
 leaking --the floor has not risen for a while, or lost half--> plateau --the floor rises again--> leaking
 leaking, plateau --the floor is back where the growth began--> recovered --a day--> normal
 
@@ -25,16 +25,16 @@ from leakwatch.model import NO_GROWTH, Fingerprint, Growth, Judgement, Verdict
 SUSPECT: Final = 0.5
 CLEAR: Final = 0.3
 CONFIRM: Final = 1.0
-CONFIRM_BLOCKS: Final = 3  # blocks in a row with a score that confirms
+CONFIRM_BLOCKS: Final = 3  # consecutive blocks with a score that confirms
 QUIET_BLOCKS: Final = 36  # blocks without a rise of the floor after which a leak is a plateau ...
 QUIET_RISES: Final = 8  # ... or the time in which the leak gains these goroutines at its last rate, if longer
 RECOVERED_BLOCKS: Final = 288  # blocks for which a series stays recovered
 GRACE_BLOCKS: Final = (36, 288)  # bounds of the grace period
 GRACE_RISES: Final = 60  # goroutines; the grace period is the time in which the leak gains them at its last rate
 MIN_RESUMED_RATE: Final = 0.5  # of the last rate; a leak that grows so fast after a restart has not recovered
-FRESH: Final = 1200.0  # seconds; a full dump after a suspicion is at most as old
+FRESH: Final = 1200.0  # seconds; a dump that is older was not requested because of the suspicion
 TURNOVER_BLOCKS: Final = 6  # blocks from which departures are computed
-MAX_YOUNG_CONFIDENCE: Final = 0.5  # in a lifetime shorter than the latest blocks
+MAX_YOUNG_CONFIDENCE: Final = 0.5  # in a lifetime shorter than the blocks of a history (2 h)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Case:
     score: float = 0.0
     best_score: float = 0.0
     confirming: int = 0
-    """Blocks running with a score that confirms."""
+    """Consecutive blocks with a score that confirms."""
     first_onset: float = 0.0
     """When the growth began, in any lifetime."""
     onset: float = 0.0
@@ -103,7 +103,7 @@ def update(case: Case, series: Series, row: int, score: float, window: Window | 
 
 
 def _choose_levels(case: Case, series: Series, score: float) -> None:
-    """Choose between the levels of stuck goroutines and of counts; the growth begins anew with other levels.
+    """Choose between the levels of stuck goroutines and of counts; after a change, the growth is measured again.
 
     A leak in a stack that swings with load falls with it, but its stuck goroutines do not.
     """
@@ -151,7 +151,8 @@ def _floor(case: Case, series: Series, row: int) -> float | None:
 def _is_confirmed(case: Case, series: Series) -> bool:
     """Return whether the scores confirm a leak.
 
-    If an hour has closed with the first score, a full dump may still show that the goroutines are alive.
+    If the first score is that of an hourly window and the dump is old, wait for a dump: the goroutines may be
+    alive.
     """
     if case.score < CONFIRM or case.window is None:
         return False

@@ -1,8 +1,8 @@
 """The window C24: the last three hours against the same three hours yesterday.
 
 The window finds slow growth inside a stack that swings with the day. Growth since yesterday may be a step that has
-ended. So growth scores only while it continues (by a fifth within six hours, for three hours running), or after
-its score has confirmed a leak for 27 hours running.
+ended. So growth scores only while it continues (by a fifth within six hours, in three consecutive hours), or after
+its score has confirmed a leak in 27 consecutive hours.
 """
 
 from dataclasses import dataclass
@@ -35,13 +35,13 @@ DAY: Final = 24
 RISE_HOURS: Final = 6  # over which a rise is measured
 RISE: Final = 1.2  # of the growth at the beginning of these hours
 MIN_HALF: Final = 0.2  # of the rise, in each half of these hours
-RISING: Final = 3  # hours running
-STANDING: Final = 27  # hours
+RISING: Final = 3  # consecutive hours
+STANDING: Final = 27  # consecutive hours
 
 
 @dataclass(frozen=True, slots=True)
 class Streak:
-    """For how many hours running a series has risen, and has had the score of a leak."""
+    """The numbers of consecutive hours in which a series has risen, and has had a score of 1 or more."""
 
     rising: int = 0
     standing: int = 0

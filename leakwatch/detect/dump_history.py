@@ -18,12 +18,10 @@ from leakwatch.model import Fingerprint
 AGES: Final = (5, 10)
 """Minutes after which a goroutine is stuck, for short and for long spans: BRIEFLY and LONG."""
 BRIEFLY, LONG = range(2)
-MIN_STUCK: Final = (
-    3  # goroutines; fewer are not recorded: each service has many stacks with one that waits for ever
-)
-LATE: Final = (
-    2  # minutes by which a wait time may be late: Go measures it at a garbage collection, forced every 2 min
-)
+MIN_STUCK: Final = 3
+"""Goroutines; fewer are not recorded, because a service has many stacks with one goroutine that never wakes up."""
+LATE: Final = 2
+"""Minutes by which a wait time may be too short: Go measures it at garbage collections, forced every 2 minutes."""
 RETENTION: Final = 34 * 3600.0  # seconds
 STALE: Final = 9000.0  # seconds: half an hour more than the longest time between two dumps
 HALF_LIFE: Final = 72 * 3600.0  # seconds, of the known loss
@@ -107,7 +105,7 @@ class DumpHistory:
         return True
 
     def _is_of_another_process(self, everyone: DumpedStack) -> bool:
-        """Return whether no goroutine that was stuck is left, and all IDs are lower: in a process they rise."""
+        """Return whether all stuck goroutines have ended and all IDs are lower: the IDs of a process only rise."""
         stuck = [number for waits in self.waits.values() for number in waits]
         return bool(stuck) and everyone.ids.max(initial=0) < max(stuck) and not np.isin(stuck, everyone.ids).any()
 
@@ -141,7 +139,7 @@ class DumpHistory:
         self.known_loss = losses
 
     def uptime_at(self, time: float) -> float:
-        """Return for how many seconds the process has run at `time`, at least."""
+        """Return a lower bound of the uptime of the process at `time`, in seconds."""
         return 0.0 if self.time is None else self.uptime + max(time - self.time, 0.0)
 
     def is_stale(self, time: float) -> bool:
@@ -153,7 +151,7 @@ class DumpHistory:
         return Liveness() if self.is_stale(time) else self.liveness
 
     def arrivals(self, fingerprint: Fingerprint, block: float) -> tuple[Sums, Sums]:
-        """Return times, `block` seconds apart, and how many of the stuck goroutines had come by then."""
+        """Return times, `block` seconds apart, and the number of goroutines now stuck that existed at each."""
         if self.time is None:
             return np.zeros(0), np.zeros(0)
         seconds = 60 * np.sort(np.array([*self.waits.get(fingerprint, {}).values()], np.float64))
@@ -189,6 +187,6 @@ def _at_least(minutes: Iterable[int], age: int) -> int:
 
 
 def _lost(before: dict[int, int], now: dict[int, int], elapsed: float) -> tuple[int, int]:
-    """Return how many goroutines that were stuck `elapsed` minutes ago have ended or gone on."""
+    """Return how many goroutines that were stuck `elapsed` minutes ago have ended or moved on."""
     lost = [minutes for number, minutes in before.items() if now.get(number, UNKNOWN) < elapsed - LATE]
     return len(lost), _at_least(lost, AGES[LONG])

@@ -1,8 +1,8 @@
 """Finds a finalizer or cleanup that never returns. Pure.
 
 Go runs all finalizers in one goroutine, which is in the profile only while it runs code of the program. If one of
-them blocks, no finalizer runs any more, and all memory and files that others would free stay. So one goroutine is
-enough for a verdict.
+them blocks, no finalizer can run, and the memory and files that other finalizers would free are kept. So one
+goroutine is enough for a verdict.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ from leakwatch.detect.history import History
 from leakwatch.model import NO_GROWTH, JudgedStack, JudgedStacks, Judgement, Stack, Verdict
 
 ROOTS: Final = ("runtime.runFinalizers", "runtime.runfinq", "runtime.runCleanups")
-"""Functions that run finalizers, since Go 1.25, before, and cleanups since 1.24."""
+"""Functions that run finalizers (since Go 1.25; before Go 1.25) and cleanups (since Go 1.24)."""
 STUCK: Final = 3  # blocks, 15 minutes by default: a finalizer that waits for a slow disk or peer is not stuck
 WINDOW: Final = "finalizer"
 

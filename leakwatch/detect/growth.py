@@ -1,8 +1,8 @@
 """Scores of the growth of a series that turnover cannot explain.
 
-The question is whether goroutines also leave. Busy goroutines come and go: when load doubles, twice as many leave
-per minute. Leaked goroutines only come. A window of columns is divided into quarters (medians of the means m,
-minima of the floors, trimmed means of the turnover L), and
+The question is whether goroutines also leave. Busy goroutines start and end: when load doubles, twice as many
+leave per minute. Leaked goroutines only start. A window of columns is divided into quarters (medians of the means
+m, minima of the floors, trimmed means of the turnover L), and
 
     growth = m3 - m0
     rho    = (L3 + 0.05) / (L0 + 0.05)                                          how much the turnover grew
@@ -70,7 +70,7 @@ def score_hours(history: History) -> Scores:
 
 
 def hour_scores(history: History) -> Iterator[WindowScores]:
-    """Return the scores of each hourly window but C24."""
+    """Yield the scores of each hourly window but C24."""
     return (score_window(history, history.hours, window) for window in HOUR_WINDOWS)
 
 

@@ -1,8 +1,8 @@
 """Liveness: whether the goroutines that stacks gained are alive or stuck, as full dumps show it. Pure.
 
-A pool that fills and a leak have the same counts. In a dump at time t, of the goroutines that came between t - T
-and t - T/4, those of a leak have waited since they came. Those of a pool have worked since then. So with K(w), the
-number that has waited for w or longer, and the level of the count,
+A pool that fills and a leak have the same counts. Of the goroutines that a stack gained between t - T and t - T/4,
+those of a leak still wait in a dump at time t, and those of a pool have run in the meantime. With K(w), the number
+of goroutines that have waited for w or longer, and the level of the count,
 
     waiting  = K(T/4) - K(T)
     expected = level(t - T/4) - level(t - T)
@@ -29,8 +29,8 @@ MIN_BASE: Final = 5.0  # goroutines; of fewer, the share that woke up is too unc
 class Gained:
     """The goroutines that a stack gained within a span T, according to the counts and a full dump.
 
-    `before`: goroutines at the begin of the span; `growth`: until the dump; `expected`: growth until T/4 before
-    the dump; `waiting`: goroutines that came in this time and have waited since.
+    `before`: goroutines at the beginning of the span; `growth`: from then until the dump; `expected`: growth until
+    T/4 before the dump; `waiting`: goroutines that began to wait between T and T/4 before the dump.
     """
 
     before: float
@@ -39,7 +39,7 @@ class Gained:
     waiting: float
 
     def __add__(self, other: "Gained") -> "Gained":
-        """Return the goroutines of two targets."""
+        """Return the sum over two targets."""
         return Gained(
             before=self.before + other.before,
             growth=self.growth + other.growth,
@@ -51,7 +51,7 @@ class Gained:
     def is_alive(self) -> bool | None:
         """Whether they are alive, None if unknown."""
         if self.growth < MIN_GROWTH or self.expected < max(MIN_GROWTH, self.growth / 4):
-            return None  # growth younger than a quarter of the span has waited for less, whatever it is
+            return None  # goroutines younger than a quarter of the span show nothing: all have waited for less
         has_base = self.before >= max(MIN_BASE, self.growth / 4)
         woke = (self.waiting - self.expected) / self.before if has_base else 0.0
         if self.waiting <= MAX_ALIVE * self.expected or woke >= MIN_WOKE:
@@ -60,7 +60,7 @@ class Gained:
 
 
 StackLiveness = Mapping[int, Gained]
-"""Span of a window in blocks -> the goroutines that came within it."""
+"""Span of a window in blocks -> the goroutines that a stack gained within it."""
 
 
 def living(goroutines: int) -> StackLiveness:
@@ -88,7 +88,7 @@ class Liveness:
     def is_alive(self, fingerprint: Fingerprint, window: Window) -> bool:
         """Return whether the goroutines that a stack gained in a window are alive.
 
-        Alive in one window and stuck in none means alive in all.
+        A stack that is alive in one window and stuck in none is alive in all.
         """
         spans = self.spans(fingerprint)
         return spans.get(window.span, False) or (bool(spans) and all(spans.values()))
@@ -97,8 +97,8 @@ class Liveness:
 def merged_liveness(own: Liveness, others: Iterable[Liveness]) -> Liveness:
     """Return the liveness of the stacks of a target, or of a service if `own` is empty.
 
-    The goroutines of other targets, added up, count for stacks of unknown liveness on the own one. A
-    single replica may have gained too few, such as 6 sessions in two hours on each of ten replicas.
+    `others`: of the other targets. Their goroutines are added up, and decide about stacks of which the liveness is
+    unknown in `own`: a single replica may have gained too few, such as 6 sessions in two hours.
     """
     by_stack: dict[Fingerprint, dict[int, Gained]] = {}
     for other in others:

@@ -1,4 +1,4 @@
-"""The past of a stack, as an earlier process of leakwatch has learned it. A new history continues with it."""
+"""The past of a stack, as an earlier process of leakwatch exported it. A new history continues with it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ def past_of(history: History) -> dict[Fingerprint, StackPast]:
 
 
 def take_over(history: History, pasts: Mapping[Fingerprint, StackPast]) -> None:
-    """Continue with the past of each stack or site that has a row, where it is larger than the own one."""
+    """Raise the known drops and ceilings of the stacks and sites with a row to those of `pasts`."""
     ceilings = history.past_lifetimes.ceilings
     for key, past in pasts.items():
         row = history.rows.get(key)

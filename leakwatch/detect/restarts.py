@@ -9,7 +9,7 @@ from leakwatch.detect.columns import FALLS, FLOOR, MEAN, Rows, Sums
 from leakwatch.detect.history import History
 from leakwatch.model import Process, Samples
 
-STARTS: Final = 8  # processes that are remembered
+STARTS: Final = 8  # latest processes, by which an earlier one that answers again is recognised
 MIXED: Final = 3600.0  # seconds that a target stays mixed after an earlier process answered again
 MAX_TOTAL: Final = 0.8  # of the total before
 MIN_FALL: Final = 10  # goroutines; smaller falls and gains prove nothing

@@ -1,8 +1,9 @@
 """Scores of the growth of stuck goroutines: the window W, which needs full dumps.
 
 Counts alone do not distinguish a leak from a pool that fills, and do not find it in a stack that swings with load.
-Stuck goroutines do: those that came within a span T, have not gone on since, and of which none was lost between
-two dumps. With a the age from which a goroutine is stuck (5 or 10 minutes) and K the number of stuck goroutines,
+Stuck goroutines do: those that were added within a span T, have not moved on since, and of which none was lost
+between two dumps. With a the age from which a goroutine is stuck (5 or 10 minutes) and K the number of stuck
+goroutines,
 
     G     = those that have waited between a and a + T
     older = those of G that have waited for a + T/2 or longer
@@ -11,8 +12,8 @@ two dumps. With a the age from which a goroutine is stuck (5 or 10 minutes) and 
 if at most 5 % of G were lost, G came in a straight line (older is a quarter to three quarters) and at several
 times, and either the count of the stack did not fall meanwhile, or K rose. A score of 1 confirms a leak at once.
 
-Goroutines that wait for ever may be healthy: workers that nothing has needed yet. So spans of a young process need
-more, and where healthy goroutines do wait, none of the first 16 hours counts.
+Goroutines that never wake up may be healthy: workers that nothing has needed yet. So a young process needs more
+growth in each span. In the first 16 hours, only the wait reasons HARD_WAITS count, and growth must not slow down.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -46,7 +47,7 @@ HARD_WAITS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A time T in which goroutines came, in minutes; `min_growth`: the number of them that scores 1."""
+    """A time T in which goroutines were added, in minutes; `min_growth`: the number of them that scores 1."""
 
     minutes: float
     min_growth: float
@@ -73,7 +74,7 @@ leaking after 70 minutes. Fresh pools, queues and bursts that wait in HARD_WAITS
 MAX_LOST: Final = 0.05  # of the growth, and half a goroutine
 LIKELY: Final = 0.8  # of the minimum growth, in the count of a stack, for which a dump is requested
 MIN_HALF: Final = 0.25  # of the growth in each half of the span
-MIN_TIMES: Final = 6  # different minutes in which goroutines came
+MIN_TIMES: Final = 6  # different minutes in which goroutines were added
 MIN_RISE: Final = 0.6  # of the growth, in the number of stuck goroutines between two dumps
 MAX_FALLS: Final = 0.05  # of the growth, in the count of the stack
 MAX_SLOWDOWN: Final = 1.5  # standard errors
@@ -170,7 +171,7 @@ def _score(members: Sequence[History], stack: Stack, span: Span, factor: float) 
 
 
 def _stays(members: Sequence[History], key: Fingerprint, span: Span, growth: int) -> bool:
-    """Return whether two dumps show that what came in a span stays: none was lost, and the count follows."""
+    """Return whether the goroutines of a span stay by the dumps, and more are stuck or the count does not fall."""
     lost, rise, expected = 0, 0, 0.0
     for dumps in (each.dumps for each in members):
         last = dumps.records[-1]

@@ -123,7 +123,7 @@ def _by_starters(keys: Sequence[Fingerprint], results: Sequence[ProbeResults]) -
 
 
 def _by_heap(parts: Iterable[str], results: Sequence[ProbeResults]) -> list[Caller]:
-    """Return the own code for which the first part with such memory has allocated it."""
+    """Return the own code for which a part has allocated live memory: of the first of `parts` that has any."""
     for part in parts:
         profiles = [result.heap[part] for result in results if part in result.heap]
         merged: dict[str, HeapCaller] = {}

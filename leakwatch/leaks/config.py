@@ -43,7 +43,7 @@ Moment = Annotated[datetime, BeforeValidator(_parse_time)]
 
 
 class IgnoreConfig(BaseSettings):
-    """A rule of `ignore`: leaks that are not reported. Patterns are globs of `*` and `?`."""
+    """A rule of `ignore`, which hides leaks. Patterns are globs of `*` and `?`."""
 
     function: str = ""
     """Pattern of the blamed function."""

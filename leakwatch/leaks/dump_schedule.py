@@ -1,8 +1,8 @@
-"""Which targets to ask for a full dump, and when. Pure.
+"""The targets from which to request full dumps, and the times. Pure.
 
 A dump is requested when the growth of a stack might be that of stuck goroutines, while a stack is suspected or
-leaks, and every two hours, so that there is a dump to compare with. Three targets of a service are enough: the
-dump of one counts for all.
+leaks, and every two hours, so that there is a dump to compare with. Dumps of three targets are enough for a
+service, because the dump of one target also counts for the others.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from leakwatch.leaks.tracker import LeakOnTarget
 from leakwatch.model import Verdict
 
 PAUSE: Final = 900.0  # seconds between two dumps of a target
-NEW_LEAK_BLOCKS: Final = 3  # between two dumps, if a leak is new: its callers are in no dump yet
-SPAN_SHARE: Final = 6  # growth within a span asks for a dump each sixth of it: a third is between the two it needs
+NEW_LEAK_BLOCKS: Final = 3  # between two dumps, if a leak is new: no dump has its callers yet
+SPAN_SHARE: Final = 6  # dumps per span of the growth; W needs two dumps that are a third of a span apart
 LEAK_PAUSE: Final = 3600.0  # seconds, if the only reason is a leak that is known
 BASELINE: Final = 7200.0  # seconds, without a reason
 MIN_BLOCKS: Final = 1  # of a lifetime: no wait time of a younger process is useful
@@ -24,7 +24,7 @@ TARGETS: Final = 3  # of a service
 
 
 def wants_dump(state: TargetState, service: ServiceState, leaks: Sequence[LeakOnTarget], time: float) -> bool:
-    """Return whether a target of a service should be asked for a full dump; `leaks`: on this target."""
+    """Return whether to request a full dump of a target of a service; `leaks`: on this target."""
     last = state.history.dumps.time
     elapsed = float("inf") if last is None else time - last
     is_new = _has_new_leak(state, leaks)

@@ -91,9 +91,9 @@ def _members(
     ordered: Iterable[Fingerprint],
     is_own: IsOwn,
 ) -> dict[Fingerprint, list[Fingerprint]]:
-    """Return head -> the members of its leak, itself first.
+    """Return head -> the members of its leak, beginning with the head.
 
-    `in_step`: the stacks that grow in step with each; `ordered`: the stacks, the one that is the first head first.
+    `in_step`: stack -> the stacks that grow in step with it; `ordered`: the stacks, the best head first.
     """
     free = {key: place for place, key in enumerate(ordered)}
     kin = {key: relations(candidates[key].stack, is_own) for key in free}

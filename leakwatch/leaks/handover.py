@@ -54,7 +54,7 @@ def adopt(service: ServiceState, other: ServiceState, settings: DetectionSetting
         if name in other.targets:
             state.adopt(other.targets[name])
         else:
-            state.forget(settings, other.functions)
+            state.clear(settings, other.functions)
     for name in other.targets.keys() - service.targets.keys():
         state = other.targets[name]
         other.departed[state.target] = DepartedTarget(other.time, state)

@@ -1,4 +1,4 @@
-"""The past of a service, as earlier processes of leakwatch and those beside other pods have learned it. Pure."""
+"""The past of a service, as earlier processes of leakwatch and those beside other pods exported it. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,7 +41,7 @@ def past_of_service(service: ServiceState) -> dict[Fingerprint, tuple[Stack, Sta
 def take_over_past(service: ServiceState, past: ServicePast, stacks: Mapping[Fingerprint, Stack]) -> None:
     """Continue on all targets with the past of the stacks and sites, and with the leaks that no target has.
 
-    `stacks`: those of which a target may have no profile.
+    `stacks`: the exported stacks; a target may not have a profile with them yet.
     """
     known = [stacks[key] for key in past.stacks if key in stacks]
     for state in service.states:

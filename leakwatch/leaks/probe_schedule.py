@@ -18,7 +18,7 @@ LASTING: Final[set[Reason]] = {"status", "not_a_profile", "malformed", "too_larg
 class ProbeSchedule:
     """When a probe may send its next request to a target; times are seconds of the stopwatch."""
 
-    last_asked_at: float = NEVER
+    last_request_at: float = NEVER
     retry_at: float = NEVER
     failures: int = 0
     """Failures in a row."""
@@ -28,7 +28,7 @@ class ProbeSchedule:
     def to_plain(self, writer: PlainWriter) -> Plain:
         """Return the state, with times relative to now: a stopwatch ends with its process."""
         return {
-            "since_request": writer.now - self.last_asked_at,
+            "since_request": writer.now - self.last_request_at,
             "retry_in": self.retry_at - writer.now,
             "failures": self.failures,
             "error": self.error,
@@ -36,17 +36,17 @@ class ProbeSchedule:
 
     def restore(self, plain: PlainReader) -> None:
         """Restore the state of another schedule into this new one."""
-        self.last_asked_at = plain.now - plain["since_request"].read(float)
+        self.last_request_at = plain.now - plain["since_request"].read(float)
         self.retry_at = plain.now + plain["retry_in"].read(float)
         self.failures, self.error = plain["failures"].read(int), plain["error"].read(str)
 
     def allows(self, now: float, pause: float) -> bool:
         """Return whether a request may be sent, `pause` seconds after the previous one at least."""
-        return now >= self.last_asked_at + pause and now >= self.retry_at
+        return now >= self.last_request_at + pause and now >= self.retry_at
 
     def succeeded(self, now: float) -> None:
         """Record that a request at `now` was answered."""
-        self.last_asked_at = now
+        self.last_request_at = now
         self.retry_at, self.failures, self.error = NEVER, 0, ""
 
     def failed(self, error: ScrapeError, now: float, lasting: Container[str] = LASTING) -> bool:
@@ -55,7 +55,7 @@ class ProbeSchedule:
         A failure that the same process would repeat is not retried; the pause before other retries doubles.
         """
         pause = min(FIRST_RETRY * 2**self.failures, LONGEST_RETRY)
-        self.last_asked_at = now
+        self.last_request_at = now
         self.retry_at = float("inf") if error.reason in lasting else now + pause
         self.failures += 1
         before, self.error = self.error, str(error)

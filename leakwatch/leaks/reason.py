@@ -30,13 +30,11 @@ def sentence(
     grew = format_growth(combined([judgement.grew for judgement in judgements]), unit)
     stood = format_duration(max(time - since, 1.0))
     if all(judgement.window == FINALIZER for judgement in judgements):
-        return (
-            f"has been in every scrape for {format_duration(max(time - began, 1.0))}: no finalizer runs any more"
-        )
+        return f"has been in every scrape for {format_duration(max(time - began, 1.0))}: no finalizer can run"
     if verdict is Verdict.RECOVERED:
         return f"grew by {grew}, and has been back at {goroutines:,} for {stood}"
     if all(judgement.restarted for judgement in judgements):
-        return f"grew by {grew} until the process ended; watching whether the next does the same"
+        return f"grew by {grew} until the process ended; it is not clear yet whether the next process leaks too"
     end = _end(judgements, began, time)
     took = format_duration(max(end - began, 1.0))
     stuck = [judgement.stuck for judgement in judgements if judgement.stuck is not None]

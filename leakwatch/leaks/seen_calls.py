@@ -38,7 +38,7 @@ class SeenCalls:
         return sorted(frames.values(), key=lambda frame: -presence[frame.function])
 
     def clear(self) -> None:
-        """Drop all stacks, because another code is own code."""
+        """Drop all stacks, because the definition of own code has changed."""
         self._stacks.clear()
         self._targets.clear()
 

@@ -172,7 +172,7 @@ class ServiceState:
             detector.restore(value, of_targets)
         self._pooled = detectors
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Start over without history."""
         self.departed = {}
         self.leaks = ServiceLeaks()

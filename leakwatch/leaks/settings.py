@@ -1,4 +1,4 @@
-"""Settings of the detection."""
+"""Settings of the detection, as the pipeline uses them. config.py has the keys of the configuration file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class DetectionSettings:
     `block`: seconds; `own_code`: prefixes of functions; `owners`: package, type or function -> team;
     `series_limit`: stacks per target that are judged one by one; `ignore`: rules; `repositories`: owners of the
     code that `owners` does not cover; `links`: source links; `causes`: the catalogue of likely causes;
-    `redaction`: of the labels that leaks show; `page_within`: seconds within which a page would be in danger;
+    `redaction`: of the labels that leaks show; `page_within`: seconds, as in `is_page`;
     `target_labels`: names of the labels of targets that metrics and alerts have; `rate_unit`: of the rates in
     reasons.
     """

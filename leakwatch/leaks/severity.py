@@ -33,8 +33,9 @@ class ProcessGrowth:
 def is_page(processes: Iterable[ProcessGrowth], limit: Limit | None, within: float, *, was_page: bool) -> bool:
     """Return whether a growing leak is a page.
 
-    `limit`: of the memory, reached first; its latest time counts, because the soonest has all that is uncertain.
-    `within`: seconds; `was_page`: whether the leak is a page now, which it stays until it clearly is none.
+    `limit`: the memory limit that is reached first; its latest time counts, because the soonest time includes all
+    uncertainty. `within`: seconds; `was_page`: whether the leak is a page now; it then stays one for CLEARLY times
+    `within`.
     """
     horizon = CLEARLY * within if was_page else within
     if limit is not None and limit.latest is not None and limit.latest <= horizon:

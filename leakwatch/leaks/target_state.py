@@ -89,9 +89,9 @@ class TargetState:
         """The shortest span in which a stack grew by so much that a full dump may confirm a leak, in seconds."""
         self._lows: dict[Fingerprint, Lows] = {}
         self._lows_block = (0.0, 0.0, 0)
-        self.forget(settings, functions)
+        self.clear(settings, functions)
 
-    def forget(self, settings: DetectionSettings, functions: Functions) -> None:
+    def clear(self, settings: DetectionSettings, functions: Functions) -> None:
         """Start over without history."""
         self.is_observed = False
         """Whether the pipeline has recorded a profile."""
@@ -234,7 +234,7 @@ class TargetState:
         return self.fading_judgements(time - self.mixed_since)
 
     def fading_judgements(self, seconds: float) -> JudgedStacks:
-        """Return the leaks that remain open `seconds` after the process ended: its successor may leak too."""
+        """Return the leaks that remain open `seconds` after the process ended: the next process may leak too."""
         return {
             key: JudgedStack(judged.stack, replace(judged.judgement, restarted=True, growth=NO_GROWTH))
             for key, judged in self.judgements.items()

@@ -7,7 +7,7 @@ from typing import Final
 from leakwatch.errors import NotAProfile, quote
 
 USE: Final = "leakwatch reads goroutine profiles: /debug/pprof/goroutine"
-UNPACK: Final = "give it to `leakwatch analyze` or `leakwatch diff`, or unpack it and give a file in it"
+UNPACK: Final = "pass it to `leakwatch analyze` or `leakwatch diff`, or unpack it and pass one of its files"
 BEGINNINGS: Final = (
     (re.compile(rb"heap profile: "), "a heap profile"),
     (re.compile(rb"--- (?:mutex|contention)"), "a mutex or block profile"),

@@ -5,7 +5,7 @@ counts, as leakwatch_stack_goroutines. The backfill queries some hours at a time
 separate pipeline, as if they were scraped, while scraping continues. When the replay has reached the present, the
 daemon's pipeline adopts the state of the service.
 
-The replay does not show what leakwatch knew before, or learned from more scrapes than the replay has. This is
+The replay does not restore known drops, ceilings and older verdicts, which earlier processes exported. They are
 added at the end (exported_past.py).
 
 Prometheus has the largest stacks of each target only. If leakwatch_stacks_other reports that stacks were summed
@@ -116,7 +116,7 @@ class Backfill:
                         await self.fill(service)
                         del self._waiting[service]
             except QueryError as error:
-                log.warning("backfill failed, retried later", services=len(self._waiting), error=str(error))
+                log.warning("backfill failed, it will be retried", services=len(self._waiting), error=str(error))
                 await asyncio.sleep(RETRY)
                 self._give_up()
             except Exception:
@@ -164,7 +164,7 @@ class Backfill:
         replay.remove_unseen(math.inf)
         if self._pipeline.settings.block == block:
             self._pipeline.adopt(service, replay.pipeline)
-            log.info("history refilled", service=service, profiles=profiles)
+            log.info("history filled", service=service, profiles=profiles)
         return profiles
 
     async def _play(self, replay: "Replay", labels: str, start: float, end: float, step: float) -> int:

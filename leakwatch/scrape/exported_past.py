@@ -1,4 +1,4 @@
-"""Queries what other processes of leakwatch, and earlier ones, have learned of a service and exported.
+"""Queries the past of a service that other and earlier processes of leakwatch have exported.
 
 Each process exports its own series, with other labels of the instance: the sidecar of each pod, or both processes
 of a pair. So each query is an aggregate over all of them.
@@ -13,7 +13,7 @@ from leakwatch.leaks.past import ServicePast
 from leakwatch.model import Fingerprint, Verdict
 from leakwatch.scrape.prometheus_api import PrometheusApi, quoted
 
-OPEN: Final = 3600.0  # seconds in which a leak was last exported that still counts as open
+OPEN: Final = 3600.0  # seconds since the last export of a leak within which it counts as open
 STEP: Final = 60.0
 
 KNOWN_DROPS: Final = "max by (stack, span) (last_over_time(leakwatch_stack_known_drop_goroutines{%s}[1d]))"

@@ -25,7 +25,7 @@ class TargetInterval:
     def scraped(self, missed: int) -> None:
         """Update the interval after a scrape; `missed`: scrapes that were due while this one waited to start.
 
-        Only the begin and the end of the stretching are logged, not each change in between.
+        Only the beginning and the end of the stretching are logged, not each change in between.
         """
         budget, health, cost = self._budget, self._health, self._budget.stretched_by
         overloaded = budget.call * (1 + missed)

@@ -250,7 +250,7 @@ class ScrapeLoop:
         interval, history = median(self._intervals) / JITTER, self.state.history
         fits = SCRAPES_PER_BLOCK * interval <= history.block == self._pipeline.settings.block
         if not fits and self.state.stretch(interval):
-            self._log.info("block grows with the interval: judged later", block=history.block)
+            self._log.info("block grows with the interval, verdicts come later", block=history.block)
 
     async def _run_probes(self, time: float, total: int, on_events: OnEvents) -> None:
         """Run the probes that are due; pass the verdicts that a proof changed to `on_events`."""

@@ -107,7 +107,7 @@ class ScrapeLoops:
     def _remove(self, target: Target) -> None:
         self._stop(target)
         self._recorders.target_removed(target)
-        remove = self._pipeline.forget_target if self._reloading else self._pipeline.remove_target
+        remove = self._pipeline.drop_target if self._reloading else self._pipeline.remove_target
         self._on_events(remove(target, self._clock.time()))
 
     def _stop(self, target: Target) -> None:

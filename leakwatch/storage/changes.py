@@ -66,7 +66,7 @@ class Changes:
         self._services: dict[str, SavedService] = {}
         self._urgent: set[Target] = set()
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Save everything again, to a new database."""
         self._services.clear()
 

@@ -115,7 +115,7 @@ class Storage:
             try:
                 await asyncio.wait_for(asyncio.shield(self._save_last()), LAST_SAVE)
             except TimeoutError:
-                log.error("last save not done", path=str(self.status.folder), seconds=LAST_SAVE)  # noqa: TRY400  no traceback needed
+                log.error("the last save did not finish", path=str(self.status.folder), seconds=LAST_SAVE)  # noqa: TRY400  no traceback needed
         self._thread.shutdown(wait=False)
 
     async def _save_last(self) -> None:
@@ -134,7 +134,7 @@ class Storage:
                 await self.save()
             except Exception as error:
                 log.exception("internal error while saving the state")
-                self._changes.forget()  # what was taken for the failed save, too
+                self._changes.clear()  # what was taken for the failed save, too
                 self._failed(StorageError(f"internal error: {error!r}"))
             waiting = asyncio.ensure_future(self._woken.wait())
             sleeping = asyncio.ensure_future(self._clock.sleep(INTERVAL))
@@ -209,7 +209,7 @@ class Storage:
         """
         is_first, started = not self._was_open, self._clock.time()
         stored = await self._open(folder)
-        self._changes.forget()
+        self._changes.clear()
         if stored and is_first:
             restorer = Restorer(self._pipeline, self._clock, self._settings.retention)
             await restorer.adopt(stored, started)
@@ -224,7 +224,7 @@ class Storage:
         try:
             await self._in_thread(lambda: database.copy_to(copy))
         except StorageError as error:
-            log.error("no copy of the stored state", path=str(copy), error=str(error))  # noqa: TRY400  the message is enough
+            log.error("the stored state cannot be copied", path=str(copy), error=str(error))  # noqa: TRY400  the message is enough
             return
         log.error("some stored state is not restored; a copy stays", errors=rejected[:10], copy=str(copy))
 

@@ -136,7 +136,7 @@ def test_shards_that_die_and_grow_lose_no_leak(
     first_seen = [value for _, value in shards[victim].series("leakwatch_leak_first_seen_timestamp_seconds")]
     assert first_seen
     assert max(first_seen) < killed
-    assert "history refilled" in {event["event"] for event in shards[victim].events()}
+    assert "history filled" in {event["event"] for event in shards[victim].events()}
 
     for daemon in shards:
         daemon.stop()

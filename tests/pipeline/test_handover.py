@@ -71,7 +71,7 @@ def test_a_replacement_that_starts_before_the_removal() -> None:
     assert leak.verdict is Verdict.LEAKING
     assert leak.targets == (pod(2).name,)
     assert leak.goroutines < 30  # without those of the old pod
-    assert "until the process ended; watching whether the next does the same" in leak.reason
+    assert "until the process ended; it is not clear yet whether the next process leaks too" in leak.reason
     cluster.run(4, pod(2))
     (leak,) = cluster.pipeline.open_leaks()
     assert leak.detected_at == before.detected_at

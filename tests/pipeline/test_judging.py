@@ -221,7 +221,7 @@ def test_forgetting_a_target_closes_its_leak() -> None:
     """The verdicts of a forgotten target are closed."""
     pipeline, _ = play(leaking(60, 0), 5)
     assert [leak.verdict for leak in pipeline.open_leaks()] == [Verdict.LEAKING]
-    events = pipeline.forget_target(TARGET, START + 5 * HOUR)
+    events = pipeline.drop_target(TARGET, START + 5 * HOUR)
     assert [(event.before, event.leak.verdict) for event in events] == [(Verdict.LEAKING, Verdict.NORMAL)]
     assert pipeline.open_leaks() == []
 
@@ -318,7 +318,7 @@ RATE = "+152/h (140 to 165)"
         (
             Verdict.LEAKING,
             True,
-            "grew by RATE until the process ended; watching whether the next does the same",
+            "grew by RATE until the process ended; it is not clear yet whether the next process leaks too",
         ),
     ],
 )

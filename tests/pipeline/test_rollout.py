@@ -76,7 +76,7 @@ def test_the_old_build_ends() -> None:
     """The reason keeps the build after the targets of the old build are removed."""
     pipeline = roll_out(leaking, BEGIN + 2.2)
     for number in range(2):
-        pipeline.forget_target(Target("shop", f"10.0.0.{number}:6060"), START + 3.3 * HOUR)
+        pipeline.drop_target(Target("shop", f"10.0.0.{number}:6060"), START + 3.3 * HOUR)
     assert only(pipeline).reason.endswith(NOTE)
 
 

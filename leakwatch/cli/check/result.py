@@ -267,7 +267,7 @@ def _regressions(outcome: Outcome) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """Return a duration as people write it: "1.25s", not "1s250ms"; one below a second or of minutes is exact."""
+    """Return a duration without milliseconds beside seconds: "1.25s", not "1s250ms"; then of four digits."""
     exact = exact_duration(seconds)
     return f"{seconds:.4g}s" if exact.endswith("ms") and seconds >= 1 else exact
 

@@ -16,7 +16,7 @@ Added = Annotated[
 
 @causes.command("list", epilog="\b\nExamples:\n  leakwatch causes list\n  leakwatch causes list --file own.yml")
 def list_causes(*, file: Added = None) -> None:
-    """Print id and title of all causes."""
+    """Print the id and the title of each cause."""
     from leakwatch.causes.catalogue import read
     from leakwatch.cli.cause_text import table
 
@@ -47,7 +47,7 @@ def run_test(
 ) -> None:
     """Print the stacks that the causes of a file match.
 
-    Other causes that match the same stacks are printed, too. The exit status is 1 if no cause of the file matches.
+    Other causes that match the same stacks are printed too. The exit status is 1 if no cause of the file matches.
     """
     from leakwatch.cli.cause_text import tested
     from leakwatch.cli.sources import read

@@ -16,7 +16,7 @@ commands = typer.Typer()
 
 Against = Annotated[
     str | None,
-    typer.Option(metavar="[SERVICE=]URL", help="Baseline: fail only if a stack grows more than there."),
+    typer.Option(metavar="[SERVICE=]URL", help="Baseline: fail only if a stack grows more than on it."),
 ]
 
 
@@ -38,11 +38,11 @@ class CheckFormat(StrEnum):
 
 
 Block = Annotated[
-    str | None, typer.Option(metavar="DURATION", help="Unit of all windows (default: a 24th of --for).")
+    str | None, typer.Option(metavar="DURATION", help="Length of a block (default: a 24th of --for).")
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="File with own_code, series_limit, owners, ignore and causes."),
+    typer.Option("--config", "-c", help="Configuration file: own_code, series_limit, owners, ignore, causes."),
 ]
 Format = Annotated[
     CheckFormat | None, typer.Option("--format", help="Format of standard output (default: table).")
@@ -56,14 +56,14 @@ Outputs = Annotated[
         "--output",
         "-o",
         metavar="FORMAT[=FILE]",
-        help="Output in this format, to standard output or a file; repeatable, instead of --format.",
+        help="Write this format to standard output or to a file; repeatable; replaces --format.",
     ),
 ]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="End the check at the first leak.")]
 FullDump = Annotated[
     bool,
     typer.Option(
-        "--full-dump/--no-full-dump", help="If a target leaks, fetch one full dump of it, with creators."
+        "--full-dump/--no-full-dump", help="If a target leaks, fetch one full dump, which shows the creators."
     ),
 ]
 FullDumpLimit = Annotated[
@@ -83,7 +83,8 @@ class FailOn(StrEnum):
     epilog="\b\nExamples:\n  leakwatch analyze profiles/\n  leakwatch analyze counts.csv --format json\n"
     "  leakwatch analyze monday/ tuesday/ --fail-on leaking\n\n\b\nRecord with:\n"
     "  mkdir -p shop && while sleep 15; do\n"
-    "    curl -so shop/$(date +%s).txt 'http://127.0.0.1:6060/debug/pprof/goroutine?debug=1'; done"
+    "    curl -so shop/$(date +%s).txt 'http://127.0.0.1:6060/debug/pprof/goroutine?debug=1'; done\n\n"
+    "\b\nExit status: 0 a target was judged, 1 a leak with --fail-on, 2 nothing could be judged."
 )
 def analyze(
     paths: Annotated[
@@ -92,13 +93,13 @@ def analyze(
     *,
     block: Annotated[
         str | None,
-        typer.Option(metavar="DURATION", help="Unit of all windows (default: 5m, or less for short recordings)."),
+        typer.Option(metavar="DURATION", help="Length of a block (default: 5m, or less for short recordings)."),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="File with detection, owners and ignore.")
+        Path | None, typer.Option("--config", "-c", help="Configuration file, for detection, owners and ignore.")
     ] = None,
     output: Annotated[AnalyzeFormat, typer.Option("--format", help="Output format.")] = AnalyzeFormat.TABLE,
-    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 from this verdict on.")] = None,
+    fail_on: Annotated[FailOn | None, typer.Option(help="Exit with 1 at this verdict or a higher one.")] = None,
 ) -> None:
     """Judge recorded profiles as the daemon does."""
     from leakwatch.cli.analyze.report import run
@@ -113,7 +114,7 @@ def analyze(
     "  leakwatch check http://127.0.0.1:6060 --for 30s --interval 250ms\n"
     "  leakwatch check http://127.0.0.1:6060 --for 10m --fail-fast --output github\n"
     "  leakwatch check canary=http://canary:6060 --against stable=http://stable:6060 --for 10m\n\n"
-    "\b\nExit status: 0 no leak, 1 a leak, 2 a target was not judged.\n"
+    "\b\nExit status: 0 no leak, 1 a leak, 2 no result, such as a target that was not judged.\n"
     "  With --against: 0 no regression, 1 a stack grows more than on the baseline, 2 as above, or no baseline.\n"
     "  A check needs 24 blocks of 5 scrapes: 2m at --interval 1s. Keep the service under load meanwhile."
 )
@@ -126,7 +127,7 @@ def check(  # noqa: PLR0913  each is an option
     config: ConfigFile = None,
     output: Format = None,
     outputs: Outputs = None,
-    fail_on: Annotated[FailOn, typer.Option(help="Exit with 1 from this verdict on.")] = FailOn.LEAKING,
+    fail_on: Annotated[FailOn, typer.Option(help="Exit with 1 at this verdict or a higher one.")] = FailOn.LEAKING,
     timeout: Annotated[str, typer.Option(metavar="DURATION", help="Timeout of a scrape.")] = "10s",
     cost_limit: CostLimit = 0.05,
     own_code: OwnCode = None,
@@ -135,7 +136,7 @@ def check(  # noqa: PLR0913  each is an option
     full_dump: FullDump = True,
     full_dump_limit: FullDumpLimit = 1000,
 ) -> None:
-    """Scrape services for some minutes, and report leaks."""
+    """Scrape services for a limited time, and report leaks."""
     from leakwatch.cli.check.outputs import choose_outputs
     from leakwatch.cli.check.session import CheckOptions, run
 

@@ -11,7 +11,7 @@ commands = typer.Typer()
 
 
 @commands.command(epilog="\b\nExamples:\n  leakwatch check-config leakwatch.yml")
-def check_config(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
+def check_config(file: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file.")]) -> None:
     """Check a configuration file.
 
     A pattern of file_sd_configs that matches no file is a warning: the file may be written later.
@@ -27,7 +27,9 @@ def check_config(file: Annotated[Path, typer.Argument(help="Configuration file."
 
 
 @commands.command(epilog="\b\nExamples:\n  leakwatch check-web-config web.yml")
-def check_web_config(file: Annotated[Path, typer.Argument(help="File for --web.config.file.")]) -> None:
+def check_web_config(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="File of --web.config.file.")],
+) -> None:
     """Check a web configuration file."""
     from leakwatch.web.server.web_config_file import read
 

@@ -40,10 +40,10 @@ def discover(
 ) -> None:
     """Find services that serve net/http/pprof.
 
-    The output ends with the configuration that watches them. Each address receives one GET request for
+    The output ends with the configuration of these services. Each address receives one GET request for
     /debug/pprof/, which is logged. A host without a port is probed at the ports 6060, 8080, 8081, 8082 and 9090.
-    With --config, these and the declared and annotated ports of all discovered hosts are probed, without
-    credentials, also of hosts that relabel rules drop. The exit status is 1 if no service is found.
+    With --config, all discovered hosts are probed at these ports and at their declared and annotated ports,
+    without credentials. This includes hosts that relabel rules drop. The exit status is 1 if no service is found.
     """
     import asyncio
 

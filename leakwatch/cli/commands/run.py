@@ -111,11 +111,11 @@ def run(  # noqa: PLR0913  each is an option
     warm_from: WarmFrom = None,
     evidence_path: EvidencePath = None,
     storage_path: StoragePath = None,
-    log_level: Annotated[Level, typer.Option(help="Lowest level of the logged events.")] = Level.INFO,
+    log_level: Annotated[Level, typer.Option(help="Lowest level of events that are logged.")] = Level.INFO,
 ) -> None:
     """Run the daemon.
 
-    Without a configuration and a target, it probes the listening ports of this host or pod, with one GET request
+    Without --config and --target, the daemon probes the listening ports of this host or pod with one GET request
     each, and watches the services with net/http/pprof that respond.
     """
     values: dict[tuple[str, str], str | bool | list[str] | None] = {

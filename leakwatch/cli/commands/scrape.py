@@ -40,15 +40,16 @@ class ScrapeFormat(StrEnum):
 
 Timeout = Annotated[str, typer.Option(metavar="DURATION", help="Time to wait for a service.")]
 FullDump = Annotated[
-    bool, typer.Option("--full-dump", help="Fetch debug=2, which has waiting times and creators.")
+    bool, typer.Option("--full-dump", help="Fetch a full dump (debug=2), which has wait times and creators.")
 ]
 FullDumpLimit = Annotated[
     int, typer.Option(help="With --full-dump: largest number of goroutines; the service stops meanwhile.")
 ]
 WhichDump = Annotated[str, typer.Option(metavar="N|all|last", help="Dump to print, if a file has several.")]
-Span = Annotated[str | None, typer.Option("--for", metavar="DURATION", help="With --watch: time until the end.")]
+Span = Annotated[str | None, typer.Option("--for", metavar="DURATION", help="With --watch: duration.")]
 CostLimit = Annotated[
-    float, typer.Option(metavar="SHARE", help="With --watch: limit, as a share of one core of the service.")
+    float,
+    typer.Option(metavar="SHARE", help="With --watch: share of a core of the service that scrapes may take."),
 ]
 
 
@@ -94,7 +95,7 @@ def scrape(  # noqa: PLR0913  each is an option
     from leakwatch.cli.sources import is_service, load
 
     if full_dump and not is_service(source):
-        raise UsageError("--full-dump needs the URL of a service; a saved dump needs no option")
+        raise UsageError("--full-dump needs the URL of a service; a saved dump does not need this option")
     if output is ScrapeFormat.PPROF and sys.stdout.isatty():
         raise UsageError("pprof format is binary: redirect it to a file")
     file = load(source, patience, full_dump_limit if full_dump else None)
@@ -149,7 +150,7 @@ def diff(  # noqa: PLR0913  each is an option
     ],
     new: Annotated[
         str | None,
-        typer.Argument(metavar="NEW", help="The same; not needed if OLD has several profiles."),
+        typer.Argument(metavar="NEW", help="Like OLD; not needed if OLD has several profiles."),
     ] = None,
     *,
     by: Annotated[GroupBy, typer.Option(help="Grouping of the stacks.")] = GroupBy.STACK,
@@ -164,7 +165,7 @@ def diff(  # noqa: PLR0913  each is an option
         ),
     ] = None,
 ) -> None:
-    """Print what grew between two profiles of a service."""
+    """Print the changes between two profiles of a service."""
     from leakwatch.cli.diff import DiffOptions, run
 
     _check_limit(limit)

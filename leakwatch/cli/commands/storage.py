@@ -30,7 +30,7 @@ def info(
     *,
     output: Annotated[InfoFormat, typer.Option("--format", help="Output format.")] = InfoFormat.TABLE,
 ) -> None:
-    """Print what is stored, also beside a running daemon."""
+    """Print a summary of the stored state, even while a daemon runs."""
     from leakwatch.cli import storage_info
     from leakwatch.storage import transfer
 
@@ -54,7 +54,7 @@ def export(
         list[str] | None, typer.Option(metavar="GLOB", help="Only these services; repeatable.")
     ] = None,
 ) -> None:
-    """Write a consistent copy to a file, also beside a running daemon."""
+    """Write a consistent copy to a file, even while a daemon runs."""
     from leakwatch.settings.units import format_size
     from leakwatch.storage import transfer
 
@@ -69,12 +69,12 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of `storage export`, or a database.")],
     *,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace services that were saved later, too.")
+        bool, typer.Option("--replace", help="Also replace services that were saved later.")
     ] = False,
 ) -> None:
     """Copy the services of a file into a folder that no daemon uses.
 
-    If both have a state of a service, the state that was saved later stays.
+    If both have a state of a service, the state that was saved later is kept.
     """
     from leakwatch.cli.storage_info import imported_lines
     from leakwatch.clock import Clock

@@ -27,13 +27,14 @@ def run_tests(
     *,
     config: Annotated[
         Path | None,
-        typer.Option("--config", "-c", help="File with detection, owners, ignore and causes."),
+        typer.Option("--config", "-c", help="Configuration file, for detection, owners, ignore and causes."),
     ] = None,
     output: Annotated[JudgeTestFormat, typer.Option("--format", help="Output format.")] = JudgeTestFormat.TEXT,
 ) -> None:
-    """Test the verdicts for made-up series of counts.
+    """Test the verdicts on made-up series of counts.
 
-    The files have series of counts, events such as restarts, and expected verdicts: docs/testing.md.
+    The files have series of counts, events such as restarts, and expected verdicts. docs/testing.md describes
+    them.
     """
     from leakwatch.cli.judge_tests.run import run
 

@@ -23,7 +23,7 @@ def _unique(teams: dict[str, str]) -> dict[str, str]:
     for prefix in teams:
         other = prefixes.setdefault(scope_of(prefix), prefix)
         if other != prefix:
-            raise ValueError(f"{other!r} and {prefix!r} name the same")
+            raise ValueError(f"{other!r} and {prefix!r} are the same key")
     return teams
 
 

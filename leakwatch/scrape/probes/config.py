@@ -25,18 +25,21 @@ class ProbeSettings(BaseSettings):
     """Keys of a scrape configuration for requests beside the scrapes."""
 
     leak_proof: LeakProofWhen = "suspicion"
-    """When to request proofs from Go's runtime (1.27): while a stack is suspected, or also at this interval."""
+    """When to request proofs from Go's runtime (1.27): `off`: never; `suspicion`: while a stack is suspected; a
+    duration: also at this interval."""
     leak_proof_goroutines: Goroutines = 100_000
-    """Largest number of goroutines of a process for this request, which costs the process a garbage collection."""
+    """Largest number of goroutines of a process for which a proof is requested. The request costs the process a
+    garbage collection."""
     full_dump: FullDumpWhen = "growth"
-    """When to request a full dump, which shows the stuck goroutines: never, while a stack is suspected, also when
-    one grows and every two hours, or while one is suspected and at an interval."""
+    """When to request a full dump, which shows the stuck goroutines: `off`: never; `suspicion`: while a stack is
+    suspected; `growth`: also when a stack grows, and every two hours; a duration: while a stack is suspected, and
+    at this interval."""
     full_dump_goroutines: Goroutines = 1000
-    """Largest number of goroutines of a process for a full dump, which stops the process meanwhile."""
+    """Largest number of goroutines of a process for which a full dump is requested. A dump stops the process."""
     heap_profile: HeapProfileWhen = "suspicion"
     """When to request the heap profile, which shows for which own code a library holds memory."""
     heap_profile_gc: bool = False
-    """Whether the process collects its garbage before the heap profile, which is then more exact."""
+    """Whether the process runs a garbage collection before the heap profile, which is then more exact."""
     heap_profile_size_limit: Size = 32 << 20
     """Largest size of a heap profile, decompressed."""
 

@@ -25,14 +25,14 @@ from leakwatch.settings.types import Duration
 
 NAME: Final = "age"
 When = Literal["off", "suspicion", "growth"] | Annotated[Duration, Field(ge=LEAK_PAUSE)]
-"""Never, on suspicion, also if a stack grows and every two hours, or on suspicion and every so often."""
+"""Never; on suspicion; also if a stack grows, and every two hours; or on suspicion and at an interval."""
 Keep = Callable[[bytes, float, int], Awaitable[None]]
 """Stores a body as evidence, with its time in unix seconds and its number of goroutines."""
 
 
 @dataclass(frozen=True, slots=True)
 class DumpRequest:
-    """The outcome of one request; `pause`: seconds until the response began, in which the service stood still."""
+    """The outcome of one request; `pause`: seconds until the response began, in which the service was stopped."""
 
     body: bytes
     pause: float
@@ -73,24 +73,24 @@ class FullDumpProbe:
         return not isinstance(self._when, str) and context.schedule(NAME).allows(context.now, self._when)
 
     async def request(self, context: ProbeContext) -> None:
-        """Record the dump, the wait times of the suspects, and who started those without own code.
+        """Record the dump, the wait times of the suspects, and the starters of those without own code.
 
         Raises ScrapeError.
         """
-        answer = await self._ask()
-        parsed = await asyncio.to_thread(dump.parse, answer.body)
+        response = await self._fetch()
+        parsed = await asyncio.to_thread(dump.parse, response.body)
         if parsed.truncated:
             raise TruncatedProfile(f"the dump ends early, after {len(parsed.goroutines)} goroutines")
         identifier = context.identifier.empty_copy()
         results = context.state.probe_results
-        results.longest_pause = max(results.longest_pause, answer.pause)
+        results.longest_pause = max(results.longest_pause, response.pause)
         results.full_dump, stacks = await asyncio.to_thread(_full_dump, parsed, identifier, context)
         context.on_dump(stacks)
         if self._keep:
-            await self._keep(answer.body, context.time, len(parsed.goroutines))
+            await self._keep(response.body, context.time, len(parsed.goroutines))
 
-    async def _ask(self) -> DumpRequest:
-        """Send the request. The handler writes nothing until it has stopped the service and collected the dump."""
+    async def _fetch(self) -> DumpRequest:
+        """Return the dump. The handler writes nothing until it has stopped the service and collected the dump."""
         body, first = bytearray(), float("inf")
         begin = self._stopwatch()
 

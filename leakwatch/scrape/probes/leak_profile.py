@@ -53,7 +53,7 @@ class LeakProfileProbe:
         except ScrapeError as error:
             if error.reason in {"status", "not_a_profile"}:
                 raise ScrapeError(
-                    error.reason, f"this program does not have the profile (Go 1.27 has): {error}"
+                    error.reason, f"this program does not have the profile (Go 1.27 or newer): {error}"
                 ) from error
             raise
         leaked = Counter[Fingerprint]()

@@ -32,7 +32,7 @@ class ProcessProbe:
         if new_connection:
             return True
         if total <= FELL * before and before - total >= LEAST:  # also after a lasting failure, of another process
-            return now >= schedule.last_asked_at + PAUSE
+            return now >= schedule.last_request_at + PAUSE
         return schedule.failures > 0 and schedule.allows(now, PAUSE)
 
     async def request(self, schedule: ProbeSchedule, now: float) -> Process | None:

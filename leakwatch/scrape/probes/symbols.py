@@ -33,7 +33,7 @@ class SymbolProbe:
 
     def follow(self, schedule: ProbeSchedule, process: str, now: float, *, new_connection: bool) -> None:
         """Drop all names if the process changed; on a new connection an unidentified one may have."""
-        renewed = new_connection and not process and now - schedule.last_asked_at >= RENEWED
+        renewed = new_connection and not process and now - schedule.last_request_at >= RENEWED
         if process != self._process or renewed:
             self._process = process
             self.names = {}

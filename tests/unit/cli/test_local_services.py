@@ -69,7 +69,7 @@ def test_no_service() -> None:
     assert re.match(r"nothing to watch: no listening port serves net/http/pprof \(127.0.0.1:\d+: ", message)
     assert f"127.0.0.1:{ports[0]}: HTTP 404" in message
     assert f"127.0.0.1:{ports[1]}: needs authorization" in message
-    assert message.endswith(": give --target URL or --config FILE")
+    assert message.endswith(": use --target URL or --config FILE")
 
 
 def test_the_command_without_services(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +80,6 @@ def test_the_command_without_services(monkeypatch: pytest.MonkeyPatch) -> None:
     assert completed.returncode == 2
     last = completed.stderr.decode().splitlines()[-1]
     assert last == (
-        "leakwatch: nothing to watch: no port listens on this host or in this pod:"
-        " give --target URL or --config FILE"
+        "leakwatch: nothing to watch: no process listens on a port of this host or pod:"
+        " use --target URL or --config FILE"
     )

@@ -266,7 +266,7 @@ def test_a_difference_of_two_profiles(tmp_path: Path) -> None:
     assert b"total +2: 1 stack grew by 5 (1 new), 1 stack shrank by 3 (1 gone)" in done.stdout
     assert json.loads(output_of("scrape", file, "--format", "json"))["change"] == 2
     assert run_command("scrape", file, "--format", "pprof").returncode == 2
-    assert b"this is a difference already" in run_command("diff", file, RECORDED).stderr
+    assert b"this is already a difference" in run_command("diff", file, RECORDED).stderr
 
 
 def test_missing_wait_reasons_are_reported_once(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_stuck_finalizer_is_a_leak_of_one_goroutine() -> None:
         1,
         "main.(*File).close",
     )
-    assert "no finalizer runs any more" in leak.reason
+    assert "no finalizer can run" in leak.reason
     assert leak.cause is not None
     assert leak.cause.id == "finalizer-blocked"
     assert leak.first_seen == pytest.approx(START, abs=BLOCK)

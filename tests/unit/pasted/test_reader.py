@@ -268,7 +268,7 @@ def test_wait_reasons() -> None:
         (b"\x28\xb5\x2f\xfd\0", "this is a file of zstd: unpack it"),
         (b"7z\xbc\xaf\x27\x1c\0", "this is an archive: unpack it"),
         (b"\x89PNG\r\n\x1a\n", "this is a picture or a PDF"),
-        (b"PK\x03\x04\x14\0\0\0", "this is a zip archive: give it to `leakwatch analyze`"),
+        (b"PK\x03\x04\x14\0\0\0", "this is a zip archive: pass it to `leakwatch analyze`"),
         (bytes(257) + b"ustar\0", "this is a tar archive"),
         (b"threadcreate profile: total 8\n8 @\n#\t0x0\n", "not a goroutine profile but a threadcreate profile"),
         (b"<!DOCTYPE html>\n<p>404</p>", "this is a page of HTML without a dump"),

@@ -227,7 +227,7 @@ def test_a_verdict_is_saved_at_once(tmp_path: Path) -> None:
 def test_targets_that_are_gone_are_removed_from_the_file(tmp_path: Path) -> None:
     """A service without targets is not restored."""
     lived(tmp_path, lambda life: life.scrape(10, A, B, idle=lambda _: 5))
-    lived(tmp_path, lambda life: life.pipeline.forget_target(B, life.clock.now), time=START + HOUR)
+    lived(tmp_path, lambda life: life.pipeline.drop_target(B, life.clock.now), time=START + HOUR)
     assert lived(tmp_path, lambda _: None, time=START + HOUR).pipeline.targets.keys() == {A}
 
 

@@ -175,7 +175,7 @@ def test_diff_of_one_profile(tmp_path: Path, names: tuple[str, ...]) -> None:
     """A profile is not compared with itself, also if another has the same time."""
     done = run_command("diff", str(zipped(tmp_path, {name: group(5) for name in names})))
     assert done.returncode == 2
-    assert b"has only one profile, or several with the same time: give two files" in done.stderr
+    assert b"has only one profile, or several with the same time: pass two files" in done.stderr
 
 
 def test_analyze_an_archive(tmp_path: Path) -> None:

@@ -168,7 +168,8 @@ def test_a_program_without_the_profile() -> None:
     result = findings([LOST.fingerprint], [probed.results], [])
     assert result.proven is None
     assert result.unavailable == {
-        "proof": "this program does not have the profile (Go 1.27 has): HTTP 404 for /debug/pprof/goroutineleak"
+        "proof": "this program does not have the profile (Go 1.27 or newer): "
+        "HTTP 404 for /debug/pprof/goroutineleak"
     }
 
 
