@@ -1,6 +1,6 @@
 """Data flow from one scraped profile to events. Read this first.
 
-    discovery -> {Target}                      I/O    discovery/, scrape/target_set.py, scrape/loop.py (one each)
+    discovery -> {Target}                      I/O    scrape/target_set.py, scrape/loop.py: one loop per target
     fetch(target) -> pieces of a body          I/O    http/fetch.py: limits, authentication, reason of a failure
     parse(pieces) -> groups of traces          pure   profile/text.py, profile/proto.py
     identify(groups) -> samples                pure   profile/stacks.py: one sample per fingerprint
