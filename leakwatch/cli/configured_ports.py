@@ -27,7 +27,7 @@ class ConfiguredAddresses:
 
 async def configured_addresses(
     jobs: Sequence[ScrapeJob],
-    timeout: float,  # noqa: ASYNC109  passed on to the discoverers, which end by it with what they have found
+    timeout: float,  # noqa: ASYNC109  the discoverers return the results so far when it ends
 ) -> ConfiguredAddresses:
     """Return the declared, annotated and well-known ports of each host that the discoverers of `jobs` find.
 

@@ -39,7 +39,7 @@ def lows(series: Series, row: int) -> Lows:
 def older(series_lows: Lows, count: int, usual: float) -> Mapping[float, int]:
     """Return seconds -> goroutines that are at least as old, for a series with `count` goroutines.
 
-    `usual`: the goroutines that come and go; if nan, the first floor is used.
+    `usual`: the usual number of goroutines, which start and end; if nan, the first floor is used.
     """
     usual = series_lows.first if math.isnan(usual) else usual
     return {

@@ -1,6 +1,6 @@
 """Scores of the growth of a whole service: many targets, each of which grows slowly.
 
-The windows are those of a single series, with two changes. A few goroutines that come and go are not departures,
+The windows are those of a single series, with two changes. A few goroutines that start and end are not departures,
 because there are many targets (P). The count is that of all members, because the series is rebased (C). Healthy
 replicas share their load and their deploys, so growth scores only if
 

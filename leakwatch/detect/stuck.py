@@ -72,7 +72,7 @@ With 2.2 until 4 h and 1.5 until 16 h, which the other windows need, 60 leaked g
 leaking after 70 minutes. Fresh pools, queues and bursts that wait in HARD_WAITS had the same false alarms.
 """
 MAX_LOST: Final = 0.05  # of the growth, and half a goroutine
-LIKELY: Final = 0.8  # of the minimum growth, in the count of a stack, for which a dump is requested
+LIKELY: Final = 0.8  # of the minimum growth; a stack with a count that grew by this may have a leak
 MIN_HALF: Final = 0.25  # of the growth in each half of the span
 MIN_TIMES: Final = 6  # different minutes in which goroutines were added
 MIN_RISE: Final = 0.6  # of the growth, in the number of stuck goroutines between two dumps

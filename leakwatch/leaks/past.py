@@ -12,7 +12,7 @@ from leakwatch.leaks.target_state import TargetState
 from leakwatch.model import Fingerprint, Stack
 from leakwatch.profile.fingerprint import site_of
 
-LEAKS_ON: Final = 0.5  # share of the largest count of a leak that a target has on which it leaks too
+LEAKS_ON: Final = 0.5  # share of the largest count of a leak; a target that has it has the leak too
 
 Detectors = list[tuple[TargetState, History, Detector[History]]]
 """Targets, with the history of a stack or site, and its detector."""
