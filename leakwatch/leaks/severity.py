@@ -34,7 +34,7 @@ def is_page(processes: Iterable[ProcessGrowth], limit: Limit | None, within: flo
     """Return whether a growing leak is a page.
 
     `limit`: the memory limit that is reached first; its latest time counts, because the soonest time includes all
-    uncertainty. `within`: seconds; `was_page`: whether the leak is a page now, for which CLEARLY times `within` counts.
+    uncertainty. `within`: seconds; `was_page`: whether the leak is a page now; then CLEARLY times `within` counts.
     """
     horizon = CLEARLY * within if was_page else within
     if limit is not None and limit.latest is not None and limit.latest <= horizon:

@@ -27,14 +27,14 @@ class Cost(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """`per_second`: cost; `saved`: seconds of saving that count."""
+    """The limit of one cost, per second. `saved`: seconds of unused limit that a target may save, at most."""
 
     per_second: float
     saved: float
 
 
-SAVED: Final = 900.0  # seconds of saving that count for the service
-SLACK: Final = 0.5  # calls of debt that do not count, so that a call that comes a little early is allowed
+SAVED: Final = 900.0  # seconds of unused limit that a target may save, for the cost of the service
+SLACK: Final = 0.5  # calls of debt that do not count, so that a slightly early call is allowed
 MEAN_HALF_LIFE: Final = 300.0  # seconds; the mean hides a single slow response
 OWN_LIMITS: Final = {
     Cost.CPU: Limit(0.1, 60.0),
