@@ -1,6 +1,6 @@
 """HTTP clients with one connection per address, and TLS contexts that follow changed files.
 
-No other module makes HTTP clients.
+No other module makes HTTP clients, except the demo.
 """
 
 import ssl

@@ -11,7 +11,7 @@ from leakwatch.http.response import Response
 from leakwatch.http.tls_session import TlsSession
 
 BUFFER_LIMIT: Final = 131_072
-"""Bytes of a body above which the connection does not read before they are taken. One read has up to 256 KiB."""
+"""The connection does not read while more bytes of a body have not been taken. One read has up to 256 KiB."""
 
 
 class Connection(asyncio.Protocol):
@@ -27,6 +27,8 @@ class Connection(asyncio.Protocol):
         self._response: Response | None = None
         self._is_read = False
         """Whether the body of the response was read to its end."""
+        self._is_cut = False
+        """Whether the response began before the request was sent."""
         self._error: httpx.TransportError | None = None
         """Why the connection has ended."""
         self._waiter: asyncio.Future[None] | None = None
@@ -50,7 +52,7 @@ class Connection(asyncio.Protocol):
         return not poll.poll(0)
 
     async def handshake(self) -> None:
-        """Complete the TLS handshake; raises ssl.SSLError, and OSError if the connection ends."""
+        """Complete the TLS handshake; raises ssl.SSLError, and httpx.ReadError if the connection ends."""
         if self._tls is None:
             return
         try:
@@ -63,13 +65,21 @@ class Connection(asyncio.Protocol):
             self._write(b"")  # after an error, this is the alert for the server
 
     async def send(self, data: bytes, timeout: float | None) -> None:  # noqa: ASYNC109  of each write, as httpx has it
-        """Send a part of a request. A server may respond to the first part and close, so errors show at `head`."""
+        """Send a part of a request. A server may respond to the first part and close, so errors show at `head`.
+
+        Once the response has begun, do not wait, and ignore further parts: the server may not read them.
+        """
+        response = self._current()
+        if response.has_head:
+            self._is_cut = True
+            return
         try:
             self._write(data)
         except ssl.SSLError as error:  # such as a new handshake, which the server may request with TLS 1.2
             raise httpx.WriteError(str(error)) from error
-        while not self._is_writable and not self.is_closed:
+        while not self._is_writable and not self.is_closed and not response.has_head:
             await self._wait_until(timeout, httpx.WriteTimeout)
+        self._is_cut = not self._is_writable
 
     async def head(self, timeout: float | None) -> Response:  # noqa: ASYNC109  of each read
         """Return the current response when its header section has arrived."""
@@ -91,12 +101,12 @@ class Connection(asyncio.Protocol):
 
     def begin(self, *, has_body: bool) -> None:
         """Expect the response to a new request; `has_body`: false for HEAD."""
-        self._response, self._is_read = Response(has_body=has_body), False
+        self._response, self._is_read, self._is_cut = Response(has_body=has_body), False, False
 
     def end(self) -> None:
-        """End the current response; close the connection unless the body was read to its end and it stays open."""
+        """End the current response; close the connection unless both messages are complete and it stays open."""
         response, self._response = self._response, None
-        if response is None or not response.keeps_alive or not self._is_read:
+        if response is None or not response.keeps_alive or not self._is_read or self._is_cut:
             self.close()
 
     def _current(self) -> Response:
@@ -168,7 +178,7 @@ class Connection(asyncio.Protocol):
 
     def _receive(self, data: bytes) -> None:
         if not data:
-            self.eof_received()
+            self._receive_eof()
         elif self._response is None or self._response.is_complete:
             self._end_by(httpx.RemoteProtocolError("the server sent data without a request"))
         else:
@@ -177,10 +187,16 @@ class Connection(asyncio.Protocol):
                 self._transport.pause_reading()
 
     def eof_received(self) -> None:
-        """End the current response with the connection."""
+        """End the current response with the connection.
+
+        With TLS, a server ends its session first. Anyone between could end the connection.
+        """
+        self._receive_eof(is_cut=self._tls is not None)
+
+    def _receive_eof(self, *, is_cut: bool = False) -> None:
         try:
             if self._response is not None:
-                self._response.feed_eof()
+                self._response.feed_eof(is_cut=is_cut)
             self._end_by(httpx.ReadError("the server closed the connection"))
         except httpx.RemoteProtocolError as error:
             self._end_by(error)

@@ -12,6 +12,8 @@ from leakwatch.errors import quote
 
 HEAD_LIMIT: Final = 65_536
 """Bytes of a header section, and of chunk extensions or trailers without a byte of the body between them."""
+FIELD_SIZE: Final = 32
+"""Bytes that each header counts in addition, as in HTTP/2. httpx takes more than a microsecond for each."""
 PIECE_LIMIT: Final = 65_536
 """Bytes of a piece of a body. One read of the socket has up to 256 KiB, and parsing takes a multiple of it."""
 CLOSED: Final = "peer closed connection"
@@ -40,9 +42,12 @@ class Response:
         """The part of the body that has arrived and was not taken."""
         self.on_body = self.body.extend  # joins chunks without a call of Python for each: Go sends chunks of 2 KiB
         self._has_body = has_body
+        self._is_chunked = False
         self._ends_at_eof = False
         self._overhead = 0
         """Bytes since the latest byte of the body."""
+        self._fields = 0
+        """Size of the headers or trailers."""
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
 
     def feed(self, data: bytes) -> None:
@@ -58,18 +63,19 @@ class Response:
             self._parser = None  # it refers to this response; without this, both wait for the garbage collector
             return
         self._overhead = 0 if len(self.body) > size else self._overhead + len(data)
-        if self._overhead > HEAD_LIMIT:
-            part = "chunk extension or trailer section" if self.has_head else "header section"
-            raise httpx.RemoteProtocolError(f"the {part} is larger than {HEAD_LIMIT} bytes")
+        self._check_size(self._overhead)
 
-    def feed_eof(self) -> None:
-        """End the response with its connection; raises httpx.RemoteProtocolError if a part of it is missing."""
+    def feed_eof(self, *, is_cut: bool = False) -> None:
+        """End the response with its connection; raises httpx.RemoteProtocolError if a part of it is missing.
+
+        `is_cut`: the connection is not the end of a body without a length.
+        """
         self._parser = None
         if self.is_complete:
             return
         if not self.has_head:
             raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
-        if not self._ends_at_eof:
+        if is_cut or not self._ends_at_eof:
             raise httpx.RemoteProtocolError(f"{CLOSED} without sending the complete body")
         self.is_complete = True
 
@@ -78,6 +84,11 @@ class Response:
         piece = bytes(self.body[:PIECE_LIMIT])
         del self.body[:PIECE_LIMIT]
         return piece
+
+    def _check_size(self, size: int) -> None:
+        if size > HEAD_LIMIT:
+            part = "chunk extension or trailer section" if self.has_head else "header section"
+            raise httpx.RemoteProtocolError(f"the {part} is larger than {HEAD_LIMIT} bytes")
 
     def _parse(self, data: bytes) -> None:
         if self._parser is None:
@@ -99,6 +110,8 @@ class Response:
         """Begin a response: the first, or the next after a status of 1xx."""
         if self.is_complete:
             raise httpx.RemoteProtocolError("the server sent data after the end of the response")
+        self._fields += FIELD_SIZE
+        self._check_size(self._fields)
         self.reason, self.headers = b"", []
 
     def on_status(self, reason: bytes) -> None:
@@ -107,6 +120,8 @@ class Response:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Add a header; ignore trailers."""
+        self._fields += len(name) + len(value) + FIELD_SIZE
+        self._check_size(self._fields)
         if not self.has_head:
             self.headers.append((name, value.strip()))
 
@@ -121,14 +136,13 @@ class Response:
             raise httpx.RemoteProtocolError(f"the response has status {self.status:03}")
         if self.status < 200:
             return
-        if sum(len(name) + len(value) for name, value in self.headers) > HEAD_LIMIT:
-            raise httpx.RemoteProtocolError(f"the header section is larger than {HEAD_LIMIT} bytes")
         names = {name.lower() for name, _ in self.headers}
         codings = [value.lower() for name, value in self.headers if name.lower() == b"transfer-encoding"]
         if codings not in ([], [b"chunked"]):
             raise httpx.RemoteProtocolError(f"Transfer-Encoding is not chunked: {quote(b', '.join(codings))}")
-        self._ends_at_eof = not names & {b"transfer-encoding", b"content-length"}
-        self.has_head = True
+        self._is_chunked = bool(codings)
+        self._ends_at_eof = not codings and b"content-length" not in names
+        self.has_head, self._fields = True, 0
         if not self._has_body:
             self.is_complete = True
             raise httpx.RemoteProtocolError("the parser would wait for the body of a response to HEAD")
@@ -137,3 +151,5 @@ class Response:
         """End the response, unless its status is 1xx."""
         if self._parser is not None and self.has_head:
             self.is_complete, self.keeps_alive = True, self._parser.should_keep_alive()
+            if self._is_chunked and self.version == "1.0":  # HTTP/1.0 has no chunks: RFC 9112, 6.1
+                self.keeps_alive = False

@@ -146,7 +146,7 @@ class HttpSettings(BaseSettings):
     http_headers: dict[HeaderName, HttpHeader] = Field(default_factory=dict)
     """Additional headers, by name."""
     follow_redirects: bool = True
-    """Whether to follow redirects within the same host."""
+    """Whether to follow redirects to the same scheme, host and port."""
 
     @model_validator(mode="after")
     def _one_authorization(self) -> Self:
@@ -157,7 +157,8 @@ class HttpSettings(BaseSettings):
     def headers(self) -> list[tuple[str, str]]:
         """Return the headers of a request; reads the files of secrets, which may be rotated.
 
-        Raises OSError if a file is unreadable, and HeaderError if a value is invalid in a header.
+        Raises OSError if a file is unreadable, UnicodeError if it is not UTF-8, and HeaderError if a value is not
+        valid in a header.
         """
         headers = [(name, value) for name, header in self.http_headers.items() for value in header.all()]
         if self.basic_auth:
