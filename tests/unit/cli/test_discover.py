@@ -50,8 +50,9 @@ def go_with_tls(context: ssl.SSLContext) -> Iterator[tuple[str, list[bytes]]]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def test_https(tmp_path: Path) -> None:
+def test_https(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A port that speaks TLS receives one GET by HTTPS. The configuration has the scheme."""
+    monkeypatch.setattr("leakwatch.http.settings._default_context", ssl.create_default_context)  # it is cached
     ca = trustme.CA()
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     with go_with_tls(server_context(ca, "localhost")) as (address, requests):
