@@ -450,7 +450,7 @@ def test_a_response_before_the_end_of_the_request(
     """A server may answer without reading the whole body; the connection is then not used again."""
 
     async def test() -> None:
-        async with serving(answers_early, tls[0]) as server, client_of(tls[1], write=5.0) as client:
+        async with serving(answers_early, tls[0]) as server, client_of(tls[1]) as client:
             for _ in range(2):
                 content = _many_parts() if is_streamed else b"x" * SENT
                 assert (await client.post(server.url, content=content)).text == "ok"
