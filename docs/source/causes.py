@@ -39,7 +39,7 @@ HEAD = """\
 <!-- Written by `make docs` from leakwatch/causes/*.yml and docs/source/causes.py. -->
 
 leakwatch compares the stacks of each leak with a catalogue of {count} causes. If one matches, the page of the
-leak, its alert, the API and `leakwatch scrape` show it as *looks like*, with the fix in Go.
+leak, its alert, the API and `leakwatch scrape` show it as the likely cause, with the fix in Go.
 
 **A cause explains a verdict, but does not affect it.** Only counts, full dumps and proofs decide whether a stack
 leaks ([how it judges](how-it-judges.md)); a healthy process has many of these stacks. If the verdict is wrong, the

@@ -21,12 +21,25 @@ def slug(heading: str) -> str:
 
 
 def adapt(tokens: Sequence[Token]) -> None:
-    """Give headings their anchors, and cells a class instead of a style, which the pages do not allow."""
+    """Give headings their anchors, and cells a class instead of a style, which the pages do not allow.
+
+    Cells have the name of their column, which phones show instead of the head of the table.
+    """
+    names, column = list[str](), 0
     for i, token in enumerate(tokens):
         if token.type == "heading_open":
             token.attrSet("id", slug(tokens[i + 1].content))
         if token.attrGet("style"):
             token.attrs = {"class": "n"} if "right" in str(token.attrs.pop("style")) else {}
+        if token.type == "table_open":
+            names = []
+        if token.type == "th_open":
+            names.append(tokens[i + 1].content)
+        if token.type == "tr_open":
+            column = 0
+        if token.type == "td_open":
+            token.attrSet("data-name", names[column])
+            column += 1
         if token.type == "inline":
             token.children = relinked(token.children or [])
 
@@ -60,7 +73,8 @@ def convert(markdown: str) -> str:
     parser = MarkdownIt("commonmark", {"html": True}).enable("table")
     tokens = parser.parse(re.sub(r"<!--.*?-->\n*", "", markdown, flags=re.DOTALL))
     adapt(tokens)
-    return str(parser.renderer.render(tokens, parser.options, {}))
+    html = str(parser.renderer.render(tokens, parser.options, {}))
+    return html.replace("<pre>", '<pre tabindex="0">')  # so that the keyboard can scroll code
 
 
 def write(folder: Path) -> None:

@@ -152,7 +152,7 @@ def _head(sign: str, style: str, profile: ComparedProfile) -> Text:
 def _signed(change: int) -> Text:
     if not change:
         return Text("0")
-    return Text(f"{change:+d}", GREW if change > 0 else SHRANK)
+    return Text(f"{change:+,d}", GREW if change > 0 else SHRANK)
 
 
 def _empty(*columns: str) -> Table:
@@ -164,7 +164,7 @@ def _empty(*columns: str) -> Table:
 
 def _number_cells(change: GroupChange) -> list[str | Text]:
     mark = {"new": Text("new", GREW), "gone": Text("gone", SHRANK)}.get(change.mark, "")
-    return [_signed(change.change), str(change.old), str(change.new), mark]
+    return [_signed(change.change), f"{change.old:,}", f"{change.new:,}", mark]
 
 
 def _stacks(shown: list[GroupChange]) -> Table:

@@ -110,21 +110,22 @@ def findings(
     seconds -> goroutines that are at least that old, of the same targets.
     """
     proven: int | None = None
-    waiting: list[Waiting] = []
+    dumps: list[FullDump] = []
     unavailable: dict[str, str] = {}
     for result in results:
         unavailable |= result.unavailable
         if result.proof:
             proven = (proven or 0) + max(result.proof.goroutines.get(key, 0) for key in keys)
         if result.full_dump and keys[0] in result.full_dump.waiting:
-            waiting.append(result.full_dump.waiting[keys[0]])
+            dumps.append(result.full_dump)
     total: dict[float, int] = {}
     for ages in older:
         for seconds, goroutines in ages.items():
             total[seconds] = total.get(seconds, 0) + goroutines
     return Findings(
         proven=proven,
-        waiting=merge_waiting(waiting) if waiting else None,
+        waiting=merge_waiting(dump.waiting[keys[0]] for dump in dumps) if dumps else None,
+        dumped_at=min((dump.time for dump in dumps), default=None),
         older=total,
         unavailable=unavailable,
     )

@@ -63,12 +63,13 @@ class Findings:
     """Results of all probes for one leak, over all its targets.
 
     `proven`: goroutines that the runtime reports as leaked, None without a proof; `waiting`: wait times of the
-    latest full dumps, None without one; `older`: age in seconds -> goroutines that are at least that old, by their
-    counts; `unavailable`: probe -> why it has no result.
+    latest full dumps, None without one; `dumped_at`: time of the earliest of these dumps; `older`: age in seconds
+    -> goroutines that are at least that old, by their counts; `unavailable`: probe -> why it has no result.
     """
 
     proven: int | None = None
     waiting: Waiting | None = None
+    dumped_at: float | None = None
     older: Mapping[float, int] = field(default_factory=dict)
     unavailable: Mapping[str, str] = field(default_factory=dict)
 

@@ -105,11 +105,11 @@ def summary(stacks: Iterable[StackChange]) -> str:
     shrank = [stack for stack in stacks if stack.change < 0]
     stayed = len(stacks) - len(grew) - len(shrank)
     parts = (
-        [f"{_number(grew)} grew by {sum(stack.change for stack in grew)}{_marked(grew, 'new')}"] if grew else []
+        [f"{_number(grew)} grew by {sum(stack.change for stack in grew):,}{_marked(grew, 'new')}"] if grew else []
     )
     if shrank:
         parts.append(
-            f"{_number(shrank)} shrank by {-sum(stack.change for stack in shrank)}{_marked(shrank, 'gone')}"
+            f"{_number(shrank)} shrank by {-sum(stack.change for stack in shrank):,}{_marked(shrank, 'gone')}"
         )
     if stayed:
         parts.append(f"{stayed} stayed")

@@ -134,6 +134,20 @@ def test_the_keyboard_is_enough(world: World, browser: Browser) -> None:
         expect(page.get_by_role("heading", level=1)).to_contain_text("main.FilterService")
 
 
+def test_each_part_of_a_row_opens_the_leak(world: World, browser: Browser) -> None:
+    """A click on the verdict, the rate, its band or the age opens the leak; the name of the service has a link."""
+    with Visit(browser, world.daemon.url) as page:
+        for part in (".verdict", ".trend svg", "td[data-name=Growth]", ".band", "td[data-name=Since] time"):
+            page.goto(f"{world.daemon.url}/")
+            box = page.locator("tr.leaking").first.locator(part).first.bounding_box()
+            assert box
+            page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+            page.wait_for_url("**/leaks/**")
+        page.goto(f"{world.daemon.url}/")
+        page.locator("tr.leaking td[data-name=Service] a").first.click()
+        page.wait_for_url("**/services/**")
+
+
 def test_without_scripts(world: World, browser: Browser) -> None:
     """Filters are a form with a button, and everything stands there."""
     with Visit(browser, world.daemon.url, scripts=False) as page:
@@ -155,6 +169,38 @@ def test_everybody_can_use_them(world: World, browser: Browser, scheme: Literal[
                 page.goto(world.daemon.url + path)
                 assert hard_to_use(page) == []
                 assert too_wide(page) <= 0
+
+
+SCROLLED = """() => [...document.querySelectorAll("main table")]
+    .filter(table => table.scrollWidth > table.clientWidth).map(table => table.textContent.slice(0, 80))"""
+
+
+@pytest.mark.parametrize("name", ["fixing", "causes", "words", "troubleshooting"])
+def test_the_help_fits_a_phone(world: World, browser: Browser, name: str) -> None:
+    """No table of the help scrolls sideways, and code that does can be reached with the keyboard."""
+    with Visit(browser, world.daemon.url, width=390) as page:
+        page.goto(f"{world.daemon.url}/docs/{name}")
+        assert page.evaluate(SCROLLED) == []
+        assert too_wide(page) <= 0
+        assert hard_to_use(page) == []
+
+
+def test_a_query_can_be_reached_with_the_keyboard(world: World, browser: Browser) -> None:
+    """axe-core finds nothing on the page of an unknown leak, with a query that is wider than a phone."""
+    with Visit(browser, world.daemon.url, width=PHONE, allowed="404 (Not Found)") as page:
+        page.goto(f"{world.daemon.url}/leaks/healthy/0123456789abcdef")
+        expect(page.locator("pre")).to_contain_text("leakwatch_stack_goroutines")
+        assert hard_to_use(page) == []
+
+
+def test_an_address_is_on_one_line(world: World, browser: Browser) -> None:
+    """The overview does not break the address of a target, and fits any window."""
+    for width in (390, 970, 1100, 1280, 1920):
+        with Visit(browser, world.daemon.url, width=width) as page:
+            page.goto(f"{world.daemon.url}/")
+            assert too_wide(page) <= 0
+            lines = page.locator("table.leaks .targets bdi").first.evaluate("one => one.getClientRects().length")
+            assert lines == 1 or width in {970, 1100}
 
 
 def test_status_hides_secrets(world: World, browser: Browser) -> None:

@@ -101,6 +101,18 @@ def test_the_plots_of_a_leak_have_data(world: World, browser: Browser) -> None:
         expect(page.locator(".stack .blamed")).to_contain_text("main.FilterService")
 
 
+def test_the_plot_without_scripts(world: World, browser: Browser) -> None:
+    """Without scripts, the plot is a line over the whole width, with a table below."""
+    with Visit(browser, world.daemon.url, scripts=False) as page:
+        page.goto(world.daemon.url + world.leak)
+        plot, line = page.locator("[data-plot=leak]").bounding_box(), page.locator(".still svg").bounding_box()
+        assert plot
+        assert line
+        assert line["width"] > 0.9 * plot["width"]
+        assert line["height"] > 90
+        expect(page.get_by_text("Show as table")).to_be_visible()
+
+
 def test_the_legend_shows_and_hides_lines(world: World, browser: Browser) -> None:
     """The floor is hidden until its name in the legend is clicked."""
     with Visit(browser, world.daemon.url) as page:
@@ -273,6 +285,8 @@ def test_the_difference_to_a_kept_moment(world: World, browser: Browser, *, scri
         first = page.locator(".changes tbody tr").first
         expect(first).to_contain_text("main.FilterService")
         expect(first).to_contain_text("grown")
+        sections = page.locator("main section").evaluate_all("all => all.map((one) => one.id)")
+        assert sections[:3] == ["flame", "difference", "stacks"]
         assert page.url.endswith("#difference")
         if scripts:  # the table follows the target, and the choice stays
             said = first.inner_text()

@@ -89,13 +89,13 @@ class Visit:
 
 
 def hard_to_use(page: Page) -> list[str]:
-    """Return what axe-core finds on a page that is serious or worse, with the elements."""
+    """Return what axe-core finds on a page that is moderate or worse, with the elements."""
     page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8"))
     found = page.evaluate("axe.run().then((found) => found.violations)")
     return [
         f"{one['id']}: {one['help']}: {[node['html'] for node in one['nodes'][:3]]}"
         for one in found
-        if one["impact"] in {"serious", "critical"}
+        if one["impact"] in {"moderate", "serious", "critical"}
     ]
 
 

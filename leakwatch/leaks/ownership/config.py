@@ -10,7 +10,7 @@ from leakwatch.errors import ConfigError, redacted
 from leakwatch.leaks.ownership.codeowners import CodeOwners, parse
 from leakwatch.leaks.ownership.go_modules import Repository
 from leakwatch.leaks.ownership.owners import scope_of
-from leakwatch.leaks.ownership.source_links import FIELD, Links, LinkTemplate
+from leakwatch.leaks.ownership.source_links import FIELD, WEB, Links, LinkTemplate
 from leakwatch.settings.base import BaseSettings
 from leakwatch.settings.types import ConfigFile, ConfigFolder, public_url
 
@@ -125,6 +125,9 @@ class LinksConfig(BaseSettings):
     def _dashboard_template(cls, text: str) -> str:
         if others := set(FIELD.findall(text)) - {"service"}:
             raise ValueError(f"{{{min(others)}}} is not a field of a dashboard; its only field is {{service}}")
+        if text and not WEB.match(text):
+            problem = "must begin with https:// or http://, a host without fields, and a slash"
+            raise ValueError(f"{redacted(text)!r} {problem}")
         if text:
             _check_template(text)
         return text

@@ -24,7 +24,20 @@ OF_FRAME: Final = ("file", "path", "line", "function", "package", "commit")
 OF_TARGET: Final = ("build", "service")
 LABEL: Final = "label."
 FIELD = re.compile(r"\{([^{}]*)\}")
-BEGINNING = re.compile(r"https?://[^/?#{}\s@]+/")
+EDITORS: Final = (
+    "vscode",
+    "vscode-insiders",
+    "vscodium",
+    "cursor",
+    "windsurf",
+    "zed",
+    "goland",
+    "idea",
+    "jetbrains",
+)
+"""Schemes of the URLs with which editors open files."""
+WEB = re.compile(r"https?://[^/?#{}\s@]+/")
+EDITOR = re.compile(rf"(?:{'|'.join(EDITORS)})://[^/?#{{}}\s@]+[/?]")
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
 
@@ -57,8 +70,9 @@ class LinkTemplate:
     @classmethod
     def of(cls, text: str) -> "LinkTemplate":
         """Parse a template; raises ValueError."""
-        if not BEGINNING.match(text):
-            raise ValueError("must begin with https:// or http://, a host without fields, and a slash")
+        if not WEB.match(text) and not EDITOR.match(text):
+            schemes = "https://, http:// or the scheme of an editor such as vscode://"
+            raise ValueError(f"must begin with {schemes}, a host without fields, and a slash")
         for name in FIELD.findall(text):
             label = name.removeprefix(LABEL) if name.startswith(LABEL) else ""
             if name not in {*OF_FRAME, *OF_TARGET} and not LABEL_NAME.fullmatch(label):
@@ -82,9 +96,10 @@ class LinkTemplate:
             if not value or {".", ".."} & set(value.split("/")):
                 return ""
             # The slashes of a path stay; in other values they would change the path of the URL.
-            filled[position] = quote(
-                value, safe="/" if name in {"file", "path", "package", "commit"} else "", errors="replace"
-            )
+            if filled[position - 1].endswith("/"):
+                value = value.lstrip("/")  # an absolute file would have two slashes, which editors take for a host
+            safe = "/" if name in {"file", "path", "package", "commit"} else ""
+            filled[position] = quote(value, safe=safe, errors="replace")
         link = "".join(filled)
         return link if len(link) <= LONGEST else ""
 

@@ -31,11 +31,18 @@ def memory(cost: MemoryCost | None) -> models.MemoryCost | None:
     )
 
 
-def findings(results: Findings, source: Callable[[Frame], str] = lambda _: "") -> models.Findings:
-    """Return the results of all probes; `source` returns the URL of the source of a frame."""
+def findings(
+    results: Findings,
+    source: Callable[[Frame], str] = lambda _: "",
+    wall: Callable[[float], float | None] = lambda time: time,
+) -> models.Findings:
+    """Return the results of all probes.
+
+    `source`: returns the URL of the source of a frame; `wall`: converts a time to the wall clock.
+    """
     return models.Findings(
         proven=results.proven,
-        ages=_ages(results, source),
+        ages=_ages(results, source, wall),
         older=_older(results.older),
         missing=dict(results.unavailable),
         text=" ".join(
@@ -44,7 +51,9 @@ def findings(results: Findings, source: Callable[[Frame], str] = lambda _: "") -
     )
 
 
-def _ages(results: Findings, source: Callable[[Frame], str]) -> models.Ages | None:
+def _ages(
+    results: Findings, source: Callable[[Frame], str], wall: Callable[[float], float | None]
+) -> models.Ages | None:
     waiting = results.waiting
     times = ages(waiting) if waiting else None
     if waiting is None or times is None:
@@ -53,6 +62,7 @@ def _ages(results: Findings, source: Callable[[Frame], str]) -> models.Ages | No
         goroutines=times.goroutines,
         oldest_minutes=times.oldest,
         median_minutes=times.median,
+        dumped_at=None if results.dumped_at is None else wall(results.dumped_at),
         states=dict(waiting.states),
         creators=[
             models.Creator(

@@ -36,7 +36,7 @@ def leak_view(view: FleetView, alerts: AlertContext, leak: Leak) -> models.Leak:
         highest=leak.highest.word,
         grew_per_hour=hourly(leak.grew),
         truncated=leak.stack.truncated,
-        findings=closer.findings(leak.findings, lambda frame: view.pipeline.source_link(leak, frame)),
+        findings=closer.findings(leak.findings, lambda frame: view.pipeline.source_link(leak, frame), view.wall),
         frames=[_frame(view, leak, frame) for frame in leak.stack.frames],
         stacks=stacks[:STACKS],
         stacks_total=len(stacks),

@@ -1,6 +1,7 @@
 """The list of leaks and its filters; how to find one leak. Pure: state in, models out."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
 from urllib.parse import quote
 
 from leakwatch.errors import NotFoundError
@@ -146,13 +147,15 @@ def per_hour(slope: float) -> models.Rate:
 
 def reference(stack: Stack, goroutines: int, verdict: Verdict = Verdict.NORMAL) -> models.StackRef:
     """Return a short form of a stack or site."""
-    blamed = stack.blamed
+    blamed, frames = stack.blamed, stack.frames
     return models.StackRef(
         stack=stack.fingerprint,
         function=blamed.function,
         file=blamed.file,
         line=blamed.line,
         wait=stack.wait,
+        caller=next((frame.function for last, frame in pairwise(frames) if last == blamed), ""),
+        origin=stack.origin,
         site=stack.site,
         goroutines=goroutines,
         verdict=verdict.word,

@@ -31,7 +31,7 @@ from leakwatch.web.pages.overview import overview
 from leakwatch.web.pages.source_lines import read_source
 from leakwatch.web.pages.sparkline import sparkline
 from leakwatch.web.pages.target import target_page
-from leakwatch.web.pages.terms import TERMS
+from leakwatch.web.pages.terms import REMEDIES, TERMS
 from leakwatch.web.pages.unknown_leak import explanation
 from leakwatch.web.path_params import register
 
@@ -152,6 +152,7 @@ class PageRenderer:
             "assets": assets.version,
             "sparkline": sparkline,
             "terms": TERMS,
+            "remedies": REMEDIES,
         }
 
     def endpoint(self, route: PageRoute) -> Callable[[Request], Awaitable[Response]]:

@@ -3,6 +3,8 @@
 import re
 from datetime import UTC, datetime
 
+from markupsafe import Markup
+
 from leakwatch.causes.model import is_code
 from leakwatch.leaks.wording import format_figure, format_time, short_function
 from leakwatch.settings.units import format_duration, format_size
@@ -24,11 +26,22 @@ def number(value: float | None) -> str:
 
 
 def rate(value: float | None) -> str:
-    """Return a rate per hour: "+18,000", "+0.4"; never "-0"."""
+    """Return a rate per hour with three significant digits: "+18,000", "+0.4", "0"."""
     if value is None:
         return UNKNOWN
-    value = round(value, 0 if abs(value) >= SMALL else 1) + 0.0
-    return (f"{value:+,.0f}" if value == int(value) else f"{value:+,.1f}").replace("-", "\N{MINUS SIGN}")
+    value = round(float(f"{value:.3g}"), 0 if abs(value) >= SMALL else 1)
+    return f"{value:+,.1f}".replace("-", "\N{MINUS SIGN}").removesuffix(".0") if value else "0"
+
+
+def change(value: float) -> str:
+    """Return a change of a count: "+13,438", "0"."""
+    return f"{value:+,.0f}".replace("-", "\N{MINUS SIGN}") if round(value) else "0"
+
+
+def since(time: float, now: float) -> str:
+    """Return how long ago a time was, in whole seconds: "2h 10m", "0s"."""
+    seconds = max(round(now - time), 0)
+    return duration(seconds) if seconds else "0s"
 
 
 def figure(value: float) -> str:
@@ -93,6 +106,14 @@ def place(file: str, line: int = 0) -> str:
     return cut(end) + (f":{line}" if line else "")
 
 
+def code(text: str) -> Markup:
+    """Return a text of leakwatch with its parts between backticks as code."""
+    parts = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts)
+    )
+
+
 def reference(url: str) -> str:
     """Return a short name of a reference: "golang/go#16953" of an issue on GitHub, else its host."""
     issue = ISSUE.fullmatch(url)
@@ -106,6 +127,8 @@ FILTERS = {
         for function in (
             number,
             rate,
+            change,
+            since,
             figure,
             percent,
             duration,
@@ -116,6 +139,7 @@ FILTERS = {
             cut,
             short,
             place,
+            code,
             reference,
             is_code,
         )

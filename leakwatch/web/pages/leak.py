@@ -44,6 +44,8 @@ def leak_page(view: FleetView, alerts: AlertContext, evidence: Store, leak: Leak
         "silence": silence_url(alerts.alertmanager(), details.alert.labels),
         "memory": memory(details.memory) if details.memory else "",
         "wait_help": wait_help(details.wait),
+        "grown": {stack.stack: stack.growth_per_hour for stack in details.related_stacks},
+        "others": others(details),
         "series": series,
         "plots": plots(details, series),
         "blamed": blamed(details.frames, details.function),
@@ -63,6 +65,11 @@ def creator_of(leak: models.Leak) -> models.Frame | None:
     return models.Frame(
         function=creator.function, file=creator.file, line=creator.line, own=own, source=creator.source
     )
+
+
+def others(leak: models.Leak) -> list[models.RelatedStack]:
+    """Return the related stacks, without those that the page lists as stacks of the site."""
+    return [stack for stack in leak.related_stacks if not (leak.site and stack.function == leak.function)]
 
 
 def plots(leak: models.Leak, series: models.LeakSeries) -> list[TargetPlot]:

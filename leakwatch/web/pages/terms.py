@@ -1,4 +1,4 @@
-"""Short explanations of terms, which pages show as tooltips. Pure."""
+"""Short explanations of terms, which pages show as tooltips, and what to do if a target is down. Pure."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -23,3 +23,20 @@ TERMS: Final[Mapping[str, str]] = {
     "stacks": "Different stacks with goroutines in the latest profile",
     "fingerprint": "The identity of a stack: a hash of its function names",
 }
+
+REMEDIES: Final[Mapping[str, str]] = {
+    "connection": (
+        "check address and port; check whether the service listens only on 127.0.0.1 of its own container"
+    ),
+    "timeout": (
+        "check for an overloaded service or a firewall that drops packets; with very many goroutines, raise "
+        "`scrape_timeout` and `scrape_interval`"
+    ),
+    "tls": "set `scheme`, `tls_config.ca_file`, `tls_config.server_name`",
+    "status": "import `net/http/pprof`, or set `profile_path`; set `authorization` or `basic_auth`",
+    "not_a_profile": "check port and `profile_path`, and any proxy in between",
+    "too_large": "raise `body_size_limit`, or use `profile_format: proto`, which has a fifth of the size",
+    "truncated": "check the write timeouts of the service and of any proxy (Go: `WriteTimeout` of the server)",
+    "malformed": "`leakwatch scrape URL` shows the position; please report it",
+}
+"""Reason of a failed scrape -> what to do, as in the table of docs/troubleshooting.md."""

@@ -34,7 +34,7 @@ def fact(leak: Leak) -> str:
     per_hour, since = leak.growth_per_hour.value, _since(leak)
     if not per_hour:
         leaked = "a goroutine" if leak.goroutines == 1 else "goroutines"
-        return f"{leak.service} {verb} {leaked} in {function}{since}."
+        return f"{leak.service} {verb} {leaked} in {function}{since}. {count} {held} there now."
     pace = f"about {format_figure(per_hour)} goroutines per hour"
     return f"{leak.service} {verb} {pace} in {function}{since}. {count} {held} there now.{limit(leak)}"
 
@@ -94,10 +94,10 @@ def _issue(leak: Leak, stack: str, url: str) -> Iterator[str]:
     yield ""
     yield f"- Growth: {rate(leak.growth_per_hour.value)}/h{_band(leak)}"
     if leak.wait or leak.file:
-        wait = f"{leak.wait} at " if leak.wait else ""
-        yield f"- Blocked in: {_line(wait)}{_code(place(leak.file, leak.line) or leak.function)}"
+        wait = f"{_line(leak.wait)} at " if leak.wait else ""
+        yield f"- Blocked in: {wait}{_code(place(leak.file, leak.line) or leak.function)}"
     if leak.memory:
-        yield f"- Memory: {_line(leak.memory.text)}"
+        yield f"- Memory: {_line(memory(leak.memory))}"
     names = ", ".join(_code(name) for name in leak.targets[:NEWEST])
     yield f"- Targets: {number(leak.targets_total)} ({names})"
     if leak.cause:

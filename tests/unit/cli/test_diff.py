@@ -74,6 +74,16 @@ def test_text(two: tuple[Path, Path]) -> None:
     assert "\x1b" not in printed
 
 
+def test_large_numbers_have_separators(tmp_path: Path) -> None:
+    """Counts and changes have separators, in the rows and in the summary."""
+    old, new = tmp_path / "old.txt", tmp_path / "new.txt"
+    old.write_bytes(profile({"leak": 1000}))
+    new.write_bytes(profile({"leak": 6234}))
+    printed = diff(old, new)
+    assert rows(printed)[0][:3] == ["+5,234", "1,000", "6,234"]
+    assert printed.endswith("total +5,234: 1 stack grew by 5,234\n")
+
+
 def test_a_limit_keeps_the_largest_changes(two: tuple[Path, Path]) -> None:
     """With a limit, the largest changes in either direction are shown, and the others are counted."""
     printed = diff(*two, "--limit", "3")

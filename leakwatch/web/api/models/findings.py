@@ -52,11 +52,15 @@ class Creator(ApiModel):
 
 
 class Ages(ApiModel):
-    """How long goroutines have waited, according to the latest full dumps; minutes are null if unknown."""
+    """How long goroutines had waited at the time of the latest full dumps; minutes are null if unknown.
+
+    `dumped_at`: time of the earliest of these full dumps, one per target.
+    """
 
     goroutines: int
     oldest_minutes: int | None
     median_minutes: int | None
+    dumped_at: Number
     states: dict[Text, int]
     creators: list[Creator]
 

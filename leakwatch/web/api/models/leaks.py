@@ -32,13 +32,18 @@ class Transition(ApiModel):
 
 
 class StackRef(ApiModel):
-    """A stack or site with its blamed frame."""
+    """A stack or site with its blamed frame.
+
+    `caller`: the function that calls the blamed one, "" if none does; `origin`: the function started with go.
+    """
 
     stack: Fingerprint
     function: Text
     file: Text
     line: int
     wait: Text
+    caller: Text
+    origin: Text
     site: bool = False
     goroutines: int
     verdict: VerdictWord = "normal"

@@ -13,6 +13,7 @@
   const element = document.querySelector("[data-flame]");
   if (!element) return;
   const [search, reset, status] = ["flame-search", "flame-reset", "flame-status"].map((id) => document.getElementById(id));
+  const tools = document.getElementById("flame-tools");
   const CELL = 20; // height of a call in pixels
   const CERTAIN = 0.02; // share of all goroutines per hour: smaller growth never gets the strongest colour
   const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
@@ -29,8 +30,10 @@
   function growth(value) {
     const unit = graph.since == null ? "/h" : " since then";
     if (value == null || Math.abs(value) < 0.05) return graph.since == null ? "not growing" : "unchanged";
-    const digits = Math.abs(value) < 10 && graph.since == null ? 1 : 0;
-    return `${value > 0 ? "+" : "−"}${Math.abs(value).toLocaleString("en-US", { maximumFractionDigits: digits })}${unit}`;
+    const form = graph.since == null
+      ? { maximumSignificantDigits: Math.abs(value) < 10 ? 2 : 3 }
+      : { maximumFractionDigits: 0 };
+    return `${value > 0 ? "+" : "−"}${Math.abs(value).toLocaleString("en-US", form)}${unit}`;
   }
 
   let shades = {};
@@ -120,6 +123,7 @@
     graph = profile;
     strongest = Math.max(steepest(profile.root), CERTAIN * profile.root.value, 1);
     prepare();
+    tools.hidden = !profile.root.value;
     if (!profile.root.value) {
       element.replaceChildren();
       chart = undefined;

@@ -166,6 +166,14 @@
     }
   }
 
+  // --- rows of leaks ---
+
+  // Elements with a tooltip cover the link of their row.
+  function openRow(event) {
+    const row = event.target.closest("table.leaks tbody tr");
+    if (row && !event.target.closest("a") && event.button === 0) row.querySelector("th a").click();
+  }
+
   // --- filters ---
 
   function filter(form) {
@@ -203,6 +211,7 @@
   readServerTime();
   setInterval(tick, TICK);
   listenToFilters();
+  document.addEventListener("click", openRow);
   if (document.querySelector("main[data-live]")) {
     listen();
     setInterval(() => Date.now() - latest >= REGULAR - TICK && refreshSoon(), TICK);

@@ -184,7 +184,7 @@
   }
 
   const short = (value) =>
-    value >= 1e6 ? `${+(value / 1e6).toFixed(1)}M` : value >= 1e4 ? `${+(value / 1e3).toFixed(1)}k` : `${value}`;
+    value >= 1e6 ? `${+(value / 1e6).toFixed(1)}M` : value >= 1e4 ? `${+(value / 1e3).toFixed(1)}k` : value.toLocaleString("en-US");
 
   function axes(wide) {
     const look = {
@@ -200,7 +200,7 @@
     return [
       { ...look, space: wide ? 70 : 90, values: times, size: wide ? 34 : 18, show: wide },
       {
-        ...look, space: wide ? 36 : 30, size: wide ? 46 : 34, gap: 4,
+        ...look, space: wide ? 36 : 30, size: wide ? 46 : 38, gap: 4,
         incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6, 2e6, 5e6],
         values: (_, splits) => splits.map(short),
       },

@@ -137,9 +137,26 @@ def test_the_commit_of_a_dependency() -> None:
 
 
 @pytest.mark.parametrize(
+    ("template", "url"),
+    [
+        ("vscode://file/home/me/shop/{path}:{line}", "vscode://file/home/me/shop/pipeline/filter.go:61"),
+        ("vscode://file/{file}:{line}", "vscode://file/src/filter.go:61"),
+        ("goland://open?file={file}&line={line}", "goland://open?file=/src/filter.go&line=61"),
+        ("https://x/{file}", "https://x/src/filter.go"),
+    ],
+)
+def test_links_to_an_editor(template: str, url: str) -> None:
+    """A template may have the scheme of an editor; an absolute file does not add a second slash."""
+    frame = Frame(FILTER.function, "/src/filter.go", FILTER.line)
+    assert link(template, frame) == url
+
+
+@pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("ftp://x/{path}", "must begin with https:// or http://"),
+        ("ftp://x/{path}", "must begin with https://, http:// or the scheme of an editor such as vscode://"),
+        ("vscode://{path}", "must begin with"),
+        ("file:///{path}", "must begin with"),
         ("javascript:alert(1)", "must begin with"),
         ("//x/{path}", "must begin with"),
         ("https://x", "must begin with"),

@@ -271,7 +271,10 @@ def test_the_content_security_policy() -> None:
 def test_a_new_or_empty_installation() -> None:
     """Before the first verdict, the overview has the reason for the wait; it does not claim that nothing leaks."""
     empty = Pipeline(DetectionSettings())
-    assert "There are no targets." in page_at("/", app_state(pipeline=empty, health=dict)).text
+    page = page_at("/", app_state(pipeline=empty, health=dict))
+    assert "There are no targets. What discovery found" in " ".join(page.text.split())
+    assert "status#discovery" in page.links()
+    assert "No target passes the filter." not in page.text
     reason = "waiting for 1 of 1 discoveries"
     assert reason in page_at("/", app_state(pipeline=empty, health=dict, ready=lambda: reason)).text
     new = {Target("a", "b:1"): TargetHealth()}
@@ -280,6 +283,7 @@ def test_a_new_or_empty_installation() -> None:
     assert "not scraped yet" in page.text
     young = {target: health for target, health in view().health.items() if target.service == "young"}
     text = " ".join(page_at("/", app_state(health=lambda: young)).text.split())
+    assert not re.search(r"\d[hm]\d", text.partition("Leaks")[0])
     assert re.search(r"Collecting data: first verdict in \d+m", text)
     assert len(re.findall(r"first verdict in \d+m", text)) == 2
 
@@ -313,16 +317,24 @@ def test_status() -> None:
     ("rate", "text"),
     [
         (18000, "+18,000"),
+        (13438.2, "+13,400"),
         (60.4, "+60"),
         (0.44, "+0.4"),
-        (-0.00001, "+0"),
+        (-0.00001, "0"),
         (-1.5, "\N{MINUS SIGN}1.5"),
         (None, "\N{EN DASH}"),
     ],
 )
 def test_rates(rate: float | None, text: str) -> None:
-    """A rate has separators and a sign, one decimal if it is small, and never a negative zero."""
+    """A rate has three significant digits, separators and a sign, one decimal if it is small; zero has no sign."""
     assert filters.rate(rate) == text
+
+
+def test_changes_and_ages() -> None:
+    """A change of a count is exact; an age has no milliseconds, because the script of the page shows seconds."""
+    changes = [filters.change(value) for value in (13438, -13438, 0)]
+    assert changes == ["+13,438", "\N{MINUS SIGN}13,438", "0"]
+    assert [filters.since(END - seconds, END) for seconds in (0.141, -2, 75.2)] == ["0s", "0s", "1m 15s"]
 
 
 @pytest.mark.parametrize(

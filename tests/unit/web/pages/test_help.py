@@ -22,6 +22,15 @@ def anchors(name: str) -> set[str | None]:
     return set(ParsedPage(get(f"/docs/{name}").text).attributes("id"))
 
 
+def test_tables_and_code_on_a_phone() -> None:
+    """Each cell has the name of its column, and code can be scrolled with the keyboard."""
+    for path in FOLDER.iterdir():
+        page = ParsedPage(path.read_text())
+        cells = [attributes for tag, attributes in page.elements if tag == "td"]
+        assert all(cell.get("data-name") for cell in cells)
+        assert all("tabindex" in attributes for tag, attributes in page.elements if tag == "pre")
+
+
 def test_the_docs_are_up_to_date(tmp_path: Path) -> None:
     """The script writes the committed pages; if the docs have changed since, the failure names the command."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -13,10 +13,11 @@ import pytest
 from starlette.types import ASGIApp
 
 from leakwatch.causes.catalogue import shipped
+from leakwatch.leaks.findings import FullDump
 from leakwatch.leaks.model import Findings
 from leakwatch.leaks.ownership.source_links import Links, LinkTemplate
 from leakwatch.leaks.settings import DetectionSettings
-from leakwatch.model import Frame, Target, TargetHealth, Waiting
+from leakwatch.model import Frame, Target, TargetHealth, Verdict, Waiting
 from leakwatch.pipeline import Pipeline
 from leakwatch.storage.pauses import Pauses
 from leakwatch.web.api.findings import findings
@@ -28,7 +29,19 @@ from leakwatch.web.api.targets import stack_rows, target_list
 from leakwatch.web.pages import assets
 from leakwatch.web.pages.app import build_pages
 from leakwatch.web.pages.leak import numbers
-from tests.support.api_world import DOWN, END, HOSTILE, LONG, NEW, ODD, ONE, app_state, small_world, view
+from tests.support.api_world import (
+    DOWN,
+    END,
+    HOSTILE,
+    LONG,
+    NEW,
+    ODD,
+    ONE,
+    StoppedClock,
+    app_state,
+    small_world,
+    view,
+)
 from tests.support.seen_pages import ParsedPage
 from tests.support.simulated import START, play, samples
 
@@ -265,6 +278,18 @@ def test_the_cost_of_an_unreachable_target() -> None:
     assert cost("timeout") == (0.02, "2 % of one core at most, averaged over minutes")
 
 
+def test_what_to_do_about_a_target_that_is_down() -> None:
+    """The page of a target that is down has the remedy; without a profile it has no tools for one."""
+    page = ParsedPage(get(path_of(DOWN)).text)
+    assert "To fix it: check address and port;" in page.text
+    assert "../../docs/troubleshooting#a-target-is-down" in page.links()
+    tools = next(attributes for tag, attributes in page.elements if attributes.get("id") == "flame-tools")
+    assert "hidden" in tools
+    assert "Sorted by" not in page.text
+    assert "Sorted by" in get(path_of(ONE)).text
+    assert 'id="flame-tools">' in get(path_of(ONE)).text
+
+
 def test_a_target_without_a_scrape_has_no_numbers() -> None:
     """The counts are unknown, not 0, and each part of the page reports the missing profile."""
     page = get(path_of(DOWN)).text
@@ -319,6 +344,53 @@ def test_findings_are_sorted() -> None:
     ]
     assert results.missing == {"dump": "too large"}
     assert findings(Findings()).ages is None
+
+
+def test_the_time_of_a_full_dump() -> None:
+    """The page shows how old the full dump is: since then, the goroutines have waited for longer."""
+    pipeline, _ = play(lambda at: {"leak": int(at / 60), "idle": 7}, 3)
+    (state,) = pipeline.targets.values()
+    (leak,) = pipeline.open_leaks()
+    waiting = Waiting({1: 332}, {"select": 332}, {Frame("main.start", "/src/start.go", 9): 332})
+    now = START + 3 * 3600
+    state.probe_results.full_dump = FullDump(now - 222, {leak.stack.fingerprint: waiting})
+    pipeline.observe(state, now, 187, samples({"leak": 180, "idle": 7}))
+    app = build_pages(app_state(pipeline=pipeline, clock=StoppedClock(now)))
+    text = " ".join(ParsedPage(get(f"/leaks/{leak_id(leak)}", app).text).text.split())
+    assert "oldest 1m (332 goroutines, full dump 3m 42s ago)" in text
+
+
+def test_the_stacks_of_a_site() -> None:
+    """Each stack of a site has its caller and its growth, and is listed once; they have the same function."""
+    (path,) = [path for path in leaks_of("shop") if "all stacks of this function" in get(path).text]
+    page = ParsedPage(get(path).text)
+    functions = [value for value in page.attributes("title") if value.startswith("main.path")]
+    assert sorted(set(functions)) == [f"main.path{i}" for i in range(4)]
+    assert "Called by" in page.text
+    assert "Other stacks of this leak" not in page.text
+
+
+def test_a_leak_that_has_recovered() -> None:
+    """The page does not offer a silence for an alert that has ended, or a restart."""
+    pipeline, _ = play(lambda at: {"leak": int(at / 60) if at < 4 * 3600 else 1, "idle": 7}, 10)
+    (leak,) = view(pipeline=pipeline, clock=StoppedClock(START + 36e3)).leaks
+    assert leak.verdict is Verdict.RECOVERED
+    state = app_state(pipeline=pipeline, clock=StoppedClock(START + 36e3), alertmanager="https://am.example.com")
+    page = ParsedPage(get(f"/leaks/{leak_id(leak)}", build_pages(state)).text)
+    assert "no longer leaks" in page.text
+    assert "A restart of the targets" not in page.text
+    assert not [link for link in page.links() if "silences" in link]
+
+
+def test_a_link_to_an_editor() -> None:
+    """The button names what it opens: the source in the browser, or the file in an editor."""
+    for url, label in {"https://x/{file}": "Open source", "vscode://file/{file}:{line}": "Open in editor"}.items():
+        links = Links({"": LinkTemplate.of(url)})
+        pipeline, _ = play(lambda at: {"leak": int(at / 60)}, 3, Pipeline(DetectionSettings(links=links)))
+        (leak,) = pipeline.open_leaks()
+        text = get(f"/leaks/{leak_id(leak)}", build_pages(app_state(pipeline=pipeline))).text
+        begin = url.partition("{")[0]
+        assert re.search(rf'<a class="button" href="{begin}src/leak.go[:7]*" rel="noreferrer">{label}</a>', text)
 
 
 def test_vendored_files_are_unchanged() -> None:

@@ -39,6 +39,7 @@ def test_the_fact_of_each_verdict() -> None:
     assert "shop may leak about 180" in fact(leak.model_copy(update={"verdict": "suspected"}))
     still = leak.model_copy(update={"growth_per_hour": Rate(value=0.0), "goroutines": 1})
     assert "shop leaks a goroutine in main.leak since" in fact(still)
+    assert fact(still).endswith("1 goroutine is there now.")
     plateau = still.model_copy(update={"verdict": "plateau"})
     assert fact(plateau) == "The leak of shop in main.leak has stopped growing; 1 goroutine is still there."
     recovered = leak.model_copy(update={"verdict": "recovered"})
@@ -75,11 +76,14 @@ def test_a_stack_as_text() -> None:
 
 def test_an_issue_in_markdown() -> None:
     """The issue begins with the fact and ends with the stack in a fence that the stack does not close."""
-    leak = shop_leak(memory=memory(3600, 7200), targets=["a`b\n# c"], targets_total=1)
+    cost = memory(3600, 7200).model_copy(update={"source": "by the growth of all stacks"})
+    leak = shop_leak(memory=cost, targets=["a`b\n# c"], targets_total=1, wait="chan send")
     text = issue(leak, "main.leak\n````", "https://leakwatch.example.com/leaks/shop/1")
     assert text.startswith("**shop leaks about ")
     assert "- Targets: 1 (`a b # c`)" in text
-    assert "- Memory: They hold 1 MB." in text
+    assert "- Blocked in: chan send at `/src/leak.go:7`\n" in text
+    assert "- Memory: About 977 KiB held (2 KiB per goroutine, measured by the growth of all stacks)" in text
+    assert text.count("reaches its memory limit") == 1
     assert "- Page: https://leakwatch.example.com/leaks/shop/1" in text
     assert text.endswith("`````\nmain.leak\n````\n`````")
 
