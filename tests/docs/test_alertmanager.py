@@ -62,7 +62,7 @@ def rendered(template: str, *alerts: dict[str, str], folder: Path, status: str =
 
 
 def test_the_messages_of_the_receivers(tmp_path: Path) -> None:
-    """The title is a summary, also for several leaks; names of a service are no markup in Slack."""
+    """The title is a summary, also for several leaks; names are no markup in Slack; the length is limited."""
     snippet = next(text for name, text in SNIPPETS if name == "alertmanager.yml")
     receiver = yaml.safe_load(snippet)["receivers"][1]
     slack = receiver["slack_configs"][0]
@@ -74,11 +74,19 @@ def test_the_messages_of_the_receivers(tmp_path: Path) -> None:
     assert "<" not in rendered(title, {"summary": HOSTILE}, folder=tmp_path)
     links = {"page_url": "http://x/leaks/a%20b/1", "runbook_url": "http://x/docs/fixing#select"}
     hostile = {"summary": HOSTILE, "description": HOSTILE, "stack": HOSTILE, **links}
-    text = rendered(slack["text"], hostile, {"summary": "2", "description": "no stack", **links}, folder=tmp_path)
+    text = rendered(slack["text"], hostile, folder=tmp_path)
     escaped = "a &lt;!channel&gt; &amp; b '''"
     assert text.startswith(f"*firing: {escaped}*\n{escaped}\n```{escaped}```\n<http://x/leaks/a%20b/1|Page> ")
     assert "<!" not in text
     assert text.count("```") == 2
+    text = rendered(slack["text"], *[hostile] * 1000, folder=tmp_path)
+    assert (text.count("|Page>"), text.count("```")) == (10, 0)
+    without_stack = {name: part for name, part in hostile.items() if name != "stack"}  # as the rules send it
+    assert "```" not in rendered(slack["text"], without_stack, folder=tmp_path)
+    no_links = rendered(
+        slack["text"], {"summary": "leakwatch a:9979 is down", "description": "x"}, folder=tmp_path
+    )
+    assert no_links == "*firing: leakwatch a:9979 is down*\nx"
 
 
 def test_no_snippet_or_alert_is_missing() -> None:
