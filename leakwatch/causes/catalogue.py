@@ -1,7 +1,7 @@
 """The catalogue of causes: the shipped files and those of the configuration."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
@@ -53,7 +53,8 @@ class Catalogue:
 def shipped() -> tuple[Cause, ...]:
     """Return the causes that leakwatch ships."""
     documents = map(load_shipped, sorted(FOLDER.glob("*.yml")))
-    return tuple(config.cause() for document in documents for config in CauseFile.model_validate(document).causes)
+    causes = (config.cause() for document in documents for config in CauseFile.model_validate(document).causes)
+    return tuple(replace(cause, docs=f"docs/causes#{cause.id}") for cause in causes)
 
 
 def read(files: Iterable[Path]) -> Catalogue:

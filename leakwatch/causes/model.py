@@ -60,7 +60,8 @@ class Cause:
     module -> version. `goroutineleak`: whether Go's leak profile can report these goroutines. `match`:
     alternatives, of which one stack of the leak must match one; `partners`: patterns that other stacks of the leak
     must match; `absent`: patterns that no stack of the leak may match. `is_basis`: whether more specific libraries
-    are built on this one, so that their causes come first.
+    are built on this one, so that their causes come first. `docs`: path of its docs on leakwatch's pages, "" for
+    a cause that leakwatch does not ship.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Cause:
     look_for: tuple[str, ...] = ()
     fixed_in: Mapping[str, FixedIn] = field(default_factory=dict)
     references: tuple[str, ...] = ()
+    docs: str = ""
     goroutineleak: bool = False
     match: tuple[StackPattern, ...]
     partners: tuple[StackPattern, ...] = ()

@@ -185,11 +185,11 @@ def _causes(leaks: Sequence[Leak]) -> Metric:
     causes = GaugeMetricFamily(
         "leakwatch_leak_cause_info",
         "Likely cause of a leak, with its fix; always 1.",
-        labels=("service", "stack", "cause", "title", "fix", "code"),
+        labels=("service", "stack", "cause", "title", "fix", "code", "docs"),
     )
     for leak in leaks:
         if cause := leak.cause:
-            what = (cause.id, cause.title, cause.fix, cause.code)
+            what = (cause.id, cause.title, cause.fix, cause.code, cause.docs)
             causes.add_metric((shown(leak.service), leak.stack.fingerprint, *what), 1)
     return causes
 

@@ -21,7 +21,7 @@ from leakwatch.leaks.wording import (
     waiting_sentence,
 )
 from leakwatch.model import Frame, Verdict
-from leakwatch.notify.links import TARGET_DOWN, AlertLinks, wait_help
+from leakwatch.notify.links import TARGET_DOWN, AlertLinks, leak_help
 
 LIMIT: Final = 16_000  # bytes of all annotations of an alert together
 PART_LIMIT: Final = 2_500  # bytes of each annotation except the stack
@@ -93,7 +93,7 @@ def _annotations(
         "source": leak.source,
         "next_step": step.format(page=page),
         "page_url": page,
-        "runbook_url": links.docs(wait_help(leak.stack.wait)),
+        "runbook_url": links.docs(leak_help(leak)),
         "dashboard_url": links.dashboard_of(shown(leak.service)),
     }
     return _with_stack(annotations, leak)

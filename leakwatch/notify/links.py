@@ -32,6 +32,11 @@ def wait_help(wait: str) -> str:
     return f"docs/fixing#{ANCHORS.get(wait, ALL_WAITS)}"
 
 
+def leak_help(leak: Leak) -> str:
+    """Return the path of the docs about the likely cause of a leak, else about its wait reason."""
+    return leak.cause.docs if leak.cause and leak.cause.docs else wait_help(leak.stack.wait)
+
+
 @dataclass(frozen=True, slots=True)
 class AlertLinks:
     """The addresses that alerts link to.

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.support.dashboards import DASHBOARDS, SHIPPED, panels
+from tests.support.promtool import run_cases, series
 
 ROOT = Path(__file__).parents[2]
 PANELS = {title: panel for _, title, panel in panels()}
@@ -158,3 +159,24 @@ def test_rules_for_prometheus_and_its_operator(tmp_path: Path) -> None:
 def test_every_record_is_documented() -> None:
     """The page names each record."""
     assert {name for name in RECORDED if f"`{name}`" not in DOCS} == set()
+
+
+def test_the_service_dashboard_links_to_the_shard_of_its_service(tmp_path: Path) -> None:
+    """The variable `page` has the URL of the process that watches the selected service, and no other."""
+    (page,) = (item for item in DASHBOARDS["service"]["templating"]["list"] if item["name"] == "page")
+    query = page["query"].removeprefix("query_result(").removesuffix(")").replace("$service", "pay")
+    inputs = [
+        series(name, {"instance": f"{shard}:9979", "job": "leakwatch", **labels}, ["1"] * 3)
+        for shard, service in (("a", "shop"), ("b", "pay"))
+        for name, labels in (
+            ("leakwatch_web_info", {"url": f"https://{shard}.example.com/"}),
+            ("leakwatch_up", {"service": service, "target": "t"}),
+        )
+    ]
+    expected = {
+        "expr": query,
+        "eval_time": "1m",
+        "exp_samples": [{"labels": '{url="https://b.example.com/"}', "value": 1}],
+    }
+    test = {"interval": "1m", "input_series": inputs, "promql_expr_test": [expected]}
+    assert run_cases(tmp_path, test) == ""

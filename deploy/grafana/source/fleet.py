@@ -45,7 +45,7 @@ FLEET = Frame(
             "{{function}}, stack {{stack}}",
         )
     ],
-    page=True,
+    page="leakwatch_build_info",
 )
 
 CHOSEN = 'service=~"$service",owner=~"$owner"'

@@ -22,8 +22,8 @@ class Frame:
     refresh: str
     variables: Sequence[Variable]
     marks: Sequence[Marks] = ()
-    page: bool = False
-    """Whether it links to leakwatch's own page, with the URL in a variable."""
+    page: str = ""
+    """It links to the own page of a process with this series, "" without a link."""
 
 
 def _links(frame: Frame) -> list[build.DashboardLink]:
@@ -42,7 +42,13 @@ def dashboard(frame: Frame, rows: dict[str, Panels]) -> model.Dashboard:
     for variable in frame.variables:
         made.with_variable(variable)
     if frame.page:
-        address = choice("page", "label_values(leakwatch_web_info, url)", "web.external_url", several=False)
+        address = choice(
+            "page",
+            f"query_result(count by (url) (leakwatch_web_info and on (instance, job) {frame.page}))",
+            "web.external_url",
+            regex='/url="(?<value>[^"]+)"/',
+            several=False,
+        )
         made.with_variable(address.label("leakwatch's page"))
     made.links([*_links(frame)])
     for title, panels in rows.items():

@@ -75,7 +75,7 @@ SERVICE = Frame(
             "{{function}}, stack {{stack}}",
         ),
     ],
-    page=True,
+    page=f"leakwatch_up{ALL}",
 )
 
 
