@@ -44,6 +44,7 @@ def leak_page(view: FleetView, alerts: AlertContext, evidence: Store, leak: Leak
         "silence": silence_url(alerts.alertmanager(), details.alert.labels),
         "memory": memory(details.memory) if details.memory else "",
         "wait_help": wait_help(details.wait),
+        "cause_help": leak.cause.docs if leak.cause else "",
         "grown": {stack.stack: stack.growth_per_hour for stack in details.related_stacks},
         "others": others(details),
         "series": series,

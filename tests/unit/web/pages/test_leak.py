@@ -28,7 +28,7 @@ from leakwatch.web.api.series import leak_series
 from leakwatch.web.api.targets import stack_rows, target_list
 from leakwatch.web.pages import assets
 from leakwatch.web.pages.app import build_pages
-from leakwatch.web.pages.leak import numbers
+from leakwatch.web.pages.leak import leak_page, numbers
 from tests.support.api_world import (
     DOWN,
     END,
@@ -104,6 +104,17 @@ def test_hostile_names_are_text() -> None:
     for page in pages_of_leaks:
         assert HOSTILE in page.text
         assert ODD.name in set(page.attributes("data-target"))
+
+
+def test_only_causes_of_the_catalogue_have_docs() -> None:
+    """The docs of leakwatch have a section for each cause of the catalogue, but none for an own cause."""
+    state = app_state()
+    leak = next(iter(view().leaks))
+    shown = [
+        leak_page(view(), state.alerts, state.evidence, replace(leak, cause=cause))["cause_help"]
+        for cause in (shipped()[0], replace(shipped()[0], docs=""), None)
+    ]
+    assert shown == [f"docs/causes#{shipped()[0].id}", "", ""]
 
 
 def test_the_headline_of_a_leak() -> None:
