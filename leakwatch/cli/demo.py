@@ -169,7 +169,8 @@ class DemoDisplay:
 
     async def _begin_to_leak(self) -> None:
         self._leaking = True
-        async with httpx.AsyncClient(trust_env=False) as client:
+        # On a machine with other work, the service can take longer than the 5 s of httpx.
+        async with httpx.AsyncClient(trust_env=False, timeout=60.0) as client:
             await client.post(f"{self._url}/leak", params={"rate": self._options.rate})
         if not self._console.is_terminal:
             self._console.print(

@@ -107,12 +107,12 @@ def test_a_recipe_finds_a_leak(system: str, tmp_path: Path) -> None:
         commands = job["script"]
     script = "\n".join(commands).replace("127.0.0.1:8080", f"127.0.0.1:{free_port()}")
     script = script.replace(
-        "leakwatch check", f"{sys.executable} -m leakwatch check --interval 400ms --cost-limit 1"
+        "leakwatch check", f"{sys.executable} -m leakwatch check --interval 800ms --cost-limit 1"
     )
     environment = {**os.environ, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"), "GOTOOLCHAIN": "local"}
     with (tmp_path / "out").open("w") as out:
         shell = subprocess.Popen(
-            ["/bin/bash", "-e", "-c", script.replace("--for 2m", "--for 48s")],
+            ["/bin/bash", "-e", "-c", script.replace("--for 2m", "--for 96s")],
             cwd=tmp_path,
             env=environment,
             stdout=out,
