@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from tests.support.running import free_port
-from tests.support.waiting import wait_for
+from tests.support.waiting import HANG, wait_for
 
 PAGE = Path(__file__).parents[2] / "docs" / "kubernetes.md"
 MAIN = """\
@@ -49,6 +49,6 @@ def test_the_code_serves_profiles_on_loopback(tmp_path: Path) -> None:
 def status(address: str, path: str) -> int | None:
     """Return the status of a request to pprof; None while nothing listens."""
     try:
-        return httpx.get(f"http://{address}/debug/pprof/{path}").status_code
+        return httpx.get(f"http://{address}/debug/pprof/{path}", timeout=HANG).status_code
     except httpx.ConnectError:
         return None

@@ -22,6 +22,7 @@ from tests.support.api_server import Object, pod, serving
 from tests.support.kubernetes_discovery import discovering
 from tests.support.kubernetes_world import fill
 from tests.support.running import Process, eventually
+from tests.support.waiting import HANG
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "kubernetes-discovery.md").read_text()
@@ -80,8 +81,10 @@ def relabeled(folder: Path, groups: Sequence[TargetGroup], rules: list[dict[str,
 
     def targets() -> list[dict[str, str]]:
         with contextlib.suppress(httpx.HTTPError):
-            response = httpx.get(f"http://{listen}/api/v1/targets", trust_env=False).raise_for_status()
-            return [target["labels"] for target in response.json()["data"]["activeTargets"]]
+            response = httpx.get(
+                f"http://{listen}/api/v1/targets", trust_env=False, timeout=HANG
+            ).raise_for_status()
+            return [target["labels"] for target in response.raise_for_status().json()["data"]["activeTargets"]]
         return []
 
     try:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.dashboards import DASHBOARDS, panels
 from tests.support.running import FAST, Daemon, Process, Programs, free_port
-from tests.support.waiting import wait_for
+from tests.support.waiting import HANG, wait_for
 
 ROOT = Path(__file__).parents[2]
 QUERIES = {
@@ -117,7 +117,7 @@ def watched(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         command += [f"--storage.tsdb.path={folder / 'tsdb'}", f"--web.listen-address=127.0.0.1:{port}"]
         began = time.time()
         process = Process(command)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=HANG) as client:
             found = Watched(client, began)
 
             def asked(query: str) -> bool:

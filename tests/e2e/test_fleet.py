@@ -20,7 +20,7 @@ import pytest
 from leakwatch.config import parse
 from leakwatch.discovery.shard import Shard
 from tests.support.running import FAST, Daemon, Process, free_port
-from tests.support.waiting import wait_for
+from tests.support.waiting import HANG, wait_for
 
 Run = Callable[..., Daemon]
 DOCS = Path(__file__).parents[2] / "docs" / "scaling.md"
@@ -67,7 +67,7 @@ def prometheus(tmp_path: Path) -> Iterator[tuple[httpx.Client, list[int]]]:
     flags = [f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/tsdb"]
     process = Process(["prometheus", *flags, f"--web.listen-address=127.0.0.1:{own}"])
     wait_for(lambda: [line for line in process.said if "ready to receive" in line])
-    with httpx.Client(base_url=f"http://127.0.0.1:{own}", trust_env=False) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{own}", trust_env=False, timeout=HANG) as client:
         yield client, ports
     process.stop()
 

@@ -179,7 +179,7 @@ def test_certificates_and_users_rotate(leakwatch: Run, tmp_path: Path) -> None:
     web.write_text(TLS + users(me="one"))
     daemon = leakwatch(*TARGET, "--web.config.file", web)
     context = client(ca)
-    with httpx.Client(verify=context, trust_env=False, base_url=daemon.url) as kept:
+    with httpx.Client(verify=context, trust_env=False, timeout=HANG, base_url=daemon.url) as kept:
         assert kept.get("/", auth=("me", "one")).status_code == 200
         first = serial(daemon, context)
         assert serial(daemon, context) == first
@@ -350,7 +350,7 @@ def test_it_stops_in_time(leakwatch: Run, tmp_path: Path) -> None:
     address = ("127.0.0.1", int(daemon.url.rpartition(":")[2]))
     with (
         socket.create_connection(address),
-        httpx.Client(verify=client(ca), trust_env=False, base_url=daemon.url) as kept,
+        httpx.Client(verify=client(ca), trust_env=False, timeout=HANG, base_url=daemon.url) as kept,
     ):
         assert kept.get("/").status_code == 200
         daemon.popen.send_signal(signal.SIGTERM)

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 
 from tests.support.running import Process
+from tests.support.waiting import HANG
 
 RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "leakwatch.rules.yml"
 
@@ -37,7 +38,7 @@ def prometheus(
         ["prometheus", f"--config.file={file}", f"--storage.tsdb.path={folder / 'tsdb'}", listen, *flags]
     )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=HANG) as client:
             yield client
     finally:
         process.stop()
