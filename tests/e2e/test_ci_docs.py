@@ -106,9 +106,8 @@ def test_a_recipe_finds_a_leak(system: str, tmp_path: Path) -> None:
         (job,) = GITLAB.values()
         commands = job["script"]
     script = "\n".join(commands).replace("127.0.0.1:8080", f"127.0.0.1:{free_port()}")
-    script = script.replace(
-        "leakwatch check", f"{sys.executable} -m leakwatch check --interval 800ms --cost-limit 1"
-    )
+    options = "--interval 800ms --cost-limit 1 --full-dump-limit 100000"  # on a fast machine 1,000 goroutines leak
+    script = script.replace("leakwatch check", f"{sys.executable} -m leakwatch check {options}")
     environment = {**os.environ, "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"), "GOTOOLCHAIN": "local"}
     with (tmp_path / "out").open("w") as out:
         shell = subprocess.Popen(
@@ -127,6 +126,7 @@ def test_a_recipe_finds_a_leak(system: str, tmp_path: Path) -> None:
     assert status == 1, printed
     assert '<failure message="leaking: main.audit: ' in (tmp_path / "leaks.xml").read_text()
     (leak,) = json.loads((tmp_path / "leaks.json").read_text())["leaks"]
+    assert "creators" in leak, leak
     assert leak["creators"][0]["function"] == "main.main.func1"
     if system == "github":
         assert "::error file=cmd/shop/main.go,line=9,title=goroutine leak in main.audit::" in printed
