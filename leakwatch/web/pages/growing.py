@@ -39,21 +39,28 @@ class GrowingStack:
 
 
 def growing_stacks(view: FleetView, service: str) -> list[GrowingStack]:
-    """Return the stacks that have grown most on young services, without the suspected ones.
+    """Return the stacks that have grown most on young services, without those of leaks and the suspected ones.
 
-    A service is young until one of its targets has been scraped for 24 blocks, the longest window without hours.
+    A service is young until the process of one of its targets has been scraped for 24 blocks, the longest window
+    without hours.
     `service`: restricts the result to one service, "" for all.
     """
     by_service: dict[str, list[TargetState]] = {}
     for target, state in view.pipeline.targets.items():
         if target in view.health and service in {"", valid_text(target.service)}:
             by_service.setdefault(target.service, []).append(state)
+    listed = {
+        (leak.service, stack.fingerprint)
+        for leak in view.leaks
+        for stack in (leak.stack, *(related.stack for related in leak.related))
+    }
     rows = [
         row
         for states in by_service.values()
         if all(state.history.closed < BLOCKS for state in states)
         for state in states
         for row in _of_target(state)
+        if (row.service, row.stack.fingerprint) not in listed
     ]
     return sorted(rows, key=lambda row: (-row.gained, row.target, row.stack.fingerprint))[:ROWS]
 

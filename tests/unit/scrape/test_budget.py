@@ -60,6 +60,17 @@ def test_the_longest_interval_has_the_reason() -> None:
     assert (budget.interval, budget.stretched_by) == (90.0, Cost.CPU)
 
 
+def test_savings_are_limited() -> None:
+    """However long a target was cheap, one expensive scrape spends the savings of 15 minutes at most."""
+    budget = TargetBudget(15.0, 0.01, own_limits={})
+    assert budget.allows(0.0)
+    assert budget.allows(10 * SAVED)
+    budget.charge(Cost.DURATION, 0.01 * SAVED)
+    assert budget.interval == 15.0
+    budget.charge(Cost.DURATION, 0.01 * 30)
+    assert budget.interval == 30.0
+
+
 def test_only_limited_costs_count() -> None:
     """Without own limits, only the duration counts."""
     budget = TargetBudget(15.0, 0.01, own_limits={})

@@ -1,6 +1,7 @@
 """Stacks that grow on young services, before they are suspected."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from leakwatch.leaks.settings import DetectionSettings
 from leakwatch.leaks.target_state import TargetState
@@ -60,6 +61,23 @@ def test_stacks_are_listed_until_they_are_suspected() -> None:
     (judged,) = state_of(pipeline).judged.values()
     assert judged.judgement.verdict is Verdict.SUSPECTED
     assert growing_stacks(fleet_of(pipeline), "") == []
+
+
+def test_stacks_of_leaks_are_not_listed() -> None:
+    """A stack that is a leak on one target is not listed for the targets on which it is not judged yet."""
+    pipeline = Pipeline(DetectionSettings())
+    targets = [replace(NEW, name=f"10.9.9.{number}:6060") for number in range(3)]
+    minute = 0
+    while not pipeline.open_leaks():
+        for target in targets:
+            counts = sample(stack("leak"), 2 * minute + 1)
+            events = pipeline.observe(pipeline.add_target(target), START + 60.0 * minute, 100, counts)
+            if events:
+                break
+        minute += 1
+    assert not all(state.judged for state in pipeline.targets.values())
+    view = app_state(pipeline=pipeline, clock=StoppedClock(END), health=pipeline.health).fleet.view()
+    assert growing_stacks(view, "") == []
 
 
 def test_only_young_services_are_listed() -> None:
